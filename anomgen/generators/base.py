@@ -1,0 +1,111 @@
+"""The contract of a generator: normal image in, anomalous image with an exact mask out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Protocol, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from anomgen.errors import SourceError
+from anomgen.sample import Reject, Sample
+
+Images = Sequence[np.ndarray]
+"""The pool: normal images (H, W, C), read-only. A list of arrays will do; the engine passes a `Pool`."""
+
+
+class ForegroundPool(Protocol):
+    """What a pool offers beyond being a sequence: the foreground of its images."""
+
+    def foreground(self, image: np.ndarray) -> np.ndarray | None:
+        """Return bool (H, W), or None where the whole image is foreground."""
+
+
+class Config(BaseModel):
+    """Frozen, strictly validated settings: the fields are the recipe's keys, an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True)
+
+
+class Generator(Config):
+    """Base class of the generators. A method writes `sample`, or `sample_batch` if it profits from a batch.
+
+    Pure: the same (configuration, rng, image, pool) gives the same result; entry k of a batch depends on `rngs[k]`
+    and `images[k]` alone. No global random state, no clock, no mutation of the inputs, no files except resources
+    that the configuration names.
+    """
+
+    kind: ClassVar[str]
+    """Name in recipes and in the registry."""
+    soft: ClassVar[bool] = False
+    """Whether the samples may carry a soft mask."""
+
+    @property
+    def defect_types(self) -> tuple[str, ...]:
+        """Return the names that `Sample.defect_type` can take; by default the generator's kind."""
+        return (self.kind,)
+
+    @property
+    def has_soft_mask(self) -> bool:
+        """Return whether this configuration's samples may carry a soft mask."""
+        return type(self).soft
+
+    def prepared(self, pool: Images) -> Self:  # noqa: ARG002
+        """Return this generator with everything that is automatic replaced by values measured on `pool`.
+
+        Deterministic in (configuration, pool). The engine calls it once per run; the result is what the
+        provenance records.
+        """
+        return self
+
+    def sample(self, rng: np.random.Generator, image: np.ndarray, pool: Images) -> Sample:
+        """Draw one anomaly.
+
+        rng: this sample's own generator. image: (H, W, C) uint8 or uint16, C 1 or 3, read-only. pool: the normal
+        images, for donors and statistics. Raises Reject when this draw gives no anomaly.
+        """
+        result = self.sample_batch([rng], [image], pool)[0]
+        if isinstance(result, Reject):
+            raise result
+        return result
+
+    def sample_batch(
+        self, rngs: Sequence[np.random.Generator], images: Sequence[np.ndarray], pool: Images
+    ) -> list[Sample | Reject]:
+        """Draw one anomaly per image; an entry that failed is a Reject."""
+        return [self._attempt(rng, image, pool) for rng, image in zip(rngs, images, strict=True)]
+
+    def _attempt(self, rng: np.random.Generator, image: np.ndarray, pool: Images) -> Sample | Reject:
+        try:
+            return self.sample(rng, image, pool)
+        except Reject as reject:
+            return reject
+
+    def config(self) -> dict[str, Any]:
+        """Return the configuration as plain JSON, `kind` included; `registry.build_generator` reads it back."""
+        return {"kind": self.kind, **self.model_dump(mode="json")}
+
+
+def foreground_of(pool: Images, image: np.ndarray) -> np.ndarray | None:
+    """Return the foreground, bool (H, W), of an image; None where the whole image is foreground."""
+    foreground = getattr(pool, "foreground", None)
+    return None if foreground is None else foreground(image)
+
+
+def draw_donor(rng: np.random.Generator, image: np.ndarray, pool: Images) -> np.ndarray:
+    """Draw, uniformly, an image of the pool other than `image` itself (by identity).
+
+    Raises SourceError when the pool has no other image.
+    """
+    count = len(pool)
+    if count < 2:
+        raise SourceError(
+            "this generator takes content from a second normal image, but the source has only one; "
+            "add images, or use a recipe that needs no donor (cutpaste, perlin)"
+        )
+    position = int(rng.integers(count))
+    donor = pool[position]
+    if donor is image:
+        donor = pool[(position + 1 + int(rng.integers(count - 1))) % count]
+    return donor

@@ -1,0 +1,89 @@
+"""What a source of normal images is, and the pool that hands its images to the generators."""
+
+from __future__ import annotations
+
+import weakref
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from anomgen.foreground import Foreground
+
+DEFAULT_CACHE_BYTES = 1 << 30
+"""Decoded images that a run keeps in memory, all workers together."""
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Normal images by index. Reading is deterministic and the images are all of one dtype and channel count."""
+
+    license: str | None
+    """SPDX-like identifier as the Hub writes it (cc-by-4.0), None where it is not known."""
+    skipped: tuple[str, ...]
+    """Ids of the files that were left out because they could not be used and the user said to skip such files."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Return image `index` at the configured size: (H, W, C) uint8 or uint16, C 1 or 3, read-only."""
+
+    def id(self, index: int) -> str:
+        """Return a name of image `index` that is stable and holds no path of the machine."""
+
+    def fingerprint(self) -> str:
+        """Return a hash of the images' ids, contents and size: equal when the images are equal."""
+
+
+class Pool(Sequence[np.ndarray]):
+    """A source with a cache of bounded size and, where wanted, the foreground of each image.
+
+    The same image is the same array for as long as anybody holds it, so generators can tell a donor from the image
+    itself by identity, and `foreground(image)` knows which image it is asked about.
+    """
+
+    def __init__(self, source: Source, foreground: Foreground | None = None, cache_bytes: int = DEFAULT_CACHE_BYTES):
+        self.source = source
+        self._foreground = foreground
+        self._limit = cache_bytes
+        self._used = 0
+        self._images: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._masks: dict[int, np.ndarray | None] = {}
+        self._alive: weakref.WeakValueDictionary[int, np.ndarray] = weakref.WeakValueDictionary()
+        self._index_of: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> np.ndarray:  # type: ignore[override]
+        image = self._images.get(index)
+        if image is not None:
+            self._images.move_to_end(index)
+            return image
+        image = self._alive.get(index)
+        if image is None:
+            image = self.source[index]
+            self._alive[index] = image
+            self._index_of[id(image)] = index
+        self._keep(index, image)
+        return image
+
+    def foreground(self, image: np.ndarray) -> np.ndarray | None:
+        """Return the foreground, bool (H, W), of an image; None where the whole image is foreground."""
+        if self._foreground is None:
+            return None
+        index = self._index_of.get(id(image))
+        if index is None or self._alive.get(index) is not image:
+            return self._foreground.mask(image, None)
+        if index not in self._masks:
+            self._masks[index] = self._foreground.mask(image, self.source.id(index))
+        return self._masks[index]
+
+    def _keep(self, index: int, image: np.ndarray) -> None:
+        self._images[index] = image
+        self._used += image.nbytes
+        while self._used > self._limit and len(self._images) > 1:
+            old, evicted = self._images.popitem(last=False)
+            self._used -= evicted.nbytes
+            self._masks.pop(old, None)
