@@ -21,7 +21,7 @@ Guidance = Literal["normal", "mixed", "pii"]
 
 MATRIX_LIMIT = 320
 """Up to this many pixels a product with the basis matrix is faster than a fast sine transform."""
-CG_TOLERANCE = 0.02
+CG_TOLERANCE = 0.06
 """Conjugate gradients stop when the estimated error of every pixel is below this share of a grey level."""
 CG_LIMIT = 200
 
@@ -57,9 +57,7 @@ def poisson_blend(
     box = _bounding_box(mask)
     if box is None:
         return result
-    free = Sides(
-        box.y == 0, box.y + box.h == target.shape[0], box.x == 0, box.x + box.w == target.shape[1]
-    )
+    free = Sides(box.y == 0, box.y + box.h == target.shape[0], box.x == 0, box.x + box.w == target.shape[1])
     ring = Box(box.y - (not free.top), box.x - (not free.left),
                box.h + (not free.top) + (not free.bottom), box.w + (not free.left) + (not free.right))  # fmt: skip
     precision = np.float32 if target.dtype == np.uint8 else np.float64
@@ -70,11 +68,11 @@ def poisson_blend(
         correction = weight * _membrane_correction(far - near, free)
     else:
         excess = _divergence(*_excess(near, far, guidance, weight))[:, *_core(free)]
-        correction = _solve_rectangle(excess, free) if inside.all() else _solve_free_form(excess, inside, free)
+        correction = (
+            _solve_rectangle(excess, free) if inside.all() else _solve_free_form(excess, inside, free)
+        )
     blended = near[:, *_core(free)] + correction
-    np.copyto(
-        result[box.slices], quantise(blended, target.dtype).transpose(1, 2, 0), where=inside[..., None]
-    )
+    np.copyto(result[box.slices], quantise(blended, target.dtype).transpose(1, 2, 0), where=inside[..., None])
     return result
 
 
@@ -169,8 +167,8 @@ class _Axis:
             self._vector = lambda j: scale * np.cos(np.outer(j - 0.5, angle))
         elif free_low or free_high:
             angle = np.pi * (2 * order - 1) / (2 * n + 1)
-            self._vector = lambda j: np.sqrt(4 / (2 * n + 1)) * np.sin(
-                np.outer(n + 1 - j if free_low else j, angle)
+            self._vector = lambda j: (
+                np.sqrt(4 / (2 * n + 1)) * np.sin(np.outer(n + 1 - j if free_low else j, angle))
             )
         else:
             angle = np.pi * order / (n + 1)

@@ -1,5 +1,7 @@
 """The errors that reach a user: each says what is wrong, where, and what to do."""
 
+from collections.abc import Iterable
+
 
 class AnomgenError(Exception):
     """Something failed while running; the command line exits with 1."""
@@ -14,14 +16,33 @@ class UsageError(AnomgenError):
 
 
 class RecipeError(UsageError):
-    """A recipe does not say something valid; names the file and the key."""
+    """A recipe does not say something valid; names the keys."""
+
+    def __init__(self, problems: "str | list[tuple[str, str]]", *, name: str = ""):
+        self.problems = [("", problems)] if isinstance(problems, str) else problems
+        self.name = name
+        lines = [f"{key}: {text}" if key else text for key, text in self.problems]
+        lead = f"{name}: " if name else ""
+        super().__init__(
+            lead + lines[0] if len(lines) == 1 else "\n  ".join([f"{lead}{len(lines)} problems", *lines])
+        )
+
+    def inside(self, key: str) -> "RecipeError":
+        """Return the same error as seen from one level up, where the faulty part is called `key`."""
+        return RecipeError(
+            [(f"{key}.{inner}" if inner else key, text) for inner, text in self.problems], name=self.name
+        )
+
+    def named(self, name: str) -> "RecipeError":
+        """Return the same error with the file's or recipe's name in front."""
+        return RecipeError(self.problems, name=self.name or name)
 
 
 class SourceError(AnomgenError):
     """The images of a source cannot be used; names the image."""
 
 
-def near_miss(name: str, known: "list[str] | tuple[str, ...]") -> str:
+def near_miss(name: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the known name nearest to `name`, or an empty string."""
     import difflib
 

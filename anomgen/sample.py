@@ -92,7 +92,12 @@ def change_between(image: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def composite(
-    image: np.ndarray, drawn: np.ndarray, support: np.ndarray, *, box: Box | None = None, tolerance: float = TOLERANCE
+    image: np.ndarray,
+    drawn: np.ndarray,
+    support: np.ndarray,
+    *,
+    box: Box | None = None,
+    tolerance: float = TOLERANCE,
 ) -> Composite:
     """Keep of `drawn` what visibly changed inside `support`, restore the rest, and return the exact mask.
 
@@ -121,6 +126,14 @@ def majority(changed: np.ndarray, support: np.ndarray, size: int = 5) -> np.ndar
     if np.array_equal(changed & support, support):
         return support.copy()
     kernel = (size, size)
-    votes = cv2.boxFilter((changed & support).astype(np.uint8), cv2.CV_16U, kernel, normalize=False, borderType=cv2.BORDER_CONSTANT)
-    voters = cv2.boxFilter(support.astype(np.uint8), cv2.CV_16U, kernel, normalize=False, borderType=cv2.BORDER_CONSTANT)
+    votes = cv2.boxFilter(
+        (changed & support).astype(np.uint8),
+        cv2.CV_16U,
+        kernel,
+        normalize=False,
+        borderType=cv2.BORDER_CONSTANT,
+    )
+    voters = cv2.boxFilter(
+        support.astype(np.uint8), cv2.CV_16U, kernel, normalize=False, borderType=cv2.BORDER_CONSTANT
+    )
     return support & (2 * votes > voters)

@@ -61,7 +61,9 @@ def scene(seed, h, w, channels, dtype):
     images = []
     for _ in range(2):
         a, b, c = rng.uniform(0.02, 0.2, 3)
-        base = 0.5 + 0.15 * np.sin(a * x + b * y)[..., None] + 0.05 * rng.normal(size=(h, w, channels)) + c / 4
+        base = (
+            0.5 + 0.15 * np.sin(a * x + b * y)[..., None] + 0.05 * rng.normal(size=(h, w, channels)) + c / 4
+        )
         images.append(np.clip(base * top, 0, top).astype(dtype))
     return images
 
@@ -93,7 +95,7 @@ def free_form(name, h, w):
         r = np.hypot((y - h / 2) / h, (x - w / 2) / w)
         return (r > 0.15) & (r < 0.4)
     if name == "at the corner":
-        return (y**2 + x**2 < (0.6 * h) ** 2)
+        return y**2 + x**2 < (0.6 * h) ** 2
     return np.random.default_rng(0).random((h, w)) < 0.6
 
 
@@ -184,7 +186,12 @@ def test_large_rectangles_use_the_fast_transform_and_stay_exact(size):
     mask = np.zeros((size, size), bool)
     mask[1:-1, 1:-1] = True
     assert np.abs(poisson_blend(target, source, mask).astype(int) - source).max() <= 1
-    mixed = poisson_blend(np.full_like(target, 99), np.where(mask[..., None], source, 99).astype(np.uint8), mask, guidance="mixed")
+    mixed = poisson_blend(
+        np.full_like(target, 99),
+        np.where(mask[..., None], source, 99).astype(np.uint8),
+        mask,
+        guidance="mixed",
+    )
     assert np.abs(mixed.astype(int) - np.where(mask[..., None], source, 99)).max() <= 1
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar, Protocol, Self
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Protocol, Self
 
+import cv2
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from anomgen.errors import SourceError
+from anomgen.errors import SourceError, near_miss
 from anomgen.sample import Reject, Sample
 
 Images = Sequence[np.ndarray]
@@ -22,10 +23,34 @@ class ForegroundPool(Protocol):
         """Return bool (H, W), or None where the whole image is foreground."""
 
 
+def _ordered(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] > pair[1]:
+        raise ValueError(f"the range is empty: its low end {pair[0]:g} is above its high end {pair[1]:g}")
+    return pair
+
+
+Range = Annotated[tuple[float, float], Field(strict=False), AfterValidator(_ordered)]
+"""A pair [low, high], low ≤ high; in a recipe a list of two numbers."""
+Share = Annotated[float, Field(ge=0, le=1)]
+"""A part of a whole, 0 to 1."""
+
+
+def _shares(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] < 0 or pair[1] > 1:
+        raise ValueError("both ends must lie between 0 and 1")
+    return pair
+
+
+ShareRange = Annotated[Range, AfterValidator(_shares)]
+"""A range inside [0, 1]."""
+
+
 class Config(BaseModel):
     """Frozen, strictly validated settings: the fields are the recipe's keys, an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True
+    )
 
 
 class Generator(Config):
@@ -40,6 +65,20 @@ class Generator(Config):
     """Name in recipes and in the registry."""
     soft: ClassVar[bool] = False
     """Whether the samples may carry a soft mask."""
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Named settings from the paper; a class that has some declares the field ``preset: str | None = None``."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _apply_preset(cls, values: Any) -> Any:
+        """Fill in the preset's values; keys given beside it win."""
+        name = values.get("preset") if isinstance(values, dict) and cls.presets else None
+        if name is None:
+            return values
+        if name not in cls.presets:
+            known = ", ".join(cls.presets)
+            raise ValueError(f"unknown preset {name!r}{near_miss(str(name), cls.presets)} (known: {known})")
+        return {**cls.presets[name], **values}
 
     @property
     def defect_types(self) -> tuple[str, ...]:
@@ -94,7 +133,7 @@ def foreground_of(pool: Images, image: np.ndarray) -> np.ndarray | None:
 
 
 def draw_donor(rng: np.random.Generator, image: np.ndarray, pool: Images) -> np.ndarray:
-    """Draw, uniformly, an image of the pool other than `image` itself (by identity).
+    """Draw, uniformly, an image of the pool other than `image` itself (by identity), resized to its shape.
 
     Raises SourceError when the pool has no other image.
     """
@@ -108,4 +147,6 @@ def draw_donor(rng: np.random.Generator, image: np.ndarray, pool: Images) -> np.
     donor = pool[position]
     if donor is image:
         donor = pool[(position + 1 + int(rng.integers(count - 1))) % count]
-    return donor
+    if donor.shape[:2] == image.shape[:2]:
+        return donor
+    return np.atleast_3d(cv2.resize(donor, image.shape[1::-1], interpolation=cv2.INTER_AREA))

@@ -1,0 +1,97 @@
+"""Mix: each sample comes from one of several generators, chosen by weight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Self
+
+import numpy as np
+from pydantic import Field, SerializeAsAny, model_serializer, model_validator
+
+from anomgen.errors import RecipeError
+from anomgen.generators.base import Config, Generator, Images
+from anomgen.sample import Reject, Sample
+
+
+class Part(Config):
+    """A generator and its weight; in a recipe one flat mapping ``{weight: 0.5, kind: nsa, …}``."""
+
+    generator: SerializeAsAny[Generator]
+    weight: Annotated[float, Field(gt=0)] = 1.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_flat(cls, values: Any) -> Any:
+        from anomgen.registry import build_generator
+
+        if not isinstance(values, Mapping) or "generator" in values:
+            return values
+        rest = {key: value for key, value in values.items() if key != "weight"}
+        weight = {"weight": values["weight"]} if "weight" in values else {}
+        return {**weight, "generator": build_generator(rest)}
+
+    @model_serializer
+    def _to_flat(self) -> dict[str, Any]:
+        return {"weight": self.weight, **self.generator.config()}
+
+
+class Mix(Generator):
+    """A weighted mixture; a part keeps its own name as the defect type."""
+
+    kind: ClassVar[str] = "mix"
+
+    parts: Annotated[tuple[Part, ...], Field(strict=False, min_length=1)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_the_part(cls, values: Any) -> Any:
+        """Build the parts one by one, so that an error says which of them is wrong."""
+        if not isinstance(values, dict) or not isinstance(values.get("parts"), (list, tuple)):
+            return values
+        built = []
+        for number, part in enumerate(values["parts"]):
+            try:
+                built.append(Part.model_validate(part) if isinstance(part, Mapping) else part)
+            except RecipeError as error:
+                raise error.inside(f"parts.{number}") from None
+        return {**values, "parts": tuple(built)}
+
+    @property
+    def defect_types(self) -> tuple[str, ...]:
+        """Return the defect types of all parts, each once."""
+        return tuple(dict.fromkeys(name for part in self.parts for name in part.generator.defect_types))
+
+    @property
+    def has_soft_mask(self) -> bool:
+        """Return whether any part has soft masks."""
+        return any(part.generator.has_soft_mask for part in self.parts)
+
+    def prepared(self, pool: Images) -> Self:
+        """Prepare every part on the same pool."""
+        parts = tuple(
+            part.model_copy(update={"generator": part.generator.prepared(pool)}) for part in self.parts
+        )
+        return self.model_copy(update={"parts": parts})
+
+    def sample_batch(
+        self, rngs: Sequence[np.random.Generator], images: Sequence[np.ndarray], pool: Images
+    ) -> list[Sample | Reject]:
+        """Choose a part for each image, then let each part draw its own as one batch."""
+        bounds = np.cumsum([part.weight for part in self.parts])
+        chosen = [int(np.searchsorted(bounds, rng.random() * bounds[-1], side="right")) for rng in rngs]
+        results: list[Sample | Reject] = [Reject("not drawn")] * len(rngs)
+        for number, part in enumerate(self.parts):
+            members = [k for k, choice in enumerate(chosen) if choice == number]
+            drawn = part.generator.sample_batch(
+                [rngs[k] for k in members], [images[k] for k in members], pool
+            )
+            for k, result in zip(members, drawn, strict=True):
+                results[k] = result if isinstance(result, Reject) else _marked(result, number)
+        return results
+
+
+def _marked(sample: Sample, number: int) -> Sample:
+    """Return the sample with the number of its part among the parameters."""
+    return Sample(
+        sample.image, sample.mask, sample.soft_mask, {"part": number, **sample.params}, sample.defect_type
+    )

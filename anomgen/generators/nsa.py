@@ -1,0 +1,317 @@
+"""NSA: natural synthetic anomalies, patches of a donor scaled, moved and blended in by the Poisson equation.
+
+Schlüter, Tan, Hou, Kainz: Natural Synthetic Anomalies for Self-Supervised Anomaly Detection and Localization,
+ECCV 2022, arXiv 2109.15222.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+import cv2
+import numpy as np
+from pydantic import Field
+
+from anomgen.blend import poisson_blend
+from anomgen.errors import SourceError
+from anomgen.generators.base import Generator, Images, Range, Share, ShareRange, draw_donor, foreground_of
+from anomgen.labels import calibrate_logistic, continuous, intensity, logistic
+from anomgen.masks import TRIES, counts_in, ellipse, first_box, integral
+from anomgen.rng import Stream, rng_for
+from anomgen.sample import Box, Composite, Reject, Sample, composite
+
+Auto = Literal["auto"]
+
+SIZE_OFFSET, SIZE_SHAPE, SIZE_SCALE = 0.06, 2.0, 0.1
+"""Full patch side as a share of the image: 0.06 + Gamma(2, 0.1); the paper gives half of it, 0.03 + Gamma(2, 0.05)."""
+WEIGHT_RANGE = (0.05, 0.95)
+"""With continuous labels: the share of the donor's gradients."""
+MIN_PIXELS = 50
+"""A patch with fewer pixels to blend is skipped (official code)."""
+CALIBRATION_SAMPLES = 200
+"""Trial anomalies of about 2.5 patches each from which `auto` learns how large the changes are."""
+CALIBRATION_IMAGES = 64
+"""Images of the pool that calibration looks at, evenly spaced."""
+
+
+def _objects(
+    height: tuple[float, float], width: tuple[float, float], min_object: float | None, patches: int, slope: float,
+    midpoint: float,
+) -> dict[str, Any]:  # fmt: skip
+    """Return one row of the paper's table; sizes there are half-widths."""
+    return {
+        "height_range": [2 * height[0], 2 * height[1]], "width_range": [2 * width[0], 2 * width[1]],
+        "min_object": min_object or 0.0, "patches": patches, "slope": slope, "midpoint": midpoint,
+        "resize_range": [0.7, 1.3], "blend": "normal", "min_overlap": 0.25,
+    }  # fmt: skip
+
+
+def _texture(slope: float, midpoint: float) -> dict[str, Any]:
+    row = _objects((0.03, 0.4), (0.03, 0.4), None, 4, slope, midpoint)
+    return {**row, "resize_range": [0.5, 2.0], "blend": "mixed"}
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "bottle": _objects((0.03, 0.4), (0.03, 0.4), 0.7, 3, 1 / 12, 24),
+    "cable": _objects((0.05, 0.4), (0.05, 0.4), None, 3, 1 / 12, 24),
+    "capsule": _objects((0.03, 0.15), (0.03, 0.4), 0.7, 3, 1 / 2, 4),
+    "hazelnut": _objects((0.03, 0.35), (0.03, 0.35), 0.7, 3, 1 / 12, 24),
+    "metal_nut": _objects((0.03, 0.4), (0.03, 0.4), 0.5, 3, 1 / 3, 7),
+    "pill": _objects((0.03, 0.2), (0.03, 0.4), 0.7, 3, 1 / 3, 7),
+    "screw": _objects((0.03, 0.12), (0.03, 0.12), 0.5, 4, 1, 3),
+    "toothbrush": _objects((0.03, 0.4), (0.03, 0.2), 0.25, 3, 1 / 6, 15),
+    "transistor": _objects((0.03, 0.4), (0.03, 0.4), None, 3, 1 / 6, 15),
+    "zipper": _objects((0.03, 0.4), (0.03, 0.2), 0.7, 4, 1 / 6, 15),
+    "carpet": _texture(1 / 3, 7),
+    "grid": _texture(1 / 3, 7),
+    "leather": _texture(1 / 3, 7),
+    "tile": _texture(1 / 3, 7),
+    "wood": _texture(1 / 6, 15),
+    "rcxr": {
+        **_objects((0.03, 0.4), (0.03, 0.4), 0.7, 3, 1 / 2, 4),
+        "min_overlap": 0.7, "blend": "mixed", "size_offset": 0.1, "size_scale": 0.06,
+    },
+}  # fmt: skip
+"""Settings per class of MVTec AD and of the chest X-rays; foregrounds of the same names: ``foreground: nsa/bottle``."""
+
+
+class NSA(Generator):
+    """Natural synthetic anomalies (arXiv 2109.15222, section 3). What is `auto` is measured on the source.
+
+    Note: sizes are full sides everywhere. The official code clips the resized patch's full side by the half-width
+    bounds; `size_clip: code` does the same, the default uses the bounds in their own unit. Later patches add to
+    the mask and do not overwrite it. The ellipse fills its patch. The label's median filter is a 9 × 9 square, not
+    the disk of radius 5 (both hold 81 pixels).
+    """
+
+    kind: ClassVar[str] = "nsa"
+    soft: ClassVar[bool] = True
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
+
+    preset: str | None = None
+    """The paper's settings for a class of MVTec AD (bottle, …, wood) or for chest X-rays (rcxr)."""
+    shape: Literal["rectangle", "ellipse"] = "rectangle"
+    height_range: ShareRange | Auto = "auto"
+    """Bounds of the patch's height as a share of the image's; auto: 0.06 to 4/3 of the objects' extent."""
+    width_range: ShareRange | Auto = "auto"
+    """Bounds of the patch's width, likewise."""
+    size_offset: Share = SIZE_OFFSET
+    """Smallest share before clipping; the gamma-distributed part is added to it."""
+    size_scale: Annotated[float, Field(gt=0, le=1)] = SIZE_SCALE
+    """Scale of the gamma distribution (shape 2) of both sides."""
+    size_clip: Literal["full", "code"] = "full"
+    """How a resized patch is clipped: by the bounds, or by half of them as the official code does."""
+    resize_range: Range | Auto = "auto"
+    """Bounds of the patch's magnification, drawn from N(1, 0.5); auto: 0.7–1.3 for objects, 0.5–2 for textures."""
+    patches: Annotated[int, Field(ge=1, le=64)] | Auto = "auto"
+    """Most patches in a sample: the first always, each other with probability ½; auto: 3, or 4 on large objects."""
+    min_object: Share | Auto = "auto"
+    """Share of object that a patch must hold; auto: 0.5 for small objects, else 0.7."""
+    min_overlap: Share = 0.25
+    """Share of the patch's object that must land on the image's object."""
+    blend: Literal["normal", "mixed", "auto"] = "auto"
+    """Gradients of the donor, or the stronger of both; auto: normal for objects, mixed for textures."""
+    label: Literal["logistic", "intensity", "continuous", "binary"] = "logistic"
+    """What the soft mask holds: a logistic curve of the change, the change, the blending weight, or nothing."""
+    slope: Annotated[float, Field(gt=0)] | Auto = "auto"
+    """Logistic label: slope per grey level (the paper's k)."""
+    midpoint: float | Auto = "auto"
+    """Logistic label: grey level at which it is ½ (the paper's x0)."""
+
+    @property
+    def has_soft_mask(self) -> bool:
+        """Return False for binary labels."""
+        return self.label != "binary"
+
+    def prepared(self, pool: Images) -> Self:
+        """Return the configuration with every `auto` replaced by what was measured on `pool`."""
+        automatic = [name for name in type(self).model_fields if getattr(self, name) == "auto"]
+        if not automatic:
+            return self
+        images = [pool[round(k)] for k in np.linspace(0, len(pool) - 1, min(len(pool), CALIBRATION_IMAGES))]
+        foregrounds = [foreground_of(pool, image) for image in images]
+        chosen = self.model_copy(update=_measured(foregrounds, automatic))
+        if chosen.slope == "auto" or chosen.midpoint == "auto":
+            slope, midpoint = chosen._calibrated_logistic(images, pool)
+            update = {"slope": slope, "midpoint": midpoint}
+            chosen = chosen.model_copy(update={name: update[name] for name in automatic if name in update})
+        return chosen
+
+    def sample(self, rng: np.random.Generator, image: np.ndarray, pool: Images) -> Sample:
+        """Blend one or several patches of one donor into the image; see `Generator.sample`."""
+        ready = self.prepared(pool)
+        result, params = ready._draw(rng, image, draw_donor(rng, image, pool), pool)
+        return Sample(
+            result.image, result.mask, ready._soft_mask(result, params["weight"]), params, self.kind
+        )
+
+    def _draw(
+        self, rng: np.random.Generator, image: np.ndarray, donor: np.ndarray, pool: Images
+    ) -> tuple[Composite, dict[str, Any]]:
+        assert self.patches != "auto"
+        near = _Object.of(foreground_of(pool, image))
+        far = _Object.of(foreground_of(pool, donor))
+        weight = float(rng.uniform(*WEIGHT_RANGE)) if self.label == "continuous" else 1.0
+        drawn, support = image.copy(), np.zeros(image.shape[:2], dtype=bool)
+        boxes: list[Box] = []
+        for attempt in range(self.patches):
+            if attempt and rng.random() < 0.5:
+                continue
+            box = self._add_patch(rng, drawn, support, donor, (near, far), weight)
+            if box is not None:
+                boxes.append(box)
+        if not boxes:
+            raise Reject("no patch of the object fits")
+        hull = boxes[0]
+        for box in boxes[1:]:
+            hull = hull.union(box)
+        result = composite(image, drawn, support, box=hull)
+        return result, {"boxes": [list(box) for box in boxes], "weight": weight}
+
+    def _add_patch(
+        self, rng: np.random.Generator, drawn: np.ndarray, support: np.ndarray, donor: np.ndarray,
+        objects: tuple[_Object | None, _Object | None], weight: float,
+    ) -> Box | None:  # fmt: skip
+        """Blend one patch into `drawn`, add it to `support` (both in place), and return where; None if it was skipped."""
+        near, far = objects
+        cut = self._cut(rng, donor.shape, far)
+        if cut is None:
+            return None
+        h, w = self._resized(rng, cut, donor.shape)
+        content = cv2.resize(donor[cut.slices], (w, h), interpolation=cv2.INTER_LINEAR).reshape(h, w, -1)
+        outline = np.ones((h, w), dtype=bool)
+        if self.shape == "ellipse":
+            outline = ellipse(h, w, float(rng.uniform(-0.8, 0.8)))
+        outline[[0, -1]] = outline[:, [0, -1]] = False
+        content_object = None
+        if far is not None:
+            content_object = cv2.resize(far.mask[cut.slices].view(np.uint8), (w, h)).view(bool)
+        box = self._destination(rng, drawn.shape, (h, w), content_object, near)
+        if box is None or np.count_nonzero(outline) < MIN_PIXELS:
+            return None
+        window = drawn[box.slices]
+        assert self.blend != "auto"
+        blended = poisson_blend(window, content, outline, guidance=self.blend, weight=weight)
+        if content_object is not None and near is not None:
+            outline &= content_object | near.mask[box.slices]
+        np.copyto(window, blended, where=outline[..., None])
+        support[box.slices] |= outline
+        return box
+
+    def _cut(self, rng: np.random.Generator, shape: tuple[int, ...], far: _Object | None) -> Box | None:
+        """Draw the size, then the place in the donor, cut to the image, that holds enough object."""
+        halves, starts, stops = [], [], []
+        for size, bounds in zip(shape[:2], (self.height_range, self.width_range), strict=True):
+            assert bounds != "auto"
+            low, high = (round(bound * size / 2) for bound in bounds)
+            side = self.size_offset + rng.gamma(SIZE_SHAPE, self.size_scale)
+            halves.append(int(np.clip(side * size / 2, max(low, 2), max(high, 2))))
+            starts.append(low)
+            stops.append(max(size - low, low + 1))
+        tries = 1 if far is None else TRIES
+        y, x = (rng.integers(start, stop, size=tries) for start, stop in zip(starts, stops, strict=True))
+        tops, lefts = np.maximum(y - halves[0], 0), np.maximum(x - halves[1], 0)
+        bottoms, rights = np.minimum(y + halves[0], shape[0]), np.minimum(x + halves[1], shape[1])
+        if far is None:
+            return first_box(tops, lefts, bottoms, rights, np.ones(1, dtype=bool))
+        share = counts_in(far.integral, tops, lefts, bottoms, rights) / ((bottoms - tops) * (rights - lefts))
+        return first_box(tops, lefts, bottoms, rights, share > self.min_object)
+
+    def _resized(self, rng: np.random.Generator, cut: Box, shape: tuple[int, ...]) -> tuple[int, int]:
+        """Draw the magnification and return the new (h, w): aspect kept, clipped to the bounds and the image."""
+        assert self.resize_range != "auto" and self.height_range != "auto" and self.width_range != "auto"
+        unit = 0.5 if self.size_clip == "code" else 1.0
+        low_h, high_h = (round(unit * bound * shape[0]) for bound in self.height_range)
+        low_w, high_w = (round(unit * bound * shape[1]) for bound in self.width_range)
+        scale = float(np.clip(rng.normal(1, 0.5), *self.resize_range))
+        h = float(np.clip(scale * cut.h, low_h, high_h))
+        w = float(np.clip(h / cut.h * cut.w, low_w, high_w))
+        h = float(np.clip(w / cut.w * cut.h, low_h, high_h))
+        return int(np.clip(h, 4, shape[0] - 2)), int(np.clip(w, 4, shape[1] - 2))
+
+    def _destination(
+        self, rng: np.random.Generator, shape: tuple[int, ...], size: tuple[int, int],
+        content_object: np.ndarray | None, near: _Object | None,
+    ) -> Box | None:  # fmt: skip
+        """Draw where the patch lands: inside the image, enough of its object on the image's object."""
+        h, w = size
+        if near is None or content_object is None:
+            return Box(int(rng.integers(1, shape[0] - h)), int(rng.integers(1, shape[1] - w)), h, w)
+        assert self.min_object != "auto"
+        pixels = np.count_nonzero(content_object)
+        if pixels <= self.min_object * h * w:
+            return None
+        for _ in range(TRIES):
+            box = Box(int(rng.integers(1, shape[0] - h)), int(rng.integers(1, shape[1] - w)), h, w)
+            overlap = np.count_nonzero(content_object & near.mask[box.slices])
+            if overlap > self.min_overlap * pixels:
+                return box
+        return None
+
+    def _soft_mask(self, result: Composite, weight: float) -> np.ndarray | None:
+        if self.label == "binary":
+            return None
+        if self.label == "continuous":
+            return continuous(result, weight)
+        if self.label == "intensity":
+            return intensity(result)
+        assert self.slope != "auto" and self.midpoint != "auto"
+        return logistic(result, self.slope, self.midpoint)
+
+    def _calibrated_logistic(self, images: list[np.ndarray], pool: Images) -> tuple[float, float]:
+        """Return slope and midpoint from the changes that trial anomalies make."""
+        megapixels = images[0].shape[0] * images[0].shape[1] / 256**2
+        trials = int(np.clip(CALIBRATION_SAMPLES / megapixels, 40, CALIBRATION_SAMPLES))
+        changes = []
+        for trial in range(trials):
+            rng = rng_for(0, Stream.CALIBRATION, trial)
+            near, far = (images[int(k)] for k in rng.choice(len(images), 2, replace=len(images) < 2))
+            try:
+                result, _ = self._draw(rng, near, np.atleast_3d(_same_shape(far, near)), pool)
+            except Reject:
+                continue
+            changes.append(result.change[result.mask[result.box.slices]])
+        if not changes:
+            raise SourceError(
+                "nsa cannot place a single patch on this source in "
+                f"{trials} trials: look at the foreground with `anomgen preview --foreground`, "
+                "or set `foreground: none`"
+            )
+        return calibrate_logistic(np.concatenate(changes))
+
+
+class _Object:
+    """The object's pixels, bool (H, W), with their integral image."""
+
+    def __init__(self, mask: np.ndarray):
+        self.mask = mask
+        self.integral = integral(mask)
+
+    @classmethod
+    def of(cls, mask: np.ndarray | None) -> _Object | None:
+        return None if mask is None else cls(mask)
+
+
+def _same_shape(image: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return image if image.shape == other.shape else cv2.resize(image, other.shape[1::-1])
+
+
+def _measured(foregrounds: list[np.ndarray | None], automatic: list[str]) -> dict[str, Any]:
+    """Return values for the automatic settings that follow from the objects' size."""
+    masks = [mask for mask in foregrounds if mask is not None and mask.any()]
+    textured = not masks
+    area = 1.0 if textured else float(np.mean([mask.mean() for mask in masks]))
+    extent = [
+        1.0 if textured else float(np.mean([mask.any(axis=axis).mean() for mask in masks])) for axis in (1, 0)
+    ]
+    high = [round(float(np.clip(4 / 3 * share, 0.25, 0.8)), 4) for share in extent]
+    values: dict[str, Any] = {
+        "height_range": (SIZE_OFFSET, high[0]),
+        "width_range": (SIZE_OFFSET, high[1]),
+        "resize_range": (0.5, 2.0) if textured else (0.7, 1.3),
+        "patches": 3 if area < 0.75 else 4,
+        "min_object": 0.5 if area < 0.4 else 0.7,
+        "blend": "mixed" if textured else "normal",
+    }
+    return {name: value for name, value in values.items() if name in automatic}

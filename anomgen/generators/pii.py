@@ -1,0 +1,35 @@
+"""PII: a square of the image mixed with the same place in a donor, gradients instead of values.
+
+Tan, Hou, Day, Simpson, Rueckert, Kainz: Detecting Outliers with Poisson Image Interpolation, MICCAI 2021,
+arXiv 2107.02622.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from anomgen.blend import poisson_blend
+from anomgen.generators.fpi import PatchInterpolation
+from anomgen.sample import Box
+
+
+class PII(PatchInterpolation):
+    """Poisson image interpolation (arXiv 2107.02622, section 2).
+
+    At every pair of neighbours the guidance is the larger of α·∇donor and (1 − α)·∇image; as published, so even a
+    donor equal to the image flattens it. Colour images choose by the magnitude over the channels (the paper's are
+    grey). The square keeps a margin of one pixel to the image's border, whose values the solution needs.
+    """
+
+    kind: ClassVar[str] = "pii"
+    margin: ClassVar[int] = 1
+
+    def _blend(
+        self, image: np.ndarray, donor: np.ndarray, support: np.ndarray, box: Box, weight: float
+    ) -> np.ndarray:
+        ring = Box(box.y - 1, box.x - 1, box.h + 2, box.w + 2).slices
+        drawn = image.copy()
+        drawn[ring] = poisson_blend(image[ring], donor[ring], support[ring], guidance="pii", weight=weight)
+        return drawn

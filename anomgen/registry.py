@@ -1,0 +1,116 @@
+"""Names of plug-ins: tables of the bundled ones, then entry points; a class is imported when it is first used."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any
+
+from anomgen.errors import RecipeError, UsageError, near_miss
+
+if TYPE_CHECKING:
+    from anomgen.generators.base import Config, Generator
+    from anomgen.sources.base import SourceConfig
+
+BUNDLED: dict[str, dict[str, str]] = {
+    "generators": {
+        "cutpaste": "anomgen.generators.cutpaste:CutPaste",
+        "fpi": "anomgen.generators.fpi:FPI",
+        "mix": "anomgen.generators.mix:Mix",
+        "nsa": "anomgen.generators.nsa:NSA",
+        "perlin": "anomgen.generators.perlin:Perlin",
+        "pii": "anomgen.generators.pii:PII",
+    },
+    "sources": {
+        "btad": "anomgen.sources.layouts:BTAD",
+        "builtin": "anomgen.sources.builtin:Builtin",
+        "folder": "anomgen.sources.folder:Folder",
+        "hub": "anomgen.sources.hub:Hub",
+        "mpdd": "anomgen.sources.layouts:MPDD",
+        "mvtec": "anomgen.sources.layouts:MVTecAD",
+        "visa": "anomgen.sources.layouts:VisA",
+    },
+}
+"""Group → name → "module:Class". A third party adds to a group by an entry point in ``anomgen.<group>``."""
+
+
+@cache
+def _plugins(group: str) -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=f"anomgen.{group}")}
+
+
+def names(group: str) -> list[str]:
+    """Return all names of a group, sorted."""
+    return sorted({*BUNDLED[group], *_plugins(group)})
+
+
+def load(group: str, name: str) -> Any:
+    """Return the class registered under `name`. Raises UsageError for an unknown name or a broken plug-in."""
+    if name in BUNDLED[group]:
+        module, _, attribute = BUNDLED[group][name].partition(":")
+        return getattr(importlib.import_module(module), attribute)
+    point = _plugins(group).get(name)
+    if point is None:
+        known = names(group)
+        raise UsageError(f"unknown {group[:-1]} {name!r}{near_miss(name, known)} (known: {', '.join(known)})")
+    try:
+        return point.load()
+    except Exception as error:
+        raise UsageError(
+            f"the plug-in {group[:-1]} {name!r} ({point.value}) fails to load: {error}"
+        ) from error
+
+
+def validated(model: type[Config], values: Mapping[str, Any]) -> Any:
+    """Return ``model(**values)``; every fault becomes a line of one RecipeError that names its key."""
+    from pydantic import ValidationError
+
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        raise RecipeError([_explain(model, fault) for fault in error.errors()]) from None
+
+
+def _explain(model: type[Config], fault: Any) -> tuple[str, str]:
+    location = [part for part in fault["loc"] if not _is_union_label(part)]
+    key = ".".join(str(part) for part in location)
+    if fault["type"] == "extra_forbidden":
+        return key, f"unknown key{near_miss(str(location[-1]), model.model_fields)}"
+    if fault["type"] == "missing":
+        return key, "is missing"
+    text = fault["msg"].removeprefix("Value error, ")
+    value = repr(fault["input"])
+    return key, f"{text} (it is {value[:80]})"
+
+
+def _is_union_label(part: Any) -> bool:
+    """Pydantic puts the name of the tried union member into the location; users know nothing of it."""
+    return (
+        isinstance(part, str)
+        and any(sign in part for sign in "[](),-")
+        or part in {"float", "int", "str", "dict"}
+    )
+
+
+def _build(group: str, values: Mapping[str, Any]) -> Any:
+    if not isinstance(values, Mapping):
+        raise RecipeError(f"must be a mapping with a `kind` (it is {values!r})")
+    if not isinstance(values.get("kind"), str):
+        raise RecipeError([("kind", f"is missing: one of {', '.join(names(group))}")])
+    try:
+        model = load(group, values["kind"])
+    except UsageError as error:
+        raise RecipeError([("kind", str(error))]) from None
+    return validated(model, {key: value for key, value in values.items() if key != "kind"})
+
+
+def build_generator(values: Mapping[str, Any]) -> Generator:
+    """Return the generator that ``{"kind": name, …}`` describes; the inverse of ``Generator.config``."""
+    return _build("generators", values)
+
+
+def build_source(values: Mapping[str, Any]) -> SourceConfig:
+    """Return the source configuration that ``{"kind": name, …}`` describes; the inverse of its ``config``."""
+    return _build("sources", values)
