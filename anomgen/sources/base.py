@@ -1,15 +1,20 @@
-"""What a source of normal images is, and the pool that hands its images to the generators."""
+"""What a source of normal images is, its configuration, and the pool that hands its images to the generators."""
 
 from __future__ import annotations
 
 import weakref
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
+from pydantic import BeforeValidator, Field
 
-from anomgen.foreground import Foreground
+from anomgen.generators.base import Config
+
+if TYPE_CHECKING:  # a foreground may be a folder of masks, which is read with the code of the sources
+    from anomgen.foreground import Foreground
 
 DEFAULT_CACHE_BYTES = 1 << 30
 """Decoded images that a run keeps in memory, all workers together."""
@@ -34,6 +39,64 @@ class Source(Protocol):
 
     def fingerprint(self) -> str:
         """Return a hash of the images' ids, contents and size: equal when the images are equal."""
+
+
+MIN_SIDE = 16
+"""Smaller images hold no anomaly that anybody could see; they are refused."""
+
+Side = Annotated[int, Field(ge=MIN_SIDE, le=16384)]
+"""Height or width in pixels."""
+
+Size = Side | Annotated[tuple[Side, Side], Field(strict=False)] | None
+"""One number for a square, [height, width], or null for the images' own size."""
+
+PathText = Annotated[
+    str, BeforeValidator(lambda value: str(value) if isinstance(value, Path) else value), Field(min_length=1)
+]
+"""A path as recipes write it; code may pass a `Path`."""
+
+
+class SourceConfig(Config):
+    """Base class of the sources' configurations: its fields are the recipe's keys under `source`."""
+
+    kind: ClassVar[str]
+    """Name in recipes and in the registry."""
+
+    size: Size = 256
+
+    def open(self) -> Source:
+        """Find and check the images.
+
+        Raises UsageError when the request is wrong (no such folder), SourceError when images cannot be used.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define open()")
+
+    def portable(self) -> Self:
+        """Return this configuration without paths of the machine: what is written into a dataset."""
+        path = getattr(self, "path", None)
+        return self if path is None else self.model_copy(update={"path": portable_path(path)})
+
+    def config(self) -> dict[str, Any]:
+        """Return the configuration as plain JSON, `kind` included."""
+        return {"kind": self.kind, **self.model_dump(mode="json")}
+
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        """Return the size as (height, width), None for the images' own."""
+        return (self.size, self.size) if isinstance(self.size, int) else self.size
+
+
+def portable_path(path: str) -> str:
+    """Return `path` if it says nothing about the machine, otherwise its last component.
+
+    Absolute paths, paths through the home folder and paths with ``..`` say something.
+    """
+    posix, windows = PurePosixPath(path), PureWindowsPath(path)
+    if windows.is_absolute() or windows.drive:
+        return windows.name or "."
+    if posix.is_absolute() or ".." in posix.parts or path.startswith("~"):
+        return posix.name if posix.name != ".." else "."
+    return path
 
 
 class Pool(Sequence[np.ndarray]):

@@ -1,0 +1,72 @@
+"""Which kind of source a path given on the command line is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from anomgen.errors import UsageError
+from anomgen.sources.folder import extensions_text, image_files, missing_hint
+from anomgen.sources.hub import HUB_ID
+from anomgen.sources.layouts import BTAD, MVTec, VisA
+
+_MPDD = re.compile(r"bracket_(black|brown|white)|connector|metal_plate|tubes")
+_VISA = re.compile(r"candle|capsules|cashew|chewinggum|fryum|macaroni[12]|pcb[1-4]|pipe_fryum")
+
+
+def detect(path: str) -> dict[str, str]:
+    """Return the source's configuration, ``{"kind": …, "path": …}``, for what a user names as the source.
+
+    Knows the layouts mvtec, mpdd, btad and visa (a category or the folder of all), datasets of Hugging Face
+    (an id ``owner/name``, a folder of Parquet files, a saved one; each may end in ``:SPLIT``), a folder of images,
+    and ``builtin`` or ``builtin:NAME``. Raises UsageError when it is none of these.
+    """
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        return {"kind": _kind_of_folder(folder, path), "path": path}
+    if folder.exists():
+        raise UsageError(f"{path}: is a file; give the folder that holds the normal images")
+    kind, _, name = path.partition(":")
+    if kind == "builtin":
+        return {"kind": kind, "name": name} if name else {"kind": kind}
+    before = path.partition(":")[0]
+    is_id = HUB_ID.fullmatch(before) is not None
+    if (path != before and Path(before).expanduser().is_dir()) or (is_id and not Path(before).parent.is_dir()):
+        return {"kind": "hub", "path": path}
+    raise UsageError(
+        f"{path}: there is no such folder{missing_hint(folder)}; a dataset on the Hub is written OWNER/NAME"
+        + (" (for this one use kind: hub)" if is_id else "")
+    )
+
+
+def _kind_of_folder(folder: Path, path: str) -> str:
+    if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
+        return "hub"
+    layout = _layout(folder)
+    if layout:
+        return layout
+    try:
+        if any(next(folder.glob(pattern), None) for pattern in ("*.parquet", "*/*.parquet")):
+            return "hub"
+        if image_files(folder):
+            return "folder"
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be listed ({error.strerror or error})") from error
+    raise UsageError(f"{path}: holds no image ({extensions_text()}) and no Parquet file")
+
+
+def _layout(folder: Path) -> str | None:
+    """Return the layout of a category, or of a folder of categories; None when it is neither."""
+    for layout in (MVTec, BTAD, VisA):
+        names = [folder.resolve().name] if layout.normal_folder(folder) else layout.categories(folder)
+        if names:
+            return _same_layout(names) or layout.kind
+    return None
+
+
+def _same_layout(names: list[str]) -> str | None:
+    """Tell apart, by the categories' names, the datasets that share MVTec AD's layout."""
+    for kind, known in (("mpdd", _MPDD), ("visa", _VISA)):
+        if all(known.fullmatch(name) for name in names):
+            return kind
+    return None

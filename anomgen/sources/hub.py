@@ -1,0 +1,231 @@
+"""Normal images from a Hugging Face dataset: an id on the Hub, a local folder of Parquet files, or a saved one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from anomgen.errors import SourceError, UsageError, near_miss
+from anomgen.sources.base import PathText
+from anomgen.sources.folder import NORMAL_NAMES, missing_hint
+from anomgen.sources.images import read_bytes
+from anomgen.sources.scan import ScannedConfig, ScannedSource
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+"""owner/name, the only ids that the Hub gives today."""
+
+_LABEL_COLUMNS = frozenset({"label", "class"})
+
+
+class Hub(ScannedConfig):
+    """A column of images of a dataset; ids are ``SPLIT/ROW``.
+
+    path: an id ``owner/name`` or a local folder, either may end in ``:SPLIT``. name: the dataset's configuration.
+    split: default train; ``train[:100]`` takes a part. column: default the first of images. label: only the
+    rows with this label in `label_column` (default: the only column of class labels).
+    """
+
+    kind: ClassVar[str] = "hub"
+
+    path: PathText
+    name: str | None = None
+    split: str | None = None
+    revision: str | None = None
+    column: str | None = None
+    label_column: str | None = None
+    label: str | None = None
+
+    def open(self) -> ScannedSource:
+        """Load the dataset and decode every image.
+
+        Raises UsageError for a missing extra, dataset, split or column, and when the labels say that not all rows
+        are normal; SourceError when the Hub cannot be reached and for images.
+        """
+        path, split = self._path_and_split()
+        with _datasets() as datasets:
+            dataset = _load(datasets, self, path, split)
+            column = _image_column(datasets, dataset, self)
+            rows = _rows(datasets, dataset, self)
+            images = dataset.select_columns([column]).cast_column(column, datasets.Image(decode=False))
+            license = _license(path, self.revision, dataset)
+        entries = [(f"{split}/{row:06d}", row) for row in rows]
+        return ScannedSource(self, self.path, entries, RowReader(images, column), license)
+
+    def _path_and_split(self) -> tuple[str, str]:
+        path, _, after = self.path.partition(":")
+        if not after or Path(self.path).expanduser().is_dir():
+            return self.path, self.split or "train"
+        if self.split not in (None, after):
+            raise UsageError(f"source.split: {self.split!r}, but the path {self.path!r} says {after!r}; give one")
+        return path, after
+
+
+@dataclass(frozen=True)
+class RowReader:
+    """Reads the encoded image of a row; pickles as a reference to the dataset's files."""
+
+    dataset: Any
+    column: str
+
+    def __call__(self, row: int) -> bytes:
+        """Return the image file's contents; SourceError when the row has none."""
+        cell = self.dataset[row][self.column]
+        if cell is None:
+            raise SourceError(f"row {row}: has no image in column {self.column!r}")
+        data = cell["bytes"]
+        return read_bytes(Path(cell["path"]), f"row {row}") if data is None else data
+
+
+@contextmanager
+def _datasets() -> Iterator[Any]:
+    """Give the library with its progress bars off."""
+    try:
+        import datasets
+    except ImportError as error:
+        raise UsageError('a source of kind hub needs the library datasets: pip install "anomgen[hub]"') from error
+    bars = not datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
+    try:
+        yield datasets
+    finally:
+        if bars:
+            datasets.enable_progress_bars()
+
+
+def _load(datasets: Any, config: Hub, path: str, split: str) -> Any:
+    """Return the dataset of one split, or raise what the library's error means for the user."""
+    folder = Path(path).expanduser()
+    if not folder.is_dir() and not HUB_ID.fullmatch(path):
+        raise UsageError(f"{path}: there is no such folder{missing_hint(folder)}, and no id OWNER/NAME of the Hub")
+    try:
+        if (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file():
+            return _split_of(datasets.load_from_disk(str(folder)), path, split)
+        target = str(folder) if folder.is_dir() else path
+        return datasets.load_dataset(target, name=config.name, split=split, revision=config.revision)
+    except (UsageError, MemoryError):
+        raise
+    except ValueError as error:
+        raise UsageError(f"{path}: {_wrong_name(datasets, config, path, split) or error}") from error
+    except datasets.exceptions.DatasetNotFoundError as error:
+        raise UsageError(
+            f"{path}: there is no such folder, and the Hub has no such dataset or you may not read it (`hf auth login`)"
+        ) from error
+    except ConnectionError as error:
+        raise SourceError(
+            f"{path}: there is no such folder, and the Hub cannot be reached to look for a dataset of this name "
+            f"({error}); check the network and HF_HUB_OFFLINE, or give a local folder"
+        ) from error
+    except FileNotFoundError as error:
+        raise UsageError(f"{path}: holds no data that the library datasets can load ({error})") from error
+    except Exception as error:  # the library's readers raise whatever their formats' libraries raise
+        raise SourceError(f"{path}: cannot be loaded ({type(error).__name__}: {error})") from error
+
+
+def _split_of(loaded: Any, path: str, split: str) -> Any:
+    """Return one split of what `load_from_disk` gave: a dataset of one unnamed split, or one by name."""
+    if not isinstance(loaded, dict):
+        return loaded
+    if split not in loaded:
+        raise UsageError(f"{path}: {_no_such('split', split, list(loaded))}")
+    return loaded[split]
+
+
+def _wrong_name(datasets: Any, config: Hub, path: str, split: str) -> str | None:
+    """Say which of configuration and split does not exist; None when both do."""
+    try:
+        configs = datasets.get_dataset_config_names(path, revision=config.revision)
+        if config.name is None and len(configs) > 1 and "default" not in configs:
+            return f"has the configurations {', '.join(configs)}; choose one with --set source.name={configs[0]}"
+        if config.name is not None and config.name not in configs:
+            return _no_such("configuration", config.name, configs)
+        splits = datasets.get_dataset_split_names(path, config_name=config.name, revision=config.revision)
+    except Exception:  # then the error that brought us here says more
+        return None
+    name = split.partition("[")[0]
+    return None if name in splits else _no_such("split", name, splits)
+
+
+def _no_such(what: str, name: str, known: list[str]) -> str:
+    return f"no {what} {name!r}{near_miss(name, known)}; it has {', '.join(known) or 'none'}"
+
+
+def _image_column(datasets: Any, dataset: Any, config: Hub) -> str:
+    images = [name for name, feature in dataset.features.items() if isinstance(feature, datasets.Image)]
+    if config.column is None and images:
+        return images[0]
+    if config.column is not None and config.column in images:
+        return config.column
+    found = ", ".join(
+        f"{name} ({getattr(feature, 'dtype', None) or type(feature).__name__})"
+        for name, feature in dataset.features.items()
+    )
+    if config.column is None:
+        raise UsageError(f"{config.path}: has no column of images; its columns are {found}")
+    if config.column in dataset.features:
+        raise UsageError(f"{config.path}: column {config.column!r} does not hold images; its columns are {found}")
+    raise UsageError(f"{config.path}: {_no_such('column of images', config.column, images)}")
+
+
+def _rows(datasets: Any, dataset: Any, config: Hub) -> list[int]:
+    """Return the rows of normal images. Raises UsageError when the labels say that some are not."""
+    if config.label is not None or config.label_column is not None:
+        return _labelled_rows(datasets, dataset, config)
+    for column, feature in dataset.features.items():
+        is_class = isinstance(feature, datasets.ClassLabel)
+        if not is_class and (column.lower() not in _LABEL_COLUMNS or feature.dtype != "string"):
+            continue
+        labels = set(_labels(dataset, column))
+        normal = sorted(label for label in labels if label.lower() in NORMAL_NAMES)
+        if normal and len(labels) > len(normal):
+            others = ", ".join(sorted(labels - set(normal))[:5])
+            raise UsageError(
+                f"{config.path}: not all rows are normal images: {column} is also {others}. Choose the normal ones "
+                f"with --set source.label_column={column} --set source.label={normal[0]}"
+            )
+    return list(range(len(dataset)))
+
+
+def _labelled_rows(datasets: Any, dataset: Any, config: Hub) -> list[int]:
+    classes = [name for name, feature in dataset.features.items() if isinstance(feature, datasets.ClassLabel)]
+    column = config.label_column or (classes[0] if len(classes) == 1 else None)
+    if column is None:
+        raise UsageError(
+            f"{config.path}: source.label needs source.label_column; class labels: {', '.join(classes) or 'none'}"
+        )
+    if column not in dataset.features:
+        raise UsageError(f"{config.path}: {_no_such('column', column, list(dataset.features))}")
+    labels = _labels(dataset, column)
+    known = sorted(set(labels))
+    if config.label is None:
+        raise UsageError(f"{config.path}: source.label_column needs source.label, one of {', '.join(known)}")
+    if config.label not in known:
+        raise UsageError(f"{config.path}: {_no_such('label', config.label, known)} in column {column!r}")
+    return [row for row, label in enumerate(labels) if label == config.label]
+
+
+def _labels(dataset: Any, column: str) -> list[str]:
+    """Return a column's values as text; class labels as their names."""
+    names = getattr(dataset.features[column], "names", None)
+    return [names[value] if names and value is not None else str(value) for value in dataset[column]]
+
+
+def _license(path: str, revision: str | None, dataset: Any) -> str | None:
+    """Return the licence that the dataset's card or information names; None where there is none or several."""
+    import huggingface_hub
+
+    folder = Path(path).expanduser()
+    card: str | Path = folder / "README.md"
+    try:
+        if not folder.is_dir():
+            card = huggingface_hub.hf_hub_download(path, "README.md", repo_type="dataset", revision=revision)
+        metadata = huggingface_hub.metadata_load(card) if Path(card).is_file() else None
+    except Exception:  # no card, or one without metadata: then nothing is known
+        metadata = None
+    license = (metadata or {}).get("license") or dataset.info.license
+    if isinstance(license, list):
+        license = license[0] if len(license) == 1 else None
+    return license if isinstance(license, str) and license else None

@@ -1,0 +1,289 @@
+"""Reading one image file as it was stored (depth, channels) and upright, or saying why it cannot be used."""
+
+from __future__ import annotations
+
+import io
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+
+# The plug-ins register themselves; importing these seven saves Pillow from importing all of its forty.
+from PIL import (
+    BmpImagePlugin,  # noqa: F401
+    GifImagePlugin,  # noqa: F401
+    Image,
+    ImageFile,
+    JpegImagePlugin,  # noqa: F401
+    MpoImagePlugin,  # noqa: F401
+    PngImagePlugin,  # noqa: F401
+    TiffImagePlugin,  # noqa: F401
+    WebPImagePlugin,  # noqa: F401
+)
+
+from anomgen.errors import SourceError
+from anomgen.sources.base import MIN_SIDE
+
+MAX_PIXELS = 178_956_970
+"""Larger images are refused before they are decoded (Pillow's own limit: a quarter of a gibibyte of RGB)."""
+
+Fit = Literal["stretch", "crop", "center"]
+"""stretch: to the size, whatever the aspect, as the papers do. crop: scaled to cover the size, centre kept.
+center: the centre, not scaled."""
+
+_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
+_WHAT_TO_DO = {
+    "1": "has 1 bit per pixel; save it as 8-bit grey",
+    "CMYK": "is CMYK; save it as RGB",
+    "LAB": "is Lab; save it as RGB",
+    "F": "holds floating-point numbers; save it as 8-bit or 16-bit integers",
+    "I": "holds 32-bit or signed numbers; save it as 8-bit or 16-bit unsigned integers",
+}
+_ORIENTATION, _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 274, 258, 262, 339
+_PNG_DEPTH, _PNG_COLOUR_TYPE = 24, 25  # bytes of the header, which is always a PNG's first chunk
+
+
+def read_image(file: str | Path | bytes, name: str | None = None) -> np.ndarray:
+    """Return an image as (H, W, C), uint8 or uint16, C = 1 (grey) or 3 (RGB).
+
+    file: a path, or the file's contents. name: what error messages call it (default: the path).
+
+    The EXIF orientation is applied. Palettes become their colours, or grey when all of these are grey. Alpha is
+    dropped where it is opaque and otherwise composited on white, like a document. 16 bits stay 16 bits.
+
+    Raises SourceError, which says what to do, for a file that cannot be read, is not a PNG, JPEG, BMP, TIFF, WebP
+    or GIF, is damaged or truncated, has several frames, is CMYK, Lab, 1-bit, signed or floating-point, has more
+    than `MAX_PIXELS` pixels or a side shorter than `MIN_SIDE`.
+    """
+    name = name or ("image" if isinstance(file, bytes) else str(file))
+    data = file if isinstance(file, bytes) else read_bytes(Path(file), name)
+    with quiet():
+        return np.ascontiguousarray(_decode(data, name))
+
+
+def read_bytes(path: Path, name: str) -> bytes:
+    """Return a file's contents; SourceError when it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SourceError(f"{name}: cannot be read ({error.strerror or error})") from error
+
+
+def fit_image(image: np.ndarray, shape: tuple[int, int] | None, fit: Fit, name: str = "image") -> np.ndarray:
+    """Return an image (H, W, C) at `shape` (height, width); None leaves it as it is.
+
+    Shrinking averages areas, enlarging is bilinear; neither leaves the range of the image's values. Raises
+    SourceError when `fit` is "center" and the image is smaller than `shape`.
+    """
+    if shape is None or image.shape[:2] == shape:
+        return image
+    height, width = shape
+    if fit == "stretch":
+        return _resize(image, height, width)
+    if fit == "crop":
+        scale = max(height / image.shape[0], width / image.shape[1])
+        image = _resize(image, max(height, round(image.shape[0] * scale)), max(width, round(image.shape[1] * scale)))
+    elif image.shape[0] < height or image.shape[1] < width:
+        raise SourceError(
+            f"{name}: is {image.shape[0]} × {image.shape[1]} pixels, smaller than the {height} × {width} that "
+            "fit: center cuts out; use fit: crop or a smaller size"
+        )
+    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+    return np.ascontiguousarray(image[top : top + height, left : left + width])
+
+
+def _resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resize each axis with what suits it: area averages where it shrinks, bilinear where it grows."""
+    shrunk = min(height, image.shape[0]), min(width, image.shape[1])
+    channels = image.shape[2]
+    for (rows, columns), method in ((shrunk, cv2.INTER_AREA), ((height, width), cv2.INTER_LINEAR)):
+        if image.shape[:2] != (rows, columns):
+            image = cv2.resize(image, (columns, rows), interpolation=method).reshape(rows, columns, channels)
+    return image
+
+
+_quiet_lock = threading.Lock()
+_quiet_depth = 0
+_quiet_before: tuple[ExitStack, bool, int] | None = None
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the decoders from printing, and from accepting truncated files; restores every setting.
+
+    The settings belong to the process, so threads share one change of them: the first in makes it, the last out
+    undoes it.
+    """
+    global _quiet_depth, _quiet_before
+    with _quiet_lock:
+        _quiet_depth += 1
+        if _quiet_depth == 1:
+            caught = ExitStack()
+            caught.enter_context(warnings.catch_warnings())
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            level = cv2.utils.logging.setLogLevel(0)
+            _quiet_before = (caught, ImageFile.LOAD_TRUNCATED_IMAGES, level)
+            ImageFile.LOAD_TRUNCATED_IMAGES = False
+    try:
+        yield
+    finally:
+        with _quiet_lock:
+            _quiet_depth -= 1
+            if _quiet_depth == 0 and _quiet_before is not None:
+                caught, truncated, level = _quiet_before
+                ImageFile.LOAD_TRUNCATED_IMAGES = truncated
+                cv2.utils.logging.setLogLevel(level)
+                caught.close()
+
+
+def _decode(data: bytes, name: str) -> np.ndarray:
+    if not data:
+        raise SourceError(f"{name}: is empty (0 bytes)")
+    image = _open(data, name)
+    try:
+        _check_header(image, data, name)
+        return _grey_or_colour(image, data, name)
+    except (SourceError, MemoryError):
+        raise
+    except Exception as error:  # whatever a decoder raises on damaged data: each has its own
+        raise SourceError(f"{name}: is damaged or truncated ({error})") from error
+
+
+def _open(data: bytes, name: str) -> Image.Image:
+    """Read the header only."""
+    try:
+        return Image.open(io.BytesIO(data), formats=_FORMATS)
+    except Image.DecompressionBombError as error:
+        raise SourceError(_too_large(name)) from error
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow lets some parsers' own errors through
+        raise SourceError(f"{name}: is not a PNG, JPEG, BMP, TIFF or WebP image, or is damaged at its start") from error
+
+
+def _too_large(name: str) -> str:
+    return f"{name}: has more than {MAX_PIXELS:,} pixels, which looks like a decompression bomb; cut or shrink it"
+
+
+def _check_header(image: Image.Image, data: bytes, name: str) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise SourceError(_too_large(name))
+    if min(width, height) < MIN_SIDE:
+        raise SourceError(f"{name}: is {height} × {width} pixels; at least {MIN_SIDE} × {MIN_SIDE} are needed")
+    # The further frames of an MPO (many phones' JPEG) are previews and depth maps of the first.
+    frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+    if frames > 1:
+        raise SourceError(f"{name}: has {frames} frames (animated or multi-page); save the wanted one alone")
+    if any(format != 1 for format in _tag(image, _SAMPLE_FORMAT)):
+        raise SourceError(f"{name}: holds floating-point or signed numbers; save it as unsigned integers")
+    if image.mode in _WHAT_TO_DO and not _is_deep(image, data):
+        raise SourceError(f"{name}: {_WHAT_TO_DO[image.mode]}")
+
+
+def _tag(image: Image.Image, number: int) -> tuple[int, ...]:
+    """Return a TIFF tag's values; nothing for other formats and absent tags."""
+    value = getattr(image, "tag_v2", {}).get(number, ())
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _is_deep(image: Image.Image, data: bytes) -> bool:
+    """Return whether the file stores more than 8 bits per channel; Pillow's mode hides it for colour."""
+    if image.mode.startswith("I;16"):
+        return True
+    return data[_PNG_DEPTH] == 16 if image.format == "PNG" else 16 in _tag(image, _BITS)
+
+
+def _grey_or_colour(image: Image.Image, data: bytes, name: str) -> np.ndarray:
+    """Decode everything, and return it upright with 1 or 3 channels."""
+    if not _is_deep(image, data):
+        return _upright(_shallow(image, name), image)
+    grey = image.format == "PNG" and data[_PNG_COLOUR_TYPE] in (0, 4)
+    if image.mode.startswith("I"):
+        return _upright(_deep_grey(image), image)
+    pixels = _over_white(_deep_colour(image, data, name))
+    return pixels[..., :1] if grey else pixels
+
+
+def _shallow(image: Image.Image, name: str) -> np.ndarray:
+    image.load()
+    mode = image.mode
+    if mode == "L" and not image.has_transparency_data:
+        return np.asarray(image)[..., None]
+    if mode in ("L", "LA", "La"):
+        return _over_white(np.asarray(image.convert("LA")))
+    if mode in ("P", "PA"):
+        pixels = _over_white(np.asarray(image.convert("RGBA")))
+        is_grey = (pixels == pixels[..., :1]).all()
+        return pixels[..., :1] if is_grey else pixels
+    if mode in ("RGB", "RGBA", "RGBa") and image.has_transparency_data:
+        return _over_white(np.asarray(image.convert("RGBA")))
+    if mode in ("RGB", "RGBX", "YCbCr"):
+        return np.asarray(image.convert("RGB"))
+    raise SourceError(f"{name}: has the colour mode {mode}, which is not supported; save it as RGB or 8-bit grey")
+
+
+def _deep_grey(image: Image.Image) -> np.ndarray:
+    image.load()
+    pixels = np.asarray(image).astype(np.uint16)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        pixels[pixels == transparent] = 65535
+    if _tag(image, _PHOTOMETRIC) == (0,):  # stored as white is zero, which Pillow undoes for 8 bits only
+        pixels = 65535 - pixels
+    return pixels[..., None]
+
+
+def _deep_colour(image: Image.Image, data: bytes, name: str) -> np.ndarray:
+    """Decode 16-bit colour with OpenCV, as Pillow keeps 8 bits of it; Pillow's 8 bits prove the result right.
+
+    OpenCV misreads some TIFFs without an error and its versions differ in whether they turn the image upright.
+    """
+    high = _upright(np.asarray(image.convert("RGB")), image)
+    deep = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if deep is None:
+        raise SourceError(f"{name}: is damaged or truncated")
+    if deep.ndim == 3 and deep.shape[2] in (3, 4) and deep.dtype == np.uint16:
+        deep = cv2.cvtColor(deep, cv2.COLOR_BGR2RGB if deep.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
+        for candidate in (deep, _upright(deep, image)):
+            if _high_bytes_agree(candidate, high):
+                return candidate
+    raise SourceError(f"{name}: is a variant of 16-bit colour that cannot be read; save it as 16-bit PNG")
+
+
+def _high_bytes_agree(deep: np.ndarray, high: np.ndarray) -> bool:
+    if deep.shape[:2] != high.shape[:2]:
+        return False
+    return int(cv2.absdiff((deep[..., :3] >> 8).astype(np.uint8), high).max()) <= 1
+
+
+def _over_white(pixels: np.ndarray) -> np.ndarray:
+    """Return (H, W, C) from (H, W, C + 1) with alpha, composited on white; without alpha, the pixels themselves."""
+    if pixels.shape[2] in (1, 3):
+        return pixels
+    colour, alpha = pixels[..., :-1], pixels[..., -1:]
+    white = int(np.iinfo(pixels.dtype).max)
+    if (alpha == white).all():
+        return colour
+    opacity = alpha.astype(np.uint32)  # white² and half of white more still fit
+    return ((colour * opacity + white * (white - opacity) + white // 2) // white).astype(pixels.dtype)
+
+
+def _upright(pixels: np.ndarray, image: Image.Image) -> np.ndarray:
+    """Apply the EXIF orientation that is left after loading (Pillow applies a TIFF's itself)."""
+    try:
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # broken metadata says nothing about the pixels
+        return pixels
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return pixels

@@ -1,0 +1,175 @@
+"""Checking every image of a source once, before anything is written, and reading them again when they are wanted."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal, NamedTuple, Self
+
+import numpy as np
+from pydantic import model_validator
+
+from anomgen.errors import SourceError
+from anomgen.sources.base import SourceConfig
+from anomgen.sources.images import Fit, fit_image, quiet, read_image
+
+KEPT_BYTES = 1 << 28
+"""Decoded images that the check hands on to the run, so that a small source is decoded once."""
+
+_KEPT_IMAGE_BYTES = KEPT_BYTES >> 4
+_NAMED = 5  # bad images that an error message names
+SKIP_HINT = "--set source.on_bad_image=skip"
+
+
+class ScannedConfig(SourceConfig):
+    """What all sources that read image files have in common."""
+
+    fit: Fit = "stretch"
+    on_bad_image: Literal["error", "skip"] = "error"
+
+    @model_validator(mode="after")
+    def _check_fit(self) -> Self:
+        if self.size is None and self.fit != "stretch":
+            raise ValueError(f"fit: {self.fit} needs a size; with size: null the images stay as they are")
+        return self
+
+
+class _Checked(NamedTuple):
+    """What the check learns about one image; `problem` says why it cannot be used."""
+
+    digest: str = ""
+    dtype: str = ""
+    channels: int = 0
+    image: np.ndarray | None = None
+    problem: str = ""
+
+
+class ScannedSource:
+    """Images behind keys, all checked, with one dtype and channel count; pickles without the images.
+
+    where: what messages call the source. entries: (id, key) of each image in order; `read(key)` returns the
+    file's contents and must pickle. Grey images among colour ones become RGB; all grey stay one channel.
+
+    Raises SourceError when no image is usable, or when one is not and the configuration does not say to skip.
+    """
+
+    def __init__(
+        self,
+        config: ScannedConfig,
+        where: str,
+        entries: Sequence[tuple[str, Any]],
+        read: Callable[[Any], bytes],
+        license: str | None = None,
+    ):
+        self.license = license
+        self._shape, self._fit = config.shape, config.fit
+        self._read = read
+        self._kept: dict[int, np.ndarray] = {}
+        checked = list(self._check_all(entries))
+        good = _usable(checked, entries, config.on_bad_image == "skip", where)
+        chosen = set(good)
+        self.skipped = tuple(entry[0] for index, entry in enumerate(entries) if index not in chosen)
+        self._ids = tuple(entries[index][0] for index in good)
+        self._keys = tuple(entries[index][1] for index in good)
+        self._channels = max(checked[index].channels for index in good)
+        self._kept = {place: self._kept[index] for place, index in enumerate(good) if index in self._kept}
+        self._fingerprint = _fingerprint(config, [(entries[index][0], checked[index].digest) for index in good])
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Return an image at the configured size: (H, W, C) uint8 or uint16, C 1 or 3, read-only."""
+        index = range(len(self))[index]
+        image = self._kept.pop(index, None)  # handed out once: from then on the pool keeps it
+        if image is None:
+            image = self._load(self._ids[index], self._read(self._keys[index]))
+        if image.shape[2] < self._channels:
+            image = np.repeat(image, self._channels, axis=2)
+        image.flags.writeable = False
+        return image
+
+    def id(self, index: int) -> str:
+        """Return the image's name, stable and without a path of the machine."""
+        return self._ids[index]
+
+    def fingerprint(self) -> str:
+        """Return a hash of the ids, the files' contents, size and fit."""
+        return self._fingerprint
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_kept": {}}
+
+    def _load(self, name: str, data: bytes) -> np.ndarray:
+        return fit_image(read_image(data, name), self._shape, self._fit, name)
+
+    def _check(self, entry: tuple[str, Any]) -> _Checked:
+        name, key = entry
+        try:
+            name.encode()
+            data = self._read(key)
+            image = self._load(name, data)
+        except SourceError as error:
+            return _Checked(problem=str(error))
+        except UnicodeEncodeError:
+            return _Checked(problem=f"{name!a}: its name is not valid Unicode; rename it")
+        kept = image if image.nbytes <= _KEPT_IMAGE_BYTES else None
+        return _Checked(_digest(data), image.dtype.name, image.shape[2], kept)
+
+    def _check_all(self, entries: Sequence[tuple[str, Any]]) -> Iterator[_Checked]:
+        """Check in a few threads (the decoders release the interpreter's lock) and a few images at a time."""
+        workers = min(4, os.cpu_count() or 1)
+        free = KEPT_BYTES
+        with quiet(), ThreadPoolExecutor(workers) as executor:
+            for start in range(0, len(entries), 4 * workers):
+                batch = executor.map(self._check, entries[start : start + 4 * workers])
+                for index, checked in enumerate(batch, start):
+                    if checked.image is not None and checked.image.nbytes <= free:
+                        self._kept[index] = checked.image
+                        free -= checked.image.nbytes
+                    yield checked._replace(image=None)
+
+
+def _usable(checked: list[_Checked], entries: Sequence[tuple[str, Any]], skip: bool, where: str) -> list[int]:
+    """Return the places of the images to use; raise for the others unless they are to be skipped."""
+    problems = [entry.problem for entry in checked if entry.problem]
+    good = [index for index, entry in enumerate(checked) if not entry.problem]
+    if not good:
+        raise SourceError(f"{where}: none of the {len(checked)} images can be used:\n{_listed(problems)}")
+    if problems and not skip:
+        raise SourceError(
+            f"{where}: {len(problems)} of {len(checked)} images cannot be used:\n{_listed(problems)}\n"
+            f"Mend or remove them, or leave them out with {SKIP_HINT}"
+        )
+    depths = Counter(checked[index].dtype for index in good)
+    most = max(sorted(depths, reverse=True), key=lambda depth: depths[depth])  # a tie goes to 8 bits
+    minority = [index for index in good if checked[index].dtype != most]
+    if minority and not skip:
+        raise SourceError(
+            f"{where}: mixes 8-bit and 16-bit images: {entries[minority[0]][0]} is {checked[minority[0]].dtype}, "
+            f"{depths[most]} of {len(good)} images are {most}. Separate them, or leave the fewer out with {SKIP_HINT}"
+        )
+    return [index for index in good if checked[index].dtype == most]
+
+
+def _listed(problems: list[str]) -> str:
+    more = [f"  … and {len(problems) - _NAMED} more"] if len(problems) > _NAMED else []
+    return "\n".join([*(f"  {problem}" for problem in problems[:_NAMED]), *more])
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def _fingerprint(config: ScannedConfig, contents: list[tuple[str, str]]) -> str:
+    return fingerprint_of({"shape": config.shape, "fit": config.fit, "images": contents})
+
+
+def fingerprint_of(content: dict[str, Any]) -> str:
+    """Return a hash, 32 hexadecimal digits, of plain JSON that describes a source's images."""
+    import json
+
+    return _digest(json.dumps(content, sort_keys=True).encode())
