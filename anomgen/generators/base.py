@@ -121,6 +121,10 @@ class Generator(Config):
         except Reject as reject:
             return reject
 
+    def portable(self) -> Self:
+        """Return this configuration without paths of the machine: what is written into a dataset."""
+        return self
+
     def config(self) -> dict[str, Any]:
         """Return the configuration as plain JSON, `kind` included; `registry.build_generator` reads it back."""
         return {"kind": self.kind, **self.model_dump(mode="json")}

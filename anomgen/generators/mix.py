@@ -68,10 +68,17 @@ class Mix(Generator):
 
     def prepared(self, pool: Images) -> Self:
         """Prepare every part on the same pool."""
-        parts = tuple(
-            part.model_copy(update={"generator": part.generator.prepared(pool)}) for part in self.parts
+        return self._with([part.generator.prepared(pool) for part in self.parts])
+
+    def portable(self) -> Self:
+        """Make every part portable."""
+        return self._with([part.generator.portable() for part in self.parts])
+
+    def _with(self, generators: Sequence[Generator]) -> Self:
+        parts = zip(self.parts, generators, strict=True)
+        return self.model_copy(
+            update={"parts": tuple(part.model_copy(update={"generator": generator}) for part, generator in parts)}
         )
-        return self.model_copy(update={"parts": parts})
 
     def sample_batch(
         self, rngs: Sequence[np.random.Generator], images: Sequence[np.ndarray], pool: Images

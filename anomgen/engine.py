@@ -1,0 +1,185 @@
+"""From a recipe and an index to a row: which image, which randomness, and what happens to rejected draws."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import cv2
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from anomgen.dataset import Columns, Row
+from anomgen.errors import AnomgenError
+from anomgen.foreground import Foreground
+from anomgen.generators.base import Generator
+from anomgen.recipe import Recipe
+from anomgen.rng import Stream, rng_for
+from anomgen.sample import Reject, Sample
+from anomgen.sources.base import DEFAULT_CACHE_BYTES, Pool, Source
+
+ATTEMPTS_PER_IMAGE = 10
+"""Draws on a sample's own image before the next image of the order stands in for it."""
+MAX_ATTEMPTS = 50
+"""Draws for one sample before the run stops with an error."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A recipe with everything resolved: the opened source, the calibrated generator, the chosen foreground.
+
+    It pickles without decoded images: a worker process gets the plan and draws from it what the parent would.
+    """
+
+    recipe: Recipe
+    source: Source
+    generator: Generator
+    foreground: Foreground
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> Plan:
+        """Open the source, choose the foreground and calibrate the generator. Deterministic in (recipe, images)."""
+        source = recipe.source.open()
+        with single_threaded():
+            pool = Pool(source, None)
+            foreground = recipe.foreground.resolved(pool)
+            generator = recipe.generator.prepared(Pool(source, foreground))
+        return cls(recipe, source, generator, foreground)
+
+    @property
+    def columns(self) -> Columns:
+        """Return what the dataset's columns are."""
+        return Columns(self.generator.defect_types, self.recipe.keep_normal)
+
+    def resolved(self) -> dict[str, Any]:
+        """Return generator and foreground as they are used, plain JSON without paths of the machine."""
+        foreground = self.foreground.portable().model_dump(mode="json", exclude_defaults=True)
+        return {
+            "generator": self.generator.portable().config(),
+            "foreground": {"method": self.foreground.method, **foreground},
+        }
+
+
+@dataclass
+class Renderer:
+    """Draws the rows of a plan; the same row whoever asks, in whatever order."""
+
+    plan: Plan
+    cache_bytes: int = DEFAULT_CACHE_BYTES
+    rejects: Counter[str] = field(default_factory=Counter)
+    """Rejected draws by reason, of everything this renderer has drawn."""
+
+    def __post_init__(self) -> None:
+        self.pool = Pool(self.plan.source, self.plan.foreground, self.cache_bytes)
+
+    def rows(self, indices: range) -> Iterator[Row]:
+        """Yield the rows of a range, drawn in the recipe's blocks; the range starts at the start of a block."""
+        for start in range(indices.start, indices.stop, self.plan.recipe.block_size):
+            yield from self.block(range(start, min(start + self.plan.recipe.block_size, indices.stop)))
+
+    def row(self, index: int) -> Row:
+        """Return one row; the others of its block have no influence on it."""
+        return self.block(range(index, index + 1))[0]
+
+    def block(self, indices: Sequence[int]) -> list[Row]:
+        """Return the rows of one block."""
+        recipe = self.plan.recipe
+        wanted = [index for index in indices if is_anomalous(index, recipe.anomaly_ratio)]
+        drawn = self._draw(wanted)
+        return [drawn.get(index) or self._normal(index) for index in indices]
+
+    def _normal(self, index: int) -> Row:
+        position = self._position(index, 0)
+        soft = self.plan.generator.has_soft_mask
+        seed, source = self.plan.recipe.seed, self.plan.source
+        return Row.of_normal(index, seed, source.id(position), self.pool[position], soft=soft)
+
+    def _draw(self, wanted: list[int]) -> dict[int, Row]:
+        """Draw the anomalous rows as one batch; draw again, with the next attempt's rng, what was rejected."""
+        rows: dict[int, Row] = {}
+        reasons: dict[int, Counter[str]] = {index: Counter() for index in wanted}
+        for attempt in range(MAX_ATTEMPTS):
+            if not wanted:
+                return rows
+            positions = [self._position(index, attempt) for index in wanted]
+            images = [self.pool[position] for position in positions]
+            rngs = [rng_for(self.plan.recipe.seed, Stream.SAMPLE, index, attempt) for index in wanted]
+            results = self.plan.generator.sample_batch(rngs, images, self.pool)
+            left = []
+            for index, position, image, result in zip(wanted, positions, images, results, strict=True):
+                result = _checked(result)
+                if isinstance(result, Reject):
+                    reasons[index][result.reason] += 1
+                    self.rejects[result.reason] += 1
+                    left.append(index)
+                else:
+                    rows[index] = self._row(index, attempt, position, image, result)
+            wanted = left
+        if wanted:
+            raise AnomgenError(self._failure(wanted[0], reasons[wanted[0]]))
+        return rows
+
+    def _row(self, index: int, attempt: int, position: int, image: np.ndarray, sample: Sample) -> Row:
+        source_id, seed = self.plan.source.id(position), self.plan.recipe.seed
+        return Row.of_sample(sample, index=index, seed=seed, attempt=attempt, source_id=source_id, normal=image)
+
+    def _position(self, index: int, attempt: int) -> int:
+        """Return which source image a sample uses: a new permutation of the source in every epoch."""
+        count = len(self.plan.source)
+        epoch, position = divmod(index, count)
+        order = _order(self.plan.recipe.seed, epoch, count)
+        return int(order[(position + attempt // ATTEMPTS_PER_IMAGE) % count])
+
+    def _failure(self, index: int, reasons: Counter[str]) -> str:
+        listed = ", ".join(f"{reason} ({count}×)" for reason, count in reasons.most_common())
+        kind, images = self.plan.generator.kind, MAX_ATTEMPTS // ATTEMPTS_PER_IMAGE
+        return (
+            f"sample {index}: {MAX_ATTEMPTS} draws of {kind!r} on {images} images gave no anomaly: {listed}. "
+            "Look at the foreground with `anomgen preview --foreground`, widen the generator's ranges, "
+            "or check that the normal images differ from each other"
+        )
+
+
+def _checked(result: Sample | Reject) -> Sample | Reject:
+    """Turn an empty mask into a rejection: no generator, ours or a plug-in, passes a normal image for an anomaly."""
+    if isinstance(result, Sample) and not result.mask.any():
+        return Reject("empty mask")
+    return result
+
+
+def is_anomalous(index: int, ratio: float) -> bool:
+    """Return whether row `index` is an anomalous one: spread evenly, round(ratio · n) among the first n."""
+    return math.floor((index + 1) * ratio + 0.5) > math.floor(index * ratio + 0.5)
+
+
+@lru_cache(maxsize=4)
+def _order(seed: int, epoch: int, count: int) -> np.ndarray:
+    return rng_for(seed, Stream.ORDER, epoch).permutation(count)
+
+
+def shard_ranges(recipe: Recipe) -> list[range]:
+    """Return the rows of each shard: whole blocks, spread evenly over as few shards as `shard_size` allows."""
+    blocks = math.ceil(recipe.count / recipe.block_size)
+    shards = math.ceil(blocks / math.ceil(recipe.shard_size / recipe.block_size))
+    bounds = [blocks * k // shards * recipe.block_size for k in range(shards + 1)]
+    return [range(start, min(stop, recipe.count)) for start, stop in zip(bounds, bounds[1:], strict=False)]
+
+
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """Let OpenCV and BLAS use one thread each: the work is small, and the workers are the parallelism.
+
+    It also makes the result independent of how many threads a library would have taken.
+    """
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        with threadpool_limits(1, user_api="blas"):
+            yield
+    finally:
+        cv2.setNumThreads(before)

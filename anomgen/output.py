@@ -1,0 +1,330 @@
+"""The output folder of `make`: what may be in it before, what is in it after, and how an interrupted run goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from anomgen.card import write_card
+from anomgen.dataset import ANOMALY, Dataset, statistics
+from anomgen.engine import Plan, shard_ranges
+from anomgen.errors import AnomgenError, UsageError
+from anomgen.preview import write_preview
+from anomgen.recipe import Recipe, parse_recipe, read_recipe
+from anomgen.runners import Shard, run
+from anomgen.writer import replacing, shard_metadata, shard_name
+
+Progress = Callable[[int, int], None]
+"""Is told how many rows of how many are done."""
+
+OWN_FILES = ("recipe.yaml", "provenance.json", "preview.png", "README.md")
+DATA = "data"
+VERSIONED = ("anomgen", "numpy", "scipy", "opencv-python", "pyarrow")
+"""Distributions whose version decides the bytes of a dataset."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What `make` did."""
+
+    path: Path
+    rows: int
+    made: int
+    """Rows drawn now; the others were there from the run that this one resumed."""
+    provenance: dict[str, Any]
+
+
+def make(
+    recipe: Recipe,
+    out: Path,
+    *,
+    workers: int = 1,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress = lambda done, total: None,
+) -> Result:
+    """Make the dataset of a recipe in the folder `out`.
+
+    Raises UsageError when `out` holds something else, another recipe's dataset, or a dataset and neither `resume`
+    nor `overwrite` is set; SourceError for unusable images; AnomgenError when a run cannot be finished. Whatever
+    shards are complete stay, and `resume` goes on from there to the identical result.
+    """
+    check_output(recipe, out, resume=resume, overwrite=overwrite)
+    plan = Plan.of(recipe)
+    with locked(out):
+        if overwrite:
+            _clear(out)
+        shards = _shards(plan, out)
+        missing = [shard for shard in shards if not _is_complete(shard)]
+        _begin(recipe, out)
+        done = sum(len(shard.indices) for shard in shards) - sum(len(shard.indices) for shard in missing)
+        made = 0
+        progress(done, recipe.count)
+
+        def tick(rows: int) -> None:
+            nonlocal made
+            made += rows
+            progress(done + made, recipe.count)
+
+        run(plan, missing, workers, tick)
+        provenance = _finish(plan, out, shards)
+    return Result(out, recipe.count, made, provenance)
+
+
+# --- before ---------------------------------------------------------------------------------------------------------
+
+
+def check_output(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) -> None:
+    """Refuse an output folder in which `make` could lose or mix something. Raises UsageError."""
+    if resume and overwrite:
+        raise UsageError("--resume and --overwrite exclude each other")
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file; give a folder with -o")
+    _refuse_inside_source(recipe, out)
+    if not out.exists() or not any(entry.name not in _leftovers(out) for entry in out.iterdir()):
+        return
+    if not is_ours(out):
+        raise UsageError(f"{out} holds other files and no anomgen dataset; choose another folder with -o")
+    if resume:
+        _refuse_other_recipe(recipe, out)
+    elif not overwrite:
+        state = "a finished dataset" if (out / "provenance.json").is_file() else "an unfinished dataset"
+        raise UsageError(
+            f"{out} holds {state}; go on with --resume, replace it with --overwrite, or choose another folder with -o"
+        )
+
+
+def is_ours(out: Path) -> bool:
+    """Return whether a folder holds a dataset that anomgen made or began, and nothing in its place."""
+    try:
+        return "anomgen" in read_recipe(str(out / "recipe.yaml"))
+    except UsageError:
+        return False
+
+
+def _leftovers(out: Path) -> set[str]:
+    """Return the names of temporary files that a killed run may have left at the top of `out`."""
+    names = {entry.name for entry in out.glob(".*.tmp")}
+    data = out / DATA
+    if data.is_dir() and all(entry.name.startswith(".") for entry in data.iterdir()):
+        names.add(DATA)
+    return names
+
+
+def _refuse_inside_source(recipe: Recipe, out: Path) -> None:
+    path = getattr(recipe.source, "path", None)
+    folder = Path(path).expanduser() if path else None
+    if folder is not None and folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):
+        raise UsageError(
+            f"the output {out} lies inside the source {folder}: its pictures would become normal images of the next "
+            "run; choose another folder with -o"
+        )
+
+
+def _refuse_other_recipe(recipe: Recipe, out: Path) -> None:
+    began = parse_recipe(read_recipe(str(out / "recipe.yaml")), str(out / "recipe.yaml"))
+    before, now = began.portable().as_dict(), recipe.portable().as_dict()
+    different = sorted(_differences(before, now))
+    if different:
+        raise UsageError(
+            f"{out} was begun with another recipe (different: {', '.join(different)}); "
+            "resume with the same one, or choose another folder with -o"
+        )
+
+
+def _differences(before: Any, now: Any, key: str = "") -> Iterator[str]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        for name in {*before, *now}:
+            yield from _differences(before.get(name), now.get(name), f"{key}.{name}" if key else name)
+    elif before != now:
+        yield key
+
+
+@contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Hold the output folder: a second run on it stops with an error. Killed processes let go by themselves."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AnomgenError(f"{out}: cannot make the output folder: {error.strerror}") from None
+    try:
+        import fcntl
+    except ImportError:  # Windows has no advisory locks on folders
+        yield
+        return
+    handle = os.open(out, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"another run is writing to {out}; wait for it, or choose another folder with -o") from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def _clear(out: Path) -> None:
+    """Remove an earlier dataset: the files that anomgen writes, nothing else."""
+    for name in OWN_FILES:
+        (out / name).unlink(missing_ok=True)
+    for shard in (out / DATA).glob("train-*-of-*.parquet"):
+        shard.unlink()
+
+
+# --- shards ---------------------------------------------------------------------------------------------------------
+
+
+def _shards(plan: Plan, out: Path) -> list[Shard]:
+    ranges = shard_ranges(plan.recipe)
+    identity = {
+        "recipe": plan.recipe.fingerprint(),
+        "source": plan.source.fingerprint(),
+        "resolved": _digest(plan.resolved()),
+        "versions": versions(),
+    }
+    return [
+        Shard(out / DATA / shard_name(number, len(ranges)), indices, {"shard": number, "rows": len(indices), **identity})
+        for number, indices in enumerate(ranges)
+    ]
+
+
+def _is_complete(shard: Shard) -> bool:
+    """Return whether a shard is there, made by the same plan. Raises UsageError when another plan made it."""
+    log = shard_metadata(shard.path)
+    if log is None:
+        return False
+    for key, meaning in (("source", "other source images"), ("recipe", "another recipe"), ("resolved", "other settings")):
+        if log.get(key) != shard.log[key]:
+            raise UsageError(
+                f"{shard.path} was made from {meaning}; finish with what it was begun with, or start anew "
+                "with --overwrite"
+            )
+    if log.get("versions") != shard.log["versions"]:
+        raise UsageError(
+            f"{shard.path} was made with {_versions_text(log.get('versions') or {})}, this is "
+            f"{_versions_text(shard.log['versions'])}: the result would not be reproducible; install the same "
+            "versions, or start anew with --overwrite"
+        )
+    return log.get("rows") == shard.log["rows"]
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of everything that decides the bytes of a dataset."""
+    found = {}
+    for name in VERSIONED:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # running from a checkout, or OpenCV under another distribution name
+            found[name] = "unknown"
+    return found
+
+
+def _versions_text(found: dict[str, str]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in found.items())
+
+
+def _digest(values: Any) -> str:
+    return hashlib.blake2b(json.dumps(values, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+# --- after ----------------------------------------------------------------------------------------------------------
+
+
+def _begin(recipe: Recipe, out: Path) -> None:
+    (out / "provenance.json").unlink(missing_ok=True)
+    _write(out / "recipe.yaml", recipe.portable().to_yaml())
+    for folder in (out, out / DATA):
+        for leftover in folder.glob(".*.tmp"):
+            leftover.unlink()
+
+
+def _finish(plan: Plan, out: Path, shards: list[Shard]) -> dict[str, Any]:
+    """Write what describes the dataset; provenance.json comes last and marks it as finished."""
+    expected = {shard.path for shard in shards}
+    for stray in set((out / DATA).glob("train-*.parquet")) - expected:
+        stray.unlink()
+    rejects: Counter[str] = Counter()
+    for shard in shards:
+        rejects.update((shard_metadata(shard.path) or {}).get("rejects", {}))
+    dataset = Dataset(out, partial=True)
+    provenance = {
+        "anomgen": versions()["anomgen"],
+        "versions": {"python": platform.python_version(), **versions()},
+        "recipe_fingerprint": plan.recipe.fingerprint(),
+        "source": {
+            "kind": plan.recipe.source.kind,
+            "count": len(plan.source),
+            "fingerprint": plan.source.fingerprint(),
+            "license": plan.source.license,
+            "skipped": list(plan.source.skipped),
+        },
+        "resolved": plan.resolved(),
+        "rows": _row_counts(dataset),
+        "rejects": dict(sorted(rejects.items())),
+        "shards": len(shards),
+    }
+    write_preview(dataset, out / "preview.png")
+    write_card(out, provenance, plan.recipe.portable().as_dict(), statistics(dataset))
+    _write(out / "provenance.json", json.dumps(provenance, indent=2, ensure_ascii=False) + "\n")
+    remember_source(plan)
+    return provenance
+
+
+def _row_counts(dataset: Dataset) -> dict[str, Any]:
+    columns = dataset.table(["label", "defect_type"]).to_pydict()
+    by_type = Counter(
+        dataset.columns.defect_names[kind]
+        for label, kind in zip(columns["label"], columns["defect_type"], strict=True)
+        if label == ANOMALY
+    )
+    total, anomalous = len(dataset), sum(by_type.values())
+    return {"normal": total - anomalous, "anomaly": anomalous, "by_type": dict(sorted(by_type.items()))}
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
+# --- where a source was ---------------------------------------------------------------------------------------------
+
+
+def _memory() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "anomgen" / "sources"
+
+
+def remember_source(plan: Plan) -> None:
+    """Note, outside the dataset, where its source is on this machine, so that `replay` and `check` find it."""
+    path = getattr(plan.recipe.source, "path", None)
+    if path is None or not Path(path).exists():
+        return
+    try:
+        _memory().mkdir(parents=True, exist_ok=True)
+        (_memory() / plan.source.fingerprint()).write_text(str(Path(path).resolve()), encoding="utf-8")
+    except OSError:  # a read-only home folder: replay will ask for --source
+        return
+
+
+def recalled_source(fingerprint: str) -> str | None:
+    """Return where a source of that fingerprint was on this machine, None if that is not known or gone."""
+    try:
+        path = (_memory() / fingerprint).read_text(encoding="utf-8")
+    except OSError:
+        return None
+    return path if Path(path).exists() else None
+
+
+def free_space(out: Path) -> int:
+    """Return the bytes free where `out` will be."""
+    place = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
+    return shutil.disk_usage(place).free
