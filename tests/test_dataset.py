@@ -1,0 +1,364 @@
+"""Reading: the columns are what `datasets` expects, and what was written comes back."""
+
+import json
+import os
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from made_dataset import made_rows, normal_image, write_dataset
+
+from anomgen.dataset import (
+    Columns,
+    Dataset,
+    Row,
+    Twins,
+    area_of,
+    boxes_of,
+    image_name,
+    severity_of,
+    statistics,
+)
+from anomgen.errors import UsageError
+from anomgen.writer import Encoder, shard_name, write_shard
+
+masks = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=24))
+
+
+# -------------------------------------------------------------------------------------------------- measures
+
+
+@settings(deadline=None)
+@given(masks)
+def test_boxes_are_those_of_the_eight_connected_components(mask):
+    _, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    expected = [[int(v) for v in row[:4]] for row in stats[1:]]
+    assert boxes_of(mask) == sorted(expected, key=lambda box: (box[1], box[0], box[2], box[3]))
+
+
+def test_a_component_inside_the_hole_of_another_has_a_box():
+    mask = np.zeros((20, 30), bool)
+    mask[2:18, 3:25] = True
+    mask[5:15, 6:20] = False
+    mask[8:10, 10:14] = True
+    assert boxes_of(mask) == [[3, 2, 22, 16], [10, 8, 4, 2]]
+
+
+@settings(deadline=None)
+@given(masks, st.sampled_from([np.uint8, np.uint16]), st.sampled_from([1, 3]), st.integers(0, 2**32))
+def test_severity_is_the_mean_change_inside_the_mask(mask, dtype, channels, seed):
+    rng = np.random.default_rng(seed)
+    shape, limit = (*mask.shape, channels), np.iinfo(dtype).max
+    image, normal = (rng.integers(0, limit, shape, dtype=dtype, endpoint=True) for _ in range(2))
+    change = np.abs(image.astype(np.float64) - normal)[mask]
+    expected = change.mean() / limit if mask.any() else 0.0
+    assert severity_of(image, normal, mask) == np.float32(severity_of(image, normal, mask))
+    assert severity_of(image, normal, mask) == pytest.approx(expected, rel=1e-6, abs=1e-9)
+
+
+@given(masks)
+def test_area_is_the_share_of_the_image(mask):
+    assert area_of(mask) == np.float32(mask.mean())
+
+
+def test_names_of_images_sort_like_their_numbers():
+    assert [image_name(i) for i in (0, 123, 999_999, 1_234_567)] == [
+        "000000.png",
+        "000123.png",
+        "999999.png",
+        "1234567.png",
+    ]
+
+
+# --------------------------------------------------------------------------------------------------- columns
+
+
+@pytest.mark.parametrize("keep_normal", [False, True])
+def test_the_schema_is_the_one_that_datasets_would_write(keep_normal):
+    datasets = pytest.importorskip("datasets")
+    columns = Columns(("nsa", "scar"), keep_normal)
+    expected = datasets.Features.from_dict(columns.features)
+    assert columns.schema.equals(expected.arrow_schema)
+    assert columns.schema.metadata == expected.arrow_schema.metadata
+    assert isinstance(expected["image"], datasets.Image)
+    assert expected["defect_type"].names == ["normal", "nsa", "scar"]
+
+
+def test_columns_come_back_from_a_schema():
+    columns = Columns(("a", "b"), keep_normal=True)
+    assert Columns.of_schema(columns.schema) == columns
+
+
+@pytest.mark.parametrize("types", [("normal",), ("a", "a")])
+def test_a_defect_type_that_makes_the_column_ambiguous_is_refused(types):
+    with pytest.raises(UsageError, match="taken"):
+        Columns(types)
+
+
+# --------------------------------------------------------------------------------------------------- reading
+
+
+def assert_same(row: Row, read: dict, *, soft: bool, keep_normal: bool):
+    np.testing.assert_array_equal(read["image"], row.image)
+    assert read["image"].dtype == row.image.dtype
+    np.testing.assert_array_equal(read["mask"], row.mask)
+    assert read["mask"].dtype == bool
+    if soft:
+        np.testing.assert_allclose(read["soft_mask"], row.soft_mask, atol=0.5 / 255 + 1e-6)
+    else:
+        assert read["soft_mask"] is None
+    if keep_normal:
+        np.testing.assert_array_equal(read["normal"], row.normal)
+    for name in ("index", "seed", "attempt", "source_id", "label", "defect_type", "params", "boxes"):
+        assert read[name] == getattr(row, name)
+    assert (read["severity"], read["area"]) == (row.severity, row.area)
+
+
+@pytest.mark.parametrize("shape", [(48, 40, 3), (48, 40, 1)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize(("soft", "keep_normal"), [(True, False), (False, True)])
+def test_what_is_written_comes_back(tmp_path, shape, dtype, soft, keep_normal):
+    rows = made_rows(6, soft=soft, shape=shape, dtype=dtype)
+    dataset = Dataset(write_dataset(tmp_path / "d", rows, keep_normal=keep_normal))
+    assert len(dataset) == len(rows)
+    for row, streamed in zip(rows, dataset.rows(), strict=True):
+        assert_same(row, streamed, soft=soft, keep_normal=keep_normal)
+        assert_same(row, dataset.row(row.index), soft=soft, keep_normal=keep_normal)
+
+
+def test_the_cells_of_a_row_are_what_the_encoder_made(tmp_path):
+    rows = made_rows()
+    dataset = Dataset(write_dataset(tmp_path / "d", rows))
+    encoder = Encoder(dataset.columns)
+    for row in rows:
+        stored = dataset.cells(row.index)
+        assert stored == encoder.cells(row)
+        assert list(stored) == list(dataset.columns.names)
+
+
+def test_normal_rows_have_an_empty_mask_and_no_severity(tmp_path):
+    dataset = Dataset(write_dataset(tmp_path / "d"))
+    for row in dataset.rows():
+        if row["label"] == 0:
+            assert not row["mask"].any() and not row["soft_mask"].any()
+            assert (row["severity"], row["area"], row["boxes"], row["params"]) == (0, 0, [], {})
+            assert row["defect_type"] == "normal"
+
+
+def test_only_the_columns_asked_for_are_read(tmp_path):
+    dataset = Dataset(write_dataset(tmp_path / "d"))
+    assert list(dataset.row(3, ["label", "area"])) == ["label", "area"]
+    assert list(next(dataset.rows(["mask"]))) == ["mask"]
+    with pytest.raises(UsageError, match="did you mean 'severity'"):
+        dataset.row(3, ["severty"])
+
+
+def test_row_groups_are_found_by_index(tmp_path, monkeypatch):
+    monkeypatch.setattr("anomgen.writer.ROW_GROUP_BYTES", 20_000)
+    rows = made_rows(20)
+    dataset = Dataset(write_dataset(tmp_path / "d", rows, shards=3))
+    assert all(pq.read_metadata(shard).num_row_groups > 1 for shard in dataset.shards)
+    assert [dataset.row(i, ["index"])["index"] for i in (19, 0, 7, 13)] == [19, 0, 7, 13]
+
+
+def test_shards_are_read_in_the_order_of_their_numbers(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "recipe.yaml").write_text("name: x\n")
+    for number in (100_000, 2, 10):
+        row = made_rows(1, start=number)
+        write_shard(tmp_path / "data" / shard_name(number, 100_001), row, Columns(("nsa", "scar")), {})
+    dataset = Dataset(tmp_path, partial=True)
+    assert [row["index"] for row in dataset.rows(["index"])] == [2, 10, 100_000]
+    assert dataset.row(100_000, ["index"]) == {"index": 100_000}
+
+
+@pytest.mark.parametrize("index", [-1, 12, 10**9])
+def test_an_index_out_of_range_says_how_many_rows_there_are(tmp_path, index):
+    dataset = Dataset(write_dataset(tmp_path / "d"))
+    with pytest.raises(UsageError, match=f"no row {index}; it has 12 rows"):
+        dataset.row(index)
+
+
+# ---------------------------------------------------------------------------------------- what is no dataset
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(UsageError, match="no such folder"):
+        Dataset(tmp_path / "nowhere")
+
+
+def test_a_file_is_not_a_dataset(tmp_path):
+    (tmp_path / "x").write_text("")
+    with pytest.raises(UsageError, match="a file"):
+        Dataset(tmp_path / "x")
+
+
+def test_a_folder_of_something_else(tmp_path):
+    with pytest.raises(UsageError, match="not an anomgen dataset"):
+        Dataset(tmp_path)
+
+
+def test_an_unfinished_run_says_how_to_finish_it(tmp_path):
+    folder = write_dataset(tmp_path / "d")
+    (folder / "provenance.json").unlink()
+    with pytest.raises(UsageError, match=r"unfinished \(2 shards so far.*--resume"):
+        Dataset(folder)
+    assert len(Dataset(folder, partial=True)) == 12
+
+
+def test_no_shards_at_all(tmp_path):
+    folder = write_dataset(tmp_path / "d")
+    for shard in (folder / "data").iterdir():
+        shard.unlink()
+    with pytest.raises(UsageError, match="no data/train"):
+        Dataset(folder)
+
+
+@pytest.mark.parametrize("damage", ["empty", "truncated", "text"])
+def test_a_damaged_shard_is_named(tmp_path, damage):
+    folder = write_dataset(tmp_path / "d")
+    shard = folder / "data" / shard_name(1, 2)
+    content = shard.read_bytes()
+    shard.write_bytes({"empty": b"", "truncated": content[: len(content) // 2], "text": b"hello" * 99}[damage])
+    with pytest.raises(UsageError, match=shard.name):
+        Dataset(folder)
+
+
+def test_a_flipped_bit_in_the_file_is_noticed_and_the_shard_named(tmp_path):
+    folder = write_dataset(tmp_path / "d")
+    shard = folder / "data" / shard_name(0, 2)
+    content = bytearray(shard.read_bytes())
+    content[2000] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(UsageError, match=shard.name):
+        list(Dataset(folder).rows())
+
+
+@pytest.mark.parametrize("content", ["{", "[1]"])
+def test_a_damaged_provenance_is_named(tmp_path, content):
+    folder = write_dataset(tmp_path / "d")
+    (folder / "provenance.json").write_text(content)
+    with pytest.raises(UsageError, match=r"provenance\.json"):
+        Dataset(folder)
+
+
+@pytest.mark.parametrize("content", ["a: [", "- 1"])
+def test_a_damaged_recipe_is_named(tmp_path, content):
+    folder = write_dataset(tmp_path / "d")
+    (folder / "recipe.yaml").write_text(content)
+    with pytest.raises(UsageError, match=r"recipe\.yaml"):
+        Dataset(folder)
+
+
+def test_shards_of_two_runs_do_not_mix(tmp_path):
+    folder = write_dataset(tmp_path / "d")
+    write_shard(folder / "data" / shard_name(1, 2), made_rows(2), Columns(("scar", "nsa")), {})
+    with pytest.raises(UsageError, match="differ"):
+        Dataset(folder)
+
+
+# -------------------------------------------------------------------------------------------- twins, measures
+
+
+def test_twins_come_from_the_row_then_the_rows_then_the_pool(tmp_path):
+    rows = made_rows()
+    kept = Dataset(write_dataset(tmp_path / "kept", rows, keep_normal=True))
+    plain = Dataset(write_dataset(tmp_path / "plain", rows))
+    anomalies = [row for row in rows if row.label]
+    alone = Dataset(write_dataset(tmp_path / "alone", anomalies))
+    for dataset in (kept, plain):
+        twins = Twins(dataset)
+        for row in dataset.rows():
+            np.testing.assert_array_equal(twins.of(row), rows[row["index"]].normal)
+    pool = _Pool()
+    for row in alone.rows():
+        assert Twins(alone).of(row) is None
+        assert Twins(alone, pool).of(row) is pool.images[int(row["source_id"][5:8])]
+
+
+class _Pool:
+    def __init__(self):
+        self.images = [normal_image(i) for i in range(3)]
+        self.source = self
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        return self.images[index]
+
+    def id(self, index):
+        return f"part/{index:03d}.png"
+
+
+def test_twins_hold_no_more_than_they_may(tmp_path):
+    dataset = Dataset(write_dataset(tmp_path / "d"))
+    twins = Twins(dataset, cache_bytes=2 * 48 * 40 * 3)
+    for _ in range(2):
+        for number in range(3):
+            np.testing.assert_array_equal(twins.in_rows(f"part/{number:03d}.png"), normal_image(number))
+            assert len(twins._cache) <= 2
+
+
+def test_statistics_count_and_measure_the_anomalies(tmp_path):
+    rows = made_rows(20)
+    result = statistics(Dataset(write_dataset(tmp_path / "d", rows)))
+    areas = [row.area for row in rows if row.label]
+    assert (result["rows"], result["normal"], result["anomaly"]) == (20, 10, 10)
+    assert {name: part["count"] for name, part in result["by_type"].items()} == {"nsa": 5, "scar": 5}
+    assert result["all"]["area"]["50"] == pytest.approx(np.median(areas))
+    assert result["all"]["area"]["0"] == pytest.approx(min(areas))
+    json.dumps(result, allow_nan=False)
+
+
+def test_statistics_of_a_dataset_without_anomalies(tmp_path):
+    rows = [row for row in made_rows() if not row.label]
+    result = statistics(Dataset(write_dataset(tmp_path / "d", rows)))
+    assert result["all"] == {"count": 0, "area": None, "severity": None}
+
+
+# --------------------------------------------------------------------------------------------------- datasets
+
+LOAD = """
+import sys, numpy as np
+from datasets import load_dataset, ClassLabel, Image, List, Value
+folder, mode = sys.argv[1:]
+for streaming in (False, True):
+    data = load_dataset(folder, split="train", streaming=streaming)
+    f = data.features
+    assert isinstance(f["image"], Image) and isinstance(f["mask"], Image) and isinstance(f["soft_mask"], Image), f
+    assert f["label"].names == ["normal", "anomaly"], f
+    assert f["defect_type"].names == ["normal", "nsa", "scar"], f
+    assert f["boxes"] == List(List(Value("int32"), length=4)), f
+    assert f["severity"] == Value("float32") and f["index"] == Value("int64"), f
+    rows = list(data)
+    assert [row["index"] for row in rows] == list(range(12))
+    for row in rows:
+        assert row["image"].mode == mode and row["mask"].mode == "L" and row["image"].size == (40, 48)
+        assert set(np.unique(row["mask"])) <= {0, 255}
+        assert bool(np.any(row["mask"])) == bool(row["label"]) == bool(row["boxes"])
+    if not streaming:
+        kinds = data.cast_column("image", Image(decode=False))
+        assert kinds[3]["image"]["path"] == "000003.png"
+print("loaded", len(rows))
+"""
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "mode"),
+    [((48, 40, 3), np.uint8, "RGB"), ((48, 40, 1), np.uint8, "L"), ((48, 40, 1), np.uint16, "I;16")],
+)
+def test_load_dataset_works_offline_and_streaming(tmp_path, shape, dtype, mode):
+    pytest.importorskip("datasets")
+    folder = write_dataset(tmp_path / "d", made_rows(shape=shape, dtype=dtype))
+    offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "cache")}
+    command = [sys.executable, "-c", LOAD, str(folder), mode]
+    result = subprocess.run(command, env={**os.environ, **offline}, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "loaded 12" in result.stdout
