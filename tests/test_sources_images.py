@@ -93,7 +93,7 @@ def test_exif_orientation_is_applied(kind, orientation):
         lambda a: a.swapaxes(0, 1),
         lambda a: np.rot90(a, -1),
         lambda a: a[::-1, ::-1].swapaxes(0, 1),
-        lambda a: np.rot90(a),
+        np.rot90,
     ][orientation - 1]
     if kind.startswith("tiff"):
         tifffile = pytest.importorskip("tifffile")

@@ -95,7 +95,7 @@ def portable_path(path: str) -> str:
     if windows.is_absolute() or windows.drive:
         return windows.name or "."
     if posix.is_absolute() or ".." in posix.parts or path.startswith("~"):
-        return posix.name if posix.name != ".." else "."
+        return posix.name if posix.name not in ("", "..") else "."
     return path
 
 

@@ -101,9 +101,10 @@ def _walk(folder: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iter
     for entry in entries:
         if entry.name.startswith(".") or entry.name == "__MACOSX":
             continue
-        if entry.is_dir():
-            yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", (*above, here))
-        elif Path(entry.name).suffix.lower() in EXTENSIONS and (entry.is_file() or entry.is_symlink()):
+        path = folder / entry.name  # unlike the entry, it does not raise at a link to itself
+        if path.is_dir():
+            yield from _walk(path, f"{prefix}{entry.name}/", (*above, here))
+        elif path.suffix.lower() in EXTENSIONS and (path.is_file() or path.is_symlink()):
             yield prefix + entry.name
 
 

@@ -71,7 +71,7 @@ class ScannedSource:
         checked = list(self._check_all(entries))
         good = _usable(checked, entries, config.on_bad_image == "skip", where)
         chosen = set(good)
-        self.skipped = tuple(entry[0] for index, entry in enumerate(entries) if index not in chosen)
+        self.skipped = tuple(_readable(entry[0]) for index, entry in enumerate(entries) if index not in chosen)
         self._ids = tuple(entries[index][0] for index in good)
         self._keys = tuple(entries[index][1] for index in good)
         self._channels = max(checked[index].channels for index in good)
@@ -115,7 +115,7 @@ class ScannedSource:
         except SourceError as error:
             return _Checked(problem=str(error))
         except UnicodeEncodeError:
-            return _Checked(problem=f"{name!a}: its name is not valid Unicode; rename it")
+            return _Checked(problem=f"{_readable(name)}: its name is not valid Unicode; rename it")
         kept = image if image.nbytes <= _KEPT_IMAGE_BYTES else None
         return _Checked(_digest(data), image.dtype.name, image.shape[2], kept)
 
@@ -158,6 +158,11 @@ def _usable(checked: list[_Checked], entries: Sequence[tuple[str, Any]], skip: b
 def _listed(problems: list[str]) -> str:
     more = [f"  … and {len(problems) - _NAMED} more"] if len(problems) > _NAMED else []
     return "\n".join([*(f"  {problem}" for problem in problems[:_NAMED]), *more])
+
+
+def _readable(name: str) -> str:
+    """Return a file's name with the bytes that are not text written out."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def _digest(data: bytes) -> str:
