@@ -34,8 +34,9 @@ def detect(path: str) -> dict[str, str]:
     if (path != before and Path(before).expanduser().is_dir()) or (is_id and not Path(before).parent.is_dir()):
         return {"kind": "hub", "path": path}
     raise UsageError(
-        f"{path}: there is no such folder{missing_hint(folder)}; a dataset on the Hub is written OWNER/NAME"
-        + (" (for this one use kind: hub)" if is_id else "")
+        f"{path}: there is no such folder"
+        + (" (if it is a dataset on the Hub, use kind: hub)" if is_id else ", nor is it an id OWNER/NAME of the Hub")
+        + missing_hint(folder)
     )
 
 

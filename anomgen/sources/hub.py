@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from anomgen.errors import SourceError, UsageError, near_miss
+from anomgen.errors import AnomgenError, SourceError, UsageError, near_miss
 from anomgen.sources.base import PathText
 from anomgen.sources.folder import NORMAL_NAMES, missing_hint
 from anomgen.sources.images import read_bytes
@@ -100,7 +100,9 @@ def _load(datasets: Any, config: Hub, path: str, split: str) -> Any:
     """Return the dataset of one split, or raise what the library's error means for the user."""
     folder = Path(path).expanduser()
     if not folder.is_dir() and not HUB_ID.fullmatch(path):
-        raise UsageError(f"{path}: there is no such folder{missing_hint(folder)}, and no id OWNER/NAME of the Hub")
+        raise UsageError(
+            f"{path}: there is no such folder, nor is it an id OWNER/NAME of the Hub{missing_hint(folder)}"
+        )
     try:
         if (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file():
             return _split_of(datasets.load_from_disk(str(folder)), path, split)
@@ -108,21 +110,28 @@ def _load(datasets: Any, config: Hub, path: str, split: str) -> Any:
         return datasets.load_dataset(target, name=config.name, split=split, revision=config.revision)
     except (UsageError, MemoryError):
         raise
-    except ValueError as error:
-        raise UsageError(f"{path}: {_wrong_name(datasets, config, path, split) or error}") from error
-    except datasets.exceptions.DatasetNotFoundError as error:
-        raise UsageError(
+    except Exception as error:  # the library lets through whatever the libraries of the formats raise
+        raise _explained(error, datasets, config, path, split) from error
+
+
+def _explained(error: Exception, datasets: Any, config: Hub, path: str, split: str) -> AnomgenError:
+    """Return what an error of the library means for the user."""
+    from pyarrow.lib import ArrowException
+
+    if isinstance(error, datasets.exceptions.DatasetNotFoundError):
+        return UsageError(
             f"{path}: there is no such folder, and the Hub has no such dataset or you may not read it (`hf auth login`)"
-        ) from error
-    except ConnectionError as error:
-        raise SourceError(
+        )
+    if isinstance(error, ConnectionError):
+        return SourceError(
             f"{path}: there is no such folder, and the Hub cannot be reached to look for a dataset of this name "
             f"({error}); check the network and HF_HUB_OFFLINE, or give a local folder"
-        ) from error
-    except FileNotFoundError as error:
-        raise UsageError(f"{path}: holds no data that the library datasets can load ({error})") from error
-    except Exception as error:  # the library's readers raise whatever their formats' libraries raise
-        raise SourceError(f"{path}: cannot be loaded ({type(error).__name__}: {error})") from error
+        )
+    if isinstance(error, FileNotFoundError):
+        return UsageError(f"{path}: holds no data that the library datasets can load ({error})")
+    if isinstance(error, ValueError) and not isinstance(error, ArrowException):
+        return UsageError(f"{path}: {_wrong_name(datasets, config, path, split) or error}")
+    return SourceError(f"{path}: cannot be loaded ({type(error).__name__}: {error})")
 
 
 def _split_of(loaded: Any, path: str, split: str) -> Any:
@@ -136,13 +145,14 @@ def _split_of(loaded: Any, path: str, split: str) -> Any:
 
 def _wrong_name(datasets: Any, config: Hub, path: str, split: str) -> str | None:
     """Say which of configuration and split does not exist; None when both do."""
+    target = str(Path(path).expanduser()) if Path(path).expanduser().is_dir() else path
     try:
-        configs = datasets.get_dataset_config_names(path, revision=config.revision)
+        configs = datasets.get_dataset_config_names(target, revision=config.revision)
         if config.name is None and len(configs) > 1 and "default" not in configs:
             return f"has the configurations {', '.join(configs)}; choose one with --set source.name={configs[0]}"
         if config.name is not None and config.name not in configs:
             return _no_such("configuration", config.name, configs)
-        splits = datasets.get_dataset_split_names(path, config_name=config.name, revision=config.revision)
+        splits = datasets.get_dataset_split_names(target, config_name=config.name, revision=config.revision)
     except Exception:  # then the error that brought us here says more
         return None
     name = split.partition("[")[0]
@@ -150,7 +160,7 @@ def _wrong_name(datasets: Any, config: Hub, path: str, split: str) -> str | None
 
 
 def _no_such(what: str, name: str, known: list[str]) -> str:
-    return f"no {what} {name!r}{near_miss(name, known)}; it has {', '.join(known) or 'none'}"
+    return f"no {what} {name!r} (there is {', '.join(known) or 'none'}){near_miss(name, known)}"
 
 
 def _image_column(datasets: Any, dataset: Any, config: Hub) -> str:
@@ -203,7 +213,7 @@ def _labelled_rows(datasets: Any, dataset: Any, config: Hub) -> list[int]:
     if config.label is None:
         raise UsageError(f"{config.path}: source.label_column needs source.label, one of {', '.join(known)}")
     if config.label not in known:
-        raise UsageError(f"{config.path}: {_no_such('label', config.label, known)} in column {column!r}")
+        raise UsageError(f"{config.path}: {_no_such(f'{column}', config.label, known)}")
     return [row for row, label in enumerate(labels) if label == config.label]
 
 

@@ -58,8 +58,8 @@ class Layout(ScannedConfig):
         if self.category is not None:
             if self.category in names:
                 return root / self.category
-            known = f"; it holds {listed}" if names else ""
-            raise UsageError(f"{self.path}: no category {self.category!r}{near_miss(self.category, names)}{known}")
+            known = f" (there is {listed or 'none'})"
+            raise UsageError(f"{self.path}: no category {self.category!r}{known}{near_miss(self.category, names)}")
         if len(names) == 1:
             return root / names[0]
         if names:
