@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import cv2
@@ -167,7 +168,7 @@ def shard_ranges(recipe: Recipe) -> list[range]:
     blocks = math.ceil(recipe.count / recipe.block_size)
     shards = math.ceil(blocks / math.ceil(recipe.shard_size / recipe.block_size))
     bounds = [blocks * k // shards * recipe.block_size for k in range(shards + 1)]
-    return [range(start, min(stop, recipe.count)) for start, stop in zip(bounds, bounds[1:], strict=False)]
+    return [range(start, min(stop, recipe.count)) for start, stop in pairwise(bounds)]
 
 
 @contextmanager

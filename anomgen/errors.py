@@ -42,6 +42,12 @@ class SourceError(AnomgenError):
     """The images of a source cannot be used; names the image."""
 
 
+class Interrupted(AnomgenError):
+    """The user stopped a run; it can be resumed."""
+
+    exit_code = 130
+
+
 def near_miss(name: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the known name nearest to `name`, or an empty string."""
     import difflib

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,12 +18,12 @@ from typing import Any
 
 from anomgen.card import write_card
 from anomgen.dataset import ANOMALY, Dataset, statistics
-from anomgen.engine import Plan, shard_ranges
+from anomgen.engine import Plan, Renderer, is_anomalous, shard_ranges, single_threaded
 from anomgen.errors import AnomgenError, UsageError
 from anomgen.preview import write_preview
 from anomgen.recipe import Recipe, parse_recipe, read_recipe
 from anomgen.runners import Shard, run
-from anomgen.writer import replacing, shard_metadata, shard_name
+from anomgen.writer import Encoder, replacing, shard_metadata, shard_name
 
 Progress = Callable[[int, int], None]
 """Is told how many rows of how many are done."""
@@ -51,7 +52,7 @@ def make(
     workers: int = 1,
     resume: bool = False,
     overwrite: bool = False,
-    progress: Progress = lambda done, total: None,
+    progress: Progress | None = None,
 ) -> Result:
     """Make the dataset of a recipe in the folder `out`.
 
@@ -69,12 +70,14 @@ def make(
         _begin(recipe, out)
         done = sum(len(shard.indices) for shard in shards) - sum(len(shard.indices) for shard in missing)
         made = 0
-        progress(done, recipe.count)
+        if progress:
+            progress(done, recipe.count)
 
         def tick(rows: int) -> None:
             nonlocal made
             made += rows
-            progress(done + made, recipe.count)
+            if progress:
+                progress(done + made, recipe.count)
 
         run(plan, missing, workers, tick)
         provenance = _finish(plan, out, shards)
@@ -167,7 +170,9 @@ def locked(out: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UsageError(f"another run is writing to {out}; wait for it, or choose another folder with -o") from None
+            raise UsageError(
+                f"another run is writing to {out}; wait for it, or choose another folder with -o"
+            ) from None
         yield
     finally:
         os.close(handle)
@@ -193,7 +198,9 @@ def _shards(plan: Plan, out: Path) -> list[Shard]:
         "versions": versions(),
     }
     return [
-        Shard(out / DATA / shard_name(number, len(ranges)), indices, {"shard": number, "rows": len(indices), **identity})
+        Shard(
+            out / DATA / shard_name(number, len(ranges)), indices, {"shard": number, "rows": len(indices), **identity}
+        )
         for number, indices in enumerate(ranges)
     ]
 
@@ -203,7 +210,11 @@ def _is_complete(shard: Shard) -> bool:
     log = shard_metadata(shard.path)
     if log is None:
         return False
-    for key, meaning in (("source", "other source images"), ("recipe", "another recipe"), ("resolved", "other settings")):
+    for key, meaning in (
+        ("source", "other source images"),
+        ("recipe", "another recipe"),
+        ("resolved", "other settings"),
+    ):
         if log.get(key) != shard.log[key]:
             raise UsageError(
                 f"{shard.path} was made from {meaning}; finish with what it was begun with, or start anew "
@@ -324,7 +335,42 @@ def recalled_source(fingerprint: str) -> str | None:
     return path if Path(path).exists() else None
 
 
-def free_space(out: Path) -> int:
-    """Return the bytes free where `out` will be."""
+# --- instead --------------------------------------------------------------------------------------------------------
+
+SAMPLE_ROWS = 16
+"""Rows that a dry run draws to estimate size and time."""
+
+
+def plan_of(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = False) -> dict[str, Any]:
+    """Return what `make` would do, as plain JSON, after all of its checks; writes nothing.
+
+    Draws a few rows in memory to estimate bytes and seconds. Raises what `make` would raise.
+    """
+    check_output(recipe, out, resume=resume, overwrite=overwrite)
+    plan = Plan.of(recipe)
+    renderer, encoder = Renderer(plan), Encoder(plan.columns)
+    rows = range(min(SAMPLE_ROWS, recipe.count))
+    with single_threaded():
+        started = time.perf_counter()
+        cells = [encoder.cells(row) for row in renderer.rows(rows)]
+        seconds = (time.perf_counter() - started) / len(rows)
+    size = sum(len(cell["bytes"]) for row in cells for cell in row.values() if isinstance(cell, dict)) / len(rows)
+    anomalous = sum(is_anomalous(index, recipe.anomaly_ratio) for index in range(recipe.count))
     place = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
-    return shutil.disk_usage(place).free
+    shards = _shards(plan, out)
+    done = [shard for shard in shards if resume and _is_complete(shard)]
+    return {
+        "output": str(out),
+        "recipe": recipe.name,
+        "source": f"{recipe.source.kind}, {len(plan.source)} images",
+        "skipped": list(plan.source.skipped),
+        "image": "×".join(str(side) for side in renderer.pool[0].shape) + f" {renderer.pool[0].dtype}",
+        "rows": f"{recipe.count}: {anomalous} anomalous, {recipe.count - anomalous} normal",
+        "shards": f"{len(shards)}" + (f", {len(done)} of them there already" if done else ""),
+        "license": recipe.license or plan.source.license or "unknown",
+        "generator": plan.resolved()["generator"],
+        "foreground": plan.resolved()["foreground"],
+        "megabytes": round(size * recipe.count / 1e6, 1),
+        "megabytes_free": round(shutil.disk_usage(place).free / 1e6),
+        "seconds": round(seconds * recipe.count, 1),
+    }

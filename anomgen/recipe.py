@@ -90,7 +90,9 @@ class _StrictLoader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if isinstance(key, str) and key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is given twice", key_node.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} is given twice", key_node.start_mark
+                )
             if isinstance(key, str):
                 seen.add(key)
         return super().construct_mapping(node, deep)
@@ -121,8 +123,7 @@ def read_recipe(name_or_file: str) -> dict[str, Any]:
         if name_or_file not in bundled:
             known = ", ".join(bundled)
             raise UsageError(
-                f"no recipe {name_or_file!r}{near_miss(name_or_file, bundled)} (bundled: {known}; "
-                "or give a .yaml file)"
+                f"no recipe {name_or_file!r}{near_miss(name_or_file, bundled)} (bundled: {known}; or give a .yaml file)"
             )
         path = bundled[name_or_file]
     try:

@@ -88,8 +88,8 @@ def _explain(model: type[Config], fault: Any) -> tuple[str, str]:
 def _is_union_label(part: Any) -> bool:
     """Pydantic puts the name of the tried union member into the location; users know nothing of it."""
     return (
-        isinstance(part, str)
-        and any(sign in part for sign in "[](),-")
+        (isinstance(part, str)
+        and any(sign in part for sign in "[](),-"))
         or part in {"float", "int", "str", "dict"}
     )
 

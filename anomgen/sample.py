@@ -11,11 +11,17 @@ import numpy as np
 TOLERANCE = 1.0
 """Change, in grey levels of 255, up to which a pixel counts as unchanged (NSA, arXiv 2109.15222)."""
 
-MIN_MASK_PIXELS = 16
-"""A mask with fewer pixels is not an anomaly that anybody could see; the sample is rejected."""
+
+def smallest_mask(shape: tuple[int, ...]) -> int:
+    """Return how many pixels a mask on an (H, W, …) image must have to be an anomaly that anybody could see.
+
+    16 on 256 × 256 pixels and above, in proportion to the area below, never less than 4.
+    """
+    return min(max(shape[0] * shape[1] // 4096, 4), 16)
 
 
-class Reject(Exception):  # noqa: N818 - it is a message to the engine, not an error of the user
+
+class Reject(Exception):
     """Raised by a generator when this draw gives no anomaly; the engine draws again and counts the reason."""
 
     def __init__(self, reason: str):
@@ -102,18 +108,19 @@ def composite(
     """Keep of `drawn` what visibly changed inside `support`, restore the rest, and return the exact mask.
 
     image: the input (H, W, C). drawn: a copy of it that the caller drew on, inside `box` only (default: the whole
-    image); changed in place. support: bool (H, W), where the method was allowed to draw. A pixel is in the mask when more than half of the supported pixels in the 5×5 window around it
-    changed by more than `tolerance`: NSA's median filter, restricted to the support so that thin shapes keep
-    their rim. Everything outside the mask becomes the input again, bit for bit.
+    image); changed in place. support: bool (H, W), where the method was allowed to draw. A pixel is in the mask
+    when more than half of the supported pixels in the 5×5 window around it changed by more than `tolerance`: NSA's
+    median filter, restricted to the support so that thin shapes keep their rim. Everything outside the mask becomes
+    the input again, bit for bit.
 
-    Raises Reject when fewer than `MIN_MASK_PIXELS` remain.
+    Raises Reject when fewer than `smallest_mask` pixels remain.
     """
     box = box or Box.whole(image)
     window = box.slices
     change = change_between(image[window], drawn[window])
     local_support = support[window]
     local = majority(change > tolerance, local_support)
-    if np.count_nonzero(local) < MIN_MASK_PIXELS:
+    if np.count_nonzero(local) < smallest_mask(image.shape):
         raise Reject("nothing visible changed")
     np.copyto(drawn[window], image[window], where=~local[..., None])
     mask = np.zeros(image.shape[:2], dtype=bool)

@@ -28,7 +28,7 @@ SIZE_OFFSET, SIZE_SHAPE, SIZE_SCALE = 0.06, 2.0, 0.1
 WEIGHT_RANGE = (0.05, 0.95)
 """With continuous labels: the share of the donor's gradients."""
 MIN_PIXELS = 50
-"""A patch with fewer pixels to blend is skipped (official code)."""
+"""A patch with fewer pixels to blend is skipped (official code); in proportion on images below 256 × 256."""
 CALIBRATION_SAMPLES = 200
 """Trial anomalies of about 2.5 patches each from which `auto` learns how large the changes are."""
 CALIBRATION_IMAGES = 64
@@ -81,7 +81,8 @@ class NSA(Generator):
 
     Note: sizes are full sides everywhere. The official code clips the resized patch's full side by the half-width
     bounds; `size_clip: code` does the same, the default uses the bounds in their own unit. Later patches add to
-    the mask and do not overwrite it. The ellipse fills its patch. The label's median filter is a 9 × 9 square, not
+    the mask and do not overwrite it. A donor's object may overhang the image's, as published, but half of the mask at
+    least lies on the foreground. The ellipse fills its patch. The label's median filter is a 9 × 9 square, not
     the disk of radius 5 (both hold 81 pixels).
     """
 
@@ -167,13 +168,15 @@ class NSA(Generator):
         for box in boxes[1:]:
             hull = hull.union(box)
         result = composite(image, drawn, support, box=hull)
+        if near is not None and 2 * np.count_nonzero(result.mask & near.mask) < np.count_nonzero(result.mask):
+            raise Reject("mostly off the foreground")
         return result, {"boxes": [list(box) for box in boxes], "weight": weight}
 
     def _add_patch(
         self, rng: np.random.Generator, drawn: np.ndarray, support: np.ndarray, donor: np.ndarray,
         objects: tuple[_Object | None, _Object | None], weight: float,
     ) -> Box | None:  # fmt: skip
-        """Blend one patch into `drawn`, add it to `support` (both in place), and return where; None if it was skipped."""
+        """Blend one patch into `drawn`, add it to `support` (both in place), and return where; None if skipped."""
         near, far = objects
         cut = self._cut(rng, donor.shape, far)
         if cut is None:
@@ -188,7 +191,8 @@ class NSA(Generator):
         if far is not None:
             content_object = cv2.resize(far.mask[cut.slices].view(np.uint8), (w, h)).view(bool)
         box = self._destination(rng, drawn.shape, (h, w), content_object, near)
-        if box is None or np.count_nonzero(outline) < MIN_PIXELS:
+        smallest = max(4, min(MIN_PIXELS, MIN_PIXELS * drawn.shape[0] * drawn.shape[1] // 256**2))
+        if box is None or np.count_nonzero(outline) < smallest:
             return None
         window = drawn[box.slices]
         assert self.blend != "auto"

@@ -1,0 +1,364 @@
+"""The command line: parses, calls, prints; results on standard output, progress and errors on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from anomgen.errors import AnomgenError, Interrupted, UsageError
+
+if TYPE_CHECKING:
+    from anomgen.output import Progress
+    from anomgen.recipe import Recipe
+
+app = typer.Typer(
+    name="anomgen",
+    help="Make synthetic visual anomalies with exact masks from normal images, as Hugging Face datasets.",
+    epilog="Start with: anomgen make --recipe nsa --source FOLDER_OF_GOOD_IMAGES",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+RecipeOption = Annotated[str, typer.Option("--recipe", "-r", help="Bundled recipe (anomgen ls recipes) or YAML file.")]
+SourceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--source", "-s", help="Folder of normal images, category folder of a known layout, or Hub dataset id."
+    ),
+]
+SizeOption = Annotated[str | None, typer.Option(help="Image size: N, HxW, or native.")]
+SeedOption = Annotated[int | None, typer.Option(help="Seed; every sample follows from it and its index.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change any key: generator.blend=mixed. Repeatable."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+DatasetArgument = Annotated[Path, typer.Argument(metavar="DATASET", help="Folder that `anomgen make` wrote.")]
+AgainOption = Annotated[str | None, typer.Option("--source", "-s", help="Where the normal images are now.")]
+
+
+@app.command()
+def make(
+    recipe: RecipeOption,
+    source: SourceOption = None,
+    count: Annotated[int | None, typer.Option("--count", "-n", help="Rows, normal ones included.")] = None,
+    size: SizeOption = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Output folder. [default: anomgen-out/NAME]")] = None,
+    seed: SeedOption = None,
+    workers: Annotated[int, typer.Option("--workers", "-j", min=1, help="Processes; the result is the same.")] = 1,
+    changes: SetOption = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the dataset in the output folder.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything and print the plan; write nothing.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a dataset of normal and anomalous images with exact masks."""
+    from anomgen.output import make as make_dataset
+
+    chosen = _recipe(recipe, source, size, changes, count=count, seed=seed)
+    folder = out or Path("anomgen-out") / chosen.name
+    if dry_run:
+        _print_plan(chosen, folder, resume=resume, overwrite=overwrite, as_json=as_json)
+        return
+    started = time.perf_counter()
+    try:
+        with _progress("making") as progress:
+            result = make_dataset(
+                chosen, folder, workers=workers, resume=resume, overwrite=overwrite, progress=progress
+            )
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; what is finished is kept: run the same command with --resume") from None
+    summary = {
+        "path": str(result.path),
+        "rows": result.provenance["rows"],
+        "made": result.made,
+        "rejects": result.provenance["rejects"],
+        "skipped": result.provenance["source"]["skipped"],
+        "seconds": round(time.perf_counter() - started, 2),
+    }
+    if as_json:
+        _print_json(summary)
+        return
+    rows = summary["rows"]
+    print(f"{folder}: {result.rows} rows, {rows['anomaly']} anomalous, {rows['normal']} normal", end="")
+    print(f" ({result.made} made now)" if result.made != result.rows else "", f"in {summary['seconds']} s")
+    for reason, number in summary["rejects"].items():
+        print(f"  drawn again {number}×: {reason}")
+    if summary["skipped"]:
+        print(f"  skipped source files: {len(summary['skipped'])} (listed in provenance.json)")
+    print(f"look:  {folder / 'preview.png'}")
+    print(f"check: anomgen check {folder}")
+    print(f'load:  datasets.load_dataset("{folder}")')
+
+
+@app.command()
+def preview(
+    dataset: Annotated[Path | None, typer.Argument(metavar="[DATASET]", help="Finished dataset to look at.")] = None,
+    recipe: Annotated[str | None, typer.Option("--recipe", "-r", help="Look at what a recipe would make.")] = None,
+    source: SourceOption = None,
+    size: SizeOption = None,
+    seed: SeedOption = None,
+    changes: SetOption = None,
+    foreground: Annotated[bool, typer.Option("--foreground", help="Show which pixels count as the object.")] = False,
+    rows: Annotated[int, typer.Option(min=1, max=64, help="Samples on the sheet.")] = 8,
+    out: Annotated[Path, typer.Option("--out", "-o", help="PNG file to write.")] = Path("anomgen-preview.png"),
+    as_json: JsonOption = False,
+) -> None:
+    """Draw a sheet of samples: of a dataset, of a recipe before making one, or of the foreground."""
+    from anomgen import looks
+
+    if out.suffix.lower() != ".png":
+        raise UsageError(f"-o {out}: the sheet is a PNG file; give a name that ends in .png")
+    if dataset is not None and (recipe or size or seed is not None or (changes and not foreground)):
+        raise UsageError("give a DATASET, or --recipe with its options, not both")
+    if dataset is not None and not foreground:
+        looks.at_dataset(dataset, out, rows)
+        note = {}
+    else:
+        chosen = None if dataset is not None else _recipe(recipe or "nsa", source, size, changes, seed=seed)
+        if foreground:
+            note = looks.at_foreground(chosen, dataset, source, changes or (), out, rows)
+        else:
+            assert chosen is not None
+            note = looks.at_recipe(chosen, out, rows)
+    if as_json:
+        _print_json({"path": str(out), **note})
+        return
+    print(out)
+    for key, value in note.items():
+        print(f"  {key}: {json.dumps(value, ensure_ascii=False)}")
+
+
+@app.command()
+def check(
+    dataset: DatasetArgument,
+    source: AgainOption = None,
+    changes: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Verify a dataset against its own records; exits with 1 and a report when something does not hold."""
+    from anomgen.check import check_dataset
+    from anomgen.dataset import Dataset
+    from anomgen.replay import pool_of
+
+    opened = Dataset(dataset)
+    pool, note = pool_of(opened, source, changes or ())
+    report = check_dataset(opened, pool)
+    if as_json:
+        _print_json({**report.as_dict(), **({"note": note} if note else {})})
+    else:
+        print(report.render())
+        if note:
+            print(f"note: {note}")
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def replay(
+    dataset: DatasetArgument,
+    index: Annotated[int, typer.Argument(metavar="INDEX", help="Row to make again.")],
+    source: AgainOption = None,
+    changes: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make one sample again from the record alone and say whether it is bit-identical; exits with 1 if not."""
+    from anomgen.dataset import Dataset
+    from anomgen.replay import replay as replay_row
+
+    result = replay_row(Dataset(dataset), index, source, changes or ())
+    if as_json:
+        _print_json({"index": index, "identical": result.identical, "different": list(result.different),
+                     "notes": list(result.notes)})  # fmt: skip
+    elif result.identical:
+        print(f"{dataset} row {index}: bit-identical")
+    else:
+        print(f"{dataset} row {index}: different in {', '.join(result.different)}")
+        for note in result.notes:
+            print(f"  {note}")
+    if not result.identical:
+        raise typer.Exit(1)
+
+
+@app.command("ls")
+def list_names(
+    what: Annotated[str | None, typer.Argument(help="recipes, generators or sources; default all.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List what is there: recipes, generators, sources."""
+    from anomgen.catalogue import GROUPS, catalogue
+    from anomgen.errors import near_miss
+
+    if what is not None and what not in GROUPS:
+        raise UsageError(f"nothing called {what!r}{near_miss(what, GROUPS)} (there are {', '.join(GROUPS)})")
+    listed = {group: catalogue(group) for group in ([what] if what else GROUPS)}
+    if as_json:
+        _print_json(listed)
+        return
+    for group, entries in listed.items():
+        print(f"{group}:")
+        width = max((len(name) for name in entries), default=0)
+        for name, summary in entries.items():
+            print(f"  {name:<{width}}  {summary}")
+
+
+@app.command()
+def show(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Bundled recipe or YAML file.")],
+    changes: SetOption = None,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of recipes, for editors.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Print a recipe with every key written out; save it as a YAML file to make your own."""
+    from anomgen.recipe import load_recipe, recipe_schema
+
+    if schema:
+        _print_json(recipe_schema())
+        return
+    chosen = load_recipe(recipe, overrides=changes or ())
+    if as_json:
+        _print_json(chosen.as_dict())
+    else:
+        print(chosen.to_yaml(), end="")
+
+
+@app.command()
+def validate(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="YAML file or bundled recipe.")],
+    changes: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say whether a recipe is valid; exits with 2 and names every faulty key when it is not."""
+    from anomgen.recipe import load_recipe
+
+    chosen = load_recipe(recipe, overrides=changes or ())
+    if as_json:
+        _print_json({"valid": True, "name": chosen.name, "fingerprint": chosen.fingerprint()})
+        return
+    print(f"{recipe}: valid (fingerprint {chosen.fingerprint()})")
+    print(f"next: anomgen make --recipe {recipe} --dry-run")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from anomgen import __version__
+
+        print(f"anomgen {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _recipe(name: str, source: str | None, size: str | None, changes: list[str] | None, **values: Any) -> Recipe:
+    """Return the recipe that the options describe; a flag wins over --set, which wins over the file."""
+    from anomgen.recipe import load_recipe
+    from anomgen.sources import detect
+
+    overrides = list(changes or ())
+    if size is not None:
+        overrides.append(f"source.size={_size(size)}")
+    return load_recipe(name, overrides=overrides, source=None if source is None else detect(source), **values)
+
+
+def _size(text: str) -> str:
+    """Return a size option, ``256``, ``256x512`` or ``native``, as YAML."""
+    if text == "native":
+        return "null"
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(part.isdigit() for part in parts):
+        raise UsageError(f"--size {text}: write N, HxW (height first) or native")
+    return parts[0] if len(parts) == 1 else f"[{parts[0]}, {parts[1]}]"
+
+
+def _print_plan(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool, as_json: bool) -> None:
+    from anomgen.output import plan_of
+
+    plan = plan_of(recipe, out, resume=resume, overwrite=overwrite)
+    if as_json:
+        _print_json(plan)
+        return
+    for key, value in plan.items():
+        print(f"{key:>16}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
+    print("nothing was written; leave out --dry-run to make it")
+
+
+def _print_json(values: Any) -> None:
+    print(json.dumps(values, indent=2, ensure_ascii=False))
+
+
+@contextmanager
+def _progress(verb: str) -> Iterator[Progress]:
+    """Show rate and time left: a bar on a terminal, otherwise a line every half minute."""
+    if not sys.stderr.isatty():
+        yield _lines(verb)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn(verb),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(verb, total=None, rate="")
+        started, first = time.perf_counter(), -1
+
+        def show(done: int, total: int) -> None:
+            nonlocal first
+            first = done if first < 0 else first
+            rate = (done - first) / max(time.perf_counter() - started, 1e-9)
+            bar.update(task, completed=done, total=total, rate=f"{rate:.0f}/s")
+
+        yield show
+
+
+def _lines(verb: str, every: float = 30.0) -> Progress:
+    started = last = time.perf_counter()
+    first = -1
+
+    def show(done: int, total: int) -> None:
+        nonlocal first, last
+        first = done if first < 0 else first
+        now = time.perf_counter()
+        if now - last >= every:
+            last = now
+            rate = (done - first) / (now - started)
+            left = f"{(total - done) / rate:.0f} s left" if rate else "time left unknown"
+            print(f"{verb}: {done} of {total}, {rate:.0f}/s, {left}", file=sys.stderr, flush=True)
+
+    return show
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 1 failed, 2 wrong usage or recipe, 130 interrupted."""
+    try:
+        app()
+    except AnomgenError as error:
+        if "--json" in sys.argv:
+            _print_json({"error": str(error)})
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

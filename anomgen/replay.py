@@ -1,0 +1,108 @@
+"""Make one sample of a finished dataset again, from its record alone, and say whether it is bit-identical."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from anomgen.dataset import Dataset
+from anomgen.engine import Plan, Renderer, single_threaded
+from anomgen.errors import AnomgenError, UsageError
+from anomgen.output import recalled_source, versions
+from anomgen.recipe import Recipe, load_recipe
+from anomgen.sources import detect
+from anomgen.sources.base import Pool
+from anomgen.writer import Encoder
+
+
+@dataclass(frozen=True)
+class Replay:
+    """One sample made again: the columns that came out different (none if all is well) and why they may have."""
+
+    index: int
+    different: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def identical(self) -> bool:
+        """Return whether every column came out the same, images byte for byte."""
+        return not self.different
+
+
+def replay(dataset: Dataset, index: int, source: str | None = None, overrides: Iterable[str] = ()) -> Replay:
+    """Draw row `index` of a dataset again and compare it with what is stored.
+
+    source: where the normal images are now; by default where the recipe says or where they were when the dataset
+    was made here. Raises UsageError when they are not there or are other images.
+    """
+    stored = dataset.cells(index)
+    plan = reopened(dataset, source, overrides)
+    with single_threaded():
+        made = Encoder(dataset.columns).cells(Renderer(plan).row(index))
+    different = tuple(name for name in dataset.columns.names if made[name] != stored[name])
+    return Replay(index, different, tuple(_version_notes(dataset.provenance)) if different else ())
+
+
+def reopened(dataset: Dataset, source: str | None = None, overrides: Iterable[str] = ()) -> Plan:
+    """Return the plan of a finished dataset, its source opened again and compared with the recorded fingerprint."""
+    plan = Plan.of(dataset_recipe(dataset, source, overrides))
+    recorded = dataset.provenance["source"]
+    if plan.source.fingerprint() != recorded["fingerprint"]:
+        raise UsageError(
+            f"the source has {len(plan.source)} images that are not the {recorded['count']} that {dataset.path} was "
+            "made from; give the right ones with --source"
+        )
+    return plan
+
+
+def dataset_recipe(dataset: Dataset, source: str | None = None, overrides: Iterable[str] = ()) -> Recipe:
+    """Return a finished dataset's recipe with a source path that exists on this machine."""
+    file = str(dataset.path / "recipe.yaml")
+    place = source or _known_place(dataset)
+    changes = list(overrides)
+    if place is not None:
+        kind = dataset.recipe["source"]["kind"]
+        path = place if source is None or kind == "hub" else detect(place).get("path", place)
+        changes.insert(0, f"source.path={_quoted(path)}")
+    return load_recipe(file, overrides=changes)
+
+
+def _known_place(dataset: Dataset) -> str | None:
+    """Return where the source is: as the recipe says, else where it was on this machine; None if it has no path."""
+    written = dataset.recipe["source"].get("path")
+    if written is None:
+        return None
+    recalled = recalled_source(dataset.provenance["source"]["fingerprint"])
+    if recalled is None and not Path(written).exists() and dataset.recipe["source"]["kind"] != "hub":
+        raise UsageError(
+            f"the dataset was made from {written!r}, which is not here (datasets keep no paths of the machine); "
+            "say where it is with --source"
+        )
+    return recalled or written
+
+
+def _quoted(path: Any) -> str:
+    return "'" + str(path).replace("'", "''") + "'"
+
+
+def _version_notes(provenance: dict[str, Any]) -> Iterable[str]:
+    recorded = provenance.get("versions", {})
+    for name, number in versions().items():
+        if recorded.get(name) != number:
+            yield f"made with {name} {recorded.get(name)}, replayed with {number}"
+
+
+def pool_of(dataset: Dataset, source: str | None = None, overrides: Iterable[str] = ()) -> tuple[Pool | None, str]:
+    """Return the pool that a dataset was made from and an empty note; or None and why it is not to be had.
+
+    With an explicit `source` a failure is an error, not a note.
+    """
+    try:
+        plan = reopened(dataset, source, overrides)
+    except AnomgenError as error:
+        if source is not None:
+            raise
+        return None, str(error)
+    return Pool(plan.source, plan.foreground), ""

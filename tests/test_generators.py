@@ -1,0 +1,177 @@
+"""Every registered generator keeps the contract; what each paper fixes holds statistically."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from anomgen.errors import RecipeError, SourceError
+from anomgen.registry import build_generator, names
+from anomgen.rng import Stream, rng_for
+from anomgen.sample import Reject
+from anomgen.testing import TestPool, check_generator
+
+VARIANTS = {
+    "cutpaste": [{}, {"variant": "scar"}, {"variant": "3way"}],
+    "fpi": [{}, {"preset": "brain"}, {"preset": "abdomen"}],
+    "nsa": [
+        {},
+        {"shape": "ellipse", "blend": "mixed"},
+        {"label": "binary"},
+        {"label": "continuous"},
+        {"label": "intensity"},
+        {"preset": "bottle"},
+        {"preset": "wood", "size_clip": "code"},
+    ],
+    "mix": [{"parts": [{"kind": "nsa", "weight": 2.0}, {"kind": "cutpaste", "variant": "3way"}, {"kind": "fpi"}]}],
+}
+CASES = [(name, variant) for name in names("generators") for variant in VARIANTS.get(name, [{}])]
+
+
+@pytest.mark.parametrize(("name", "variant"), CASES)
+def test_every_registered_generator_keeps_the_contract(name, variant):
+    check_generator(build_generator({"kind": name, **variant}))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.sampled_from([case for case in CASES if case[0] != "mix"]), st.integers(32, 90), st.integers(32, 90),
+    st.sampled_from([1, 3]), st.sampled_from([np.uint8, np.uint16]), st.booleans(),
+)  # fmt: skip
+def test_any_size_from_32_any_depth_grey_or_colour(case, h, w, channels, dtype, with_foreground):
+    pool = TestPool((h, w, channels), dtype, with_foreground=with_foreground, count=3)
+    generator = build_generator({"kind": case[0], **case[1]}).prepared(pool)
+    drawn = 0
+    for k in range(6):
+        try:
+            sample = generator.sample(rng_for(1, Stream.SAMPLE, k), pool[k % 3], pool)
+        except Reject:
+            continue
+        drawn += 1
+        assert np.array_equal(sample.image[~sample.mask], pool[k % 3][~sample.mask])
+        assert sample.mask.any()
+    assert drawn
+
+
+def draws(configuration, pool, count=400):
+    """Return the samples of a configuration on a pool; rejected draws are left out."""
+    generator = build_generator(configuration).prepared(pool)
+    samples = []
+    for k in range(count):
+        try:
+            samples.append(generator.sample(rng_for(5, Stream.SAMPLE, k), pool[k % len(pool)], pool))
+        except Reject:
+            continue
+    return samples
+
+
+def test_cutpaste_areas_and_aspects_follow_the_paper():
+    samples = draws({"kind": "cutpaste"}, TestPool((128, 128, 3)))
+    boxes = np.array([sample.params["box"] for sample in samples], float)
+    areas, aspects = boxes[:, 2] * boxes[:, 3] / 128**2, boxes[:, 2] / boxes[:, 3]
+    assert 0.018 < areas.min() and areas.max() < 0.155
+    assert abs(areas.mean() - 0.085) < 0.006
+    assert 0.28 < aspects.min() and aspects.max() < 3.6
+    assert 0.4 < np.mean(aspects > 1) < 0.6
+
+
+def test_scars_are_thin_and_scale_with_the_image():
+    areas = {}
+    for size in (128, 256):
+        samples = draws({"kind": "cutpaste", "variant": "scar"}, TestPool((size, size, 3)), 200)
+        areas[size] = np.mean([sample.mask.mean() for sample in samples])
+        assert {sample.defect_type for sample in samples} == {"scar"}
+    assert areas[128] == pytest.approx(areas[256], rel=0.25)
+    assert areas[256] == pytest.approx(9 * 17.5 / 256**2, rel=0.25)
+
+
+def test_three_way_draws_patches_and_scars_equally_often():
+    kinds = [sample.defect_type for sample in draws({"kind": "cutpaste", "variant": "3way"}, TestPool((64, 64, 3)))]
+    assert 0.4 < kinds.count("scar") / len(kinds) < 0.6
+
+
+@pytest.mark.parametrize("kind", ["fpi", "pii"])
+def test_fpi_and_pii_squares_and_weights_follow_the_papers(kind):
+    samples = draws({"kind": kind}, TestPool((100, 100, 1), count=8))
+    boxes = np.array([sample.params["box"] for sample in samples])
+    weights = np.array([sample.params["weight"] for sample in samples])
+    assert boxes[:, 2:].max() <= 40
+    assert abs(np.median(boxes[:, 2:]) - 25) <= 3
+    centres = boxes[:, :2] + boxes[:, 2:] / 2
+    assert centres.min() >= 4 and centres.max() <= 96
+    assert 0.05 <= weights.min() and weights.max() <= 0.95
+    assert abs(weights.mean() - 0.5) < 0.06
+    for sample in samples:
+        assert np.allclose(sample.soft_mask[sample.mask], sample.params["weight"])
+
+
+def test_fpi_is_the_convex_combination():
+    pool = TestPool((64, 64, 3), count=2)
+    image, donor = pool[0].astype(float), pool[1].astype(float)
+    generator = build_generator({"kind": "fpi", "weight_range": [0.3, 0.9]})
+    for k in range(20):
+        sample = generator.sample(rng_for(2, Stream.SAMPLE, k), pool[0], pool)
+        expected = image + sample.params["weight"] * (donor - image)
+        assert np.abs(sample.image - expected)[sample.mask].max() <= 0.51
+
+
+def test_nsa_patch_sides_follow_the_gamma_law():
+    configuration = {
+        "kind": "nsa", "height_range": [0.06, 0.8], "width_range": [0.06, 0.8], "resize_range": [1.0, 1.0],
+        "patches": 1, "blend": "normal", "slope": 1.0, "midpoint": 2.0,
+    }  # fmt: skip
+    samples = draws(configuration, TestPool((200, 200, 1)))
+    sides = np.array([sample.params["boxes"][0][2:] for sample in samples]) / 200
+    assert 0.05 < sides.min() and sides.max() <= 0.8
+    uncut = 0.06 + np.random.default_rng(0).gamma(2, 0.1, 4000)
+    assert np.quantile(sides, 0.25) == pytest.approx(np.quantile(uncut, 0.25), abs=0.02)
+    assert np.median(sides) <= np.median(uncut)  # boxes that leave the donor are cut
+
+
+def test_nsa_number_of_patches_is_one_plus_a_binomial():
+    counts = [len(s.params["boxes"]) for s in draws({"kind": "nsa", "preset": "tile"}, TestPool((160, 160, 1)))]
+    assert set(counts) == {1, 2, 3, 4}
+    assert abs(np.mean(counts) - 2.5) < 0.15
+
+
+def test_nsa_stays_on_the_object_where_there_is_one():
+    pool = TestPool((128, 128, 3), with_foreground=True)
+    shares = [pool.foreground(None)[sample.mask].mean() for sample in draws({"kind": "nsa"}, pool, 100)]
+    assert np.mean(shares) > 0.75
+
+
+def test_nsa_logistic_label_is_calibrated_to_the_source():
+    """An unchanged pixel would be labelled 0.1; beyond the 40th percentile of changes it is at least 0.99."""
+    pool = TestPool((128, 128, 3))
+    generator = build_generator({"kind": "nsa"}).prepared(pool)
+    assert 1 / (1 + np.exp(generator.slope * generator.midpoint)) == pytest.approx(0.1)
+    soft = np.concatenate([sample.soft_mask[sample.mask] for sample in draws({"kind": "nsa"}, pool, 200)])
+    assert 0.45 < np.mean(soft >= 0.98) < 0.75
+
+
+def test_a_single_image_cannot_be_its_own_donor():
+    pool = TestPool((64, 64, 3), count=1)
+    for kind in ("nsa", "fpi", "pii"):
+        with pytest.raises(SourceError, match="second normal image"):
+            build_generator({"kind": kind}).sample(rng_for(0, Stream.SAMPLE), pool[0], pool)
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ({"kind": "nsaa"}, "did you mean 'nsa'"),
+        ({"kind": "nsa", "presett": "bottle"}, "did you mean 'preset'"),
+        ({"kind": "nsa", "preset": "botle"}, "did you mean 'bottle'"),
+        ({"kind": "fpi", "weight_range": [0.9, 0.1]}, "weight_range: the range is empty"),
+        ({"kind": "fpi", "core": "half"}, "core"),
+        (
+            {"kind": "mix", "parts": [{"kind": "fpi"}, {"kind": "pii", "coer": 1}]},
+            r"parts.1.coer: unknown key; did you",
+        ),
+        ({"kind": "mix", "parts": []}, "parts"),
+        ({}, "kind: is missing"),
+    ],
+)
+def test_a_wrong_configuration_names_the_key(values, text):
+    with pytest.raises(RecipeError, match=text):
+        build_generator(values)
