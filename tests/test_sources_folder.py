@@ -74,8 +74,8 @@ def test_finds_every_extension_in_any_case_and_no_hidden_file(good):
 def test_images_are_the_files_and_read_only(tmp_path):
     array = write(tmp_path / "a.png")
     source = Folder(path=str(tmp_path), size=None).open()
-    for _ in range(2):
-        assert np.array_equal(source[0], array) and not source[0].flags.writeable
+    for copy in (source, pickle.loads(pickle.dumps(source))):
+        assert np.array_equal(copy[0], array) and not copy[0].flags.writeable
     assert np.array_equal(source[-1], array)
     with pytest.raises(IndexError):
         source[1]
@@ -118,10 +118,9 @@ def test_a_worker_gets_the_source_without_scanning_again(good, monkeypatch):
 
 def test_a_small_source_is_decoded_once(good, monkeypatch):
     source = Folder(path=str(good)).open()
-    pool = Pool(source)
     monkeypatch.setattr(source, "_read", None)
-    for index in range(5):
-        assert pool[index] is pool[index]
+    for pool in (Pool(source), Pool(source)):  # one for calibration, one for the run
+        assert all(pool[index] is pool[index] for index in range(5))
 
 
 def test_what_the_check_keeps_is_bounded(good, monkeypatch):
@@ -137,8 +136,8 @@ def test_grey_among_colour_becomes_colour(tmp_path):
     write(tmp_path / "rgb.png")
     source = Folder(path=str(tmp_path), size=None).open()
     check_source(source)
-    for _ in range(2):
-        assert np.array_equal(source[0], np.repeat(grey, 3, axis=2))
+    for copy in (source, pickle.loads(pickle.dumps(source))):  # as kept from the check, and as read again
+        assert np.array_equal(copy[0], np.repeat(grey, 3, axis=2))
 
 
 def test_mixed_depths_are_an_error_or_the_minority_is_skipped(good):

@@ -12,7 +12,7 @@ from anomgen.sources import detect
 from anomgen.sources.builtin import Builtin
 from anomgen.sources.conformance import check_source
 from anomgen.sources.folder import Folder
-from anomgen.sources.layouts import BTAD, MPDD, MVTec, VisA
+from anomgen.sources.layouts import BTAD, MPDD, MVTecAD, VisA
 
 
 def write(root, *names):
@@ -58,7 +58,7 @@ def visa(tmp_path):
     return tmp_path / "visa"
 
 
-@pytest.mark.parametrize("config", [MVTec, MPDD])
+@pytest.mark.parametrize("config", [MVTecAD, MPDD])
 def test_mvtec_and_mpdd_take_train_good_alone(mvtec, config):
     source = config(path=str(mvtec / "bottle")).open()
     assert ids(source) == ["train/good/000.png", "train/good/001.png"]
@@ -73,34 +73,34 @@ def test_btad_takes_train_ok(tmp_path):
 
 def test_a_root_needs_a_category_and_gives_the_same_source(mvtec):
     with pytest.raises(UsageError, match=r"holds 2 categories \(bottle, screw\).*--set source.category=bottle"):
-        MVTec(path=str(mvtec)).open()
+        MVTecAD(path=str(mvtec)).open()
     with pytest.raises(UsageError, match=r"no category 'screws' .*; did you mean 'screw'"):
-        MVTec(path=str(mvtec), category="screws").open()
-    by_root, by_folder = MVTec(path=str(mvtec), category="screw").open(), MVTec(path=str(mvtec / "screw")).open()
+        MVTecAD(path=str(mvtec), category="screws").open()
+    by_root, by_folder = MVTecAD(path=str(mvtec), category="screw").open(), MVTecAD(path=str(mvtec / "screw")).open()
     assert ids(by_root) == ids(by_folder) and by_root.fingerprint() == by_folder.fingerprint()
 
 
 def test_a_root_with_one_category_needs_none(tmp_path):
     write(tmp_path / "only", "train/good/0.png")
-    assert len(MVTec(path=str(tmp_path)).open()) == 1
+    assert len(MVTecAD(path=str(tmp_path)).open()) == 1
 
 
 def test_a_folder_that_is_laid_out_otherwise(mvtec):
     with pytest.raises(UsageError, match=r"not laid out like mvtec \(no train/good.*kind: folder"):
-        MVTec(path=str(mvtec / "bottle" / "train" / "good")).open()
+        MVTecAD(path=str(mvtec / "bottle" / "train" / "good")).open()
     with pytest.raises(UsageError, match="no such folder"):
-        MVTec(path=str(mvtec / "botle")).open()
+        MVTecAD(path=str(mvtec / "botle")).open()
     for image in (mvtec / "bottle" / "train" / "good").iterdir():
         image.unlink()
     with pytest.raises(UsageError, match="no normal training image in train/good"):
-        MVTec(path=str(mvtec / "bottle")).open()
+        MVTecAD(path=str(mvtec / "bottle")).open()
 
 
 def test_bad_images_in_a_layout_are_named(mvtec):
     (mvtec / "bottle/train/good/000.png").write_bytes(b"")
     with pytest.raises(SourceError, match=r"train/good/000\.png: is empty"):
-        MVTec(path=str(mvtec / "bottle")).open()
-    source = MVTec(path=str(mvtec / "bottle"), on_bad_image="skip").open()
+        MVTecAD(path=str(mvtec / "bottle")).open()
+    source = MVTecAD(path=str(mvtec / "bottle"), on_bad_image="skip").open()
     assert source.skipped == ("train/good/000.png",)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from anomgen.errors import UsageError
 from anomgen.sources.folder import extensions_text, image_files, missing_hint
 from anomgen.sources.hub import HUB_ID
-from anomgen.sources.layouts import BTAD, MVTec, VisA
+from anomgen.sources.layouts import BTAD, MVTecAD, VisA
 
 _MPDD = re.compile(r"bracket_(black|brown|white)|connector|metal_plate|tubes")
 _VISA = re.compile(r"candle|capsules|cashew|chewinggum|fryum|macaroni[12]|pcb[1-4]|pipe_fryum")
@@ -58,7 +58,7 @@ def _kind_of_folder(folder: Path, path: str) -> str:
 
 def _layout(folder: Path) -> str | None:
     """Return the layout of a category, or of a folder of categories; None when it is neither."""
-    for layout in (MVTec, BTAD, VisA):
+    for layout in (MVTecAD, BTAD, VisA):
         names = [folder.resolve().name] if layout.normal_folder(folder) else layout.categories(folder)
         if names:
             return _same_layout(names) or layout.kind

@@ -77,7 +77,7 @@ class Layout(ScannedConfig):
         return ids
 
 
-class MVTec(Layout):
+class MVTecAD(Layout):
     """MVTec AD: ``CATEGORY/train/good``."""
 
     kind: ClassVar[str] = "mvtec"

@@ -17,7 +17,7 @@ from anomgen.sources.base import SourceConfig
 from anomgen.sources.images import Fit, fit_image, quiet, read_image
 
 KEPT_BYTES = 1 << 28
-"""Decoded images that the check hands on to the run, so that a small source is decoded once."""
+"""Decoded images that a source keeps from its check, so that a small source is decoded once."""
 
 _KEPT_IMAGE_BYTES = KEPT_BYTES >> 4
 _NAMED = 5  # bad images that an error message names
@@ -75,7 +75,7 @@ class ScannedSource:
         self._ids = tuple(entries[index][0] for index in good)
         self._keys = tuple(entries[index][1] for index in good)
         self._channels = max(checked[index].channels for index in good)
-        self._kept = {place: self._kept[index] for place, index in enumerate(good) if index in self._kept}
+        self._kept = {place: self._finished(self._kept[i]) for place, i in enumerate(good) if i in self._kept}
         self._fingerprint = _fingerprint(config, [(entries[index][0], checked[index].digest) for index in good])
 
     def __len__(self) -> int:
@@ -84,13 +84,9 @@ class ScannedSource:
     def __getitem__(self, index: int) -> np.ndarray:
         """Return an image at the configured size: (H, W, C) uint8 or uint16, C 1 or 3, read-only."""
         index = range(len(self))[index]
-        image = self._kept.pop(index, None)  # handed out once: from then on the pool keeps it
-        if image is None:
-            image = self._load(self._ids[index], self._read(self._keys[index]))
-        if image.shape[2] < self._channels:
-            image = np.repeat(image, self._channels, axis=2)
-        image.flags.writeable = False
-        return image
+        if index in self._kept:
+            return self._kept[index]
+        return self._finished(self._load(self._ids[index], self._read(self._keys[index])))
 
     def id(self, index: int) -> str:
         """Return the image's name, stable and without a path of the machine."""
@@ -102,6 +98,13 @@ class ScannedSource:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_kept": {}}
+
+    def _finished(self, image: np.ndarray) -> np.ndarray:
+        """Return a loaded image with the source's channel count, read-only."""
+        if image.shape[2] < self._channels:
+            image = np.repeat(image, self._channels, axis=2)
+        image.flags.writeable = False
+        return image
 
     def _load(self, name: str, data: bytes) -> np.ndarray:
         return fit_image(read_image(data, name), self._shape, self._fit, name)
