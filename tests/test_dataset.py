@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tracemalloc
 
 import cv2
 import numpy as np
@@ -176,6 +177,18 @@ def test_shards_are_read_in_the_order_of_their_numbers(tmp_path):
     dataset = Dataset(tmp_path, partial=True)
     assert [row["index"] for row in dataset.rows(["index"])] == [2, 10, 100_000]
     assert dataset.row(100_000, ["index"]) == {"index": 100_000}
+
+
+def test_streaming_holds_a_row_group_and_not_the_dataset(tmp_path, monkeypatch):
+    monkeypatch.setattr("anomgen.writer.ROW_GROUP_BYTES", 200_000)
+    folder = write_dataset(tmp_path / "d", made_rows(60, shape=(128, 128, 3)))
+    size = sum(shard.stat().st_size for shard in (folder / "data").iterdir())
+    dataset = Dataset(folder)
+    tracemalloc.start()
+    assert sum(1 for _ in dataset.stored_rows()) == 60
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert size > 2_000_000 and peak < 700_000
 
 
 @pytest.mark.parametrize("index", [-1, 12, 10**9])
