@@ -113,14 +113,16 @@ def composite(
     median filter, restricted to the support so that thin shapes keep their rim. Everything outside the mask becomes
     the input again, bit for bit.
 
-    Raises Reject when fewer than `smallest_mask` pixels remain.
+    Raises Reject when fewer than `smallest_mask` pixels remain, or when most of them did not change.
     """
     box = box or Box.whole(image)
     window = box.slices
     change = change_between(image[window], drawn[window])
     local_support = support[window]
-    local = majority(change > tolerance, local_support)
-    if np.count_nonzero(local) < smallest_mask(image.shape):
+    changed = change > tolerance
+    local = majority(changed, local_support)
+    pixels = np.count_nonzero(local)
+    if pixels < smallest_mask(image.shape) or 2 * np.count_nonzero(changed & local) < pixels:
         raise Reject("nothing visible changed")
     np.copyto(drawn[window], image[window], where=~local[..., None])
     mask = np.zeros(image.shape[:2], dtype=bool)

@@ -61,9 +61,7 @@ def scene(seed, h, w, channels, dtype):
     images = []
     for _ in range(2):
         a, b, c = rng.uniform(0.02, 0.2, 3)
-        base = (
-            0.5 + 0.15 * np.sin(a * x + b * y)[..., None] + 0.05 * rng.normal(size=(h, w, channels)) + c / 4
-        )
+        base = 0.5 + 0.15 * np.sin(a * x + b * y)[..., None] + 0.05 * rng.normal(size=(h, w, channels)) + c / 4
         images.append(np.clip(base * top, 0, top).astype(dtype))
     return images
 
