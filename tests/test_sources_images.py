@@ -264,7 +264,7 @@ def test_files_that_cannot_be_read(tmp_path, monkeypatch):
 
 
 def test_quiet_restores_the_process_from_many_threads():
-    before, level = list(warnings.filters), cv2.utils.logging.getLogLevel()
+    before, level = list(warnings.filters), images._cv2_log.getLogLevel()
     data = cv_bytes(pixels())
     threads = [threading.Thread(target=lambda: [read_image(data) for _ in range(20)]) for _ in range(4)]
     for thread in threads:
@@ -272,7 +272,7 @@ def test_quiet_restores_the_process_from_many_threads():
     for thread in threads:
         thread.join()
     assert list(warnings.filters) == before
-    assert cv2.utils.logging.getLogLevel() == level
+    assert images._cv2_log.getLogLevel() == level
     assert images._quiet_depth == 0
 
 

@@ -44,10 +44,16 @@ class Source(Protocol):
 MIN_SIDE = 16
 """Smaller images hold no anomaly that anybody could see; they are refused."""
 
+
+def _pair(value: Any) -> Any:
+    """Take a list, as YAML and JSON write a pair, for a tuple."""
+    return tuple(value) if isinstance(value, list) else value
+
+
 Side = Annotated[int, Field(ge=MIN_SIDE, le=16384)]
 """Height or width in pixels."""
 
-Size = Side | Annotated[tuple[Side, Side], Field(strict=False)] | None
+Size = Side | Annotated[tuple[Side, Side], BeforeValidator(_pair)] | None
 """One number for a square, [height, width], or null for the images' own size."""
 
 PathText = Annotated[

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -107,6 +107,7 @@ def _resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return image
 
 
+_cv2_log: Any = getattr(cv2.utils, "logging", cv2)  # moved between OpenCV 4 and 5
 _quiet_lock = threading.Lock()
 _quiet_depth = 0
 _quiet_before: tuple[ExitStack, bool, int] | None = None
@@ -126,7 +127,7 @@ def quiet() -> Iterator[None]:
             caught = ExitStack()
             caught.enter_context(warnings.catch_warnings())
             warnings.filterwarnings("ignore", module=r"PIL\.")
-            level = cv2.utils.logging.setLogLevel(0)
+            level = _cv2_log.setLogLevel(0)
             _quiet_before = (caught, ImageFile.LOAD_TRUNCATED_IMAGES, level)
             ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
@@ -137,7 +138,7 @@ def quiet() -> Iterator[None]:
             if _quiet_depth == 0 and _quiet_before is not None:
                 caught, truncated, level = _quiet_before
                 ImageFile.LOAD_TRUNCATED_IMAGES = truncated
-                cv2.utils.logging.setLogLevel(level)
+                _cv2_log.setLogLevel(level)
                 caught.close()
 
 
