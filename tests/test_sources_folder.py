@@ -284,12 +284,16 @@ def test_configuration_survives_json(size):
     assert config.config()["kind"] == "folder" and config.config()["size"] == size
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"size": 8}, {"size": "256"}, {"size": [64]}, {"size": True}, {"fit": "pad"}, {"sise": 3}, {"path": ""}]
-)
+@pytest.mark.parametrize("wrong", [{"fit": "pad"}, {"sise": 3}, {"path": ""}, {"path": 3}, {"on_bad_image": "ignore"}])
 def test_wrong_configurations_are_refused(wrong):
     with pytest.raises(ValidationError):
         Folder.model_validate({"path": "x"} | wrong)
+
+
+@pytest.mark.parametrize("size", [8, 20_000, "256", [64], [64, 64, 3], [64, 8], True, 64.0])
+def test_a_wrong_size_is_refused_in_one_sentence(size):
+    with pytest.raises(ValidationError, match=r"1 validation error(?s:.)*\[height, width\], or null"):
+        Folder.model_validate({"path": "x", "size": size})
 
 
 def test_a_fit_without_a_size_is_refused():

@@ -45,15 +45,22 @@ MIN_SIDE = 16
 """Smaller images hold no anomaly that anybody could see; they are refused."""
 
 
-def _pair(value: Any) -> Any:
-    """Take a list, as YAML and JSON write a pair, for a tuple."""
+MAX_SIDE = 16384
+
+
+def _size(value: Any) -> Any:
+    """Take a list, as YAML and JSON write a pair, for a tuple; refuse in one sentence what is no size."""
+    sides = list(value) if isinstance(value, list | tuple) else [value, value]
+    is_size = len(sides) == 2 and all(type(side) is int and MIN_SIDE <= side <= MAX_SIDE for side in sides)
+    if value is not None and not is_size:
+        raise ValueError(f"a size is a number of pixels from {MIN_SIDE} to {MAX_SIDE}, [height, width], or null")
     return tuple(value) if isinstance(value, list) else value
 
 
-Side = Annotated[int, Field(ge=MIN_SIDE, le=16384)]
+Side = Annotated[int, Field(ge=MIN_SIDE, le=MAX_SIDE)]
 """Height or width in pixels."""
 
-Size = Side | Annotated[tuple[Side, Side], BeforeValidator(_pair)] | None
+Size = Annotated[Side | tuple[Side, Side] | None, BeforeValidator(_size)]
 """One number for a square, [height, width], or null for the images' own size."""
 
 PathText = Annotated[
