@@ -23,6 +23,7 @@ from anomgen.errors import AnomgenError, UsageError
 from anomgen.preview import write_preview
 from anomgen.recipe import Recipe, parse_recipe, read_recipe
 from anomgen.runners import Shard, run
+from anomgen.sources.base import Pool
 from anomgen.writer import Encoder, replacing, shard_metadata, shard_name
 
 Progress = Callable[[int, int], None]
@@ -284,7 +285,7 @@ def _finish(plan: Plan, out: Path, shards: list[Shard]) -> dict[str, Any]:
         "rejects": dict(sorted(rejects.items())),
         "shards": len(shards),
     }
-    write_preview(dataset, out / "preview.png")
+    write_preview(dataset, out / "preview.png", pool=Pool(plan.source, plan.foreground))
     write_card(out, provenance, plan.recipe.portable().as_dict(), statistics(dataset))
     _write(out / "provenance.json", json.dumps(provenance, indent=2, ensure_ascii=False) + "\n")
     remember_source(plan)

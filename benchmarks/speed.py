@@ -1,8 +1,8 @@
 """Speed and memory of anomgen, one thread unless it says otherwise, CPU time unless it says seconds.
 
-    python benchmarks/speed.py             generators, PNG, the whole of make, start-up      (about a minute)
-    python benchmarks/speed.py --workers   two workers against one                           (about a minute)
-    python benchmarks/speed.py --memory    peak memory of 1,000 and of 20,000 samples        (about two minutes)
+python benchmarks/speed.py             generators, PNG, the whole of make, start-up      (about a minute)
+python benchmarks/speed.py --workers   two workers against one                           (about a minute)
+python benchmarks/speed.py --memory    peak memory of 1,000 and of 20,000 samples        (about two minutes)
 """
 
 from __future__ import annotations
@@ -132,7 +132,9 @@ def print_startup() -> None:
     print(f"anomgen --help                           {best_of(['--help']):.2f}   at most 0.5")
     with tempfile.TemporaryDirectory() as folder:
         out = str(Path(folder) / "out")
-        print(f"make --recipe nsa, 1 row, whole command  {best_of(['make', '-r', 'nsa', '-n', '1', '-o', out, '--overwrite']):.2f}   at most 2.0")
+        print(
+            f"make --recipe nsa, 1 row, whole command  {best_of(['make', '-r', 'nsa', '-n', '1', '-o', out, '--overwrite']):.2f}   at most 2.0"
+        )
 
 
 def best_of(arguments: list[str], times: int = 5) -> float:

@@ -1,0 +1,103 @@
+"""Recipes: strict, round-tripping, fingerprinted, with errors that name the key."""
+
+import json
+
+import pytest
+import yaml
+
+from anomgen.errors import RecipeError, UsageError
+from anomgen.recipe import bundled_recipes, load_recipe, parse_recipe, recipe_schema
+
+MINIMAL = {"name": "x", "source": {"kind": "builtin"}, "generator": {"kind": "fpi"}}
+
+
+@pytest.mark.parametrize("name", bundled_recipes())
+def test_every_bundled_recipe_is_valid_and_survives_yaml(name):
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert parse_recipe(yaml.safe_load(recipe.to_yaml())) == recipe
+    assert parse_recipe(json.loads(json.dumps(recipe.as_dict()))).fingerprint() == recipe.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"cuont": 5}, "cuont: unknown key; did you mean 'count'"),
+        ({"count": "many"}, "count: .*integer.*'many'"),
+        ({"count": 0}, "count"),
+        ({"anomaly_ratio": 1.5}, "anomaly_ratio"),
+        ({"generator": {"kind": "prelin"}}, "generator.kind: unknown generator 'prelin'; did you mean 'perlin'"),
+        ({"generator": {"kind": "fpi", "weight_rang": [0, 1]}}, "generator.weight_rang: unknown key; did you mean"),
+        ({"generator": {"kind": "fpi", "weight_range": [0.5]}}, "generator.weight_range"),
+        ({"source": {"kind": "foldr"}}, "source.kind: unknown source 'foldr'; did you mean 'folder'"),
+        ({"source": {"kind": "builtin", "name": "brik"}}, "source.name"),
+        ({"foreground": "otzu"}, "foreground.*otsu"),
+        ({"anomgen": 2}, "anomgen"),
+        ({"name": "a/b"}, "name"),
+        ({"generator": "nsa"}, "generator: must be a mapping"),
+    ],
+)
+def test_a_fault_is_reported_with_its_key(change, text):
+    with pytest.raises(RecipeError, match=text):
+        parse_recipe({**MINIMAL, **change})
+
+
+def test_all_faults_are_reported_at_once():
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe({**MINIMAL, "cuont": 5, "seed": -1})
+    assert "cuont" in str(caught.value) and "seed" in str(caught.value)
+
+
+def test_a_recipe_file_can_be_wrong_in_many_ways(tmp_path):
+    cases = {
+        "list.yaml": ("- a\n- b\n", "mapping"),
+        "broken.yaml": ("a: [1\n", "not valid YAML"),
+        "twice.yaml": ("name: a\nname: b\n", "given twice"),
+        "code.yaml": ("name: !!python/object/apply:os.system ['true']\n", "not valid YAML"),
+        "empty.yaml": ("", "mapping"),
+    }
+    for name, (text, message) in cases.items():
+        (tmp_path / name).write_text(text)
+        with pytest.raises(RecipeError, match=message):
+            load_recipe(str(tmp_path / name))
+    with pytest.raises(UsageError, match="did you mean 'nsa'"):
+        load_recipe("nas")
+    with pytest.raises(UsageError, match="cannot read"):
+        load_recipe(str(tmp_path / "missing.yaml"))
+
+
+def test_overrides_reach_any_depth():
+    recipe = load_recipe(
+        "mix", overrides=["generator.parts.0.weight=3", "count=7", "generator.parts.1.opacity_range=[0.5, 1.0]"]
+    )
+    assert recipe.count == 7
+    assert recipe.generator.parts[0].weight == 3
+    assert recipe.generator.parts[1].generator.opacity_range == (0.5, 1.0)
+
+
+@pytest.mark.parametrize("override", ["count", "=3", "generator.parts.9.weight=1", "name.x=1", "count=[1"])
+def test_a_wrong_override_says_so(override):
+    with pytest.raises(UsageError, match="--set"):
+        load_recipe("mix", overrides=[override])
+
+
+def test_a_source_option_keeps_the_recipes_size(tmp_path):
+    recipe = load_recipe("nsa", overrides=["count=3"], source={"kind": "folder", "path": str(tmp_path)})
+    assert recipe.source.size == 256
+
+
+def test_fingerprints_tell_recipes_apart_and_hold_no_path():
+    plain = load_recipe("nsa")
+    assert plain.fingerprint() == load_recipe("nsa").fingerprint()
+    assert plain.fingerprint() != load_recipe("nsa", seed=1).fingerprint()
+    here = load_recipe("nsa", source={"kind": "folder", "path": "/home/alice/good"})
+    there = load_recipe("nsa", source={"kind": "folder", "path": "/data/bob/good"})
+    assert here.fingerprint() == there.fingerprint()
+    assert "alice" not in here.portable().to_yaml()
+
+
+def test_the_json_schema_knows_every_kind():
+    schema = recipe_schema()
+    kinds = {option["properties"]["kind"]["const"] for option in schema["properties"]["generator"]["oneOf"]}
+    assert {"nsa", "cutpaste", "fpi", "pii", "perlin", "mix"} <= kinds
+    json.dumps(schema)
