@@ -26,7 +26,7 @@ def pictures(sheet):
     """Return the bounding boxes (x, y, w, h) of the pictures, which are what is not white paper and large."""
     dark = (sheet < 250).any(axis=2).astype(np.uint8)
     boxes = [cv2.boundingRect(c) for c in cv2.findContours(dark, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]]
-    return sorted((box for box in boxes if min(box[2:]) > 11), key=lambda box: (box[1], box[0]))
+    return sorted((box for box in boxes if min(box[2:]) > 11 and max(box[2:]) > 30), key=lambda box: (box[1], box[0]))
 
 
 @pytest.mark.parametrize("shape", [(48, 40, 3), (64, 64, 1), (20, 400, 3), (700, 33, 1), (600, 500, 3), (16, 16, 1)])
