@@ -1,0 +1,81 @@
+"""Make what the documentation shows: the help text of every command, and the picture of every generator.
+
+python docs/make_docs.py
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from typer.main import get_command
+
+from anomgen.cli import app
+from anomgen.engine import Plan, Renderer, single_threaded
+from anomgen.preview import Panel, preview_sheet, write_sheet
+from anomgen.recipe import load_recipe
+
+DOCS = Path(__file__).parent
+GALLERY = ("cutpaste", "scar", "fpi", "pii", "nsa", "perlin")
+"""Recipes in the picture, one row each."""
+
+
+def help_texts() -> str:
+    """Return docs/cli.md: the help text of each command, as the program prints it on 100 columns."""
+    os.environ.update(COLUMNS="100", TERMINAL_WIDTH="100", NO_COLOR="1")
+    parts = [
+        "# Command line\n\nThis page is made by `python docs/make_docs.py`; a test compares it with the program.\n"
+    ]
+    for name, text in _helps():
+        parts.append(f"## `{name}`\n\n```text\n{text}\n```\n")
+    return "\n".join(parts)
+
+
+def _helps() -> Iterator[tuple[str, str]]:
+    root = get_command(app)
+    yield "anomgen", _plain(root, "anomgen")
+    for name, command in root.commands.items():  # type: ignore[attr-defined]
+        yield f"anomgen {name}", _plain(command, f"anomgen {name}")
+
+
+def _plain(command, name: str) -> str:
+    """Return usage, description and options without the terminal's boxes, which differ between versions of rich."""
+    context = command.make_context(name, [], resilient_parsing=True)
+    lines = [f"Usage: {' '.join([name, *command.collect_usage_pieces(context)])}", "", command.help or "", ""]
+    for parameter in command.params:
+        record = parameter.get_help_record(context)
+        if record:
+            lines.append(f"  {record[0]}\n      {record[1]}")
+    return "\n".join(lines).rstrip()
+
+
+def gallery() -> np.ndarray:
+    """Return the sheet of docs/generators.png: one sample of each generator on the same real texture."""
+    panels = []
+    for name in GALLERY:
+        source = {"kind": "builtin", "name": "brick" if name != "perlin" else "brick"}
+        recipe = load_recipe(name, source=source, overrides=["anomaly_ratio=1.0"])
+        with single_threaded():
+            rows = list(Renderer(Plan.of(recipe)).rows(range(16)))
+        panel = Panel.of_row(_typical(rows))
+        panels.append(Panel(panel.image, panel.mask, panel.soft_mask, panel.normal, f"{name} · {panel.caption}"))
+    return preview_sheet(panels, "brick, one sample of every generator")
+
+
+def _typical(rows):
+    """Return the row whose severity times area is the median: neither the boldest nor the faintest."""
+    return sorted(rows, key=lambda row: row.severity * row.area)[len(rows) // 2]
+
+
+def main() -> None:
+    """Write the files beside this script."""
+    (DOCS / "cli.md").write_text(help_texts(), encoding="utf-8")
+    if "--text" not in sys.argv:
+        write_sheet(gallery(), DOCS / "generators.png")
+
+
+if __name__ == "__main__":
+    main()

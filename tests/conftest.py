@@ -1,0 +1,58 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+GOLDEN = Path(__file__).parent / "golden.json"
+
+
+def pytest_addoption(parser):
+    parser.addoption("--update-golden", action="store_true", help="write tests/golden.json anew")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("-m"):
+        return
+    skip = pytest.mark.skip(reason="takes minutes; run with `pytest -m slow`")
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory, monkeypatch):
+    """Keep what anomgen remembers about sources out of the user's home."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture
+def golden(request):
+    """Return a function that compares a value with the stored one of that name; a missing one fails."""
+    stored = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}
+
+    def compare(name, value):
+        if request.config.getoption("--update-golden"):
+            stored[name] = value
+            GOLDEN.write_text(json.dumps(stored, indent=1, sort_keys=True) + "\n")
+        assert name in stored, f"no golden value for {name}: run `pytest --update-golden` and look at the change"
+        assert stored[name] == value
+
+    return compare
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of twelve colour pictures in two subfolders: brick, tinted differently."""
+    import cv2
+
+    from anomgen.sources.builtin import Builtin
+
+    source = Builtin(count=12, size=96).open()
+    for k in range(12):
+        folder = tmp_path / "photos" / ("a" if k % 2 else "b")
+        folder.mkdir(parents=True, exist_ok=True)
+        tint = np.array([0.7, 0.85, 1.0]) * (0.9 + 0.01 * k)
+        picture = np.clip(source[k] * tint, 0, 255).astype(np.uint8)
+        cv2.imwrite(str(folder / f"{k:03d}.png"), picture)
+    return tmp_path / "photos"

@@ -1,0 +1,118 @@
+"""The engine: which image and rng a row gets, what happens to rejected draws, how rows become shards."""
+
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from anomgen.engine import ATTEMPTS_PER_IMAGE, Plan, Renderer, is_anomalous, shard_ranges
+from anomgen.errors import AnomgenError
+from anomgen.generators.base import Generator
+from anomgen.recipe import load_recipe
+from anomgen.sample import Reject, Sample
+
+
+def recipe(**values):
+    return load_recipe("fpi", overrides=["source.size=64", "source.count=7"], **values)
+
+
+def test_the_ratio_is_met_in_every_prefix():
+    for ratio in (0.0, 0.1, 1 / 3, 0.5, 2 / 3, 1.0):
+        counts = np.cumsum([is_anomalous(k, ratio) for k in range(999)])
+        assert np.abs(counts - ratio * np.arange(1, 1000)).max() <= 0.5 + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("count", "block", "shard"), [(1, 16, 512), (512, 16, 512), (1000, 16, 100), (33, 8, 8), (5, 3, 1)]
+)
+def test_shards_are_whole_blocks_and_cover_every_row_once(count, block, shard):
+    ranges = shard_ranges(recipe(count=count).model_copy(update={"block_size": block, "shard_size": shard}))
+    assert [k for part in ranges for k in part] == list(range(count))
+    assert all(part.start % block == 0 and len(part) for part in ranges)
+    assert max(len(part) for part in ranges) <= -(-shard // block) * block
+
+
+def test_every_epoch_uses_every_image_once_in_another_order():
+    renderer = Renderer(Plan.of(recipe(count=21)))
+    ids = [row.source_id for row in renderer.rows(range(21))]
+    epochs = [ids[k : k + 7] for k in (0, 7, 14)]
+    assert all(len(set(epoch)) == 7 for epoch in epochs)
+    assert epochs[0] != epochs[1]
+
+
+def test_two_recipes_with_one_seed_see_the_same_images():
+    other = load_recipe("cutpaste", overrides=["source.size=64", "source.count=7"], count=30)
+    ids = [[row.source_id for row in Renderer(Plan.of(r)).rows(range(30))] for r in (recipe(count=30), other)]
+    assert ids[0] == ids[1]
+
+
+def test_a_row_does_not_depend_on_its_block():
+    plan = Plan.of(recipe(count=32))
+    together = list(Renderer(plan).rows(range(32)))
+    for index in (0, 5, 31):
+        alone = Renderer(plan).row(index)
+        assert np.array_equal(alone.image, together[index].image)
+        assert alone.params == together[index].params and alone.attempt == together[index].attempt
+
+
+class Stubborn(Generator):
+    """Succeeds only from a given attempt on; counts nothing, keeps nothing."""
+
+    kind: ClassVar[str] = "stubborn"
+    chance: float = 0.0
+    empty: bool = False
+
+    def sample(self, rng, image, pool):
+        if rng.random() >= self.chance:
+            raise Reject("not today")
+        mask = np.zeros(image.shape[:2], bool)
+        if not self.empty:
+            mask[4:20, 4:20] = True
+        drawn = image.copy()
+        drawn[mask] = 255 - drawn[mask]
+        return Sample(drawn, mask, None, {}, self.kind)
+
+
+def stubborn_plan(**fields):
+    plan = Plan.of(recipe(count=40))
+    return Plan(plan.recipe, plan.source, Stubborn(**fields), plan.foreground)
+
+
+def test_rejected_draws_are_repeated_and_counted():
+    renderer = Renderer(stubborn_plan(chance=0.5))
+    rows = [row for row in renderer.rows(range(40)) if row.label]
+    assert len(rows) == 20
+    assert renderer.rejects["not today"] == sum(row.attempt for row in rows) > 0
+
+
+def test_after_ten_attempts_the_next_image_stands_in():
+    renderer = Renderer(stubborn_plan(chance=0.05))
+    renderer.plan.recipe.model_copy()
+    plain = Renderer(Plan.of(recipe(count=40)))
+    for index in range(0, 40, 2):
+        try:
+            row = renderer.row(index)
+        except AnomgenError:
+            continue
+        same = row.source_id == plain.row(index).source_id
+        assert same == (row.attempt < ATTEMPTS_PER_IMAGE)
+
+
+def test_a_recipe_that_keeps_failing_stops_with_the_reasons():
+    with pytest.raises(AnomgenError, match=r"50 draws of 'stubborn'.*not today \(50×\)"):
+        Renderer(stubborn_plan(chance=0.0)).row(0)
+
+
+def test_an_empty_mask_never_becomes_a_row():
+    with pytest.raises(AnomgenError, match="empty mask"):
+        Renderer(stubborn_plan(chance=1.0, empty=True)).row(0)
+
+
+def test_normal_rows_have_soft_masks_exactly_when_the_generator_does():
+    for name, soft in (("fpi", True), ("cutpaste", False)):
+        chosen = load_recipe(name, overrides=["source.size=64"], count=4)
+        rows = list(Renderer(Plan.of(chosen)).rows(range(4)))
+        assert [row.label for row in rows] == [1, 0, 1, 0]
+        for row in rows[1::2]:
+            assert not row.mask.any() and (row.soft_mask is not None) == soft
+            assert soft is False or not row.soft_mask.any()

@@ -1,0 +1,269 @@
+"""`make`: what is in the output folder, that runs are reproducible and resumable, and that nothing is lost."""
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from anomgen.dataset import Dataset
+from anomgen.errors import UsageError
+from anomgen.output import make, plan_of
+from anomgen.recipe import load_recipe
+from anomgen.replay import replay
+
+SMALL = ["source.size=64", "source.count=9", "shard_size=32"]
+
+
+def recipe(name="nsa", count=96, overrides=(), **values):
+    return load_recipe(name, count=count, overrides=[*SMALL, *overrides], **values)
+
+
+def digests(out):
+    """Return name → hash of every file in a dataset."""
+    return {
+        str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(Path(out).rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    out = tmp_path_factory.mktemp("made") / "nsa"
+    make(recipe(), out)
+    return out
+
+
+def test_a_dataset_holds_what_the_design_says(made):
+    names = {str(path.relative_to(made)) for path in made.rglob("*") if path.is_file()}
+    shards = {f"data/train-0000{k}-of-00003.parquet" for k in range(3)}
+    assert names == {"README.md", "recipe.yaml", "provenance.json", "preview.png", *shards}
+    dataset = Dataset(made)
+    assert len(dataset) == 96
+    assert dataset.provenance["rows"] == {"normal": 48, "anomaly": 48, "by_type": {"nsa": 48}}
+
+
+def test_the_same_bytes_for_any_number_of_workers(made, tmp_path):
+    make(recipe(), tmp_path / "two", workers=2)
+    assert digests(tmp_path / "two") == digests(made)
+
+
+def test_the_same_bytes_in_another_process_and_again(made, tmp_path):
+    command = [sys.executable, "-m", "anomgen.cli", "make", "-r", "nsa", "-n", "96", "-o", str(tmp_path / "out")]
+    subprocess.run([*command, *(word for change in SMALL for word in ("--set", change))], check=True)
+    assert digests(tmp_path / "out") == digests(made)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("name", ["nsa", "mix"])
+def test_a_killed_run_resumes_to_the_identical_result(tmp_path, workers, name):
+    chosen = recipe(name, 640)
+    make(chosen, tmp_path / "whole")
+    out = tmp_path / "killed"
+    command = [sys.executable, "-m", "anomgen.cli", "make", "-r", name, "-n", "640", "-o", str(out), "-j", str(workers)]
+    words = [word for change in SMALL for word in ("--set", change)]
+    kills = 0
+    for wait in (0.02, 0.15, 0.4):
+        process = subprocess.Popen([*command, *words, *(["--resume"] if kills else [])], start_new_session=True)
+        shards = count_shards(out)
+        while process.poll() is None and count_shards(out) == shards:
+            time.sleep(0.01)
+        time.sleep(wait)
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+        process.wait()
+    assert kills
+    subprocess.run([*command, *words, "--resume"], check=True)
+    assert digests(out) == digests(tmp_path / "whole")
+
+
+def count_shards(out):
+    return len(list((out / "data").glob("train-*.parquet")))
+
+
+def test_ctrl_c_leaves_a_resumable_state(tmp_path):
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "anomgen.cli", "make", "-r", "nsa", "-n", "4000", "-o", str(out)]
+    words = [word for change in SMALL for word in ("--set", change)]
+    process = subprocess.Popen([*command, *words], stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not count_shards(out):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert process.returncode == 130
+    assert "--resume" in errors and "Traceback" not in errors
+    assert 0 < count_shards(out) < 125
+    with pytest.raises(UsageError, match="unfinished"):
+        Dataset(out)
+
+
+def test_workers_end_when_the_parent_is_killed(tmp_path):
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "anomgen.cli", "make", "-r", "nsa", "-n", "40000", "-o", str(out), "-j", "2"]
+    process = subprocess.Popen([*command, *(word for change in SMALL for word in ("--set", change))])
+    while process.poll() is None and not count_shards(out):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    time.sleep(1.5)
+    after = count_shards(out)
+    time.sleep(1.5)
+    assert count_shards(out) == after
+
+
+def test_an_output_that_holds_something_is_refused(made, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "holiday.jpg").write_bytes(b"x")
+    for options in ({}, {"resume": True}, {"overwrite": True}):
+        with pytest.raises(UsageError, match="holds other files"):
+            make(recipe(), tmp_path / "photos", **options)
+    assert (tmp_path / "photos" / "holiday.jpg").exists()
+    with pytest.raises(UsageError, match="holds a finished dataset"):
+        make(recipe(), made)
+    with pytest.raises(UsageError, match="exclude each other"):
+        make(recipe(), made, resume=True, overwrite=True)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UsageError, match="is a file"):
+        make(recipe(), tmp_path / "file")
+
+
+def test_resuming_with_another_recipe_is_refused_and_says_what_differs(made):
+    with pytest.raises(UsageError, match=r"another recipe \(different: generator.blend, seed\)"):
+        make(recipe(seed=3, overrides=["generator.blend=normal"]), made, resume=True)
+
+
+def test_resuming_a_finished_dataset_changes_nothing(made, tmp_path):
+    shutil.copytree(made, tmp_path / "copy")
+    result = make(recipe(), tmp_path / "copy", resume=True)
+    assert result.made == 0
+    assert digests(tmp_path / "copy") == digests(made)
+
+
+def test_a_damaged_shard_is_made_again(made, tmp_path):
+    shutil.copytree(made, tmp_path / "copy")
+    shard = tmp_path / "copy" / "data" / "train-00001-of-00003.parquet"
+    shard.write_bytes(shard.read_bytes()[:-100])
+    assert make(recipe(), tmp_path / "copy", resume=True).made == 32
+    assert digests(tmp_path / "copy") == digests(made)
+
+
+def test_resuming_with_other_images_is_refused(photos, tmp_path):
+    chosen = load_recipe("nsa", source={"kind": "folder", "path": str(photos)}, count=32, overrides=["shard_size=16"])
+    make(chosen, tmp_path / "out")
+    (tmp_path / "out" / "data" / "train-00001-of-00002.parquet").unlink()
+    (photos / "a" / "001.png").unlink()
+    with pytest.raises(UsageError, match="other source images"):
+        make(chosen, tmp_path / "out", resume=True)
+
+
+def test_overwriting_removes_our_files_only(made, tmp_path):
+    shutil.copytree(made, tmp_path / "copy")
+    (tmp_path / "copy" / "notes.txt").write_text("mine")
+    make(recipe("fpi", 32), tmp_path / "copy", overwrite=True)
+    assert (tmp_path / "copy" / "notes.txt").read_text() == "mine"
+    assert len(Dataset(tmp_path / "copy")) == 32
+
+
+def test_a_failing_source_leaves_an_existing_dataset_alone(made, tmp_path):
+    shutil.copytree(made, tmp_path / "copy")
+    with pytest.raises(UsageError):
+        make(
+            load_recipe("nsa", source={"kind": "folder", "path": str(tmp_path / "gone")}),
+            tmp_path / "copy",
+            overwrite=True,
+        )
+    assert digests(tmp_path / "copy") == digests(made)
+
+
+def test_the_output_may_not_lie_inside_the_source(photos):
+    chosen = load_recipe("nsa", source={"kind": "folder", "path": str(photos)}, count=8)
+    with pytest.raises(UsageError, match="inside the source"):
+        make(chosen, photos / "out")
+
+
+def test_two_runs_on_one_output_exclude_each_other(tmp_path):
+    from anomgen.output import locked
+
+    with locked(tmp_path / "out"), pytest.raises(UsageError, match="another run"), locked(tmp_path / "out"):
+        pass
+
+
+def test_a_dry_run_writes_nothing(tmp_path):
+    plan = plan_of(recipe(), tmp_path / "out")
+    assert plan["rows"] == "96: 48 anomalous, 48 normal"
+    assert not (tmp_path / "out").exists()
+
+
+def test_replay_is_bit_identical_and_notices_other_images(photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    chosen = load_recipe("nsa", source={"kind": "folder", "path": str(photos)}, count=32)
+    make(chosen, tmp_path / "out")
+    dataset = Dataset(tmp_path / "out")
+    for index in (0, 1, 17, 31):
+        assert replay(dataset, index).identical
+    shutil.move(photos, tmp_path / "moved")
+    with pytest.raises(UsageError, match="--source"):
+        replay(dataset, 0)
+    assert replay(dataset, 0, str(tmp_path / "moved")).identical
+    (tmp_path / "moved" / "a" / "001.png").unlink()
+    with pytest.raises(UsageError, match="not the 12"):
+        replay(dataset, 0, str(tmp_path / "moved"))
+
+
+def test_replay_notices_a_changed_record(made, tmp_path):
+    import pyarrow.parquet as pq
+
+    shutil.copytree(made, tmp_path / "copy")
+    shard = tmp_path / "copy" / "data" / "train-00000-of-00003.parquet"
+    table = pq.read_table(shard)
+    swapped = table.set_column(table.column_names.index("severity"), table.schema.field("severity"),
+                               [np.full(len(table), 0.5, np.float32)])  # fmt: skip
+    pq.write_table(swapped, shard)
+    result = replay(Dataset(tmp_path / "copy"), 0)
+    assert result.different == ("severity",)
+
+
+def test_no_path_of_the_machine_is_written(photos, tmp_path):
+    make(load_recipe("mix", source={"kind": "folder", "path": str(photos)}, count=16), tmp_path / "out")
+    needle = str(tmp_path).encode()
+    for path in (tmp_path / "out").rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            assert needle not in content and os.uname().nodename.encode() not in content, path
+
+
+@pytest.mark.parametrize(("channels", "dtype"), [(1, np.uint8), (1, np.uint16), (3, np.uint16)])
+@pytest.mark.parametrize("name", ["nsa", "perlin", "cutpaste-3way", "pii"])
+def test_grey_and_16_bit_stay_so_through_to_the_output(tmp_path, name, channels, dtype):
+    import cv2
+
+    (tmp_path / "in").mkdir()
+    for k in range(4):
+        values = np.random.default_rng(k).normal(0.5, 0.1, (80, 70, channels)).clip(0, 1) * np.iinfo(dtype).max
+        cv2.imwrite(str(tmp_path / "in" / f"{k}.png"), cv2.GaussianBlur(values.astype(dtype), (0, 0), 1.5))
+    chosen = load_recipe(name, source={"kind": "folder", "path": str(tmp_path / "in"), "size": [72, 64]}, count=12)
+    make(chosen, tmp_path / "out")
+    for row in Dataset(tmp_path / "out").rows():
+        assert row["image"].dtype == dtype and row["image"].shape == (72, 64, channels)
+
+
+def test_native_size_lets_images_differ(tmp_path):
+    import cv2
+
+    (tmp_path / "in").mkdir()
+    for k, (h, w) in enumerate([(64, 80), (72, 64), (90, 70)]):
+        values = np.random.default_rng(k).integers(60, 200, (h, w, 3)).astype(np.uint8)
+        cv2.imwrite(str(tmp_path / "in" / f"{k}.png"), cv2.GaussianBlur(values, (0, 0), 2))
+    for name in ("nsa", "fpi", "pii", "perlin", "cutpaste"):
+        source = {"kind": "folder", "path": str(tmp_path / "in"), "size": None}
+        make(load_recipe(name, source=source, count=12), tmp_path / name)
+        shapes = {row["image"].shape for row in Dataset(tmp_path / name).rows()}
+        assert shapes == {(64, 80, 3), (72, 64, 3), (90, 70, 3)}
