@@ -23,10 +23,12 @@ def panels(count=2, shape=(48, 40, 3), dtype=np.uint8, soft=True):
 
 
 def pictures(sheet):
-    """Return the bounding boxes (x, y, w, h) of the pictures, which are what is not white paper and large."""
-    dark = (sheet < 250).any(axis=2).astype(np.uint8)
-    boxes = [cv2.boundingRect(c) for c in cv2.findContours(dark, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]]
-    return sorted((box for box in boxes if min(box[2:]) > 11 and max(box[2:]) > 30), key=lambda box: (box[1], box[0]))
+    """Return the bounding boxes (x, y, w, h) of the pictures: what is not white paper, and is no letter."""
+    dark = (sheet < 250).any(axis=2)
+    contours, _ = cv2.findContours(dark.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    boxes = [cv2.boundingRect(contour) for contour in contours]
+    full = [(x, y, w, h) for x, y, w, h in boxes if min(w, h) > 11 and dark[y : y + h, x : x + w].all()]
+    return sorted(full, key=lambda box: (box[1], box[0]))
 
 
 @pytest.mark.parametrize("shape", [(48, 40, 3), (64, 64, 1), (20, 400, 3), (700, 33, 1), (600, 500, 3), (16, 16, 1)])
