@@ -27,7 +27,7 @@ def pictures(sheet):
     dark = (sheet < 250).any(axis=2)
     contours, _ = cv2.findContours(dark.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     boxes = [cv2.boundingRect(contour) for contour in contours]
-    full = [(x, y, w, h) for x, y, w, h in boxes if min(w, h) > 11 and dark[y : y + h, x : x + w].all()]
+    full = [(x, y, w, h) for x, y, w, h in boxes if min(w, h) > 11 and dark[y : y + h, x : x + w].mean() > 0.6]
     return sorted(full, key=lambda box: (box[1], box[0]))
 
 
