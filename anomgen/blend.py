@@ -10,6 +10,7 @@ mask takes conjugate gradients, preconditioned by the rectangle around it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -21,7 +22,7 @@ Guidance = Literal["normal", "mixed", "pii"]
 
 MATRIX_LIMIT = 320
 """Up to this many pixels a product with the basis matrix is faster than a fast sine transform."""
-CG_TOLERANCE = 0.06
+CG_TOLERANCE = 0.1
 """Conjugate gradients stop when the estimated error of every pixel is below this share of a grey level."""
 CG_LIMIT = 200
 
@@ -69,7 +70,9 @@ def poisson_blend(
     else:
         excess = _divergence(*_excess(near, far, guidance, weight))[:, *_core(free)]
         correction = (
-            _solve_rectangle(excess, free) if inside.all() else _solve_free_form(excess, inside, free)
+            _Rectangle(excess.shape, free, precision).solve(excess)
+            if inside.all()
+            else _solve_free_form(excess, inside, free)
         )
     blended = near[:, *_core(free)] + correction
     np.copyto(result[box.slices], quantise(blended, target.dtype).transpose(1, 2, 0), where=inside[..., None])
@@ -108,9 +111,7 @@ def _core(free: Sides) -> tuple[slice, slice]:
 # --- guidance -----------------------------------------------------------------------------------------------------
 
 
-def _excess(
-    target: np.ndarray, source: np.ndarray, guidance: Guidance, weight: float
-) -> tuple[np.ndarray, np.ndarray]:
+def _excess(target: np.ndarray, source: np.ndarray, guidance: Guidance, weight: float) -> tuple[np.ndarray, np.ndarray]:
     """Return guidance − ∇target on the horizontal and the vertical edges: (C, h, w − 1) and (C, h − 1, w)."""
     gradients = [(np.diff(target, axis=axis), np.diff(source, axis=axis)) for axis in (2, 1)]
     if guidance == "pii":
@@ -160,25 +161,12 @@ class _Axis:
     """
 
     def __init__(self, n: int, free_low: bool, free_high: bool, precision: type):
-        order = np.arange(1, n + 1)
-        if free_low and free_high:
-            angle = np.pi * (order - 1) / n
-            scale = np.where(order == 1, np.sqrt(1 / n), np.sqrt(2 / n))
-            self._vector = lambda j: scale * np.cos(np.outer(j - 0.5, angle))
-        elif free_low or free_high:
-            angle = np.pi * (2 * order - 1) / (2 * n + 1)
-            self._vector = lambda j: (
-                np.sqrt(4 / (2 * n + 1)) * np.sin(np.outer(n + 1 - j if free_low else j, angle))
-            )
-        else:
-            angle = np.pi * order / (n + 1)
-            self._vector = lambda j: np.sqrt(2 / (n + 1)) * np.sin(np.outer(j, angle))
+        vector, angle = _eigenvectors(n, free_low, free_high)
         self.eigenvalues = (2 - 2 * np.cos(angle)).astype(precision)
-        self.ends = self._vector(np.array([1, n])).astype(precision)
+        self.ends = vector(np.array([1, n])).astype(precision)
         self.matrix: np.ndarray | None = None
         if n <= MATRIX_LIMIT or free_low or free_high:
-            self.matrix = np.ascontiguousarray(self._vector(order).astype(precision))
-        del self._vector
+            self.matrix = np.ascontiguousarray(vector(np.arange(1, n + 1)).astype(precision))
 
     def forward(self, values: np.ndarray, axis: int) -> np.ndarray:
         """Return the coefficients of `values` (…, h, w) along axis −1 or −2."""
@@ -193,6 +181,20 @@ class _Axis:
         return coefficients @ self.matrix.T if axis == -1 else self.matrix @ coefficients
 
 
+def _eigenvectors(n: int, free_low: bool, free_high: bool) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
+    """Return the function from positions 1..n to rows of eigenvector values, and the angle of each eigenvector."""
+    order = np.arange(1, n + 1)
+    if free_low and free_high:
+        angle = np.pi * (order - 1) / n
+        scale = np.where(order == 1, np.sqrt(1 / n), np.sqrt(2 / n))
+        return lambda j: scale * np.cos(np.outer(j - 0.5, angle)), angle
+    if free_low or free_high:
+        angle = np.pi * (2 * order - 1) / (2 * n + 1)
+        return lambda j: np.sqrt(4 / (2 * n + 1)) * np.sin(np.outer(n + 1 - j if free_low else j, angle)), angle
+    angle = np.pi * order / (n + 1)
+    return lambda j: np.sqrt(2 / (n + 1)) * np.sin(np.outer(j, angle)), angle
+
+
 @lru_cache(maxsize=128)
 def _axis(n: int, free_low: bool, free_high: bool, precision: type) -> _Axis:
     return _Axis(n, free_low, free_high, precision)
@@ -204,26 +206,25 @@ def _sine_transform(values: np.ndarray, axis: int) -> np.ndarray:
     return dst(values, type=1, axis=axis, norm="ortho")
 
 
-def _axes(shape: tuple[int, ...], free: Sides, precision: type) -> tuple[_Axis, _Axis]:
-    return (
-        _axis(shape[-2], free.top, free.bottom, precision),
-        _axis(shape[-1], free.left, free.right, precision),
-    )
+class _Rectangle:
+    """The Laplacian on h × w unknowns, diagonal in the product of two axes' bases."""
 
+    def __init__(self, shape: tuple[int, ...], free: Sides, precision: type):
+        self.rows = _axis(shape[-2], free.top, free.bottom, precision)
+        self.columns = _axis(shape[-1], free.left, free.right, precision)
+        eigenvalues = self.rows.eigenvalues[:, None] + self.columns.eigenvalues
+        if all(free):  # the constant is in the null space and is dropped
+            eigenvalues[0, 0] = np.inf
+        self.inverse_eigenvalues = 1 / eigenvalues
 
-def _divide(coefficients: np.ndarray, rows: _Axis, columns: _Axis) -> np.ndarray:
-    """Divide by the Laplacian's eigenvalues; where all sides are free its null space, the constant, is dropped."""
-    eigenvalues = rows.eigenvalues[:, None] + columns.eigenvalues
-    if eigenvalues[0, 0] < 1e-9:
-        eigenvalues[0, 0] = np.inf
-    return coefficients / eigenvalues
+    def solve(self, excess: np.ndarray) -> np.ndarray:
+        """Solve −Δu = excess, u = 0 around the rectangle; (C, h, w)."""
+        return self.from_coefficients(self.columns.forward(self.rows.forward(excess, -2), -1))
 
-
-def _solve_rectangle(excess: np.ndarray, free: Sides) -> np.ndarray:
-    """Solve −Δu = excess on a rectangle, u = 0 around it; (C, h, w)."""
-    rows, columns = _axes(excess.shape, free, excess.dtype.type)
-    coefficients = _divide(columns.forward(rows.forward(excess, -2), -1), rows, columns)
-    return columns.inverse(rows.inverse(coefficients, -2), -1)
+    def from_coefficients(self, coefficients: np.ndarray) -> np.ndarray:
+        """Solve for a right-hand side given by its coefficients, which are overwritten."""
+        coefficients *= self.inverse_eigenvalues
+        return self.columns.inverse(self.rows.inverse(coefficients, -2), -1)
 
 
 def _membrane_correction(difference: np.ndarray, free: Sides) -> np.ndarray:
@@ -235,19 +236,19 @@ def _membrane_correction(difference: np.ndarray, free: Sides) -> np.ndarray:
     core = difference[:, *_core(free)]
     if all(free):
         return core - core.mean(axis=(1, 2), keepdims=True)
-    rows, columns = _axes(core.shape, free, difference.dtype.type)
+    rectangle = _Rectangle(core.shape, free, difference.dtype.type)
+    rows, columns = rectangle.rows, rectangle.columns
     inner_rows, inner_columns = _core(free)
-    coefficients: np.ndarray | float = 0.0
+    coefficients = np.zeros_like(core)
     for is_free, at, end in ((free.top, 0, 0), (free.bottom, -1, 1)):
         if not is_free:
             line = columns.forward(difference[:, at, inner_columns], -1)
-            coefficients = coefficients + rows.ends[end][:, None] * line[:, None, :]
+            coefficients += rows.ends[end][:, None] * line[:, None, :]
     for is_free, at, end in ((free.left, 0, 0), (free.right, -1, 1)):
         if not is_free:
             line = rows.forward(difference[:, inner_rows, at][..., None], -2)
-            coefficients = coefficients + line * columns.ends[end]
-    membrane = _divide(np.asarray(coefficients), rows, columns)
-    return core - columns.inverse(rows.inverse(membrane, -2), -1)
+            coefficients += line * columns.ends[end]
+    return core - rectangle.from_coefficients(coefficients)
 
 
 # --- free-form masks: preconditioned conjugate gradients ----------------------------------------------------------
@@ -260,22 +261,28 @@ def _solve_free_form(excess: np.ndarray, inside: np.ndarray, free: Sides) -> np.
     also the estimate of the error that ends the iteration.
     """
     keep = inside.astype(excess.dtype)
-    degree = _degree(inside.shape, free, excess.dtype.type)
+    rectangle = _Rectangle(inside.shape, free, excess.dtype.type)
+    diagonal = _degree(inside.shape, free, excess.dtype.type) * keep
+    tiny = np.finfo(excess.dtype).tiny
     residual = excess * keep
     solution = np.zeros_like(residual)
-    estimate = _solve_rectangle(residual, free) * keep
-    direction = estimate
+    estimate = rectangle.solve(residual) * keep
+    direction = estimate.copy()
     energy = _dot(residual, estimate)
     for _ in range(CG_LIMIT):
-        if np.abs(estimate).max() < CG_TOLERANCE:
+        if max(estimate.max(), -estimate.min()) < CG_TOLERANCE:
             break
-        image = (degree * direction - _neighbour_sum(direction)) * keep
-        step = energy / np.maximum(_dot(direction, image), np.finfo(excess.dtype).tiny)
+        image = diagonal * direction
+        image -= _neighbour_sum(direction) * keep
+        step = energy / np.maximum(_dot(direction, image), tiny)
         solution += step * direction
-        residual -= step * image
-        estimate = _solve_rectangle(residual, free) * keep
+        image *= step
+        residual -= image
+        estimate = rectangle.solve(residual)
+        estimate *= keep
         previous, energy = energy, _dot(residual, estimate)
-        direction = estimate + (energy / np.maximum(previous, np.finfo(excess.dtype).tiny)) * direction
+        direction *= energy / np.maximum(previous, tiny)
+        direction += estimate
     return solution + estimate
 
 
@@ -295,9 +302,10 @@ def _degree(shape: tuple[int, int], free: Sides, precision: type) -> np.ndarray:
 
 
 def _neighbour_sum(values: np.ndarray) -> np.ndarray:
-    total = np.zeros_like(values)
+    total = np.empty_like(values)
+    total[:, 0] = 0
+    total[:, 1:] = values[:, :-1]
+    total[:, :-1] += values[:, 1:]
     total[:, :, 1:] += values[:, :, :-1]
     total[:, :, :-1] += values[:, :, 1:]
-    total[:, 1:, :] += values[:, :-1, :]
-    total[:, :-1, :] += values[:, 1:, :]
     return total

@@ -116,7 +116,7 @@ def test_free_forms_equal_the_direct_sparse_solution(guidance, name, channels, d
     mask = free_form(name, 40, 33)
     result = poisson_blend(target, source, mask, guidance=guidance)
     expected = direct_solution(target, source, mask, guidance, 1.0)
-    assert np.abs(result - expected).max() <= 0.55
+    assert np.abs(result - expected).max() <= 0.6
 
 
 @settings(max_examples=60, deadline=None)
