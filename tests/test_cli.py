@@ -1,0 +1,197 @@
+"""The command line as a user meets it: results, errors, exit codes."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import yaml
+
+
+def run(*words, cwd=None, code=0):
+    """Run the program; return (standard output, standard error)."""
+    environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
+    done = subprocess.run([sys.executable, "-m", "anomgen.cli", *map(str, words)], cwd=cwd, env=environment,
+                          capture_output=True, text=True)  # fmt: skip
+    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.stdout, done.stderr
+
+
+def picture(path, seed=0, shape=(64, 64, 3), dtype=np.uint8):
+    import cv2
+
+    values = np.random.default_rng(seed).normal(0.5, 0.15, shape).clip(0, 1) * np.iinfo(dtype).max
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), cv2.GaussianBlur(values.astype(dtype), (0, 0), 1))
+
+
+@pytest.fixture
+def good(tmp_path):
+    for k in range(6):
+        picture(tmp_path / "good" / f"{k}.png", k)
+    return tmp_path / "good"
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys\nfrom anomgen.cli import main\nsys.argv = ['anomgen', '--help']\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "heavy = {'torch', 'diffusers', 'datasets', 'skimage', 'scipy', 'numpy', 'cv2', 'pyarrow'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_making_from_built_in_textures_imports_no_extra(tmp_path):
+    code = (
+        "import sys\nfrom anomgen.cli import main\nsys.argv = 'anomgen make -r nsa -n 2'.split()\nmain_error = None\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "assert not {'torch', 'diffusers', 'datasets'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=tmp_path)
+    assert (tmp_path / "anomgen-out" / "nsa" / "provenance.json").exists()
+
+
+def test_make_check_replay_preview_in_a_row(good, tmp_path):
+    out, _ = run("make", "-r", "nsa", "-s", good, "-n", 24, "-o", "out", "--size", "48x64", "--json", cwd=tmp_path)
+    assert json.loads(out)["rows"] == {"normal": 12, "anomaly": 12, "by_type": {"nsa": 12}}
+    out, _ = run("check", "out", "--json", cwd=tmp_path)
+    assert json.loads(out)["ok"] is True
+    out, _ = run("replay", "out", 6, cwd=tmp_path)
+    assert "bit-identical" in out
+    run("preview", "out", "-o", "sheet.png", "--rows", 3, cwd=tmp_path)
+    assert (tmp_path / "sheet.png").stat().st_size > 1000
+    out, _ = run("preview", "--foreground", "-s", good, "-o", "fg.png", "--json", cwd=tmp_path)
+    assert "method" in json.loads(out)["foreground"]
+
+
+def test_progress_and_errors_go_to_standard_error_only(good, tmp_path):
+    out, errors = run("make", "-r", "fpi", "-s", good, "-n", 4, "-o", "out", cwd=tmp_path)
+    assert out.startswith("out: 4 rows") and errors == ""
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(good, tmp_path):
+    out, _ = run("make", "-r", "nsa", "-s", good, "--dry-run", "--json", cwd=tmp_path)
+    assert json.loads(out)["rows"] == "1000: 500 anomalous, 500 normal"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["good"]
+
+
+def test_show_can_be_saved_and_used(tmp_path):
+    out, _ = run("show", "nsa", "--set", "count=8")
+    (tmp_path / "mine.yaml").write_text(out)
+    assert yaml.safe_load(out)["generator"]["kind"] == "nsa"
+    run("validate", tmp_path / "mine.yaml")
+    run("make", "-r", "mine.yaml", cwd=tmp_path)
+    schema, _ = run("show", "nsa", "--schema")
+    assert json.loads(schema)["properties"]
+
+
+def test_ls_names_everything():
+    out, _ = run("ls", "--json")
+    listed = json.loads(out)
+    assert {"nsa", "perlin", "mix"} <= set(listed["generators"])
+    assert {"folder", "mvtec", "hub"} <= set(listed["sources"])
+    assert all(listed["generators"].values())
+    run("ls", "recipes")
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["make"], "--recipe"),
+        (["make", "-r", "nsaa"], "did you mean 'nsa'"),
+        (["make", "-r", "nsa", "--set", "generator.blnd=mixed"], "generator.blnd: unknown key; did you mean 'blend'"),
+        (["make", "-r", "nsa", "--set", "count=none"], "count"),
+        (["make", "-r", "nsa", "--size", "big"], "--size big"),
+        (["make", "-r", "nsa", "-s", "nowhere"], "nowhere"),
+        (["make", "-r", "nsa", "-n", "0"], "count"),
+        (
+            ["make", "-r", "perlin", "--set", "generator.texture.kind=folder", "--set", "generator.texture.path=gone"],
+            "gone",
+        ),
+        (["ls", "recipies"], "did you mean 'recipes'"),
+        (["check", "nowhere"], "nowhere"),
+        (["replay", ".", "0"], "recipe.yaml"),
+        (["validate", "missing.yaml"], "missing.yaml"),
+        (["preview", "--recipe", "nsa", "-o", "x.jpg"], ".png"),
+        (["nonsense"], "nonsense"),
+    ],
+)
+def test_wrong_usage_exits_with_2_and_says_what(words, text, tmp_path):
+    _, errors = run(*words, cwd=tmp_path, code=2)
+    assert text in errors
+
+
+def test_errors_come_as_json_too():
+    out, _ = run("validate", "nsaa", "--json", code=2)
+    assert "did you mean" in json.loads(out)["error"]
+
+
+def test_a_folder_without_images_says_so(tmp_path):
+    (tmp_path / "empty").mkdir()
+    _, errors = run("make", "-r", "nsa", "-s", tmp_path / "empty", cwd=tmp_path, code=2)
+    assert "empty" in errors
+
+
+def test_a_broken_image_is_named_before_anything_is_written_and_can_be_skipped(good, tmp_path):
+    (good / "broken.png").write_bytes((good / "0.png").read_bytes()[:300])
+    (good / "zero.jpg").write_bytes(b"")
+    _, errors = run("make", "-r", "nsa", "-s", good, "-o", "out", "-n", 6, cwd=tmp_path, code=1)
+    assert "broken.png" in errors and "zero.jpg" in errors and "on_bad_image=skip" in errors
+    assert not (tmp_path / "out").exists()
+    out, _ = run(
+        "make", "-r", "nsa", "-s", good, "-o", "out", "-n", 6, "--set", "source.on_bad_image=skip", cwd=tmp_path
+    )
+    assert "skipped source files: 2" in out
+    assert "broken.png" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_one_image_is_too_few_for_a_donor(tmp_path):
+    picture(tmp_path / "one" / "a.png")
+    _, errors = run("make", "-r", "nsa", "-s", tmp_path / "one", cwd=tmp_path, code=1)
+    assert "only one" in errors
+    run("make", "-r", "cutpaste", "-s", tmp_path / "one", "-n", 4, "-o", "out", cwd=tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+def test_an_unwritable_output_says_so(good, tmp_path):
+    (tmp_path / "locked").mkdir(mode=0o500)
+    _, errors = run("make", "-r", "fpi", "-s", good, "-o", tmp_path / "locked" / "out", code=1)
+    assert "locked" in errors
+
+
+def test_an_output_below_a_file_says_so(good, tmp_path):
+    (tmp_path / "file").write_text("x")
+    _, errors = run("make", "-r", "fpi", "-s", good, "-n", 4, "-o", tmp_path / "file" / "out", code=1)
+    assert "file" in errors
+
+
+def test_a_full_disk_says_so_and_keeps_what_is_finished(good, tmp_path):
+    """The size limit of files stands in for the full disk: the third shard is larger than allowed."""
+    import resource
+
+    script = (
+        "import resource, signal, sys\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, {resource.RLIM_INFINITY}))\n"
+        "from anomgen.cli import main\nmain()"
+    )
+    words = ["make", "-r", "fpi", "-s", str(good), "-n", "40", "-o", "out", "--set", "shard_size=20", "--size", "64"]
+    done = subprocess.run([sys.executable, "-c", script, *words], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    assert "--resume" in done.stderr
+    run(*words, "--resume", cwd=tmp_path)
+
+
+def test_a_broken_plug_in_is_listed_with_its_error(tmp_path):
+    folder = tmp_path / "bad_plugin-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: bad-plugin\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text("[anomgen.generators]\nbad = no_such_module:Bad\n")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    done = subprocess.run([sys.executable, "-m", "anomgen.cli", "ls", "generators"], env=environment,
+                          capture_output=True, text=True)  # fmt: skip
+    assert done.returncode == 0
+    assert "broken: the plug-in generator 'bad'" in done.stdout

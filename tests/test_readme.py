@@ -1,0 +1,75 @@
+"""The README and the docs say what the program does."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from anomgen.recipe import bundled_recipes
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def tested(name):
+    """Return the code blocks, (language, text), between the markers `test: name` and `test: end`."""
+    part = README.split(f"<!-- test: {name} -->")[1].split("<!-- test: end -->")[0]
+    return re.findall(r"```(\w+)\n(.*?)```", part, re.S)
+
+
+def environment():
+    """Return an environment in which `anomgen` is this Python's command."""
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HF_HUB_OFFLINE": "1"}
+
+
+def test_the_start_works_as_written(photos, tmp_path):
+    pytest.importorskip("datasets", reason="the README's start loads the dataset with the extra `hub`")
+    for language, text in tested("start"):
+        if language == "bash":
+            text = re.sub(
+                r"^anomgen ", f"{sys.executable} -m anomgen.cli ", text.replace("-n 1000", "-n 40"), flags=re.M
+            )
+        command = ["bash", "-euc", text] if language == "bash" else [sys.executable, "-c", text]
+        subprocess.run(command, cwd=tmp_path, env=environment(), check=True)
+    assert (tmp_path / "object.png").exists() and (tmp_path / "look.png").exists()
+
+
+def test_the_python_example_works_as_written(photos, tmp_path):
+    ((_, text),) = tested("python")
+    (tmp_path / "example.py").write_text(text)
+    subprocess.run([sys.executable, "example.py"], cwd=tmp_path, env=environment(), check=True)
+    assert (tmp_path / "made-in-python" / "provenance.json").exists()
+
+
+def test_every_bundled_recipe_is_in_the_table():
+    table = README.split("## Generators")[1].split("## Recipes")[0]
+    assert set(re.findall(r"^\| `([\w-]+)`", table, re.M)) == set(bundled_recipes())
+
+
+def test_the_command_lines_page_is_what_the_program_prints():
+    sys.path.insert(0, str(ROOT / "docs"))
+    try:
+        import make_docs
+    finally:
+        sys.path.pop(0)
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert page == make_docs.help_texts(), "run `make docs`"
+
+
+def test_every_option_named_in_the_readme_exists():
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    for line in re.findall(r"^anomgen .*$", README, re.M):
+        for option in re.findall(r"(?<= )--[a-z-]+", line.split("#")[0]):
+            assert option in page, option
+
+
+def test_the_command_for_ci_is_in_the_readme():
+    assert re.search(r'^pip install "\.\[all,test\]" && pytest$', README, re.M)
+
+
+def test_no_path_or_host_of_a_machine_is_in_the_docs():
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+        assert not re.search(r"/(home|root|tmp|work)/", page.read_text(encoding="utf-8")), page
