@@ -38,9 +38,7 @@ def logistic(result: Composite, slope: float, midpoint: float) -> np.ndarray:
     D is the median-filtered change in grey levels of 255; slope per grey level (the paper's k), midpoint in grey
     levels (x0).
     """
-    return _filtered(
-        result, lambda change: 1 / (1 + np.exp(np.float32(-slope) * (change - np.float32(midpoint))))
-    )
+    return _filtered(result, lambda change: 1 / (1 + np.exp(np.float32(-slope) * (change - np.float32(midpoint)))))
 
 
 def _filtered(result: Composite, curve: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
@@ -49,13 +47,14 @@ def _filtered(result: Composite, curve: Callable[[np.ndarray], np.ndarray]) -> n
     An increasing curve and a median may change places; so the filter runs on 8-bit levels, which is fast.
     """
     border = MEDIAN_SIZE // 2
-    change = cv2.copyMakeBorder(
-        result.change, border, border, border, border, cv2.BORDER_CONSTANT, value=[0.0]
-    )
+    change = cv2.copyMakeBorder(result.change, border, border, border, border, cv2.BORDER_CONSTANT, value=[0.0])
     levels = np.rint(curve(change) * np.float32(255)).astype(np.uint8)
-    filtered = cv2.medianBlur(levels, MEDIAN_SIZE)[border:-border, border:-border]
     label = np.zeros(result.mask.shape, dtype=np.float32)
-    label[result.box.slices] = np.where(result.mask[result.box.slices], filtered, 0) / np.float32(255)
+    for part in result.parts or (result.box,):
+        y, x = part.y - result.box.y, part.x - result.box.x
+        around = levels[y : y + part.h + 2 * border, x : x + part.w + 2 * border]
+        filtered = cv2.medianBlur(around, MEDIAN_SIZE)[border:-border, border:-border]
+        label[part.slices] = np.where(result.mask[part.slices], filtered, 0) / np.float32(255)
     return label
 
 

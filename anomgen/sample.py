@@ -20,7 +20,6 @@ def smallest_mask(shape: tuple[int, ...]) -> int:
     return min(max(shape[0] * shape[1] // 4096, 4), 16)
 
 
-
 class Reject(Exception):
     """Raised by a generator when this draw gives no anomaly; the engine draws again and counts the reason."""
 
@@ -70,12 +69,16 @@ class Box(NamedTuple):
 
 
 class Composite(NamedTuple):
-    """Result of `composite`: the image, its exact mask, the box that holds it, the change (h, w) in that box."""
+    """Result of `composite`: the image, its exact mask, the box that holds it, the change (h, w) in that box.
+
+    parts: smaller boxes that together hold the mask, where the method knows some.
+    """
 
     image: np.ndarray
     mask: np.ndarray
     box: Box
     change: np.ndarray
+    parts: tuple[Box, ...] = ()
 
 
 def value_max(dtype: np.dtype) -> int:

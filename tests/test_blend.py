@@ -143,6 +143,14 @@ def test_nothing_changes_outside_the_mask(h, w, channels, seed):
     assert np.array_equal(target, before)
 
 
+def test_a_large_free_form_mask_is_padded_to_a_fast_size_and_stays_exact():
+    """With guidance `normal` and a source equal to the target around the mask, the solution is the source."""
+    target, source = scene(7, 150, 131, 1, np.uint8)
+    mask = free_form("ellipse", 150, 131)
+    source = np.where(mask[..., None], source, target)
+    assert np.abs(poisson_blend(target, source, mask).astype(int) - source).max() <= 1
+
+
 def test_a_constant_added_to_the_source_makes_no_difference():
     target, source = scene(3, 50, 50, 3, np.uint8)
     mask = free_form("ellipse", 50, 50)

@@ -48,9 +48,7 @@ ShareRange = Annotated[Range, AfterValidator(_shares)]
 class Config(BaseModel):
     """Frozen, strictly validated settings: the fields are the recipe's keys, an unknown key is an error."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True)
 
 
 class Generator(Config):
@@ -136,17 +134,22 @@ def foreground_of(pool: Images, image: np.ndarray) -> np.ndarray | None:
     return None if foreground is None else foreground(image)
 
 
+def require_donors(pool: Images) -> None:
+    """Raise SourceError when a pool has no second image to take content from."""
+    if len(pool) < 2:
+        raise SourceError(
+            "this generator takes content from a second normal image, but the source has only one; "
+            "add images, or use a recipe that needs no donor (cutpaste, perlin)"
+        )
+
+
 def draw_donor(rng: np.random.Generator, image: np.ndarray, pool: Images) -> np.ndarray:
     """Draw, uniformly, an image of the pool other than `image` itself (by identity), resized to its shape.
 
     Raises SourceError when the pool has no other image.
     """
+    require_donors(pool)
     count = len(pool)
-    if count < 2:
-        raise SourceError(
-            "this generator takes content from a second normal image, but the source has only one; "
-            "add images, or use a recipe that needs no donor (cutpaste, perlin)"
-        )
     position = int(rng.integers(count))
     donor = pool[position]
     if donor is image:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 from pydantic import Field
 
 from anomgen.blend import alpha_blend
-from anomgen.generators.base import Generator, Images, Share, ShareRange, draw_donor, foreground_of
+from anomgen.generators.base import Generator, Images, Share, ShareRange, draw_donor, foreground_of, require_donors
 from anomgen.labels import continuous
 from anomgen.masks import in_image, on_foreground
 from anomgen.sample import Box, Reject, Sample, composite
@@ -36,6 +36,11 @@ class PatchInterpolation(Generator):
     """A choice of weights instead of a range."""
     min_foreground: Share = 0.5
     """Share of the square that must lie on the foreground, where there is one; the rest is cut off."""
+
+    def prepared(self, pool: Images) -> Self:
+        """Return this generator. Raises SourceError early when there is no donor."""
+        require_donors(pool)
+        return self
 
     def sample(self, rng: np.random.Generator, image: np.ndarray, pool: Images) -> Sample:
         """Mix one square with a donor; see `Generator.sample`."""
@@ -62,9 +67,7 @@ class PatchInterpolation(Generator):
         return Box(top, left, bottom - top, right - left)
 
     @abstractmethod
-    def _blend(
-        self, image: np.ndarray, donor: np.ndarray, support: np.ndarray, box: Box, weight: float
-    ) -> np.ndarray:
+    def _blend(self, image: np.ndarray, donor: np.ndarray, support: np.ndarray, box: Box, weight: float) -> np.ndarray:
         """Return a copy of `image` with the donor mixed in on the support, bool (H, W), which lies in `box`."""
 
 
@@ -90,9 +93,7 @@ class FPI(PatchInterpolation):
     preset: str | None = None
     """`brain` (MRI, continuous weight) or `abdomen` (CT, four weights): the paper's settings."""
 
-    def _blend(
-        self, image: np.ndarray, donor: np.ndarray, support: np.ndarray, box: Box, weight: float
-    ) -> np.ndarray:
+    def _blend(self, image: np.ndarray, donor: np.ndarray, support: np.ndarray, box: Box, weight: float) -> np.ndarray:
         drawn = image.copy()
         mixed = alpha_blend(image[box.slices], donor[box.slices], weight)
         np.copyto(drawn[box.slices], mixed, where=support[box.slices][..., None])

@@ -15,7 +15,16 @@ from pydantic import Field
 
 from anomgen.blend import poisson_blend
 from anomgen.errors import SourceError
-from anomgen.generators.base import Generator, Images, Range, Share, ShareRange, draw_donor, foreground_of
+from anomgen.generators.base import (
+    Generator,
+    Images,
+    Range,
+    Share,
+    ShareRange,
+    draw_donor,
+    foreground_of,
+    require_donors,
+)
 from anomgen.labels import calibrate_logistic, continuous, intensity, logistic
 from anomgen.masks import TRIES, counts_in, ellipse, first_box, integral
 from anomgen.rng import Stream, rng_for
@@ -127,6 +136,7 @@ class NSA(Generator):
 
     def prepared(self, pool: Images) -> Self:
         """Return the configuration with every `auto` replaced by what was measured on `pool`."""
+        require_donors(pool)
         automatic = [name for name in type(self).model_fields if getattr(self, name) == "auto"]
         if not automatic:
             return self
@@ -143,9 +153,7 @@ class NSA(Generator):
         """Blend one or several patches of one donor into the image; see `Generator.sample`."""
         ready = self.prepared(pool)
         result, params = ready._draw(rng, image, draw_donor(rng, image, pool), pool)
-        return Sample(
-            result.image, result.mask, ready._soft_mask(result, params["weight"]), params, self.kind
-        )
+        return Sample(result.image, result.mask, ready._soft_mask(result, params["weight"]), params, self.kind)
 
     def _draw(
         self, rng: np.random.Generator, image: np.ndarray, donor: np.ndarray, pool: Images
@@ -170,7 +178,7 @@ class NSA(Generator):
         result = composite(image, drawn, support, box=hull)
         if near is not None and 2 * np.count_nonzero(result.mask & near.mask) < np.count_nonzero(result.mask):
             raise Reject("mostly off the foreground")
-        return result, {"boxes": [list(box) for box in boxes], "weight": weight}
+        return result._replace(parts=tuple(boxes)), {"boxes": [list(box) for box in boxes], "weight": weight}
 
     def _add_patch(
         self, rng: np.random.Generator, drawn: np.ndarray, support: np.ndarray, donor: np.ndarray,
@@ -306,9 +314,7 @@ def _measured(foregrounds: list[np.ndarray | None], automatic: list[str]) -> dic
     masks = [mask for mask in foregrounds if mask is not None and mask.any()]
     textured = not masks
     area = 1.0 if textured else float(np.mean([mask.mean() for mask in masks]))
-    extent = [
-        1.0 if textured else float(np.mean([mask.any(axis=axis).mean() for mask in masks])) for axis in (1, 0)
-    ]
+    extent = [1.0 if textured else float(np.mean([mask.any(axis=axis).mean() for mask in masks])) for axis in (1, 0)]
     high = [round(float(np.clip(4 / 3 * share, 0.25, 0.8)), 4) for share in extent]
     values: dict[str, Any] = {
         "height_range": (SIZE_OFFSET, high[0]),
