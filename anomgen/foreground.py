@@ -18,6 +18,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from anomgen.errors import RecipeError, SourceError, UsageError, near_miss
 from anomgen.generators.base import Config, Images, Share
 from anomgen.sources.base import PathText, portable_path
+from anomgen.sources.images import quiet, read_bytes
 
 REFERENCE_SIZE = 256
 """The image size for which kernel sizes are given; they scale with the image."""
@@ -32,7 +33,7 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "otsu": _THRESHOLD,
     "triangle": _THRESHOLD,
     "background": ("levels",),
-    "background_color": ("tolerance", "close", "open", "clean"),
+    "background_color": ("tolerance", "lightness", "close", "open", "clean"),
     "folder": ("path",),
 }
 
@@ -55,6 +56,8 @@ class Foreground(Config):
     """Background: pairs (level, tolerance) in grey levels of 255; the object is far from each of them."""
     tolerance: Annotated[float, Field(gt=0)] | None = None
     """Background colour: distance (Lab of 8 bits) from which a pixel is object; null: by Otsu, image by image."""
+    lightness: Share = 1.0
+    """Background colour: weight of the lightness in the distance; 0 where shadows and vignettes must not count."""
     close: Kernel = 6
     """Side in pixels at 256 × 256 of the square that closes gaps; 0 for none."""
     open: Kernel = 6
@@ -115,21 +118,24 @@ class Foreground(Config):
         """Return 1 for object, 0 for background, uint8."""
         if self.method == "background":
             return _far_from_levels(image, self.levels)
+        image = _smoothed(_eight_bits(image))
         if self.method == "background_color":
-            distance = border_distance(_eight_bits(image))
+            distance = border_distance(image, self.lightness)
             if self.tolerance is None:
                 raw = cv2.threshold(distance, 0, 1, cv2.THRESH_OTSU)[1]
             else:
                 raw = (distance > self.tolerance).view(np.uint8)
         else:
-            raw = _threshold(_eight_bits(image), self.channel, self.side, self.method)
+            raw = _threshold(image, self.channel, self.side, self.method)
         return _tidy(raw, self.close, self.open, self.clean)
 
     def _folder_mask(self, image: np.ndarray, source_id: str | None) -> np.ndarray:
         if source_id is None:
             raise UsageError("foreground: a folder of masks serves images of a source only, which have an id")
         file = self._mask_file(source_id)
-        stored = cv2.imdecode(np.frombuffer(file.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+        data = read_bytes(file, file.name)
+        with quiet():
+            stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
         if stored is None:
             raise SourceError(f"foreground: {file.name}, the mask of {source_id}, cannot be read as an image")
         colour = np.atleast_3d(stored)
@@ -195,6 +201,12 @@ def _eight_bits(image: np.ndarray) -> np.ndarray:
     return cv2.convertScaleAbs(image, alpha=255 / max(int(image.max()), 1)).reshape(image.shape)
 
 
+def _smoothed(image: np.ndarray) -> np.ndarray:
+    """Average a large image as much as shrinking it to 256 pixels would, so that thresholds mean the same."""
+    side = round(_scale(image.shape))
+    return np.atleast_3d(cv2.blur(image, (side, side))) if side > 1 else image
+
+
 def _threshold(image: np.ndarray, channel: str, side: str, method: str) -> np.ndarray:
     if image.shape[2] == 1:
         plane = image[..., 0]
@@ -216,18 +228,20 @@ def _far_from_levels(image: np.ndarray, levels: Sequence[tuple[float, float]]) -
     return cv2.medianBlur(far.view(np.uint8), size)
 
 
-def border_distance(image: np.ndarray) -> np.ndarray:
+def border_distance(image: np.ndarray, lightness: float = 1.0) -> np.ndarray:
     """Return the distance of each pixel to the median colour of the image's border, uint8 (H, W).
 
-    In Lab as OpenCV stores it in 8 bits; for grey images the difference of the values.
+    image: 8 bits. The distance is that of Lab as OpenCV stores it in 8 bits, with `lightness` as the weight of L;
+    for grey images it is the difference of the values.
     """
     space = cv2.cvtColor(image, cv2.COLOR_RGB2Lab) if image.shape[2] == 3 else image
+    weights = (lightness, 1.0, 1.0) if image.shape[2] == 3 else (1.0,)
     edge = max(1, round(3 * _scale(image.shape)))
     rim = [space[:edge], space[-edge:], space[:, :edge], space[:, -edge:]]
     colour = np.median(np.concatenate([part.reshape(-1, space.shape[2]) for part in rim]), axis=0)
     squares = np.zeros(space.shape[:2], dtype=np.float32)
-    for plane, level in zip(cv2.split(space), colour, strict=True):
-        squares += (plane - np.float32(level)) ** 2
+    for plane, level, weight in zip(cv2.split(space), colour, weights, strict=True):
+        squares += ((plane - np.float32(level)) * np.float32(weight)) ** 2
     return cv2.convertScaleAbs(np.sqrt(squares))
 
 
@@ -271,26 +285,28 @@ class _Fit(NamedTuple):
 
     plausible: bool
     contrast: float
-    """Difference across the mask's edge, in standard deviations of the background."""
+    """Difference across the mask's edge, in standard deviations of the background; 0 when not plausible."""
 
 
 def choose(pool: Images) -> Foreground:
     """Return the method that finds an object in nearly all of up to 16 images, or `none`: then it is a texture.
 
-    Candidates: bright or dark by Otsu or by the triangle rule, and far from the colour of the border. A mask is
-    plausible when the background is even compared with its difference from the object, is reached from the
-    image's border, holds most of this border, and when the outline is short. Among the methods whose masks are
-    plausible on three quarters of the images, that with the sharpest edges on most of them wins.
+    Candidates: bright or dark, by Otsu or by the triangle rule; far from the colour of the border, with and without
+    the lightness. A mask is plausible when the background is even compared with its difference from the object, is
+    reached from the image's border, holds most of this border, and when the outline is short. Among the methods
+    whose masks are plausible on three quarters of the images, that with the sharpest
+    edges on most of them wins.
     """
     picked = sorted({round(k) for k in np.linspace(0, len(pool) - 1, LOOKS)}) if len(pool) else []
     images = [_small(pool[k]) for k in picked]
     best, best_score = Foreground(), 0.0
     for candidate in _candidates(images):
-        fits = [_fit(image, candidate._segment(image)) for image in images]
-        if np.mean([fit.plausible for fit in fits]) < 0.75:
-            continue
-        score = float(np.quantile([fit.contrast for fit in fits], 0.25))
-        if score > best_score:
+        fits = [_fit(image, candidate) for image in images]
+        plausible = float(np.mean([fit.plausible for fit in fits]))
+        score = plausible * float(np.quantile([fit.contrast for fit in fits], 0.25))
+        if candidate.tolerance is None:
+            score *= 0.9  # a threshold found anew on every image errs now and then on one that was not looked at
+        if plausible >= 0.75 and score > best_score:
             best, best_score = candidate, score
     return best
 
@@ -305,40 +321,46 @@ def _small(image: np.ndarray) -> np.ndarray:
 
 
 def _candidates(images: list[np.ndarray]) -> list[Foreground]:
-    found = [
-        Foreground.model_validate({"method": method, "side": side, **_AUTO})
-        for method in ("otsu", "triangle")
-        for side in ("dark", "bright")
-    ]
-    distances = [border_distance(image) for image in images]
-    for rule in (cv2.THRESH_OTSU, cv2.THRESH_TRIANGLE):
-        level = float(np.median([cv2.threshold(distance, 0, 1, rule)[0] for distance in distances]))
-        if level > 0:
-            found.append(Foreground.model_validate({"method": "background_color", "tolerance": level, **_AUTO}))
-    return found
+    """Return the methods to try."""
+    found = []
+    for lightness in (1.0, 0.0) if images and images[0].shape[2] == 3 else (1.0,):
+        distances = [border_distance(image, lightness) for image in images]
+        for rule in (cv2.THRESH_OTSU, cv2.THRESH_TRIANGLE):
+            tolerance = float(np.median([cv2.threshold(distance, 0, 1, rule)[0] for distance in distances]))
+            if tolerance > 0:
+                found.append({"method": "background_color", "tolerance": tolerance, "lightness": lightness})
+    for method in ("otsu", "triangle"):
+        found += [{"method": method, "side": side} for side in ("dark", "bright")]
+    return [Foreground.model_validate({**values, **_AUTO}) for values in found]
 
 
-def _fit(image: np.ndarray, mask: np.ndarray) -> _Fit:
-    """Judge a mask, uint8 (H, W), on an 8-bit image."""
-    nothing = _Fit(plausible=False, contrast=0.0)
+def _fit(image: np.ndarray, candidate: Foreground) -> _Fit:
+    """Judge a method on an 8-bit image, in the colours that it looks at."""
+    mask = candidate._segment(image)
     if not 0.005 < mask.mean() < 0.9:
-        return nothing
+        return _Fit(False, 0.0)
     space = (cv2.cvtColor(image, cv2.COLOR_RGB2Lab) if image.shape[2] == 3 else image).astype(np.float32)
-    background = space[mask == 0]
-    spread = float(np.sqrt(background.var(axis=0).sum())) + 1
-    separation = float(np.linalg.norm(space[mask == 1].mean(axis=0) - background.mean(axis=0))) / spread
-    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
-    outline = (mask[1:] != mask[:-1]).sum() + (mask[:, 1:] != mask[:, :-1]).sum()
-    outside = cv2.connectedComponents(1 - mask, connectivity=4)[1]
-    reached = np.unique(np.concatenate([outside[0], outside[-1], outside[:, 0], outside[:, -1]]))
-    open_share = np.isin(outside[mask == 0], reached[reached > 0]).mean()
-    plausible = separation > 3.5 and border.mean() < 0.35 and open_share > 0.85 and outline < 8 * max(mask.shape)
+    if image.shape[2] == 3:
+        space[..., 0] *= candidate.lightness
+    inside, outside = space[mask == 1], space[mask == 0]
+    spread = float(np.sqrt(outside.var(axis=0).sum())) + 1
+    if np.linalg.norm(inside.mean(axis=0) - outside.mean(axis=0)) < 3.5 * spread or not _is_compact(mask):
+        return _Fit(False, 0.0)
     square = np.ones((7, 7), dtype=np.uint8)
     inner, outer = mask - cv2.erode(mask, square), cv2.dilate(mask, square) - mask
-    if not inner.any() or not outer.any():
-        return nothing
     step = np.linalg.norm(space[inner == 1].mean(axis=0) - space[outer == 1].mean(axis=0))
-    return _Fit(bool(plausible), float(step) / spread if plausible else 0.0)
+    return _Fit(True, float(step) / spread)
+
+
+def _is_compact(mask: np.ndarray) -> bool:
+    """Tell a few objects with background around them from the patches of a texture."""
+    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+    outline = (mask[1:] != mask[:-1]).sum() + (mask[:, 1:] != mask[:, :-1]).sum()
+    if border.mean() > 0.35 or outline > 8 * max(mask.shape):
+        return False
+    labels = cv2.connectedComponents(1 - mask, connectivity=4)[1]
+    reached = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
+    return bool(np.isin(labels[mask == 0], reached[reached > 0]).mean() > 0.85)
 
 
 # Presets.

@@ -1,0 +1,330 @@
+"""The foreground is found on made-up scenes, textures have none, and the papers' settings are available by name."""
+
+import cv2
+import numpy as np
+import pytest
+
+from anomgen.errors import RecipeError, SourceError, UsageError
+from anomgen.foreground import PRESETS, Foreground, border_distance, choose, parse_foreground
+from anomgen.perlin import perlin_noise
+from anomgen.rng import Stream, rng_for
+
+GREEN, GREY, PINK = (60, 130, 50), (120, 120, 120), (190, 150, 160)
+
+
+def rng(index=0):
+    return rng_for(11, Stream.SOURCE, index)
+
+
+def disc(shape, index):
+    """Return the object of scene `index`: a disc that moves a little."""
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    centre = np.array(shape) * (0.5 + rng(index).uniform(-0.08, 0.08, 2))
+    return np.hypot(y - centre[0], x - centre[1]) < 0.27 * min(shape)
+
+
+def scene(index, inside, outside, shape=(128, 160), dtype=np.uint8, channels=3):
+    """Return a noisy disc of one colour on a ground of another, and the disc."""
+    mask = disc(shape, index)
+    values = np.where(mask[..., None], np.array(inside, float)[:channels], np.array(outside, float)[:channels])
+    values = values + rng(index).normal(0, 3, (*shape, channels))
+    image = np.clip(values, 0, 255) * (np.iinfo(dtype).max // 255)
+    return image.astype(dtype), mask
+
+
+def overlap(a, b):
+    return (a & b).sum() / (a | b).sum()
+
+
+def check_auto(pool):
+    foreground = Foreground(method="auto").resolved([image for image, _ in pool])
+    assert foreground.method not in ("auto", "none")
+    for image, expected in pool:
+        found = foreground.mask(image)
+        assert found.dtype == bool and not found.flags.writeable
+        assert overlap(found, expected) > 0.95
+    return foreground
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("inside", "outside"),
+    [((200, 200, 200), (30, 30, 30)), ((30, 30, 30), (200, 200, 200))],
+    ids=["bright", "dark"],
+)
+def test_auto_finds_an_object(inside, outside, channels, dtype):
+    check_auto([scene(k, inside, outside, dtype=dtype, channels=channels) for k in range(6)])
+
+
+def test_auto_finds_a_coloured_object_of_the_same_brightness():
+    grey = int(cv2.cvtColor(np.uint8([[GREEN]]), cv2.COLOR_RGB2GRAY)[0, 0])
+    assert check_auto([scene(k, GREEN, (grey,) * 3) for k in range(6)]).method == "background_color"
+
+
+def test_auto_is_not_fooled_by_a_vignette():
+    pool = []
+    for k in range(6):
+        image, mask = scene(k, GREEN, PINK)
+        y, x = np.mgrid[-1:1:128j, -1:1:160j]
+        light = 1.25 - 0.4 * (x**2 + y**2)
+        pool.append((np.clip(image * light[..., None], 0, 255).astype(np.uint8), mask))
+    check_auto(pool)
+
+
+def test_auto_finds_several_objects_and_fills_their_holes():
+    pool = []
+    for k in range(4):
+        image = np.full((128, 128, 1), 20, np.uint8)
+        expected = np.zeros((128, 128), bool)
+        for y, x in ((35, 35), (90, 40), (60, 95)):
+            yy, xx = np.mgrid[:128, :128]
+            expected |= np.hypot(yy - y - k, xx - x) < 20
+        image[expected] = 180
+        image[33:37, 33:37] = 20
+        pool.append((image, expected))
+    check_auto(pool)
+
+
+def test_auto_finds_a_bar_that_touches_two_sides():
+    pool = []
+    for k in range(4):
+        expected = np.zeros((128, 128), bool)
+        expected[:, 48 + k : 80 + k] = True
+        image = np.where(expected[..., None], 70, 220) + rng(k).normal(0, 3, (128, 128, 1))
+        pool.append((image.astype(np.uint8), expected))
+    check_auto(pool)
+
+
+def textures():
+    def noise(index, cells):
+        field = perlin_noise(rng(index), (128, 128), cells, cells)
+        return np.clip(128 + 90 * field, 0, 255).astype(np.uint8)[..., None]
+
+    def checker(index, size):
+        y, x = np.mgrid[:128, :128]
+        return (((y + index) // size + x // size) % 2 * 180 + 30).astype(np.uint8)[..., None]
+
+    def shaded(index, size):
+        ramp = np.linspace(40, 200, 128)[None, :, None] + rng(index).normal(0, size, (128, 128, 1))
+        return ramp.astype(np.uint8)
+
+    def plain(index, size):
+        return np.full((128, 128, 3), size + index, np.uint8)
+
+    return [(noise, 2), (noise, 16), (checker, 16), (checker, 40), (shaded, 5), (plain, 90)]
+
+
+@pytest.mark.parametrize(("make", "size"), textures())
+def test_auto_says_that_a_texture_has_no_background(make, size):
+    foreground = choose([make(k, size) for k in range(8)])
+    assert foreground == Foreground()
+    assert foreground.mask(make(0, size)) is None
+
+
+def test_auto_on_few_images_and_large_ones():
+    image, expected = scene(0, (200, 200, 200), (30, 30, 30), shape=(700, 500))
+    found = choose([image]).mask(image)
+    assert overlap(found, expected) > 0.94
+    assert choose([]) == Foreground()
+
+
+def test_auto_looks_at_few_images_and_is_deterministic():
+    class Counting(list):
+        looked = 0
+
+        def __getitem__(self, index):
+            Counting.looked += 1
+            return super().__getitem__(index)
+
+    pool = Counting(scene(k, (200, 200, 200), (30, 30, 30), shape=(64, 64))[0] for k in range(40))
+    assert choose(pool) == choose(pool)
+    assert Counting.looked == 32
+
+
+def test_auto_without_a_pool_is_an_error():
+    with pytest.raises(UsageError, match="resolved"):
+        Foreground(method="auto").mask(scene(0, GREEN, GREY)[0])
+
+
+@pytest.mark.parametrize("method", ["otsu", "triangle"])
+@pytest.mark.parametrize("side", ["bright", "dark"])
+def test_thresholds(method, side):
+    colours = ((210, 210, 210), (25, 25, 25))
+    image, expected = scene(0, *(colours if side == "bright" else colours[::-1]))
+    found = parse_foreground({"method": method, "side": side}).mask(image)
+    assert overlap(found, expected) > 0.95
+
+
+def test_a_threshold_looks_at_one_channel():
+    image, expected = scene(0, (100, 100, 200), (100, 100, 30))
+    image[:, :30, 0] = 255
+    assert overlap(parse_foreground({"method": "otsu", "channel": "b"}).mask(image), expected) > 0.95
+    assert overlap(parse_foreground({"method": "otsu", "channel": "r"}).mask(image), expected) < 0.1
+
+
+def test_background_levels_are_those_of_the_paper():
+    """NSA: |mean over channels − level| > tolerance, then a median; several levels must all be left behind."""
+    image = np.full((256, 256, 1), 200, np.uint8)
+    image[60:200, 60:200] = 130
+    image[100:140, 100:140] = 30
+    two = parse_foreground({"method": "background", "levels": [[200, 60], [30, 20]]}).mask(image)
+    assert two[150, 150] and not two[120, 120] and not two[10, 10]
+    assert parse_foreground("nsa/bottle").mask(image)[120, 120]
+    exact = np.full((64, 64, 1), 140, np.uint8)
+    assert not parse_foreground("nsa/bottle").mask(exact).any()
+    assert parse_foreground("nsa/bottle").mask(exact - 1).all()
+    deep = parse_foreground({"method": "background", "levels": [[200, 60], [30, 20]]})
+    np.testing.assert_array_equal(deep.mask(image.astype(np.uint16) * 257), two)
+
+
+def test_closing_and_opening_do_not_move_the_object():
+    image = np.zeros((256, 256, 1), np.uint8)
+    image[100:150, 80:170] = 255
+    for close, open in ((6, 0), (0, 6), (6, 6), (5, 3)):
+        found = parse_foreground({"method": "otsu", "close": close, "open": open}).mask(image)
+        np.testing.assert_array_equal(found, image[..., 0] > 0)
+
+
+def test_kernels_scale_with_the_image():
+    for size, gap, closed in ((256, 4, True), (256, 8, False), (1024, 16, True), (64, 4, False)):
+        image = np.zeros((size, size, 1), np.uint8)
+        image[size // 4 : size // 2, size // 4 : -size // 4] = 255
+        image[:, size // 2 : size // 2 + gap] = 0
+        found = parse_foreground({"method": "otsu", "close": 6, "open": 0}).mask(image)
+        assert found[size // 3, size // 2 + gap // 2] == closed
+
+
+def test_clean_fills_holes_and_removes_islands():
+    image = np.zeros((128, 128, 1), np.uint8)
+    image[20:100, 20:100] = 200
+    image[40:50, 40:50] = 0
+    image[110:118, 110:118] = 200
+    dirty = parse_foreground({"method": "otsu", "close": 0, "open": 0}).mask(image)
+    clean = parse_foreground({"method": "otsu", "close": 0, "open": 0, "clean": 0.05}).mask(image)
+    assert not dirty[45, 45] and dirty[112, 112]
+    assert clean[45, 45] and not clean[112, 112] and clean.sum() == 80 * 80
+
+
+def test_border_distance():
+    image = np.full((64, 64, 3), (200, 30, 30), np.uint8)
+    image[20:40, 20:40] = (30, 200, 30)
+    image[45:50, 45:50] = (140, 21, 21)
+    plain, hue = border_distance(image), border_distance(image, 0.0)
+    assert plain[0, 0] == hue[0, 0] == 0
+    assert plain[30, 30] > 100
+    assert hue[47, 47] < plain[47, 47]
+    assert not parse_foreground("background_color").mask(np.full((32, 32, 1), 7, np.uint8)).any()
+
+
+def test_twelve_bits_in_sixteen():
+    image, expected = scene(0, (200, 200, 200), (30, 30, 30), dtype=np.uint16, channels=1)
+    assert overlap(parse_foreground("otsu").mask(image // 16), expected) > 0.95
+
+
+# A folder of masks.
+
+
+@pytest.fixture
+def masks(tmp_path):
+    folder = tmp_path / "masks"
+    (folder / "a").mkdir(parents=True)
+    half = np.zeros((40, 40), np.uint8)
+    half[:, :20] = 1
+    cv2.imwrite(str(folder / "a" / "one.png"), half)
+    cv2.imwrite(str(folder / "a" / "two.v2_mask.png"), np.dstack([half, half * 0, half * 0]) * 255)
+    alpha = np.dstack([half * 255, half * 255, half * 255, np.full_like(half, 255)])
+    cv2.imwrite(str(folder / "three.png"), alpha)
+    cv2.imwrite(str(folder / "deep.png"), half.astype(np.uint16))
+    return folder
+
+
+@pytest.mark.parametrize("source_id", ["a/one.jpg", "a/two.v2.png", "three.bmp", "deep"])
+def test_masks_from_a_folder(masks, source_id):
+    foreground = parse_foreground({"method": "folder", "path": str(masks)})
+    found = foreground.mask(np.zeros((60, 80, 3), np.uint8), source_id)
+    assert found.dtype == bool and found.shape == (60, 80)
+    assert found[:, :40].all() and not found[:, 40:].any()
+
+
+class FakePool(list):
+    def __init__(self, ids):
+        super().__init__([np.zeros((40, 40, 1), np.uint8)] * len(ids))
+        self.source, self.ids = self, ids
+
+    def id(self, index):
+        return self.ids[index]
+
+
+def test_a_missing_mask_is_named_before_the_run(masks):
+    foreground = parse_foreground({"method": "folder", "path": str(masks)})
+    assert foreground.resolved(FakePool(["a/one.jpg", "three.png"])) is foreground
+    with pytest.raises(SourceError, match=r"a/four\.jpg.*a/four\.png"):
+        foreground.resolved(FakePool(["a/one.jpg", "a/four.jpg"]))
+
+
+def test_faults_of_a_mask_folder(masks):
+    image = np.zeros((40, 40, 1), np.uint8)
+    with pytest.raises(UsageError, match="no such folder"):
+        parse_foreground({"method": "folder", "path": str(masks / "gone")}).resolved([image])
+    foreground = parse_foreground({"method": "folder", "path": str(masks)})
+    with pytest.raises(UsageError, match="id"):
+        foreground.mask(image)
+    (masks / "broken.png").write_bytes(b"no picture")
+    with pytest.raises(SourceError, match=r"broken\.png.*cannot be read"):
+        foreground.mask(image, "broken.jpg")
+    (masks / "empty.png").write_bytes(b"")
+    with pytest.raises(SourceError, match=r"empty\.png.*cannot be read"):
+        foreground.mask(image, "empty.jpg")
+
+
+def test_no_path_of_the_machine_is_written(masks):
+    foreground = parse_foreground({"method": "folder", "path": str(masks)})
+    assert foreground.portable().model_dump() == {"method": "folder", "path": "masks"}
+    assert parse_foreground("otsu").portable() == parse_foreground("otsu")
+
+
+# Configuration.
+
+
+def test_every_preset_is_usable_and_round_trips():
+    image = scene(0, (200, 200, 200), (30, 30, 30))[0]
+    assert len([name for name in PRESETS if name.startswith("nsa/")]) == 16
+    assert len([name for name in PRESETS if name.startswith("realnet/")]) == 15 + 12 + 6 + 3
+    for name, preset in PRESETS.items():
+        parsed = parse_foreground(name)
+        assert parsed == preset
+        assert parse_foreground(parsed.model_dump(mode="json")) == parsed
+        assert parse_foreground({"method": parsed.method, **parsed.model_dump(exclude_defaults=True)}) == parsed
+        mask = parsed.mask(image)
+        assert mask is None or mask.shape == (128, 160)
+
+
+def test_values_of_some_presets():
+    assert parse_foreground("realnet/screw") == parse_foreground({"method": "otsu", "side": "dark"})
+    pcb = {"method": "triangle", "channel": "b", "close": 8, "open": 3}
+    assert parse_foreground("realnet/visa/pcb1") == parse_foreground(pcb)
+    assert parse_foreground("realnet/btad/02").method == "none"
+    assert parse_foreground("nsa/rcxr").levels == ((0.0, 20.0),)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("otzu", "did you mean 'otsu'"),
+        ("realnet/botle", "did you mean 'realnet/bottle'"),
+        ({"method": "otsu", "sied": "dark"}, "sied.*did you mean 'side'"),
+        ({"method": "otsu", "path": "masks"}, "path means nothing to the method otsu"),
+        ({"method": "none", "close": 3}, "close means nothing"),
+        ({"method": "folder"}, "needs path"),
+        ({"method": "background"}, "needs levels"),
+        ({"method": "background", "levels": [[1]]}, "levels"),
+        ({"method": "background_color", "tolerance": 0}, "tolerance"),
+        ({"method": "otsu", "close": -1}, "close"),
+        ({"close": 3}, "method"),
+        (7, "name or a mapping"),
+    ],
+)
+def test_faults_are_named(value, message):
+    with pytest.raises(RecipeError, match=message):
+        parse_foreground(value)
