@@ -161,7 +161,7 @@ class _Axis:
     def __init__(self, n: int, free_low: bool, free_high: bool, precision: type):
         vector, angle = _eigenvectors(n, free_low, free_high)
         self.eigenvalues = (2 - 2 * np.cos(angle)).astype(precision)
-        self.ends = vector(np.array([1, n])).astype(precision)
+        self.ends: np.ndarray = vector(np.array([1, n])).astype(precision)
         self.matrix: np.ndarray | None = None
         if free_low or free_high or not _is_fast(n):
             self.matrix = np.ascontiguousarray(vector(np.arange(1, n + 1)).astype(precision))
@@ -182,9 +182,10 @@ class _Axis:
 def _eigenvectors(n: int, free_low: bool, free_high: bool) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
     """Return the function from positions 1..n to rows of eigenvector values, and the angle of each eigenvector."""
     order = np.arange(1, n + 1)
+    angle: np.ndarray
     if free_low and free_high:
         angle = np.pi * (order - 1) / n
-        scale = np.where(order == 1, np.sqrt(1 / n), np.sqrt(2 / n))
+        scale: np.ndarray = np.where(order == 1, np.sqrt(1 / n), np.sqrt(2 / n))
         return lambda j: scale * np.cos(np.outer(j - 0.5, angle)), angle
     if free_low or free_high:
         angle = np.pi * (2 * order - 1) / (2 * n + 1)
@@ -317,7 +318,7 @@ def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def _degree(shape: tuple[int, int], free: Sides, precision: type) -> np.ndarray:
     """Return the number of neighbours of each pixel of a rectangle: 4, less one at each free side."""
-    degree = np.full(shape, 4, dtype=precision)
+    degree: np.ndarray = np.full(shape, 4, dtype=precision)
     degree[0] -= free.top
     degree[-1] -= free.bottom
     degree[:, 0] -= free.left

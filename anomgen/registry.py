@@ -58,9 +58,7 @@ def load(group: str, name: str) -> Any:
     try:
         return point.load()
     except Exception as error:
-        raise UsageError(
-            f"the plug-in {group[:-1]} {name!r} ({point.value}) fails to load: {error}"
-        ) from error
+        raise UsageError(f"the plug-in {group[:-1]} {name!r} ({point.value}) fails to load: {error}") from error
 
 
 def validated(model: type[Config], values: Mapping[str, Any]) -> Any:
@@ -87,11 +85,7 @@ def _explain(model: type[Config], fault: Any) -> tuple[str, str]:
 
 def _is_union_label(part: Any) -> bool:
     """Pydantic puts the name of the tried union member into the location; users know nothing of it."""
-    return (
-        (isinstance(part, str)
-        and any(sign in part for sign in "[](),-"))
-        or part in {"float", "int", "str", "dict"}
-    )
+    return (isinstance(part, str) and any(sign in part for sign in "[](),-")) or part in {"float", "int", "str", "dict"}
 
 
 def _build(group: str, values: Mapping[str, Any]) -> Any:

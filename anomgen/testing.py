@@ -175,9 +175,10 @@ def _same(a: tuple[Any, Any], b: tuple[Any, Any]) -> bool:
 def _equal(a: Sample | Reject, b: Sample | Reject) -> bool:
     if isinstance(a, Reject) or isinstance(b, Reject):
         return isinstance(a, Reject) and isinstance(b, Reject) and a.reason == b.reason
-    soft_equal = (a.soft_mask is None) == (b.soft_mask is None) and (
-        a.soft_mask is None or np.array_equal(a.soft_mask, b.soft_mask)
-    )
+    if a.soft_mask is None or b.soft_mask is None:
+        soft_equal = a.soft_mask is b.soft_mask
+    else:
+        soft_equal = np.array_equal(a.soft_mask, b.soft_mask)
     return (
         soft_equal
         and np.array_equal(a.image, b.image)

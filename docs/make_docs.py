@@ -56,8 +56,7 @@ def gallery() -> np.ndarray:
     """Return the sheet of docs/generators.png: one sample of each generator on the same real texture."""
     panels = []
     for name in GALLERY:
-        source = {"kind": "builtin", "name": "brick" if name != "perlin" else "brick"}
-        recipe = load_recipe(name, source=source, overrides=["anomaly_ratio=1.0"])
+        recipe = load_recipe(name, source={"kind": "builtin", "name": "brick"}, overrides=["anomaly_ratio=1.0"])
         with single_threaded():
             rows = list(Renderer(Plan.of(recipe)).rows(range(16)))
         panel = Panel.of_row(_typical(rows))
