@@ -185,7 +185,8 @@ def _eigenvectors(n: int, free_low: bool, free_high: bool) -> tuple[Callable[[np
     angle: np.ndarray
     if free_low and free_high:
         angle = np.pi * (order - 1) / n
-        scale: np.ndarray = np.where(order == 1, np.sqrt(1 / n), np.sqrt(2 / n))
+        scale = np.full(n, np.sqrt(2 / n))
+        scale[0] = np.sqrt(1 / n)
         return lambda j: scale * np.cos(np.outer(j - 0.5, angle)), angle
     if free_low or free_high:
         angle = np.pi * (2 * order - 1) / (2 * n + 1)

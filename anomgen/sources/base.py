@@ -152,9 +152,12 @@ class Pool(Sequence[np.ndarray]):
         index = self._index_of.get(id(image))
         if index is None or self._alive.get(index) is not image:
             return self._foreground.mask(image, None)
-        if index not in self._masks:
-            self._masks[index] = self._foreground.mask(image, self.source.id(index))
-        return self._masks[index]
+        if index in self._masks:
+            return self._masks[index]
+        mask = self._foreground.mask(image, self.source.id(index))
+        if index in self._images:  # masks live and go with their images
+            self._masks[index] = mask
+        return mask
 
     def _keep(self, index: int, image: np.ndarray) -> None:
         self._images[index] = image
