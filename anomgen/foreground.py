@@ -63,7 +63,8 @@ class Foreground(Config):
     open: Kernel = 6
     """The same for removing specks, after closing."""
     clean: Share = 0.0
-    """Holes and islands below this share of the object's area are filled and removed."""
+    """Holes and islands below this share of the object's area are filled and removed; islands at the image's border,
+    where uneven backgrounds end, below five times this share."""
     path: PathText | None = None
     """Folder: masks beside each other as the images are, ``NAME.png`` or ``NAME_mask.png``; not zero is object."""
 
@@ -260,14 +261,17 @@ def _tidy(mask: np.ndarray, close: int, open: int, clean: float) -> np.ndarray:
             mask = second(mask, square, anchor=((side - 1) // 2,) * 2)
     if clean > 0 and mask.any():
         least = clean * np.count_nonzero(mask)
-        mask = _without_small(mask, least, 8)
-        mask = 1 - _without_small(1 - mask, least, 4)
+        mask = _without_small(mask, least, least_at_border=5 * least, connectivity=8)
+        mask = 1 - _without_small(1 - mask, least, least_at_border=0, connectivity=4)
     return mask
 
 
-def _without_small(mask: np.ndarray, least: float, connectivity: int) -> np.ndarray:
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=connectivity)
-    keep = stats[:, cv2.CC_STAT_AREA] >= least
+def _without_small(mask: np.ndarray, least: float, *, least_at_border: float, connectivity: int) -> np.ndarray:
+    """Return a mask without its components of fewer than `least` pixels."""
+    labels, stats = cv2.connectedComponentsWithStats(mask, connectivity=connectivity)[1:3]
+    left, top, width, height, area = stats.T
+    at_border = (left == 0) | (top == 0) | (left + width == mask.shape[1]) | (top + height == mask.shape[0])
+    keep = area >= np.where(at_border, least_at_border, least)
     keep[0] = False
     return mask if keep[1:].all() else keep.astype(np.uint8)[labels]
 
@@ -297,7 +301,9 @@ def choose(pool: Images) -> Foreground:
     whose masks are plausible on three quarters of the images, that with the sharpest
     edges on most of them wins.
     """
-    picked = sorted({round(k) for k in np.linspace(0, len(pool) - 1, LOOKS)}) if len(pool) else []
+    if not len(pool):
+        return Foreground()
+    picked = sorted({round(k) for k in np.linspace(0, len(pool) - 1, LOOKS)})
     images = [_small(pool[k]) for k in picked]
     best, best_score = Foreground(), 0.0
     for candidate in _candidates(images):
@@ -322,13 +328,17 @@ def _small(image: np.ndarray) -> np.ndarray:
 
 def _candidates(images: list[np.ndarray]) -> list[Foreground]:
     """Return the methods to try."""
-    found = []
-    for lightness in (1.0, 0.0) if images and images[0].shape[2] == 3 else (1.0,):
+    found: list[dict[str, Any]] = []
+    for lightness in (1.0, 0.0) if images[0].shape[2] == 3 else (1.0,):
         distances = [border_distance(image, lightness) for image in images]
-        for rule in (cv2.THRESH_OTSU, cv2.THRESH_TRIANGLE):
-            tolerance = float(np.median([cv2.threshold(distance, 0, 1, rule)[0] for distance in distances]))
-            if tolerance > 0:
-                found.append({"method": "background_color", "tolerance": tolerance, "lightness": lightness})
+        rules = (cv2.THRESH_OTSU, cv2.THRESH_TRIANGLE)
+        otsu, triangle = (
+            float(np.median([cv2.threshold(distance, 0, 1, rule)[0] for distance in distances])) for rule in rules
+        )
+        # The triangle rule's level is low and may include shadows; above Otsu's, deep shadows are left out.
+        levels = {triangle, float(np.sqrt(otsu * triangle)), otsu, 1.35 * otsu}
+        for tolerance in sorted({round(level, 1) for level in levels} - {0.0}):
+            found.append({"method": "background_color", "tolerance": tolerance, "lightness": lightness})
     for method in ("otsu", "triangle"):
         found += [{"method": method, "side": side} for side in ("dark", "bright")]
     return [Foreground.model_validate({**values, **_AUTO}) for values in found]

@@ -29,7 +29,7 @@ from anomgen.writer import Encoder, replacing, shard_metadata, shard_name
 Progress = Callable[[int, int], None]
 """Is told how many rows of how many are done."""
 
-OWN_FILES = ("recipe.yaml", "provenance.json", "preview.png", "README.md")
+OWN_FILES = ("provenance.json", "preview.png", "README.md", "recipe.yaml")
 DATA = "data"
 VERSIONED = ("anomgen", "numpy", "scipy", "opencv-python", "pyarrow")
 """Distributions whose version decides the bytes of a dataset."""
@@ -180,11 +180,14 @@ def locked(out: Path) -> Iterator[None]:
 
 
 def _clear(out: Path) -> None:
-    """Remove an earlier dataset: the files that anomgen writes, nothing else."""
-    for name in OWN_FILES:
-        (out / name).unlink(missing_ok=True)
+    """Remove an earlier dataset: the files that anomgen writes, nothing else.
+
+    recipe.yaml goes last: it is what tells a folder of ours from any other if this is interrupted.
+    """
     for shard in (out / DATA).glob("train-*-of-*.parquet"):
         shard.unlink()
+    for name in OWN_FILES:
+        (out / name).unlink(missing_ok=True)
 
 
 # --- shards ---------------------------------------------------------------------------------------------------------
