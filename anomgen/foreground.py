@@ -349,28 +349,31 @@ def _fit(image: np.ndarray, candidate: Foreground) -> _Fit:
     mask = candidate._segment(image)
     if not 0.005 < mask.mean() < 0.9:
         return _Fit(False, 0.0)
-    space = (cv2.cvtColor(image, cv2.COLOR_RGB2Lab) if image.shape[2] == 3 else image).astype(np.float32)
-    if image.shape[2] == 3:
-        space[..., 0] *= candidate.lightness
-    inside, outside = space[mask == 1], space[mask == 0]
-    spread = float(np.sqrt(outside.var(axis=0).sum())) + 1
-    if np.linalg.norm(inside.mean(axis=0) - outside.mean(axis=0)) < 3.5 * spread or not _is_compact(mask):
+    space = cv2.cvtColor(image, cv2.COLOR_RGB2Lab) if image.shape[2] == 3 else image
+    weights = np.array([candidate.lightness, 1.0, 1.0] if image.shape[2] == 3 else [1.0])
+
+    def mean(part: np.ndarray) -> np.ndarray:
+        return np.array(cv2.mean(space, part)[: len(weights)]) * weights
+
+    deviation = cv2.meanStdDev(space, mask=1 - mask)[1].ravel() * weights
+    spread = float(np.linalg.norm(deviation)) + 1
+    if np.linalg.norm(mean(mask) - mean(1 - mask)) < 3.5 * spread or not _is_compact(mask):
         return _Fit(False, 0.0)
     square = np.ones((7, 7), dtype=np.uint8)
-    inner, outer = mask - cv2.erode(mask, square), cv2.dilate(mask, square) - mask
-    step = np.linalg.norm(space[inner == 1].mean(axis=0) - space[outer == 1].mean(axis=0))
-    return _Fit(True, float(step) / spread)
+    step = mean(mask - cv2.erode(mask, square)) - mean(cv2.dilate(mask, square) - mask)
+    return _Fit(True, float(np.linalg.norm(step)) / spread)
 
 
 def _is_compact(mask: np.ndarray) -> bool:
     """Tell a few objects with background around them from the patches of a texture."""
     border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
-    outline = (mask[1:] != mask[:-1]).sum() + (mask[:, 1:] != mask[:, :-1]).sum()
+    outline = np.count_nonzero(mask[1:] != mask[:-1]) + np.count_nonzero(mask[:, 1:] != mask[:, :-1])
     if border.mean() > 0.35 or outline > 8 * max(mask.shape):
         return False
-    labels = cv2.connectedComponents(1 - mask, connectivity=4)[1]
-    reached = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
-    return bool(np.isin(labels[mask == 0], reached[reached > 0]).mean() > 0.85)
+    outside = cv2.copyMakeBorder(1 - mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
+    cv2.floodFill(outside, None, (0, 0), 2)
+    reached = np.count_nonzero(outside[1:-1, 1:-1] == 2)
+    return bool(reached > 0.85 * np.count_nonzero(mask == 0))
 
 
 # Presets.
