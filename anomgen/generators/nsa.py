@@ -28,7 +28,7 @@ from anomgen.generators.base import (
 from anomgen.labels import calibrate_logistic, continuous, intensity, logistic
 from anomgen.masks import TRIES, counts_in, ellipse, first_box, integral
 from anomgen.rng import Stream, rng_for
-from anomgen.sample import Box, Composite, Reject, Sample, composite
+from anomgen.sample import TOLERANCE, Box, Composite, Reject, Sample, composite
 
 Auto = Literal["auto"]
 
@@ -38,6 +38,9 @@ WEIGHT_RANGE = (0.05, 0.95)
 """With continuous labels: the share of the donor's gradients."""
 MIN_PIXELS = 50
 """A patch with fewer pixels to blend is skipped (official code); in proportion on images below 256 × 256."""
+RIM = 1 / 128
+"""How far a patch reaches beyond the objects' outlines, as a share of the image's shorter side: foregrounds tend to end
+just inside the object, and where one does, a line of the old outline would be left standing."""
 CALIBRATION_SAMPLES = 200
 """Trial anomalies of about 2.5 patches each from which `auto` learns how large the changes are."""
 CALIBRATION_IMAGES = 64
@@ -91,7 +94,8 @@ class NSA(Generator):
     Note: sizes are full sides everywhere. The official code clips the resized patch's full side by the half-width
     bounds; `size_clip: code` does the same, the default uses the bounds in their own unit. Later patches add to
     the mask and do not overwrite it. A donor's object may overhang the image's, as published, but half of the mask at
-    least lies on the foreground. The ellipse fills its patch. The label's median filter is a 9 × 9 square, not
+    least lies on the foreground. Where both are background nothing changes, and the blending ends there; the official
+    code blends the whole rectangle and labels only the objects. The ellipse fills its patch. The label's median filter is a 9 × 9 square, not
     the disk of radius 5 (both hold 81 pixels).
     """
 
@@ -122,6 +126,8 @@ class NSA(Generator):
     """Share of the patch's object that must land on the image's object."""
     blend: Literal["normal", "mixed", "auto"] = "auto"
     """Gradients of the donor, or the stronger of both; auto: normal for objects, mixed for textures."""
+    tolerance: Annotated[float, Field(ge=TOLERANCE, le=255)] = TOLERANCE
+    """Change in grey levels of 255 up to which a pixel counts as unchanged and becomes normal again."""
     label: Literal["logistic", "intensity", "continuous", "binary"] = "logistic"
     """What the soft mask holds: a logistic curve of the change, the change, the blending weight, or nothing."""
     slope: Annotated[float, Field(gt=0)] | Auto = "auto"
@@ -175,7 +181,7 @@ class NSA(Generator):
         hull = boxes[0]
         for box in boxes[1:]:
             hull = hull.union(box)
-        result = composite(image, drawn, support, box=hull)
+        result = composite(image, drawn, support, box=hull, tolerance=self.tolerance)
         if near is not None and 2 * np.count_nonzero(result.mask & near.mask) < np.count_nonzero(result.mask):
             raise Reject("mostly off the foreground")
         return result._replace(parts=tuple(boxes)), {"boxes": [list(box) for box in boxes], "weight": weight}
@@ -199,15 +205,15 @@ class NSA(Generator):
         if far is not None:
             content_object = cv2.resize(far.mask[cut.slices].view(np.uint8), (w, h)).view(bool)
         box = self._destination(rng, drawn.shape, (h, w), content_object, near)
-        smallest = max(4, min(MIN_PIXELS, MIN_PIXELS * drawn.shape[0] * drawn.shape[1] // 256**2))
-        if box is None or np.count_nonzero(outline) < smallest:
+        if box is None:
             return None
-        window = drawn[box.slices]
-        assert self.blend != "auto"
-        blended = poisson_blend(window, content, outline, guidance=self.blend, weight=weight)
         if content_object is not None and near is not None:
-            outline &= content_object | near.mask[box.slices]
-        np.copyto(window, blended, where=outline[..., None])
+            outline &= _widened(content_object | near.mask[box.slices], drawn.shape)
+        smallest = max(4, min(MIN_PIXELS, MIN_PIXELS * drawn.shape[0] * drawn.shape[1] // 256**2))
+        if np.count_nonzero(outline) < smallest:
+            return None
+        assert self.blend != "auto"
+        drawn[box.slices] = poisson_blend(drawn[box.slices], content, outline, guidance=self.blend, weight=weight)
         support[box.slices] |= outline
         return box
 
@@ -303,6 +309,13 @@ class _Object:
     @classmethod
     def of(cls, mask: np.ndarray | None) -> _Object | None:
         return None if mask is None else cls(mask)
+
+
+def _widened(objects: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the objects' pixels, bool (h, w), and those that are no more than the rim away."""
+    radius = max(1, round(RIM * min(shape[:2])))
+    disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    return cv2.dilate(objects.view(np.uint8), disk).view(bool)
 
 
 def _same_shape(image: np.ndarray, other: np.ndarray) -> np.ndarray:
