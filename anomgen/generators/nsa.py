@@ -94,9 +94,9 @@ class NSA(Generator):
     Note: sizes are full sides everywhere. The official code clips the resized patch's full side by the half-width
     bounds; `size_clip: code` does the same, the default uses the bounds in their own unit. Later patches add to
     the mask and do not overwrite it. A donor's object may overhang the image's, as published, but half of the mask at
-    least lies on the foreground. Where both are background nothing changes, and the blending ends there; the official
-    code blends the whole rectangle and labels only the objects. The ellipse fills its patch. The label's median filter is a 9 × 9 square, not
-    the disk of radius 5 (both hold 81 pixels).
+    least lies on the foreground. Where both show background nothing changes, and the blending ends there; the
+    official code blends the whole rectangle and labels the objects alone. The ellipse fills its patch. The label's
+    median filter is a 9 × 9 square, not the disk of radius 5 (both hold 81 pixels).
     """
 
     kind: ClassVar[str] = "nsa"
