@@ -107,7 +107,7 @@ class NSA(Generator):
     """The paper's settings for a class of MVTec AD (bottle, …, wood) or for chest X-rays (rcxr)."""
     shape: Literal["rectangle", "ellipse"] = "rectangle"
     height_range: ShareRange | Auto = "auto"
-    """Bounds of the patch's height as a share of the image's; auto: 0.06 to 4/3 of the objects' extent."""
+    """Bounds of the patch's height as a share of the image's; auto: 0.06 to 4/3 of the objects' mean height."""
     width_range: ShareRange | Auto = "auto"
     """Bounds of the patch's width, likewise."""
     size_offset: Share = SIZE_OFFSET
@@ -318,6 +318,16 @@ def _widened(objects: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return cv2.dilate(objects.view(np.uint8), disk).view(bool)
 
 
+def _mean_length(mask: np.ndarray, axis: int) -> float:
+    """Return how long the object is along an axis: from its first to its last pixel on a line, the mean of all lines.
+
+    A share of the image's side; lines without the object do not count. Of a slanted screw, its width and not its reach.
+    """
+    lines = np.moveaxis(mask, axis, 0)[:, mask.any(axis=axis)]
+    ends = lines.argmax(axis=0) + lines[::-1].argmax(axis=0)
+    return float(1 - ends.mean() / len(lines))
+
+
 def _same_shape(image: np.ndarray, other: np.ndarray) -> np.ndarray:
     return image if image.shape == other.shape else cv2.resize(image, other.shape[1::-1])
 
@@ -327,8 +337,8 @@ def _measured(foregrounds: list[np.ndarray | None], automatic: list[str]) -> dic
     masks = [mask for mask in foregrounds if mask is not None and mask.any()]
     textured = not masks
     area = 1.0 if textured else float(np.mean([mask.mean() for mask in masks]))
-    extent = [1.0 if textured else float(np.mean([mask.any(axis=axis).mean() for mask in masks])) for axis in (1, 0)]
-    high = [round(float(np.clip(4 / 3 * share, 0.25, 0.8)), 4) for share in extent]
+    length = [1.0 if textured else float(np.mean([_mean_length(mask, axis) for mask in masks])) for axis in (0, 1)]
+    high = [round(float(np.clip(4 / 3 * share, 0.25, 0.8)), 4) for share in length]
     values: dict[str, Any] = {
         "height_range": (SIZE_OFFSET, high[0]),
         "width_range": (SIZE_OFFSET, high[1]),
