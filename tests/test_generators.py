@@ -1,5 +1,6 @@
 """Every registered generator keeps the contract; what each paper fixes holds statistically."""
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -126,6 +127,44 @@ def test_nsa_patch_sides_follow_the_gamma_law():
     uncut = 0.06 + np.random.default_rng(0).gamma(2, 0.1, 4000)
     assert np.quantile(sides, 0.25) == pytest.approx(np.quantile(uncut, 0.25), abs=0.02)
     assert np.median(sides) <= np.median(uncut)  # boxes that leave the donor are cut
+
+
+def test_nsa_resized_patches_are_clipped_by_the_bounds_or_by_half_of_them_as_in_the_code():
+    pool = TestPool((160, 160, 1))
+    for clip, cap in (("full", 128), ("code", 64)):
+        samples = draws({"kind": "nsa", "preset": "tile", "size_clip": clip}, pool, 200)
+        sides = np.array([box[2:] for sample in samples for box in sample.params["boxes"]])
+        assert sides.max() == cap
+        assert sides.min() >= 5
+    assert 0.07 < np.mean(sides == cap) < 0.2  # of the official code's: 13 %
+
+
+class SlantedPool(TestPool):
+    """Images of an object as long as the image and a sixth as wide, on the diagonal."""
+
+    def foreground(self, image):
+        y, x = np.mgrid[: image.shape[0], : image.shape[1]]
+        return np.abs(y - x) <= image.shape[0] / 12
+
+
+def test_nsa_patches_are_as_large_as_the_object_is_thick_not_as_it_reaches():
+    generator = build_generator({"kind": "nsa"}).prepared(SlantedPool((120, 120, 1)))
+    low, high = generator.height_range
+    assert (low, generator.width_range) == (0.06, (low, high))
+    assert high == 0.25  # 4/3 of a sixth, not less than a quarter
+
+
+def test_nsa_fades_out_where_the_objects_end():
+    """Off the foreground, the outermost pixels of the mask change about half as much as the inside; cut off, 70 %."""
+    pool = TestPool((128, 128, 3), with_foreground=True)
+    foreground, ends, inside = pool.foreground(None), [], []
+    for sample in draws({"kind": "nsa"}, pool, 100):
+        normal = min(pool, key=lambda image: np.count_nonzero(image != sample.image))
+        change = np.abs(sample.image.astype(float) - normal).mean(axis=2)
+        core = cv2.erode(sample.mask.view(np.uint8), np.ones((3, 3), np.uint8), borderValue=0) > 0
+        ends.extend(change[sample.mask & ~core & ~foreground])
+        inside.extend(change[core])
+    assert np.mean(ends) < 0.55 * np.mean(inside)
 
 
 def test_nsa_number_of_patches_is_one_plus_a_binomial():
