@@ -127,7 +127,8 @@ def composite(
     pixels = np.count_nonzero(local)
     if pixels < smallest_mask(image.shape) or 2 * np.count_nonzero(changed & local) < pixels:
         raise Reject("nothing visible changed")
-    np.copyto(drawn[window], image[window], where=~local[..., None])
+    kept = cv2.copyTo(drawn[window], local.view(np.uint8), image[window].copy())  # np.copyto takes 20 times as long
+    drawn[window] = kept.reshape(drawn[window].shape)
     mask = np.zeros(image.shape[:2], dtype=bool)
     mask[window] = local
     return Composite(drawn, mask, box, np.where(local, change, np.float32(0)))

@@ -1,0 +1,106 @@
+"""Perlin: a texture shows through in the random regions that Perlin noise cuts out.
+
+Zavrtanik, Kristan, Skočaj: DRAEM – A discriminatively trained reconstruction embedding for surface anomaly detection,
+ICCV 2021, arXiv 2108.07610.
+
+Note: the defaults are those of the official code. The paper draws the opacity from 0.1 to 1 and the threshold at
+random (`opacity_range: [0.1, 1.0]`, `threshold_range: [lo, hi]`). The rotation of the whole normal image, which the
+code applies to three of ten, is an augmentation for training and is left out: outside the mask the image is the input.
+The official code keeps empty masks as normal samples; here the region is drawn again.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Self
+
+import cv2
+import numpy as np
+from pydantic import AfterValidator, Field
+
+from anomgen.augment import OPERATIONS, augment
+from anomgen.generators.base import Generator, Images, Range, ShareRange, foreground_of
+from anomgen.perlin import PerlinDraw, perlin_mask
+from anomgen.sample import Box, Reject, Sample, composite, smallest_mask
+from anomgen.textures import ProceduralTextures, TextureField, to_depth
+
+REDRAWS = 10
+"""Regions drawn before the sample is rejected because none of them was large enough."""
+
+
+def _exponents(pair: tuple[int, int]) -> tuple[int, int]:
+    if not 0 <= pair[0] <= pair[1] <= 10:
+        raise ValueError("an exponent range is [low, high] with 0 ≤ low ≤ high ≤ 10")
+    return pair
+
+
+class Perlin(Generator):
+    """DRAEM's textured anomalies (arXiv 2108.07610, section 3.3)."""
+
+    kind: ClassVar[str] = "perlin"
+
+    exponent_range: Annotated[tuple[int, int], Field(strict=False), AfterValidator(_exponents)] = (0, 5)
+    """The noise has 2^U{low … high} cells along each axis, independently: low for few large regions."""
+    rotation_range: Range = (-90.0, 90.0)
+    """Rotation of the noise, degrees."""
+    threshold_range: Range = (0.5, 0.5)
+    """A pixel is in the region where the noise, about −1 to 1, is above a level drawn from this range."""
+    opacity_range: ShareRange = (0.2, 1.0)
+    """Weight of the texture; 1 covers."""
+    augmentations: Annotated[int, Field(ge=0, le=len(OPERATIONS) - 1)] = 3
+    """Distinct operations, of the ten in `anomgen.augment`, applied to each texture."""
+    texture: TextureField = ProceduralTextures()
+    """Where textures come from: ``{kind: procedural}``, ``{kind: folder, path: …}``, ``{kind: hub, path: …}``."""
+
+    def prepared(self, pool: Images) -> Self:
+        """Check the textures. Raises UsageError or SourceError when they cannot be used."""
+        self.texture.check(pool[0].shape if len(pool) else None)
+        return self
+
+    def portable(self) -> Self:
+        """See `Generator.portable`."""
+        return self.model_copy(update={"texture": self.texture.portable()})
+
+    def sample(self, rng: np.random.Generator, image: np.ndarray, pool: Images) -> Sample:
+        """Draw one textured anomaly; see `Generator.sample`."""
+        region, drawn_region = self._region(rng, image.shape, foreground_of(pool, image))
+        texture, name = self.texture.draw(rng, image.shape)
+        texture, operations = augment(rng, texture, self.augmentations)
+        opacity = float(rng.uniform(*self.opacity_range))
+        drawn, box = _lay_over(image, to_depth(texture, image.dtype), region, opacity)
+        result = composite(image, drawn, region, box=box)
+        params: dict[str, Any] = {
+            **drawn_region._asdict(),
+            "texture": name,
+            "augmentations": operations,
+            "opacity": opacity,
+        }
+        return Sample(result.image, result.mask, None, params, self.kind)
+
+    def _region(
+        self, rng: np.random.Generator, shape: tuple[int, ...], foreground: np.ndarray | None
+    ) -> tuple[np.ndarray, PerlinDraw]:
+        """Return where the texture goes, bool (H, W), on the foreground."""
+        for _ in range(REDRAWS):
+            region, drawn = perlin_mask(
+                rng,
+                (shape[0], shape[1]),
+                exponent_range=self.exponent_range,
+                rotation_range=self.rotation_range,
+                threshold_range=self.threshold_range,
+            )
+            if foreground is not None:
+                region &= foreground
+            if np.count_nonzero(region) >= smallest_mask(shape):
+                return region, drawn
+        raise Reject("no region on the foreground" if foreground is not None else "no region above the threshold")
+
+
+def _lay_over(image: np.ndarray, texture: np.ndarray, region: np.ndarray, opacity: float) -> tuple[np.ndarray, Box]:
+    """Return a copy of the image with the texture over it in the region, and the region's box."""
+    x, y, w, h = cv2.boundingRect(region.view(np.uint8))
+    box = Box(y, x, h, w)
+    drawn = image.copy()
+    mixed = cv2.addWeighted(texture[box.slices], opacity, image[box.slices], 1 - opacity, 0)
+    inside = region[box.slices].view(np.uint8)
+    drawn[box.slices] = cv2.copyTo(mixed, inside, image[box.slices].copy()).reshape(h, w, -1)
+    return drawn, box
