@@ -32,7 +32,7 @@ def value_noise(rng: np.random.Generator, shape: Shape, cells: float, stretch: f
     cell = max(shape) / cells
     rows = min(math.ceil(shape[0] / cell), shape[0])
     columns = min(max(math.ceil(shape[1] / (cell * stretch)), 1), shape[1])
-    lattice = rng.random((rows + 1, columns + 1), dtype=np.float32)
+    lattice: np.ndarray = rng.random((rows + 1, columns + 1), dtype=np.float32)
     # One row and column more, as half a cell at either end is even.
     size = math.ceil(shape[1] * (columns + 1) / columns), math.ceil(shape[0] * (rows + 1) / rows)
     if cell > 24:  # then straight lines between every fourth pixel cannot be told from the curve
