@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -57,12 +57,17 @@ class Plan:
         """Return what the dataset's columns are."""
         return Columns(self.generator.defect_types, self.recipe.keep_normal)
 
+    @cached_property
     def resolved(self) -> dict[str, Any]:
-        """Return generator and foreground as they are used, plain JSON without paths of the machine."""
+        """Return generator and foreground as they are used and a hash of each resource that they read.
+
+        Plain JSON without paths of the machine.
+        """
         foreground = self.foreground.portable().model_dump(mode="json", exclude_defaults=True)
         return {
             "generator": self.generator.portable().config(),
             "foreground": {"method": self.foreground.method, **foreground},
+            "resources": {**self.generator.resources(), **self.foreground.resources()},
         }
 
 

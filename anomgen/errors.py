@@ -23,9 +23,7 @@ class RecipeError(UsageError):
         self.name = name
         lines = [f"{key}: {text}" if key else text for key, text in self.problems]
         lead = f"{name}: " if name else ""
-        super().__init__(
-            lead + lines[0] if len(lines) == 1 else "\n  ".join([f"{lead}{len(lines)} problems", *lines])
-        )
+        super().__init__(lead + lines[0] if len(lines) == 1 else "\n  ".join([f"{lead}{len(lines)} problems", *lines]))
 
     def inside(self, key: str) -> "RecipeError":
         """Return the same error as seen from one level up, where the faulty part is called `key`."""

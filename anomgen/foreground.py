@@ -18,7 +18,8 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from anomgen.errors import RecipeError, SourceError, UsageError, near_miss
 from anomgen.generators.base import Config, Images, Share
 from anomgen.sources.base import PathText, portable_path
-from anomgen.sources.images import quiet, read_bytes
+from anomgen.sources.images import Fit, fit_image, quiet, read_bytes
+from anomgen.sources.scan import files_fingerprint
 
 REFERENCE_SIZE = 256
 """The image size for which kernel sizes are given; they scale with the image."""
@@ -96,17 +97,24 @@ class Foreground(Config):
             self._check_folder(pool)
         return self
 
-    def mask(self, image: np.ndarray, source_id: str | None = None) -> np.ndarray | None:
+    def resources(self) -> dict[str, str]:
+        """Return a hash of the files that this foreground reads, by the recipe's key; of `folder` alone."""
+        if self.method != "folder":
+            return {}
+        return {"foreground": _masks_fingerprint(Path(self.path or "").expanduser())}
+
+    def mask(self, image: np.ndarray, source_id: str | None = None, fit: Fit = "stretch") -> np.ndarray | None:
         """Return the object's pixels, bool (H, W), read-only; None when the whole image is foreground.
 
-        image: (H, W, C) uint8 or uint16. source_id: which image of the source it is; only `folder` needs it.
-        Raises SourceError for a missing or unreadable mask.
+        image: (H, W, C) uint8 or uint16. source_id: which image of the source it is, fit: how it was brought to its
+        size; only `folder` needs them, its masks being drawn on the files. Raises SourceError for a missing or
+        unreadable mask.
         """
         if self.method == "none":
             return None
         if self.method == "auto":
             raise UsageError("foreground: auto must first be resolved on a pool, with Foreground.resolved")
-        mask = self._folder_mask(image, source_id) if self.method == "folder" else self._segment(image)
+        mask = self._folder_mask(image, source_id, fit) if self.method == "folder" else self._segment(image)
         mask = mask.view(bool)
         mask.flags.writeable = False
         return mask
@@ -130,7 +138,7 @@ class Foreground(Config):
             raw = _threshold(image, self.channel, self.side, self.method)
         return _tidy(raw, self.close, self.open, self.clean)
 
-    def _folder_mask(self, image: np.ndarray, source_id: str | None) -> np.ndarray:
+    def _folder_mask(self, image: np.ndarray, source_id: str | None, fit: Fit) -> np.ndarray:
         if source_id is None:
             raise UsageError("foreground: a folder of masks serves images of a source only, which have an id")
         file = self._mask_file(source_id)
@@ -142,8 +150,9 @@ class Foreground(Config):
         colour = np.atleast_3d(stored)
         # Two and four channels end with alpha, which says nothing about the object.
         mask = colour[..., : 3 if colour.shape[2] == 4 else 1 if colour.shape[2] == 2 else None].any(axis=2)
-        flags = cv2.INTER_NEAREST_EXACT
-        return cv2.resize(np.asarray(mask, dtype=np.uint8), image.shape[1::-1], interpolation=flags)
+        levels = np.asarray(mask, dtype=np.uint8)[..., None] * np.uint8(255)
+        shape = (image.shape[0], image.shape[1])
+        return (fit_image(levels, shape, fit, file.name)[..., 0] > 127).view(np.uint8)
 
     def _mask_file(self, source_id: str) -> Path:
         place = Path(self.path or "").expanduser() / PurePosixPath(source_id)
@@ -164,6 +173,11 @@ class Foreground(Config):
         if source is not None:
             for index in range(len(source)):
                 self._mask_file(source.id(index))
+
+
+def _masks_fingerprint(folder: Path) -> str:
+    names = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.suffix in MASK_EXTENSIONS)
+    return files_fingerprint(folder, names)
 
 
 def parse_foreground(value: Any) -> Foreground:

@@ -29,7 +29,7 @@ def at_recipe(recipe: Recipe, out: Path, rows: int) -> dict[str, Any]:
     with single_threaded():
         drawn = list(islice(Renderer(plan).rows(range(rows)), rows))
     write_sheet(preview_sheet([Panel.of_row(row) for row in drawn], recipe.name), out)
-    return plan.resolved()
+    return plan.resolved
 
 
 def at_foreground(

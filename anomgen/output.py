@@ -198,7 +198,7 @@ def _shards(plan: Plan, out: Path) -> list[Shard]:
     identity = {
         "recipe": plan.recipe.fingerprint(),
         "source": plan.source.fingerprint(),
-        "resolved": _digest(plan.resolved()),
+        "resolved": _digest(plan.resolved),
         "versions": versions(),
     }
     return [
@@ -217,7 +217,7 @@ def _is_complete(shard: Shard) -> bool:
     for key, meaning in (
         ("source", "other source images"),
         ("recipe", "another recipe"),
-        ("resolved", "other settings"),
+        ("resolved", "other textures, masks or settings"),
     ):
         if log.get(key) != shard.log[key]:
             raise UsageError(
@@ -283,7 +283,7 @@ def _finish(plan: Plan, out: Path, shards: list[Shard]) -> dict[str, Any]:
             "license": plan.source.license,
             "skipped": list(plan.source.skipped),
         },
-        "resolved": plan.resolved(),
+        "resolved": plan.resolved,
         "rows": _row_counts(dataset),
         "rejects": dict(sorted(rejects.items())),
         "shards": len(shards),
@@ -372,8 +372,8 @@ def plan_of(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool 
         "rows": f"{recipe.count}: {anomalous} anomalous, {recipe.count - anomalous} normal",
         "shards": f"{len(shards)}" + (f", {len(done)} of them there already" if done else ""),
         "license": recipe.license or plan.source.license or "unknown",
-        "generator": plan.resolved()["generator"],
-        "foreground": plan.resolved()["foreground"],
+        "generator": plan.resolved["generator"],
+        "foreground": plan.resolved["foreground"],
         "megabytes": round(size * recipe.count / 1e6, 1),
         "megabytes_free": round(shutil.disk_usage(place).free / 1e6),
         "seconds": round(seconds * recipe.count, 1),

@@ -26,6 +26,7 @@ from anomgen.rng import Stream, rng_for
 from anomgen.sources.base import PathText, portable_path
 from anomgen.sources.folder import extensions_text, image_files, missing_hint
 from anomgen.sources.images import fit_image, quiet, read_image
+from anomgen.sources.scan import files_fingerprint
 
 CACHE_BYTES = 1 << 27
 """Textures, at the size at which they are used, that a process keeps for one configuration."""
@@ -58,6 +59,10 @@ class Textures(Config):
     def portable(self) -> Self:
         """Return this configuration without paths of the machine: what is written into a dataset."""
         return self
+
+    def resources(self) -> dict[str, str]:
+        """Return a hash of the pictures that are read, under the recipe's key; empty where none are."""
+        return {}
 
 
 def to_depth(texture: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -124,6 +129,9 @@ class _Pictures(Protocol):
     def read(self, number: int) -> np.ndarray:
         """Return a picture as (H, W, C)."""
 
+    def fingerprint(self) -> str:
+        """Return a hash of all pictures."""
+
 
 class _PictureTextures(Textures):
     """Textures that are pictures, stretched to the image's size."""
@@ -133,6 +141,10 @@ class _PictureTextures(Textures):
         pictures = _pictures(self)
         number = int(rng.integers(len(pictures)))
         return _in_channels(_bank(self).get(number, shape[:2]), shape[2]), pictures.name(number)
+
+    def resources(self) -> dict[str, str]:
+        """See `Textures.resources`."""
+        return {"texture": _pictures(self).fingerprint()}
 
     def _open(self) -> _Pictures:
         raise NotImplementedError
@@ -195,6 +207,9 @@ class _FolderPictures:
     def read(self, number: int) -> np.ndarray:
         return read_image(self.root / self.names[number], f"texture {self.names[number]}")
 
+    def fingerprint(self) -> str:
+        return files_fingerprint(self.root, self.names)
+
 
 class HubTextures(_PictureTextures):
     """A column of pictures of a Hugging Face dataset, by id or local folder; each process opens it once."""
@@ -237,6 +252,9 @@ class _HubPictures:
     def read(self, number: int) -> np.ndarray:
         picture: np.ndarray = self.source[number]
         return picture
+
+    def fingerprint(self) -> str:
+        return str(self.source.fingerprint())
 
 
 KINDS: Mapping[str, type[Textures]] = {

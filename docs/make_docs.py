@@ -46,9 +46,10 @@ def _plain(command, name: str) -> str:
     context = command.make_context(name, [], resilient_parsing=True)
     lines = [f"Usage: {' '.join([name, *command.collect_usage_pieces(context)])}", "", command.help or "", ""]
     for parameter in command.params:
-        record = parameter.get_help_record(context)
-        if record:
-            lines.append(f"  {record[0]}\n      {record[1]}")
+        words = (
+            parameter.opts if parameter.param_type_name == "option" else [parameter.metavar or parameter.name.upper()]
+        )
+        lines.append(f"  {', '.join(words)}\n      {parameter.help}")
     return "\n".join(lines).rstrip()
 
 
@@ -65,7 +66,8 @@ def gallery() -> np.ndarray:
 
 
 def _typical(rows):
-    """Return the row whose severity times area is the median: neither the boldest nor the faintest."""
+    """Return the row whose severity times area is the median of those in few pieces: neither bold nor faint."""
+    rows = [row for row in rows if len(row.boxes) <= 8]
     return sorted(rows, key=lambda row: row.severity * row.area)[len(rows) // 2]
 
 

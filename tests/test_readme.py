@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def tested(name):
+def blocks(name):
     """Return the code blocks, (language, text), between the markers `test: name` and `test: end`."""
     part = README.split(f"<!-- test: {name} -->")[1].split("<!-- test: end -->")[0]
     return re.findall(r"```(\w+)\n(.*?)```", part, re.S)
@@ -27,7 +27,7 @@ def environment():
 
 def test_the_start_works_as_written(photos, tmp_path):
     pytest.importorskip("datasets", reason="the README's start loads the dataset with the extra `hub`")
-    for language, text in tested("start"):
+    for language, text in blocks("start"):
         if language == "bash":
             text = re.sub(
                 r"^anomgen ", f"{sys.executable} -m anomgen.cli ", text.replace("-n 1000", "-n 40"), flags=re.M
@@ -38,7 +38,7 @@ def test_the_start_works_as_written(photos, tmp_path):
 
 
 def test_the_python_example_works_as_written(photos, tmp_path):
-    ((_, text),) = tested("python")
+    ((_, text),) = blocks("python")
     (tmp_path / "example.py").write_text(text)
     subprocess.run([sys.executable, "example.py"], cwd=tmp_path, env=environment(), check=True)
     assert (tmp_path / "made-in-python" / "provenance.json").exists()

@@ -123,6 +123,11 @@ class Generator(Config):
         """Return this configuration without paths of the machine: what is written into a dataset."""
         return self
 
+    def resources(self) -> dict[str, str]:
+        """Return a hash of every file that the configuration names, by the recipe's key: recorded, and compared on
+        resume."""
+        return {}
+
     def config(self) -> dict[str, Any]:
         """Return the configuration as plain JSON, `kind` included; `registry.build_generator` reads it back."""
         return {"kind": self.kind, **self.model_dump(mode="json")}

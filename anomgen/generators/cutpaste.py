@@ -110,9 +110,7 @@ def _content(image: np.ndarray, cut: Box, size: tuple[int, int], angle: float) -
     patch_centre = np.array([(cut.w - 1) / 2, (cut.h - 1) / 2])
     to_patch[:, 2] = patch_centre - to_patch[:, :2] @ canvas_centre
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return np.atleast_3d(
-        cv2.warpAffine(patch, to_patch, size[::-1], flags=flags, borderMode=cv2.BORDER_REFLECT_101)
-    )
+    return np.atleast_3d(cv2.warpAffine(patch, to_patch, size[::-1], flags=flags, borderMode=cv2.BORDER_REFLECT_101))
 
 
 def _jittered(rng: np.random.Generator, patch: np.ndarray, strength: float) -> tuple[np.ndarray, list[float]]:

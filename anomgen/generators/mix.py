@@ -74,6 +74,14 @@ class Mix(Generator):
         """Make every part portable."""
         return self._with([part.generator.portable() for part in self.parts])
 
+    def resources(self) -> dict[str, str]:
+        """Return the hashes of every part, under ``parts.N``."""
+        return {
+            f"parts.{number}.{key}": value
+            for number, part in enumerate(self.parts)
+            for key, value in part.generator.resources().items()
+        }
+
     def _with(self, generators: Sequence[Generator]) -> Self:
         parts = zip(self.parts, generators, strict=True)
         return self.model_copy(
@@ -89,9 +97,7 @@ class Mix(Generator):
         results: list[Sample | Reject] = [Reject("not drawn")] * len(rngs)
         for number, part in enumerate(self.parts):
             members = [k for k, choice in enumerate(chosen) if choice == number]
-            drawn = part.generator.sample_batch(
-                [rngs[k] for k in members], [images[k] for k in members], pool
-            )
+            drawn = part.generator.sample_batch([rngs[k] for k in members], [images[k] for k in members], pool)
             for k, result in zip(members, drawn, strict=True):
                 results[k] = result if isinstance(result, Reject) else _marked(result, number)
         return results
@@ -99,6 +105,4 @@ class Mix(Generator):
 
 def _marked(sample: Sample, number: int) -> Sample:
     """Return the sample with the number of its part among the parameters."""
-    return Sample(
-        sample.image, sample.mask, sample.soft_mask, {"part": number, **sample.params}, sample.defect_type
-    )
+    return Sample(sample.image, sample.mask, sample.soft_mask, {"part": number, **sample.params}, sample.defect_type)

@@ -60,6 +60,10 @@ class Perlin(Generator):
         """See `Generator.portable`."""
         return self.model_copy(update={"texture": self.texture.portable()})
 
+    def resources(self) -> dict[str, str]:
+        """See `Generator.resources`."""
+        return self.texture.resources()
+
     def sample(self, rng: np.random.Generator, image: np.ndarray, pool: Images) -> Sample:
         """Draw one textured anomaly; see `Generator.sample`."""
         region, drawn_region = self._region(rng, image.shape, foreground_of(pool, image))

@@ -26,9 +26,7 @@ class PII(PatchInterpolation):
     kind: ClassVar[str] = "pii"
     margin: ClassVar[int] = 1
 
-    def _blend(
-        self, image: np.ndarray, donor: np.ndarray, support: np.ndarray, box: Box, weight: float
-    ) -> np.ndarray:
+    def _blend(self, image: np.ndarray, donor: np.ndarray, support: np.ndarray, box: Box, weight: float) -> np.ndarray:
         ring = Box(box.y - 1, box.x - 1, box.h + 2, box.w + 2).slices
         drawn = image.copy()
         drawn[ring] = poisson_blend(image[ring], donor[ring], support[ring], guidance="pii", weight=weight)

@@ -154,7 +154,7 @@ class Pool(Sequence[np.ndarray]):
             return self._foreground.mask(image, None)
         if index in self._masks:
             return self._masks[index]
-        mask = self._foreground.mask(image, self.source.id(index))
+        mask = self._foreground.mask(image, self.source.id(index), getattr(self.source, "fit", "stretch"))
         if index in self._images:  # masks live and go with their images
             self._masks[index] = mask
         return mask

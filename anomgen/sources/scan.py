@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
@@ -65,7 +66,7 @@ class ScannedSource:
         license: str | None = None,
     ):
         self.license = license
-        self._shape, self._fit = config.shape, config.fit
+        self._shape, self.fit = config.shape, config.fit
         self._read = read
         self._kept: dict[int, np.ndarray] = {}
         checked = list(self._check_all(entries))
@@ -107,7 +108,7 @@ class ScannedSource:
         return image
 
     def _load(self, name: str, data: bytes) -> np.ndarray:
-        return fit_image(read_image(data, name), self._shape, self._fit, name)
+        return fit_image(read_image(data, name), self._shape, self.fit, name)
 
     def _check(self, entry: tuple[str, Any]) -> _Checked:
         name, key = entry
@@ -174,6 +175,11 @@ def _digest(data: bytes) -> str:
 
 def _fingerprint(config: ScannedConfig, contents: list[tuple[str, str]]) -> str:
     return fingerprint_of({"shape": config.shape, "fit": config.fit, "images": contents})
+
+
+def files_fingerprint(folder: Path, names: Sequence[str]) -> str:
+    """Return a hash, 32 hexadecimal digits, of the names and the contents of files in a folder."""
+    return fingerprint_of({"files": [(name, _digest((folder / name).read_bytes())) for name in names]})
 
 
 def fingerprint_of(content: dict[str, Any]) -> str:
