@@ -43,14 +43,19 @@ def _helps() -> Iterator[tuple[str, str]]:
 
 def _plain(command, name: str) -> str:
     """Return usage, description and options without the terminal's boxes, which differ between versions of rich."""
-    context = command.make_context(name, [], resilient_parsing=True)
-    lines = [f"Usage: {' '.join([name, *command.collect_usage_pieces(context)])}", "", command.help or "", ""]
+    arguments = [_words(parameter)[0] for parameter in command.params if parameter.param_type_name == "argument"]
+    rest = ["COMMAND"] if name == "anomgen" else arguments
+    lines = [f"Usage: {' '.join([name, '[OPTIONS]', *rest])}", "", command.help or "", ""]
     for parameter in command.params:
         words = (
             parameter.opts if parameter.param_type_name == "option" else [parameter.metavar or parameter.name.upper()]
         )
         lines.append(f"  {', '.join(words)}\n      {parameter.help}")
     return "\n".join(lines).rstrip()
+
+
+def _words(parameter) -> list[str]:
+    return parameter.opts if parameter.param_type_name == "option" else [parameter.metavar or parameter.name.upper()]
 
 
 def gallery() -> np.ndarray:
