@@ -321,30 +321,36 @@ def _progress(verb: str) -> Iterator[Progress]:
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(verb, total=None, rate="")
-        started, first = time.perf_counter(), -1
+        rate = _Rate()
 
         def show(done: int, total: int) -> None:
-            nonlocal first
-            first = done if first < 0 else first
-            rate = (done - first) / max(time.perf_counter() - started, 1e-9)
-            bar.update(task, completed=done, total=total, rate=f"{rate:.0f}/s")
+            bar.update(task, completed=done, total=total, rate=f"{rate(done):.0f}/s")
 
         yield show
 
 
+class _Rate:
+    """Rows per second since the first call; what an earlier run had done does not count."""
+
+    def __init__(self) -> None:
+        self._first: tuple[int, float] | None = None
+
+    def __call__(self, done: int) -> float:
+        now = time.perf_counter()
+        first, started = self._first = self._first or (done, now)
+        return (done - first) / (now - started) if now > started else 0.0
+
+
 def _lines(verb: str, every: float = 30.0) -> Progress:
-    started = last = time.perf_counter()
-    first = -1
+    rate, last = _Rate(), time.perf_counter()
 
     def show(done: int, total: int) -> None:
-        nonlocal first, last
-        first = done if first < 0 else first
-        now = time.perf_counter()
+        nonlocal last
+        speed, now = rate(done), time.perf_counter()
         if now - last >= every:
             last = now
-            rate = (done - first) / (now - started)
-            left = f"{(total - done) / rate:.0f} s left" if rate else "time left unknown"
-            print(f"{verb}: {done} of {total}, {rate:.0f}/s, {left}", file=sys.stderr, flush=True)
+            left = f"{(total - done) / speed:.0f} s left" if speed else "time left unknown"
+            print(f"{verb}: {done} of {total}, {speed:.0f}/s, {left}", file=sys.stderr, flush=True)
 
     return show
 

@@ -31,7 +31,7 @@ Progress = Callable[[int, int], None]
 
 OWN_FILES = ("provenance.json", "preview.png", "README.md", "recipe.yaml")
 DATA = "data"
-VERSIONED = ("anomgen", "numpy", "scipy", "opencv-python", "pyarrow")
+VERSIONED = ("anomgen", "numpy", "scipy", "opencv-python", "pillow", "pyarrow")
 """Distributions whose version decides the bytes of a dataset."""
 
 
