@@ -30,6 +30,7 @@ from anomgen.dataset import (
     statistics,
 )
 from anomgen.errors import UsageError
+from anomgen.registry import build_generator
 from anomgen.sample import TOLERANCE, change_between, smallest_mask
 
 if TYPE_CHECKING:
@@ -40,9 +41,6 @@ EXAMPLES = 5
 
 MAX_INVISIBLE = 0.5
 """Share of a mask that may be unchanged: holes that a method's majority filter closed, never most of it."""
-
-MIN_ON_FOREGROUND = 0.5
-"""Share of a mask that must lie on the object: NSA lets a patch overhang the silhouette, as published."""
 
 RULES = {
     "file": "every shard can be read",
@@ -62,7 +60,7 @@ RULES = {
     "area": "the recorded area is the measured one",
     "boxes": "the recorded boxes are those of the mask's components",
     "source": "a normal image is the source's image",
-    "foreground": f"at least {MIN_ON_FOREGROUND:.0%} of a mask lies on the foreground",
+    "foreground": "a mask lies on the foreground, as far as its generator promises",
     "twin": "anomalous rows can be compared with their normal images",
 }
 """What is verified, in the order in which it is reported."""
@@ -215,6 +213,14 @@ class _Mean:
         return self.sum / self.count if self.count else None
 
 
+def _promised(dataset: Dataset) -> float:
+    """Return the least share of a mask on the foreground that the dataset's generator promises."""
+    try:
+        return build_generator(dataset.provenance["resolved"]["generator"]).min_on_foreground
+    except (KeyError, UsageError):  # no record, or a plug-in that is not here
+        return 0.5
+
+
 class _Checker:
     """Runs the rules over the rows and counts what breaks them."""
 
@@ -228,6 +234,7 @@ class _Checker:
         self.normal_without_soft = self.with_soft = 0
         self.invisible = _Mean()
         self.on_foreground = _Mean()
+        self.min_on_foreground = _promised(dataset)
 
     def stored_rows(self) -> Iterator[dict[str, Any]]:
         for shard in self.dataset.shards:
@@ -343,7 +350,7 @@ class _Checker:
             return
         share = np.count_nonzero(record.mask & foreground) / pixels
         self.on_foreground.add(share)
-        if share < MIN_ON_FOREGROUND:
+        if share < self.min_on_foreground:
             yield "foreground", f"{share:.0%} of the mask lies on the foreground"
 
     def _normal_row(self, source_id: str) -> np.ndarray | None:

@@ -15,7 +15,7 @@ import typer
 from anomgen.errors import AnomgenError, Interrupted, UsageError
 
 if TYPE_CHECKING:
-    from anomgen.output import Progress
+    from anomgen.output import Progress, Result
     from anomgen.recipe import Recipe
 
 app = typer.Typer(
@@ -88,17 +88,8 @@ def make(
     }
     if as_json:
         _print_json(summary)
-        return
-    rows = summary["rows"]
-    print(f"{folder}: {result.rows} rows, {rows['anomaly']} anomalous, {rows['normal']} normal", end="")
-    print(f" ({result.made} made now)" if result.made != result.rows else "", f"in {summary['seconds']} s")
-    for reason, number in summary["rejects"].items():
-        print(f"  drawn again {number}×: {reason}")
-    if summary["skipped"]:
-        print(f"  skipped source files: {len(summary['skipped'])} (listed in provenance.json)")
-    print(f"look:  {folder / 'preview.png'}")
-    print(f"check: anomgen check {folder}")
-    print(f'load:  datasets.load_dataset("{folder}")')
+    else:
+        _print_made(result, summary)
 
 
 @app.command()
@@ -137,6 +128,7 @@ def preview(
     print(out)
     for key, value in note.items():
         print(f"  {key}: {json.dumps(value, ensure_ascii=False)}")
+    print(f"next: anomgen check {dataset}" if dataset else f"next: anomgen make --recipe {recipe or 'nsa'}")
 
 
 @app.command()
@@ -153,13 +145,15 @@ def check(
 
     opened = Dataset(dataset)
     pool, note = pool_of(opened, source, changes or ())
-    report = check_dataset(opened, pool)
+    with _progress("checking") as progress:
+        report = check_dataset(opened, pool, progress=lambda done: progress(done, len(opened)))
     if as_json:
         _print_json({**report.as_dict(), **({"note": note} if note else {})})
     else:
         print(report.render())
         if note:
             print(f"note: {note}")
+        print(f"next: anomgen {'preview' if report.ok else 'replay'} {dataset}{'' if report.ok else ' INDEX'}")
     if not report.ok:
         raise typer.Exit(1)
 
@@ -182,6 +176,7 @@ def replay(
                      "notes": list(result.notes)})  # fmt: skip
     elif result.identical:
         print(f"{dataset} row {index}: bit-identical")
+        print(f"next: anomgen check {dataset}")
     else:
         print(f"{dataset} row {index}: different in {', '.join(result.different)}")
         for note in result.notes:
@@ -210,6 +205,7 @@ def list_names(
         width = max((len(name) for name in entries), default=0)
         for name, summary in entries.items():
             print(f"  {name:<{width}}  {summary}")
+    print("next: anomgen show RECIPE")
 
 
 @app.command()
@@ -285,6 +281,20 @@ def _size(text: str) -> str:
     if len(parts) > 2 or not all(part.isdigit() for part in parts):
         raise UsageError(f"--size {text}: write N, HxW (height first) or native")
     return parts[0] if len(parts) == 1 else f"[{parts[0]}, {parts[1]}]"
+
+
+def _print_made(result: Result, summary: dict[str, Any]) -> None:
+    rows, folder = summary["rows"], result.path
+    now = f" ({result.made} made now)" if result.made != result.rows else ""
+    counts = f"{result.rows} rows, {rows['anomaly']} anomalous, {rows['normal']} normal"
+    print(f"{folder}: {counts}{now} in {summary['seconds']} s")
+    for reason, number in summary["rejects"].items():
+        print(f"  drawn again {number}×: {reason}")
+    if summary["skipped"]:
+        print(f"  skipped source files: {len(summary['skipped'])} (listed in provenance.json)")
+    print(f"look:  {folder / 'preview.png'}")
+    print(f"check: anomgen check {folder}")
+    print(f'load:  datasets.load_dataset("{folder}")')
 
 
 def _print_plan(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool, as_json: bool) -> None:

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any
@@ -131,7 +131,14 @@ class Renderer:
         return rows
 
     def _row(self, index: int, attempt: int, position: int, image: np.ndarray, sample: Sample) -> Row:
-        source_id, seed = self.plan.source.id(position), self.plan.recipe.seed
+        source_id, seed, generator = self.plan.source.id(position), self.plan.recipe.seed, self.plan.generator
+        if not sample.defect_type:
+            sample = replace(sample, defect_type=generator.kind)
+        if sample.defect_type not in generator.defect_types:
+            raise AnomgenError(
+                f"the generator {generator.kind!r} returned a sample of type {sample.defect_type!r}, which is none of "
+                f"its defect types {generator.defect_types}"
+            )
         return Row.of_sample(sample, index=index, seed=seed, attempt=attempt, source_id=source_id, normal=image)
 
     def _position(self, index: int, attempt: int) -> int:
@@ -146,8 +153,8 @@ class Renderer:
         kind, images = self.plan.generator.kind, MAX_ATTEMPTS // ATTEMPTS_PER_IMAGE
         return (
             f"sample {index}: {MAX_ATTEMPTS} draws of {kind!r} on {images} images gave no anomaly: {listed}. "
-            "Look at the foreground with `anomgen preview --foreground`, widen the generator's ranges, "
-            "or check that the normal images differ from each other"
+            "Look at the foreground with `anomgen preview --foreground`, ask for less of it (the generator's "
+            "min_foreground or min_object), widen its ranges, or check that the normal images differ from each other"
         )
 
 

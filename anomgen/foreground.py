@@ -157,7 +157,7 @@ class Foreground(Config):
     def _mask_file(self, source_id: str) -> Path:
         place = Path(self.path or "").expanduser() / PurePosixPath(source_id)
         for name in (place.stem, f"{place.stem}_mask"):
-            for extension in MASK_EXTENSIONS:
+            for extension in (*MASK_EXTENSIONS, *(known.upper() for known in MASK_EXTENSIONS)):
                 file = place.with_name(name + extension)
                 if file.is_file():
                     return file
@@ -175,8 +175,12 @@ class Foreground(Config):
                 self._mask_file(source.id(index))
 
 
+def _is_mask(file: Path) -> bool:
+    return file.suffix.lower() in MASK_EXTENSIONS and file.is_file()
+
+
 def _masks_fingerprint(folder: Path) -> str:
-    names = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.suffix in MASK_EXTENSIONS)
+    names = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if _is_mask(file))
     return files_fingerprint(folder, names)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import platform
 import shutil
@@ -16,9 +17,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import cv2
+
 from anomgen.card import write_card
 from anomgen.dataset import ANOMALY, Dataset, statistics
-from anomgen.engine import Plan, Renderer, is_anomalous, shard_ranges, single_threaded
+from anomgen.engine import Plan, Renderer, shard_ranges, single_threaded
 from anomgen.errors import AnomgenError, UsageError
 from anomgen.preview import write_preview
 from anomgen.recipe import Recipe, parse_recipe, read_recipe
@@ -29,7 +32,9 @@ from anomgen.writer import Encoder, replacing, shard_metadata, shard_name
 Progress = Callable[[int, int], None]
 """Is told how many rows of how many are done."""
 
-OWN_FILES = ("provenance.json", "preview.png", "README.md", "recipe.yaml")
+OWN_FILES = ("preview.png", "README.md", "recipe.yaml")
+MARK = "# The recipe of the dataset in this folder, written by anomgen make.\n"
+"""First line of the recipe.yaml in a dataset: what tells our folder from one that holds a recipe of the user's."""
 DATA = "data"
 VERSIONED = ("anomgen", "numpy", "scipy", "opencv-python", "pillow", "pyarrow")
 """Distributions whose version decides the bytes of a dataset."""
@@ -64,6 +69,7 @@ def make(
     check_output(recipe, out, resume=resume, overwrite=overwrite)
     plan = Plan.of(recipe)
     with locked(out):
+        check_output(recipe, out, resume=resume, overwrite=overwrite)  # another run may have come and gone meanwhile
         if overwrite:
             _clear(out)
         shards = _shards(plan, out)
@@ -109,10 +115,10 @@ def check_output(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) ->
 
 
 def is_ours(out: Path) -> bool:
-    """Return whether a folder holds a dataset that anomgen made or began, and nothing in its place."""
+    """Return whether a folder holds a dataset that `make` made or began; a recipe of the user's own is none."""
     try:
-        return "anomgen" in read_recipe(str(out / "recipe.yaml"))
-    except UsageError:
+        return (out / "recipe.yaml").read_text(encoding="utf-8").startswith(MARK)
+    except (OSError, UnicodeDecodeError):
         return False
 
 
@@ -137,7 +143,7 @@ def _refuse_inside_source(recipe: Recipe, out: Path) -> None:
 
 def _refuse_other_recipe(recipe: Recipe, out: Path) -> None:
     began = parse_recipe(read_recipe(str(out / "recipe.yaml")), str(out / "recipe.yaml"))
-    before, now = began.portable().as_dict(), recipe.portable().as_dict()
+    before, now = began.identity(), recipe.identity()
     different = sorted(_differences(before, now))
     if different:
         raise UsageError(
@@ -174,6 +180,8 @@ def locked(out: Path) -> Iterator[None]:
             raise UsageError(
                 f"another run is writing to {out}; wait for it, or choose another folder with -o"
             ) from None
+        except OSError:  # some network file systems cannot lock a folder
+            pass
         yield
     finally:
         os.close(handle)
@@ -182,8 +190,10 @@ def locked(out: Path) -> Iterator[None]:
 def _clear(out: Path) -> None:
     """Remove an earlier dataset: the files that anomgen writes, nothing else.
 
-    recipe.yaml goes last: it is what tells a folder of ours from any other if this is interrupted.
+    provenance.json goes first, so that what is left is not taken for a finished dataset if this is interrupted, and
+    recipe.yaml last, since it is what tells a folder of ours from any other.
     """
+    (out / "provenance.json").unlink(missing_ok=True)
     for shard in (out / DATA).glob("train-*-of-*.parquet"):
         shard.unlink()
     for name in OWN_FILES:
@@ -239,9 +249,20 @@ def versions() -> dict[str, str]:
     for name in VERSIONED:
         try:
             found[name] = version(name)
-        except PackageNotFoundError:  # running from a checkout, or OpenCV under another distribution name
+        except PackageNotFoundError:  # running from a checkout
             found[name] = "unknown"
+    if found["opencv-python"] == "unknown":  # another distribution of it, such as opencv-python-headless
+        found["opencv-python"] = cv2.__version__
     return found
+
+
+def processor() -> str:
+    """Return which kernels BLAS chose for this processor: floating-point results differ a little between them."""
+    from threadpoolctl import threadpool_info
+
+    return (
+        ", ".join(sorted({str(library.get("architecture")) for library in threadpool_info()} - {"None"})) or "unknown"
+    )
 
 
 def _versions_text(found: dict[str, str]) -> str:
@@ -257,7 +278,7 @@ def _digest(values: Any) -> str:
 
 def _begin(recipe: Recipe, out: Path) -> None:
     (out / "provenance.json").unlink(missing_ok=True)
-    _write(out / "recipe.yaml", recipe.portable().to_yaml())
+    _write(out / "recipe.yaml", MARK + recipe.portable().to_yaml())
     for folder in (out, out / DATA):
         for leftover in folder.glob(".*.tmp"):
             leftover.unlink()
@@ -274,7 +295,7 @@ def _finish(plan: Plan, out: Path, shards: list[Shard]) -> dict[str, Any]:
     dataset = Dataset(out, partial=True)
     provenance = {
         "anomgen": versions()["anomgen"],
-        "versions": {"python": platform.python_version(), **versions()},
+        "versions": {"python": platform.python_version(), **versions(), "processor": processor()},
         "recipe_fingerprint": plan.recipe.fingerprint(),
         "source": {
             "kind": plan.recipe.source.kind,
@@ -320,13 +341,17 @@ def _memory() -> Path:
 
 def remember_source(plan: Plan) -> None:
     """Note, outside the dataset, where its source is on this machine, so that `replay` and `check` find it."""
-    path = getattr(plan.recipe.source, "path", None)
-    if path is None or not Path(path).exists():
+    written = getattr(plan.recipe.source, "path", None)
+    if written is None:
         return
+    place, split = (written, "") if Path(written).exists() else written.rpartition(":")[::2]
+    if not place or not Path(place).exists():
+        return
+    resolved = str(Path(place).resolve()) + (f":{split}" if split else "")
     try:
         _memory().mkdir(parents=True, exist_ok=True)
-        (_memory() / plan.source.fingerprint()).write_text(str(Path(path).resolve()), encoding="utf-8")
-    except OSError:  # a read-only home folder: replay will ask for --source
+        (_memory() / plan.source.fingerprint()).write_text(resolved, encoding="utf-8")
+    except (OSError, ValueError):  # a read-only home folder: replay will ask for --source
         return
 
 
@@ -336,7 +361,7 @@ def recalled_source(fingerprint: str) -> str | None:
         path = (_memory() / fingerprint).read_text(encoding="utf-8")
     except OSError:
         return None
-    return path if Path(path).exists() else None
+    return path if Path(path).exists() or Path(path.rpartition(":")[0] or path).exists() else None
 
 
 # --- instead --------------------------------------------------------------------------------------------------------
@@ -359,7 +384,7 @@ def plan_of(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool 
         cells = [encoder.cells(row) for row in renderer.rows(rows)]
         seconds = (time.perf_counter() - started) / len(rows)
     size = sum(len(cell["bytes"]) for row in cells for cell in row.values() if isinstance(cell, dict)) / len(rows)
-    anomalous = sum(is_anomalous(index, recipe.anomaly_ratio) for index in range(recipe.count))
+    anomalous = math.floor(recipe.count * recipe.anomaly_ratio + 0.5)
     place = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
     shards = _shards(plan, out)
     done = [shard for shard in shards if resume and _is_complete(shard)]

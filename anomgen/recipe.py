@@ -72,14 +72,25 @@ class Recipe(Config):
         return self.model_copy(update={"source": self.source.portable(), "foreground": self.foreground.portable(),
                                        "generator": self.generator.portable()})  # fmt: skip
 
+    def identity(self) -> dict[str, Any]:
+        """Return what of the recipe decides the result: all but where its files lie, whose contents count."""
+        without: dict[str, Any] = _without_paths(self.as_dict())
+        return without
+
     def fingerprint(self) -> str:
         """Return the hash of the canonical recipe; equal recipes on two machines have equal ones."""
-        text = json.dumps(self.portable().as_dict(), sort_keys=True, separators=(",", ":"))
+        text = json.dumps(self.identity(), sort_keys=True, separators=(",", ":"))
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
     def to_yaml(self) -> str:
         """Return the recipe as YAML, every key written out."""
         return yaml.safe_dump(self.as_dict(), sort_keys=False, allow_unicode=True, width=100)
+
+
+def _without_paths(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_paths(inner) for key, inner in value.items() if key != "path"}
+    return [_without_paths(inner) for inner in value] if isinstance(value, list) else value
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -156,9 +167,9 @@ def load_recipe(
         previous = mapping.get("source")
         kept = {key: previous[key] for key in ("size", "fit") if key in previous} if isinstance(previous, dict) else {}
         mapping["source"] = {**kept, **source}
-    mapping.update({key: value for key, value in values.items() if value is not None})
     for override in overrides:
         _override(mapping, override)
+    mapping.update({key: value for key, value in values.items() if value is not None})
     return parse_recipe(mapping, name_or_file)
 
 
@@ -173,6 +184,8 @@ def _override(mapping: dict[str, Any], override: str) -> None:
         raise UsageError(f"--set {override}: the value is not valid YAML") from None
     *path, last = key.split(".")
     place: Any = mapping
+    if path == ["foreground"] and isinstance(mapping.get("foreground"), str):
+        mapping["foreground"] = {"method": mapping["foreground"]}
     for part in path:
         place = _step(place, part, override)
     if isinstance(place, list):

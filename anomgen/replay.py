@@ -10,7 +10,7 @@ from typing import Any
 from anomgen.dataset import Dataset
 from anomgen.engine import Plan, Renderer, single_threaded
 from anomgen.errors import AnomgenError, UsageError
-from anomgen.output import recalled_source, versions
+from anomgen.output import processor, recalled_source, versions
 from anomgen.recipe import Recipe, load_recipe
 from anomgen.sources import detect
 from anomgen.sources.base import Pool
@@ -54,6 +54,13 @@ def reopened(dataset: Dataset, source: str | None = None, overrides: Iterable[st
             f"the source has {len(plan.source)} images that are not the {recorded['count']} that {dataset.path} was "
             "made from; give the right ones with --source"
         )
+    before, now = dataset.provenance["resolved"].get("resources", {}), plan.resolved["resources"]
+    for key in sorted({*before, *now}):
+        if before.get(key) != now.get(key):
+            raise UsageError(
+                f"the files under {key} are not those that {dataset.path} was made from; say where those are with "
+                "--set generator.texture.path=FOLDER or --set foreground.path=FOLDER"
+            )
     return plan
 
 
@@ -89,7 +96,7 @@ def _quoted(path: Any) -> str:
 
 def _version_notes(provenance: dict[str, Any]) -> Iterable[str]:
     recorded = provenance.get("versions", {})
-    for name, number in versions().items():
+    for name, number in {**versions(), "processor": processor()}.items():
         if recorded.get(name) != number:
             yield f"made with {name} {recorded.get(name)}, replayed with {number}"
 

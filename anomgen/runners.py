@@ -86,8 +86,9 @@ def _run_in_processes(plan: Plan, shards: Sequence[Shard], workers: int, tick: T
                 future.result()
     except BrokenProcessPool:
         raise AnomgenError(
-            "a worker process died, perhaps for lack of memory; finished shards are kept: run again with --resume, "
-            "and fewer --workers"
+            "a worker process died: for lack of memory (use fewer --workers), or because it could not import what the "
+            "parent has (a script that calls `make` needs `if __name__ == '__main__':`, a generator a module to be "
+            "imported from); finished shards are kept: run again with --resume"
         ) from None
     finally:
         stop.set()

@@ -83,7 +83,7 @@ def check_generator(generator: Generator, pool: Images | None = None, *, count: 
     Its configuration round-trips and pickles; two calls are equal; alone is as in a batch; the mask is never empty,
     the image equals the input outside it bit for bit, and most of it visibly changed; soft masks lie in [0, 1] and
     inside the mask; parameters are JSON; inputs and global random state are untouched; at most half of the draws
-    are rejected; where there is a foreground, at least half of every mask is on it.
+    are rejected; where there is a foreground, every mask is on it as far as `min_on_foreground` says.
 
     Raises AssertionError that says what does not hold and for which sample.
     """
@@ -146,7 +146,8 @@ def _check_sample(generator: Generator, sample: Sample, image: np.ndarray, pool:
     foreground = foreground_of(pool, image)
     if foreground is not None:
         share = foreground[mask].mean()
-        assert share >= 0.5, f"{label}: only {share:.0%} of the mask is on the foreground"
+        least = generator.min_on_foreground
+        assert share >= least, f"{label}: {share:.0%} of the mask is on the foreground, at least {least:.0%} should be"
     json.dumps(sample.params, allow_nan=False)
     assert sample.defect_type in generator.defect_types, (
         f"{label}: defect type {sample.defect_type!r} is not one of {generator.defect_types}"

@@ -166,6 +166,7 @@ class FolderTextures(_PictureTextures):
 
     def check(self, shape: tuple[int, ...] | None = None) -> None:
         """Decode every picture. Raises UsageError for the folder, SourceError for pictures, the first one by name."""
+        _forget()
         pictures, bank = _pictures(self), _bank(self)
 
         def load(number: int) -> None:
@@ -223,6 +224,7 @@ class HubTextures(_PictureTextures):
 
     def check(self, shape: tuple[int, ...] | None = None) -> None:  # noqa: ARG002
         """Open the dataset and decode every picture. Raises UsageError or SourceError."""
+        _forget()
         _pictures(self)
 
     def portable(self) -> Self:
@@ -318,6 +320,12 @@ class _Bank:
             while self._used > CACHE_BYTES and len(self._kept) > 1:
                 self._used -= self._kept.popitem(last=False)[1].nbytes
         return texture
+
+
+def _forget() -> None:
+    """Drop what was read from files: they may have changed since."""
+    _pictures.cache_clear()
+    _bank.cache_clear()
 
 
 @lru_cache(maxsize=4)

@@ -26,6 +26,9 @@ ROW_GROUP_BYTES = 16 << 20
 METADATA_KEY = "anomgen"
 """Key of a shard's own log in the Parquet metadata."""
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a system that has no room for a file."""
+
 PNG_SETTINGS = (
     *(cv2.IMWRITE_PNG_COMPRESSION, 1),
     *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
@@ -190,7 +193,12 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             path.parent.mkdir(parents=True, exist_ok=True)
             file = temporary.open("wb")
         with file:
-            yield file
+            try:
+                yield file
+            except OSError as error:
+                if error.errno not in FULL:
+                    raise
+                raise AnomgenError(f"{path}: {_advice(error)}") from error
             with writing(path):
                 file.flush()
                 os.fsync(file.fileno())
@@ -213,8 +221,8 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def _advice(error: OSError) -> str:
-    again = "then run the same command with --resume; finished shards are kept"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    again = "then run the same command again (make: with --resume; finished shards are kept)"
+    if error.errno in FULL:
         return f"no space left to write it ({error.strerror}); free some, {again}"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"may not be written ({error.strerror}); allow it or choose another folder with -o, {again}"

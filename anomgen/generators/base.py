@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Protocol, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import cv2
 import numpy as np
@@ -16,13 +16,6 @@ Images = Sequence[np.ndarray]
 """The pool: normal images (H, W, C), read-only. A list of arrays will do; the engine passes a `Pool`."""
 
 
-class ForegroundPool(Protocol):
-    """What a pool offers beyond being a sequence: the foreground of its images."""
-
-    def foreground(self, image: np.ndarray) -> np.ndarray | None:
-        """Return bool (H, W), or None where the whole image is foreground."""
-
-
 def _ordered(pair: tuple[float, float]) -> tuple[float, float]:
     if pair[0] > pair[1]:
         raise ValueError(f"the range is empty: its low end {pair[0]:g} is above its high end {pair[1]:g}")
@@ -33,6 +26,16 @@ Range = Annotated[tuple[float, float], Field(strict=False), AfterValidator(_orde
 """A pair [low, high], low ≤ high; in a recipe a list of two numbers."""
 Share = Annotated[float, Field(ge=0, le=1)]
 """A part of a whole, 0 to 1."""
+
+
+def _positive(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] <= 0:
+        raise ValueError("both ends must be above 0")
+    return pair
+
+
+PositiveRange = Annotated[Range, AfterValidator(_positive)]
+"""A range above 0."""
 
 
 def _shares(pair: tuple[float, float]) -> tuple[float, float]:
@@ -84,6 +87,11 @@ class Generator(Config):
         return (self.kind,)
 
     @property
+    def min_on_foreground(self) -> float:
+        """Return the least share of a mask that lies on the foreground, where there is one."""
+        return 1.0
+
+    @property
     def has_soft_mask(self) -> bool:
         """Return whether this configuration's samples may carry a soft mask."""
         return type(self).soft
@@ -92,7 +100,7 @@ class Generator(Config):
         """Return this generator with everything that is automatic replaced by values measured on `pool`.
 
         Deterministic in (configuration, pool). The engine calls it once per run; the result is what the
-        provenance records.
+        provenance records. Call it yourself before many calls of `sample`, which otherwise measures every time.
         """
         return self
 
@@ -149,7 +157,7 @@ def require_donors(pool: Images) -> None:
 
 
 def draw_donor(rng: np.random.Generator, image: np.ndarray, pool: Images) -> np.ndarray:
-    """Draw, uniformly, an image of the pool other than `image` itself (by identity), resized to its shape.
+    """Draw, uniformly, an image of the pool other than `image` itself (by identity).
 
     Raises SourceError when the pool has no other image.
     """
@@ -159,6 +167,13 @@ def draw_donor(rng: np.random.Generator, image: np.ndarray, pool: Images) -> np.
     donor = pool[position]
     if donor is image:
         donor = pool[(position + 1 + int(rng.integers(count - 1))) % count]
-    if donor.shape[:2] == image.shape[:2]:
-        return donor
-    return np.atleast_3d(cv2.resize(donor, image.shape[1::-1], interpolation=cv2.INTER_AREA))
+    return donor
+
+
+def fitted(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return an image (H, W, C) or a mask, bool (H, W), resized to the height and width of `shape`."""
+    if array.shape[:2] == tuple(shape[:2]):
+        return array
+    if array.dtype == bool:
+        return cv2.resize(array.view(np.uint8), shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT).view(bool)
+    return cv2.resize(array, shape[1::-1], interpolation=cv2.INTER_AREA).reshape(*shape[:2], array.shape[2])

@@ -9,13 +9,12 @@ is cut to it.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import cv2
 import numpy as np
-from pydantic import Field
 
-from anomgen.generators.base import Generator, Images, Range, Share, ShareRange, foreground_of
+from anomgen.generators.base import Generator, Images, PositiveRange, Range, Share, ShareRange, foreground_of
 from anomgen.masks import in_image, on_foreground, place, rotated_rectangle
 from anomgen.sample import Box, Reject, Sample, composite, quantise, value_max
 
@@ -32,11 +31,11 @@ class CutPaste(Generator):
     """`patch`, `scar`, or either with equal chance: with normal images the classes of 3-way classification."""
     area_range: ShareRange = (0.02, 0.15)
     """Patch: share of the image's area."""
-    aspect_range: Annotated[Range, Field()] = (0.3, 3.3)
-    """Patch: height over width, drawn from [low, 1] or [1, high] with equal chance."""
-    scar_width_range: Range = (2.0, 16.0)
+    aspect_range: PositiveRange = (0.3, 3.3)
+    """Patch: height over width; where 1 lies inside, drawn from [low, 1] or [1, high] with equal chance."""
+    scar_width_range: PositiveRange = (2.0, 16.0)
     """Scar: width in pixels of a 256 × 256 image; scales with the image."""
-    scar_length_range: Range = (10.0, 25.0)
+    scar_length_range: PositiveRange = (10.0, 25.0)
     """Scar: length, likewise."""
     scar_angle_range: Range = (-45.0, 45.0)
     """Scar: rotation in degrees."""
@@ -78,7 +77,9 @@ class CutPaste(Generator):
         rows, columns = image.shape[:2]
         area = rng.uniform(*self.area_range) * rows * columns
         low, high = self.aspect_range
-        aspect = rng.uniform(min(low, 1.0), 1.0) if rng.random() < 0.5 else rng.uniform(1.0, max(high, 1.0))
+        if low < 1 < high:
+            low, high = (low, 1.0) if rng.random() < 0.5 else (1.0, high)
+        aspect = rng.uniform(low, high)
         h = int(np.clip(round(float(np.sqrt(area * aspect))), 1, rows))
         w = int(np.clip(round(float(np.sqrt(area / aspect))), 1, columns))
         cut = place(rng, image.shape, h, w, None, 0.0)

@@ -13,9 +13,18 @@ import numpy as np
 from pydantic import Field
 
 from anomgen.blend import alpha_blend
-from anomgen.generators.base import Generator, Images, Share, ShareRange, draw_donor, foreground_of, require_donors
+from anomgen.generators.base import (
+    Generator,
+    Images,
+    Share,
+    ShareRange,
+    draw_donor,
+    fitted,
+    foreground_of,
+    require_donors,
+)
 from anomgen.labels import continuous
-from anomgen.masks import in_image, on_foreground
+from anomgen.masks import TRIES, counts_in, first_box, in_image, integral, on_foreground
 from anomgen.sample import Box, Reject, Sample, composite
 
 
@@ -32,7 +41,7 @@ class PatchInterpolation(Generator):
     """Share of each axis, around the middle, in which the square's centre lies."""
     weight_range: ShareRange = (0.05, 0.95)
     """Weight of the donor (the paper's α)."""
-    weights: Annotated[tuple[Share, ...], Field(strict=False)] | None = None
+    weights: Annotated[tuple[Share, ...], Field(strict=False, min_length=1)] | None = None
     """A choice of weights instead of a range."""
     min_foreground: Share = 0.5
     """Share of the square that must lie on the foreground, where there is one; the rest is cut off."""
@@ -44,27 +53,33 @@ class PatchInterpolation(Generator):
 
     def sample(self, rng: np.random.Generator, image: np.ndarray, pool: Images) -> Sample:
         """Mix one square with a donor; see `Generator.sample`."""
-        donor = draw_donor(rng, image, pool)
+        donor = fitted(draw_donor(rng, image, pool), image.shape)
         weight = float(rng.choice(self.weights)) if self.weights else float(rng.uniform(*self.weight_range))
-        box = self._square(rng, image.shape)
         foreground = foreground_of(pool, image)
+        box = self._square(rng, image.shape, foreground)
         support = on_foreground(np.ones((box.h, box.w), dtype=bool), foreground, box)
-        if support.mean() < max(self.min_foreground, 1e-9):
-            raise Reject("no place on the foreground")
         drawn = self._blend(image, donor, in_image(support, box, image.shape), box, weight)
         result = composite(image, drawn, in_image(support, box, image.shape), box=box)
         params = {"box": list(box), "weight": weight}
         return Sample(result.image, result.mask, continuous(result, weight), params, self.kind)
 
-    def _square(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Box:
-        """Draw the half-width, then the centre inside the core, and cut the square to the image."""
+    def _square(self, rng: np.random.Generator, shape: tuple[int, ...], foreground: np.ndarray | None) -> Box:
+        """Draw the half-width, then the centre inside the core, on the foreground; cut the square to the image."""
         rows, columns = shape[:2]
         low, high = (share * min(rows, columns) for share in self.half_width_range)
         half = int(rng.integers(max(2, round(low)), max(2, round(high)), endpoint=True))
-        y, x = (int(rng.integers(*_core_of(size, self.core))) for size in (rows, columns))
-        top, left = max(y - half, self.margin), max(x - half, self.margin)
-        bottom, right = min(y + half, rows - self.margin), min(x + half, columns - self.margin)
-        return Box(top, left, bottom - top, right - left)
+        tries = 1 if foreground is None else TRIES
+        y, x = (rng.integers(*_core_of(size, self.core), size=tries) for size in (rows, columns))
+        tops, lefts = np.maximum(y - half, self.margin), np.maximum(x - half, self.margin)
+        bottoms, rights = np.minimum(y + half, rows - self.margin), np.minimum(x + half, columns - self.margin)
+        accepted = np.ones(tries, dtype=bool)
+        if foreground is not None:
+            counts = counts_in(integral(foreground), tops, lefts, bottoms, rights)
+            accepted = counts >= np.maximum(1, self.min_foreground * (bottoms - tops) * (rights - lefts))
+        box = first_box(tops, lefts, bottoms, rights, accepted)
+        if box is None:
+            raise Reject("no place on the foreground")
+        return box
 
     @abstractmethod
     def _blend(self, image: np.ndarray, donor: np.ndarray, support: np.ndarray, box: Box, weight: float) -> np.ndarray:

@@ -24,7 +24,7 @@ class Part(Config):
     def _from_flat(cls, values: Any) -> Any:
         from anomgen.registry import build_generator
 
-        if not isinstance(values, Mapping) or "generator" in values:
+        if not isinstance(values, Mapping) or isinstance(values.get("generator"), Generator):
             return values
         rest = {key: value for key, value in values.items() if key != "weight"}
         weight = {"weight": values["weight"]} if "weight" in values else {}
@@ -48,10 +48,12 @@ class Mix(Generator):
         """Build the parts one by one, so that an error says which of them is wrong."""
         if not isinstance(values, dict) or not isinstance(values.get("parts"), (list, tuple)):
             return values
+        from anomgen.registry import validated
+
         built = []
         for number, part in enumerate(values["parts"]):
             try:
-                built.append(Part.model_validate(part) if isinstance(part, Mapping) else part)
+                built.append(validated(Part, part) if isinstance(part, Mapping) else part)
             except RecipeError as error:
                 raise error.inside(f"parts.{number}") from None
         return {**values, "parts": tuple(built)}
@@ -62,8 +64,13 @@ class Mix(Generator):
         return tuple(dict.fromkeys(name for part in self.parts for name in part.generator.defect_types))
 
     @property
+    def min_on_foreground(self) -> float:
+        """Return the least of the parts'."""
+        return min(part.generator.min_on_foreground for part in self.parts)
+
+    @property
     def has_soft_mask(self) -> bool:
-        """Return whether any part has soft masks."""
+        """Return whether any part has soft masks; those of the other parts are then their masks."""
         return any(part.generator.has_soft_mask for part in self.parts)
 
     def prepared(self, pool: Images) -> Self:
@@ -99,10 +106,13 @@ class Mix(Generator):
             members = [k for k, choice in enumerate(chosen) if choice == number]
             drawn = part.generator.sample_batch([rngs[k] for k in members], [images[k] for k in members], pool)
             for k, result in zip(members, drawn, strict=True):
-                results[k] = result if isinstance(result, Reject) else _marked(result, number)
+                results[k] = result if isinstance(result, Reject) else self._marked(result, number)
         return results
 
-
-def _marked(sample: Sample, number: int) -> Sample:
-    """Return the sample with the number of its part among the parameters."""
-    return Sample(sample.image, sample.mask, sample.soft_mask, {"part": number, **sample.params}, sample.defect_type)
+    def _marked(self, sample: Sample, number: int) -> Sample:
+        """Return the sample with the number of its part, and a soft mask if any part has one."""
+        soft = sample.soft_mask
+        if soft is None and self.has_soft_mask:
+            soft = sample.mask.astype(np.float32)
+        params = {"part": number, "drawn": sample.params}
+        return Sample(sample.image, sample.mask, soft, params, sample.defect_type)

@@ -6,6 +6,7 @@ ECCV 2022, arXiv 2109.15222.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -18,10 +19,11 @@ from anomgen.errors import SourceError
 from anomgen.generators.base import (
     Generator,
     Images,
-    Range,
+    PositiveRange,
     Share,
     ShareRange,
     draw_donor,
+    fitted,
     foreground_of,
     require_donors,
 )
@@ -116,7 +118,7 @@ class NSA(Generator):
     """Scale of the gamma distribution (shape 2) of both sides."""
     size_clip: Literal["full", "code"] = "full"
     """How a resized patch is clipped: by the bounds, or by half of them as the official code does."""
-    resize_range: Range | Auto = "auto"
+    resize_range: PositiveRange | Auto = "auto"
     """Bounds of the patch's magnification, drawn from N(1, 0.5); auto: 0.7–1.3 for objects, 0.5–2 for textures."""
     patches: Annotated[int, Field(ge=1, le=64)] | Auto = "auto"
     """Most patches in a sample: the first always, each other with probability ½; auto: 3, or 4 on large objects."""
@@ -136,6 +138,11 @@ class NSA(Generator):
     """Logistic label: grey level at which it is ½ (the paper's x0)."""
 
     @property
+    def min_on_foreground(self) -> float:
+        """Return one half: the donor's object may overhang the image's."""
+        return 0.5
+
+    @property
     def has_soft_mask(self) -> bool:
         """Return False for binary labels."""
         return self.label != "binary"
@@ -143,13 +150,14 @@ class NSA(Generator):
     def prepared(self, pool: Images) -> Self:
         """Return the configuration with every `auto` replaced by what was measured on `pool`."""
         require_donors(pool)
-        automatic = [name for name in type(self).model_fields if getattr(self, name) == "auto"]
+        unused = () if self.label == "logistic" else ("slope", "midpoint")
+        automatic = [k for k in type(self).model_fields if getattr(self, k) == "auto" and k not in unused]
         if not automatic:
             return self
         images = [pool[round(k)] for k in np.linspace(0, len(pool) - 1, min(len(pool), CALIBRATION_IMAGES))]
         foregrounds = [foreground_of(pool, image) for image in images]
         chosen = self.model_copy(update=_measured(foregrounds, automatic))
-        if chosen.slope == "auto" or chosen.midpoint == "auto":
+        if "slope" in automatic or "midpoint" in automatic:
             slope, midpoint = chosen._calibrated_logistic(images, pool)
             update = {"slope": slope, "midpoint": midpoint}
             chosen = chosen.model_copy(update={name: update[name] for name in automatic if name in update})
@@ -166,7 +174,8 @@ class NSA(Generator):
     ) -> tuple[Composite, dict[str, Any]]:
         assert self.patches != "auto"
         near = _Object.of(foreground_of(pool, image))
-        far = _Object.of(foreground_of(pool, donor))
+        far = _Object.of(foreground_of(pool, donor), image.shape)
+        donor = fitted(donor, image.shape)
         weight = float(rng.uniform(*WEIGHT_RANGE)) if self.label == "continuous" else 1.0
         drawn, support = image.copy(), np.zeros(image.shape[:2], dtype=bool)
         boxes: list[Box] = []
@@ -281,20 +290,23 @@ class NSA(Generator):
         """Return slope and midpoint from the changes that trial anomalies make."""
         megapixels = images[0].shape[0] * images[0].shape[1] / 256**2
         trials = int(np.clip(CALIBRATION_SAMPLES / megapixels, 40, CALIBRATION_SAMPLES))
-        changes = []
+        changes: list[np.ndarray] = []
+        reasons: Counter[str] = Counter()
         for trial in range(trials):
             rng = rng_for(0, Stream.CALIBRATION, trial)
             near, far = (images[int(k)] for k in rng.choice(len(images), 2, replace=len(images) < 2))
             try:
-                result, _ = self._draw(rng, near, np.atleast_3d(_same_shape(far, near)), pool)
-            except Reject:
+                result, _ = self._draw(rng, near, far, pool)
+            except Reject as reject:
+                reasons[reject.reason] += 1
                 continue
             changes.append(result.change[result.mask[result.box.slices]])
         if not changes:
             raise SourceError(
-                "nsa cannot place a single patch on this source in "
-                f"{trials} trials: look at the foreground with `anomgen preview --foreground`, "
-                "or set `foreground: none`"
+                f"nsa finds no anomaly on this source in {trials} trials: "
+                + ", ".join(f"{reason} ({number}×)" for reason, number in reasons.most_common())
+                + "; look at the foreground with `anomgen preview --foreground`, set `foreground: none`, or check that "
+                "the normal images differ from each other"
             )
         return calibrate_logistic(np.concatenate(changes))
 
@@ -307,8 +319,8 @@ class _Object:
         self.integral = integral(mask)
 
     @classmethod
-    def of(cls, mask: np.ndarray | None) -> _Object | None:
-        return None if mask is None else cls(mask)
+    def of(cls, mask: np.ndarray | None, shape: tuple[int, ...] = ()) -> _Object | None:
+        return None if mask is None else cls(fitted(mask, shape or mask.shape))
 
 
 def _widened(objects: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -326,10 +338,6 @@ def _mean_length(mask: np.ndarray, axis: int) -> float:
     lines = np.moveaxis(mask, axis, 0)[:, mask.any(axis=axis)]
     ends = lines.argmax(axis=0) + lines[::-1].argmax(axis=0)
     return float(1 - ends.mean() / len(lines))
-
-
-def _same_shape(image: np.ndarray, other: np.ndarray) -> np.ndarray:
-    return image if image.shape == other.shape else cv2.resize(image, other.shape[1::-1])
 
 
 def _measured(foregrounds: list[np.ndarray | None], automatic: list[str]) -> dict[str, Any]:

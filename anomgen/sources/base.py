@@ -63,9 +63,15 @@ Side = Annotated[int, Field(ge=MIN_SIDE, le=MAX_SIDE)]
 Size = Annotated[Side | tuple[Side, Side] | None, BeforeValidator(_size)]
 """One number for a square, [height, width], or null for the images' own size."""
 
-PathText = Annotated[
-    str, BeforeValidator(lambda value: str(value) if isinstance(value, Path) else value), Field(min_length=1)
-]
+
+def _path_text(value: Any) -> Any:
+    text = str(value) if isinstance(value, Path) else value
+    if isinstance(text, str) and not text.isprintable():
+        raise ValueError("the path holds bytes that are no text and could not be recorded; rename the folder")
+    return text
+
+
+PathText = Annotated[str, BeforeValidator(_path_text), Field(min_length=1)]
 """A path as recipes write it; code may pass a `Path`."""
 
 
@@ -157,6 +163,7 @@ class Pool(Sequence[np.ndarray]):
         mask = self._foreground.mask(image, self.source.id(index), getattr(self.source, "fit", "stretch"))
         if index in self._images:  # masks live and go with their images
             self._masks[index] = mask
+            self._used += 0 if mask is None else mask.nbytes
         return mask
 
     def _keep(self, index: int, image: np.ndarray) -> None:
@@ -164,5 +171,5 @@ class Pool(Sequence[np.ndarray]):
         self._used += image.nbytes
         while self._used > self._limit and len(self._images) > 1:
             old, evicted = self._images.popitem(last=False)
-            self._used -= evicted.nbytes
-            self._masks.pop(old, None)
+            mask = self._masks.pop(old, None)
+            self._used -= evicted.nbytes + (0 if mask is None else mask.nbytes)
