@@ -47,10 +47,7 @@ def _plain(command, name: str) -> str:
     rest = ["COMMAND"] if name == "anomgen" else arguments
     lines = [f"Usage: {' '.join([name, '[OPTIONS]', *rest])}", "", command.help or "", ""]
     for parameter in command.params:
-        words = (
-            parameter.opts if parameter.param_type_name == "option" else [parameter.metavar or parameter.name.upper()]
-        )
-        lines.append(f"  {', '.join(words)}\n      {parameter.help}")
+        lines.append(f"  {', '.join(_words(parameter))}\n      {parameter.help}")
     return "\n".join(lines).rstrip()
 
 

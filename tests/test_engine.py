@@ -61,6 +61,7 @@ class Stubborn(Generator):
     kind: ClassVar[str] = "stubborn"
     chance: float = 0.0
     empty: bool = False
+    named: str = ""
 
     def sample(self, rng, image, pool):
         if rng.random() >= self.chance:
@@ -70,7 +71,7 @@ class Stubborn(Generator):
             mask[4:20, 4:20] = True
         drawn = image.copy()
         drawn[mask] = 255 - drawn[mask]
-        return Sample(drawn, mask, None, {}, self.kind)
+        return Sample(drawn, mask, None, {}, self.named)
 
 
 def stubborn_plan(**fields):
@@ -106,6 +107,12 @@ def test_a_recipe_that_keeps_failing_stops_with_the_reasons():
 def test_an_empty_mask_never_becomes_a_row():
     with pytest.raises(AnomgenError, match="empty mask"):
         Renderer(stubborn_plan(chance=1.0, empty=True)).row(0)
+
+
+def test_a_sample_without_a_type_has_that_of_its_generator_and_a_foreign_one_is_an_error():
+    assert Renderer(stubborn_plan(chance=1.0)).row(0).defect_type == "stubborn"
+    with pytest.raises(AnomgenError, match=r"'other'.*none of its defect types"):
+        Renderer(stubborn_plan(chance=1.0, named="other")).row(0)
 
 
 def test_normal_rows_have_soft_masks_exactly_when_the_generator_does():

@@ -188,6 +188,66 @@ def test_nsa_logistic_label_is_calibrated_to_the_source():
     assert 0.45 < np.mean(soft >= 0.98) < 0.75
 
 
+class Rods(TestPool):
+    """Images with a thin upright rod as their foreground."""
+
+    def __init__(self, width, **options):
+        super().__init__((128, 128, 3), **options)
+        self._foreground = np.zeros((128, 128), bool)
+        self._foreground[20:110, 60 : 60 + width] = True
+
+
+@pytest.mark.parametrize("kind", ["fpi", "pii", "cutpaste", "nsa", "perlin"])
+def test_thin_objects_are_found(kind):
+    pool = Rods(16)
+    samples = draws({"kind": kind}, pool, 60)
+    assert len(samples) >= 20
+    least = build_generator({"kind": kind}).min_on_foreground
+    assert all(pool.foreground(None)[sample.mask].mean() >= least for sample in samples)
+
+
+def test_donors_of_another_size_bring_their_own_foreground():
+    class Sizes(TestPool):
+        def __init__(self):
+            super().__init__((96, 96, 3), with_foreground=True)
+            wide = TestPool((64, 120, 3), with_foreground=True)
+            self._all = {id(image): self._foreground for image in self._images}
+            self._all |= {id(image): wide._foreground for image in wide._images}
+            self._images = [self._images[0], wide._images[1]]
+
+        def foreground(self, image):
+            return self._all[id(image)]  # a KeyError for anything but the pool's own images
+
+    pool = Sizes()
+    for k, sample in enumerate(draws({"kind": "nsa"}, pool, 12)):
+        assert sample.image.shape in {(96, 96, 3), (64, 120, 3)}, k
+
+
+def test_aspects_outside_one_are_drawn_from_their_range():
+    samples = draws(
+        {"kind": "cutpaste", "aspect_range": [2.0, 3.0], "area_range": [0.05, 0.06]}, TestPool((200, 200, 1)), 60
+    )
+    aspects = [sample.params["box"][2] / sample.params["box"][3] for sample in samples]
+    assert min(aspects) > 1.9 and max(aspects) < 3.1
+
+
+def test_in_a_mixture_with_soft_masks_binary_parts_have_their_mask_as_one():
+    parts = [{"kind": "nsa"}, {"kind": "cutpaste"}, {"kind": "mix", "parts": [{"kind": "fpi"}]}]
+    samples = draws({"kind": "mix", "parts": parts}, TestPool((96, 96, 3)), 40)
+    assert {sample.params["part"] for sample in samples} == {0, 1, 2}
+    for sample in samples:
+        if sample.defect_type == "cutpaste":
+            assert np.array_equal(sample.soft_mask, sample.mask)
+        if sample.params["part"] == 2:
+            assert "weight" in sample.params["drawn"]["drawn"]
+
+
+def test_only_logistic_labels_are_calibrated():
+    ready = build_generator({"kind": "nsa", "label": "binary"}).prepared(TestPool((64, 64, 3)))
+    assert ready.slope == "auto" and ready.patches != "auto"
+    assert ready.prepared(TestPool((64, 64, 3))) is ready
+
+
 def test_a_single_image_cannot_be_its_own_donor():
     pool = TestPool((64, 64, 3), count=1)
     for kind in ("nsa", "fpi", "pii"):
@@ -208,6 +268,10 @@ def test_a_single_image_cannot_be_its_own_donor():
             r"parts.1.coer: unknown key; did you",
         ),
         ({"kind": "mix", "parts": []}, "parts"),
+        ({"kind": "mix", "parts": [{"kind": "fpi"}, {"kind": "pii", "weight": -1.0}]}, r"parts.1.weight"),
+        ({"kind": "mix", "parts": [{"generator": {"kind": "fpi"}}]}, r"parts.0"),
+        ({"kind": "cutpaste", "aspect_range": [-1, 2]}, "aspect_range: both ends must be above 0"),
+        ({"kind": "fpi", "weights": []}, "weights"),
         ({}, "kind: is missing"),
     ],
 )

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from anomgen import output
 from anomgen.dataset import Dataset
 from anomgen.errors import UsageError
 from anomgen.output import make, plan_of
@@ -132,6 +133,41 @@ def test_an_output_that_holds_something_is_refused(made, tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(UsageError, match="is a file"):
         make(recipe(), tmp_path / "file")
+
+
+def test_a_recipe_of_the_users_own_does_not_make_a_folder_ours(tmp_path):
+    (tmp_path / "recipe.yaml").write_text(recipe().to_yaml())
+    (tmp_path / "README.md").write_text("my project")
+    for options in ({}, {"resume": True}, {"overwrite": True}):
+        with pytest.raises(UsageError, match="holds other files"):
+            make(recipe(), tmp_path, **options)
+    assert (tmp_path / "README.md").read_text() == "my project"
+
+
+def test_a_run_that_came_between_check_and_start_is_not_overwritten(tmp_path, monkeypatch):
+    """Another run finishes while this one prepares its plan: this one must stop."""
+    plan_of_recipe = output.Plan.of
+
+    def slow(chosen):
+        monkeypatch.setattr(output.Plan, "of", plan_of_recipe)
+        make(recipe("fpi", 32), tmp_path / "out")
+        return plan_of_recipe(chosen)
+
+    monkeypatch.setattr(output.Plan, "of", slow)
+    with pytest.raises(UsageError, match="finished dataset"):
+        make(recipe("nsa", 64), tmp_path / "out")
+    assert len(Dataset(tmp_path / "out")) == 32
+
+
+def test_how_the_source_path_is_written_does_not_matter(photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(photos.parent)
+    sources = [{"kind": "folder", "path": path} for path in ("photos", "./photos", str(photos), "photos/")]
+    make(load_recipe("fpi", source=sources[0], count=32, overrides=["shard_size=16"]), tmp_path / "out")
+    (tmp_path / "out" / "data" / "train-00001-of-00002.parquet").unlink()
+    for source in sources[1:]:
+        chosen = load_recipe("fpi", source=source, count=32, overrides=["shard_size=16"])
+        make(chosen, tmp_path / "out", resume=True)
+        assert replay(Dataset(tmp_path / "out"), 31).identical
 
 
 def test_resuming_with_another_recipe_is_refused_and_says_what_differs(made):

@@ -4,6 +4,9 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
+import tomllib
+import types
 from pathlib import Path
 
 import pytest
@@ -70,6 +73,35 @@ def test_the_command_for_ci_is_in_the_readme():
     assert re.search(r'^pip install "\.\[all,test\]" && pytest$', README, re.M)
 
 
+def test_every_subpackage_is_in_the_wheel():
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    found = {".".join(file.parent.relative_to(ROOT).parts) for file in (ROOT / "anomgen").rglob("__init__.py")}
+    assert found <= set(listed)
+
+
 def test_no_path_or_host_of_a_machine_is_in_the_docs():
     for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
         assert not re.search(r"/(home|root|tmp|work)/", page.read_text(encoding="utf-8")), page
+
+
+@pytest.mark.parametrize(
+    ("heading", "check"), [("Add a generator", "check_generator"), ("Add a source", "check_source")]
+)
+def test_the_plug_ins_in_contributing_pass_their_checks(heading, check):
+    """The examples as written, registered under their own kind, pass the published checks."""
+    from anomgen import registry, testing
+
+    section = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split(f"## {heading}")[1]
+    code = textwrap.dedent(re.search(r"^( *)```python\n(.*?)^ *```", section, re.S | re.M).group(2))
+    module = types.ModuleType("contributed")
+    sys.modules["contributed"] = module
+    exec(compile(code, "contributed", "exec"), module.__dict__)
+    plugin = module.Darken if check == "check_generator" else module.Flat
+    plugin.__module__ = "contributed"
+    group = "generators" if check == "check_generator" else "sources"
+    registry.BUNDLED[group][plugin.kind] = f"contributed:{plugin.__name__}"
+    try:
+        getattr(testing, check)(plugin())
+    finally:
+        del registry.BUNDLED[group][plugin.kind]
+        del sys.modules["contributed"]

@@ -75,6 +75,12 @@ def test_overrides_reach_any_depth():
     assert recipe.generator.parts[1].generator.opacity_range == (0.5, 1.0)
 
 
+def test_an_option_wins_over_set_and_a_named_foreground_takes_keys():
+    recipe = load_recipe("nsa", overrides=["count=5", "foreground.method=otsu", "foreground.side=dark"], count=10)
+    assert recipe.count == 10
+    assert (recipe.foreground.method, recipe.foreground.side) == ("otsu", "dark")
+
+
 @pytest.mark.parametrize("override", ["count", "=3", "generator.parts.9.weight=1", "name.x=1", "count=[1"])
 def test_a_wrong_override_says_so(override):
     with pytest.raises(UsageError, match="--set"):
