@@ -124,6 +124,7 @@ def _values(
         "source": source,
         "source_name": _source_name(recipe),
         "skipped": _skipped(source["skipped"]),
+        "skipped_count": len(source["skipped"]),
         "images": _about_images(first["image"], recipe),
         "wide_colour": first["image"].dtype == np.uint16 and first["image"].shape[2] == 3,
         "soft_masks": _has_soft_masks(dataset),

@@ -307,6 +307,8 @@ def _print_plan(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool, as_
     for key, value in plan.items():
         print(f"{key:>16}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
     print("nothing was written; leave out --dry-run to make it")
+    if plan["megabytes"] > plan["megabytes_free"]:
+        print(f"warning: {out} has less space than the dataset needs", file=sys.stderr)
 
 
 def _print_json(values: Any) -> None:

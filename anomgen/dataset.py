@@ -298,7 +298,8 @@ class Dataset:
         if not partial and not (self.path / "provenance.json").is_file():
             raise UsageError(
                 f"{self.path}: unfinished ({len(self.shards)} shards so far, no provenance.json); finish it "
-                f"with `anomgen make --recipe {self.path / 'recipe.yaml'} -o {self.path} --resume`"
+                f"with `anomgen make --recipe {self.path / 'recipe.yaml'} -o {self.path} --resume`, and the --source "
+                "that it was begun with"
             )
         self.provenance: dict[str, Any] = {} if partial else _read_json(self.path / "provenance.json")
         if not self.shards:

@@ -195,14 +195,16 @@ def parse_foreground(value: Any) -> Foreground:
     if isinstance(value, str):
         if value in PRESETS:
             return PRESETS[value]
-        value = {"method": value}
+        is_folder = value not in _KEYS and Path(value).expanduser().is_dir()
+        value = {"method": "folder", "path": value} if is_folder else {"method": value}
     if not isinstance(value, Mapping):
         raise RecipeError(f"must be a name or a mapping with a `method` (it is {value!r})")
     method = value.get("method")
     if method not in _KEYS:
         known = [*_KEYS, *PRESETS]
         raise RecipeError(
-            f"unknown method {method!r}{near_miss(str(method), known)} (methods: {', '.join(_KEYS)}; presets: "
+            f"unknown method {method!r}{near_miss(str(method), known)} (methods: {', '.join(_KEYS)}; "
+            "a folder of masks by its path; presets: "
             "realnet/… and nsa/… with the name of a class, such as realnet/bottle, realnet/visa/pcb1, nsa/screw)"
         )
     from anomgen.registry import validated

@@ -108,9 +108,13 @@ def check_output(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) ->
     if resume:
         _refuse_other_recipe(recipe, out)
     elif not overwrite:
-        state = "a finished dataset" if (out / "provenance.json").is_file() else "an unfinished dataset"
+        if (out / "provenance.json").is_file():
+            raise UsageError(
+                f"{out} holds a finished dataset; replace it with --overwrite, or choose another folder with -o"
+            )
         raise UsageError(
-            f"{out} holds {state}; go on with --resume, replace it with --overwrite, or choose another folder with -o"
+            f"{out} holds an unfinished dataset; go on with --resume, replace it with --overwrite, or choose another "
+            "folder with -o"
         )
 
 

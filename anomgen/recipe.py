@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BeforeValidator, Field, SerializeAsAny, field_serializer
+from pydantic import Field, SerializeAsAny, field_serializer
 
 from anomgen.errors import RecipeError, UsageError, near_miss
 from anomgen.foreground import Foreground, parse_foreground
@@ -18,33 +18,15 @@ from anomgen.registry import build_generator, build_source, load, names, validat
 from anomgen.sources.base import SourceConfig
 
 
-def _nested(build: Any, key: str) -> BeforeValidator:
-    """Build a part of the recipe from its mapping; a fault in it is reported under `key`."""
-
-    def convert(value: Any) -> Any:
-        if isinstance(value, Config):
-            return value
-        try:
-            return build(value)
-        except RecipeError as error:
-            raise error.inside(key) from None
-        except UsageError as error:
-            raise RecipeError([(key, str(error))]) from None
-
-    return BeforeValidator(convert)
-
-
 class Recipe(Config):
     """A dataset in words: which normal images, which generator, how many, from which seed."""
 
     anomgen: Literal[1] = 1
     """Version of this schema."""
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=96)]
-    source: Annotated[SerializeAsAny[SourceConfig], _nested(build_source, "source")]
-    generator: Annotated[SerializeAsAny[Generator], _nested(build_generator, "generator")]
-    foreground: Annotated[Foreground, _nested(parse_foreground, "foreground")] = Field(
-        default_factory=lambda: parse_foreground("none")
-    )
+    source: SerializeAsAny[SourceConfig]
+    generator: SerializeAsAny[Generator]
+    foreground: Foreground = Field(default_factory=lambda: parse_foreground("none"))
     count: Annotated[int, Field(ge=1, le=10**9)] = 1000
     """Rows of the dataset, normal ones included."""
     anomaly_ratio: Share = 0.5
@@ -93,8 +75,21 @@ def _without_paths(value: Any) -> Any:
     return [_without_paths(inner) for inner in value] if isinstance(value, list) else value
 
 
+MAX_ALIASES = 20
+"""YAML aliases in one recipe; a few lines of nested ones can stand for gigabytes."""
+
+
 class _StrictLoader(yaml.SafeLoader):
-    """Safe YAML in which a key given twice is an error, not a silent choice."""
+    """Safe YAML in which a key given twice is an error, not a silent choice, and aliases cannot multiply."""
+
+    aliases = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.events.AliasEvent):
+            self.aliases += 1
+            if self.aliases > MAX_ALIASES:
+                raise yaml.constructor.ConstructorError(None, None, f"more than {MAX_ALIASES} aliases (*name)")
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen = set()
@@ -109,14 +104,34 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+PARTS: dict[str, Callable[[Any], Config]] = {
+    "source": build_source,
+    "generator": build_generator,
+    "foreground": parse_foreground,
+}
+"""The keys of a recipe that hold a part with keys of its own, and what builds it."""
+
+
 def parse_recipe(values: Any, name: str = "recipe") -> Recipe:
     """Return the recipe that a mapping describes. Raises RecipeError, which names every faulty key."""
     if not isinstance(values, Mapping):
         raise RecipeError(f"a recipe is a mapping of keys to values, this is {type(values).__name__}", name=name)
+    ready, problems = dict(values), []
+    for key, build in PARTS.items():
+        if key in ready and not isinstance(ready[key], Config):
+            try:
+                ready[key] = build(ready[key])
+            except RecipeError as error:
+                problems += error.inside(key).problems
+                del ready[key]
+    wrong = {key.partition(".")[0] for key, _ in problems}
     try:
-        return validated(Recipe, values)
+        recipe: Recipe = validated(Recipe, ready)
     except RecipeError as error:
-        raise error.named(name) from None
+        problems += [(key, text) for key, text in error.problems if key not in wrong]
+    if problems:
+        raise RecipeError(problems, name=name)
+    return recipe
 
 
 def bundled_recipes() -> dict[str, Path]:
@@ -145,6 +160,8 @@ def read_recipe(name_or_file: str) -> dict[str, Any]:
         raise RecipeError("not a text file", name=str(path)) from None
     except yaml.YAMLError as error:
         raise RecipeError(f"not valid YAML: {error}", name=str(path)) from None
+    except RecursionError:
+        raise RecipeError("not valid YAML: nested too deeply", name=str(path)) from None
     if not isinstance(values, dict):
         raise RecipeError("a recipe is a mapping of keys to values", name=str(path))
     return values
@@ -159,13 +176,15 @@ def load_recipe(
 ) -> Recipe:
     """Return a recipe by bundled name or file, changed by what the command line says.
 
-    overrides: ``a.b=value`` texts, the value in YAML. source: replaces the recipe's source except for its size and
-    fit. values: further top-level keys; None means not given. Raises UsageError or RecipeError.
+    overrides: ``a.b=value`` texts, the value in YAML. source: replaces the recipe's source except for its size, fit
+    and what is done with bad images. values: further top-level keys; None means not given. Raises UsageError or
+    RecipeError.
     """
     mapping = read_recipe(name_or_file)
     if source is not None:
         previous = mapping.get("source")
-        kept = {key: previous[key] for key in ("size", "fit") if key in previous} if isinstance(previous, dict) else {}
+        keys = ("size",) if source.get("kind") == "builtin" else ("size", "fit", "on_bad_image")
+        kept = {key: previous[key] for key in keys if key in previous} if isinstance(previous, dict) else {}
         mapping["source"] = {**kept, **source}
     for override in overrides:
         _override(mapping, override)
@@ -180,7 +199,7 @@ def _override(mapping: dict[str, Any], override: str) -> None:
         raise UsageError(f"--set {override}: write it as key=value, for instance --set generator.blend=mixed")
     try:
         value = yaml.load(text, Loader=_StrictLoader)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, RecursionError):
         raise UsageError(f"--set {override}: the value is not valid YAML") from None
     *path, last = key.split(".")
     place: Any = mapping

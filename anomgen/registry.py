@@ -68,7 +68,12 @@ def validated(model: type[Config], values: Mapping[str, Any]) -> Any:
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        raise RecipeError([_explain(model, fault) for fault in error.errors()]) from None
+        faults = error.errors()
+        plain = [fault for fault in faults if fault["type"] != "literal_error"]
+        named = {_explain(model, fault)[0] for fault in plain}
+        # Of a key that takes a word or a value, the fault of the value says more than that it is not the word.
+        told = [f for f in faults if f["type"] != "literal_error" or _explain(model, f)[0] not in named]
+        raise RecipeError([_explain(model, fault) for fault in told]) from None
 
 
 def _explain(model: type[Config], fault: Any) -> tuple[str, str]:

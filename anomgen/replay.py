@@ -13,7 +13,7 @@ from anomgen.errors import AnomgenError, UsageError
 from anomgen.output import processor, recalled_source, versions
 from anomgen.recipe import Recipe, load_recipe
 from anomgen.sources import detect
-from anomgen.sources.base import Pool
+from anomgen.sources.base import Pool, Source
 from anomgen.writer import Encoder
 
 
@@ -47,13 +47,9 @@ def replay(dataset: Dataset, index: int, source: str | None = None, overrides: I
 
 def reopened(dataset: Dataset, source: str | None = None, overrides: Iterable[str] = ()) -> Plan:
     """Return the plan of a finished dataset, its source opened again and compared with the recorded fingerprint."""
-    plan = Plan.of(dataset_recipe(dataset, source, overrides))
-    recorded = dataset.provenance["source"]
-    if plan.source.fingerprint() != recorded["fingerprint"]:
-        raise UsageError(
-            f"the source has {len(plan.source)} images that are not the {recorded['count']} that {dataset.path} was "
-            "made from; give the right ones with --source"
-        )
+    recipe = dataset_recipe(dataset, source, overrides)
+    _same_source(recipe.source.open(), dataset)
+    plan = Plan.of(recipe)
     before, now = dataset.provenance["resolved"].get("resources", {}), plan.resolved["resources"]
     for key in sorted({*before, *now}):
         if before.get(key) != now.get(key):
@@ -62,6 +58,16 @@ def reopened(dataset: Dataset, source: str | None = None, overrides: Iterable[st
                 "--set generator.texture.path=FOLDER or --set foreground.path=FOLDER"
             )
     return plan
+
+
+def _same_source(source: Source, dataset: Dataset) -> Source:
+    recorded = dataset.provenance["source"]
+    if source.fingerprint() != recorded["fingerprint"]:
+        raise UsageError(
+            f"the source has {len(source)} images that are not the {recorded['count']} that {dataset.path} was made "
+            "from; give the right ones with --source"
+        )
+    return source
 
 
 def dataset_recipe(dataset: Dataset, source: str | None = None, overrides: Iterable[str] = ()) -> Recipe:
@@ -102,14 +108,18 @@ def _version_notes(provenance: dict[str, Any]) -> Iterable[str]:
 
 
 def pool_of(dataset: Dataset, source: str | None = None, overrides: Iterable[str] = ()) -> tuple[Pool | None, str]:
-    """Return the pool that a dataset was made from and an empty note; or None and why it is not to be had.
+    """Return the pool that a dataset was made from and an empty note; or what is missing of it, and why.
 
     With an explicit `source` a failure is an error, not a note.
     """
     try:
-        plan = reopened(dataset, source, overrides)
+        recipe = dataset_recipe(dataset, source, overrides)
+        opened = _same_source(recipe.source.open(), dataset)
     except AnomgenError as error:
         if source is not None:
             raise
         return None, str(error)
-    return Pool(plan.source, plan.foreground), ""
+    try:
+        return Pool(opened, recipe.foreground.resolved(Pool(opened))), ""
+    except AnomgenError as error:
+        return Pool(opened), f"{error} (say where it is with --set foreground.path=FOLDER)"

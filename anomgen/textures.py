@@ -268,16 +268,18 @@ KINDS: Mapping[str, type[Textures]] = {
 
 
 def build_textures(values: Any) -> Textures:
-    """Return the texture source that ``{"kind": name, …}`` describes. Raises RecipeError."""
+    """Return the texture source that ``{"kind": name, …}`` describes. Raises RecipeError.
+
+    Without a kind, what has a path is a folder, everything else procedural.
+    """
     if isinstance(values, Textures):
         return values
     known = ", ".join(KINDS)
     if not isinstance(values, Mapping):
         raise RecipeError(f"must be a mapping with a `kind`, one of {known} (it is {values!r})")
-    kind = values.get("kind")
+    kind = values.get("kind", "folder" if "path" in values else "procedural")
     if not isinstance(kind, str) or kind not in KINDS:
-        problem = f"unknown kind {kind!r}{near_miss(str(kind), KINDS)}" if kind is not None else "is missing"
-        raise RecipeError([("kind", f"{problem} (known: {known})")])
+        raise RecipeError([("kind", f"unknown kind {kind!r}{near_miss(str(kind), KINDS)} (known: {known})")])
     from anomgen.registry import validated
 
     built: Textures = validated(KINDS[kind], values)

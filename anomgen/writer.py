@@ -192,16 +192,18 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             file = temporary.open("wb")
-        with file:
-            try:
-                yield file
-            except OSError as error:
-                if error.errno not in FULL:
-                    raise
-                raise AnomgenError(f"{path}: {_advice(error)}") from error
+        try:
+            yield file
             with writing(path):
                 file.flush()
                 os.fsync(file.fileno())
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            raise AnomgenError(f"{path}: {_advice(error)}") from error
+        finally:
+            with suppress(OSError):  # what could not be flushed was reported already
+                file.close()
         with writing(path):
             temporary.replace(path)
             _sync_folder(path.parent)

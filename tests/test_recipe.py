@@ -48,6 +48,42 @@ def test_all_faults_are_reported_at_once():
     assert "cuont" in str(caught.value) and "seed" in str(caught.value)
 
 
+def test_faults_of_every_part_are_reported_at_once():
+    values = {"source": {"kind": "buildin"}, "generator": {"kind": "nsa", "blend": "mixt", "preset": "scre"},
+              "foreground": "otsuu", "count": 2.5, "cuont": 1}  # fmt: skip
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe(values)
+    keys = {key for key, _ in caught.value.problems}
+    assert {"source.kind", "generator.preset", "foreground", "count", "cuont", "name"} <= keys
+
+
+def test_a_key_that_takes_a_word_or_a_value_is_one_fault():
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe({**MINIMAL, "generator": {"kind": "nsa", "patches": 0, "height_range": [0.5, 0.1]}})
+    assert [key for key, _ in caught.value.problems] == ["generator.height_range", "generator.patches"]
+
+
+def test_a_folder_of_masks_may_be_named_by_its_path(tmp_path):
+    recipe = parse_recipe({**MINIMAL, "foreground": str(tmp_path)})
+    assert (recipe.foreground.method, recipe.foreground.path) == ("folder", str(tmp_path))
+
+
+def test_a_nested_default_takes_single_keys():
+    recipe = load_recipe("perlin", overrides=["generator.texture.families=[cracks]"])
+    assert recipe.generator.texture.families == ("cracks",)
+    with pytest.raises(RecipeError, match=r"texture.*cracks"):
+        load_recipe("perlin", overrides=["generator.texture.families=[craks]"])
+
+
+def test_yaml_that_would_explode_is_refused(tmp_path):
+    bomb = "a0: &a0 [x, x]\n" + "".join(f"a{k}: &a{k} [*a{k - 1}, *a{k - 1}]\n" for k in range(1, 30))
+    (tmp_path / "bomb.yaml").write_text(bomb + "count: *a29\n")
+    (tmp_path / "deep.yaml").write_text("a: " + "[" * 5000)
+    for name, text in (("bomb.yaml", "aliases"), ("deep.yaml", "nested too deeply")):
+        with pytest.raises(RecipeError, match=text):
+            load_recipe(str(tmp_path / name))
+
+
 def test_a_recipe_file_can_be_wrong_in_many_ways(tmp_path):
     cases = {
         "list.yaml": ("- a\n- b\n", "mapping"),

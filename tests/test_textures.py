@@ -193,7 +193,7 @@ def test_configurations_round_trip(folder):
     ("values", "message"),
     [
         ({"kind": "foldr", "path": "x"}, r"kind: unknown kind 'foldr'; did you mean 'folder'"),
-        ({"path": "x"}, "kind: is missing"),
+        ({"families": ["cloud"]}, "did you mean 'clouds'"),
         ("procedural", "mapping with a `kind`"),
         ({"kind": "folder"}, "path: is missing"),
         ({"kind": "folder", "path": "x", "siez": 3}, "siez: unknown key"),

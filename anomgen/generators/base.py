@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from anomgen.errors import SourceError, near_miss
+from anomgen.errors import RecipeError, SourceError, near_miss
 from anomgen.sample import Reject, Sample
 
 Images = Sequence[np.ndarray]
@@ -78,7 +78,9 @@ class Generator(Config):
             return values
         if name not in cls.presets:
             known = ", ".join(cls.presets)
-            raise ValueError(f"unknown preset {name!r}{near_miss(str(name), cls.presets)} (known: {known})")
+            raise RecipeError(
+                [("preset", f"unknown preset {name!r}{near_miss(str(name), cls.presets)} (known: {known})")]
+            )
         return {**cls.presets[name], **values}
 
     @property
