@@ -19,6 +19,7 @@ class Stream(IntEnum):
     CALIBRATION = 2
     SOURCE = 3
     TEXTURE = 4
+    TRAINING = 5
 
 
 def rng_for(seed: int, stream: Stream, index: int = 0, attempt: int = 0) -> np.random.Generator:

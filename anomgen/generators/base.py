@@ -54,20 +54,10 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True)
 
 
-class Generator(Config):
-    """Base class of the generators. A method writes `sample`, or `sample_batch` if it profits from a batch.
+class Preset(Config):
+    """Settings with named presets; a class that has some declares the field ``preset: str | None = None``."""
 
-    Pure: the same (configuration, rng, image, pool) gives the same result; entry k of a batch depends on `rngs[k]`
-    and `images[k]` alone. No global random state, no clock, no mutation of the inputs, no files except resources
-    that the configuration names.
-    """
-
-    kind: ClassVar[str]
-    """Name in recipes and in the registry."""
-    soft: ClassVar[bool] = False
-    """Whether the samples may carry a soft mask."""
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    """Named settings from the paper; a class that has some declares the field ``preset: str | None = None``."""
 
     @model_validator(mode="before")
     @classmethod
@@ -82,6 +72,20 @@ class Generator(Config):
                 [("preset", f"unknown preset {name!r}{near_miss(str(name), cls.presets)} (known: {known})")]
             )
         return {**cls.presets[name], **values}
+
+
+class Generator(Preset):
+    """Base class of the generators. A method writes `sample`, or `sample_batch` if it profits from a batch.
+
+    Pure: the same (configuration, rng, image, pool) gives the same result; entry k of a batch depends on `rngs[k]`
+    and `images[k]` alone. No global random state, no clock, no mutation of the inputs, no files except resources
+    that the configuration names.
+    """
+
+    kind: ClassVar[str]
+    """Name in recipes and in the registry."""
+    soft: ClassVar[bool] = False
+    """Whether the samples may carry a soft mask."""
 
     @property
     def defect_types(self) -> tuple[str, ...]:

@@ -1,0 +1,1 @@
+"""What is trained: the models behind the learned generators."""

@@ -1,0 +1,502 @@
+"""What all training shares: settings, images, the loop, checkpoints, exact resume, sample sheets.
+
+A training folder holds ``training.json`` (what is trained on what, and how far it is), ``checkpoint.safetensors``
+(weights and optimiser after that many steps), ``log.jsonl``, ``sheets/``, and, once finished, the model itself. All
+randomness follows from (seed, number of the drawn image), so a resumed training draws what an uninterrupted one would.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import cv2
+import numpy as np
+from pydantic import Field
+
+from anomgen.errors import AnomgenError, Interrupted, SourceError, UsageError
+from anomgen.generators.base import Preset
+from anomgen.output import locked
+from anomgen.rng import Stream, rng_for
+from anomgen.sample import value_max
+from anomgen.sources.base import Pool, Source
+from anomgen.writer import replacing
+
+if TYPE_CHECKING:
+    import torch
+    from accelerate import Accelerator
+
+RECORD, CHECKPOINT, LOG, SHEETS = "training.json", "checkpoint.safetensors", "log.jsonl", "sheets"
+LOG_EVERY = 10
+"""Steps between two lines of the log."""
+
+Progress = Callable[[int, int, str], None]
+"""Is told how many steps of how many are done, and the losses in words."""
+
+
+class Training(Preset):
+    """Settings that every training has."""
+
+    steps: Annotated[int, Field(ge=1)] = 1000
+    """Optimiser steps."""
+    batch_size: Annotated[int, Field(ge=1)] = 16
+    """Images of one optimiser step, over all devices and accumulated parts."""
+    accumulation: Annotated[int, Field(ge=1)] = 1
+    """Parts that a batch is worked off in: as many times less memory, the same gradient."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    gradient_clip: Annotated[float, Field(gt=0)] | None = None
+    """Largest norm of the gradient; longer ones are scaled down."""
+    mixed_precision: Literal["auto", "no", "bf16"] = "auto"
+    """`auto`: bfloat16 on accelerators that have it; always float32 on CPUs, where bfloat16 is slower."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    checkpoint_every: Annotated[int, Field(ge=1)] = 200
+    """Steps between two checkpoints: what a killed training loses at most."""
+    sheet_every: Annotated[int, Field(ge=1)] = 500
+    """Steps between two sheets of samples."""
+
+
+MAY_CHANGE = {"steps", "learning_rate", "gradient_clip", "checkpoint_every", "sheet_every"}
+"""Settings that may differ when a training goes on; with another one, it is no longer what it would have been."""
+
+
+class Diverged(AnomgenError):
+    """A loss is not a number."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What `train` did."""
+
+    path: Path
+    steps: int
+    made: int
+    """Steps of this run; the others were done by the one that it resumed."""
+    losses: dict[str, float]
+    seconds: float
+
+
+class Task(ABC):
+    """One model being trained. `train` calls these in turn; between two steps the state is complete."""
+
+    kind: ClassVar[str]
+
+    def __init__(self, settings: Training, accelerator: Accelerator):
+        self.settings = settings
+        self.accelerator = accelerator
+
+    @abstractmethod
+    def step(self, number: int) -> dict[str, float]:
+        """Do optimiser step `number` and return the losses. Raises Diverged before it does harm to the weights."""
+
+    @abstractmethod
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Return everything that a checkpoint must hold."""
+
+    @abstractmethod
+    def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Set what `tensors` returned."""
+
+    @abstractmethod
+    def sheet(self) -> np.ndarray:
+        """Return a picture, uint8 (H, W, 1 or 3), that shows how good the model is."""
+
+    @abstractmethod
+    def save(self, folder: Path, record: Mapping[str, Any]) -> None:
+        """Write the finished model; the file by which it is recognised comes last."""
+
+
+# --- the loop -------------------------------------------------------------------------------------------------------
+
+
+def train(
+    task: Task, out: Path, record: Mapping[str, Any], *, resume: bool = False, progress: Progress | None = None
+) -> Trained:
+    """Train from the last checkpoint, or from the start, to the last step, and write the model to `out`.
+
+    record: what the training is, plain JSON, see `prepare`. Raises Interrupted after Ctrl-C or SIGTERM, with a
+    checkpoint of the last step; Diverged, with the last good one; AnomgenError when memory runs out.
+    """
+    main, steps = task.accelerator.is_main_process, task.settings.steps
+    started, first, losses = time.perf_counter(), 0, _Mean()
+    if resume and (out / CHECKPOINT).is_file():
+        first = _restore(task, out / CHECKPOINT)
+    if first > steps:
+        raise UsageError(f"{out}: the checkpoint has {first} steps already; ask for at least as many with --steps")
+    log = _Log(out / LOG, first) if main else None
+    with locked_for(task, out), _stop_requests() as stop, _memory_advice(task.settings):
+        for number in range(first, steps):
+            last = losses.add(task.step(number))
+            done = number + 1
+            if log and (done % LOG_EVERY == 0 or done == steps):
+                log.write(done, last, time.perf_counter() - started)
+            if progress:
+                progress(done, steps, losses.text())
+            if done % task.settings.checkpoint_every == 0 or done == steps or stop.requested:
+                _checkpoint(task, out, record, done, losses.values)
+            if done % task.settings.sheet_every == 0 or done == steps:
+                _sheet(task, out, done)
+            if stop.requested and done < steps:
+                raise Interrupted(
+                    f"interrupted after step {done} of {steps}; the checkpoint is kept: run the same command with "
+                    "--resume"
+                )
+        final = {**record, "steps": steps, "losses": losses.values}
+        if main:
+            task.save(out, final)
+            write_record(out, {**final, "finished": True})
+        task.accelerator.wait_for_everyone()
+    return Trained(out, steps, steps - first, losses.values, time.perf_counter() - started)
+
+
+@contextmanager
+def locked_for(task: Task, out: Path) -> Iterator[None]:
+    """Hold the folder, in the main process only."""
+    if not task.accelerator.is_main_process:
+        yield
+        return
+    with locked(out):
+        yield
+
+
+def _checkpoint(task: Task, out: Path, record: Mapping[str, Any], done: int, losses: dict[str, float]) -> None:
+    if task.accelerator.is_main_process:
+        from safetensors.torch import save
+
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in task.tensors().items()}
+        with replacing(out / CHECKPOINT) as file:
+            file.write(save(tensors, {"step": str(done)}))
+        write_record(out, {**record, "steps": done, "losses": losses})
+    task.accelerator.wait_for_everyone()
+
+
+def _restore(task: Task, path: Path) -> int:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            step = int((file.metadata() or {})["step"])
+            task.restore({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 - it is no dict
+    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        raise AnomgenError(f"{path}: this checkpoint cannot be read ({error}); start anew with --overwrite") from error
+    return step
+
+
+def _sheet(task: Task, out: Path, done: int) -> None:
+    if task.accelerator.is_main_process:
+        picture = task.sheet()
+        stored = picture if picture.shape[2] == 1 else picture[..., ::-1]
+        (out / SHEETS).mkdir(exist_ok=True)
+        with replacing(out / SHEETS / f"step-{done:06d}.png") as file:
+            file.write(cv2.imencode(".png", stored)[1].tobytes())
+    task.accelerator.wait_for_everyone()
+
+
+class _Mean:
+    """The losses, averaged over about the last fifty steps."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, float] = {}
+
+    def add(self, losses: dict[str, float]) -> dict[str, float]:
+        for name, loss in losses.items():
+            before = self.values.get(name, loss)
+            self.values[name] = before + (loss - before) / 50
+        return losses
+
+    def text(self) -> str:
+        return ", ".join(f"{name} {value:.4g}" for name, value in self.values.items())
+
+
+class _Log:
+    """One JSON line every few steps; what lies behind the step at which we go on is cut off."""
+
+    def __init__(self, path: Path, first: int):
+        kept = path.read_text(encoding="utf-8").splitlines() if first and path.is_file() else []
+        lines = [line for line in kept if json.loads(line)["step"] <= first]
+        with replacing(path) as file:
+            file.write("".join(line + "\n" for line in lines).encode())
+        self._path = path
+
+    def write(self, step: int, losses: dict[str, float], seconds: float) -> None:
+        values = {name: round(value, 6) for name, value in losses.items()}
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **values, "seconds": round(seconds, 1)}) + "\n")
+
+
+class _Stop:
+    requested = False
+
+
+@contextmanager
+def _stop_requests() -> Iterator[_Stop]:
+    """Turn Ctrl-C and SIGTERM into a request that is served after the running step; a second one stops at once."""
+    stop = _Stop()
+
+    def request(number: int, frame: Any) -> None:  # noqa: ARG001
+        if stop.requested:
+            raise KeyboardInterrupt
+        stop.requested = True
+
+    try:
+        before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not in the main thread: nobody sends us signals
+        yield stop
+        return
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _memory_advice(settings: Training) -> Iterator[None]:
+    import torch
+
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
+        text = str(error).lower()
+        if (
+            isinstance(error, RuntimeError)
+            and not isinstance(error, torch.OutOfMemoryError)
+            and ("memory" not in text or "alloc" not in text)
+        ):
+            raise
+        parts = 2 * settings.accumulation
+        raise AnomgenError(
+            f"out of memory: work the batch of {settings.batch_size} off in parts with --set accumulation={parts} "
+            "(the result stays the same), or lower batch_size, --size, or the preset"
+        ) from error
+
+
+# --- the folder -----------------------------------------------------------------------------------------------------
+
+
+def prepare(out: Path, record: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
+    """Refuse a folder in which training could lose or mix something; begin, or begin anew, one that is ours.
+
+    record: ``{"kind": …, "settings": …, "data": …}``: what must be equal for a training to go on.
+    """
+    if resume and overwrite:
+        raise UsageError("--resume and --overwrite exclude each other")
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file; give a folder with -o")
+    with locked(out):
+        before = read_record(out)
+        others = [entry.name for entry in out.iterdir() if entry.name != RECORD and not entry.name.endswith(".tmp")]
+        if before is None and others:
+            raise UsageError(f"{out} holds other files and no training of anomgen; choose another folder with -o")
+        if before is not None and resume:
+            _refuse_other_training(out, before, record)
+        elif before is not None and not overwrite:
+            raise UsageError(
+                f"{out} holds a training (step {before.get('steps', 0)}); go on with --resume, replace it with "
+                "--overwrite, or choose another folder with -o"
+            )
+        elif before is not None:
+            _clear(out)
+        if before is None or not resume:
+            write_record(out, {**record, "steps": 0})
+        else:
+            write_record(out, {**record, "steps": before.get("steps", 0)})
+
+
+def _refuse_other_training(out: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    different = [key for key in ("kind", "data") if before.get(key) != now[key]]
+    old, new = before.get("settings", {}), now["settings"]
+    different += [
+        f"{key} ({old.get(key)!r}, now {new.get(key)!r})"
+        for key in sorted({*old, *new} - MAY_CHANGE)
+        if old.get(key) != new.get(key)
+    ]
+    if different:
+        raise UsageError(
+            f"{out} was begun with something else (different: {', '.join(different)}); resume with the same, or "
+            "choose another folder with -o"
+        )
+
+
+def _clear(out: Path) -> None:
+    """Remove an earlier training: the files that anomgen writes, nothing else; the record, its mark, comes last."""
+    import shutil
+
+    for name in ("unet", "scheduler", "transform", "generators", SHEETS):
+        shutil.rmtree(out / name, ignore_errors=True)
+    for name in ("model_index.json", "anomgen_model.json", "README.md", "pipeline.py", CHECKPOINT, LOG, RECORD):
+        (out / name).unlink(missing_ok=True)
+
+
+def read_record(out: Path) -> dict[str, Any] | None:
+    """Return the record of a training folder, None where there is none."""
+    try:
+        record = json.loads((out / RECORD).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        return None
+    except json.JSONDecodeError:
+        raise AnomgenError(f"{out / RECORD} is damaged; remove it, or choose another folder with -o") from None
+    return record if isinstance(record, dict) and "kind" in record and "settings" in record else None
+
+
+def write_record(out: Path, record: Mapping[str, Any]) -> None:
+    """Write the record of a training folder."""
+    with replacing(out / RECORD) as file:
+        file.write((json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def require_finished(out: Path) -> None:
+    """Raise UsageError for a folder whose training has not come to its end."""
+    record = read_record(out)
+    if record is not None and not record.get("finished"):
+        wanted = record["settings"].get("steps")
+        raise UsageError(
+            f"{out}: the training is not finished (step {record.get('steps', 0)} of {wanted}); go on with "
+            f"`anomgen train {record['kind']} … --resume -o {out}`"
+        )
+
+
+# --- the device -----------------------------------------------------------------------------------------------------
+
+
+def require_diffusion() -> None:
+    """Raise UsageError when the packages for learned models are not installed."""
+    import importlib.util
+
+    missing = [name for name in ("torch", "diffusers", "accelerate") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(f'learned generators need {" and ".join(missing)}: pip install "anomgen[diffusion]"')
+
+
+def has_accelerator() -> bool:
+    """Return whether torch sees a GPU or the like."""
+    import torch
+
+    return torch.cuda.is_available() or torch.backends.mps.is_available()
+
+
+def accelerator_for(settings: Training) -> Accelerator:
+    """Return the device layout: what `accelerate launch` says, otherwise the one GPU there is, otherwise the CPU."""
+    import torch
+    from accelerate import Accelerator
+
+    precision = settings.mixed_precision
+    if precision == "auto":
+        precision = "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "no"
+    accelerator = Accelerator(mixed_precision=precision, gradient_accumulation_steps=settings.accumulation)
+    share = settings.accumulation * accelerator.num_processes
+    if settings.batch_size % share:
+        raise UsageError(
+            f"batch_size {settings.batch_size} cannot be split into {settings.accumulation} parts on "
+            f"{accelerator.num_processes} processes; make it a multiple of {share}"
+        )
+    return accelerator
+
+
+def parts_of_batch(task: Task, number: int) -> list[range]:
+    """Return the numbers of the images, counted from the start of training, that this process draws in one step."""
+    settings, processes = task.settings, task.accelerator.num_processes
+    size = settings.batch_size // (settings.accumulation * processes)
+    start = number * settings.batch_size + task.accelerator.process_index * size
+    return [range(start + part * size * processes, start + part * size * processes + size)
+            for part in range(settings.accumulation)]  # fmt: skip
+
+
+def require_finite(number: int, losses: Mapping[str, float]) -> None:
+    """Raise Diverged when a loss is not a number."""
+    for name, loss in losses.items():
+        if not math.isfinite(loss):
+            raise Diverged(
+                f"step {number + 1}: the loss {name} is {loss}; the checkpoint before is kept: go on from it with "
+                "--resume and a lower --set learning_rate=…"
+            )
+
+
+def optimiser_tensors(prefix: str, optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """Return an optimiser's state as named tensors; `load_optimiser` sets it."""
+    return {
+        f"{prefix}.{index}.{key}": value
+        for index, values in optimiser.state_dict()["state"].items()
+        for key, value in values.items()
+    }
+
+
+def load_optimiser(prefix: str, optimiser: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Set an optimiser's state from what `optimiser_tensors` returned."""
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith(f"{prefix}."):
+            index, key = name[len(prefix) + 1 :].split(".")
+            state.setdefault(int(index), {})[key] = tensor
+    optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
+
+
+def weights_under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the tensors whose names start with `prefix.`, without it."""
+    return {name[len(prefix) + 1 :]: tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}.")}
+
+
+# --- the images -----------------------------------------------------------------------------------------------------
+
+
+class Images:
+    """A source as floats: image k of the training is the k-th of permutation after permutation of the source."""
+
+    def __init__(self, source: Source, minimum: int = 2):
+        if len(source) < minimum:
+            raise SourceError(
+                f"training needs at least {minimum} images, the source has {len(source)}: add normal images"
+            )
+        self.pool = Pool(source)
+        self.shape: tuple[int, ...] = self.pool[0].shape
+        for index in range(len(source)):
+            if self.pool[index].shape != self.shape:
+                raise SourceError(
+                    f"{source.id(index)} is {_text(self.pool[index].shape)}, the first image {_text(self.shape)}: "
+                    "training needs one size; give it with --size"
+                )
+
+    def __len__(self) -> int:
+        return len(self.pool)
+
+    def drawn(self, seed: int, number: int) -> np.ndarray:
+        """Return the image that is drawn as number `number`: float32 (H, W, C) in [−1, 1]."""
+        epoch, position = divmod(number, len(self.pool))
+        return self.scaled(int(_order(seed, epoch, len(self.pool))[position]))
+
+    def scaled(self, index: int) -> np.ndarray:
+        """Return an image of the source, float32 (H, W, C) in [−1, 1]."""
+        return scaled(self.pool[index])
+
+
+def scaled(image: np.ndarray) -> np.ndarray:
+    """Return an image, uint8 or uint16, as float32 in [−1, 1]."""
+    return image.astype(np.float32) * np.float32(2 / value_max(image.dtype)) - np.float32(1)
+
+
+def unscaled(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return float values of [−1, 1] as an image; what lies outside is clipped, halves round to even."""
+    top = value_max(dtype)
+    return np.clip(np.rint((values.astype(np.float64) + 1) * (top / 2)), 0, top).astype(dtype)
+
+
+@lru_cache(maxsize=16)
+def _order(seed: int, epoch: int, count: int) -> np.ndarray:
+    return rng_for(seed, Stream.ORDER, epoch).permutation(count)
+
+
+def _text(shape: Sequence[int]) -> str:
+    return "×".join(map(str, shape))
+
+
+def tiled(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+    """Return images of one shape, (H, W, C), as one picture."""
+    return np.concatenate([np.concatenate(list(row), axis=1) for row in rows], axis=0)
