@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from anomgen.errors import AnomgenError, Interrupted, UsageError
+from anomgen.terminal import JsonOption, SeedOption, SetOption, SizeOption, print_json, progress_of, size_text
 
 if TYPE_CHECKING:
-    from anomgen.output import Progress, Result
+    from anomgen.output import Result
     from anomgen.recipe import Recipe
 
 app = typer.Typer(
@@ -34,13 +33,6 @@ SourceOption = Annotated[
         "--source", "-s", help="Folder of normal images, category folder of a known layout, or Hub dataset id."
     ),
 ]
-SizeOption = Annotated[str | None, typer.Option(help="Image size: N, HxW, or native.")]
-SeedOption = Annotated[int | None, typer.Option(help="Seed; every sample follows from it and its index.")]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change any key: generator.blend=mixed. Repeatable."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 DatasetArgument = Annotated[Path, typer.Argument(metavar="DATASET", help="Folder that `anomgen make` wrote.")]
 AgainOption = Annotated[str | None, typer.Option("--source", "-s", help="Where the normal images are now.")]
 
@@ -72,7 +64,7 @@ def make(
         return
     started = time.perf_counter()
     try:
-        with _progress("making") as progress:
+        with progress_of("making") as progress:
             result = make_dataset(
                 chosen, folder, workers=workers, resume=resume, overwrite=overwrite, progress=progress
             )
@@ -87,7 +79,7 @@ def make(
         "seconds": round(time.perf_counter() - started, 2),
     }
     if as_json:
-        _print_json(summary)
+        print_json(summary)
     else:
         _print_made(result, summary)
 
@@ -123,7 +115,7 @@ def preview(
             assert chosen is not None
             note = looks.at_recipe(chosen, out, rows)
     if as_json:
-        _print_json({"path": str(out), **note})
+        print_json({"path": str(out), **note})
         return
     print(out)
     for key, value in note.items():
@@ -145,10 +137,10 @@ def check(
 
     opened = Dataset(dataset)
     pool, note = pool_of(opened, source, changes or ())
-    with _progress("checking") as progress:
+    with progress_of("checking") as progress:
         report = check_dataset(opened, pool, progress=lambda done: progress(done, len(opened)))
     if as_json:
-        _print_json({**report.as_dict(), **({"note": note} if note else {})})
+        print_json({**report.as_dict(), **({"note": note} if note else {})})
     else:
         print(report.render())
         if note:
@@ -172,7 +164,7 @@ def replay(
 
     result = replay_row(Dataset(dataset), index, source, changes or ())
     if as_json:
-        _print_json({"index": index, "identical": result.identical, "different": list(result.different),
+        print_json({"index": index, "identical": result.identical, "different": list(result.different),
                      "notes": list(result.notes)})  # fmt: skip
     elif result.identical:
         print(f"{dataset} row {index}: bit-identical")
@@ -198,7 +190,7 @@ def list_names(
         raise UsageError(f"nothing called {what!r}{near_miss(what, GROUPS)} (there are {', '.join(GROUPS)})")
     listed = {group: catalogue(group) for group in ([what] if what else GROUPS)}
     if as_json:
-        _print_json(listed)
+        print_json(listed)
         return
     for group, entries in listed.items():
         print(f"{group}:")
@@ -219,11 +211,11 @@ def show(
     from anomgen.recipe import load_recipe, recipe_schema
 
     if schema:
-        _print_json(recipe_schema())
+        print_json(recipe_schema())
         return
     chosen = load_recipe(recipe, overrides=changes or ())
     if as_json:
-        _print_json(chosen.as_dict())
+        print_json(chosen.as_dict())
     else:
         print(chosen.to_yaml(), end="")
 
@@ -239,7 +231,7 @@ def validate(
 
     chosen = load_recipe(recipe, overrides=changes or ())
     if as_json:
-        _print_json({"valid": True, "name": chosen.name, "fingerprint": chosen.fingerprint()})
+        print_json({"valid": True, "name": chosen.name, "fingerprint": chosen.fingerprint()})
         return
     print(f"{recipe}: valid (fingerprint {chosen.fingerprint()})")
     print(f"next: anomgen make --recipe {recipe} --dry-run")
@@ -269,18 +261,8 @@ def _recipe(name: str, source: str | None, size: str | None, changes: list[str] 
 
     overrides = list(changes or ())
     if size is not None:
-        overrides.append(f"source.size={_size(size)}")
+        overrides.append(f"source.size={size_text(size)}")
     return load_recipe(name, overrides=overrides, source=None if source is None else detect(source), **values)
-
-
-def _size(text: str) -> str:
-    """Return a size option, ``256``, ``256x512`` or ``native``, as YAML."""
-    if text == "native":
-        return "null"
-    parts = text.lower().split("x")
-    if len(parts) > 2 or not all(part.isdigit() for part in parts):
-        raise UsageError(f"--size {text}: write N, HxW (height first) or native")
-    return parts[0] if len(parts) == 1 else f"[{parts[0]}, {parts[1]}]"
 
 
 def _print_made(result: Result, summary: dict[str, Any]) -> None:
@@ -302,7 +284,7 @@ def _print_plan(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool, as_
 
     plan = plan_of(recipe, out, resume=resume, overwrite=overwrite)
     if as_json:
-        _print_json(plan)
+        print_json(plan)
         return
     for key, value in plan.items():
         print(f"{key:>16}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
@@ -311,69 +293,13 @@ def _print_plan(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool, as_
         print(f"warning: {out} has less space than the dataset needs", file=sys.stderr)
 
 
-def _print_json(values: Any) -> None:
-    print(json.dumps(values, indent=2, ensure_ascii=False))
-
-
-@contextmanager
-def _progress(verb: str) -> Iterator[Progress]:
-    """Show rate and time left: a bar on a terminal, otherwise a line every half minute."""
-    if not sys.stderr.isatty():
-        yield _lines(verb)
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn(verb),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(verb, total=None, rate="")
-        rate = _Rate()
-
-        def show(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, rate=f"{rate(done):.0f}/s")
-
-        yield show
-
-
-class _Rate:
-    """Rows per second since the first call; what an earlier run had done does not count."""
-
-    def __init__(self) -> None:
-        self._first: tuple[int, float] | None = None
-
-    def __call__(self, done: int) -> float:
-        now = time.perf_counter()
-        first, started = self._first = self._first or (done, now)
-        return (done - first) / (now - started) if now > started else 0.0
-
-
-def _lines(verb: str, every: float = 30.0) -> Progress:
-    rate, last = _Rate(), time.perf_counter()
-
-    def show(done: int, total: int) -> None:
-        nonlocal last
-        speed, now = rate(done), time.perf_counter()
-        if now - last >= every:
-            last = now
-            left = f"{(total - done) / speed:.0f} s left" if speed else "time left unknown"
-            print(f"{verb}: {done} of {total}, {speed:.0f}/s, {left}", file=sys.stderr, flush=True)
-
-    return show
-
-
 def main() -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong usage or recipe, 130 interrupted."""
     try:
         app()
     except AnomgenError as error:
         if "--json" in sys.argv:
-            _print_json({"error": str(error)})
+            print_json({"error": str(error)})
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
 
