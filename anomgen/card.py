@@ -29,6 +29,8 @@ PAPERS = {
     "[arXiv 2107.02622](https://arxiv.org/abs/2107.02622)",
     "nsa": "Schlüter, Tan, Hou, Kainz: Natural Synthetic Anomalies for Self-Supervised Anomaly Detection and "
     "Localization, ECCV 2022, [arXiv 2109.15222](https://arxiv.org/abs/2109.15222)",
+    "sdas": "Zhang, Xu, Zhou: RealNet: A Feature Selection Network with Realistic Synthetic Anomaly for Anomaly "
+    "Detection, CVPR 2024, [arXiv 2403.05897](https://arxiv.org/abs/2403.05897)",
     "perlin": "Zavrtanik, Kristan, Skočaj: DRAEM, a Discriminatively Trained Reconstruction Embedding for Surface "
     "Anomaly Detection, ICCV 2021, [arXiv 2108.07610](https://arxiv.org/abs/2108.07610)",
 }
@@ -53,6 +55,12 @@ def render_card(
     dataset: Dataset, provenance: Mapping[str, Any], recipe: Mapping[str, Any], stats: Mapping[str, Any]
 ) -> str:
     """Return the card as Markdown with the Hub's YAML in front."""
+    values = _values(dataset, provenance, recipe, stats)
+    return render_template("dataset.md", front_matter(dataset, provenance, recipe, stats), values)
+
+
+def render_template(name: str, front: Mapping[str, Any], values: Mapping[str, Any]) -> str:
+    """Return a template of the folder `cards` filled in; front: the Hub's metadata, written as YAML."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -63,9 +71,7 @@ def render_card(
         keep_trailing_newline=True,
     )
     environment.filters["code"] = _code
-    values = _values(dataset, provenance, recipe, stats)
-    values["front_matter"] = _yaml(front_matter(dataset, provenance, recipe, stats))
-    return environment.get_template("dataset.md").render(values).rstrip("\n") + "\n"
+    return environment.get_template(name).render({**values, "front_matter": _yaml(front)}).rstrip("\n") + "\n"
 
 
 def front_matter(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from anomgen.cli_train import app as train_app
 from anomgen.errors import AnomgenError, Interrupted, UsageError
 from anomgen.terminal import JsonOption, SeedOption, SetOption, SizeOption, print_json, progress_of, size_text
 
@@ -25,6 +26,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(train_app)
 
 RecipeOption = Annotated[str, typer.Option("--recipe", "-r", help="Bundled recipe (anomgen ls recipes) or YAML file.")]
 SourceOption = Annotated[

@@ -282,33 +282,37 @@ def _memory_advice(settings: Training) -> Iterator[None]:
 # --- the folder -----------------------------------------------------------------------------------------------------
 
 
-def prepare(out: Path, record: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
-    """Refuse a folder in which training could lose or mix something; begin, or begin anew, one that is ours.
-
-    record: ``{"kind": …, "settings": …, "data": …}``: what must be equal for a training to go on.
-    """
+def check_folder(out: Path, record: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
+    """Refuse a folder in which training could lose or mix something; writes nothing. See `prepare`."""
     if resume and overwrite:
         raise UsageError("--resume and --overwrite exclude each other")
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file; give a folder with -o")
+    before = read_record(out)
+    others = [entry.name for entry in out.iterdir() if not entry.name.endswith(".tmp")] if out.exists() else []
+    if before is None and others:
+        raise UsageError(f"{out} holds other files and no training of anomgen; choose another folder with -o")
+    if before is not None and resume:
+        _refuse_other_training(out, before, record)
+    elif before is not None and not overwrite:
+        raise UsageError(
+            f"{out} holds a training (step {before.get('steps', 0)}); go on with --resume, replace it with "
+            "--overwrite, or choose another folder with -o"
+        )
+
+
+def prepare(out: Path, record: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
+    """Begin, begin anew, or go on in a folder, after all the refusals of `check_folder`.
+
+    record: ``{"kind": …, "settings": …, "data": …}``: what must be equal for a training to go on.
+    """
+    check_folder(out, record, resume=resume, overwrite=overwrite)
     with locked(out):
         before = read_record(out)
-        others = [entry.name for entry in out.iterdir() if entry.name != RECORD and not entry.name.endswith(".tmp")]
-        if before is None and others:
-            raise UsageError(f"{out} holds other files and no training of anomgen; choose another folder with -o")
-        if before is not None and resume:
-            _refuse_other_training(out, before, record)
-        elif before is not None and not overwrite:
-            raise UsageError(
-                f"{out} holds a training (step {before.get('steps', 0)}); go on with --resume, replace it with "
-                "--overwrite, or choose another folder with -o"
-            )
-        elif before is not None:
+        if overwrite and before is not None:
             _clear(out)
-        if before is None or not resume:
-            write_record(out, {**record, "steps": 0})
-        else:
-            write_record(out, {**record, "steps": before.get("steps", 0)})
+        done = before.get("steps", 0) if resume and before is not None else 0
+        write_record(out, {**record, "steps": done})
 
 
 def _refuse_other_training(out: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:

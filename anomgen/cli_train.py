@@ -1,0 +1,155 @@
+"""`anomgen train`: the commands that train the models of the learned generators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+import yaml
+
+from anomgen.errors import Interrupted, UsageError
+from anomgen.terminal import JsonOption, SizeOption, print_json, progress_of, size_text
+
+if TYPE_CHECKING:
+    from anomgen.models.training import Trained
+    from anomgen.sources.base import Source
+
+app = typer.Typer(
+    name="train",
+    help="Train the model of a learned generator.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder for the model, its checkpoint and its sheets.")]
+StepsOption = Annotated[int | None, typer.Option(min=1, help="Optimiser steps. [default: the preset's]")]
+PresetOption = Annotated[str | None, typer.Option(help="Settings by name. [default: laptop without a GPU, else gpu]")]
+TrainSeedOption = Annotated[int | None, typer.Option("--seed", help="Seed of the weights, the order and the noise.")]
+TrainSetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change any setting: learning_rate=1e-4, source.fit=crop."),
+]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the training in the output folder.")]
+
+
+@app.command()
+def sdas(
+    source: Annotated[
+        list[str],
+        typer.Option(
+            "--source",
+            "-s",
+            help="Normal images: a folder, a category folder of a known layout, a Hub dataset. Repeat it, or name the "
+            "folder of all categories, for one class-conditional model.",
+        ),
+    ],
+    out: OutOption,
+    size: SizeOption = None,
+    steps: StepsOption = None,
+    preset: PresetOption = None,
+    init: Annotated[str | None, typer.Option(help="Diffusers DDPM to start from: a folder or a Hub id.")] = None,
+    seed: TrainSeedOption = None,
+    changes: TrainSetOption = None,
+    resume: ResumeOption = False,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train the diffusion model (DDPM) of the recipes sdas, sia and realnet on normal images."""
+    from anomgen.models.training import has_accelerator, require_diffusion
+
+    require_diffusion()
+    from anomgen.models.ddpm import Category, TrainSDAS, train_sdas
+    from anomgen.registry import validated
+
+    own, of_source = split_changes(changes)
+    chosen = preset or ("gpu" if has_accelerator() else "laptop")
+    given = {"steps": steps, "seed": seed, "preset": chosen, **own}
+    settings = validated(TrainSDAS, {key: value for key, value in given.items() if value is not None})
+    categories = [Category(name, open_source(path, size, of_source)) for name, path in _categories(source)]
+
+    def run(progress: Any) -> Trained:
+        return train_sdas(categories, settings, out, init=init, resume=resume, overwrite=overwrite, progress=progress)
+
+    report(run, as_json, "anomgen make --recipe sdas --source … --set generator.model={out}")
+
+
+def _categories(paths: Iterable[str]) -> list[tuple[str, str]]:
+    """Return name and path of every category; the folder of a whole layout stands for all of its categories."""
+    from anomgen.sources.layouts import BTAD, MVTecAD, VisA
+
+    found: dict[str, str] = {}
+    for path in paths:
+        folder = Path(path).expanduser()
+        layouts = (MVTecAD, BTAD, VisA) if folder.is_dir() else ()
+        names = next((names for layout in layouts if not layout.normal_folder(folder)
+                      and (names := layout.categories(folder))), None)  # fmt: skip
+        for name, place in [(name, str(folder / name)) for name in names] if names else [(_name_of(path), path)]:
+            if name in found:
+                raise UsageError(f"--source {place}: there are two categories called {name!r}; rename a folder")
+            found[name] = place
+    return list(found.items())
+
+
+def _name_of(path: str) -> str:
+    """Return what a category is called: its folder, without the parts that every layout has."""
+    parts = [part for part in Path(path).parts if part not in ("train", "good", "ok", ".", "/")]
+    return parts[-1] if parts else "normal"
+
+
+# --- what the commands share ----------------------------------------------------------------------------------------
+
+
+def split_changes(changes: Iterable[str] | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the settings that --set names, those of the training and those of the source, values read as YAML."""
+    own: dict[str, Any] = {}
+    of_source: dict[str, Any] = {}
+    for change in changes or ():
+        key, equals, text = change.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"--set {change}: write it as key=value, for instance --set learning_rate=1e-4")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise UsageError(f"--set {change}: the value is not valid YAML") from None
+        if isinstance(value, str):  # YAML takes 1e-4 for a word
+            with suppress(ValueError):
+                value = float(value)
+        place, name = (of_source, key.removeprefix("source.")) if key.startswith("source.") else (own, key)
+        place[name] = value
+    return own, of_source
+
+
+def open_source(path: str, size: str | None, settings: dict[str, Any]) -> Source:
+    """Open normal images by what the command line says, at 256 × 256 unless it says otherwise."""
+    from anomgen.registry import build_source
+    from anomgen.sources import detect
+
+    sized = {} if size is None else {"size": yaml.safe_load(size_text(size))}
+    return build_source({**detect(path), **sized, **settings}).open()
+
+
+def report(run: Callable[[Any], Trained], as_json: bool, following: str) -> None:
+    """Run a training with its progress shown, and print what came of it and what to do next."""
+    try:
+        with progress_of("training") as progress:
+            result = run(progress)
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; go on from the last checkpoint with --resume") from None
+    summary = {
+        "path": str(result.path),
+        "steps": result.steps,
+        "made": result.made,
+        "losses": {name: round(loss, 5) for name, loss in result.losses.items()},
+        "seconds": round(result.seconds, 1),
+    }
+    if as_json:
+        print_json(summary)
+        return
+    losses = ", ".join(f"{name} {loss:.4g}" for name, loss in result.losses.items())
+    print(f"{result.path}: {result.steps} steps ({result.made} now) in {result.seconds:.0f} s; {losses}")
+    print(f"look:  {result.path / 'sheets'}")
+    print(f"next:  {following.format(out=result.path)}")

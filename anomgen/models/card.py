@@ -1,0 +1,51 @@
+"""The model card: what a model was trained on, under which licence, and how to use it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from anomgen.card import PAPERS, TAGS, render_template
+from anomgen.writer import replacing
+
+
+def write_sdas_card(folder: Path, record: Mapping[str, Any], shape: tuple[int, ...], components: int) -> None:
+    """Write the card of a DDPM. record: of its training; shape: (H, W, C); components: numbers per latent cell."""
+    data, settings = record["data"], record["settings"]
+    names = [part["category"] for part in data]
+    license = common_license([part["license"] for part in data])
+    front = {
+        "license": license or "unknown",
+        "library_name": "diffusers",
+        "pipeline_tag": "unconditional-image-generation",
+        "tags": [*TAGS, "ddpm", "sdas"],
+    }
+    values = {
+        "subject": ", ".join(names),
+        "images": sum(part["images"] for part in data),
+        "height": shape[0],
+        "width": shape[1],
+        "channels": shape[2],
+        "latent": settings["patch"] > 1,
+        "patch": settings["patch"],
+        "components": components,
+        "classes": len(names),
+        "categories": names,
+        "steps": record["steps"],
+        "settings": settings,
+        "losses": ", ".join(f"{name} {value:.4g}" for name, value in record["losses"].items()),
+        "init": (record["init"] or {}).get("name"),
+        "recipe": yaml.safe_dump(settings, sort_keys=False, default_flow_style=None).rstrip("\n"),
+        "paper": PAPERS["sdas"],
+        "licensed": license is not None,
+    }
+    with replacing(folder / "README.md") as file:
+        file.write(render_template("sdas.md", front, values).encode())
+
+
+def common_license(licenses: Sequence[str | None]) -> str | None:
+    """Return the licence that all sources have, None when one is unknown or they differ."""
+    return licenses[0] if len(set(licenses)) == 1 else None
