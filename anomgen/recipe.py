@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, SerializeAsAny, field_serializer
@@ -16,6 +16,9 @@ from anomgen.foreground import Foreground, parse_foreground
 from anomgen.generators.base import Config, Generator, Share
 from anomgen.registry import build_generator, build_source, load, names, validated
 from anomgen.sources.base import SourceConfig
+
+if TYPE_CHECKING:
+    from anomgen.dataset import Row
 
 
 class Recipe(Config):
@@ -63,6 +66,19 @@ class Recipe(Config):
         """Return the hash of the canonical recipe; equal recipes on two machines have equal ones."""
         text = json.dumps(self.identity(), sort_keys=True, separators=(",", ":"))
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+    def sample(self, index: int) -> Row:
+        """Return row `index` of the dataset that this recipe makes: image, mask, soft mask, label and all else.
+
+        index: 0 and above; beyond `count` the dataset goes on as a longer one would. The source is opened when this
+        is first called. Raises SourceError, UsageError or AnomgenError as `make` does.
+        """
+        from anomgen.engine import renderer_of, single_threaded
+
+        if index < 0:
+            raise UsageError(f"rows are numbered from 0, not {index}")
+        with single_threaded():
+            return renderer_of(self).row(index)
 
     def to_yaml(self) -> str:
         """Return the recipe as YAML, every key written out."""
@@ -170,17 +186,23 @@ def read_recipe(name_or_file: str) -> dict[str, Any]:
 def load_recipe(
     name_or_file: str,
     *,
+    source: str | Path | Mapping[str, Any] | None = None,
+    size: int | Sequence[int] | Literal["native"] | None = None,
     overrides: Iterable[str] = (),
-    source: Mapping[str, Any] | None = None,
     **values: Any,
 ) -> Recipe:
     """Return a recipe by bundled name or file, changed by what the command line says.
 
-    overrides: ``a.b=value`` texts, the value in YAML. source: replaces the recipe's source except for its size, fit
-    and what is done with bad images. values: further top-level keys; None means not given. Raises UsageError or
-    RecipeError.
+    source: replaces the recipe's source except for its size, fit and what is done with bad images; a text is what
+    --source takes, a mapping the recipe's key. size: one number, (height, width) or "native". overrides: what --set
+    takes, ``a.b=value`` texts, the value in YAML. values: further top-level keys, such as count and seed; None means
+    not given. Raises UsageError or RecipeError.
     """
     mapping = read_recipe(name_or_file)
+    if isinstance(source, str | Path):
+        from anomgen.sources import detect
+
+        source = detect(str(source))
     if source is not None:
         previous = mapping.get("source")
         keys = ("size",) if source.get("kind") == "builtin" else ("size", "fit", "on_bad_image")
@@ -188,8 +210,25 @@ def load_recipe(
         mapping["source"] = {**kept, **source}
     for override in overrides:
         _override(mapping, override)
+    if size is not None:
+        _override(mapping, f"source.size={'null' if size == 'native' else json.dumps(size)}")
     mapping.update({key: value for key, value in values.items() if value is not None})
     return parse_recipe(mapping, name_or_file)
+
+
+def recipe_of(recipe: Recipe | str, **options: Any) -> Recipe:
+    """Return `recipe` itself, or the one that a name or file and the options of `load_recipe` describe.
+
+    Raises UsageError for options beside a recipe that is complete.
+    """
+    given = {key: value for key, value in options.items() if value is not None and value != ()}
+    if isinstance(recipe, str):
+        return load_recipe(recipe, **given)
+    if not isinstance(recipe, Recipe):
+        raise UsageError(f"a recipe is a name, a file's path or a Recipe, not {type(recipe).__name__}")
+    if given:
+        raise UsageError(f"a Recipe is complete: give {', '.join(given)} to load_recipe, or a recipe's name here")
+    return recipe
 
 
 def _override(mapping: dict[str, Any], override: str) -> None:

@@ -20,6 +20,7 @@ class Stream(IntEnum):
     SOURCE = 3
     TEXTURE = 4
     TRAINING = 5
+    ONLINE = 6
 
 
 def rng_for(seed: int, stream: Stream, index: int = 0, attempt: int = 0) -> np.random.Generator:

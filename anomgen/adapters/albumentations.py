@@ -1,0 +1,68 @@
+"""An albumentations transform (2.0) that draws a recipe's anomalies on image and mask."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from albumentations import DualTransform
+from albumentations.core.type_definitions import Targets
+
+from anomgen.adapters.base import Drawer, drawn_on, to_integers
+from anomgen.errors import UsageError
+from anomgen.recipe import Recipe
+
+
+class Anomaly(DualTransform):
+    """Draws an anomaly on the image, with the recipe's `anomaly_ratio`, and adds it to the mask.
+
+    image: (H, W), (H, W, 1) or (H, W, 3), uint8, uint16, or floating point in 0..1; not yet normalised. mask, masks:
+    any dtype, zeros where nothing is marked yet; the anomaly's pixels become 1 (True). Boxes and keypoints pass.
+
+    What is drawn follows from the recipe's seed and this transform's `random_generator`, so ``Compose(seed=…)`` and
+    ``set_random_seed`` repeat it. As with every albumentations transform, forked loader workers start with the same
+    state: call ``compose.set_random_seed(epoch * len(dataset) + index)`` before each item, and it follows from
+    (epoch, index), for any number of workers.
+
+    recipe, options: a Recipe, or what `anomgen.load_recipe` takes. p: how often the transform is applied at all.
+    Raises UsageError for a call without a mask: the anomaly's would be lost.
+    """
+
+    _targets = (Targets.IMAGE, Targets.MASK, Targets.BBOXES, Targets.KEYPOINTS)
+
+    def __init__(self, recipe: Recipe | str, p: float = 1.0, **options: Any):
+        super().__init__(p=p)
+        self.recipe, self.options = recipe, options
+        self.drawer = Drawer(recipe, **options)
+
+    def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+        """Draw the anomaly: the new image and its mask."""
+        if "image" not in data or ("mask" not in data and "masks" not in data):
+            given = ", ".join(sorted(data))
+            raise UsageError(f"Anomaly needs an image and a mask of zeros to mark the anomaly in; given: {given}")
+        image = np.atleast_3d(data["image"])
+        number = int(self.random_generator.integers(2**63))
+        (sample,) = self.drawer.draw([to_integers(image, self.drawer.dtype)], [number])
+        drawn = image if sample is None else drawn_on(image, sample)
+        marked = np.zeros(image.shape[:2], bool) if sample is None else sample.mask
+        return {**params, "drawn": drawn.reshape(data["image"].shape), "marked": marked}
+
+    def apply(self, img: np.ndarray, *args: Any, drawn: np.ndarray, **params: Any) -> np.ndarray:  # noqa: ARG002
+        """Return the image with the anomaly."""
+        return drawn
+
+    def apply_to_mask(self, mask: np.ndarray, *args: Any, marked: np.ndarray, **params: Any) -> np.ndarray:  # noqa: ARG002
+        """Return the mask with 1 where the anomaly is."""
+        return np.where(marked if mask.ndim == 2 else marked[..., None], np.ones_like(mask), mask)
+
+    def apply_to_bboxes(self, bboxes: np.ndarray, *args: Any, **params: Any) -> np.ndarray:  # noqa: ARG002
+        """Return the boxes as they are."""
+        return bboxes
+
+    def apply_to_keypoints(self, keypoints: np.ndarray, *args: Any, **params: Any) -> np.ndarray:  # noqa: ARG002
+        """Return the keypoints as they are."""
+        return keypoints
+
+    def get_transform_init_args(self) -> dict[str, Any]:
+        """Return what makes this transform again."""
+        return {"recipe": self.recipe, **self.options}

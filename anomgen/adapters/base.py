@@ -1,0 +1,155 @@
+"""What the adapters share: drawing a recipe's anomalies on images that come from outside."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from anomgen.engine import MAX_ATTEMPTS, Plan, single_threaded
+from anomgen.errors import AnomgenError, UsageError
+from anomgen.recipe import Recipe, recipe_of
+from anomgen.rng import Stream, rng_for
+from anomgen.sample import Reject, Sample, value_max
+from anomgen.sources.base import DEFAULT_CACHE_BYTES, Pool, Source
+
+SLACK = 1e-3
+"""How far floating-point images may lie outside 0..1: what is left of undoing a normalisation."""
+
+
+class Drawer:
+    """Draws the anomalies of a recipe on images from outside; the recipe's source is the pool of donors.
+
+    An image becomes anomalous with the recipe's `anomaly_ratio`. What is drawn follows from (the recipe's seed, the
+    number given with the image) alone. It pickles without images.
+
+    Raises UsageError for a foreground that is a folder of masks: images from outside have none in it.
+    """
+
+    def __init__(self, recipe: Recipe | str, **options: Any):
+        self.plan = Plan.of(recipe_of(recipe, **options))
+        if self.plan.foreground.method == "folder":
+            raise UsageError(
+                "foreground: a folder of masks serves images of the recipe's source only; for images from outside "
+                "choose a method that looks at the image (otsu, triangle, background, background_color) or none"
+            )
+        self._pools: dict[tuple[int, np.dtype], Pool] = {}
+        self._threads: ThreadpoolController | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_pools": {}, "_threads": None}
+
+    def draw(self, images: Sequence[np.ndarray], numbers: Sequence[int]) -> list[Sample | None]:
+        """Return an anomaly for each image, or None where it stays normal.
+
+        images: (H, W, C) uint8 or uint16, C 1 or 3, all alike in dtype and C. numbers: 0 and above, one an image.
+        Raises AnomgenError when a generator keeps failing on an image: a normal one never stands in for an anomaly.
+        """
+        self._threads = self._threads or ThreadpoolController()
+        with single_threaded(self._threads):
+            return self._draw([_read_only(image) for image in images], numbers)
+
+    def _draw(self, images: list[np.ndarray], numbers: Sequence[int]) -> list[Sample | None]:
+        recipe = self.plan.recipe
+        drawn: list[Sample | None] = [None] * len(images)
+        ratio = recipe.anomaly_ratio
+        left = [k for k, n in enumerate(numbers) if rng_for(recipe.seed, Stream.ONLINE, n).random() < ratio]
+        reasons: Counter[str] = Counter()
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            if not left:
+                return drawn
+            pool = self._pool(images[left[0]])
+            rngs = [rng_for(recipe.seed, Stream.ONLINE, numbers[k], attempt) for k in left]
+            results = self.plan.generator.sample_batch(rngs, [images[k] for k in left], pool)
+            for k, result in zip(left, results, strict=True):
+                if isinstance(result, Sample) and result.mask.any():
+                    drawn[k] = result
+                else:
+                    reasons[result.reason if isinstance(result, Reject) else "empty mask"] += 1
+            left = [k for k in left if drawn[k] is None]
+        if left:
+            listed = ", ".join(f"{reason} ({count}×)" for reason, count in reasons.most_common())
+            raise AnomgenError(
+                f"{MAX_ATTEMPTS} draws of {self.plan.generator.kind!r} on one image gave no anomaly: {listed}. Give "
+                "whole images rather than small cut-outs, ask for less foreground (the generator's min_foreground or "
+                "min_object), or use a generator that works on any image (perlin, cutpaste)"
+            )
+        return drawn
+
+    def _pool(self, image: np.ndarray) -> Pool:
+        """Return the recipe's source with the channels and the depth of an image from outside."""
+        key = image.shape[2], image.dtype
+        if key not in self._pools:
+            source: Source = Converted(self.plan.source, *key)
+            self._pools[key] = Pool(source, self.plan.foreground, DEFAULT_CACHE_BYTES)
+        return self._pools[key]
+
+    @cached_property
+    def dtype(self) -> np.dtype:
+        """Return the depth of the source, uint8 or uint16: floating-point images are drawn on in this one."""
+        return self.plan.source[0].dtype
+
+
+class Converted:
+    """A source whose images get another number of channels or another depth where they have not got it already."""
+
+    def __init__(self, source: Source, channels: int, dtype: np.dtype):
+        self._source, self._channels, self._dtype = source, channels, dtype
+        self.license, self.skipped = source.license, source.skipped
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        image = self._source[index]
+        if image.shape[2] == self._channels and image.dtype == self._dtype:
+            return image
+        if image.shape[2] < self._channels:
+            image = np.repeat(image, self._channels, axis=2)
+        elif image.shape[2] > self._channels:
+            weights = np.array([0.299, 0.587, 0.114], np.float32)  # Rec. 601, as image files are made grey
+            image = np.rint(image @ weights)[..., None].astype(image.dtype)
+        if image.dtype != self._dtype:
+            image = image.astype(np.uint16) * np.uint16(257) if self._dtype == np.uint16 else image >> 8
+        return _read_only(np.ascontiguousarray(image, self._dtype))
+
+    def id(self, index: int) -> str:
+        """Return the source's name of the image."""
+        return self._source.id(index)
+
+    def fingerprint(self) -> str:
+        """Return the source's fingerprint."""
+        return self._source.fingerprint()
+
+
+def _read_only(image: np.ndarray) -> np.ndarray:
+    view = image.view()
+    view.flags.writeable = False
+    return view
+
+
+def to_integers(image: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return a floating-point image in 0..1 as uint8 or uint16, rounded; integers pass.
+
+    Raises UsageError for values outside 0..1, which a normalised image has, and for other dtypes.
+    """
+    if image.dtype in (np.uint8, np.uint16):
+        return image
+    if image.dtype.kind != "f":
+        raise UsageError(f"images are uint8, uint16 or floating point in 0..1, not {image.dtype}")
+    low, high = float(image.min()), float(image.max())
+    if not (low >= -SLACK and high <= 1 + SLACK):
+        raise UsageError(f"the image's values lie in {low:.3g}..{high:.3g}, not in 0..1: draw before normalising")
+    return np.clip(np.rint(image * value_max(dtype)), 0, value_max(dtype)).astype(dtype)
+
+
+def drawn_on(image: np.ndarray, sample: Sample) -> np.ndarray:
+    """Return the anomalous image in the dtype of `image`; outside the mask it is `image`, bit for bit."""
+    if image.dtype.kind != "f":
+        return sample.image
+    scaled = (sample.image / np.float32(value_max(sample.image.dtype))).astype(image.dtype)
+    return np.where(sample.mask[..., None], scaled, image)

@@ -1,0 +1,171 @@
+"""A torch Dataset of a recipe's rows, drawn as they are asked for, and what the tensor adapters share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from threadpoolctl import ThreadpoolController
+from torch.utils.data import Dataset, get_worker_info
+
+from anomgen.adapters.base import Drawer, drawn_on, to_integers
+from anomgen.dataset import Row
+from anomgen.engine import Plan, Renderer, single_threaded
+from anomgen.errors import UsageError
+from anomgen.recipe import Recipe, recipe_of
+from anomgen.rng import Stream, rng_for
+from anomgen.sample import value_max
+from anomgen.sources.base import DEFAULT_CACHE_BYTES
+
+
+class AnomalyDataset(Dataset[dict[str, Any]]):
+    """The rows of a recipe's dataset without the files: item i of epoch e is row ``e * count + i``.
+
+    So the first epoch is what `anomgen make` writes, pixel for pixel, and later epochs are what a longer dataset goes
+    on with. An item follows from (recipe, epoch, index) alone: the same for any number of loader workers.
+
+    An item is a dict of `image` and, where the recipe has ``keep_normal``, `normal`: float32 (C, H, W) in 0..1,
+    the pixel divided by 255 or 65535; `mask`: float32 (1, H, W), 0 or 1; `soft_mask`: float32 (1, H, W) in 0..1,
+    where the generator makes one; `label`: 0 normal, 1 anomaly; `defect_type`: its number in `defect_names`;
+    `index`: the row's.
+
+    recipe, options: a Recipe, or what `anomgen.load_recipe` takes. Raises what that raises, and SourceError.
+    """
+
+    def __init__(self, recipe: Recipe | str, **options: Any):
+        self.plan = Plan.of(recipe_of(recipe, **options))
+        self.defect_names = self.plan.columns.defect_names
+        self._epoch = _shared_counter()
+        self._process: _Process | None = None
+
+    def __len__(self) -> int:
+        return self.plan.recipe.count
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        position = range(len(self))[index]
+        if self._process is None or self._process.pid != os.getpid():
+            self._process = _Process(self.plan)
+        row = self._process.row(int(self._epoch) * len(self) + position)
+        return self._item(row)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_process": None}
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch comes; call it before iterating the loader. Workers that live on learn of it too."""
+        self._epoch.fill_(_epoch(epoch))
+
+    def _item(self, row: Row) -> dict[str, Any]:
+        soft = row.mask if row.soft_mask is None else row.soft_mask
+        has_soft, has_normal = self.plan.generator.has_soft_mask, self.plan.recipe.keep_normal
+        return {
+            "image": image_tensor(row.image),
+            "mask": mask_tensor(row.mask),
+            **({"soft_mask": mask_tensor(soft)} if has_soft else {}),
+            **({"normal": image_tensor(row.normal)} if has_normal else {}),
+            "label": row.label,
+            "defect_type": self.defect_names.index(row.defect_type),
+            "index": row.index,
+        }
+
+
+class _Process:
+    """What a process keeps: the renderer with its cache, and how to keep libraries to one thread."""
+
+    def __init__(self, plan: Plan):
+        info = get_worker_info()
+        self.pid = os.getpid()
+        self._renderer = Renderer(plan, DEFAULT_CACHE_BYTES // (info.num_workers if info else 1))
+        self._threads = ThreadpoolController()
+
+    def row(self, index: int) -> Row:
+        with single_threaded(self._threads):
+            return self._renderer.row(index)
+
+
+class Seeded(Dataset[Any]):
+    """A dataset whose random transforms follow from (seed, epoch, index), for any number of loader workers.
+
+    Seeds torch's generator before each item and restores it afterwards; what draws from it, as torchvision's
+    transforms and `anomgen.adapters.torchvision.Anomaly` do, then no longer depends on who loads the item.
+    """
+
+    def __init__(self, dataset: Any, seed: int = 0):
+        self.dataset, self.seed = dataset, seed
+        self._epoch = _shared_counter()
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Any:
+        position = range(len(self))[index]
+        rng = rng_for(self.seed, Stream.ONLINE, int(self._epoch) * len(self) + position)
+        with torch.random.fork_rng(devices=()):
+            torch.manual_seed(int(rng.integers(2**63)))
+            return self.dataset[position]
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch comes; call it before iterating the loader. Workers that live on learn of it too."""
+        self._epoch.fill_(_epoch(epoch))
+
+
+def _shared_counter() -> torch.Tensor:
+    """Return a zero in memory that loader workers share, forked or spawned, also those that outlive an epoch."""
+    return torch.zeros((), dtype=torch.int64).share_memory_()
+
+
+def _epoch(value: int) -> int:
+    if value < 0:
+        raise UsageError(f"epochs are numbered from 0, not {value}")
+    return value
+
+
+# --- tensors --------------------------------------------------------------------------------------------------------
+
+
+def image_tensor(image: np.ndarray) -> torch.Tensor:
+    """Return float32 (C, H, W) in 0..1 of an image (H, W, C), uint8 or uint16."""
+    planes = np.ascontiguousarray(image.transpose(2, 0, 1))
+    return torch.from_numpy(planes.astype(np.float32)).div_(value_max(image.dtype))
+
+
+def mask_tensor(mask: np.ndarray) -> torch.Tensor:
+    """Return float32 (1, H, W) of a mask (H, W), bool or float32."""
+    return torch.from_numpy(mask.astype(np.float32))[None]
+
+
+def drawn_numbers(count: int) -> list[int]:
+    """Return numbers for `Drawer.draw` from torch's generator: `torch.manual_seed` repeats them, workers differ."""
+    return [int(number) for number in torch.randint(2**63 - 1, (count,))]
+
+
+def draw_on_tensors(drawer: Drawer, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return a batch with anomalies, and their masks, float32 (B, 1, H, W), 0 or 1.
+
+    batch: (B, C, H, W), C 1 or 3, uint8, uint16 or floating point in 0..1; its dtype and device are kept. Raises
+    UsageError for values and shapes that are none of these.
+    """
+    if batch.ndim != 4 or batch.shape[1] not in (1, 3):
+        raise UsageError(
+            f"an image is (C, H, W) or a batch (B, C, H, W) with 1 or 3 channels, not {tuple(batch.shape)}"
+        )
+    images = _arrays(batch)
+    samples = drawer.draw([to_integers(image, drawer.dtype) for image in images], drawn_numbers(len(images)))
+    out, masks = batch.clone(), batch.new_zeros((len(images), 1, *batch.shape[2:]), dtype=torch.float32)
+    for k, (image, sample) in enumerate(zip(images, samples, strict=True)):
+        if sample is not None:
+            planes = np.ascontiguousarray(drawn_on(image, sample).transpose(2, 0, 1))
+            out[k] = torch.from_numpy(planes)
+            masks[k] = mask_tensor(sample.mask)
+    return out, masks
+
+
+def _arrays(batch: torch.Tensor) -> Sequence[np.ndarray]:
+    """Return the images (H, W, C); half precision, which numpy lacks or rounds coarsely, as float32."""
+    values = batch.detach().cpu()
+    if values.is_floating_point() and values.dtype != torch.float64:
+        values = values.float()
+    return list(np.ascontiguousarray(values.numpy().transpose(0, 2, 3, 1)))
