@@ -11,17 +11,29 @@ from typing import TYPE_CHECKING, Any
 from anomgen.errors import RecipeError, UsageError, near_miss
 
 if TYPE_CHECKING:
+    from anomgen.exporters.base import Exporter
     from anomgen.generators.base import Config, Generator
     from anomgen.sources.base import SourceConfig
 
 BUNDLED: dict[str, dict[str, str]] = {
+    "exporters": {
+        "ader": "anomgen.exporters.ader:ADer",
+        "coco": "anomgen.exporters.coco:COCO",
+        "folder": "anomgen.exporters.folder:Folder",
+        "labelstudio": "anomgen.exporters.labelstudio:LabelStudio",
+        "mvtec": "anomgen.exporters.mvtec:MVTec",
+        "visa": "anomgen.exporters.visa:VisA",
+        "yolo": "anomgen.exporters.yolo:YOLO",
+    },
     "generators": {
         "cutpaste": "anomgen.generators.cutpaste:CutPaste",
+        "cyclegan": "anomgen.generators.cyclegan:CycleGAN",
         "fpi": "anomgen.generators.fpi:FPI",
         "mix": "anomgen.generators.mix:Mix",
         "nsa": "anomgen.generators.nsa:NSA",
         "perlin": "anomgen.generators.perlin:Perlin",
         "pii": "anomgen.generators.pii:PII",
+        "sdas": "anomgen.generators.sdas:SDAS",
     },
     "sources": {
         "btad": "anomgen.sources.layouts:BTAD",
@@ -113,3 +125,9 @@ def build_generator(values: Mapping[str, Any]) -> Generator:
 def build_source(values: Mapping[str, Any]) -> SourceConfig:
     """Return the source configuration that ``{"kind": name, …}`` describes; the inverse of its ``config``."""
     return _build("sources", values)
+
+
+def build_exporter(kind: str, settings: Mapping[str, Any] | None = None) -> Exporter:
+    """Return the exporter of a format. Raises UsageError for an unknown one, RecipeError for a wrong setting."""
+    exporter: Exporter = validated(load("exporters", kind), settings or {})
+    return exporter

@@ -33,10 +33,8 @@ def _exponents(pair: tuple[int, int]) -> tuple[int, int]:
     return pair
 
 
-class Perlin(Generator):
-    """DRAEM's textured anomalies (arXiv 2108.07610, section 3.3)."""
-
-    kind: ClassVar[str] = "perlin"
+class PerlinRegion(Generator):
+    """Base of the generators that lay content over the image in regions of Perlin noise on the foreground."""
 
     exponent_range: Annotated[tuple[int, int], Field(strict=False), AfterValidator(_exponents)] = (0, 5)
     """The noise has 2^U{low … high} cells along each axis, independently: low for few large regions."""
@@ -45,7 +43,32 @@ class Perlin(Generator):
     threshold_range: Range = (0.5, 0.5)
     """A pixel is in the region where the noise, about −1 to 1, is above a level drawn from this range."""
     opacity_range: ShareRange = (0.2, 1.0)
-    """Weight of the texture; 1 covers."""
+    """Weight of the content; 1 covers."""
+
+    def draw_region(
+        self, rng: np.random.Generator, shape: tuple[int, ...], foreground: np.ndarray | None
+    ) -> tuple[np.ndarray, PerlinDraw]:
+        """Return where the content goes, bool (H, W), on the foreground. Raises Reject when that is nowhere."""
+        for _ in range(REDRAWS):
+            region, drawn = perlin_mask(
+                rng,
+                (shape[0], shape[1]),
+                exponent_range=self.exponent_range,
+                rotation_range=self.rotation_range,
+                threshold_range=self.threshold_range,
+            )
+            if foreground is not None:
+                region &= foreground
+            if np.count_nonzero(region) >= smallest_mask(shape):
+                return region, drawn
+        raise Reject("no region on the foreground" if foreground is not None else "no region above the threshold")
+
+
+class Perlin(PerlinRegion):
+    """DRAEM's textured anomalies (arXiv 2108.07610, section 3.3)."""
+
+    kind: ClassVar[str] = "perlin"
+
     augmentations: Annotated[int, Field(ge=0, le=len(OPERATIONS) - 1)] = 3
     """Distinct operations, of the ten in `anomgen.augment`, applied to each texture."""
     texture: TextureField = ProceduralTextures()
@@ -66,11 +89,11 @@ class Perlin(Generator):
 
     def sample(self, rng: np.random.Generator, image: np.ndarray, pool: Images) -> Sample:
         """Draw one textured anomaly; see `Generator.sample`."""
-        region, drawn_region = self._region(rng, image.shape, foreground_of(pool, image))
+        region, drawn_region = self.draw_region(rng, image.shape, foreground_of(pool, image))
         texture, name = self.texture.draw(rng, image.shape)
         texture, operations = augment(rng, texture, self.augmentations)
         opacity = float(rng.uniform(*self.opacity_range))
-        drawn, box = _lay_over(image, to_depth(texture, image.dtype), region, opacity)
+        drawn, box = lay_over(image, to_depth(texture, image.dtype), region, opacity)
         result = composite(image, drawn, region, box=box)
         params: dict[str, Any] = {
             **drawn_region._asdict(),
@@ -80,31 +103,13 @@ class Perlin(Generator):
         }
         return Sample(result.image, result.mask, None, params, self.kind)
 
-    def _region(
-        self, rng: np.random.Generator, shape: tuple[int, ...], foreground: np.ndarray | None
-    ) -> tuple[np.ndarray, PerlinDraw]:
-        """Return where the texture goes, bool (H, W), on the foreground."""
-        for _ in range(REDRAWS):
-            region, drawn = perlin_mask(
-                rng,
-                (shape[0], shape[1]),
-                exponent_range=self.exponent_range,
-                rotation_range=self.rotation_range,
-                threshold_range=self.threshold_range,
-            )
-            if foreground is not None:
-                region &= foreground
-            if np.count_nonzero(region) >= smallest_mask(shape):
-                return region, drawn
-        raise Reject("no region on the foreground" if foreground is not None else "no region above the threshold")
 
-
-def _lay_over(image: np.ndarray, texture: np.ndarray, region: np.ndarray, opacity: float) -> tuple[np.ndarray, Box]:
-    """Return a copy of the image with the texture over it in the region, and the region's box."""
+def lay_over(image: np.ndarray, content: np.ndarray, region: np.ndarray, opacity: float) -> tuple[np.ndarray, Box]:
+    """Return a copy of the image with content of its shape and dtype over it in the region, and the region's box."""
     x, y, w, h = cv2.boundingRect(region.view(np.uint8))
     box = Box(y, x, h, w)
     drawn = image.copy()
-    mixed = cv2.addWeighted(texture[box.slices], opacity, image[box.slices], 1 - opacity, 0)
+    mixed = cv2.addWeighted(content[box.slices], opacity, image[box.slices], 1 - opacity, 0)
     inside = region[box.slices].view(np.uint8)
     drawn[box.slices] = cv2.copyTo(mixed, inside, image[box.slices].copy()).reshape(h, w, -1)
     return drawn, box

@@ -89,6 +89,16 @@ class PatchTransform(torch.nn.Module):
         self.decode_bias: torch.Tensor
 
     @property
+    def device(self) -> torch.device:
+        """Return where the transform is; diffusers asks all parts of a pipeline."""
+        return self.encode_weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Return the dtype of the filters."""
+        return self.encode_weight.dtype
+
+    @property
     def patch(self) -> int:
         """Return p, the pixels along one side of a cell."""
         return int(self.encode_weight.shape[-1])
@@ -126,7 +136,7 @@ class SDASPipeline(DiffusionPipeline):
 
     def __init__(self, unet: UNet2DModel, scheduler: DDPMScheduler, transform: PatchTransform | None = None):
         super().__init__()
-        self.register_modules(unet=unet, scheduler=scheduler)
+        self.register_modules(unet=unet, scheduler=scheduler, transform=None)
         # diffusers downloads the folder with the rest, and leaves reading what it does not know to us.
         beside = Path(str(unet.config.get("_name_or_path") or "")).parent / TRANSFORM
         self.transform = PatchTransform.load(beside) if transform is None and beside.is_file() else transform

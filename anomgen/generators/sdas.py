@@ -1,0 +1,212 @@
+"""SDAS: images sampled from a diffusion model at a strength show through in Perlin regions, or stand as they are.
+
+Zhang, Xu, Zhou: RealNet: A Feature Selection Network with Realistic Synthetic Anomaly for Anomaly Detection, CVPR 2024,
+arXiv 2403.05897, sections 3.1 and 4.1.
+
+Note: regions, opacity (0.5 to 1) and strength (0.1 to 0.2) are those of the official code, which samples all images
+beforehand and keeps them as JPEG, whose traces a detector can learn; here nothing is compressed. There one strength
+serves 16 images and empty regions pass as anomalies; here every sample has a strength of its own, and the mask holds
+what visibly changed. `start_range` is ours: below 1, sampling starts from the image itself, partly noised, so the
+content stays aligned with it and takes fewer steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import AfterValidator, Field, field_validator
+
+from anomgen.errors import UsageError
+from anomgen.generators.base import Images, PositiveRange, Range, ShareRange, foreground_of
+from anomgen.generators.perlin import PerlinRegion, lay_over
+from anomgen.sample import TOLERANCE, Reject, Sample, change_between, composite
+from anomgen.sources.base import PathText, portable_path
+from anomgen.textures import ProceduralTextures, TextureField, Textures, to_depth
+
+if TYPE_CHECKING:
+    from anomgen.models.sdas import SDASModel
+
+
+def _not_negative(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] < 0:
+        raise ValueError("a strength is at least 0, which gives normal images")
+    return pair
+
+
+def _at_most_one(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[1] > 1:
+        raise ValueError("a share of the steps is at most 1")
+    return pair
+
+
+class SDAS(PerlinRegion):
+    """Strength-controllable diffusion anomaly synthesis (arXiv 2403.05897)."""
+
+    kind: ClassVar[str] = "sdas"
+
+    preset: str | None = None
+    model: PathText | None = None
+    """A folder that `anomgen train sdas` wrote, or the Hub id of a diffusers DDPM."""
+    texture: TextureField | None = None
+    """Images sampled beforehand, instead of a model: a finished dataset of the recipe `sia`, ``{kind: hub, path: …}``,
+    or a folder of them."""
+    category: str | None = None
+    """Which one to draw, for a model of several categories; without it, `whole` draws all alike."""
+    extent: Literal["perlin", "whole"] = "perlin"
+    """`perlin`: local anomalies; `whole`: the sampled image as it is, as in the SIA data set."""
+    opacity_range: ShareRange = (0.5, 1.0)
+    strength_range: Annotated[Range, AfterValidator(_not_negative)] = (0.1, 0.2)
+    """s: each step's variance is multiplied by 1 + s. What is visible depends on how well the model is trained."""
+    steps: Annotated[int, Field(ge=1, le=1000)] = 20
+    """Steps of the sampler, spread over the 1000 of the training."""
+    sampler: Literal["ddpm", "ddim"] = "ddpm"
+    start_range: Annotated[PositiveRange, AfterValidator(_at_most_one)] = (1.0, 1.0)
+    """Share of the steps that are done: 1 starts from pure noise, as the paper does, less from the noised image."""
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "ddim": {"sampler": "ddim", "strength_range": (0.01, 0.03)},
+    }
+
+    @field_validator("texture")
+    @classmethod
+    def _pictures(cls, texture: Textures | None) -> Textures | None:
+        if isinstance(texture, ProceduralTextures):
+            raise ValueError(
+                "sampled images lie in a folder or a dataset: kind folder or hub; for textures take perlin"
+            )
+        return texture
+
+    @property
+    def min_on_foreground(self) -> float:
+        """Return 1, or 0 for whole images."""
+        return 1.0 if self.extent == "perlin" else 0.0
+
+    def prepared(self, pool: Images) -> Self:
+        """Open the model or the pictures and see that they fit the images. Raises UsageError or SourceError."""
+        if (self.model is None) == (self.texture is None):
+            raise UsageError(
+                "generator.model: name the trained model, a folder or a Hub id (train one with `anomgen train sdas "
+                "--source GOOD_IMAGES -o MODEL`, then --set generator.model=MODEL), or else generator.texture, images "
+                "sampled beforehand with the recipe sia; one of the two"
+            )
+        shape = pool[0].shape if len(pool) else None
+        if self.texture is not None:
+            if self.extent == "whole":
+                raise UsageError("generator.extent: whole images are sampled from a model, not taken from a texture")
+            self.texture.check(shape)
+            return self
+        self._check_model(shape)
+        return self
+
+    def _check_model(self, shape: tuple[int, ...] | None) -> None:
+        model = self._loaded()
+        if shape is not None and shape != model.shape:
+            h, w, c = model.shape
+            raise UsageError(
+                f"generator.model: {self.model} draws {h}×{w} images with {_channels(c)}, the source gives "
+                f"{shape[0]}×{shape[1]} with {_channels(shape[2])}: use --size {h}x{w}, or train on these images"
+            )
+        if self.extent == "perlin" or self.category is not None:
+            model.category(self.category)
+
+    def portable(self) -> Self:
+        """See `Generator.portable`."""
+        model = None if self.model is None else portable_path(self.model)
+        texture = None if self.texture is None else self.texture.portable()
+        return self.model_copy(update={"model": model, "texture": texture})
+
+    def resources(self) -> dict[str, str]:
+        """Return the hash of the model's weights, or of the pictures."""
+        if self.texture is not None:
+            return self.texture.resources()
+        return {} if self.model is None else {"model": self._loaded().fingerprint}
+
+    def sample_batch(
+        self, rngs: Sequence[np.random.Generator], images: Sequence[np.ndarray], pool: Images
+    ) -> list[Sample | Reject]:
+        """Draw where each anomaly goes, sample all contents, lay each over its image."""
+        results: list[Sample | Reject] = [Reject("not drawn")] * len(rngs)
+        places: dict[int, tuple[np.ndarray | None, dict[str, Any]]] = {}
+        for k, (rng, image) in enumerate(zip(rngs, images, strict=True)):
+            try:
+                places[k] = self._place(rng, image, pool)
+            except Reject as reject:
+                results[k] = reject
+        contents = self._contents([rngs[k] for k in places], [images[k] for k in places])
+        for (k, (region, params)), (content, said) in zip(places.items(), contents, strict=True):
+            try:
+                results[k] = self._laid(images[k], region, content, {**params, **said})
+            except Reject as reject:
+                results[k] = reject
+        return results
+
+    def _place(
+        self, rng: np.random.Generator, image: np.ndarray, pool: Images
+    ) -> tuple[np.ndarray | None, dict[str, Any]]:
+        """Draw the region, None for the whole image, and the opacity."""
+        if self.extent == "whole":
+            return None, {}
+        region, drawn = self.draw_region(rng, image.shape, foreground_of(pool, image))
+        return region, {**drawn._asdict(), "opacity": float(rng.uniform(*self.opacity_range))}
+
+    def _contents(
+        self, rngs: Sequence[np.random.Generator], images: Sequence[np.ndarray]
+    ) -> list[tuple[np.ndarray, dict[str, Any]]]:
+        """Return an image for each, in its dtype, and what was drawn for it."""
+        if self.texture is not None:
+            drawn = [self.texture.draw(rng, image.shape) for rng, image in zip(rngs, images, strict=True)]
+            return [(to_depth(texture, image.dtype), {"texture": name})
+                    for (texture, name), image in zip(drawn, images, strict=True)]  # fmt: skip
+        from anomgen.models.training import unscaled
+
+        model = self._loaded()
+        strengths = [float(rng.uniform(*self.strength_range)) for rng in rngs]
+        starts = [float(rng.uniform(*self.start_range)) for rng in rngs]
+        labels = [self._label(rng, model) for rng in rngs]
+        noised = self.start_range != (1.0, 1.0)
+        values = model.draw(
+            rngs,
+            strengths,
+            steps=self.steps,
+            sampler=self.sampler,
+            labels=labels,
+            images=images if noised else None,
+            starts=starts if noised else None,
+        )
+        said = [
+            {"strength": strength, "start": start} | ({} if label is None else {"category": model.categories[label]})
+            for strength, start, label in zip(strengths, starts, labels, strict=True)
+        ]
+        return [(unscaled(value, image.dtype), words) for value, image, words in zip(values, images, said, strict=True)]
+
+    def _label(self, rng: np.random.Generator, model: SDASModel) -> int | None:
+        if self.category is None and len(model.categories) > 1:
+            return int(rng.integers(len(model.categories)))
+        return model.category(self.category)
+
+    def _laid(
+        self, image: np.ndarray, region: np.ndarray | None, content: np.ndarray, params: dict[str, Any]
+    ) -> Sample:
+        if region is None:
+            if 2 * np.count_nonzero(change_between(image, content) > TOLERANCE) < image.shape[0] * image.shape[1]:
+                raise Reject("nothing visible changed")
+            return Sample(content, np.ones(image.shape[:2], dtype=bool), None, params, self.kind)
+        drawn, box = lay_over(image, content, region, params["opacity"])
+        result = composite(image, drawn, region, box=box)
+        return Sample(result.image, result.mask, None, params, self.kind)
+
+    def _loaded(self) -> SDASModel:
+        from anomgen.models.training import require_diffusion
+
+        require_diffusion()
+        from anomgen.models.sdas import load_sdas
+
+        try:
+            return load_sdas(str(self.model))
+        except UsageError as error:
+            raise UsageError(f"generator.model: {error}") from error
+
+
+def _channels(count: int) -> str:
+    return "1 channel" if count == 1 else f"{count} channels"
