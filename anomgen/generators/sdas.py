@@ -82,6 +82,11 @@ class SDAS(PerlinRegion):
         """Return 1, or 0 for whole images."""
         return 1.0 if self.extent == "perlin" else 0.0
 
+    @property
+    def uses_network(self) -> bool:
+        """Return whether the content is sampled; see `Generator.uses_network`."""
+        return self.model is not None
+
     def prepared(self, pool: Images) -> Self:
         """Open the model or the pictures and see that they fit the images. Raises UsageError or SourceError."""
         if (self.model is None) == (self.texture is None):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,8 +15,8 @@ from safetensors import SafetensorError
 
 from anomgen.errors import UsageError
 from anomgen.models.pipeline import TRANSFORM, PatchTransform, SDASPipeline
-from anomgen.models.training import read_record, require_finished, scaled, unscaled
-from anomgen.sources.hub import HUB_ID
+from anomgen.models.training import read_record, require_finished, scaled
+from anomgen.models.use import model_folder, threads_for
 from anomgen.sources.scan import files_fingerprint
 
 BATCH = 16
@@ -72,7 +71,7 @@ class SDASModel:
         """
         seeds = [int(rng.integers(2**63)) for rng in rngs]
         drawn: list[np.ndarray | None] = [None] * len(rngs)
-        with _threads_of(self.pipeline.device):
+        with threads_for(self.pipeline.device):
             for members, start in self._batches(len(rngs), starts, steps):
                 batch = None if images is None else torch.stack([_tensor(images[k]) for k in members])
                 results = self.pipeline(
@@ -115,23 +114,6 @@ def _tensor(image: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(scaled(image).transpose(2, 0, 1).copy())
 
 
-def as_image(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return a drawn image, float32 in [−1, 1], as uint8 or uint16."""
-    return unscaled(values, dtype)
-
-
-@contextmanager
-def _threads_of(device: torch.device) -> Iterator[None]:
-    """Let torch use one thread on the CPU: the workers are the parallelism, and sums do not depend on the machine."""
-    before = torch.get_num_threads()
-    if device.type == "cpu":
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 # --- loading --------------------------------------------------------------------------------------------------------
 
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
@@ -143,30 +125,12 @@ def load_sdas(name: str) -> SDASModel:
 
     Raises UsageError for what is missing, unfinished, no DDPM, or has its weights in another format than safetensors.
     """
-    folder = _folder_of(name)
+    folder = model_folder(name, "sdas", FILES)
     index = folder / "model_index.json"
     if not index.is_file():
         require_finished(folder)
         raise UsageError(f"{name}: no model: there is no model_index.json in it; `anomgen train sdas` makes one")
     return _load(name, folder, index.stat().st_mtime_ns)
-
-
-def _folder_of(name: str) -> Path:
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return folder
-    if folder.exists():
-        raise UsageError(f"{name}: is a file; a model is the folder that `anomgen train sdas` wrote")
-    if not HUB_ID.fullmatch(name) or (folder.parent.is_dir() and str(folder.parent) != "."):
-        raise UsageError(f"{name}: there is no such folder; `anomgen train sdas --source … -o {name}` makes a model")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=list(FILES)))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise UsageError(f"{name}: there is no such folder, and the Hub does not give it: {first}") from error
 
 
 @lru_cache(maxsize=2)

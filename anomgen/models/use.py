@@ -1,0 +1,53 @@
+"""What using any trained model shares: where it is, and how many threads it may take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from anomgen.errors import UsageError
+from anomgen.sources.folder import missing_hint
+from anomgen.sources.hub import HUB_ID
+
+if TYPE_CHECKING:
+    import torch
+
+
+def model_folder(name: str | Path, kind: str, files: Sequence[str]) -> Path:
+    """Return the folder of a model: `name` itself, or a download of the Hub's model of that id.
+
+    kind: what `anomgen train` calls it. files: patterns of what to download. Raises UsageError when there is none.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.exists():
+        raise UsageError(f"{name}: is a file; a model is the folder that `anomgen train {kind}` wrote")
+    if not HUB_ID.fullmatch(str(name)) or (folder.parent.is_dir() and str(folder.parent) != "."):
+        raise UsageError(
+            f"{name}: there is no such model folder{missing_hint(folder)}; `anomgen train {kind} … -o {name}` makes one"
+        )
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(str(name), allow_patterns=list(files)))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UsageError(f"{name}: there is no such folder, and the Hub does not give it: {first}") from error
+
+
+@contextmanager
+def threads_for(device: torch.device) -> Iterator[None]:
+    """Let torch use one thread on the CPU: the workers are the parallelism, and sums do not depend on the machine."""
+    import torch
+
+    before = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
