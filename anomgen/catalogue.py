@@ -1,4 +1,4 @@
-"""What there is to choose from: recipes, generators, sources, each with its summary."""
+"""What there is to choose from: recipes, generators, sources, exporters, each with its summary."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from anomgen.errors import UsageError
 from anomgen.recipe import bundled_recipes, load_recipe
 from anomgen.registry import load, names
 
-GROUPS = ("recipes", "generators", "sources")
+GROUPS = ("recipes", "generators", "sources", "exporters")
 
 
 def catalogue(group: str) -> dict[str, str]:

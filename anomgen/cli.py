@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from anomgen.cli_export import app as export_app
 from anomgen.cli_train import app as train_app
 from anomgen.errors import AnomgenError, Interrupted, UsageError
 from anomgen.terminal import JsonOption, SeedOption, SetOption, SizeOption, print_json, progress_of, size_text
@@ -27,6 +28,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+app.add_typer(export_app)
 app.add_typer(train_app)
 
 RecipeOption = Annotated[str, typer.Option("--recipe", "-r", help="Bundled recipe (anomgen ls recipes) or YAML file.")]
@@ -182,10 +184,10 @@ def replay(
 
 @app.command("ls")
 def list_names(
-    what: Annotated[str | None, typer.Argument(help="recipes, generators or sources; default all.")] = None,
+    what: Annotated[str | None, typer.Argument(help="recipes, generators, sources or exporters; default all.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List what is there: recipes, generators, sources."""
+    """List what is there: recipes, generators, sources, exporters."""
     from anomgen.catalogue import GROUPS, catalogue
     from anomgen.errors import near_miss
 

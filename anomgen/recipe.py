@@ -231,6 +231,14 @@ def recipe_of(recipe: Recipe | str, **options: Any) -> Recipe:
     return recipe
 
 
+def settings_of(overrides: Iterable[str]) -> dict[str, Any]:
+    """Return what ``a.b=value`` texts say, the value in YAML, as a mapping. Raises UsageError for another text."""
+    settings: dict[str, Any] = {}
+    for override in overrides:
+        _override(settings, override)
+    return settings
+
+
 def _override(mapping: dict[str, Any], override: str) -> None:
     """Set one value, ``a.b.0.c=value``; missing mappings on the way are made."""
     key, equals, text = override.partition("=")

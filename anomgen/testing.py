@@ -15,13 +15,14 @@ from typing import Any
 import cv2
 import numpy as np
 
+from anomgen.exporters.conformance import check_exporter
 from anomgen.generators.base import Generator, Images, foreground_of
 from anomgen.registry import build_generator
 from anomgen.rng import Stream, rng_for
 from anomgen.sample import TOLERANCE, Reject, Sample, change_between, smallest_mask
 from anomgen.sources.conformance import check_source
 
-__all__ = ["TestPool", "check_generator", "check_source", "scenes"]
+__all__ = ["TestPool", "check_exporter", "check_generator", "check_source", "scenes"]
 
 
 class TestPool(Sequence[np.ndarray]):

@@ -1,0 +1,41 @@
+"""The layout of ADer (Zhang et al., arXiv 2406.03262) and of the detectors that took over its meta.json."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from anomgen.dataset import Dataset
+from anomgen.exporters.base import Files, Record, category_of, json_text
+from anomgen.exporters.mvtec import MVTec, Placed
+
+
+class ADer(MVTec):
+    """ADer: the tree of MVTec AD and a meta.json that lists it, severity and source among the keys of a row."""
+
+    kind: ClassVar[str] = "ader"
+
+    def write(self, dataset: Dataset, records: Iterable[Record], files: Files) -> None:
+        """Write the tree, then meta.json. Raises UsageError when it cannot be split."""
+        name = category_of(dataset, self.category)
+        meta: dict[str, dict[str, list[dict[str, Any]]]] = {"train": {name: []}, "test": {name: []}}
+        for placed in self.tree(dataset, records, files):
+            meta[placed.split][name].append(_row(name, placed))
+        files.write("meta.json", json_text(meta) + "\n")
+
+    def how_to_load(self, dataset: Dataset, folder: str) -> str:
+        """Return how ADer reads it, beside the readers of MVTec AD."""
+        return f'ADer: data.root = "{folder}", data.meta = "meta.json"\n{super().how_to_load(dataset, folder)}'
+
+
+def _row(name: str, placed: Placed) -> dict[str, Any]:
+    record = placed.record
+    return {
+        "img_path": placed.image,
+        "mask_path": placed.mask or "",
+        "cls_name": name,
+        "specie_name": record.defect_type if record.is_anomalous else "good",
+        "anomaly": record.label,
+        "severity": record.severity,
+        "source_id": record.source_id,
+    }

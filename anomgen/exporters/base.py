@@ -1,0 +1,262 @@
+"""The contract of an exporter: the rows of a finished dataset in, the files of another format out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import IO, Annotated, Any, ClassVar, cast
+
+import numpy as np
+from pydantic import Field
+
+from anomgen.dataset import ANOMALY, IMAGE_COLUMNS, LABELS, NORMAL, Columns, Dataset, decode_png, image_name
+from anomgen.errors import AnomgenError, UsageError
+from anomgen.generators.base import Config, Share
+from anomgen.writer import writing
+
+PLAIN_NAME = re.compile(r"\w[\w .-]*")
+"""What may become the name of a folder, a class and a part of a pattern."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One row of a dataset as an exporter gets it: its columns by name, images as the PNG bytes that are stored.
+
+    mask: 0/255, all 0 for a normal row. soft_mask, normal: None where the dataset has none. defect_type: the name,
+    "normal" for a normal row. boxes: [x, y, w, h] of the mask's components. params: JSON text.
+    """
+
+    image: bytes
+    mask: bytes
+    soft_mask: bytes | None
+    label: int
+    defect_type: str
+    severity: float
+    area: float
+    boxes: list[list[int]]
+    source_id: str
+    index: int
+    seed: int
+    attempt: int
+    params: str
+    normal: bytes | None = None
+
+    @classmethod
+    def of_cells(cls, cells: dict[str, Any], columns: Columns) -> Record:
+        """Return the record of a row as `Dataset.stored_rows` yields it."""
+        images = {name: cells[name] and cells[name]["bytes"] for name in IMAGE_COLUMNS if name in cells}
+        return cls(**{**cells, **images, "defect_type": columns.defect_names[cells["defect_type"]]})
+
+    @property
+    def is_anomalous(self) -> bool:
+        """Return whether there is an anomaly in the image."""
+        return self.label == ANOMALY
+
+    @property
+    def name(self) -> str:
+        """Return ``000123.png``: six digits, so that sorted images and sorted masks pair rightly."""
+        return image_name(self.index)
+
+    @property
+    def stem(self) -> str:
+        """Return ``000123``."""
+        return self.name.removesuffix(".png")
+
+    @cached_property
+    def mask_pixels(self) -> np.ndarray:
+        """Return the mask, bool (H, W). Raises AnomgenError when its PNG is damaged."""
+        try:
+            return decode_png(self.mask)[..., 0] > 127
+        except ValueError as error:
+            raise AnomgenError(f"row {self.index} is damaged: its mask: {error}; `anomgen check` says more") from error
+
+
+class Files:
+    """The files of one export: written below a folder, listed with their digests, counted by split and type.
+
+    folder: where to write. notes: what the user should know about this export, one sentence each.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.digests: dict[str, str] = {}
+        self.counts: dict[str, Counter[str]] = {}
+        self.notes: list[str] = []
+        self.mask_pixels = 0
+        self.lost: dict[str, int] | None = None
+
+    def write(self, name: str, data: bytes | str) -> None:
+        """Write one file. name: relative, with slashes; its folders are made. Text is written as UTF-8."""
+        with self.open(name) as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[IO[bytes]]:
+        """Open one file to write bytes to it bit by bit.
+
+        Raises ValueError for a name that is not relative or was written before, AnomgenError when it cannot be
+        written.
+        """
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or str(path) != name:
+            raise ValueError(f"{name!r}: a file of an export has a plain relative name")
+        if name in self.digests:
+            raise ValueError(f"{name!r} is written twice")
+        self.digests[name] = ""
+        place = self.folder / path
+        with writing(place):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with place.open("wb") as file:
+                hashing = _Hashing(file)
+                yield cast(IO[bytes], hashing)
+        self.digests[name] = hashing.hash.hexdigest()
+
+    def count(self, split: str, record: Record) -> None:
+        """Count a record that was written."""
+        self.counts.setdefault(split, Counter())[record.defect_type] += 1
+
+    def compare(self, name: str, mask: np.ndarray, held: np.ndarray) -> None:
+        """Note how many pixels of a mask, bool (H, W), differ in what the file `name` holds of it."""
+        self.lost = self.lost or {}
+        self.mask_pixels += int(np.count_nonzero(mask))
+        different = int(np.count_nonzero(mask != held))
+        if different:
+            self.lost[name] = different
+
+
+class _Hashing:
+    """A file that knows the digest of what was written to it."""
+
+    closed = False
+
+    def __init__(self, file: IO[bytes]):
+        self.hash = digest()
+        self._file = file
+
+    def write(self, data: Any) -> int:
+        self.hash.update(data)
+        return self._file.write(data)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def writable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return False
+
+
+def digest() -> hashlib.blake2b:
+    """Return the hash by which an export recognises its own files."""
+    return hashlib.blake2b(digest_size=16)
+
+
+class Exporter(Config):
+    """Base class of the exporters: its fields are what ``--set`` changes.
+
+    Deterministic: the same dataset and settings give the same files. No path of the machine is written.
+    """
+
+    kind: ClassVar[str]
+    """Name of the format and in the registry."""
+    bits: ClassVar[int] = 16
+    """How many bits a channel the format's readers keep; a dataset with more is refused."""
+
+    def write(self, dataset: Dataset, records: Iterable[Record], files: Files) -> None:
+        """Write every record.
+
+        dataset: for what concerns all rows; `columns.defect_types`, `recipe`, `table([…])`. records: its rows in
+        order, read while they are taken; all of them must be. Copy the images' bytes, do not encode anew.
+        Raises UsageError when the format cannot hold this dataset; nothing is left of the export then.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define write()")
+
+    def how_to_load(self, dataset: Dataset, folder: str) -> str:
+        """Return the code or the steps that read the export in `folder`, a few lines."""
+        raise NotImplementedError(f"{type(self).__name__} must define how_to_load()")
+
+    def card(self, dataset: Dataset, files: Files) -> dict[str, Any]:  # noqa: ARG002
+        """Return what the YAML of the export's README.md says besides licence and tags."""
+        return {}
+
+
+class SplitExporter(Exporter):
+    """An exporter with a training part.
+
+    The split goes by normal image, not by row: no image, nor what was made of it, is in both parts. It follows from
+    the images' ids alone.
+    """
+
+    train_share: Share = 0.8
+
+    def training_sources(self, dataset: Dataset, *, normal_only: bool = False) -> frozenset[str]:
+        """Return the ids of the normal images whose rows are for training.
+
+        normal_only: the share is of the images of normal rows. Raises UsageError when there are too few to split.
+        """
+        rows = dataset.table(["source_id", "label"]).to_pydict()
+        pairs = zip(rows["source_id"], rows["label"], strict=True)
+        ids = {source_id for source_id, label in pairs if not normal_only or label == NORMAL}
+        count = math.floor(self.train_share * len(ids) + 0.5)
+        if 0 < self.train_share < 1:
+            if len(ids) < 2:
+                raise UsageError(_too_few(dataset, len(ids), normal_only))
+            count = min(max(count, 1), len(ids) - 1)
+        return frozenset(sorted(ids, key=lambda name: hashlib.blake2b(name.encode()).digest())[:count])
+
+
+def _too_few(dataset: Dataset, count: int, normal_only: bool) -> str:
+    rows = "normal rows" if normal_only else "rows"
+    found = f"all {rows} come from one normal image" if count else f"it has no {rows}"
+    remedy = "make it from more images" if count else "make it with an anomaly_ratio below 1"
+    return (
+        f"{dataset.path}: {found}, so there is nothing to split into a training and a test part; {remedy}, put all "
+        "into one part with --set train_share=1 or 0 where the format allows it, or choose a format without a split"
+    )
+
+
+Category = Annotated[str | None, Field(min_length=1)]
+"""The name of the object in the pictures; by default the recipe's name."""
+
+
+def category_of(dataset: Dataset, category: str | None) -> str:
+    """Return the category's name. Raises UsageError when it cannot be a folder's name."""
+    name = category if category is not None else str(dataset.recipe.get("name", "anomgen"))
+    if not PLAIN_NAME.fullmatch(name):
+        raise UsageError(
+            f"category {name!r}: it becomes a folder's name; give one of letters, digits, '_', '-', '.' with "
+            "--set category=NAME"
+        )
+    return name
+
+
+def check_types(dataset: Dataset, taken: Iterable[str] = (LABELS[NORMAL],)) -> None:
+    """Raise UsageError when a defect type cannot be a folder's name, or is one that the layout itself takes."""
+    for name in dataset.columns.defect_types:
+        if name in taken or not PLAIN_NAME.fullmatch(name):
+            raise UsageError(
+                f"{dataset.path}: the defect type {name!r} cannot be the name of a folder in this format; export it "
+                "--to coco, or rename the generator's kind"
+            )
+
+
+def license_of(dataset: Dataset) -> str | None:
+    """Return the licence that a dataset's card names, None where it is not known."""
+    return dataset.recipe.get("license") or dataset.provenance.get("source", {}).get("license")
+
+
+def json_text(values: Any) -> str:
+    """Return JSON on one line, without a trace of the machine's settings."""
+    return json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

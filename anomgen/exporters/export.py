@@ -1,0 +1,268 @@
+"""Running an exporter: what may be in the output folder before, what is in it after, and nothing in between."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from anomgen.dataset import Dataset
+from anomgen.errors import AnomgenError, UsageError
+from anomgen.exporters.base import Exporter, Files, Record, digest, license_of
+from anomgen.output import Progress, locked
+from anomgen.registry import build_exporter
+from anomgen.writer import writing
+
+MANIFEST = "anomgen-export.json"
+"""Lists what an export wrote, with digests: how a folder of ours, and a file that somebody changed, are known."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What `export` did.
+
+    splits: split → defect type → images. lost: None where the format holds masks as they are, otherwise how many
+    pixels of how many differ, in all and by file. load: how to read it. notes: what the user should know.
+    """
+
+    path: Path
+    format: str
+    rows: int
+    files: int
+    splits: dict[str, dict[str, int]]
+    lost: dict[str, Any] | None
+    load: str
+    notes: tuple[str, ...]
+
+
+def export(
+    dataset: Dataset | str | Path,
+    to: Exporter | str,
+    out: str | Path,
+    *,
+    overwrite: bool = False,
+    settings: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Exported:
+    """Write a finished dataset to the folder `out` in another tool's format.
+
+    to: a format's name, or an exporter. overwrite: replace an earlier export, never anything else. settings: of the
+    format, such as ``{"train_share": 0.5}``. The folder appears whole or not at all.
+
+    Raises UsageError for an unknown format or setting, a dataset that is unfinished or does not fit the format, and
+    an output folder that holds anything; AnomgenError when files cannot be written.
+    """
+    dataset = dataset if isinstance(dataset, Dataset) else Dataset(dataset)
+    if re.match(r"[A-Za-z][\w+.-]+:/", str(out)):
+        raise UsageError(f"{out}: an export is a folder of many small files; give a local one and upload it whole")
+    exporter = to if isinstance(to, Exporter) else build_exporter(to, settings)
+    out = Path(out)
+    _check_dataset(dataset, exporter)
+    _check_output(dataset, out, overwrite=overwrite)
+    place = out.resolve()  # a link stays, what it leads to is replaced
+    work = place.parent / f".{place.name}.anomgen-export"
+    with locked(work):
+        try:
+            _settle(place, work)
+            files = _written(dataset, exporter, work / "new", progress)
+            _check_output(dataset, out, overwrite=overwrite)  # it took a while: somebody may have used the folder
+            with writing(out):
+                _replace(place, work / "new", work / "old")
+        finally:
+            if place.exists() or not (work / "old").exists():
+                shutil.rmtree(work, ignore_errors=True)
+    load = exporter.how_to_load(dataset, str(out))
+    return Exported(
+        out, exporter.kind, len(dataset), len(files.digests), _splits(files), _loss(files), load, tuple(files.notes)
+    )
+
+
+# --- before ---------------------------------------------------------------------------------------------------------
+
+
+def _check_dataset(dataset: Dataset, exporter: Exporter) -> None:
+    counts = dataset.provenance.get("rows", {})
+    if not dataset.provenance or len(dataset) != counts.get("normal", 0) + counts.get("anomaly", 0):
+        raise UsageError(
+            f"{dataset.path}: holds {len(dataset)} rows, not as many as its provenance.json says; finish it with "
+            "`anomgen make … --resume`"
+        )
+    image = next(dataset.rows(["image"]), {"image": None})["image"]
+    if image is not None and 8 * image.itemsize > exporter.bits:
+        raise UsageError(
+            f"{dataset.path}: its images have 16 bits a channel, of which readers of {exporter.kind} keep 8 or fewer; "
+            "export it --to folder, coco or labelstudio, which keep them, or make it from 8-bit images"
+        )
+
+
+def _check_output(dataset: Dataset, out: Path, *, overwrite: bool) -> None:
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file; give a folder with -o")
+    if isinstance(dataset.path, Path):  # it may lie at a URL
+        place, source = out.resolve(), dataset.path.resolve()
+        if place.is_relative_to(source) or source.is_relative_to(place):
+            raise UsageError(f"{out} and the dataset {dataset.path} lie in each other; choose another folder with -o")
+    if not out.exists() or not any(out.iterdir()):
+        return
+    manifest = _manifest(out)
+    if manifest is None:
+        raise UsageError(f"{out} holds other files and no export of anomgen; choose another folder with -o")
+    if not overwrite:
+        raise UsageError(
+            f"{out} holds an export ({manifest['format']}); replace it with --overwrite, or choose another folder "
+            "with -o"
+        )
+    foreign = sorted(_foreign(out, manifest["files"]))
+    if foreign:
+        more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
+        raise UsageError(
+            f"{out} also holds what the export did not write: {foreign[0]}{more}; move it elsewhere, or choose another "
+            "folder with -o"
+        )
+
+
+def _manifest(out: Path) -> dict[str, Any] | None:
+    try:
+        manifest = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
+        return manifest if isinstance(manifest["format"], str) and isinstance(manifest["files"], dict) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _foreign(out: Path, ours: dict[str, str]) -> Iterator[str]:
+    """Yield files that are not in the manifest or were changed since, and folders that it does not know."""
+    folders = {parent for name in ours for parent in (out / name).parents}
+    for top, names, files in os.walk(out):
+        for name in names:
+            if Path(top, name) not in folders or Path(top, name).is_symlink():
+                yield Path(top, name).relative_to(out).as_posix() + "/"
+        for name in files:
+            path = Path(top, name)
+            known = path.relative_to(out).as_posix()
+            if known != MANIFEST and (path.is_symlink() or _digest_of(path) != ours.get(known)):
+                yield known + (" (changed since)" if known in ours else "")
+
+
+def _digest_of(path: Path) -> str:
+    found = digest()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            found.update(block)
+    return found.hexdigest()
+
+
+# --- the files ------------------------------------------------------------------------------------------------------
+
+
+def _written(dataset: Dataset, exporter: Exporter, folder: Path, progress: Progress | None) -> Files:
+    files = Files(folder)
+    taken = 0
+
+    def records() -> Iterator[Record]:
+        nonlocal taken
+        for cells in dataset.stored_rows():
+            yield Record.of_cells(cells, dataset.columns)
+            taken += 1
+            if progress:
+                progress(taken, len(dataset))
+
+    exporter.write(dataset, records(), files)
+    counted = sum(sum(types.values()) for types in files.counts.values())
+    if not taken == counted == len(dataset):
+        raise AnomgenError(
+            f"the exporter {exporter.kind!r} took {taken} of {len(dataset)} rows and counted {counted}; tell its author"
+        )
+    files.write("README.md", _readme(dataset, exporter, files))
+    files.write(MANIFEST, json.dumps(_contents(dataset, exporter, files), indent=1, ensure_ascii=False) + "\n")
+    return files
+
+
+def _contents(dataset: Dataset, exporter: Exporter, files: Files) -> dict[str, Any]:
+    return {
+        "format": exporter.kind,
+        "settings": exporter.model_dump(mode="json"),
+        "anomgen": dataset.provenance.get("anomgen"),
+        "dataset": dataset.recipe.get("name"),
+        "recipe_fingerprint": dataset.provenance.get("recipe_fingerprint"),
+        "license": license_of(dataset),
+        "rows": _splits(files),
+        "lost": _loss(files),
+        "notes": files.notes,
+        "files": {name: found for name, found in files.digests.items() if name != MANIFEST},
+    }
+
+
+def _splits(files: Files) -> dict[str, dict[str, int]]:
+    """Return the counts, the training part first."""
+    parts = sorted(files.counts, key=lambda split: (split != "train", split))
+    return {split: dict(sorted(files.counts[split].items())) for split in parts}
+
+
+def _loss(files: Files) -> dict[str, Any] | None:
+    if files.lost is None:
+        return None
+    return {"pixels": sum(files.lost.values()), "of": files.mask_pixels, "files": files.lost}
+
+
+def _readme(dataset: Dataset, exporter: Exporter, files: Files) -> str:
+    license = license_of(dataset)
+    head = {"license": license or "unknown", "tags": ["anomaly-detection", "synthetic", "anomgen"]}
+    head |= exporter.card(dataset, files)
+    rows = [f"| {split} | {kind} | {n} |" for split, kinds in _splits(files).items() for kind, n in kinds.items()]
+    lines = [
+        "---",
+        yaml.safe_dump(head, sort_keys=False, allow_unicode=True).rstrip("\n"),
+        "---",
+        "",
+        f"# {dataset.recipe.get('name')}, as {exporter.kind}",
+        "",
+        f"{len(dataset)} images with synthetic anomalies and their exact masks, made by anomgen and exported from the",
+        "dataset of that name, whose card says how they were made. "
+        + (f"Licence: {license}." if license else "Its licence is not known; that of the normal images binds."),
+        "",
+        "| part | what | images |",
+        "|---|---|---:|",
+        *rows,
+        "",
+        "```text",
+        exporter.how_to_load(dataset, "."),
+        "```",
+        *[line for note in _all_notes(files) for line in ("", note)],
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _all_notes(files: Files) -> list[str]:
+    loss = _loss(files)
+    told = [f"Mask pixels that this format does not hold: {loss['pixels']} of {loss['of']}."] if loss else []
+    return [*files.notes, *told]
+
+
+# --- in place -------------------------------------------------------------------------------------------------------
+
+
+def _settle(place: Path, work: Path) -> None:
+    """Put back the earlier export that a killed run had moved aside, and remove what that run had begun."""
+    if (work / "old").exists() and not place.exists():
+        (work / "old").rename(place)
+    for entry in work.iterdir():
+        shutil.rmtree(entry)
+
+
+def _replace(out: Path, new: Path, old: Path) -> None:
+    """Put the new folder in the place of an empty or earlier one; if that fails the earlier one is put back."""
+    if out.exists():
+        out.rename(old)
+    try:
+        new.rename(out)
+    except BaseException:
+        if old.exists():
+            old.rename(out)
+        raise

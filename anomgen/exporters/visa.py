@@ -1,0 +1,69 @@
+"""The layout of VisA as published (Zou et al., ECCV 2022, arXiv 2207.14315), with its table of the split."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import numpy as np
+
+from anomgen.dataset import Dataset
+from anomgen.exporters.base import Category, Files, Record, SplitExporter, category_of
+from anomgen.exporters.mvtec import seen_note
+from anomgen.writer import encode_png
+
+
+class VisA(SplitExporter):
+    """VisA: split_csv/1cls.csv, CATEGORY/Data/Images and Masks, masks with the number of the defect type.
+
+    All anomalous images are for testing. `train_share` is of the normal images. CATEGORY/image_anno.csv names the
+    defect types in the order of their numbers.
+
+    Note: anomalib accepts VisA's own twelve categories alone, such as candle.
+    """
+
+    kind: ClassVar[str] = "visa"
+    bits: ClassVar[int] = 8
+    category: Category = None
+
+    def write(self, dataset: Dataset, records: Iterable[Record], files: Files) -> None:
+        """Write images, masks and the two tables. Raises UsageError when it cannot be split."""
+        name = category_of(dataset, self.category)
+        training = self.training_sources(dataset, normal_only=True)
+        split_rows, annotations = [("object", "split", "label", "image", "mask")], [("image", "label", "mask")]
+        seen = 0
+        for record in records:
+            known = record.source_id in training
+            seen += known and record.is_anomalous
+            split = "train" if known and not record.is_anomalous else "test"
+            image = f"{name}/Data/Images/{'Anomaly' if record.is_anomalous else 'Normal'}/{record.name}"
+            mask = f"{name}/Data/Masks/Anomaly/{record.name}" if record.is_anomalous else ""
+            files.write(image, record.image)
+            if mask:
+                files.write(mask, _numbered(record, dataset))
+            files.count(split, record)
+            split_rows.append((name, split, "anomaly" if record.is_anomalous else "normal", image, mask))
+            annotations.append((image, record.defect_type, mask))
+        files.write("split_csv/1cls.csv", _csv(split_rows))
+        files.write(f"{name}/image_anno.csv", _csv(annotations))
+        if seen:
+            files.notes.append(seen_note(seen))
+
+    def how_to_load(self, dataset: Dataset, folder: str) -> str:
+        """Return how anomalib reads it."""
+        name = category_of(dataset, self.category)
+        return f'anomalib.data.Visa(root="{folder}", category="{name}")  # a category of VisA\'s own: candle, …'
+
+
+def _numbered(record: Record, dataset: Dataset) -> bytes:
+    """Return the mask as PNG with the number of the defect type, from 1, where it was 255."""
+    number = dataset.columns.defect_names.index(record.defect_type)
+    return encode_png(record.mask_pixels * np.uint8(number))
+
+
+def _csv(rows: Iterable[tuple[Any, ...]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()

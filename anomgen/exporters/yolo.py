@@ -1,0 +1,83 @@
+"""YOLO segmentation, the text files of Ultralytics' tools: a line for each piece of a mask, a polygon in shares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, ClassVar
+
+import cv2
+import numpy as np
+import yaml
+from pydantic import Field
+
+from anomgen.dataset import Dataset
+from anomgen.exporters.base import Files, Record, SplitExporter
+from anomgen.exporters.regions import Component, components, polygon
+
+REACH = 0.4
+"""How far, in pixels, a polygon of fewer than three corners is widened about its pixels' centres."""
+
+
+class YOLO(SplitExporter):
+    """YOLO: images/{train,val}, labels/{train,val}, data.yaml; polygons with holes bridged, the loss measured.
+
+    Classes are the defect types, numbered from 0; a normal image has an empty label file. Corners are the centres of
+    the rim's pixels. Its readers cut them to whole pixels, fill them and draw the outline, which gives back the mask;
+    what is written is read back so, and pixels that differ are reported by file.
+    """
+
+    kind: ClassVar[str] = "yolo"
+    bits: ClassVar[int] = 8
+    train_share: Annotated[float, Field(gt=0, lt=1)] = 0.8
+
+    def write(self, dataset: Dataset, records: Iterable[Record], files: Files) -> None:
+        """Write images, labels and data.yaml. Raises UsageError when it cannot be split."""
+        training = self.training_sources(dataset)
+        for record in records:
+            split = "train" if record.source_id in training else "val"
+            label = f"labels/{split}/{record.stem}.txt"
+            mask = record.mask_pixels
+            number = dataset.columns.defect_names.index(record.defect_type) - 1
+            text = "".join(_line(number, component, mask.shape) for component in components(mask))
+            files.write(f"images/{split}/{record.name}", record.image)
+            files.write(label, text)
+            files.compare(label, mask, read_back(text, mask.shape))
+            files.count(split, record)
+        names = dict(enumerate(dataset.columns.defect_types))
+        data = {"train": "images/train", "val": "images/val", "names": names}
+        files.write("data.yaml", yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
+
+    def how_to_load(self, dataset: Dataset, folder: str) -> str:  # noqa: ARG002
+        """Return how Ultralytics' program reads it."""
+        return f"yolo segment train data={folder}/data.yaml"
+
+
+def _line(number: int, component: Component, shape: tuple[int, ...]) -> str:
+    corners = _widened(polygon(component)) / (shape[1], shape[0])
+    return f"{number} " + " ".join(f"{x:.6f} {y:.6f}" for x, y in corners) + "\n"
+
+
+def _widened(points: np.ndarray) -> np.ndarray:
+    """Return the corners at the pixels' centres; a point becomes a small square, a line a thin strip about it."""
+    if len(points) == 1:
+        square = [(-REACH, -REACH), (REACH, -REACH), (REACH, REACH), (-REACH, REACH)]
+        return points + 0.5 + square
+    if len(points) == 2:
+        dx, dy = points[1] - points[0]
+        aside = np.array((REACH, -REACH if dx * dy > 0 else REACH))
+        return np.concatenate((points - aside, points[::-1] + aside)) + 0.5
+    return points + 0.5
+
+
+def read_back(text: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the mask, bool (H, W), that readers of a label file get: of lines alike in class and box they keep one."""
+    mask = np.zeros(shape, np.uint8)
+    seen = set()
+    for line in text.splitlines():
+        number, *numbers = line.split()
+        corners = np.array(numbers, np.float32).reshape(-1, 2)
+        key = number, *corners.min(0).tolist(), *corners.max(0).tolist()
+        if key not in seen:
+            cv2.fillPoly(mask, [(corners * np.array((shape[1], shape[0]), np.float32)).astype(np.int32)], 1)
+        seen.add(key)
+    return mask.view(bool)

@@ -1,0 +1,398 @@
+"""Exporting in general: the folder before and after, splits, bad input, the command."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from anomgen.dataset import Dataset
+from anomgen.errors import AnomgenError, RecipeError, UsageError
+from anomgen.exporters.base import Exporter, SplitExporter
+from anomgen.exporters.conformance import contents, made_dataset
+from anomgen.exporters.export import MANIFEST, export
+from anomgen.registry import build_exporter, load, names
+from anomgen.testing import check_exporter
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return made_dataset(tmp_path_factory.mktemp("made") / "dataset")
+
+
+@pytest.mark.parametrize("name", names("exporters"))
+def test_every_exporter_keeps_the_contract(name):
+    check_exporter(build_exporter(name))
+
+
+@pytest.mark.parametrize("name", names("exporters"))
+def test_images_are_copied_byte_by_byte_under_six_digits(dataset, tmp_path, name):
+    export(dataset, name, tmp_path / "out")
+    pngs = {}
+    for path in (tmp_path / "out").rglob("*.png"):
+        assert len(path.stem.removesuffix("_mask")) == 6 and path.stem[:6].isdigit()
+        pngs.setdefault(int(path.stem[:6]), set()).add(path.read_bytes())
+    for cells in Dataset(dataset).stored_rows(["image", "index"]):
+        assert cells["image"]["bytes"] in pngs[cells["index"]]
+
+
+@pytest.mark.parametrize("name", names("exporters"))
+def test_no_reader_of_a_layout_meets_a_soft_mask(dataset, tmp_path, name):
+    """Soft masks are in the plain folders alone, apart from the masks: other readers take all above 0 for anomaly."""
+    export(dataset, name, tmp_path / "out")
+    soft = {cells["soft_mask"]["bytes"] for cells in Dataset(dataset).stored_rows(["soft_mask", "label"])
+            if cells["label"]}  # fmt: skip
+    holding = {path.relative_to(tmp_path / "out").parts[1] for path in (tmp_path / "out").rglob("*.png")
+               if path.read_bytes() in soft}  # fmt: skip
+    assert holding == ({"soft_masks"} if name == "folder" else set())
+
+
+# --- splits ---------------------------------------------------------------------------------------------------------
+
+
+class Sources(SplitExporter):
+    kind: ClassVar[str] = "sources"
+
+
+@pytest.mark.parametrize(("share", "count"), [(0, 0), (0.01, 1), (0.5, 3), (0.8, 5), (0.99, 5), (1, 6)])
+def test_the_split_goes_by_normal_image_and_leaves_no_part_empty(dataset, share, count):
+    opened = Dataset(dataset)
+    chosen = Sources(train_share=share).training_sources(opened)
+    assert len(chosen) == count
+    assert chosen == Sources(train_share=share).training_sources(opened)
+    larger = Sources(train_share=1).training_sources(opened)
+    assert chosen <= larger
+
+
+def test_a_split_needs_two_normal_images(tmp_path):
+    one = made_dataset(tmp_path / "one", sources=1)
+    with pytest.raises(UsageError, match=r"all normal rows come from one normal image.*train_share=1 or 0"):
+        export(one, "mvtec", tmp_path / "out")
+    assert export(one, "mvtec", tmp_path / "out", settings={"train_share": 1}).splits["train"] == {"normal": 12}
+    with pytest.raises(UsageError, match="all rows come from one normal image"):
+        export(one, "yolo", tmp_path / "yolo")
+    assert not (tmp_path / "yolo").exists()
+
+
+def test_no_image_is_in_both_parts(dataset, tmp_path):
+    for name, normal in (("mvtec", "good"), ("folder", "normal")):
+        export(dataset, name, tmp_path / name)
+        parts = {"train": set(), "test": set()}
+        for file, digest in contents(tmp_path / name).items():
+            part = next((part for part in parts if f"{part}/" in file), None)
+            if f"/{normal}/" in file and "masks" not in file:
+                parts[part].add(digest)
+        assert len(parts["train"]) == 5 and len(parts["test"]) == 1 and not parts["train"] & parts["test"]
+
+
+def test_seen_backgrounds_are_told(dataset, tmp_path):
+    (note,) = export(dataset, "mvtec", tmp_path / "out").notes
+    assert "10 anomalous test images were made from normal images that are in train" in note
+    assert note in (tmp_path / "out" / "README.md").read_text()
+
+
+# --- what a format cannot hold --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["mvtec", "visa", "ader", "yolo"])
+def test_sixteen_bits_are_refused_where_readers_lose_them(tmp_path, name):
+    deep = made_dataset(tmp_path / "deep", shape=(40, 48, 1), dtype=np.uint16)
+    with pytest.raises(UsageError, match=f"16 bits a channel, of which readers of {name} keep 8.*--to folder"):
+        export(deep, name, tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["deep"]
+
+
+@pytest.mark.parametrize("name", ["folder", "coco", "labelstudio"])
+def test_sixteen_bits_and_grey_stay(tmp_path, name):
+    import cv2
+
+    deep = made_dataset(tmp_path / "deep", shape=(40, 48, 1), dtype=np.uint16)
+    export(deep, name, tmp_path / "out")
+    path = next(path for path in (tmp_path / "out").rglob("000001.png") if "mask" not in str(path))
+    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    assert image.dtype == np.uint16 and image.shape == (40, 48)
+
+
+@pytest.mark.parametrize(("name", "word"), [("mvtec", "good"), ("folder", "a/b")])
+def test_defect_types_that_are_no_folder_are_refused(dataset, tmp_path, name, word):
+    opened = Dataset(dataset)
+    object.__setattr__(opened.columns, "defect_types", (word, "scar"))
+    with pytest.raises(UsageError, match=f"the defect type '{word}' cannot be the name of a folder"):
+        export(opened, name, tmp_path / "out")
+
+
+def test_a_category_is_a_plain_name(dataset, tmp_path):
+    with pytest.raises(UsageError, match=r"category '\.\./x': it becomes a folder's name"):
+        export(dataset, "mvtec", tmp_path / "out", settings={"category": "../x"})
+
+
+# --- the request ----------------------------------------------------------------------------------------------------
+
+
+def test_unknown_formats_and_settings(dataset, tmp_path):
+    with pytest.raises(UsageError, match=r"unknown exporter 'mvtc'; did you mean 'mvtec'.*known: ader, coco"):
+        export(dataset, "mvtc", tmp_path / "out")
+    with pytest.raises(RecipeError, match="train_shre: unknown key; did you mean 'train_share'"):
+        export(dataset, "mvtec", tmp_path / "out", settings={"train_shre": 0.5})
+    with pytest.raises(RecipeError, match=r"train_share: .*less than or equal to 1"):
+        export(dataset, "mvtec", tmp_path / "out", settings={"train_share": 2})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_no_finished_dataset(dataset, tmp_path):
+    with pytest.raises(UsageError, match="no such folder"):
+        export(tmp_path / "nowhere", "coco", tmp_path / "out")
+    (tmp_path / "other").mkdir()
+    with pytest.raises(UsageError, match="not an anomgen dataset"):
+        export(tmp_path / "other", "coco", tmp_path / "out")
+    shutil.copytree(dataset, tmp_path / "began")
+    (tmp_path / "began" / "provenance.json").unlink()
+    with pytest.raises(UsageError, match="unfinished"):
+        export(tmp_path / "began", "coco", tmp_path / "out")
+    shutil.copytree(dataset, tmp_path / "short")
+    provenance = json.loads((dataset / "provenance.json").read_text())
+    provenance["rows"]["normal"] += 12
+    (tmp_path / "short" / "provenance.json").write_text(json.dumps(provenance))
+    with pytest.raises(UsageError, match="holds 24 rows, not as many as"):
+        export(tmp_path / "short", "coco", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_output_and_the_dataset_lie_apart(dataset, tmp_path):
+    shutil.copytree(dataset, tmp_path / "up" / "dataset")
+    for out in ("up/dataset", "up/dataset/out", "up"):
+        with pytest.raises(UsageError, match="lie in each other"):
+            export(tmp_path / "up" / "dataset", "coco", tmp_path / out)
+    with pytest.raises(UsageError, match="give a local one and upload"):
+        export(dataset, "coco", "s3://bucket/out")
+
+
+# --- the output folder ----------------------------------------------------------------------------------------------
+
+
+def test_an_output_that_holds_anything_is_refused(dataset, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "mine.txt").write_text("mine")
+    for overwrite in (False, True):
+        with pytest.raises(UsageError, match="holds other files and no export of anomgen"):
+            export(dataset, "coco", out, overwrite=overwrite)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="is a file"):
+        export(dataset, "coco", tmp_path / "file")
+    assert (out / "mine.txt").read_text() == "mine" and len(list(out.iterdir())) == 1
+
+
+def test_overwrite_replaces_an_export_and_nothing_else(dataset, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()  # an empty folder is as good as none
+    export(dataset, "coco", out)
+    with pytest.raises(UsageError, match=r"holds an export \(coco\); replace it with --overwrite"):
+        export(dataset, "yolo", out)
+    export(dataset, "yolo", out, overwrite=True)
+    assert not (out / "annotations").exists() and (out / "data.yaml").exists()
+    before = contents(out)
+    (out / "labels" / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match=r"also holds what the export did not write: labels/notes\.txt; move it"):
+        export(dataset, "coco", out, overwrite=True)
+    (out / "labels" / "notes.txt").unlink()
+    (out / "runs").mkdir()
+    with pytest.raises(UsageError, match="did not write: runs/"):
+        export(dataset, "coco", out, overwrite=True)
+    (out / "runs").rmdir()
+    assert contents(out) == before
+    label = out / "labels" / "train" / "000000.txt"
+    label = label if label.exists() else out / "labels" / "val" / "000000.txt"
+    label.write_text("0 0 0 1 0 1 1\n")
+    with pytest.raises(UsageError, match=r"000000\.txt \(changed since\)"):
+        export(dataset, "coco", out, overwrite=True)
+    assert label.read_text() == "0 0 0 1 0 1 1\n"
+    label.unlink()  # what is missing is no loss
+    export(dataset, "coco", out, overwrite=True)
+    assert (out / "annotations").exists() and not (out / "labels").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+
+
+def test_a_linked_output_stays_a_link(dataset, tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    export(dataset, "coco", tmp_path / "link")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "real" / MANIFEST).exists()
+
+
+class Failing(Exporter):
+    kind: ClassVar[str] = "failing"
+    how: str = "raises"
+
+    def write(self, dataset, records, files):
+        for number, record in enumerate(records):
+            files.write(record.name, record.image)
+            files.count("all", record)
+            if number == 3:
+                if self.how == "raises":
+                    raise KeyboardInterrupt
+                if self.how == "full":
+                    raise OSError(28, "No space left on device")
+                return
+
+    def how_to_load(self, dataset, folder):
+        return "-"
+
+
+def test_what_fails_leaves_nothing_and_the_earlier_export(dataset, tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        export(dataset, Failing(), out)
+    assert not list(tmp_path.iterdir())
+    export(dataset, "coco", out)
+    before = contents(out)
+    with pytest.raises(KeyboardInterrupt):
+        export(dataset, Failing(), out, overwrite=True)
+    with pytest.raises(AnomgenError, match="took 3 of 24 rows and counted 4; tell its author"):
+        export(dataset, Failing(how="stops"), out, overwrite=True)
+    assert contents(out) == before and sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+
+
+def test_the_earlier_export_comes_back_when_the_new_one_cannot_take_its_place(dataset, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    export(dataset, "coco", out)
+    before = contents(out)
+    rename = Path.rename
+
+    def failing(self, target):
+        if self.name == "new":
+            raise OSError(13, "Permission denied")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(AnomgenError, match="Permission denied"):
+        export(dataset, "yolo", out, overwrite=True)
+    assert contents(out) == before
+
+
+def test_a_run_that_was_killed_between_the_two_renames_is_settled(dataset, tmp_path):
+    out, work = tmp_path / "out", tmp_path / ".out.anomgen-export"
+    export(dataset, "coco", out)
+    before = contents(out)
+    work.mkdir()
+    out.rename(work / "old")
+    (work / "new").mkdir()
+    with pytest.raises(UsageError, match="holds an export"):
+        export(dataset, "yolo", out)
+    assert contents(out) == before and sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+
+
+SLOW = """
+import signal, sys, time
+from pathlib import Path
+from anomgen.exporters.export import export
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have told its children to ignore it
+export(sys.argv[1], "mvtec", Path(sys.argv[2]), progress=lambda done, total: time.sleep(0.05))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_export_leaves_no_folder_that_looks_finished(dataset, tmp_path, number):
+    out = tmp_path / "out"
+    process = subprocess.Popen([sys.executable, "-c", SLOW, str(dataset), str(out)], stderr=subprocess.DEVNULL)
+    new = tmp_path / ".out.anomgen-export" / "new"
+    deadline = time.monotonic() + 20
+    while not (new.is_dir() and any(new.rglob("*.png"))) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    with pytest.raises(UsageError, match="another run is writing"):
+        export(dataset, "coco", out)
+    process.send_signal(number)
+    process.wait()
+    assert not out.exists()
+    export(dataset, "mvtec", out)  # the next run clears up
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+
+
+# --- plug-ins and the command ---------------------------------------------------------------------------------------
+
+
+def test_a_third_party_exporter_is_found_by_its_entry_point(monkeypatch):
+    from importlib.metadata import EntryPoint
+
+    from anomgen import registry
+
+    points = {"failing": EntryPoint("failing", f"{__name__}:Failing", "anomgen.exporters"),
+              "broken": EntryPoint("broken", "nowhere_at_all:It", "anomgen.exporters")}  # fmt: skip
+    monkeypatch.setattr(registry, "_plugins", lambda group: points)
+    assert load("exporters", "failing").kind == "failing" and "failing" in names("exporters")
+    with pytest.raises(UsageError, match=r"plug-in exporter 'broken'.*fails to load"):
+        build_exporter("broken")
+
+
+class Talkative(Exporter):
+    kind: ClassVar[str] = "talkative"
+
+    def write(self, dataset, records, files):
+        for record in records:
+            files.count("all", record)
+        files.write("list.txt", str(Path(dataset.path).resolve()))
+
+    def how_to_load(self, dataset, folder):
+        return "-"
+
+
+def test_the_check_finds_a_path_of_the_machine():
+    with pytest.raises(AssertionError, match="a path of this machine is in"):
+        check_exporter(Talkative())
+
+
+def test_names_of_files_are_checked(tmp_path):
+    from anomgen.exporters.base import Files
+
+    files = Files(tmp_path)
+    for name in ("/etc/x", "../x", "a/../b", "./a", "a//b"):
+        with pytest.raises(ValueError, match="plain relative name"):
+            files.write(name, b"")
+    files.write("a/b", "ä")
+    with pytest.raises(ValueError, match="twice"):
+        files.write("a/b", b"")
+    assert (tmp_path / "a" / "b").read_bytes() == "ä".encode()
+
+
+def run(*words, code=0):
+    environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
+    done = subprocess.run([sys.executable, "-m", "anomgen.cli", *map(str, words)], env=environment,
+                          capture_output=True, text=True, check=False)  # fmt: skip
+    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.stdout, done.stderr
+
+
+def test_the_command(dataset, tmp_path):
+    out, errors = run("export", dataset, "--to", "yolo", "-o", tmp_path / "out", "--set", "train_share=0.5")
+    assert "24 images as yolo" in out and "mask pixels lost: 0 of " in out and "data.yaml" in out and not errors
+    out, _ = run("export", dataset, "--to", "mvtec", "-o", tmp_path / "out", "--overwrite", "--json")
+    assert json.loads(out)["splits"]["train"] == {"normal": 10}
+    out, _ = run("ls", "exporters", "--json")
+    assert set(json.loads(out)["exporters"]) >= {"mvtec", "visa", "ader", "coco", "yolo", "labelstudio", "folder"}
+    _, errors = run("export", dataset, "--to", "coko", "-o", tmp_path / "x", code=2)
+    assert errors == (
+        "error: unknown exporter 'coko'; did you mean 'coco'? (known: ader, coco, folder, labelstudio, mvtec, visa, "
+        "yolo)\n"
+    )
+    _, errors = run("export", dataset, "--to", "coco", "-o", tmp_path / "out", code=2)
+    assert "holds an export (mvtec)" in errors
+
+
+def test_exporting_imports_nothing_heavy(dataset, tmp_path):
+    code = (
+        "import sys\nfrom anomgen.cli import main\nsys.argv = sys.argv[1:]\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "assert not {'torch', 'datasets', 'pycocotools', 'huggingface_hub'} & set(sys.modules)"
+    )
+    words = ["anomgen", "export", str(dataset), "--to", "coco", "-o", str(tmp_path / "out")]
+    subprocess.run([sys.executable, "-c", code, *words], check=True, capture_output=True)
+    assert (tmp_path / "out" / MANIFEST).exists()
