@@ -13,6 +13,7 @@ import typer
 from anomgen.cli_export import app as export_app
 from anomgen.cli_train import app as train_app
 from anomgen.errors import AnomgenError, Interrupted, UsageError
+from anomgen.places import place
 from anomgen.terminal import JsonOption, SeedOption, SetOption, SizeOption, print_json, progress_of, size_text
 
 if TYPE_CHECKING:
@@ -38,7 +39,9 @@ SourceOption = Annotated[
         "--source", "-s", help="Folder of normal images, category folder of a known layout, or Hub dataset id."
     ),
 ]
-DatasetArgument = Annotated[Path, typer.Argument(metavar="DATASET", help="Folder that `anomgen make` wrote.")]
+DatasetArgument = Annotated[
+    Path, typer.Argument(metavar="DATASET", parser=place, help="Folder that `anomgen make` wrote, or its URL.")
+]
 AgainOption = Annotated[str | None, typer.Option("--source", "-s", help="Where the normal images are now.")]
 
 
@@ -48,9 +51,37 @@ def make(
     source: SourceOption = None,
     count: Annotated[int | None, typer.Option("--count", "-n", help="Rows, normal ones included.")] = None,
     size: SizeOption = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Output folder. [default: anomgen-out/NAME]")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            parser=place,
+            metavar="PATH",
+            help="Output folder, or the URL of one (s3://, gs://, hf://, …). [default: anomgen-out/NAME]",
+        ),
+    ] = None,
     seed: SeedOption = None,
-    workers: Annotated[int, typer.Option("--workers", "-j", min=1, help="Processes; the result is the same.")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            "-j",
+            min=1,
+            help="Shards made at once; the result is the same. [default: 1; with ray all processors]",
+        ),
+    ] = None,
+    engine: Annotated[str, typer.Option(help="Who makes the shards: local or ray.")] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Ray cluster to use, or auto; without it this machine alone."),
+    ] = None,
+    shard: Annotated[
+        str | None, typer.Option(metavar="K/N", help="Make part K of N only, beside other such runs: array jobs.")
+    ] = None,
+    finish: Annotated[
+        bool, typer.Option("--finish", help="All parts are there: write card, preview and provenance.")
+    ] = False,
     changes: SetOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the dataset in the output folder.")] = False,
@@ -63,25 +94,39 @@ def make(
     from anomgen.output import make as make_dataset
 
     chosen = _recipe(recipe, source, size, changes, count=count, seed=seed)
-    folder = out or Path("anomgen-out") / chosen.name
     if dry_run:
-        _print_plan(chosen, folder, resume=resume, overwrite=overwrite, as_json=as_json)
+        folder = out or Path("anomgen-out") / chosen.name
+        again = resume or finish or shard is not None
+        _print_plan(chosen, folder, resume=again, overwrite=overwrite, as_json=as_json)
         return
     started = time.perf_counter()
     try:
         with progress_of("making") as progress:
             result = make_dataset(
-                chosen, folder, workers=workers, resume=resume, overwrite=overwrite, progress=progress
+                chosen,
+                out,
+                workers=workers,
+                engine=engine,
+                address=address,
+                shard=shard,
+                finish=finish,
+                resume=resume,
+                overwrite=overwrite,
+                progress=progress,
             )
     except KeyboardInterrupt:
         raise Interrupted("interrupted; what is finished is kept: run the same command with --resume") from None
+    seconds = round(time.perf_counter() - started, 2)
+    if result.provenance is None:
+        _print_part(result, shard, seconds, as_json=as_json)
+        return
     summary = {
         "path": str(result.path),
         "rows": result.provenance["rows"],
         "made": result.made,
         "rejects": result.provenance["rejects"],
         "skipped": result.provenance["source"]["skipped"],
-        "seconds": round(time.perf_counter() - started, 2),
+        "seconds": seconds,
     }
     if as_json:
         print_json(summary)
@@ -262,12 +307,11 @@ def _root(
 def _recipe(name: str, source: str | None, size: str | None, changes: list[str] | None, **values: Any) -> Recipe:
     """Return the recipe that the options describe; a flag wins over --set, which wins over the file."""
     from anomgen.recipe import load_recipe
-    from anomgen.sources import detect
 
     overrides = list(changes or ())
     if size is not None:
         overrides.append(f"source.size={size_text(size)}")
-    return load_recipe(name, overrides=overrides, source=None if source is None else detect(source), **values)
+    return load_recipe(name, overrides=overrides, source=source, **values)
 
 
 def _print_made(result: Result, summary: dict[str, Any]) -> None:
@@ -284,6 +328,15 @@ def _print_made(result: Result, summary: dict[str, Any]) -> None:
     print(f'load:  datasets.load_dataset("{folder}")')
 
 
+def _print_part(result: Result, shard: str | None, seconds: float, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"path": str(result.path), "shard": shard, "rows": result.rows, "made": result.made,
+                    "seconds": seconds})  # fmt: skip
+        return
+    print(f"{result.path}: part {shard}, {result.rows} rows ({result.made} made now) in {seconds} s")
+    print("when all parts are there: the same command with --finish instead of --shard")
+
+
 def _print_plan(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool, as_json: bool) -> None:
     from anomgen.output import plan_of
 
@@ -294,7 +347,7 @@ def _print_plan(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool, as_
     for key, value in plan.items():
         print(f"{key:>16}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
     print("nothing was written; leave out --dry-run to make it")
-    if plan["megabytes"] > plan["megabytes_free"]:
+    if plan["megabytes_free"] is not None and plan["megabytes"] > plan["megabytes_free"]:
         print(f"warning: {out} has less space than the dataset needs", file=sys.stderr)
 
 

@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from anomgen.errors import UsageError, near_miss
+from anomgen.places import place, readable
 from anomgen.sample import Sample, value_max
 
 if TYPE_CHECKING:
@@ -286,13 +287,13 @@ class _Group:
 class Dataset:
     """A folder that `anomgen make` wrote: its rows, its recipe, its provenance.
 
-    path: the folder. partial: also open a run that is not finished; `provenance` is then empty.
+    path: the folder, or its URL. partial: also open a run that is not finished; `provenance` is then empty.
 
     Raises UsageError when the folder is missing, is no anomgen dataset, is unfinished, or has a damaged file.
     """
 
     def __init__(self, path: str | Path, *, partial: bool = False):
-        self.path = Path(path)
+        self.path = place(path)
         self.recipe: dict[str, Any] = _read_recipe(self.path)
         self.shards: tuple[Path, ...] = find_shards(self.path)
         if not partial and not (self.path / "provenance.json").is_file():
@@ -390,24 +391,24 @@ def _reading(shard: Path) -> Iterator[None]:
 
 
 def _open(shard: Path) -> pq.ParquetFile:
-    return pq.ParquetFile(shard, page_checksum_verification=True)
+    return pq.ParquetFile(readable(shard), page_checksum_verification=True)
 
 
 def _metadata(shard: Path) -> pq.FileMetaData:
     with _reading(shard):
-        return pq.read_metadata(shard)
+        return pq.read_metadata(readable(shard))
 
 
 def _shared_columns(shards: tuple[Path, ...]) -> Columns:
     with _reading(shards[0]):
-        first = pq.read_schema(shards[0])
+        first = pq.read_schema(readable(shards[0]))
     try:
         columns = Columns.of_schema(first)
     except (ValueError, UsageError) as error:
         raise UsageError(f"{shards[0]}: not a file of anomgen: {error}") from error
     for shard in shards[1:]:
         with _reading(shard):
-            other = pq.read_schema(shard)
+            other = pq.read_schema(readable(shard))
         if not other.equals(first, check_metadata=True):
             raise UsageError(f"{shard}: its columns differ from those of {shards[0].name}; they are not of one run")
     return columns

@@ -10,22 +10,24 @@ import platform
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import cv2
+import numpy as np
 
 from anomgen.card import write_card
 from anomgen.dataset import ANOMALY, Dataset, statistics
 from anomgen.engine import Plan, Renderer, shard_ranges, single_threaded
 from anomgen.errors import AnomgenError, UsageError
+from anomgen.places import Remote, place
 from anomgen.preview import write_preview
-from anomgen.recipe import Recipe, parse_recipe, read_recipe
-from anomgen.runners import Shard, run
+from anomgen.recipe import Recipe, parse_recipe, read_recipe, recipe_of
+from anomgen.runners import Run, Shard, runner
 from anomgen.sources.base import Pool
 from anomgen.writer import Encoder, replacing, shard_metadata, shard_name
 
@@ -38,6 +40,8 @@ MARK = "# The recipe of the dataset in this folder, written by anomgen make.\n"
 DATA = "data"
 VERSIONED = ("anomgen", "numpy", "scipy", "opencv-python", "pillow", "pyarrow")
 """Distributions whose version decides the bytes of a dataset."""
+LISTED_MISSING = 10
+"""How many missing shards an error names."""
 
 
 @dataclass(frozen=True)
@@ -48,47 +52,111 @@ class Result:
     rows: int
     made: int
     """Rows drawn now; the others were there from the run that this one resumed."""
-    provenance: dict[str, Any]
+    provenance: dict[str, Any] | None
+    """What is written beside the dataset; None for a part of it."""
+
+
+class Part(NamedTuple):
+    """One of the parts of an array job: every `of`-th shard, counted from `number`, which begins at 1."""
+
+    number: int
+    of: int
+
+    @classmethod
+    def parse(cls, text: str) -> Part:
+        """Return the part that ``3/16`` means. Raises UsageError."""
+        number, slash, of = text.partition("/")
+        if not (slash and number.isdigit() and of.isdigit() and 1 <= int(number) <= int(of)):
+            raise UsageError(f"--shard {text}: write it as K/N with K from 1 to N, for instance 3/16")
+        return cls(int(number), int(of))
 
 
 def make(
-    recipe: Recipe,
-    out: Path,
+    recipe: Recipe | str,
+    out: str | Path | None = None,
     *,
-    workers: int = 1,
+    source: str | Path | Mapping[str, Any] | None = None,
+    count: int | None = None,
+    size: int | Sequence[int] | Literal["native"] | None = None,
+    seed: int | None = None,
+    overrides: Iterable[str] = (),
+    workers: int | None = None,
+    engine: str = "local",
+    address: str | None = None,
+    shard: str | None = None,
+    finish: bool = False,
     resume: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Result:
-    """Make the dataset of a recipe in the folder `out`.
+    """Make the dataset of a recipe in the folder `out`; the options are those of `anomgen make`.
+
+    recipe: a name or file, changed by source, count, size, seed and overrides as in `load_recipe`, or a Recipe. out:
+    a folder or the URL of one, by default ``anomgen-out/NAME``. workers: 1 on this machine, all processors with
+    engine "ray". shard: ``"3/16"`` makes that part of the dataset only, beside other such runs; finish: what comes
+    after the last of them.
 
     Raises UsageError when `out` holds something else, another recipe's dataset, or a dataset and neither `resume`
     nor `overwrite` is set; SourceError for unusable images; AnomgenError when a run cannot be finished. Whatever
     shards are complete stay, and `resume` goes on from there to the identical result.
     """
+    recipe = recipe_of(recipe, source=source, count=count, size=size, seed=seed, overrides=tuple(overrides))
+    out = place(out) if out is not None else Path("anomgen-out") / recipe.name
+    part = None if shard is None else Part.parse(shard)
+    if overwrite and (part or finish):
+        raise UsageError("--overwrite goes with neither --shard nor --finish: it would remove what other parts made")
+    if part and finish:
+        raise UsageError("--finish comes alone, when all parts are there")
+    if finish and not is_ours(out):
+        raise UsageError(f"{out} holds no dataset that was begun; make its parts with --shard first")
+    resume = resume or finish or part is not None
     check_output(recipe, out, resume=resume, overwrite=overwrite)
-    plan = Plan.of(recipe)
-    with locked(out):
-        check_output(recipe, out, resume=resume, overwrite=overwrite)  # another run may have come and gone meanwhile
-        if overwrite:
-            _clear(out)
-        shards = _shards(plan, out)
-        missing = [shard for shard in shards if not _is_complete(shard)]
-        _begin(recipe, out)
-        done = sum(len(shard.indices) for shard in shards) - sum(len(shard.indices) for shard in missing)
-        made = 0
+    with runner(engine, workers, address) as run:
+        plan = Plan.of(recipe)
+        with locked(out, shared=part is not None):
+            check_output(recipe, out, resume=resume, overwrite=overwrite)  # another run may have come and gone
+            if overwrite:
+                _clear(out)
+            shards = _shards(plan, out)
+            mine = shards[part.number - 1 :: part.of] if part else shards
+            missing = [shard for shard in mine if not _is_complete(shard)]
+            if finish and missing:
+                raise AnomgenError(_unfinished(out, missing, shards))
+            if part is None:
+                _begin(recipe, out)
+            elif missing:
+                _join(recipe, out)
+            made = _make_shards(plan, mine, missing, run, progress)
+            provenance = None if part else _finish(plan, out, shards)
+    return Result(out, _rows(mine), made, provenance)
+
+
+def _make_shards(plan: Plan, mine: list[Shard], missing: list[Shard], run: Run, progress: Progress | None) -> int:
+    """Make the missing shards and return how many rows these are."""
+    done, total, made = _rows(mine) - _rows(missing), _rows(mine), 0
+
+    def tick(rows: int) -> None:
+        nonlocal made
+        made += rows
         if progress:
-            progress(done, recipe.count)
+            progress(done + made, total)
 
-        def tick(rows: int) -> None:
-            nonlocal made
-            made += rows
-            if progress:
-                progress(done + made, recipe.count)
+    tick(0)
+    run(plan, missing, tick)
+    return made
 
-        run(plan, missing, workers, tick)
-        provenance = _finish(plan, out, shards)
-    return Result(out, recipe.count, made, provenance)
+
+def _rows(shards: Iterable[Shard]) -> int:
+    return sum(len(shard.indices) for shard in shards)
+
+
+def _unfinished(out: Path, missing: list[Shard], shards: list[Shard]) -> str:
+    names = [shard.path.name for shard in missing[:LISTED_MISSING]]
+    more = f" and {len(missing) - LISTED_MISSING} more" if len(missing) > LISTED_MISSING else ""
+    return (
+        f"{out}: {len(missing)} of {len(shards)} shards are not there: {', '.join(names)}{more}; make them with the "
+        "--shard that they belong to, or all of them here with --resume"
+    )
 
 
 # --- before ---------------------------------------------------------------------------------------------------------
@@ -138,7 +206,9 @@ def _leftovers(out: Path) -> set[str]:
 def _refuse_inside_source(recipe: Recipe, out: Path) -> None:
     path = getattr(recipe.source, "path", None)
     folder = Path(path).expanduser() if path else None
-    if folder is not None and folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):
+    if isinstance(out, Remote) or folder is None or not folder.is_dir():
+        return
+    if out.resolve().is_relative_to(folder.resolve()):
         raise UsageError(
             f"the output {out} lies inside the source {folder}: its pictures would become normal images of the next "
             "run; choose another folder with -o"
@@ -165,8 +235,14 @@ def _differences(before: Any, now: Any, key: str = "") -> Iterator[str]:
 
 
 @contextmanager
-def locked(out: Path) -> Iterator[None]:
-    """Hold the output folder: a second run on it stops with an error. Killed processes let go by themselves."""
+def locked(out: Path, *, shared: bool = False) -> Iterator[None]:
+    """Hold the output folder: a second run on it stops with an error. Killed processes let go by themselves.
+
+    shared: the parts of an array job hold it together. A URL cannot be held.
+    """
+    if isinstance(out, Remote):
+        yield
+        return
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -179,7 +255,7 @@ def locked(out: Path) -> Iterator[None]:
     handle = os.open(out, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UsageError(
                 f"another run is writing to {out}; wait for it, or choose another folder with -o"
@@ -240,8 +316,8 @@ def _is_complete(shard: Shard) -> bool:
             )
     if log.get("versions") != shard.log["versions"]:
         raise UsageError(
-            f"{shard.path} was made with {_versions_text(log.get('versions') or {})}, this is "
-            f"{_versions_text(shard.log['versions'])}: the result would not be reproducible; install the same "
+            f"{shard.path} was made with {versions_text(log.get('versions') or {})}, this is "
+            f"{versions_text(shard.log['versions'])}: the result would not be reproducible; install the same "
             "versions, or start anew with --overwrite"
         )
     return log.get("rows") == shard.log["rows"]
@@ -269,7 +345,8 @@ def processor() -> str:
     )
 
 
-def _versions_text(found: dict[str, str]) -> str:
+def versions_text(found: Mapping[str, str]) -> str:
+    """Return versions for a message."""
     return ", ".join(f"{name} {number}" for name, number in found.items())
 
 
@@ -283,13 +360,26 @@ def _digest(values: Any) -> str:
 def _begin(recipe: Recipe, out: Path) -> None:
     (out / "provenance.json").unlink(missing_ok=True)
     _write(out / "recipe.yaml", MARK + recipe.portable().to_yaml())
+    _sweep(out)
+
+
+def _sweep(out: Path) -> None:
+    """Remove the temporary files that killed runs and workers left; nobody else may be at work."""
     for folder in (out, out / DATA):
         for leftover in folder.glob(".*.tmp"):
             leftover.unlink()
 
 
+def _join(recipe: Recipe, out: Path) -> None:
+    """Begin a part of a dataset: like `_begin`, but others may be at work, so nothing of theirs is touched."""
+    (out / "provenance.json").unlink(missing_ok=True)
+    if not is_ours(out):
+        _write(out / "recipe.yaml", MARK + recipe.portable().to_yaml())
+
+
 def _finish(plan: Plan, out: Path, shards: list[Shard]) -> dict[str, Any]:
     """Write what describes the dataset; provenance.json comes last and marks it as finished."""
+    _sweep(out)
     expected = {shard.path for shard in shards}
     for stray in set((out / DATA).glob("train-*.parquet")) - expected:
         stray.unlink()
@@ -321,14 +411,13 @@ def _finish(plan: Plan, out: Path, shards: list[Shard]) -> dict[str, Any]:
 
 
 def _row_counts(dataset: Dataset) -> dict[str, Any]:
-    columns = dataset.table(["label", "defect_type"]).to_pydict()
-    by_type = Counter(
-        dataset.columns.defect_names[kind]
-        for label, kind in zip(columns["label"], columns["defect_type"], strict=True)
-        if label == ANOMALY
-    )
-    total, anomalous = len(dataset), sum(by_type.values())
-    return {"normal": total - anomalous, "anomaly": anomalous, "by_type": dict(sorted(by_type.items()))}
+    table = dataset.table(["label", "defect_type"])
+    labels, kinds = (table[name].to_numpy() for name in table.column_names)
+    numbers, counts = np.unique(kinds[labels == ANOMALY], return_counts=True)
+    names = [dataset.columns.defect_names[number] for number in numbers]
+    by_type = dict(sorted(zip(names, counts.tolist(), strict=True)))
+    anomalous = sum(by_type.values())
+    return {"normal": len(dataset) - anomalous, "anomaly": anomalous, "by_type": by_type}
 
 
 def _write(path: Path, text: str) -> None:
@@ -389,7 +478,6 @@ def plan_of(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool 
         seconds = (time.perf_counter() - started) / len(rows)
     size = sum(len(cell["bytes"]) for row in cells for cell in row.values() if isinstance(cell, dict)) / len(rows)
     anomalous = math.floor(recipe.count * recipe.anomaly_ratio + 0.5)
-    place = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
     shards = _shards(plan, out)
     done = [shard for shard in shards if resume and _is_complete(shard)]
     return {
@@ -404,6 +492,11 @@ def plan_of(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool 
         "generator": plan.resolved["generator"],
         "foreground": plan.resolved["foreground"],
         "megabytes": round(size * recipe.count / 1e6, 1),
-        "megabytes_free": round(shutil.disk_usage(place).free / 1e6),
+        "megabytes_free": None if isinstance(out, Remote) else _megabytes_free(out),
         "seconds": round(seconds * recipe.count, 1),
     }
+
+
+def _megabytes_free(out: Path) -> int:
+    folder = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
+    return round(shutil.disk_usage(folder).free / 1e6)

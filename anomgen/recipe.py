@@ -14,6 +14,7 @@ from pydantic import Field, SerializeAsAny, field_serializer
 from anomgen.errors import RecipeError, UsageError, near_miss
 from anomgen.foreground import Foreground, parse_foreground
 from anomgen.generators.base import Config, Generator, Share
+from anomgen.places import place
 from anomgen.registry import build_generator, build_source, load, names, validated
 from anomgen.sources.base import SourceConfig
 
@@ -87,7 +88,7 @@ class Recipe(Config):
 
 def _without_paths(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _without_paths(inner) for key, inner in value.items() if key != "path"}
+        return {key: _without_paths(inner) for key, inner in value.items() if key not in ("path", "model")}
     return [_without_paths(inner) for inner in value] if isinstance(value, list) else value
 
 
@@ -160,7 +161,7 @@ def bundled_recipes() -> dict[str, Path]:
 def read_recipe(name_or_file: str) -> dict[str, Any]:
     """Return the mapping in a recipe file, or in the bundled recipe of that name, not yet validated."""
     bundled = bundled_recipes()
-    path = Path(name_or_file)
+    path = place(name_or_file)
     if path.suffix not in (".yaml", ".yml") and not path.is_file():
         if name_or_file not in bundled:
             known = ", ".join(bundled)

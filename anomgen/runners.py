@@ -1,4 +1,4 @@
-"""Which worker makes which shard: one after another in this process, or several processes side by side."""
+"""Which worker makes which shard: one after another in this process, several processes side by side, or Ray."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 
 from anomgen.dataset import Row
 from anomgen.engine import Plan, Renderer, single_threaded
-from anomgen.errors import AnomgenError
+from anomgen.errors import AnomgenError, UsageError, near_miss
 from anomgen.sources.base import DEFAULT_CACHE_BYTES
 from anomgen.writer import Encoder, write_shard
 
@@ -33,12 +34,38 @@ class Shard:
     log: dict[str, Any]
 
 
+Run = Callable[[Plan, Sequence[Shard], Tick], None]
+"""Makes shards; what comes out does not depend on which one does."""
+ENGINES = ("local", "ray")
+
+
+@contextmanager
+def runner(engine: str, workers: int | None, address: str | None) -> Iterator[Run]:
+    """Give what makes the shards: `workers` processes of this machine, or Ray.
+
+    Raises UsageError for an unknown engine, AnomgenError when Ray cannot be reached.
+    """
+    if engine not in ENGINES:
+        raise UsageError(f"no engine {engine!r}{near_miss(engine, ENGINES)} (there are {', '.join(ENGINES)})")
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers {workers}: at least one is needed")
+    if engine == "ray":
+        from anomgen.runner_ray import cluster
+
+        with cluster(workers, address) as run_on_ray:
+            yield run_on_ray
+    elif address is not None:
+        raise UsageError("--address is that of a Ray cluster; it goes with --engine ray")
+    else:
+        yield lambda plan, shards, tick: run(plan, shards, workers or 1, tick)
+
+
 class _Stopped(Exception):
     """The parent asked the workers to stop."""
 
 
 def run(plan: Plan, shards: Sequence[Shard], workers: int, tick: Tick) -> None:
-    """Make the shards; what comes out does not depend on `workers`."""
+    """Make the shards on this machine; what comes out does not depend on `workers`."""
     if workers <= 1 or len(shards) <= 1:
         _run_serially(plan, shards, tick)
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import secrets
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 
 from anomgen.dataset import IMAGE_COLUMNS, NORMAL, Columns, Row, params_text
 from anomgen.errors import AnomgenError
+from anomgen.places import Remote, readable
 
 ROW_GROUP_BYTES = 16 << 20
 """A row group is closed as soon as it holds this much: reading one row reads little, and memory stays small."""
@@ -174,7 +176,7 @@ def write_shard(
 def shard_metadata(path: Path) -> dict[str, Any] | None:
     """Return the log that was written with a shard; None when it is missing, damaged or not of anomgen."""
     try:
-        stored = pq.read_metadata(path).metadata or {}
+        stored = pq.read_metadata(readable(path)).metadata or {}
         log = json.loads(stored[METADATA_KEY.encode()])
     except (OSError, pa.ArrowException, KeyError, ValueError):
         return None
@@ -185,9 +187,15 @@ def shard_metadata(path: Path) -> dict[str, Any] | None:
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Open a temporary file beside `path`; on success it takes that name, on any failure it is removed.
 
-    Raises AnomgenError, naming the file, when the disk is full or not writable.
+    For a URL the temporary file is here, and uploaded. Raises AnomgenError, naming the file, when the disk is full or
+    not writable.
     """
-    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
+    if isinstance(path, Remote):
+        with path.replacing() as file:
+            yield file
+        return
+    # Process numbers repeat on the machines that share a folder.
+    temporary = path.parent / f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp"
     try:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """`make`: what is in the output folder, that runs are reproducible and resumable, and that nothing is lost."""
 
 import hashlib
+import json
 import shutil
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 
 from anomgen import output
 from anomgen.dataset import Dataset
-from anomgen.errors import UsageError
+from anomgen.errors import AnomgenError, UsageError
 from anomgen.output import make, plan_of
 from anomgen.recipe import load_recipe
 from anomgen.replay import replay
@@ -260,6 +261,64 @@ def test_two_runs_on_one_output_exclude_each_other(tmp_path):
 
     with locked(tmp_path / "out"), pytest.raises(UsageError, match="another run"), locked(tmp_path / "out"):
         pass
+
+
+def test_parts_of_an_array_job_share_the_output_and_exclude_others(tmp_path):
+    from anomgen.output import locked
+
+    out = tmp_path / "out"
+    with locked(out, shared=True), locked(out, shared=True):
+        make(recipe(), out, shard="1/2")
+        for options in ({"resume": True}, {"finish": True}):
+            with pytest.raises(UsageError, match="another run"):
+                make(recipe(), out, **options)
+    with locked(out), pytest.raises(UsageError, match="another run"):
+        make(recipe(), out, shard="2/2")
+
+
+def test_an_array_job_makes_the_same_bytes(made, tmp_path):
+    out, command = tmp_path / "out", [sys.executable, "-m", "anomgen.cli", "make", "-r", "nsa", "-n", "96", "--json"]
+    words = ["-o", str(out), *(word for change in SMALL for word in ("--set", change))]
+    with pytest.raises(UsageError, match="no dataset that was begun"):
+        make(recipe(), out, finish=True)
+    jobs = [subprocess.Popen([*command, *words, "--shard", f"{k}/2"], stdout=subprocess.PIPE) for k in (1, 2)]
+    results = [json.loads(job.communicate()[0]) for job in jobs]
+    assert [result["rows"] for result in results] == [64, 32]
+    assert not (out / "provenance.json").exists()
+    subprocess.run([*command, *words, "--finish"], check=True, capture_output=True)
+    assert digests(out) == digests(made)
+    assert make(recipe(), out, shard="1/2").made == 0 and digests(out) == digests(made)
+
+
+def test_finishing_says_which_shards_are_missing(tmp_path):
+    out = tmp_path / "out"
+    make(recipe(), out, shard="2/3")
+    with pytest.raises(AnomgenError, match=r"2 of 3 shards are not there: train-00000-\S+, train-00002-\S+; make"):
+        make(recipe(), out, finish=True)
+    with pytest.raises(UsageError, match="another recipe"):
+        make(recipe(seed=1), out, shard="1/3")
+    with pytest.raises(UsageError, match="unfinished"):
+        make(recipe(), out)
+
+
+@pytest.mark.parametrize("text", ["0/4", "5/4", "3", "a/b", "1/0", "-1/4", "1/4/2"])
+def test_a_part_is_written_as_k_of_n(tmp_path, text):
+    with pytest.raises(UsageError, match=r"--shard .*K/N with K from 1 to N"):
+        make(recipe(), tmp_path / "out", shard=text)
+
+
+def test_options_that_exclude_each_other(tmp_path):
+    for options, message in (
+        ({"shard": "1/2", "finish": True}, "comes alone"),
+        ({"shard": "1/2", "overwrite": True}, "would remove"),
+        ({"finish": True, "overwrite": True}, "would remove"),
+        ({"address": "auto"}, "goes with --engine ray"),
+        ({"engine": "rya"}, "did you mean 'ray'"),
+        ({"workers": 0}, "at least one"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            make(recipe(), tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_dry_run_writes_nothing(tmp_path):

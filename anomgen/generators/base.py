@@ -102,6 +102,11 @@ class Generator(Preset):
         """Return whether this configuration's samples may carry a soft mask."""
         return type(self).soft
 
+    @property
+    def uses_network(self) -> bool:
+        """Return whether drawing runs a neural network: `--engine ray` then gives it a GPU, where there is one."""
+        return False
+
     def prepared(self, pool: Images) -> Self:  # noqa: ARG002
         """Return this generator with everything that is automatic replaced by values measured on `pool`.
 

@@ -73,6 +73,11 @@ class Mix(Generator):
         """Return whether any part has soft masks; those of the other parts are then their masks."""
         return any(part.generator.has_soft_mask for part in self.parts)
 
+    @property
+    def uses_network(self) -> bool:
+        """Return whether any part does."""
+        return any(part.generator.uses_network for part in self.parts)
+
     def prepared(self, pool: Images) -> Self:
         """Prepare every part on the same pool."""
         return self._with([part.generator.prepared(pool) for part in self.parts])

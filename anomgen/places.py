@@ -1,0 +1,168 @@
+"""Where a dataset lies: a local folder, or a URL of any file system that fsspec knows (s3://, gs://, hf://, …)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, NamedTuple
+
+from anomgen.errors import AnomgenError, UsageError, near_miss
+
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)(?:::|://).*")
+
+
+def place(where: str | Path) -> Path:
+    """Return where a dataset lies: a path as it is, a URL as a `Remote`, which has of a path what datasets need.
+
+    Raises UsageError for a URL whose scheme nobody knows or whose package is missing; it names the package.
+    """
+    if isinstance(where, Remote):
+        return where  # type: ignore[return-value]
+    match = _URL.fullmatch(str(where))
+    if match is None:
+        return Path(where)
+    if match[1] == "file":
+        return Path(str(where).removeprefix("file://"))
+    url = str(where).rstrip("/")
+    _file_system(url, match[1])
+    return Remote(url)  # type: ignore[return-value]  # quacks like a Path as far as datasets need it
+
+
+def _file_system(url: str, scheme: str) -> tuple[Any, str]:
+    try:
+        import fsspec
+    except ImportError:
+        raise UsageError(f"{url}: a URL needs the library fsspec: pip install fsspec") from None
+    try:
+        return fsspec.core.url_to_fs(url)
+    except ImportError as error:
+        missing = getattr(error, "name", None)
+        advice = f" (pip install {missing})" if missing and "nstall" not in str(error) else ""
+        raise UsageError(f"{url}: the package for {scheme}:// is not installed: {error}{advice}") from None
+    except ValueError as error:
+        known = fsspec.available_protocols()
+        raise UsageError(f"{url}: no file system for it{near_miss(scheme, known)} ({error})") from None
+
+
+class _Status(NamedTuple):
+    st_size: int
+
+
+@dataclass(frozen=True, order=True)
+class Remote:
+    """A file or a folder at a URL, with the part of `pathlib.Path` that datasets use.
+
+    Object stores put a file in place whole; nothing locks a URL against a second run.
+    """
+
+    url: str
+
+    def __str__(self) -> str:
+        return self.url
+
+    def __truediv__(self, name: str) -> Remote:
+        return Remote(f"{self.url}/{name}")
+
+    @property
+    def name(self) -> str:
+        """Return the last component."""
+        return PurePosixPath(self.url).name
+
+    @property
+    def suffix(self) -> str:
+        """Return the extension with its dot."""
+        return PurePosixPath(self.url).suffix
+
+    @property
+    def parent(self) -> Remote:
+        """Return the folder."""
+        return Remote(self.url.rpartition("/")[0])
+
+    def exists(self) -> bool:
+        """Return whether there is such a file or folder."""
+        with self._talking() as (fs, path):
+            return bool(fs.exists(path))
+
+    def is_dir(self) -> bool:
+        """Return whether it is a folder."""
+        with self._talking() as (fs, path):
+            return bool(fs.isdir(path))
+
+    def is_file(self) -> bool:
+        """Return whether it is a file."""
+        with self._talking() as (fs, path):
+            return bool(fs.isfile(path))
+
+    def iterdir(self) -> Iterator[Remote]:
+        """Yield what the folder holds; nothing when it is not there."""
+        with self._talking() as (fs, path):
+            try:
+                names = [PurePosixPath(found.rstrip("/")).name for found in fs.ls(path, detail=False)]
+            except FileNotFoundError:
+                return
+        for name in names:
+            yield self / name
+
+    def glob(self, pattern: str) -> Iterator[Remote]:
+        """Yield what of the folder's content matches a pattern of one level."""
+        for found in self.iterdir():
+            if PurePosixPath(found.name).match(pattern):
+                yield found
+
+    def open(self, mode: str = "rb") -> IO[bytes]:
+        """Open the file for reading."""
+        with self._talking() as (fs, path):
+            file: IO[bytes] = fs.open(path, mode)
+            return file
+
+    def read_text(self, encoding: str = "utf-8") -> str:
+        """Return the file's text. Raises FileNotFoundError."""
+        with self._talking() as (fs, path):
+            return bytes(fs.cat_file(path)).decode(encoding)
+
+    def unlink(self, missing_ok: bool = False) -> None:
+        """Remove the file."""
+        with self._talking() as (fs, path):
+            try:
+                fs.rm_file(path)
+            except FileNotFoundError:
+                if not missing_ok:
+                    raise
+
+    def stat(self) -> _Status:
+        """Return the file's size."""
+        with self._talking() as (fs, path):
+            return _Status(int(fs.size(path)))
+
+    @contextmanager
+    def replacing(self) -> Iterator[IO[bytes]]:
+        """Open a local temporary file that is uploaded when everything went well."""
+        import tempfile
+
+        with tempfile.NamedTemporaryFile(prefix="anomgen-") as file:
+            yield file
+            file.flush()
+            with self._talking() as (fs, path):
+                with suppress(Exception):  # not every file system has folders; what is wrong, the upload says
+                    fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+                fs.put_file(file.name, path)
+
+    @contextmanager
+    def _talking(self) -> Iterator[tuple[Any, str]]:
+        """Give the file system, free of what it remembers, and the path in it; its errors name the URL."""
+        fs, path = _file_system(self.url, self.url.partition(":")[0])
+        fs.invalidate_cache()  # another process may have written since
+        try:
+            yield fs, path
+        except (AnomgenError, FileNotFoundError):
+            raise
+        except Exception as error:  # each file system has errors of its own
+            raise AnomgenError(f"{self.url}: {type(error).__name__}: {error}") from error
+
+
+def readable(path: Path) -> Path | IO[bytes]:
+    """Return what Parquet's reader takes: a path, or the opened file behind a URL."""
+    return path.open("rb") if isinstance(path, Remote) else path

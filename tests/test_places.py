@@ -1,0 +1,115 @@
+"""Datasets at URLs: written and read through fsspec, the same bytes as in a folder."""
+
+import hashlib
+import importlib.util
+import uuid
+from pathlib import Path
+
+import pytest
+
+fsspec = pytest.importorskip("fsspec", reason="URLs need fsspec, which the extras `hub` and `ray` bring")
+
+from test_output import digests, recipe  # noqa: E402
+
+from anomgen.check import check_dataset  # noqa: E402
+from anomgen.dataset import Dataset  # noqa: E402
+from anomgen.errors import AnomgenError, UsageError  # noqa: E402
+from anomgen.output import make, plan_of  # noqa: E402
+from anomgen.places import Remote, place  # noqa: E402
+from anomgen.replay import replay  # noqa: E402
+
+
+@pytest.fixture
+def url():
+    return f"memory://{uuid.uuid4().hex}/out"
+
+
+def stored(url):
+    fs, path = fsspec.core.url_to_fs(url)
+    found = sorted(fs.find(path))
+    return {name.removeprefix(f"{path}/"): hashlib.sha256(fs.cat_file(name)).hexdigest() for name in found}
+
+
+def test_a_dataset_at_a_url_is_the_one_in_a_folder(url, tmp_path):
+    make(recipe(), tmp_path / "out")
+    result = make(recipe(), url)
+    assert str(result.path) == url and stored(url) == digests(tmp_path / "out")
+    dataset = Dataset(url)
+    assert len(dataset) == 96 and check_dataset(dataset, None).ok and replay(dataset, 5).identical
+
+
+def test_nothing_at_a_url_is_overwritten_or_mixed(url):
+    make(recipe(), url)
+    whole = stored(url)
+    with pytest.raises(UsageError, match="holds a finished dataset"):
+        make(recipe(), url)
+    with pytest.raises(UsageError, match=r"another recipe \(different: seed\)"):
+        make(recipe(seed=4), url, resume=True)
+    fs, path = fsspec.core.url_to_fs(url)
+    fs.rm_file(f"{path}/data/train-00001-of-00003.parquet")
+    assert make(recipe(), url, resume=True).made == 32
+    assert stored(url) == whole
+    make(recipe(count=32), url, overwrite=True)
+    assert len(Dataset(url)) == 32
+    fs.pipe_file(f"{path}-other/notes.txt", b"mine")
+    with pytest.raises(UsageError, match="holds other files"):
+        make(recipe(), f"{url}-other", overwrite=True)
+
+
+def test_parts_of_an_array_job_meet_at_a_url(url, tmp_path):
+    make(recipe(), tmp_path / "out")
+    for part in ("2/2", "1/2"):
+        make(recipe(), url, shard=part)
+    make(recipe(), url, finish=True)
+    assert stored(url) == digests(tmp_path / "out")
+
+
+def test_two_workers_write_to_a_url(tmp_path):
+    make(recipe(), tmp_path / "out")
+    make(recipe(), f"local://{tmp_path}/url", workers=2)
+    assert digests(tmp_path / "url") == digests(tmp_path / "out")
+
+
+def test_a_dry_run_at_a_url_writes_nothing(url):
+    assert plan_of(recipe(), place(url))["megabytes_free"] is None
+    assert stored(url) == {}
+
+
+def test_an_upload_that_fails_names_the_file_and_leaves_a_resumable_run(url, monkeypatch):
+    fs = fsspec.filesystem("memory")
+    put, calls = type(fs).put_file, []
+
+    def failing(self, local, remote, **options):
+        calls.append(remote)
+        if remote.endswith("00001-of-00003.parquet"):
+            raise ConnectionError("cut off")
+        return put(self, local, remote, **options)
+
+    monkeypatch.setattr(type(fs), "put_file", failing)
+    with pytest.raises(AnomgenError, match=r"train-00001-of-00003\.parquet: ConnectionError: cut off"):
+        make(recipe(), url)
+    monkeypatch.setattr(type(fs), "put_file", put)
+    assert make(recipe(), url, resume=True).made == 64
+
+
+def test_paths_stay_paths_and_urls_become_places(tmp_path):
+    assert place(tmp_path) == tmp_path and place("a/b") == Path("a/b") and place("C:/x") == Path("C:/x")
+    assert place(f"file://{tmp_path}") == tmp_path
+    there = place("memory://bucket/a/b.yaml/")
+    assert isinstance(there, Remote) and place(there) is there
+    assert (there.name, there.suffix, str(there.parent / "c")) == ("b.yaml", ".yaml", "memory://bucket/a/c")
+
+
+def test_a_scheme_whose_package_is_missing_names_it():
+    packages = {"s3": "s3fs", "gs": "gcsfs", "abfs": "adlfs", "oci": "ocifs", "dropbox": "dropbox"}
+    missing = [scheme for scheme, package in packages.items() if importlib.util.find_spec(package) is None]
+    if not missing:
+        pytest.skip("all of these packages are installed")
+    for scheme in missing:
+        with pytest.raises(UsageError, match=packages[scheme]):
+            place(f"{scheme}://bucket/out")
+
+
+def test_an_unknown_scheme_says_what_was_probably_meant():
+    with pytest.raises(UsageError, match="did you mean 'memory'"):
+        place("memry://bucket/out")
