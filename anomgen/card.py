@@ -36,6 +36,9 @@ PAPERS = {
 }
 """Generator's kind → the paper it implements."""
 
+HERE = "path/to/this/folder"
+"""What the card's example loads, as long as nobody knows where the dataset is published."""
+
 LISTED_SKIPPED = 20
 """How many left-out files the card names."""
 
@@ -87,7 +90,7 @@ def front_matter(
         "task_categories": list(TASKS),
         "annotations_creators": ["machine-generated"],
         **({"source_datasets": sources} if sources else {}),
-        "size_categories": [_size_category(stats["rows"])],
+        "size_categories": [size_category(stats["rows"])],
         "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*"}]}],
         "dataset_info": {
             "features": yaml_features(dataset.columns),
@@ -126,6 +129,7 @@ def _values(
     versions = provenance["versions"] | {"anomgen": provenance["anomgen"]}
     return {
         "pretty_name": _pretty_name(recipe),
+        "here": HERE,
         "rows": {**provenance["rows"], "all": stats["rows"]},
         "source": source,
         "source_name": _source_name(recipe),
@@ -174,7 +178,8 @@ def _source_datasets(provenance: Mapping[str, Any], recipe: Mapping[str, Any]) -
     return [path] if kind == "hub" and path.count("/") == 1 and not Path(path).exists() else []
 
 
-def _size_category(rows: int) -> str:
+def size_category(rows: int) -> str:
+    """Return the Hub's category of a dataset with so many rows, such as ``1K<n<10K``."""
     bounds = [("1K", 10**3), ("10K", 10**4), ("100K", 10**5), ("1M", 10**6), ("10M", 10**7), ("100M", 10**8)]
     below = None
     for name, bound in bounds:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from anomgen.cli_export import app as export_app
+from anomgen.cli_push import app as push_app
 from anomgen.cli_train import app as train_app
 from anomgen.errors import AnomgenError, Interrupted, UsageError
 from anomgen.places import place
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 
 app.add_typer(export_app)
+app.add_typer(push_app)
 app.add_typer(train_app)
 
 RecipeOption = Annotated[str, typer.Option("--recipe", "-r", help="Bundled recipe (anomgen ls recipes) or YAML file.")]

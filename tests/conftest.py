@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hub_fixtures import hub  # noqa: F401
 
 GOLDEN = Path(__file__).parent / "golden.json"
 

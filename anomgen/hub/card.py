@@ -1,0 +1,140 @@
+"""Merging what is pushed into the card that is on the Hub: its metadata is updated, its text is kept.
+
+What anomgen writes about a configuration is a chapter between two comments. The opening one holds a hash of the
+chapter, so a chapter that somebody has edited is recognised, and left as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import yaml
+
+from anomgen.card import size_category
+from anomgen.errors import UsageError
+from anomgen.licenses import known
+
+TAG = "anomgen"
+"""The tag in a card's metadata that marks a repository as one that anomgen has pushed to."""
+
+_FRONT = re.compile(r"\A\s*---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.S | re.M)
+
+
+class Card(NamedTuple):
+    """A README.md: the metadata in its first lines, and the text below."""
+
+    data: dict[str, Any]
+    text: str
+
+    @classmethod
+    def parse(cls, content: str, where: str) -> Card:
+        """Return the parts of a card. Raises UsageError, which names `where`, when the metadata is no YAML mapping."""
+        match = _FRONT.match(content)
+        if match is None:
+            return cls({}, content)
+        try:
+            data = yaml.safe_load(match[1])
+        except yaml.YAMLError as error:
+            raise UsageError(f"{where}: the metadata in its first lines is not valid YAML ({error}); mend it") from None
+        if data is not None and not isinstance(data, dict):
+            raise UsageError(f"{where}: the metadata in its first lines is no mapping; mend it")
+        return cls(data or {}, content[match.end() :])
+
+    def render(self) -> str:
+        """Return the card as it is stored."""
+        head = yaml.safe_dump(self.data, sort_keys=False, allow_unicode=True, width=100).rstrip("\n")
+        return f"---\n{head}\n---\n\n{self.text.strip()}\n"
+
+    @property
+    def is_ours(self) -> bool:
+        """Return whether anomgen has pushed to the repository before."""
+        return TAG in listed(self.data.get("tags"))
+
+    @property
+    def licenses(self) -> list[str]:
+        """Return the licences that the metadata names."""
+        return [name for entry in listed(self.data.get("license")) if (name := known(entry))]
+
+    @property
+    def configs(self) -> list[str]:
+        """Return the names of the configurations that the metadata lists."""
+        return [_name(entry) for entry in _entries(self.data.get("configs"))]
+
+
+def listed(value: Any) -> list[str]:
+    """Return a metadata value that may be missing, one, or several, as a list."""
+    if value is None:
+        return []
+    return [str(entry) for entry in value] if isinstance(value, list | tuple) else [str(value)]
+
+
+def merged(before: Card, now: Card, chapter: str, *, new: bool) -> tuple[Card, list[str]]:
+    """Return the card of a repository after a push, and notes for the user.
+
+    before: the card that is there, empty in a new repository. now: metadata and text of what is pushed; of its
+    `configs` and `dataset_info` each holds the one entry that is to be added or replaced. chapter: the name under
+    which the text stands. new: whether it was never pushed before. Other than these entries and the size, what the
+    card says already is kept.
+    """
+    data = {**before.data, **{key: value for key, value in now.data.items() if key not in before.data}}
+    if not before.licenses:
+        data["license"] = now.data["license"]
+    for key in ("tags", "source_datasets"):
+        if now.data.get(key):
+            data[key] = list(dict.fromkeys([*listed(before.data.get(key)), *listed(now.data[key])]))
+    if "configs" in now.data:
+        data.update(_with_config(before.data, now.data["configs"][0], now.data["dataset_info"][0]))
+    text, notes = _with_chapter(before.text, chapter, now.text, new)
+    return Card(data, text), notes
+
+
+def _name(entry: Mapping[str, Any]) -> str:
+    return str(entry.get("config_name", "default"))
+
+
+def _entries(value: Any) -> list[dict[str, Any]]:
+    """Return the entries of `configs` or `dataset_info`, which may be a mapping when there is only one."""
+    entries = [value] if isinstance(value, dict) else value or []
+    return [entry for entry in entries if isinstance(entry, dict)]
+
+
+def _with_config(data: Mapping[str, Any], config: dict[str, Any], info: dict[str, Any]) -> dict[str, Any]:
+    """Return `configs`, `dataset_info` and `size_categories` with one configuration added or replaced.
+
+    The first one is the default: without any, `load_dataset` would insist on a name.
+    """
+    configs = _entries(data.get("configs"))
+    configs = _replaced(configs, config if configs else {**config, "default": True})
+    infos = _replaced(_entries(data.get("dataset_info")), info)
+    rows = sum(int(split.get("num_examples") or 0) for entry in infos for split in entry.get("splits") or ())
+    return {"configs": configs, "dataset_info": infos, "size_categories": [size_category(rows)]}
+
+
+def _replaced(entries: list[dict[str, Any]], entry: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the entries with the one of the same name updated, or with a new one at the end."""
+    if not any(_name(old) == _name(entry) for old in entries):
+        return [*entries, entry]
+    return [{**old, **entry} if _name(old) == _name(entry) else old for old in entries]
+
+
+def _with_chapter(text: str, name: str, chapter: str, new: bool) -> tuple[str, list[str]]:
+    """Return the text with the chapter put in, unless somebody has edited or removed it."""
+    chapter = chapter.strip()
+    wrapped = f"<!-- anomgen: begin {name} {_hash(chapter)} -->\n\n{chapter}\n\n<!-- anomgen: end {name} -->"
+    mark = re.escape(name)
+    found = re.search(rf"<!-- anomgen: begin {mark} ([0-9a-f]+) -->(.*?)<!-- anomgen: end {mark} -->", text, flags=re.S)
+    if found is None:
+        return f"{text.rstrip()}\n\n{wrapped}" if new else text, []
+    if _hash(found[2]) == found[1]:
+        return text[: found.start()] + wrapped + text[found.end() :], []
+    if _hash(found[2]) == _hash(chapter):
+        return text, []
+    return text, [f"the card's chapter on {name} was edited on the Hub: its text is kept, its figures may be old"]
+
+
+def _hash(chapter: str) -> str:
+    """Return a short hash that line endings and blank lines around a chapter do not change."""
+    return hashlib.sha256("\n".join(chapter.strip().splitlines()).encode()).hexdigest()[:16]

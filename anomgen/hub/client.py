@@ -1,0 +1,373 @@
+"""One repository on the Hub, spoken to with patience: what to try again, how long to wait, what an error means.
+
+`huggingface_hub` does the talking and reads the token. It tries uploads and downloads of files again by itself, but
+neither looks at a repository, nor creates, commits to or tags one more than once; that is done here.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+from anomgen.errors import AnomgenError, UsageError
+
+Answer = TypeVar("Answer")
+
+TRIES = 5
+MAX_WAIT = 300.0
+"""Seconds: the longest that the Hub may ask to wait before anomgen gives up instead."""
+TRANSIENT = frozenset({429, 500, 502, 503, 504})
+AGAIN = "run the same command again: what has arrived is not sent again"
+
+_TOKEN = re.compile(r"\b(?:hf|api_org)_(?:oauth_|jwt_)?[A-Za-z0-9]{20,}")
+_QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]+")
+_RESET = re.compile(r"\bt=(\d+)")
+
+
+def library() -> Any:
+    """Return the library huggingface_hub. Raises UsageError when it is not installed."""
+    try:
+        import huggingface_hub
+    except ImportError as error:
+        raise UsageError('the Hub needs the library huggingface_hub: pip install "anomgen[hub]"') from error
+    return huggingface_hub
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A file in a repository: its size in bytes and its hash, sha256 for large files, git's own for small ones."""
+
+    size: int
+    oid: str
+
+
+@dataclass(frozen=True)
+class State:
+    """A repository as it is at one commit."""
+
+    commit: str
+    private: bool
+    files: dict[str, Stored]
+    tags: dict[str, str]
+    """Name → commit."""
+
+
+@dataclass
+class Repository:
+    """A repository of one kind, ``dataset`` or ``model``, on the Hub.
+
+    api: an `HfApi`; by default one that reads endpoint and token as the library does. wait: called with the seconds
+    before the next try. tell: called with a line for the user.
+
+    Raises UsageError for an id that is none, without a token, and offline. All methods raise AnomgenError, without a
+    token in it, for what the Hub refuses.
+    """
+
+    id: str
+    kind: str
+    api: Any = None
+    wait: Callable[[float], None] = time.sleep
+    tell: Callable[[str], None] = field(default=lambda line: print(line, file=sys.stderr, flush=True))
+
+    def __post_init__(self) -> None:
+        hub = library()
+        from huggingface_hub import constants
+
+        check_id(self.id)
+        if constants.HF_HUB_OFFLINE:
+            raise UsageError("HF_HUB_OFFLINE is set: nothing can be pushed; unset it")
+        self.api = self.api or hub.HfApi(library_name="anomgen")
+        self._token = str(self.api.token or hub.get_token() or "")
+        if not self._token:
+            raise UsageError(
+                "no token for the Hub: log in with `hf auth login`, or set HF_TOKEN to a token that may write"
+            )
+
+    @property
+    def url(self) -> str:
+        """Return the address of the repository's page."""
+        return f"{self.api.endpoint}/{'datasets/' if self.kind == 'dataset' else ''}{self.id}"
+
+    def state(self, commit: str | None = None) -> State | None:
+        """Return what is in the repository, at a commit or now; None when it is not there, or hidden from the token."""
+        from huggingface_hub.errors import RepositoryNotFoundError
+
+        try:
+            info = self._patiently(
+                "looking at it",
+                lambda: self.api.repo_info(self.id, repo_type=self.kind, revision=commit, files_metadata=True),
+                expected=(RepositoryNotFoundError,),
+            )
+        except RepositoryNotFoundError as error:
+            if _status(error) == 401:
+                raise self._explained(error, "looking at it") from None
+            return None
+        refs = self._patiently("looking at it", lambda: self.api.list_repo_refs(self.id, repo_type=self.kind))
+        files = {
+            file.rfilename: Stored(file.lfs["size"] if file.lfs else file.size or 0, _oid(file))
+            for file in info.siblings or ()
+        }
+        return State(info.sha, bool(info.private), files, {tag.name: tag.target_commit for tag in refs.tags})
+
+    def text(self, path: str, commit: str) -> str:
+        """Return a text file of the repository as it is at a commit."""
+        with TemporaryDirectory(prefix="anomgen-") as folder, self._once(f"reading {path}"):
+            file = self.api.hf_hub_download(self.id, path, repo_type=self.kind, revision=commit, cache_dir=folder)
+            try:
+                return Path(file).read_bytes().decode()
+            except UnicodeDecodeError:
+                raise AnomgenError(f"{self.id}: {path} is not a text file; mend it on the Hub first") from None
+
+    def create(self, *, private: bool) -> None:
+        """Create the repository; one that exists stays as it is."""
+        self._patiently(
+            "creating it",
+            lambda: self.api.create_repo(self.id, repo_type=self.kind, private=private or None, exist_ok=True),
+        )
+
+    def validate(self, card: str) -> None:
+        """Have the Hub check the metadata of a card. Raises UsageError with its objections."""
+        content = library().RepoCard(card, ignore_metadata_errors=True)
+        try:
+            self._patiently("checking the card", lambda: content.validate(repo_type=self.kind), expected=(ValueError,))
+        except ValueError as error:
+            raise UsageError(
+                f"{self.id}: the Hub does not take the card's metadata: {self.redacted(_objections(str(error)))}"
+            ) from None
+
+    def upload(self, additions: Sequence[Any], *, create_pr: bool) -> None:
+        """Send the contents of files, without a commit; what the Hub has already is not sent."""
+        with self._once("uploading"):
+            self.api.preupload_lfs_files(self.id, additions, repo_type=self.kind, create_pr=create_pr)
+
+    def commit(self, operations: Iterable[Any], message: str, parent: str, *, create_pr: bool) -> Any:
+        """Make one commit on top of `parent`; Moved when something else has been committed since."""
+        operations = list(operations)
+        return self._patiently(
+            "committing",
+            lambda: self.api.create_commit(
+                self.id,
+                operations,
+                commit_message=message,
+                repo_type=self.kind,
+                parent_commit=parent,
+                create_pr=create_pr,
+            ),
+            once=create_pr,
+        )
+
+    def tag(self, name: str, commit: str) -> None:
+        """Give a commit a name; one that has it already is left alone."""
+        self._patiently(
+            f"tagging it {name}",
+            lambda: self.api.create_tag(self.id, tag=name, revision=commit, repo_type=self.kind, exist_ok=True),
+        )
+
+    def _patiently(
+        self,
+        doing: str,
+        request: Callable[[], Answer],
+        *,
+        expected: tuple[type[Exception], ...] = (),
+        once: bool = False,
+    ) -> Answer:
+        """Return the answer to a request, tried again while trying again can help.
+
+        expected: errors that the caller wants to see as they are. once: the request must not reach the Hub twice, so
+        only a refusal for haste (429) is tried again.
+        """
+        for attempt in range(TRIES):
+            try:
+                with self._quietly():
+                    return request()
+            except expected:
+                raise
+            except Exception as error:
+                seconds = _pause(error, attempt, once)
+                if seconds is None or seconds > MAX_WAIT or attempt == TRIES - 1:
+                    raise self._explained(error, doing) from error
+                self.tell(f"{self.id}: {_symptom(error)} while {doing}; trying again in {seconds:.0f} s")
+                self.wait(seconds)
+        raise AssertionError("the last try returns or raises")
+
+    @contextmanager
+    def _once(self, doing: str) -> Iterator[None]:
+        """Explain what goes wrong in a call whose requests the library tries again by itself."""
+        try:
+            with self._quietly():
+                yield
+        except Exception as error:
+            raise self._explained(error, doing) from error
+
+    def _explained(self, error: Exception, doing: str) -> AnomgenError:
+        return _explained(error, f"{self.id}: {doing}", self.redacted)
+
+    def has_token(self, text: str) -> bool:
+        """Return whether a text holds the token in use, or what looks like another."""
+        return self._token in text or _TOKEN.search(text) is not None
+
+    def redacted(self, text: str) -> str:
+        """Return a text without tokens and without the signatures that are part of upload addresses."""
+        return _QUERY.sub(r"\1?…", _TOKEN.sub("<token>", text.replace(self._token, "<token>")))
+
+    @contextmanager
+    def _quietly(self) -> Iterator[None]:
+        """Keep the library's progress bars off, and tokens and signatures out of its log."""
+        from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+        handlers = logging.getLogger("huggingface_hub").handlers
+        bars = not are_progress_bars_disabled()
+        if bars:
+            disable_progress_bars()
+        for handler in handlers:
+            handler.addFilter(self._redact)
+        try:
+            yield
+        finally:
+            for handler in handlers:
+                handler.removeFilter(self._redact)
+            if bars:
+                enable_progress_bars()
+
+    def _redact(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = self.redacted(record.getMessage()), ()
+        return True
+
+
+class Moved(AnomgenError):
+    """Something else was committed between reading a repository and writing to it."""
+
+
+def check_id(repo_id: str) -> None:
+    """Raise UsageError for what is not an id OWNER/NAME of the Hub."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    advice = "write OWNER/NAME with letters, digits, '-', '_' and '.', for instance yourself/bottle-anomalies"
+    try:
+        validate_repo_id(repo_id)
+    except HFValidationError as error:
+        raise UsageError(f"{repo_id!r} is not an id of the Hub ({error}); {advice}") from None
+    if "/" not in repo_id:
+        raise UsageError(f"{repo_id!r} does not say whose repository it is; {advice}")
+
+
+def _objections(text: str) -> str:
+    """Return the messages in the Hub's answer about a card."""
+    try:
+        return "; ".join(str(entry["message"]) for entry in json.loads(text)["errors"])
+    except (ValueError, KeyError, TypeError):
+        return text[:300]
+
+
+def _oid(file: Any) -> str:
+    return str(file.lfs["sha256"] if file.lfs else file.blob_id)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _response(error: Exception) -> Any:
+    """Return the Hub's answer that an error is about, None where there was none."""
+    return next((found for link in _chain(error) if (found := getattr(link, "response", None)) is not None), None)
+
+
+def _status(error: Exception) -> int | None:
+    response = _response(error)
+    return None if response is None else int(response.status_code)
+
+
+def _is_network(error: Exception) -> bool:
+    """Return whether a request got no answer; true of the errors of every HTTP library that the Hub's has used."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    kinds = (ConnectionError, TimeoutError, *(base for base in HfHubHTTPError.__mro__ if base.__name__ == "HTTPError"))
+    return _response(error) is None and any(isinstance(link, kinds) for link in _chain(error))
+
+
+def _pause(error: Exception, attempt: int, once: bool) -> float | None:
+    """Return the seconds to wait before the next try, None when trying again cannot help."""
+    status, response = _status(error), _response(error)
+    busy = status == 409 and "in progress" in str(error)
+    if once and status != 429:
+        return None
+    if status not in TRANSIENT and not busy and not _is_network(error):
+        return None
+    asked = _retry_after(response.headers) if response is not None else None
+    return 2.0**attempt if asked is None else asked
+
+
+def _retry_after(headers: Any) -> float | None:
+    """Return the seconds that an answer asks to wait: Retry-After (seconds or a date), or when the rate limit ends."""
+    from email.utils import parsedate_to_datetime
+
+    text = headers.get("Retry-After")
+    if text is None:
+        reset = _RESET.search(headers.get("RateLimit") or "")
+        return float(reset[1]) if reset else None
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def _symptom(error: Exception) -> str:
+    status = _status(error)
+    return {429: "the Hub asks for patience (429)", None: "the connection broke"}.get(
+        status, f"the Hub answered {status}"
+    )
+
+
+def _explained(error: Exception, where: str, redacted: Callable[[str], str]) -> AnomgenError:
+    """Return what an error of the library means for the user."""
+    status, response = _status(error), _response(error)
+    said = redacted(" ".join(str(getattr(error, "server_message", None) or "").split()))[:300]
+    said = f" ({status}: {said})" if said else f" ({status})"
+    if isinstance(error, AnomgenError):
+        return error
+    if status == 401:
+        return AnomgenError(
+            f"{where}: the Hub does not accept the token{said}; log in again with `hf auth login`, or set HF_TOKEN"
+        )
+    if status == 403:
+        return AnomgenError(
+            f"{where}: this token may not do that{said}; use a token of the owner that may write, or propose the "
+            "change with --create-pr"
+        )
+    if status == 404:
+        return AnomgenError(f"{where}: not there (any more), or hidden from this token{said}")
+    if status == 412:
+        return Moved(
+            f"{where}: something else was committed meanwhile, or this token may only propose changes (--create-pr); "
+            f"nothing was overwritten; {AGAIN}"
+        )
+    if status == 409:
+        return AnomgenError(f"{where}: the Hub reports a conflict{said}; {AGAIN}")
+    if status == 429:
+        seconds = _retry_after(response.headers)
+        later = f" in {seconds:.0f} s" if seconds else " later"
+        return AnomgenError(f"{where}: the Hub still asks for patience{said}; {AGAIN}, but{later}")
+    if status in TRANSIENT:
+        return AnomgenError(f"{where}: the Hub kept failing{said}; {AGAIN}")
+    if status is not None:
+        return AnomgenError(f"{where}: the Hub refused{said}")
+    reason = redacted(f"{type(error).__name__}: {' '.join(str(error).split())}")[:300]
+    if _is_network(error):
+        return AnomgenError(f"{where}: the connection to the Hub broke ({reason}); {AGAIN}")
+    return AnomgenError(f"{where}: {reason}")

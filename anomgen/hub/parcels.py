@@ -1,0 +1,219 @@
+"""What is pushed: the files of a dataset or of a trained model, the card that goes with them, and what binds both."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from anomgen.card import HERE, front_matter, render_card
+from anomgen.dataset import SHARD_PATTERN, Dataset, statistics
+from anomgen.errors import UsageError
+from anomgen.hub.card import TAG, Card, listed
+from anomgen.licenses import known
+
+MODEL_MARKS = ("model_index.json", "anomgen_model.json")
+"""Files that make a folder a trained model: of diffusers, and of anomgen's own."""
+RECORDS = ("training.json", "anomgen_model.json")
+PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".npy", ".npz"})
+"""Files that can hold pickled code; a model that is published has none."""
+PICTURE_BYTES = 5_000_000
+"""Larger pictures are not pushed with a model, even when its card shows them."""
+
+_CONFIG_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_PICTURE = re.compile(r"!\[[^\]]*\]\(([^)\s]+)\)")
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """Files by their path in the repository, and what the card is to say of them."""
+
+    kind: str
+    """``dataset`` or ``model``."""
+    folder: Path
+    name: str
+    """Of the dataset's configuration; ``model`` for a model."""
+    files: dict[str, Path]
+    card: Card
+    sources: tuple[str | None, ...]
+    """Licences of everything that it was made of, None where one is not known."""
+    record: str
+    """Path in the repository of the file that says what this is."""
+    identity: Callable[[Mapping[str, Any]], Any]
+    """What of such a file differs between two things that have one name."""
+    summary: str
+    """What it is, in a few words, for the commit."""
+    left_out: tuple[str, ...] = ()
+    dataset: Dataset | None = None
+
+    def is_stale(self, path: str) -> bool:
+        """Return whether a file of the repository is a shard of this configuration that is no longer part of it."""
+        place = PurePosixPath(path)
+        is_shard = str(place.parent) == f"{self.name}/data" and SHARD_PATTERN.fullmatch(place.name) is not None
+        return self.kind == "dataset" and is_shard and path not in self.files
+
+
+def parcel_of(folder: Path, repo_id: str, config: str | None, license: str | None) -> Parcel:
+    """Return what is to be pushed of a folder.
+
+    config: name of a dataset's configuration, by default its recipe's. license: stands for that of the folder's own
+    card and records. Raises UsageError when the folder is neither a finished dataset nor a model, or has no licence.
+    """
+    if not is_model(folder):
+        return _dataset(Dataset(folder), repo_id, config, license)
+    if config is not None:
+        raise UsageError("--config: a model has no configurations")
+    return _model(folder, license)
+
+
+def is_model(folder: Path) -> bool:
+    """Return whether a folder holds a trained model."""
+    return any((folder / name).is_file() for name in MODEL_MARKS)
+
+
+# --- datasets -------------------------------------------------------------------------------------------------------
+
+
+def _dataset(dataset: Dataset, repo_id: str, config: str | None, license: str | None) -> Parcel:
+    name = config or str(dataset.recipe.get("name"))
+    if not _CONFIG_NAME.fullmatch(name):
+        raise UsageError(
+            f"--config {name}: a name has letters, digits, '.', '_' and '-', and begins with one of the first"
+        )
+    folder = dataset.path
+    files = {f"{name}/data/{shard.name}": shard for shard in dataset.shards}
+    for extra in ("recipe.yaml", "provenance.json", "preview.png"):
+        if (folder / extra).is_file():
+            files[f"{name}/{extra}"] = folder / extra
+    provenance = dataset.provenance
+    card = _dataset_card(dataset, repo_id, name, license)
+    rows = card.data["dataset_info"][0]["splits"][0]["num_examples"]
+    return Parcel(
+        kind="dataset",
+        folder=folder,
+        name=name,
+        files=files,
+        card=card,
+        sources=(provenance["source"].get("license"), *provenance.get("licenses", ())),
+        record=f"{name}/provenance.json",
+        identity=lambda record: (record.get("recipe_fingerprint"), (record.get("source") or {}).get("fingerprint")),
+        summary=f"{name}, {rows} rows, recipe {provenance['recipe_fingerprint']}",
+        dataset=dataset,
+    )
+
+
+def _dataset_card(dataset: Dataset, repo_id: str, name: str, license: str | None) -> Card:
+    """Return the folder's card as a chapter of the repository's; a text that the user has edited stays as it is."""
+    recipe, provenance, stats = dataset.recipe, dataset.provenance, statistics(dataset)
+    rendered = Card.parse(render_card(dataset, provenance, recipe, stats), "card")
+    own = _own_card(dataset.path) or rendered
+    license = _license(license, own, [recipe.get("license"), provenance["source"].get("license")], dataset.path)
+    fresh = front_matter(dataset, provenance, recipe, stats)
+    text = own.text
+    if own.text == rendered.text:  # not edited: it can say the licence that is given now
+        text = Card.parse(render_card(dataset, provenance, {**recipe, "license": license}, stats), "card").text
+    for here, there in (
+        (f'"{HERE}"', f'"{repo_id}", "{name}"'),
+        ("](preview.png)", f"]({name}/preview.png)"),
+        ("`recipe.yaml` and `provenance.json`", f"`{name}/recipe.yaml` and `{name}/provenance.json`"),
+        ("--recipe recipe.yaml", f"--recipe {name}/recipe.yaml"),
+    ):
+        text = text.replace(here, there)
+    entry = {"config_name": name, "data_files": [{"split": "train", "path": f"{name}/data/train-*"}]}
+    data = {**fresh, **own.data, "license": license, "configs": [entry]}
+    data["dataset_info"] = [{"config_name": name, **fresh["dataset_info"]}]
+    data["tags"] = list(dict.fromkeys([*listed(own.data.get("tags")), *fresh["tags"]]))
+    return Card(data, text)
+
+
+# --- models ---------------------------------------------------------------------------------------------------------
+
+
+def _model(folder: Path, license: str | None) -> Parcel:
+    own = _own_card(folder)
+    if own is None:
+        raise UsageError(f"{folder}: a model is published with its card, and there is no README.md; train it again")
+    record = next((name for name in RECORDS if (folder / name).is_file()), None)
+    if record is None:
+        raise UsageError(f"{folder}: a model is published with its record, and there is no {' or '.join(RECORDS)}")
+    content = _read_record(folder / record)
+    sources = tuple(entry.get("license") for entry in content.get("data") or () if isinstance(entry, dict))
+    license = _license(license, own, list(dict.fromkeys(sources)) if len(set(sources)) == 1 else [], folder)
+    files, left_out = _model_files(folder, own.text)
+    data = {**own.data, "license": license}
+    data["tags"] = list(dict.fromkeys([*listed(own.data.get("tags")), TAG]))
+    return Parcel(
+        kind="model",
+        folder=folder,
+        name="model",
+        files=files,
+        card=Card(data, own.text),
+        sources=sources,
+        record=record,
+        identity=lambda record: (record.get("kind"), record.get("data")),
+        summary=f"model {content.get('kind', '')}".strip(),
+        left_out=left_out,
+    )
+
+
+def _model_files(folder: Path, text: str) -> tuple[dict[str, Path], tuple[str, ...]]:
+    """Return what is needed to use a model, by path, and the names of what is not. Raises UsageError for pickles."""
+    shown = {PurePosixPath(path).as_posix() for path in _PICTURE.findall(text)}
+    files, left_out = {}, []
+    for file in sorted(folder.rglob("*")):
+        path = file.relative_to(folder).as_posix()
+        parts = path.split("/")
+        if not file.is_file() or path == "README.md" or any(part.startswith(".") for part in parts):
+            continue
+        if any(part.startswith("checkpoint") for part in parts):
+            left_out.append(path)
+        elif file.suffix in PICKLES:
+            raise UsageError(f"{file}: may hold pickled code, which is not published; save weights as safetensors")
+        elif _is_needed(path) or (path in shown and file.stat().st_size <= PICTURE_BYTES):
+            files[path] = file
+        else:
+            left_out.append(path)
+    if not any(path.endswith(".safetensors") for path in files):
+        raise UsageError(f"{folder}: holds no weights (*.safetensors)")
+    return files, tuple(left_out)
+
+
+def _is_needed(path: str) -> bool:
+    return path.endswith((".json", ".safetensors")) or path == "pipeline.py"
+
+
+# --- both -----------------------------------------------------------------------------------------------------------
+
+
+def _own_card(folder: Path) -> Card | None:
+    file = folder / "README.md"
+    if not file.is_file():
+        return None
+    try:
+        return Card.parse(file.read_text(encoding="utf-8"), str(file))
+    except UnicodeDecodeError:
+        raise UsageError(f"{file}: is not a text file") from None
+
+
+def _license(given: str | None, own: Card, recorded: list[str | None], folder: Path) -> str:
+    """Return the licence to publish under: as given, as in the folder's card, or as recorded."""
+    if len(own.licenses) > 1 and given is None:
+        raise UsageError(f"{folder}: its card names {len(own.licenses)} licences; choose one with --license")
+    for license in (given, *own.licenses, *recorded):
+        if name := known(license):
+            return name
+    raise UsageError(
+        f"{folder}: its licence is not known, and nothing is published without one; it is that of the source images, "
+        "so find that out and give it, for instance --license cc-by-4.0 (your own pictures: any that you choose)"
+    )
+
+
+def _read_record(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UsageError(f"{file}: damaged ({error})") from None
+    return content if isinstance(content, dict) else {}

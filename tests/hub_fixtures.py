@@ -1,0 +1,33 @@
+"""What the tests of publishing share: a running Hub, and the clients turned to it."""
+
+import time
+import types
+
+import pytest
+from hub_server import Server
+
+TOKEN = "hf_theFakeTokenOfMe"
+"""Of somebody who may write as `me` and as `team`."""
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """A Hub in this process that huggingface_hub talks to; nobody waits. `hub.waits` lists the library's own waits."""
+    pytest.importorskip("huggingface_hub", reason='needs huggingface_hub: pip install "anomgen[hub]"')
+    waits = []
+    with Server() as server:
+        constants = {
+            "ENDPOINT": server.url,
+            "HUGGINGFACE_CO_URL_TEMPLATE": server.url + "/{repo_id}/resolve/{revision}/{filename}",
+            "HF_HUB_CACHE": str(tmp_path / "hub"),
+            "HF_HUB_DISABLE_TELEMETRY": True,
+            "HF_HUB_DISABLE_XET": True,
+            "HF_HUB_OFFLINE": False,
+        }
+        for name, value in constants.items():
+            monkeypatch.setattr(f"huggingface_hub.constants.{name}", value)
+        clock = types.SimpleNamespace(**{**vars(time), "sleep": waits.append})
+        monkeypatch.setattr("huggingface_hub.utils._http.time", clock)
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        server.waits = waits
+        yield server
