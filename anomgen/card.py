@@ -21,6 +21,9 @@ KNOWN_DATASETS = {"mvtec": "MVTec AD", "visa": "VisA", "btad": "BTAD", "mpdd": "
 """Kinds of source that are a published dataset, and what it is called."""
 
 PAPERS = {
+    "cyclegan": "Bougaham, Delchevalerie, El Adoui, Frénay: Industrial and Medical Anomaly Detection Through "
+    "Cycle-Consistent Adversarial Networks, Neurocomputing 614, 2025, "
+    "[arXiv 2302.05154](https://arxiv.org/abs/2302.05154)",
     "cutpaste": "Li, Sohn, Yoon, Pfister: CutPaste: Self-Supervised Learning for Anomaly Detection and Localization, "
     "CVPR 2021, [arXiv 2104.04015](https://arxiv.org/abs/2104.04015)",
     "fpi": "Tan, Hou, Batten, Qiu, Kainz: Detecting Outliers with Foreign Patch Interpolation, MELBA 2022, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +16,7 @@ from anomgen.terminal import JsonOption, SizeOption, print_json, progress_of, si
 
 if TYPE_CHECKING:
     from anomgen.models.training import Trained
-    from anomgen.sources.base import Source
+    from anomgen.sources.base import Source, SourceConfig
 
 app = typer.Typer(
     name="train",
@@ -65,6 +66,7 @@ def sdas(
     from anomgen.models.ddpm import Category, TrainSDAS, train_sdas
     from anomgen.registry import validated
 
+    refuse_inside(out, *source)
     own, of_source = split_changes(changes)
     chosen = preset or ("gpu" if has_accelerator() else "laptop")
     given = {"steps": steps, "seed": seed, "preset": chosen, **own}
@@ -74,7 +76,7 @@ def sdas(
     def run(progress: Any) -> Trained:
         return train_sdas(categories, settings, out, init=init, resume=resume, overwrite=overwrite, progress=progress)
 
-    report(run, as_json, "anomgen make --recipe sdas --source … --set generator.model={out}")
+    report(run, as_json, following("sdas", source[0], size, out))
 
 
 def _categories(paths: Iterable[str]) -> list[tuple[str, str]]:
@@ -100,6 +102,55 @@ def _name_of(path: str) -> str:
     return parts[-1] if parts else "normal"
 
 
+@app.command()
+def cyclegan(
+    source: Annotated[str, typer.Option("--source", "-s", help="Normal images: a folder, a known layout, a dataset.")],
+    abnormal: Annotated[
+        str,
+        typer.Option(
+            "--abnormal",
+            "-a",
+            help="Abnormal images, 30 or more: a folder (subfolders of normal images and masks are left out), or a "
+            "dataset that `anomgen make` wrote.",
+        ),
+    ],
+    out: OutOption,
+    size: SizeOption = None,
+    steps: StepsOption = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Settings by name. [default: laptop without a GPU, else paper]")
+    ] = None,
+    seed: TrainSeedOption = None,
+    changes: TrainSetOption = None,
+    resume: ResumeOption = False,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train the networks of the recipe cyclegan: normal to abnormal images, and back."""
+    from anomgen.models.training import has_accelerator, require_diffusion
+
+    require_diffusion()
+    from anomgen.models.abnormal import Abnormal
+    from anomgen.models.cyclegan import TrainCycleGAN, train_cyclegan
+    from anomgen.registry import validated
+
+    own, of_source = split_changes(changes)
+    chosen = preset or ("paper" if has_accelerator() else "laptop")
+    given = {"steps": steps, "seed": seed, "preset": chosen, **own}
+    settings = validated(TrainCycleGAN, {key: value for key, value in given.items() if value is not None})
+    config = source_config(source, size, of_source)
+    defects = Abnormal.beside(abnormal, config)
+    refuse_inside(out, source, abnormal)
+    normal_images, abnormal_images = config.open(), defects.open()
+
+    def run(progress: Any) -> Trained:
+        return train_cyclegan(
+            normal_images, abnormal_images, settings, out, resume=resume, overwrite=overwrite, progress=progress
+        )
+
+    report(run, as_json, following("cyclegan", source, size, out))
+
+
 # --- what the commands share ----------------------------------------------------------------------------------------
 
 
@@ -123,16 +174,36 @@ def split_changes(changes: Iterable[str] | None) -> tuple[dict[str, Any], dict[s
     return own, of_source
 
 
-def open_source(path: str, size: str | None, settings: dict[str, Any]) -> Source:
-    """Open normal images by what the command line says, at 256 × 256 unless it says otherwise."""
+def source_config(path: str, size: str | None, settings: dict[str, Any]) -> SourceConfig:
+    """Return the source of normal images that the command line says, at 256 × 256 unless it says otherwise."""
     from anomgen.registry import build_source
     from anomgen.sources import detect
 
     sized = {} if size is None else {"size": yaml.safe_load(size_text(size))}
-    return build_source({**detect(path), **sized, **settings}).open()
+    return build_source({**detect(path), **sized, **settings})
 
 
-def report(run: Callable[[Any], Trained], as_json: bool, following: str) -> None:
+def open_source(path: str, size: str | None, settings: dict[str, Any]) -> Source:
+    """Open what `source_config` returns."""
+    return source_config(path, size, settings).open()
+
+
+def refuse_inside(out: Path, *sources: str) -> None:
+    """Raise UsageError when the model would lie inside a source: its sheets would become images of the next run."""
+    for source in sources:
+        folder = Path(source).expanduser()
+        if folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(f"the output {out} lies inside the source {folder}; choose another folder with -o")
+
+
+def following(recipe: str, source: str, size: str | None, out: Path) -> str:
+    """Return the command that uses the model."""
+    sized = [] if size is None else ["--size", size]
+    words = ["anomgen", "make", "--recipe", recipe, "--source", source, *sized, "--set", f"generator.model={out}"]
+    return shlex.join(words)
+
+
+def report(run: Callable[[Any], Trained], as_json: bool, after: str) -> None:
     """Run a training with its progress shown, and print what came of it and what to do next."""
     try:
         with progress_of("training") as progress:
@@ -152,4 +223,4 @@ def report(run: Callable[[Any], Trained], as_json: bool, following: str) -> None
     losses = ", ".join(f"{name} {loss:.4g}" for name, loss in result.losses.items())
     print(f"{result.path}: {result.steps} steps ({result.made} now) in {result.seconds:.0f} s; {losses}")
     print(f"look:  {result.path / 'sheets'}")
-    print(f"next:  {following.format(out=result.path)}")
+    print(f"next:  {after}")

@@ -35,16 +35,19 @@ def help_texts() -> str:
 
 
 def _helps() -> Iterator[tuple[str, str]]:
-    root = get_command(app)
-    yield "anomgen", _plain(root, "anomgen")
-    for name, command in root.commands.items():  # type: ignore[attr-defined]
-        yield f"anomgen {name}", _plain(command, f"anomgen {name}")
+    yield from _helps_below(get_command(app), "anomgen")
+
+
+def _helps_below(command, name: str) -> Iterator[tuple[str, str]]:
+    yield name, _plain(command, name)
+    for inner, below in getattr(command, "commands", {}).items():
+        yield from _helps_below(below, f"{name} {inner}")
 
 
 def _plain(command, name: str) -> str:
     """Return usage, description and options without the terminal's boxes, which differ between versions of rich."""
     arguments = [_words(parameter)[0] for parameter in command.params if parameter.param_type_name == "argument"]
-    rest = ["COMMAND"] if name == "anomgen" else arguments
+    rest = ["COMMAND"] if hasattr(command, "commands") else arguments
     lines = [f"Usage: {' '.join([name, '[OPTIONS]', *rest])}", "", command.help or "", ""]
     for parameter in command.params:
         lines.append(f"  {', '.join(_words(parameter))}\n      {parameter.help}")

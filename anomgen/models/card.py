@@ -46,6 +46,32 @@ def write_sdas_card(folder: Path, record: Mapping[str, Any], shape: tuple[int, .
         file.write(render_template("sdas.md", front, values).encode())
 
 
+def write_cyclegan_card(folder: Path, record: Mapping[str, Any], shape: tuple[int, ...], threshold: float) -> None:
+    """Write the card of a Cycle-GAN. record: of its training; shape: (H, W, C); threshold: see `Description`."""
+    normal, abnormal = record["data"]
+    license = common_license([normal["license"], abnormal["license"]])
+    front = {
+        "license": license or "unknown",
+        "library_name": "anomgen",
+        "pipeline_tag": "image-to-image",
+        "tags": [*TAGS, "cyclegan"],
+    }
+    values = {
+        "height": shape[0],
+        "width": shape[1],
+        "channels": shape[2],
+        "normal": normal,
+        "abnormal": abnormal,
+        "threshold": f"{threshold:.2%}",
+        "steps": record["steps"],
+        "losses": ", ".join(f"{name} {value:.4g}" for name, value in record["losses"].items()),
+        "settings": yaml.safe_dump(record["settings"], sort_keys=False, default_flow_style=None).rstrip("\n"),
+        "paper": PAPERS["cyclegan"],
+    }
+    with replacing(folder / "README.md") as file:
+        file.write(render_template("cyclegan.md", front, values).encode())
+
+
 def common_license(licenses: Sequence[str | None]) -> str | None:
     """Return the licence that all sources have, None when one is unknown or they differ."""
     return licenses[0] if len(set(licenses)) == 1 else None

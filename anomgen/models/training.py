@@ -128,7 +128,7 @@ def train(
     main, steps = task.accelerator.is_main_process, task.settings.steps
     started, first, losses = time.perf_counter(), 0, _Mean()
     if resume and (out / CHECKPOINT).is_file():
-        first = _restore(task, out / CHECKPOINT)
+        first, losses.values = _restore(task, out / CHECKPOINT)
     if first > steps:
         raise UsageError(f"{out}: the checkpoint has {first} steps already; ask for at least as many with --steps")
     log = _Log(out / LOG, first) if main else None
@@ -173,21 +173,23 @@ def _checkpoint(task: Task, out: Path, record: Mapping[str, Any], done: int, los
 
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in task.tensors().items()}
         with replacing(out / CHECKPOINT) as file:
-            file.write(save(tensors, {"step": str(done)}))
+            file.write(save(tensors, {"step": str(done), "losses": json.dumps(losses)}))
         write_record(out, {**record, "steps": done, "losses": losses})
     task.accelerator.wait_for_everyone()
 
 
-def _restore(task: Task, path: Path) -> int:
+def _restore(task: Task, path: Path) -> tuple[int, dict[str, float]]:
+    """Set the task as it was; return how many steps it had done, and the averaged losses."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, "pt") as file:
-            step = int((file.metadata() or {})["step"])
+            metadata = file.metadata() or {}
+            step, losses = int(metadata["step"]), json.loads(metadata["losses"])
             task.restore({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 - it is no dict
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise AnomgenError(f"{path}: this checkpoint cannot be read ({error}); start anew with --overwrite") from error
-    return step
+    return step, losses
 
 
 def _sheet(task: Task, out: Path, done: int) -> None:

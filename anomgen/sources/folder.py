@@ -16,7 +16,7 @@ from anomgen.sources.scan import ScannedConfig, ScannedSource
 
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 NORMAL_NAMES = frozenset({"good", "ok", "normal"})
-_MASK_NAMES = frozenset({"ground_truth", "groundtruth", "gt", "mask", "masks"})
+MASK_NAMES = frozenset({"ground_truth", "groundtruth", "gt", "mask", "masks"})
 
 
 class Folder(ScannedConfig):
@@ -57,13 +57,13 @@ def extensions_text() -> str:
     return ", ".join(sorted(extension[1:] for extension in EXTENSIONS))
 
 
-def existing_folder(path: str) -> Path:
+def existing_folder(path: str, what: str = "normal images") -> Path:
     """Return the folder. Raises UsageError, with the near miss among its siblings, when there is none."""
     folder = Path(path).expanduser()
     if folder.is_dir():
         return folder
     if folder.exists():
-        raise UsageError(f"{path}: is a file; give the folder that holds the normal images")
+        raise UsageError(f"{path}: is a file; give the folder that holds the {what}")
     raise UsageError(f"{path}: there is no such folder{missing_hint(folder)}")
 
 
@@ -114,7 +114,7 @@ def _refuse_anomalous(ids: list[str], path: str) -> None:
         names = {child.lower(): child for child in sorted(children)}
         where = f"{path}/{parent}".rstrip("/")
         normal = sorted(NORMAL_NAMES & names.keys())
-        masks = sorted(_MASK_NAMES & names.keys())
+        masks = sorted(MASK_NAMES & names.keys())
         tests = [name for name in names if name.startswith("test")]
         others = sorted(names.keys() - NORMAL_NAMES)
         if masks:

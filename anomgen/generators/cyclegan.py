@@ -1,0 +1,113 @@
+"""Cycle-GAN: a network translates the normal image into an abnormal one; the mask is where it changed the image.
+
+Bougaham, Delchevalerie, El Adoui, Frénay: Industrial and medical anomaly detection through cycle-consistent adversarial
+networks, Neurocomputing 614:128762, 2025, arXiv 2302.05154. `anomgen train cyclegan`
+trains the network; 30 abnormal images are enough.
+
+Note: the paper translates abnormal images to normal ones to find anomalies and defines no mask. Here the mask is where
+the smoothed largest channel of |x − G(x)| is above a threshold, closed; the threshold is what held-out normal images
+change when they are translated to normal ones. Outside the mask the image is the input, inside it the translation. The
+network draws nothing at random: the same image in the same orientation becomes the same anomaly, so the image is turned
+and mirrored at random before it is translated, and back after, as far as that was part of the training.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+
+import cv2
+import numpy as np
+from pydantic import Field
+
+from anomgen.errors import UsageError
+from anomgen.generators.base import Generator, Images, foreground_of
+from anomgen.models.training import require_diffusion
+from anomgen.sample import Reject, Sample, composite, quantise, value_max
+from anomgen.sources.base import PathText, portable_path
+
+if TYPE_CHECKING:
+    from anomgen.models.translation import Translators
+
+
+class CycleGAN(Generator):
+    """A trained translation from normal to abnormal images (arXiv 2302.05154)."""
+
+    kind: ClassVar[str] = "cyclegan"
+
+    model: PathText | None = None
+    """Folder that `anomgen train cyclegan` wrote."""
+    threshold: Annotated[float, Field(gt=0, lt=1)] | Literal["auto"] = "auto"
+    """Change, a share of the value range, above which a pixel is anomalous; auto: the model's, from normal images."""
+    smoothing: Annotated[float, Field(ge=0, le=0.1)] = 0.008
+    """Deviation of the Gaussian over the change, a share of the shorter side."""
+    closing: Annotated[float, Field(ge=0, le=0.1)] = 0.012
+    """Radius, a share of the shorter side, to which gaps in the mask are closed."""
+    max_area: Annotated[float, Field(gt=0, le=1)] = 0.4
+    """Share of the image beyond which the translation is taken to have failed and is rejected."""
+
+    def prepared(self, pool: Images) -> Self:
+        """Load the model and take over its threshold. Raises UsageError or AnomgenError when it cannot be used."""
+        _opened.cache_clear()
+        translators = self._translators()
+        if len(pool):
+            translators.require(pool[0], f"generator.model: {self.model}")
+        if self.threshold != "auto":
+            return self
+        return self.model_copy(update={"threshold": translators.description.threshold})
+
+    def portable(self) -> Self:
+        """See `Generator.portable`."""
+        return self if self.model is None else self.model_copy(update={"model": portable_path(self.model)})
+
+    def resources(self) -> dict[str, str]:
+        """See `Generator.resources`."""
+        from anomgen.models.translation import model_fingerprint
+
+        return {} if self.model is None else {"model": model_fingerprint(self.model)}
+
+    def sample(self, rng: np.random.Generator, image: np.ndarray, pool: Images) -> Sample:
+        """Translate an image; see `Generator.sample`."""
+        translators = self._translators()
+        translators.require(image, f"generator.model: {self.model}")
+        way = int(rng.integers(translators.description.ways))
+        change = translators.to_abnormal.change(image, way)
+        support = self._mask(change, translators.description.threshold)
+        foreground = foreground_of(pool, image)
+        if foreground is not None:
+            support &= foreground
+        drawn = quantise(image + change * value_max(image.dtype), image.dtype)
+        result = composite(image, drawn, support)
+        return Sample(result.image, result.mask, None, {"orientation": way}, self.kind)
+
+    def _mask(self, change: np.ndarray, auto: float) -> np.ndarray:
+        """Return where a change, (H, W, C), is above the threshold, closed: bool (H, W)."""
+        from anomgen.models.translation import change_map
+
+        threshold = auto if self.threshold == "auto" else self.threshold
+        mask = change_map(change, self.smoothing) > threshold
+        radius = round(self.closing * min(mask.shape))
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+        closed = cv2.morphologyEx(mask.view(np.uint8), cv2.MORPH_CLOSE, disc).view(bool)
+        if not closed.any():
+            raise Reject("the translation changed nothing")
+        if closed.mean() > self.max_area:
+            raise Reject(f"the translation changed more than {self.max_area:.0%} of the image")
+        return closed
+
+    def _translators(self) -> Translators:
+        if self.model is None:
+            raise UsageError(
+                "generator.model is missing: train one with `anomgen train cyclegan --source NORMAL --abnormal DEFECTS "
+                "-o MODEL` and give it with --set generator.model=MODEL"
+            )
+        return _opened(self.model)
+
+
+@lru_cache(maxsize=2)
+def _opened(path: str) -> Translators:
+    """Return the model in a folder; each process loads it once."""
+    require_diffusion()
+    from anomgen.models.translation import load_translators
+
+    return load_translators(path)

@@ -1,0 +1,52 @@
+"""Tiny trained models and their pictures, made in a second: for every test that needs a learned generator."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+LEARNED = frozenset({"cyclegan", "sdas"})
+"""Kinds of generators that draw nothing without a trained model."""
+
+
+def pictures(folder, count, *, shape=(32, 32), seed=0, dtype=np.uint8, grey=False, change=lambda values: values):
+    """Write pictures of smooth noise, grey where `dtype` is uint16; `change` is told the values, 0 to 1."""
+    folder.mkdir(parents=True, exist_ok=True)
+    channels = 1 if grey or dtype == np.uint16 else 3
+    for k in range(count):
+        noise = np.random.default_rng(seed + k).normal(0, 1, (*shape, channels))
+        values = 0.6 + 0.1 * cv2.GaussianBlur(noise, (0, 0), 1.5).reshape(*shape, channels)
+        stored = (np.clip(change(values), 0, 1) * np.iinfo(dtype).max).astype(dtype)
+        cv2.imwrite(str(folder / f"{k:03d}.png"), stored)
+
+
+def disc(values):
+    """Darken a disc in the middle of a picture."""
+    y, x = np.ogrid[: values.shape[0], : values.shape[1]]
+    inside = np.hypot(y - values.shape[0] / 2, x - values.shape[1] / 2) < 0.2 * min(values.shape[:2])
+    return np.where(inside[..., None], 0.15, values)
+
+
+def tiny_cyclegan(out, data) -> Path:
+    """Train two steps on the pictures in ``data/good`` and ``data/bad``, 32×32; it changes all of every image."""
+    from anomgen.models.abnormal import Abnormal
+    from anomgen.models.cyclegan import TrainCycleGAN, train_cyclegan
+    from anomgen.sources.folder import Folder
+
+    settings = TrainCycleGAN(steps=2, width=4, blocks=1, discriminator_width=4, residual=False, resolution=32)
+    normal = Folder(path=str(data / "good"), size=32)
+    abnormal = Abnormal.beside(str(data / "bad"), normal)
+    return train_cyclegan(normal.open(), abnormal.open(), settings, out).path
+
+
+TINY = {"channels": (32, 32), "attention": (False, True), "batch_size": 4, "warmup": 0}
+"""A U-Net that trains a step in a hundredth of a second."""
+
+
+def tiny_sdas(out, *, steps=2, count=8, size=32, **settings) -> Path:
+    """Train a DDPM for a few steps on `count` crops of brick, grey, of the size."""
+    from anomgen.models.ddpm import Category, TrainSDAS, train_sdas
+    from anomgen.sources.builtin import Builtin
+
+    source = Builtin(count=count, size=size).open()
+    return train_sdas([Category("brick", source)], TrainSDAS(steps=steps, **{**TINY, **settings}), out).path

@@ -1,0 +1,542 @@
+"""Cycle-GAN: trains reproducibly, survives kills, translates alike everywhere, refuses what it cannot use."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="learned generators need the extra `diffusion`")
+pytest.importorskip("accelerate", reason="learned generators need the extra `diffusion`")
+
+from learned import disc, pictures, tiny_cyclegan  # noqa: E402
+
+from anomgen.check import check_dataset  # noqa: E402
+from anomgen.dataset import Dataset  # noqa: E402
+from anomgen.engine import Plan  # noqa: E402
+from anomgen.errors import AnomgenError, RecipeError, SourceError, UsageError  # noqa: E402
+from anomgen.models import cyclegan as training  # noqa: E402
+from anomgen.models.abnormal import Abnormal  # noqa: E402
+from anomgen.models.cyclegan import Buffer, TrainCycleGAN, build_discriminator, learning_rate, train_cyclegan  # noqa: E402
+from anomgen.models.training import Diverged, accelerator_for  # noqa: E402
+from anomgen.models.translation import (  # noqa: E402
+    DESCRIPTION,
+    FILES,
+    TO_ABNORMAL,
+    TO_NORMAL,
+    InstanceNorm,
+    ResNetGenerator,
+    load_translators,
+    turned,
+    turned_back,
+)
+from anomgen.output import make  # noqa: E402
+from anomgen.recipe import load_recipe  # noqa: E402
+from anomgen.registry import build_generator, validated  # noqa: E402
+from anomgen.rng import Stream, rng_for  # noqa: E402
+from anomgen.sample import Reject  # noqa: E402
+from anomgen.sources.base import Pool  # noqa: E402
+from anomgen.sources.folder import Folder  # noqa: E402
+from anomgen.testing import TestPool, check_generator  # noqa: E402
+
+SMALL = {"steps": 6, "width": 4, "blocks": 1, "discriminator_width": 4, "resolution": 32}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Twelve normal pictures of 32×32 and twelve with a dark disc, in two folders."""
+    root = tmp_path_factory.mktemp("data")
+    pictures(root / "good", 12)
+    pictures(root / "bad", 12, seed=50, change=disc)
+    return root
+
+
+@pytest.fixture(scope="module")
+def model(data, tmp_path_factory):
+    return tiny_cyclegan(tmp_path_factory.mktemp("model") / "m", data)
+
+
+@pytest.fixture
+def copied(model, tmp_path):
+    """A copy of the model that a test may damage."""
+    return Path(shutil.copytree(model, tmp_path / "copied"))
+
+
+def sources(data, size=32, **options):
+    normal = Folder(path=str(data / "good"), size=size, **options)
+    return normal.open(), Abnormal.beside(str(data / "bad"), normal).open()
+
+
+def generator(model, **keys):
+    return build_generator({"kind": "cyclegan", "model": str(model), **keys})
+
+
+def any_change(model):
+    """Return a generator that takes whatever an untrained network changes for an anomaly."""
+    return generator(model, threshold=0.05, max_area=1.0)
+
+
+def weights(folder):
+    return {name: (folder / name).read_bytes() for name in (TO_ABNORMAL, TO_NORMAL)}
+
+
+# --- the networks ---------------------------------------------------------------------------------------------------
+
+
+def test_the_paper_preset_is_the_papers_networks():
+    settings = TrainCycleGAN(preset="paper")
+    with torch.device("meta"):
+        network = ResNetGenerator(3, settings.width, settings.blocks, settings.residual, settings.upsampling)
+        scores = build_discriminator(3, settings.discriminator_width)
+    assert sum(p.numel() for p in network.parameters()) == 11_378_179  # as published with the original code
+    assert [layer.out_channels for layer in scores if isinstance(layer, torch.nn.Conv2d)] == [64, 128, 256, 512, 1]
+    assert (settings.batch_size, settings.cycle, settings.identity, settings.learning_rate) == (16, 10, 5, 2e-4)
+
+
+def test_the_normalisation_is_torchs_instance_norm():
+    x = torch.from_numpy(np.random.default_rng(0).normal(3, 2, (2, 5, 9, 7)).astype(np.float32))
+    assert torch.allclose(InstanceNorm()(x), torch.nn.functional.instance_norm(x), atol=1e-5)
+
+
+@pytest.mark.parametrize("upsampling", ["nearest", "transposed"])
+@pytest.mark.parametrize("shape", [(24, 24), (33, 46)])
+def test_any_size_goes_through(shape, upsampling):
+    network = ResNetGenerator(1, 4, 1, residual=True, upsampling=upsampling)
+    assert network(torch.zeros(1, 1, *shape)).shape == (1, 1, *shape)
+
+
+def test_the_rate_is_constant_for_a_tenth_and_then_falls_to_zero():
+    settings = TrainCycleGAN(steps=100, learning_rate=1.0)
+    rates = [learning_rate(settings, number) for number in range(101)]
+    assert rates[:11] == [1.0] * 11
+    assert rates[55] == pytest.approx(0.5)
+    assert rates[100] == 0
+
+
+def test_a_buffer_gives_back_earlier_images_half_of_the_time():
+    buffer, rng = Buffer(), rng_for(0, Stream.TRAINING)
+    fresh = [buffer.exchange(torch.tensor(float(k)), rng).item() == k for k in range(1050)]
+    assert all(fresh[:50]) and 0.45 < np.mean(fresh[50:]) < 0.55
+    assert len(buffer.images) == 50
+
+
+@pytest.mark.parametrize("way", range(8))
+def test_orientations_are_undone(way):
+    image = np.arange(48).reshape(4, 4, 3)
+    assert np.array_equal(turned_back(turned(image, way), way), image)
+    assert len({turned(image, k).tobytes() for k in range(8)}) == 8
+
+
+# --- training -------------------------------------------------------------------------------------------------------
+
+
+def test_it_learns_to_paint_what_the_abnormal_images_have(tmp_path):
+    """Normal: grey noise. Abnormal: a dark disc in the middle. After a few steps the middle becomes darker."""
+    pictures(tmp_path / "good", 16)
+    pictures(tmp_path / "bad", 16, seed=50, change=disc)
+    settings = TrainCycleGAN(steps=300, width=8, blocks=1, discriminator_width=16, learning_rate=1e-3, cycle=3.0,
+                             identity=1.0, augment="flips", resolution=32)  # fmt: skip
+    result = train_cyclegan(*sources(tmp_path), settings, tmp_path / "m")
+    model = load_translators(result.path)
+    source = sources(tmp_path)[0]
+    change = np.mean([model.to_abnormal.change(source[k]) for k in range(16)], axis=0)[..., 0]
+    assert change[12:20, 12:20].mean() < -0.1
+    assert change[12:20, 12:20].mean() < change[:6].mean() - 0.1
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_one_others(data, tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        train_cyclegan(*sources(data), TrainCycleGAN(**SMALL | {"seed": seed, "steps": 2}), tmp_path / name)
+    assert weights(tmp_path / "a") == weights(tmp_path / "b")
+    assert (tmp_path / "a" / DESCRIPTION).read_bytes() == (tmp_path / "b" / DESCRIPTION).read_bytes()
+    assert weights(tmp_path / "a")[TO_ABNORMAL] != weights(tmp_path / "c")[TO_ABNORMAL]
+
+
+def test_a_resumed_training_equals_an_uninterrupted_one(data, tmp_path):
+    settings = TrainCycleGAN(**SMALL, checkpoint_every=2, batch_size=2, accumulation=2)
+    train_cyclegan(*sources(data), settings, tmp_path / "whole")
+
+    def stop(done, total, note):
+        if done == 5 and not (tmp_path / "again").exists():
+            (tmp_path / "again").touch()
+            raise RuntimeError("pulled the plug")
+
+    with pytest.raises(RuntimeError, match="plug"):
+        train_cyclegan(*sources(data), settings, tmp_path / "cut", progress=stop)
+    with pytest.raises(UsageError, match=r"not finished.*step 4 of 6.*--resume"):
+        load_translators(tmp_path / "cut")
+    result = train_cyclegan(*sources(data), settings, tmp_path / "cut", resume=True, progress=stop)
+    assert (result.steps, result.made) == (6, 2)
+    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+    assert (tmp_path / "cut" / DESCRIPTION).read_bytes() == (tmp_path / "whole" / DESCRIPTION).read_bytes()
+
+
+def test_accumulated_parts_give_the_gradient_of_the_whole_batch(data, tmp_path):
+    found = {}
+    for parts in (1, 2):
+        settings = TrainCycleGAN(**SMALL, batch_size=4, accumulation=parts)
+        task = training.CycleGANTask(settings, accelerator_for(settings), *sources(data))
+        task._update = lambda optimiser, number, losses: None
+        task.step(0)
+        found[parts] = torch.cat(
+            [p.grad.flatten() for p in (*task.to_abnormal.parameters(), *task.is_normal.parameters())]
+        )
+    assert torch.allclose(found[1], found[2], rtol=1e-3, atol=1e-4)
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(data, tmp_path, monkeypatch):
+    settings = TrainCycleGAN(**SMALL, checkpoint_every=2)
+    monkeypatch.setattr(training, "_squares", _nan_after(training._squares, calls=18))
+    with pytest.raises(Diverged, match=r"step 4.*generators is nan.*--resume"):
+        train_cyclegan(*sources(data), settings, tmp_path / "m")
+    assert json.loads((tmp_path / "m" / "training.json").read_text())["steps"] == 2
+    assert (tmp_path / "m" / "checkpoint.safetensors").exists()
+
+
+def _nan_after(function, calls):
+    """Return the function, whose results after so many calls are no numbers; six calls are one step."""
+    count = 0
+
+    def counted(*arguments):
+        nonlocal count
+        count += 1
+        return function(*arguments) * (np.nan if count > calls else 1)
+
+    return counted
+
+
+def test_held_out_images_are_never_trained_on(data):
+    settings = TrainCycleGAN(**SMALL)
+    task = training.CycleGANTask(settings, accelerator_for(settings), *sources(data))
+    assert len(task.held_out) == 2 and len(task.trained_on) == 10
+    assert not {*task.held_out} & {*task.trained_on}
+    task.normal.scaled = lambda index: (_ for _ in ()).throw(AssertionError) if index in task.held_out else np.zeros(
+        (32, 32, 3), np.float32
+    )  # fmt: skip
+    for number in range(20):
+        task._drawn(range(number, number + 1))
+
+
+def test_non_square_grey_and_16_bit_images_train_and_translate(tmp_path):
+    pictures(tmp_path / "good", 10, shape=(40, 56), dtype=np.uint16)
+    pictures(tmp_path / "bad", 10, shape=(40, 56), dtype=np.uint16, seed=50, change=disc)
+    settings = TrainCycleGAN(**SMALL | {"steps": 1, "resolution": 48, "augment": "flips", "residual": False})
+    result = train_cyclegan(*sources(tmp_path, size=[40, 56]), settings, tmp_path / "m")
+    pool = Pool(sources(tmp_path, size=[40, 56])[0])
+    assert pool[0].shape == (40, 56, 1) and pool[0].dtype == np.uint16
+    check_generator(any_change(result.path), pool, count=4)
+
+
+# --- what is trained on ---------------------------------------------------------------------------------------------
+
+
+def test_masks_and_normal_images_in_the_abnormal_folder_are_left_out(tmp_path):
+    for place in ("test/crack", "test/hole", "test/good", "ground_truth/crack", "train/good"):
+        pictures(tmp_path / place, 3)
+    shutil.copy(tmp_path / "test/crack/000.png", tmp_path / "test/crack/000_mask.png")
+    source = Abnormal(path=str(tmp_path)).open()
+    assert {source.id(k).rpartition("/")[0] for k in range(len(source))} == {"test/crack", "test/hole"}
+    assert len(source) == 6
+
+
+def test_a_finished_dataset_gives_its_anomalous_rows(data, tmp_path):
+    recipe = load_recipe("cutpaste", source={"kind": "folder", "path": str(data / "good"), "size": 32}, count=24)
+    make(recipe.model_copy(update={"license": "cc0-1.0"}), tmp_path / "made")
+    source = Abnormal(path=str(tmp_path / "made"), size=32).open()
+    assert (len(source), source.license) == (12, "cc0-1.0")
+    rows = [row for row in Dataset(tmp_path / "made").rows() if row["label"] == 1]
+    assert np.array_equal(source[5], rows[5]["image"])
+    train_cyclegan(sources(data)[0], source, TrainCycleGAN(**SMALL | {"steps": 1}), tmp_path / "m")
+    only_normal = recipe.model_copy(update={"anomaly_ratio": 0.0, "count": 4})
+    make(only_normal, tmp_path / "normal")
+    with pytest.raises(UsageError, match="without an anomalous row"):
+        Abnormal(path=str(tmp_path / "normal")).open()
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "text"),
+    [
+        ({"count": 4}, {}, "at least 10 normal images"),
+        ({}, {"count": 9}, "at least 10 abnormal images.*there are 9"),
+        ({}, {"grey": True}, "32×32×3 uint8, the abnormal ones 32×32×1"),
+        ({}, {"dtype": np.uint16}, "uint16"),
+    ],
+)
+def test_images_that_cannot_be_used_together_are_refused(good, bad, text, tmp_path):
+    pictures(tmp_path / "good", **{"count": 10, **good})
+    pictures(tmp_path / "bad", **{"count": 10, "seed": 50, **bad})
+    with pytest.raises(SourceError, match=text):
+        train_cyclegan(*sources(tmp_path), TrainCycleGAN(**SMALL), tmp_path / "m")
+    assert not (tmp_path / "m").exists()
+
+
+def test_an_image_is_normal_or_abnormal(data, tmp_path):
+    normal = Folder(path=str(data / "good"), size=32)
+    with pytest.raises(UsageError, match=r"000\.png of the abnormal images is also 000\.png of the normal"):
+        train_cyclegan(normal.open(), Abnormal.beside(str(data / "good"), normal).open(), TrainCycleGAN(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "text"),
+    [
+        ({"preset": "papr"}, RecipeError, "did you mean 'paper'"),
+        ({"widht": 8}, RecipeError, "widht: unknown key; did you mean 'width'"),
+        ({"steps": 0}, RecipeError, "steps"),
+        ({"batch_size": 3, "accumulation": 2}, UsageError, "batch_size 3"),
+    ],
+)
+def test_wrong_settings_name_the_key(settings, error, text, data, tmp_path):
+    with pytest.raises(error, match=text):
+        train_cyclegan(*sources(data), validated(TrainCycleGAN, {**SMALL, **settings}), tmp_path / "m")
+
+
+def test_sizes_that_do_not_fit_are_refused(tmp_path):
+    for name in ("good", "bad"):
+        pictures(tmp_path / name, 10, shape=(32, 64), seed=100 * (name == "bad"))
+    with pytest.raises(UsageError, match=r"rotations needs square images.*augment=flips"):
+        train_cyclegan(*sources(tmp_path, size=[32, 64]), TrainCycleGAN(**SMALL | {"resolution": 64}), tmp_path / "m")
+    with pytest.raises(UsageError, match="16×32 pixels, at least 24×24"):
+        settings = TrainCycleGAN(**SMALL | {"augment": "none"})
+        train_cyclegan(*sources(tmp_path, size=[32, 64]), settings, tmp_path / "m")
+
+
+# --- the model on disk ----------------------------------------------------------------------------------------------
+
+
+def test_a_model_is_safetensors_json_and_a_card_without_paths(model, data):
+    assert all((model / name).is_file() for name in FILES)
+    description = json.loads((model / DESCRIPTION).read_text())
+    assert description["shape"] == [32, 32, 3] and 0 < description["threshold"] < 1
+    for file in model.rglob("*"):
+        assert not file.is_file() or str(data).encode() not in file.read_bytes(), file
+    card = (model / "README.md").read_text()
+    assert card.startswith("---\nlicense: unknown\n") and "32×32, RGB" in card
+    loaded = load_translators(model)
+    image = sources(data)[0][0]
+    for translator in (loaded.to_abnormal, loaded.to_normal):
+        change = translator.change(image)
+        assert change.shape == (32, 32, 3) and change.dtype == np.float32 and np.abs(change).max() <= 1
+
+
+def test_the_card_has_the_licence_that_both_classes_have(data, tmp_path):
+    made = []
+    for name in ("good", "bad"):
+        recipe = load_recipe("cutpaste", source={"kind": "folder", "path": str(data / name), "size": 32}, count=24)
+        make(recipe.model_copy(update={"license": "cc-by-4.0", "anomaly_ratio": 1.0}), tmp_path / name)
+        made.append(Abnormal(path=str(tmp_path / name), size=32).open())
+    train_cyclegan(*made, TrainCycleGAN(**SMALL | {"steps": 1}), tmp_path / "m")
+    assert "license: cc-by-4.0" in (tmp_path / "m" / "README.md").read_text()
+
+
+def damage(name):
+    def cut(folder):
+        (folder / name).write_bytes((folder / name).read_bytes()[:-100])
+
+    return cut
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "text"),
+    [
+        (lambda folder: (folder / DESCRIPTION).unlink(), UsageError, "is no model.*anomgen_model.json"),
+        (damage(DESCRIPTION), AnomgenError, "anomgen_model.json: is damaged"),
+        (damage(TO_ABNORMAL), AnomgenError, "normal_to_abnormal.safetensors: the weights are damaged"),
+        (lambda folder: (folder / TO_NORMAL).unlink(), AnomgenError, "the weights are missing"),
+        (lambda folder: (folder / DESCRIPTION).rename(folder / "m.pth"), UsageError, "m.pth, a pickle"),
+        (lambda folder: _edit(folder, kind="sdas"), UsageError, "kind 'sdas'"),
+        (lambda folder: _edit(folder, width=8), AnomgenError, "of another network"),
+        (lambda folder: _edit(folder, width="x"), AnomgenError, "is damaged"),
+    ],
+)
+def test_a_damaged_model_says_what_is_wrong(change, error, text, copied):
+    change(copied)
+    with pytest.raises(error, match=text):
+        load_translators(copied)
+
+
+def _edit(folder, **values):
+    path = folder / DESCRIPTION
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def test_a_missing_model_says_what_is_missing(tmp_path):
+    (tmp_path / "file.pt").write_bytes(b"x")
+    for path, text in ((tmp_path / "modl", "there is no such model folder"), (tmp_path / "file.pt", "is a file")):
+        with pytest.raises(UsageError, match=text):
+            load_translators(path)
+
+
+# --- the generator --------------------------------------------------------------------------------------------------
+
+
+def test_without_a_model_it_says_which_command_makes_one():
+    plain = build_generator({"kind": "cyclegan"})
+    assert plain.resources() == {} and plain.portable() == plain
+    with pytest.raises(UsageError, match="anomgen train cyclegan --source NORMAL --abnormal"):
+        plain.prepared(TestPool((32, 32, 3)))
+
+
+def test_it_keeps_the_contract(model):
+    check_generator(any_change(model), TestPool((32, 32, 3)), count=6)
+    check_generator(any_change(model), TestPool((32, 32, 3), with_foreground=True), count=6)
+
+
+def test_images_of_another_kind_are_refused(model):
+    for shape, text in (((64, 64, 3), "32×32, these are 64×64: use --size 32"), ((32, 32, 1), "3 channels, these.*1")):
+        with pytest.raises(UsageError, match=f"generator.model.*{text}"):
+            generator(model).prepared(TestPool(shape))
+
+
+def test_the_threshold_is_the_models_and_can_be_set(model):
+    pool = TestPool((32, 32, 3))
+    stored = json.loads((model / DESCRIPTION).read_text())["threshold"]
+    assert generator(model).prepared(pool).threshold == stored
+    assert generator(model, threshold=0.5).prepared(pool).threshold == 0.5
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason"),
+    [({"threshold": 0.99}, "changed nothing"), ({"threshold": 0.001}, "changed more than 40% of the image")],
+)
+def test_empty_and_over_large_masks_are_rejected(keys, reason, model):
+    pool = TestPool((32, 32, 3))
+    with pytest.raises(Reject, match=reason):
+        generator(model, **keys).sample(rng_for(0, Stream.SAMPLE), pool[0], pool)
+
+
+def test_the_threads_that_torch_may_use_change_nothing(model):
+    pool = TestPool((32, 32, 3))
+    found = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        found.append(any_change(model).sample(rng_for(0, Stream.SAMPLE), pool[0], pool).image)
+        assert torch.get_num_threads() == threads
+    torch.set_num_threads(1)
+    assert np.array_equal(*found)
+
+
+def test_nothing_of_the_machine_is_in_recipe_and_fingerprint(model, copied, data):
+    recipes = [
+        load_recipe(
+            "cyclegan",
+            overrides=[f"generator.model={place}"],
+            source={"kind": "folder", "path": str(data / "good"), "size": 32},
+        )
+        for place in (model, copied)
+    ]
+    assert recipes[0].fingerprint() == recipes[1].fingerprint()
+    assert str(model) not in recipes[0].portable().to_yaml()
+    assert recipes[0].generator.resources() == recipes[1].generator.resources() != {}
+    _edit(copied, threshold=0.3)
+    assert recipes[0].generator.resources() != recipes[1].generator.resources()
+    assert Plan.of(recipes[1]).generator.threshold == 0.3
+
+
+def test_workers_make_the_same_bytes_and_check_finds_no_fault(model, data, tmp_path):
+    recipe = load_recipe(
+        "cyclegan",
+        overrides=[f"generator.model={model}", "generator.threshold=0.05", "generator.max_area=1.0", "shard_size=16",
+                   "foreground=none"],
+        source={"kind": "folder", "path": str(data / "good"), "size": 32},
+        count=32,
+    )  # fmt: skip
+    for name, workers in (("one", 1), ("two", 2)):
+        make(recipe, tmp_path / name, workers=workers)
+    for shard in sorted((tmp_path / "one" / "data").iterdir()):
+        assert shard.read_bytes() == (tmp_path / "two" / "data" / shard.name).read_bytes()
+    made = Dataset(tmp_path / "one")
+    assert check_dataset(made, Pool(recipe.source.open())).ok
+    assert set(made.provenance["resolved"]["resources"]) == {"model"}
+    assert "2302.05154" in (tmp_path / "one" / "README.md").read_text()
+
+
+def test_naming_the_generator_imports_no_torch():
+    code = (
+        "import sys\nfrom anomgen.registry import load\nfrom anomgen.recipe import load_recipe, recipe_schema\n"
+        "load('generators', 'cyclegan')\nload_recipe('cyclegan').to_yaml()\nrecipe_schema()\n"
+        "assert not {'torch', 'accelerate', 'diffusers'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# --- the command ----------------------------------------------------------------------------------------------------
+
+
+def command(data, out, *words):
+    settings = [f"--set={key}={value}" for key, value in SMALL.items() if key != "steps"]
+    base = ["train", "cyclegan", "--source", data / "good", "--abnormal", data / "bad", "-o", out, "--size", 32]
+    return [sys.executable, "-m", "anomgen.cli", *map(str, [*base, *settings, *words])]
+
+
+def run(words, code=0):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == code, (done.stdout, done.stderr)
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def test_the_command_trains_and_a_killed_training_goes_on_to_the_same_bytes(data, tmp_path):
+    words = ("--steps", 200, "--set", "checkpoint_every=5", "--set", "sheet_every=1000")
+    killed = subprocess.Popen(
+        command(data, tmp_path / "cut", *words), stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    record = tmp_path / "cut" / "training.json"
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not (record.exists() and json.loads(record.read_text())["steps"] >= 5):
+        time.sleep(0.02)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert not (tmp_path / "cut" / DESCRIPTION).exists()
+    done = json.loads(run(command(data, tmp_path / "cut", *words, "--resume", "--json")).stdout)
+    assert done["steps"] == 200 and 0 < done["made"] < 200
+    whole = run(command(data, tmp_path / "whole", *words))
+    assert f"generator.model={tmp_path / 'whole'}" in whole.stdout
+    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+    assert cv2.imread(str(tmp_path / "whole" / "sheets" / "step-000200.png")).shape == (2 * 32, 5 * 32, 3)
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--preset", "papr"], "did you mean 'paper'"),
+        (["--set", "widht=3"], "did you mean 'width'"),
+        (["--set", "source.fiit=crop"], "fiit"),
+        (["--abnormal", "nowhere"], "nowhere"),
+        (["--size", "big"], "--size big"),
+        (["--resume", "--overwrite"], "exclude each other"),
+    ],
+)
+def test_wrong_usage_exits_with_2(words, text, data, tmp_path, capsys, monkeypatch):
+    from anomgen.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", command(data, tmp_path / "m", *words)[2:])
+    with pytest.raises(SystemExit) as done:
+        main()
+    assert done.value.code == 2
+    assert text in capsys.readouterr().err
+
+
+def test_a_model_does_not_go_into_its_images(data, capsys, monkeypatch):
+    from anomgen.cli import main
+
+    monkeypatch.setattr(sys, "argv", command(data, data / "bad" / "m")[2:])
+    with pytest.raises(SystemExit):
+        main()
+    assert "lies inside the source" in capsys.readouterr().err
