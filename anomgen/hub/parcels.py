@@ -200,6 +200,8 @@ def _own_card(folder: Path) -> Card | None:
 
 def _license(given: str | None, own: Card, recorded: list[str | None], folder: Path) -> str:
     """Return the licence to publish under: as given, as in the folder's card, or as recorded."""
+    if given is not None and known(given) is None:
+        raise UsageError(f"--license {given}: names no licence; give one such as cc-by-4.0")
     if len(own.licenses) > 1 and given is None:
         raise UsageError(f"{folder}: its card names {len(own.licenses)} licences; choose one with --license")
     for license in (given, *own.licenses, *recorded):
