@@ -24,6 +24,8 @@ PICTURE_BYTES = 5_000_000
 """Larger pictures are not pushed with a model, even when its card shows them."""
 
 _CONFIG_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_HERE = re.compile(r"\bTHIS_FOLDER(?:_OR_REPOSITORY)?\b")
+"""How a model's card calls the place where the model is, as long as nobody knows where it is published."""
 _PICTURE = re.compile(r"!\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -66,7 +68,7 @@ def parcel_of(folder: Path, repo_id: str, config: str | None, license: str | Non
         return _dataset(Dataset(folder), repo_id, config, license)
     if config is not None:
         raise UsageError("--config: a model has no configurations")
-    return _model(folder, license)
+    return _model(folder, repo_id, license)
 
 
 def is_model(folder: Path) -> bool:
@@ -132,7 +134,7 @@ def _dataset_card(dataset: Dataset, repo_id: str, name: str, license: str | None
 # --- models ---------------------------------------------------------------------------------------------------------
 
 
-def _model(folder: Path, license: str | None) -> Parcel:
+def _model(folder: Path, repo_id: str, license: str | None) -> Parcel:
     own = _own_card(folder)
     if own is None:
         raise UsageError(f"{folder}: a model is published with its card, and there is no README.md; train it again")
@@ -140,6 +142,8 @@ def _model(folder: Path, license: str | None) -> Parcel:
     if record is None:
         raise UsageError(f"{folder}: a model is published with its record, and there is no {' or '.join(RECORDS)}")
     content = _read_record(folder / record)
+    if content.get("finished") is False:
+        raise UsageError(f"{folder}: its training is not finished; go on with `anomgen train … --resume`")
     sources = tuple(entry.get("license") for entry in content.get("data") or () if isinstance(entry, dict))
     license = _license(license, own, list(dict.fromkeys(sources)) if len(set(sources)) == 1 else [], folder)
     files, left_out = _model_files(folder, own.text)
@@ -150,7 +154,7 @@ def _model(folder: Path, license: str | None) -> Parcel:
         folder=folder,
         name="model",
         files=files,
-        card=Card(data, own.text),
+        card=Card(data, _HERE.sub(repo_id, own.text)),
         sources=sources,
         record=record,
         identity=lambda record: (record.get("kind"), record.get("data")),

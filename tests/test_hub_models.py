@@ -1,0 +1,166 @@
+"""Publishing trained models: what is needed to use one, and nothing else."""
+
+import json
+
+import pytest
+import yaml
+
+from anomgen.errors import UsageError
+from anomgen.hub import Options, push
+
+CARD = """---
+license: cc-by-4.0
+tags:
+- anomaly-detection
+---
+
+# A model
+
+![samples](sheets/last.png)
+
+`--set generator.model=THIS_FOLDER`, or `from_pretrained("THIS_FOLDER_OR_REPOSITORY")`
+"""
+RECORD = {"kind": "sdas", "settings": {"steps": 2}, "data": [{"images": 8, "license": "cc-by-4.0"}], "finished": True}
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A folder as `anomgen train sdas` leaves it, with made-up weights."""
+    folder = tmp_path / "model"
+    texts = {
+        "model_index.json": "{}",
+        "unet/config.json": "{}",
+        "scheduler/scheduler_config.json": "{}",
+        "training.json": json.dumps(RECORD),
+        "README.md": CARD,
+        "pipeline.py": "",
+        "log.jsonl": "{}\n",
+        ".cache/state.json": "{}",
+    }
+    contents = {
+        **{path: text.encode() for path, text in texts.items()},
+        "unet/diffusion_pytorch_model.safetensors": b"weights",
+        "checkpoint.safetensors": b"state",
+        "checkpoints/step-1/optimizer.pt": b"pickle",
+        "sheets/last.png": b"png",
+        "sheets/first.png": b"png",
+    }
+    for path, data in contents.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(data)
+    return folder
+
+
+def front(repo):
+    return yaml.safe_load(repo.files["README.md"].decode().split("---\n")[1])
+
+
+def test_what_is_needed_to_use_it_is_pushed_and_nothing_else(hub, model):
+    pushed = push(model, "me/sdas", Options(tag="v1"))
+    repo = hub.repos["model", "me/sdas"]
+    assert sorted(repo.files) == [".gitattributes", "README.md", "model_index.json", "pipeline.py",
+        "scheduler/scheduler_config.json", "sheets/last.png", "training.json", "unet/config.json",
+        "unet/diffusion_pytorch_model.safetensors"]  # fmt: skip
+    assert pushed.kind == "model" and "checkpoint.safetensors" in pushed.left_out and "log.jsonl" in pushed.left_out
+    assert repo.tags == {"v1": pushed.commit} and len(hub.requests("POST .*/commit/")) == 1
+    assert front(repo)["license"] == "cc-by-4.0" and "anomgen" in front(repo)["tags"]
+    text = repo.files["README.md"].decode()
+    assert "generator.model=me/sdas" in text and 'from_pretrained("me/sdas")' in text
+
+
+def test_pushing_again_sends_what_changed(hub, model):
+    push(model, "me/sdas")
+    assert push(model, "me/sdas").files == ()
+    (model / "unet/diffusion_pytorch_model.safetensors").write_bytes(b"better!")
+    assert push(model, "me/sdas").files == ("unet/diffusion_pytorch_model.safetensors",)
+
+
+def test_text_on_the_hub_survives(hub, model):
+    push(model, "me/sdas")
+    repo = hub.repos["model", "me/sdas"]
+    edited = repo.files["README.md"].replace(b"# A model", b"# Our model") + b"\nNotes.\n"
+    repo.commit("main", {**repo.files, "README.md": edited})
+    (model / "README.md").write_text(CARD + "\nmore\n")
+    pushed = push(model, "me/sdas")
+    assert b"# Our model" in repo.files["README.md"] and b"Notes." in repo.files["README.md"] and pushed.notes
+
+
+def test_another_model_is_not_replaced_by_accident(hub, model):
+    push(model, "me/sdas")
+    (model / "training.json").write_text(json.dumps({**RECORD, "data": [{"license": "cc-by-4.0", "images": 9}]}))
+    with pytest.raises(UsageError, match=r"holds something else as model .*choose another repository.*--overwrite"):
+        push(model, "me/sdas")
+    assert push(model, "me/sdas", Options(overwrite=True)).files == ("training.json",)
+
+
+@pytest.mark.parametrize("name", ["weights.bin", "unet/model.pt", "last.ckpt", "a.pkl"])
+def test_pickles_are_refused(hub, model, name):
+    (model / name).write_bytes(b"pickle")
+    with pytest.raises(UsageError, match=r"pickled code.*safetensors"):
+        push(model, "me/sdas")
+    assert not hub.log
+
+
+@pytest.mark.parametrize(
+    ("missing", "text"),
+    [
+        ("README.md", "there is no README.md"),
+        ("training.json", "there is no training.json"),
+        ("unet/diffusion_pytorch_model.safetensors", "holds no weights"),
+        ("model_index.json", "not an anomgen dataset"),
+    ],
+)
+def test_what_is_missing_is_named(hub, model, missing, text):
+    (model / missing).unlink()
+    with pytest.raises(UsageError, match=text):
+        push(model, "me/sdas")
+
+
+def test_what_does_not_go_with_a_model_is_refused(hub, model):
+    with pytest.raises(UsageError, match="no configurations"):
+        push(model, "me/sdas", Options(config="nsa"))
+    (model / "training.json").write_text(json.dumps({**RECORD, "finished": False}))
+    with pytest.raises(UsageError, match="not finished"):
+        push(model, "me/sdas")
+
+
+def test_the_licence_of_the_training_images_binds_the_model(hub, model):
+    (model / "training.json").write_text(json.dumps({**RECORD, "data": [{"license": "cc-by-nc-sa-4.0"}]}))
+    with pytest.raises(UsageError, match="same terms"):
+        push(model, "me/sdas")
+    (model / "README.md").write_text(CARD.replace("cc-by-4.0", "unknown"))
+    assert push(model, "me/sdas").license == "cc-by-nc-sa-4.0"
+    (model / "training.json").write_text(json.dumps({**RECORD, "data": [{"license": None}]}))
+    with pytest.raises(UsageError, match=r"licence is not known.*--license"):
+        push(model, "me/other")
+
+
+def test_a_trained_model_is_used_from_the_hub(hub, tmp_path):
+    """What `anomgen train sdas` writes draws the same from the folder and from the repository."""
+    pytest.importorskip("torch")
+    pytest.importorskip("diffusers")
+    import numpy as np
+    from learned import tiny_sdas
+
+    from anomgen.models.sdas import load_sdas
+
+    folder = tiny_sdas(tmp_path / "trained")
+    pushed = push(folder, "me/brick")
+    assert pushed.license == "cc0-1.0" and not any("checkpoint" in file or "log" in file for file in pushed.files)
+    there, here = load_sdas("me/brick"), load_sdas(str(folder))
+    assert there.fingerprint == here.fingerprint
+    drawn = [model.draw([np.random.default_rng(1)], [0.2], steps=2)[0] for model in (there, here)]
+    assert np.array_equal(*drawn)
+
+
+def test_a_trained_cycle_gan_is_used_from_the_hub(hub, tmp_path):
+    pytest.importorskip("torch")
+    from learned import disc, pictures, tiny_cyclegan
+
+    from anomgen.models.translation import model_fingerprint
+
+    pictures(tmp_path / "good", 10)
+    pictures(tmp_path / "bad", 10, change=disc)
+    folder = tiny_cyclegan(tmp_path / "trained", tmp_path)
+    push(folder, "me/gan", Options(license="cc-by-4.0"))
+    assert model_fingerprint("me/gan") == model_fingerprint(folder)
