@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from learned import LEARNED
 
-from anomgen.errors import RecipeError, SourceError
+from anomgen.errors import RecipeError, SourceError, UsageError
 from anomgen.registry import build_generator, names
 from anomgen.rng import Stream, rng_for
 from anomgen.sample import Reject
@@ -26,7 +27,8 @@ VARIANTS = {
     ],
     "mix": [{"parts": [{"kind": "nsa", "weight": 2.0}, {"kind": "cutpaste", "variant": "3way"}, {"kind": "fpi"}]}],
 }
-CASES = [(name, variant) for name in names("generators") for variant in VARIANTS.get(name, [{}])]
+CASES = [(name, variant) for name in names("generators") if name not in LEARNED for variant in VARIANTS.get(name, [{}])]
+"""Learned generators need a model; the tests of their models run the same checks."""
 
 
 @pytest.mark.parametrize(("name", "variant"), CASES)
@@ -52,6 +54,12 @@ def test_any_size_from_32_any_depth_grey_or_colour(case, h, w, channels, dtype, 
         assert np.array_equal(sample.image[~sample.mask], pool[k % 3][~sample.mask])
         assert sample.mask.any()
     assert drawn
+
+
+@pytest.mark.parametrize("name", sorted(LEARNED))
+def test_without_a_model_a_learned_generator_says_how_to_make_one(name):
+    with pytest.raises(UsageError, match=f"anomgen train {name}"):
+        build_generator({"kind": name}).prepared(TestPool((32, 32, 3)))
 
 
 def draws(configuration, pool, count=400):

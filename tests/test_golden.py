@@ -1,12 +1,18 @@
 """What a recipe draws from a seed does not change by accident."""
 
+import json
+
 import pytest
 
 from anomgen.engine import Plan, Renderer
 from anomgen.recipe import bundled_recipes, load_recipe
 
 
-@pytest.mark.parametrize("name", bundled_recipes())
+NAMES = [name for name in bundled_recipes() if '"model"' not in json.dumps(load_recipe(name).as_dict())]
+"""Recipes that need no trained model: what a model draws differs by processor."""
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_the_first_rows_of_every_bundled_recipe(name, golden):
     """Drawn numbers exactly; mask areas to a percent of the image, since arithmetic differs a little by processor."""
     renderer = Renderer(Plan.of(load_recipe(name, overrides=["source.size=128"])))
