@@ -67,6 +67,11 @@ BUFFER = 50
 """Earlier translations that a discriminator may see again."""
 SMOOTHING = 0.008
 """Deviation of the Gaussian over the change, a share of the shorter side."""
+QUANTILE = 0.99
+"""Share of the held-out normal images' pixels whose change on translation to normal ones is below the threshold. Higher
+quantiles are the blemishes of normal images that the network repairs; masks then cut anomalies off inside."""
+SMALLEST_THRESHOLD = 0.01
+"""Nobody sees a smaller change."""
 SHEET_ROWS = 4
 ARCHITECTURE = ("width", "blocks", "residual", "upsampling")
 """Settings that decide the generators' weights."""
@@ -347,7 +352,7 @@ class CycleGANTask(Task):
     def save(self, folder: Path, record: Mapping[str, Any]) -> None:
         """Write the model; see `save_translators`."""
         kept = {key: getattr(self.settings, key) for key in ("resolution", "augment", *ARCHITECTURE)}
-        threshold = float(np.quantile(self.identity_residuals(), 0.999))
+        threshold = max(float(np.quantile(self.identity_residuals(), QUANTILE)), SMALLEST_THRESHOLD)
         h, w, c = self.shape
         description = Description(shape=(h, w, c), threshold=threshold, **kept)
         write_cyclegan_card(folder, record, description.shape, threshold)
