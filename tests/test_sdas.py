@@ -1,0 +1,356 @@
+"""SDAS: the step is diffusers' own at s = 0, its variance grows with s, models load anywhere, images go into masks."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="learned generators need the extra `diffusion`")
+diffusers = pytest.importorskip("diffusers", reason="learned generators need the extra `diffusion`")
+
+from diffusers import DDIMScheduler, DDPMPipeline, DDPMScheduler, DiffusionPipeline, UNet2DModel  # noqa: E402
+from learned import tiny_sdas  # noqa: E402
+
+from anomgen.check import check_dataset  # noqa: E402
+from anomgen.dataset import Dataset  # noqa: E402
+from anomgen.engine import Plan, Renderer  # noqa: E402
+from anomgen.errors import RecipeError, UsageError  # noqa: E402
+from anomgen.models.latent import fit_transform  # noqa: E402
+from anomgen.models.pipeline import PatchTransform, SDASDDIMScheduler, SDASPipeline, SDASScheduler  # noqa: E402
+from anomgen.models.sdas import load_sdas  # noqa: E402
+from anomgen.output import make  # noqa: E402
+from anomgen.recipe import load_recipe  # noqa: E402
+from anomgen.registry import build_generator  # noqa: E402
+from anomgen.rng import Stream, rng_for  # noqa: E402
+from anomgen.sources.builtin import Builtin  # noqa: E402
+from anomgen.testing import TestPool, check_generator  # noqa: E402
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def latent_model(tmp_path_factory):
+    return tiny_sdas(tmp_path_factory.mktemp("models") / "latent")
+
+
+@pytest.fixture(scope="module")
+def pixel_model(tmp_path_factory):
+    return tiny_sdas(tmp_path_factory.mktemp("models") / "pixel", patch=1)
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def noise(*shape, seed=0):
+    return torch.randn(shape, generator=seeded(seed))
+
+
+# --- the step -------------------------------------------------------------------------------------------------------
+
+LAWS = ["fixed_small", "fixed_small_log", "fixed_large", "learned", "learned_range"]
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
+@pytest.mark.parametrize("law", LAWS)
+def test_without_strength_a_step_is_that_of_diffusers_bit_for_bit(prediction, law):
+    configuration = {"prediction_type": prediction, "variance_type": law, "timestep_spacing": "leading"}
+    theirs, ours = DDPMScheduler(**configuration), SDASScheduler(**configuration)
+    theirs.set_timesteps(20)
+    ours.set_timesteps(20)
+    assert ours.timesteps.tolist() == list(range(950, -1, -50))
+    x = noise(2, 3, 8, 8)
+    for t in ours.timesteps:
+        output = noise(2, 6 if law.startswith("learned") else 3, 8, 8, seed=int(t))
+        if law == "learned":
+            output[:, 3:] = output[:, 3:].abs()
+        expected = theirs.step(output, t, x, generator=seeded(7)).prev_sample
+        assert torch.equal(ours.step(output, t, x, generator=seeded(7), strength=0.0).prev_sample, expected)
+        none = torch.zeros(2, 1, 1, 1)
+        assert torch.equal(ours.step(output, t, x, generator=seeded(7), strength=none).prev_sample, expected)
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_the_variance_of_a_step_is_multiplied_by_one_plus_s(law):
+    scheduler = SDASScheduler(variance_type=law, clip_sample=False)
+    scheduler.set_timesteps(20)
+    x, t = torch.zeros(2, 3, 128, 128), scheduler.timesteps[10]
+    output = torch.full((2, 6 if law.startswith("learned") else 3, 128, 128), 0.5)
+
+    def spread(strength):
+        drawn = scheduler.step(output, t, x, generator=seeded(1), strength=strength).prev_sample
+        return drawn.var(dim=(1, 2, 3))
+
+    s = torch.tensor([0.1, 0.7]).view(2, 1, 1, 1)
+    ratio = spread(s) / spread(0.0)
+    assert torch.allclose(ratio, torch.tensor([1.1, 1.7]), rtol=1e-3)
+
+
+def test_the_deviation_of_a_step_is_the_posterior_one_of_respaced_steps():
+    scheduler = SDASScheduler(variance_type="fixed_small", clip_sample=False)
+    scheduler.set_timesteps(20)
+    levels = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000), 0)
+    beta = 1 - levels[500] / levels[450]
+    expected = (1 - levels[450]) / (1 - levels[500]) * beta * 1.2
+    zero = torch.zeros(1, 4, 256, 256)
+    drawn = scheduler.step(zero, torch.tensor(500), zero, generator=seeded(2), strength=0.2).prev_sample
+    assert abs(drawn.var() / expected - 1) < 0.01
+
+
+def test_the_ddim_step_is_deterministic_without_strength_and_adds_root_s_times_sigma_with_it():
+    theirs, ours = DDIMScheduler(), SDASDDIMScheduler()
+    theirs.set_timesteps(20)
+    ours.set_timesteps(20)
+    x, output, t = noise(1, 3, 128, 128), noise(1, 3, 128, 128, seed=1), ours.timesteps[5]
+    expected = theirs.step(output, t, x, eta=0.0).prev_sample
+    assert torch.equal(ours.step(output, t, x, generator=seeded(3)).prev_sample, expected)
+    added = ours.step(output, t, x, generator=seeded(3), strength=0.02).prev_sample - expected
+    sigma = float(theirs._get_variance(int(t), int(t) - 50)) ** 0.5
+    assert abs(added.std() / (0.02**0.5 * sigma) - 1) < 0.01
+    last = ours.timesteps[-1]
+    assert torch.equal(ours.step(output, last, x, strength=0.5).prev_sample, theirs.step(output, last, x).prev_sample)
+
+
+def test_the_variance_that_takes_the_root_of_a_negative_number_is_refused():
+    with pytest.raises(ValueError, match="fixed_small"):
+        SDASScheduler(variance_type="fixed_large_log")
+
+
+# --- the transform --------------------------------------------------------------------------------------------------
+
+
+def bricks(count=12, size=64):
+    source = Builtin(count=count, size=size, name="immunohistochemistry").open()
+    return [source[k].astype(np.float32) / 127.5 - 1 for k in range(count)]
+
+
+def test_the_transform_keeps_images_and_more_components_keep_more():
+    images = bricks()
+    batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+    errors = []
+    for components in (4, 16, 64):
+        transform = fit_transform(lambda: images, 8, components)
+        latents = transform.encode(batch)
+        assert latents.shape == (12, components, 8, 8)
+        assert 0.8 < float((latents**2).mean()) < 1.2
+        errors.append(float(((transform.decode(latents) - batch) ** 2).mean()))
+    assert errors[0] > errors[1] > errors[2]
+    assert errors[2] < 0.004
+
+
+def test_decoding_meets_without_edges_between_cells():
+    """Errors of the latents must not show as steps at the borders of cells more than inside them."""
+    images = bricks(8, 128)
+    transform = fit_transform(lambda: images, 8, 16)
+    batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+    latents = transform.encode(batch)
+    wrong = transform.decode(latents + 0.2 * noise(*latents.shape)) - transform.decode(latents)
+    steps = (wrong[..., 1:] - wrong[..., :-1]).abs().mean(dim=(0, 1, 2))
+    at_borders, inside = steps[7::8].mean(), torch.cat([steps[k::8] for k in range(7)]).mean()
+    assert at_borders < 2.5 * inside
+
+
+def test_the_transform_is_stored_exactly(tmp_path):
+    transform = fit_transform(lambda: bricks(4), 8, 6)
+    transform.save(tmp_path)
+    again = PatchTransform.load(tmp_path / "transform" / "transform.safetensors")
+    x = torch.from_numpy(np.stack(bricks(2))).permute(0, 3, 1, 2)
+    assert torch.equal(again.decode(again.encode(x)), transform.decode(transform.encode(x)))
+    assert (again.patch, again.channels) == (8, 3)
+
+
+# --- models that load anywhere --------------------------------------------------------------------------------------
+
+
+def test_a_model_on_pixels_is_a_stock_pipeline_and_samples_alike(pixel_model):
+    plain = DDPMPipeline.from_pretrained(pixel_model)
+    plain.set_progress_bar_config(disable=True)
+    ours = SDASPipeline.from_pretrained(pixel_model)
+    ours.set_progress_bar_config(disable=True)
+    expected = plain(batch_size=2, generator=seeded(5), num_inference_steps=20, output_type="np").images
+    drawn = ours(batch_size=2, generator=seeded(5), num_inference_steps=20, output_type="np").images
+    assert np.array_equal(expected, drawn)
+    assert type(DiffusionPipeline.from_pretrained(pixel_model)) is DDPMPipeline
+
+
+def test_a_latent_model_loads_by_parts_by_our_class_and_by_plain_diffusers(latent_model, monkeypatch, tmp_path):
+    monkeypatch.setattr("diffusers.utils.dynamic_modules_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    index = json.loads((latent_model / "model_index.json").read_text())
+    assert index["unet"] == ["diffusers", "UNet2DModel"] and index["scheduler"] == ["diffusers", "DDPMScheduler"]
+    assert UNet2DModel.from_pretrained(latent_model, subfolder="unet").config.in_channels == 16
+    by_class = SDASPipeline.from_pretrained(latent_model)
+    custom = DiffusionPipeline.from_pretrained(
+        str(latent_model), custom_pipeline=str(latent_model), trust_remote_code=True
+    )
+    expected = load_sdas(str(latent_model)).pipeline(2, [seeded(0), seeded(1)], strength=0.15, output_type="np").images
+    for pipeline in (by_class, custom):
+        assert pipeline.transform is not None
+        pipeline.set_progress_bar_config(disable=True)
+        drawn = pipeline(2, [seeded(0), seeded(1)], strength=0.15, output_type="np").images
+        assert np.allclose(drawn, expected, atol=1e-4)  # ours computes in another memory format
+    custom.save_pretrained(tmp_path / "again")
+    again = SDASPipeline.from_pretrained(tmp_path / "again")
+    assert torch.equal(again.transform.encode_weight, by_class.transform.encode_weight)
+
+
+def test_every_image_has_its_own_noise_and_strength_whatever_is_drawn_beside_it(latent_model):
+    model = load_sdas(str(latent_model))
+
+    def rng(k):
+        return rng_for(3, Stream.SAMPLE, k)
+
+    three = model.draw([rng(0), rng(1), rng(2)], [0.0, 0.1, 5.0], steps=4)
+    assert np.array_equal(three[1], model.draw([rng(1)], [0.1], steps=4)[0])
+    assert np.array_equal(three[2], model.draw([rng(2), rng(0)], [5.0, 0.0], steps=4)[0])
+    assert not np.array_equal(three[0], model.draw([rng(0)], [0.1], steps=4)[0])
+
+
+def test_a_start_from_the_image_stays_near_it(latent_model):
+    model, image = load_sdas(str(latent_model)), Builtin(count=1, size=32).open()[0]
+    far = []
+    for start in (0.05, 1.0):
+        drawn = model.draw([rng_for(0, Stream.SAMPLE)], [0.0], images=[image], starts=[start])[0]
+        far.append(float(np.abs(drawn - (image.astype(np.float32) / 127.5 - 1)).mean()))
+    assert far[0] < 0.5 * far[1]
+
+
+# --- the generator --------------------------------------------------------------------------------------------------
+
+
+def grey_pool(**options):
+    return TestPool((32, 32, 1), **options)
+
+
+@pytest.mark.parametrize("settings", [
+    {}, {"preset": "ddim"}, {"start_range": [0.2, 0.6]}, {"extent": "whole"}, {"strength_range": [0, 0]},
+])  # fmt: skip
+def test_the_generator_keeps_the_contract(latent_model, settings):
+    generator = build_generator({"kind": "sdas", "model": str(latent_model), "steps": 3, **settings})
+    check_generator(generator, grey_pool(), count=8)
+    check_generator(generator, grey_pool(dtype=np.uint16), count=4)
+    if settings.get("extent") != "whole":
+        check_generator(generator, grey_pool(with_foreground=True), count=8)
+
+
+def test_the_recipe_makes_a_dataset_that_checks_whoever_draws_it(latent_model, tmp_path):
+    recipe = load_recipe(
+        "sdas",
+        overrides=[f"generator.model={latent_model}", "generator.steps=3", "source.size=32", "shard_size=16"],
+        count=32,
+    )
+    make(recipe, tmp_path / "one")
+    make(recipe, tmp_path / "two", workers=2)
+    for shard in sorted((tmp_path / "one" / "data").iterdir()):
+        assert shard.read_bytes() == (tmp_path / "two" / "data" / shard.name).read_bytes()
+    pool = Renderer(Plan.of(recipe)).pool
+    assert check_dataset(Dataset(tmp_path / "one"), pool).ok
+    provenance = json.loads((tmp_path / "one" / "provenance.json").read_text())
+    assert provenance["resolved"]["resources"]["model"] == load_sdas(str(latent_model)).fingerprint
+    for name in ("recipe.yaml", "provenance.json", "README.md"):
+        assert str(latent_model) not in (tmp_path / "one" / name).read_text()
+
+
+def test_sia_images_serve_as_bank_of_sdas_and_as_texture_of_perlin(latent_model, tmp_path):
+    pytest.importorskip("datasets", reason="a dataset as texture needs the extra `hub`")
+    overrides = [f"generator.model={latent_model}", "generator.steps=3", "source.size=32"]
+    make(load_recipe("sia", overrides=overrides, count=6), tmp_path / "sia")
+    rows = list(Dataset(tmp_path / "sia").rows(["image", "mask", "label", "params"]))
+    assert len(rows) == 6 and all(row["mask"].all() for row in rows)
+    strengths = [row["params"]["strength"] for row in rows]
+    assert all(0.1 <= s <= 0.2 for s in strengths) and len(set(strengths)) == 6
+    bank = f"{{kind: hub, path: {tmp_path / 'sia'}}}"
+    for name in ("sdas", "perlin"):
+        overrides = [f"generator.texture={bank}", "source.size=32"]
+        recipe = load_recipe(name, overrides=overrides, count=8)
+        make(recipe, tmp_path / name)
+        provenance = json.loads((tmp_path / name / "provenance.json").read_text())
+        assert provenance["resolved"]["resources"]["texture"]
+        assert check_dataset(Dataset(tmp_path / name), Renderer(Plan.of(recipe)).pool).ok
+
+
+def test_realnet_mixes_normal_sdas_and_textured_rows(latent_model, tmp_path):
+    overrides = [f"generator.parts.0.model={latent_model}", "generator.parts.0.steps=2", "source.size=32"]
+    make(load_recipe("realnet", overrides=overrides, count=64), tmp_path / "out")
+    rows = json.loads((tmp_path / "out" / "provenance.json").read_text())["rows"]
+    assert rows["normal"] == 32 and set(rows["by_type"]) == {"sdas", "perlin"}
+
+
+def test_the_recipe_does_not_depend_on_where_the_model_lies(latent_model, tmp_path):
+    moved = tmp_path / "moved"
+    shutil.copytree(latent_model, moved)
+    prints = {load_recipe("sdas", overrides=[f"generator.model={m}"]).fingerprint() for m in (latent_model, moved)}
+    assert len(prints) == 1
+    assert load_sdas(str(moved)).fingerprint == load_sdas(str(latent_model)).fingerprint
+
+
+# --- bad input ------------------------------------------------------------------------------------------------------
+
+
+def prepared(model, pool=None, **settings):
+    return build_generator({"kind": "sdas", "model": str(model), **settings}).prepared(pool or grey_pool())
+
+
+def test_without_a_model_the_error_says_how_to_train_one():
+    with pytest.raises(UsageError, match="anomgen train sdas"):
+        build_generator({"kind": "sdas"}).prepared(grey_pool())
+
+
+@pytest.mark.parametrize("break_it, message", [
+    (lambda m: shutil.rmtree(m), "no such model folder"),
+    (lambda m: (m / "model_index.json").unlink(), "no model_index.json"),
+    (lambda m: (m / "unet" / "diffusion_pytorch_model.safetensors").unlink(), "half-written"),
+    (lambda m: (m / "unet" / "diffusion_pytorch_model.safetensors").rename(m / "unet" / "diffusion_pytorch_model.bin"),
+     "pickle"),
+    (lambda m: (m / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"12345678"), "damaged"),
+    (lambda m: (m / "unet" / "config.json").unlink(), "damaged"),
+    (lambda m: (m / "transform" / "transform.safetensors").unlink(), "is missing"),
+    (lambda m: (m / "model_index.json").write_text('{"unet": ["diffusers", "UNet2DConditionModel"], '
+                                                   '"scheduler": ["diffusers", "PNDMScheduler"]}'), "no DDPM"),
+    (lambda m: (m / "model_index.json").write_text("{"), "no DDPM"),
+])  # fmt: skip
+def test_broken_models_are_refused_with_a_reason(latent_model, tmp_path, break_it, message):
+    copy = tmp_path / "model"
+    shutil.copytree(latent_model, copy)
+    break_it(copy)
+    with pytest.raises(UsageError, match=message):
+        prepared(copy)
+
+
+def test_an_unfinished_training_is_no_model(latent_model, tmp_path):
+    copy = tmp_path / "model"
+    shutil.copytree(latent_model, copy)
+    (copy / "model_index.json").unlink()
+    record = json.loads((copy / "training.json").read_text())
+    (copy / "training.json").write_text(json.dumps({**record, "finished": False, "steps": 1}))
+    with pytest.raises(UsageError, match="step 1 of 2.*--resume"):
+        prepared(copy)
+
+
+def test_images_of_another_size_or_channel_count_are_refused(latent_model):
+    with pytest.raises(UsageError, match="--size 32x32"):
+        prepared(latent_model, TestPool((64, 64, 1)))
+    with pytest.raises(UsageError, match="3 channels"):
+        prepared(latent_model, TestPool((32, 32, 3)))
+
+
+@pytest.mark.parametrize("settings, message", [
+    ({"strength_range": [-0.1, 0.2]}, "at least 0"),
+    ({"start_range": [0.5, 1.5]}, "at most 1"),
+    ({"start_range": [0.0, 1.0]}, "above 0"),
+    ({"texture": {"kind": "procedural"}}, "take perlin"),
+    ({"steps": 0}, "greater than or equal to 1"),
+    ({"sampler": "euler"}, "ddpm"),
+])  # fmt: skip
+def test_settings_outside_their_range_are_refused(settings, message):
+    with pytest.raises(RecipeError, match=message):
+        build_generator({"kind": "sdas", **settings})
+
+
+def test_a_missing_extra_is_named(monkeypatch):
+    import importlib.util
+
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "torch" else found(name))
+    with pytest.raises(UsageError, match=r'pip install "anomgen\[diffusion\]"'):
+        build_generator({"kind": "sdas", "model": "anything"}).prepared(grey_pool())
