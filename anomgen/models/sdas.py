@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from anomgen.errors import UsageError
 from anomgen.models.pipeline import TRANSFORM, PatchTransform, SDASPipeline
 from anomgen.models.training import read_record, require_finished, scaled
-from anomgen.models.use import model_folder, threads_for
+from anomgen.models.use import drawing_device, model_folder, threads_for
 from anomgen.sources.scan import files_fingerprint
 
 BATCH = 16
@@ -143,8 +143,7 @@ def _load(name: str, folder: Path, changed: int) -> SDASModel:  # noqa: ARG001 -
     except (OSError, SafetensorError, ValueError, KeyError, RuntimeError) as error:
         raise UsageError(f"{name}: the model is damaged or half-written: {_first_line(error)}") from error
     _require_consistent(name, folder, unet, transform)
-    device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    unet = unet.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+    unet = unet.eval().requires_grad_(False).to(drawing_device(), memory_format=torch.channels_last)
     pipeline = SDASPipeline(unet, scheduler, transform)
     pipeline.set_progress_bar_config(disable=True)
     return SDASModel(name, pipeline, _categories(folder, unet), fingerprint(folder))

@@ -26,7 +26,7 @@ from torch import nn
 from anomgen.errors import AnomgenError, UsageError
 from anomgen.generators.base import Config
 from anomgen.models.training import require_finished, scaled
-from anomgen.models.use import model_folder, threads_for
+from anomgen.models.use import drawing_device, model_folder, threads_for
 from anomgen.sources.scan import files_fingerprint
 from anomgen.writer import replacing
 
@@ -323,4 +323,4 @@ def _loaded(path: Path, description: Description) -> ResNetGenerator:
             f"{path}: the weights are damaged or of another network ({str(error).splitlines()[0]}); copy the model "
             "folder again, whole, or train the model again"
         ) from None
-    return network.eval().requires_grad_(False)
+    return network.eval().requires_grad_(False).to(drawing_device())

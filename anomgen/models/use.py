@@ -39,6 +39,13 @@ def model_folder(name: str | Path, kind: str, files: Sequence[str]) -> Path:
         raise UsageError(f"{name}: there is no such folder, and the Hub does not give it: {first}") from error
 
 
+def drawing_device() -> str:
+    """Return where models draw: on the accelerator that torch sees, otherwise on the CPU."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+
+
 @contextmanager
 def threads_for(device: torch.device) -> Iterator[None]:
     """Let torch use one thread on the CPU: the workers are the parallelism, and sums do not depend on the machine."""
