@@ -1,5 +1,6 @@
 """The online adapters: equal to files, equal for any number of workers, and masks exact on images from outside."""
 
+import json
 import multiprocessing
 import re
 from pathlib import Path
@@ -32,12 +33,8 @@ def recipe(name="nsa", count=32, size=64, overrides=(), **values):
     return load_recipe(name, count=count, size=size, overrides=[*SMALL, *overrides], **values)
 
 
-def trained(name):
-    """Return whether a recipe needs a model that must be trained first."""
-    return re.search(r"^\s+model:", bundled_recipes()[name].read_text(), re.M) is not None
-
-
-NAMES = [name for name in bundled_recipes() if not trained(name)]
+NAMES = [name for name in bundled_recipes() if '"model"' not in json.dumps(load_recipe(name).as_dict())]
+"""Recipes that need no trained model."""
 
 
 def loaded(dataset, epochs=1, **options):
@@ -387,14 +384,46 @@ def test_feeding_adds_anomalies_while_training_only():
     torch.manual_seed(0)
     drawn, masks, labels = model(images=images, masks=None, labels=torch.tensor([0, 0, 0, 1]))
     assert labels[3] and 0 < masks.flatten(1).any(dim=1).sum() < 4
-    assert torch.allclose(drawn * (1 - masks), images * (1 - masks), atol=1e-5)
+    assert masks.shape == (4, 80, 72)
+    assert torch.allclose(drawn * (1 - masks[:, None]), images * (1 - masks[:, None]), atol=1e-5)
     marked = torch.zeros(4, 80, 72)
     marked[:, :3] = 1
-    assert model(images=images, masks=marked, labels=None)[1][:, 0, :3].all()
+    assert model(images=images, masks=marked, labels=None)[1][:, :3].all()
     model.eval()
     assert model(images=images)[0] is images
     handle.remove()
     assert model.train()(images=images)[0] is images
+
+
+def test_glass_dsr_and_supersimplenet_learn_from_our_anomalies(monkeypatch):
+    """anomalib's own networks, untrained, take what the augmenter draws; DRAEM trains in the page's example."""
+    pytest.importorskip("anomalib", reason="the models are anomalib's")
+    import timm
+    from anomalib.models import Dsr
+    from anomalib.models.image.glass.torch_model import GlassModel
+    from anomalib.models.image.supersimplenet.torch_model import SupersimplenetModel
+
+    from anomgen.adapters.anomalib import IMAGENET_MEAN, IMAGENET_STD, Augmenter, feed
+
+    create = timm.create_model
+    monkeypatch.setattr(
+        timm, "create_model", lambda *words, **options: create(*words, **options | {"pretrained": False})
+    )
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    augment = Augmenter("nsa", size=128, overrides=ALWAYS)
+    images = torch.rand(2, 3, 128, 128)
+    glass = GlassModel(input_shape=(128, 128), backbone="resnet18", layers=["layer2", "layer3"], pre_trained=False)
+    glass.augmentor = augment
+    glass.center = torch.zeros(256, glass.calculate_features(images, images)[0].shape[-1])
+    assert all(value.isfinite().all() for value in glass.train()((images - mean) / std)[:3])
+    dsr = Dsr()
+    dsr.perlin_generator = augment
+    drawn, masks = dsr.perlin_generator(images)
+    assert dsr.third_stage_loss(dsr.model.train()(drawn)["anomaly_map"], masks).isfinite()
+    simple = SupersimplenetModel(backbone="resnet18").train()
+    feed(simple, augment)
+    scores = simple(images=(images - mean) / std, masks=None, labels=torch.zeros(2))
+    assert scores[3].tolist() == [1, 1, 1, 1]  # it doubles the batch; without ours, half of it would be normal
 
 
 # --- the page -------------------------------------------------------------------------------------------------------

@@ -55,7 +55,7 @@ def feed(
     """Let a network that learns from (images, masks, labels) train on anomalous ones; return the hook's handle.
 
     model: takes the keywords `images`, `masks` and `labels` as anomalib's `SupersimplenetModel` does, while training
-    the images normalised by `mean` and `std`. Masks and labels that are there already are kept and added to.
+    the images normalised by `mean` and `std`; masks are (B, H, W). Masks and labels that are there already are kept and added to.
     """
 
     def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]] | None:
@@ -64,6 +64,7 @@ def feed(
         images = kwargs["images"]
         centre, spread = (images.new_tensor(values).view(1, -1, 1, 1) for values in (mean, std))
         drawn, masks = augmenter(images * spread + centre)
+        masks = masks[:, 0]
         labels = masks.flatten(1).any(dim=1)
         if kwargs.get("masks") is not None:
             masks = torch.maximum(masks, kwargs["masks"].reshape(masks.shape).to(masks.dtype))
