@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from anomgen.dataset import Dataset
     from anomgen.errors import AnomgenError, RecipeError, SourceError, UsageError
+    from anomgen.exporters.export import export
     from anomgen.generators.base import Generator
     from anomgen.output import make
     from anomgen.recipe import Recipe, load_recipe
@@ -32,6 +33,7 @@ _HOME = {
     "build_generator": "registry",
     "build_source": "registry",
     "composite": "sample",
+    "export": "exporters.export",
     "load_recipe": "recipe",
     "make": "output",
     "rng_for": "rng",
@@ -55,6 +57,7 @@ __all__ = [
     "build_generator",
     "build_source",
     "composite",
+    "export",
     "load_recipe",
     "make",
     "rng_for",

@@ -242,9 +242,6 @@ class Failing(Exporter):
                     raise OSError(28, "No space left on device")
                 return
 
-    def how_to_load(self, dataset, folder):
-        return "-"
-
 
 def test_what_fails_leaves_nothing_and_the_earlier_export(dataset, tmp_path):
     out = tmp_path / "out"
@@ -339,9 +336,6 @@ class Talkative(Exporter):
         for record in records:
             files.count("all", record)
         files.write("list.txt", str(Path(dataset.path).resolve()))
-
-    def how_to_load(self, dataset, folder):
-        return "-"
 
 
 def test_the_check_finds_a_path_of_the_machine():

@@ -47,6 +47,23 @@ def test_the_python_example_works_as_written(photos, tmp_path):
     assert (tmp_path / "made-in-python" / "provenance.json").exists()
 
 
+def test_the_export_works_as_written(tmp_path):
+    from anomgen.exporters.conformance import made_dataset
+
+    made_dataset(tmp_path / "out")
+    ((_, text),) = blocks("export")
+    text = re.sub(r"^anomgen ", f"{sys.executable} -m anomgen.cli ", text, flags=re.M)
+    subprocess.run(["bash", "-euc", text], cwd=tmp_path, env=environment(), check=True)
+    assert (tmp_path / "out-mvtec" / "photos" / "train" / "good").is_dir()
+
+
+def test_every_bundled_exporter_is_in_the_table():
+    from anomgen.registry import BUNDLED
+
+    table = README.split("## Into other tools")[1].split("## ")[0]
+    assert set(re.findall(r"^\| `(\w+)`", table, re.M)) == set(BUNDLED["exporters"])
+
+
 def test_every_bundled_recipe_is_in_the_table():
     table = README.split("## Generators")[1].split("## Recipes")[0]
     assert set(re.findall(r"^\| `([\w-]+)`", table, re.M)) == set(bundled_recipes())
@@ -85,9 +102,14 @@ def test_no_path_or_host_of_a_machine_is_in_the_docs():
 
 
 @pytest.mark.parametrize(
-    ("heading", "check"), [("Add a generator", "check_generator"), ("Add a source", "check_source")]
+    ("heading", "name", "group"),
+    [
+        ("Add a generator", "Darken", "generators"),
+        ("Add a source", "Flat", "sources"),
+        ("Add an exporter", "Lines", "exporters"),
+    ],
 )
-def test_the_plug_ins_in_contributing_pass_their_checks(heading, check):
+def test_the_plug_ins_in_contributing_pass_their_checks(heading, name, group):
     """The examples as written, registered under their own kind, pass the published checks."""
     from anomgen import registry, testing
 
@@ -96,12 +118,11 @@ def test_the_plug_ins_in_contributing_pass_their_checks(heading, check):
     module = types.ModuleType("contributed")
     sys.modules["contributed"] = module
     exec(compile(code, "contributed", "exec"), module.__dict__)
-    plugin = module.Darken if check == "check_generator" else module.Flat
+    plugin = getattr(module, name)
     plugin.__module__ = "contributed"
-    group = "generators" if check == "check_generator" else "sources"
     registry.BUNDLED[group][plugin.kind] = f"contributed:{plugin.__name__}"
     try:
-        getattr(testing, check)(plugin())
+        getattr(testing, f"check_{group[:-1]}")(plugin())
     finally:
         del registry.BUNDLED[group][plugin.kind]
         del sys.modules["contributed"]

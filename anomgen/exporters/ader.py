@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from anomgen.dataset import Dataset
-from anomgen.exporters.base import Files, Record, category_of, json_text
+from anomgen.exporters.base import FOLDER, Files, Record, category_of, json_text
 from anomgen.exporters.mvtec import MVTec, Placed
 
 
@@ -22,10 +22,7 @@ class ADer(MVTec):
         for placed in self.tree(dataset, records, files):
             meta[placed.split][name].append(_row(name, placed))
         files.write("meta.json", json_text(meta) + "\n")
-
-    def how_to_load(self, dataset: Dataset, folder: str) -> str:
-        """Return how ADer reads it, beside the readers of MVTec AD."""
-        return f'ADer: data.root = "{folder}", data.meta = "meta.json"\n{super().how_to_load(dataset, folder)}'
+        files.load.insert(0, f'ADer: data.root = "{FOLDER}", data.meta = "meta.json"')
 
 
 def _row(name: str, placed: Placed) -> dict[str, Any]:

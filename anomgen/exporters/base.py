@@ -26,6 +26,10 @@ PLAIN_NAME = re.compile(r"\w[\w .-]*")
 """What may become the name of a folder, a class and a part of a pattern."""
 
 
+FOLDER = "<FOLDER>"
+"""Stands for the export's folder in what `Files.load` says."""
+
+
 @dataclass(frozen=True)
 class Record:
     """One row of a dataset as an exporter gets it: its columns by name, images as the PNG bytes that are stored.
@@ -82,14 +86,18 @@ class Record:
 class Files:
     """The files of one export: written below a folder, listed with their digests, counted by split and type.
 
-    folder: where to write. notes: what the user should know about this export, one sentence each.
+    folder: where to write. load: how to read the export, line by line, with `FOLDER` where its path belongs; to be
+    filled. notes: what the user should know about this export, a sentence each. card: what the YAML of its README.md
+    says besides licence and tags.
     """
 
     def __init__(self, folder: Path):
         self.folder = folder
         self.digests: dict[str, str] = {}
         self.counts: dict[str, Counter[str]] = {}
+        self.load: list[str] = []
         self.notes: list[str] = []
+        self.card: dict[str, Any] = {}
         self.mask_pixels = 0
         self.lost: dict[str, int] | None = None
 
@@ -178,18 +186,11 @@ class Exporter(Config):
         """Write every record.
 
         dataset: for what concerns all rows; `columns.defect_types`, `recipe`, `table([…])`. records: its rows in
-        order, read while they are taken; all of them must be. Copy the images' bytes, do not encode anew.
+        order, read while they are taken; all of them must be, and each one counted. Copy the images' bytes, do not
+        encode anew. files: takes the files, and how to load them.
         Raises UsageError when the format cannot hold this dataset; nothing is left of the export then.
         """
         raise NotImplementedError(f"{type(self).__name__} must define write()")
-
-    def how_to_load(self, dataset: Dataset, folder: str) -> str:
-        """Return the code or the steps that read the export in `folder`, a few lines."""
-        raise NotImplementedError(f"{type(self).__name__} must define how_to_load()")
-
-    def card(self, dataset: Dataset, files: Files) -> dict[str, Any]:  # noqa: ARG002
-        """Return what the YAML of the export's README.md says besides licence and tags."""
-        return {}
 
 
 class SplitExporter(Exporter):

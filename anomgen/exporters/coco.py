@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from anomgen.dataset import Dataset
-from anomgen.exporters.base import Files, Record, SplitExporter, json_text, license_of
+from anomgen.exporters.base import FOLDER, Files, Record, SplitExporter, json_text, license_of
 from anomgen.exporters.regions import components, run_lengths
 
 
@@ -44,11 +44,9 @@ class COCO(SplitExporter):
             files.write(f"{split}/{record.name}", record.image)
             files.count(split, record)
         for split, part in parts.items():
-            files.write(f"annotations/instances_{split}.json", part.text(dataset))
-
-    def how_to_load(self, dataset: Dataset, folder: str) -> str:  # noqa: ARG002
-        """Return how pycocotools reads it."""
-        return f'pycocotools.coco.COCO("{folder}/annotations/instances_train.json")  # its images are in train/'
+            file = f"annotations/instances_{split}.json"
+            files.write(file, part.text(dataset))
+            files.load.append(f'pycocotools.coco.COCO("{FOLDER}/{file}")  # its images are in {split}/')
 
 
 class _Part:

@@ -68,7 +68,7 @@ def _check_export(exporter: Exporter, dataset: Dataset, out: Path) -> None:
     text = str(out.parent).encode()
     told = [name for name in found if text in (first.path / name).read_bytes()]
     assert not told, f"{kind}: a path of this machine is in {told}"
-    assert first.load.strip(), f"{kind}: how_to_load() says nothing"
+    assert first.load.strip(), f"{kind}: files.load says nothing about how to read it"
     left = list(out.parent.glob(".*"))
     assert not left, f"{kind}: it left {left} beside the export"
 

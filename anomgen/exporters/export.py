@@ -15,7 +15,7 @@ import yaml
 
 from anomgen.dataset import Dataset
 from anomgen.errors import AnomgenError, UsageError
-from anomgen.exporters.base import Exporter, Files, Record, digest, license_of
+from anomgen.exporters.base import FOLDER, Exporter, Files, Record, digest, license_of
 from anomgen.output import Progress, locked
 from anomgen.registry import build_exporter
 from anomgen.writer import writing
@@ -78,9 +78,15 @@ def export(
         finally:
             if place.exists() or not (work / "old").exists():
                 shutil.rmtree(work, ignore_errors=True)
-    load = exporter.how_to_load(dataset, str(out))
     return Exported(
-        out, exporter.kind, len(dataset), len(files.digests), _splits(files), _loss(files), load, tuple(files.notes)
+        out,
+        exporter.kind,
+        len(dataset),
+        len(files.digests),
+        _splits(files),
+        _loss(files),
+        _load(files, str(out)),
+        tuple(files.notes),
     )
 
 
@@ -205,6 +211,10 @@ def _splits(files: Files) -> dict[str, dict[str, int]]:
     return {split: dict(sorted(files.counts[split].items())) for split in parts}
 
 
+def _load(files: Files, folder: str) -> str:
+    return "\n".join(files.load).replace(FOLDER, folder)
+
+
 def _loss(files: Files) -> dict[str, Any] | None:
     if files.lost is None:
         return None
@@ -214,7 +224,7 @@ def _loss(files: Files) -> dict[str, Any] | None:
 def _readme(dataset: Dataset, exporter: Exporter, files: Files) -> str:
     license = license_of(dataset)
     head = {"license": license or "unknown", "tags": ["anomaly-detection", "synthetic", "anomgen"]}
-    head |= exporter.card(dataset, files)
+    head |= files.card
     rows = [f"| {split} | {kind} | {n} |" for split, kinds in _splits(files).items() for kind, n in kinds.items()]
     lines = [
         "---",
@@ -232,7 +242,7 @@ def _readme(dataset: Dataset, exporter: Exporter, files: Files) -> str:
         *rows,
         "",
         "```text",
-        exporter.how_to_load(dataset, "."),
+        _load(files, "."),
         "```",
         *[line for note in _all_notes(files) for line in ("", note)],
     ]

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from typing import ClassVar
 
 from anomgen.dataset import Dataset
-from anomgen.exporters.base import Files, Record, SplitExporter, check_types
+from anomgen.exporters.base import FOLDER, Files, Record, SplitExporter, check_types
 from anomgen.exporters.metadata import NAME, Metadata
 
 FOLDERS = {"image": "images", "mask": "masks", "soft_mask": "soft_masks", "normal": "normals"}
@@ -43,13 +43,16 @@ class Folder(SplitExporter):
                         files.write(f"{split}/{paths[name]}", data)
                 metadata[split].add(record, paths)
                 files.count(split, record)
+        files.load += _readers(dataset, files)
 
-    def how_to_load(self, dataset: Dataset, folder: str) -> str:
-        """Return how `datasets` and anomalib read it."""
-        kinds = dataset.columns.defect_types
-        images, masks = (json.dumps([f"test/{part}/{kind}" for kind in kinds]) for part in ("images", "masks"))
-        return (
-            f'datasets.load_dataset("{folder}")  # with masks and all columns\n'
-            f'anomalib.data.Folder(name="…", root="{folder}", normal_dir="train/images/normal", '
-            f'normal_test_dir="test/images/normal", abnormal_dir={images}, mask_dir={masks})'
-        )
+
+def _readers(dataset: Dataset, files: Files) -> list[str]:
+    """Return how `datasets` and anomalib read it; anomalib wants folders that are there."""
+    normal, *kinds = dataset.columns.defect_names
+    there = [kind for kind in kinds if "test" in files.counts and files.counts["test"][kind]]
+    images, masks = (json.dumps([f"test/{part}/{kind}" for kind in there]) for part in ("images", "masks"))
+    return [
+        f'datasets.load_dataset("{FOLDER}")  # with masks and all columns',
+        f'anomalib.data.Folder(name="anomgen", root="{FOLDER}", normal_dir="train/images/{normal}", '
+        f'normal_test_dir="test/images/{normal}", abnormal_dir={images}, mask_dir={masks})',
+    ]

@@ -13,7 +13,7 @@ import numpy as np
 
 from anomgen.dataset import Dataset
 from anomgen.errors import UsageError
-from anomgen.exporters.base import Exporter, Files, Record, json_text
+from anomgen.exporters.base import FOLDER, Exporter, Files, Record, json_text
 
 SIZES = (3, 4, 8, 16)
 """Numbers of bits in which the length of a run can be stored."""
@@ -43,14 +43,12 @@ class LabelStudio(Exporter):
                 before = b",\n"
             file.write(b"\n]\n")
         files.write("config.xml", _interface(dataset.columns.defect_types))
-
-    def how_to_load(self, dataset: Dataset, folder: str) -> str:  # noqa: ARG002
-        """Return the steps in Label Studio."""
-        return (
-            f"LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={folder} "
-            f"label-studio start\nin a new project: {folder}/config.xml as labelling interface, local storage "
-            f"{folder}/images as source without syncing it, then import {folder}/tasks.json"
-        )
+        files.load += [
+            f"LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={FOLDER} "
+            "label-studio start",
+            f"in a new project: {FOLDER}/config.xml as labelling interface, local storage {FOLDER}/images as source "
+            f"without syncing it, then import {FOLDER}/tasks.json",
+        ]
 
     def _task(self, record: Record) -> dict[str, Any]:
         shown = {name: getattr(record, name) for name in SHOWN}

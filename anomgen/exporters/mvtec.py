@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 import yaml
 
 from anomgen.dataset import Dataset
-from anomgen.exporters.base import Category, Files, Record, SplitExporter, category_of, check_types
+from anomgen.exporters.base import FOLDER, Category, Files, Record, SplitExporter, category_of, check_types
 from anomgen.exporters.metadata import NAME, Metadata
 
 
@@ -68,20 +68,13 @@ class MVTec(SplitExporter):
         files.write(
             f"{name}/README.md", f"---\n{yaml.safe_dump(_configs('', files))}---\n\n../README.md says what this is.\n"
         )
+        files.card |= _configs(f"{name}/", files)
+        files.load += [
+            f'anomalib.data.MVTecAD(root="{FOLDER}", category="{name}")',
+            f'datasets.load_dataset("{FOLDER}")  # with masks and all columns',
+        ]
         if seen:
             files.notes.append(seen_note(seen))
-
-    def how_to_load(self, dataset: Dataset, folder: str) -> str:
-        """Return how anomalib and `datasets` read it."""
-        name = category_of(dataset, self.category)
-        return (
-            f'anomalib.data.MVTecAD(root="{folder}", category="{name}")\n'
-            f'datasets.load_dataset("{folder}")  # with masks and all columns'
-        )
-
-    def card(self, dataset: Dataset, files: Files) -> dict[str, Any]:
-        """Return which files make which split for `datasets`."""
-        return _configs(f"{category_of(dataset, self.category)}/", files)
 
 
 def _configs(top: str, files: Files) -> dict[str, Any]:

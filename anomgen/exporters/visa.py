@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from anomgen.dataset import Dataset
-from anomgen.exporters.base import Category, Files, Record, SplitExporter, category_of
+from anomgen.exporters.base import FOLDER, Category, Files, Record, SplitExporter, category_of
 from anomgen.exporters.mvtec import seen_note
 from anomgen.writer import encode_png
 
@@ -48,13 +48,9 @@ class VisA(SplitExporter):
             annotations.append((image, record.defect_type, mask))
         files.write("split_csv/1cls.csv", _csv(split_rows))
         files.write(f"{name}/image_anno.csv", _csv(annotations))
+        files.load.append(f'anomalib.data.Visa(root="{FOLDER}", category="{name}")')
         if seen:
             files.notes.append(seen_note(seen))
-
-    def how_to_load(self, dataset: Dataset, folder: str) -> str:
-        """Return how anomalib reads it."""
-        name = category_of(dataset, self.category)
-        return f'anomalib.data.Visa(root="{folder}", category="{name}")  # a category of VisA\'s own: candle, …'
 
 
 def _numbered(record: Record, dataset: Dataset) -> bytes:

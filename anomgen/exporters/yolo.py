@@ -11,7 +11,7 @@ import yaml
 from pydantic import Field
 
 from anomgen.dataset import Dataset
-from anomgen.exporters.base import Files, Record, SplitExporter
+from anomgen.exporters.base import FOLDER, Files, Record, SplitExporter
 from anomgen.exporters.regions import Component, components, polygon
 
 REACH = 0.4
@@ -46,10 +46,7 @@ class YOLO(SplitExporter):
         names = dict(enumerate(dataset.columns.defect_types))
         data = {"train": "images/train", "val": "images/val", "names": names}
         files.write("data.yaml", yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
-
-    def how_to_load(self, dataset: Dataset, folder: str) -> str:  # noqa: ARG002
-        """Return how Ultralytics' program reads it."""
-        return f"yolo segment train data={folder}/data.yaml"
+        files.load.append(f"yolo segment train data={FOLDER}/data.yaml")
 
 
 def _line(number: int, component: Component, shape: tuple[int, ...]) -> str:
@@ -70,14 +67,14 @@ def _widened(points: np.ndarray) -> np.ndarray:
 
 
 def read_back(text: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Return the mask, bool (H, W), that readers of a label file get: of lines alike in class and box they keep one."""
+    """Return the mask, bool (H, W), that readers get of a label file.
+
+    They also drop a line that is alike in class and box to another. That meets no piece of one mask: two pieces with
+    one box would have to cross.
+    """
     mask = np.zeros(shape, np.uint8)
-    seen = set()
+    size = np.array((shape[1], shape[0]), np.float32)
     for line in text.splitlines():
-        number, *numbers = line.split()
-        corners = np.array(numbers, np.float32).reshape(-1, 2)
-        key = number, *corners.min(0).tolist(), *corners.max(0).tolist()
-        if key not in seen:
-            cv2.fillPoly(mask, [(corners * np.array((shape[1], shape[0]), np.float32)).astype(np.int32)], 1)
-        seen.add(key)
+        corners = np.array(line.split()[1:], np.float32).reshape(-1, 2)
+        cv2.fillPoly(mask, [(corners * size).astype(np.int32)], 1)
     return mask.view(bool)

@@ -1,0 +1,301 @@
+"""Each format read back by the tool it is for, or by a reader written here from the format's rules, pixel by pixel."""
+
+import csv
+import importlib.util
+import json
+import xml.etree.ElementTree as ElementTree
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+from test_exporters_regions import decoded
+
+from anomgen.dataset import Dataset
+from anomgen.exporters.conformance import made_dataset
+from anomgen.exporters.export import MANIFEST, export
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return made_dataset(tmp_path_factory.mktemp("made") / "dataset")
+
+
+@pytest.fixture(scope="module")
+def rows(dataset):
+    """Index → row, decoded."""
+    return {row["index"]: row for row in Dataset(dataset).rows()}
+
+
+def pixels(path):
+    """Return an image as it is stored, (H, W) or (H, W, 3) RGB."""
+    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    assert image is not None, path
+    return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def same(image, row):
+    return np.array_equal(np.atleast_3d(image), row["image"])
+
+
+# --- COCO -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def coco(dataset, tmp_path_factory):
+    out = tmp_path_factory.mktemp("coco") / "out"
+    export(dataset, "coco", out)
+    return out
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_pycocotools_reads_the_same_masks(coco, rows, split):
+    reader = pytest.importorskip("pycocotools.coco", reason="the extra `test` has pycocotools")
+    from pycocotools import mask as masks
+
+    data = reader.COCO(str(coco / "annotations" / f"instances_{split}.json"))
+    assert data.getImgIds() and [entry["name"] for entry in data.loadCats(data.getCatIds())] == ["nsa", "scar"]
+    for image in data.loadImgs(data.getImgIds()):
+        row = rows[image["id"]]
+        assert same(pixels(coco / split / image["file_name"]), row)
+        assert (image["height"], image["width"]) == row["mask"].shape
+        assert (image["source_id"], image["severity"]) == (row["source_id"], pytest.approx(row["severity"]))
+        annotations = data.loadAnns(data.getAnnIds(image["id"]))
+        held = sum(
+            (data.annToMask(annotation).astype(int) for annotation in annotations), np.zeros_like(row["mask"], int)
+        )
+        assert np.array_equal(held, row["mask"])
+        assert sorted(a["bbox"] for a in annotations) == sorted(row["boxes"])
+        for annotation in annotations:
+            rle = data.annToRLE(annotation)
+            assert annotation["area"] == masks.area(rle) and annotation["iscrowd"] == 0
+            assert annotation["bbox"] == masks.toBbox(rle).tolist()
+            assert data.cats[annotation["category_id"]]["name"] == row["defect_type"]
+
+
+def test_every_row_is_in_one_coco_file(coco, rows):
+    files = [json.loads(path.read_text()) for path in sorted((coco / "annotations").iterdir())]
+    ids = [image["id"] for file in files for image in file["images"]]
+    assert sorted(ids) == sorted(rows)
+    assert all(file["licenses"][0]["name"] == "cc-by-4.0" for file in files)
+
+
+def test_coco_evaluation_finds_the_annotations_perfect(coco, capsys):
+    """An annotation with the number 0 would count as missed, one without area as nothing."""
+    reader = pytest.importorskip("pycocotools.coco", reason="the extra `test` has pycocotools")
+    from pycocotools.cocoeval import COCOeval
+
+    truth = reader.COCO(str(coco / "annotations" / "instances_train.json"))
+    results = [
+        {"image_id": a["image_id"], "category_id": a["category_id"], "score": 1.0,
+         "segmentation": {**truth.annToRLE(a), "counts": truth.annToRLE(a)["counts"].decode()}}
+        for a in truth.dataset["annotations"]
+    ]  # fmt: skip
+    evaluation = COCOeval(truth, truth.loadRes(results), "segm")
+    evaluation.params.maxDets = [1, 10, 1000]
+    evaluation.evaluate()
+    evaluation.accumulate()
+    precision = evaluation.eval["precision"][..., 0, -1]  # of any size, as many as there are
+    assert precision.size and precision.min() == pytest.approx(1)
+
+
+# --- YOLO -----------------------------------------------------------------------------------------------------------
+
+
+def yolo_masks(root, split):
+    """Read a part by Ultralytics' rules: stem → (image path, class → mask).
+
+    A label file lies where `images` of the image's path is `labels`; a line is a class and at least three corners as
+    shares within [0, 1]; of lines alike in class and box one is kept; corners are cut to whole pixels of float32.
+    """
+    data = yaml.safe_load((root / "data.yaml").read_text())
+    assert "path" not in data, "without it the paths are relative to the file"
+    for path in sorted((root / data[split]).iterdir()):
+        label = root / data[split].replace("images", "labels") / f"{path.stem}.txt"
+        h, w = pixels(path).shape[:2]
+        lines = [line.split() for line in label.read_text().strip().splitlines()]
+        classes, corners = [], []
+        for words in lines:
+            assert len(words) > 6 and len(words) % 2 == 1
+            values = np.array(words, np.float32)
+            assert values[0] in data["names"] and (values[1:] >= 0).all() and (values[1:] <= 1).all()
+            classes.append(int(values[0]))
+            corners.append(values[1:].reshape(-1, 2))
+        boxes = [np.concatenate(([c], p.min(0), p.max(0))) for c, p in zip(classes, corners, strict=True)]
+        kept = sorted(np.unique(boxes, axis=0, return_index=True)[1]) if boxes else []
+        masks = {}
+        for k in kept:
+            polygon = (corners[k] * np.array((w, h), np.float32)).astype(np.int32)
+            mask = masks.setdefault(data["names"][classes[k]], np.zeros((h, w), np.uint8))
+            cv2.fillPoly(mask, [polygon], 1)
+        yield path, masks
+
+
+def test_yolo_labels_give_the_masks_back(dataset, rows, tmp_path):
+    result = export(dataset, "yolo", tmp_path / "out")
+    found = {}
+    for split in ("train", "val"):
+        for path, masks in yolo_masks(tmp_path / "out", split):
+            row = found[int(path.stem)] = rows[int(path.stem)]
+            assert same(pixels(path), row)
+            assert set(masks) == ({row["defect_type"]} if row["label"] else set())
+            if masks:
+                assert np.array_equal(masks[row["defect_type"]] > 0, row["mask"])
+    assert found.keys() == rows.keys()
+    assert result.lost == {"pixels": 0, "of": sum(int(row["mask"].sum()) for row in rows.values()), "files": {}}
+
+
+def test_what_a_polygon_loses_is_reported_by_file_and_in_all(dataset, rows, tmp_path, monkeypatch):
+    """Measured on what was written: here polygons that fill holes."""
+    from anomgen.exporters import yolo
+
+    def without_holes(component):
+        contours = cv2.findContours(component.pixels.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
+        return contours[0][:, 0] + (component.x, component.y)
+
+    monkeypatch.setattr(yolo, "polygon", without_holes)
+    result = export(dataset, "yolo", tmp_path / "out")
+    expected = {}
+    for split in ("train", "val"):
+        for path, masks in yolo_masks(tmp_path / "out", split):
+            row = rows[int(path.stem)]
+            held = masks.get(row["defect_type"], np.zeros_like(row["mask"])) > 0
+            if (held != row["mask"]).any():
+                expected[f"labels/{split}/{path.stem}.txt"] = int((held != row["mask"]).sum())
+    assert expected and result.lost["files"] == expected and result.lost["pixels"] == sum(expected.values())
+    assert json.loads((tmp_path / "out" / MANIFEST).read_text())["lost"] == result.lost
+    assert f"{sum(expected.values())} of " in (tmp_path / "out" / "README.md").read_text()
+
+
+# --- the layouts of the field ---------------------------------------------------------------------------------------
+
+
+def test_ader_rows_name_images_and_masks(dataset, rows, tmp_path):
+    """Read as ADer does: paths below the root, an empty mask path for a normal image, a mask of 0 and 255."""
+    export(dataset, "ader", tmp_path / "out", settings={"category": "part"})
+    meta = json.loads((tmp_path / "out" / "meta.json").read_text())
+    found = {}
+    for split in ("train", "test"):
+        assert list(meta[split]) == ["part"]
+        for entry in meta[split]["part"]:
+            row = found[int(entry["img_path"][-10:-4])] = rows[int(entry["img_path"][-10:-4])]
+            assert same(pixels(tmp_path / "out" / entry["img_path"]), row)
+            assert entry["cls_name"] == "part" and entry["anomaly"] == row["label"]
+            assert (entry["source_id"], entry["severity"]) == (row["source_id"], pytest.approx(row["severity"]))
+            if entry["anomaly"]:
+                assert split == "test" and entry["specie_name"] == row["defect_type"]
+                assert np.array_equal(pixels(tmp_path / "out" / entry["mask_path"]), row["mask"] * np.uint8(255))
+            else:
+                assert entry["mask_path"] == "" and entry["specie_name"] == "good"
+    assert found.keys() == rows.keys()
+
+
+def test_visa_tables_name_images_and_masks(dataset, rows, tmp_path):
+    out = tmp_path / "out"
+    export(dataset, "visa", out, settings={"category": "candle"})
+    table = list(csv.DictReader((out / "split_csv" / "1cls.csv").open(newline="")))
+    annotations = {a["image"]: a for a in csv.DictReader((out / "candle" / "image_anno.csv").open(newline=""))}
+    assert list(table[0]) == ["object", "split", "label", "image", "mask"] and len(table) == len(rows)
+    for entry in table:
+        row = rows[int(entry["image"][-10:-4])]
+        assert entry["object"] == "candle" and entry["label"] == ("anomaly" if row["label"] else "normal")
+        assert same(pixels(out / entry["image"]), row)
+        assert annotations[entry["image"]]["label"] == row["defect_type"]
+        assert annotations[entry["image"]]["mask"] == entry["mask"]
+        if row["label"]:
+            number = ["nsa", "scar"].index(row["defect_type"]) + 1
+            assert entry["split"] == "test"
+            assert np.array_equal(pixels(out / entry["mask"]), row["mask"] * np.uint8(number))
+        else:
+            assert entry["mask"] == ""
+
+
+@pytest.mark.parametrize("name", ["mvtec", "visa", "ader"])
+def test_the_layouts_are_sources_again(dataset, rows, tmp_path, name):
+    """Their normal training part, as the sources of that layout read it."""
+    from anomgen.registry import build_source
+    from anomgen.sources import detect
+
+    result = export(dataset, name, tmp_path / "out", settings={"category": "part"})
+    found = detect(str(tmp_path / "out" / "part"))
+    assert found["kind"] == ("visa" if name == "visa" else "mvtec")
+    source = build_source({**found, "size": None}).open()
+    assert len(source) == result.splits["train"]["normal"]
+    for k in range(len(source)):
+        assert same(source[k], rows[int(source.id(k)[-10:-4])])
+
+
+@pytest.mark.parametrize("name", ["mvtec", "mvtec/part", "ader", "folder"])
+def test_datasets_loads_the_tree_with_masks_and_all_columns(dataset, rows, tmp_path, name):
+    datasets = pytest.importorskip("datasets", reason="the extra `hub` has datasets")
+    export(dataset, name.split("/")[0], tmp_path / name.split("/")[0],
+           settings={} if name == "folder" else {"category": "part"})  # fmt: skip
+    loaded = datasets.load_dataset(str(tmp_path / name), cache_dir=str(tmp_path / "cache"))
+    assert set(loaded) == {"train", "test"}
+    original = datasets.load_dataset("parquet", data_files=str(dataset / "data" / "*"), split="train",
+                                     cache_dir=str(tmp_path / "cache"))  # fmt: skip
+    found = set()
+    for split in loaded.values():
+        for column, feature in split.features.items():
+            assert feature == original.features[column], column
+        for entry in split:
+            row = rows[entry["index"]]
+            found.add(entry["index"])
+            assert same(np.asarray(entry["image"]), row)
+            if entry["mask"] is None:
+                assert name != "folder" and not row["label"]
+            else:
+                assert np.array_equal(np.asarray(entry["mask"]), row["mask"] * np.uint8(255))
+            small = [column for column in split.features if column not in ("image", "mask", "soft_mask", "normal")]
+            stored = original[entry["index"]]
+            assert {column: entry[column] for column in small} == {column: stored[column] for column in small}
+            if name == "folder":
+                for column in ("soft_mask", "normal"):
+                    assert np.array_equal(np.asarray(entry[column]), np.asarray(stored[column]))
+    assert found == set(rows)
+
+
+def test_a_part_of_normal_images_alone_still_loads(tmp_path):
+    """The training part has no mask to tell the column's type from."""
+    datasets = pytest.importorskip("datasets", reason="the extra `hub` has datasets")
+    export(made_dataset(tmp_path / "dataset"), "mvtec", tmp_path / "out", settings={"train_share": 0})
+    loaded = datasets.load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))
+    assert list(loaded) == ["test"] and loaded["test"].num_rows == 24
+
+
+# --- Label Studio ---------------------------------------------------------------------------------------------------
+
+
+def test_label_studio_tasks_hold_the_masks(dataset, rows, tmp_path):
+    export(dataset, "labelstudio", tmp_path / "out", settings={"image_root": "https://example.org/"})
+    interface = ElementTree.parse(tmp_path / "out" / "config.xml").getroot()
+    image, brush = interface.find("Image"), interface.find("BrushLabels")
+    assert image.get("value") == "$image"
+    tasks = json.loads((tmp_path / "out" / "tasks.json").read_text())
+    assert [task["data"]["index"] for task in tasks] == sorted(rows)
+    for task in tasks:
+        row = rows[task["data"]["index"]]
+        assert task["data"]["image"] == f"https://example.org/images/{row['index']:06d}.png"
+        assert same(pixels(tmp_path / "out" / "images" / f"{row['index']:06d}.png"), row)
+        assert task["data"]["severity"] == pytest.approx(row["severity"])
+        (annotation,) = task["annotations"]
+        assert len(annotation["result"]) == row["label"]
+        for stroke in annotation["result"]:
+            assert (stroke["from_name"], stroke["to_name"]) == (brush.get("name"), image.get("name"))
+            assert brush.get("toName") == image.get("name") and stroke["type"] == "brushlabels"
+            assert stroke["value"]["brushlabels"] == [row["defect_type"]]
+            assert row["defect_type"] in [label.get("value") for label in brush.iter("Label")]
+            shape = stroke["original_height"], stroke["original_width"]
+            values = decoded(bytes(stroke["value"]["rle"])).reshape(*shape, 4)
+            assert np.array_equal(values[..., 3] > 0, row["mask"])
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("label_studio_converter"), reason="label-studio-converter is missing")
+def test_label_studios_own_converter_reads_the_same_masks(dataset, rows, tmp_path):
+    from label_studio_converter.brush import decode_rle
+
+    export(dataset, "labelstudio", tmp_path / "out")
+    for task in json.loads((tmp_path / "out" / "tasks.json").read_text()):
+        for stroke in task["annotations"][0]["result"]:
+            mask = rows[task["data"]["index"]]["mask"]
+            assert np.array_equal(decode_rle(stroke["value"]["rle"]).reshape(*mask.shape, 4)[..., 3] > 0, mask)
