@@ -13,6 +13,7 @@ import numpy as np
 import yaml
 
 from anomgen.dataset import Columns, Dataset
+from anomgen.licenses import inherited
 from anomgen.writer import replacing
 
 TAGS = ("anomaly-detection", "synthetic", "defect-detection", "anomgen")
@@ -157,7 +158,7 @@ def _values(
 
 
 def _license(provenance: Mapping[str, Any], recipe: Mapping[str, Any]) -> str | None:
-    return recipe.get("license") or provenance["source"].get("license")
+    return recipe.get("license") or inherited(provenance["source"].get("license"), provenance.get("licenses", ()))
 
 
 def _pretty_name(recipe: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 UNKNOWN = frozenset({"", "unknown"})
@@ -77,6 +78,17 @@ def first_conflict(sources: Iterable[str | None], published: str) -> str | None:
     return next((reason for reason in reasons if reason), None)
 
 
+def inherited(source: str | None, others: Iterable[str]) -> str | None:
+    """Return the licence of what is made of images under `source` and of `others`: the first that suits all.
+
+    None where that of the images is not known, or where none of them does.
+    """
+    several = [name for name in map(known, (source, *others)) if name]
+    if known(source) is None:
+        return None
+    return next((name for name in several if first_conflict(several, name) is None), None)
+
+
 def license_in(text: str) -> str | None:
     """Return the Creative Commons licence that a text names, as an identifier; None for none, or for several."""
     found = {f"cc-{terms.lower()}-{version}" for terms, version in _CC_URL.findall(text)}
@@ -93,13 +105,14 @@ def _short(terms: str) -> str:
 def license_beside(*folders: Path) -> str | None:
     """Return the Creative Commons licence that a LICENSE file or a readme.txt in one of the folders names.
 
-    The first folder with such a file decides; None where there is none, or where it names none or several.
+    The first file that names exactly one decides; None where there is none that can be read.
     """
     for folder in folders:
-        for file in sorted(folder.iterdir()):
-            name = file.name.lower()
-            if (name.startswith(("license", "licence")) or name == "readme.txt") and file.is_file():
-                found = license_in(file.read_text(encoding="utf-8", errors="replace")[:MAX_CHARACTERS])
-                if found:
-                    return found
+        with suppress(OSError):
+            for file in sorted(folder.iterdir()):
+                name = file.name.lower()
+                if (name.startswith(("license", "licence")) or name == "readme.txt") and file.is_file():
+                    found = license_in(file.read_text(encoding="utf-8", errors="replace")[:MAX_CHARACTERS])
+                    if found:
+                        return found
     return None

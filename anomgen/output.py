@@ -24,6 +24,7 @@ from anomgen.card import write_card
 from anomgen.dataset import ANOMALY, Dataset, statistics
 from anomgen.engine import Plan, Renderer, shard_ranges, single_threaded
 from anomgen.errors import AnomgenError, UsageError
+from anomgen.licenses import inherited
 from anomgen.places import Remote, place
 from anomgen.preview import write_preview
 from anomgen.recipe import Recipe, parse_recipe, read_recipe, recipe_of
@@ -398,6 +399,7 @@ def _finish(plan: Plan, out: Path, shards: list[Shard]) -> dict[str, Any]:
             "license": plan.source.license,
             "skipped": list(plan.source.skipped),
         },
+        "licenses": list(plan.generator.licenses()),
         "resolved": plan.resolved,
         "rows": _row_counts(dataset),
         "rejects": dict(sorted(rejects.items())),
@@ -488,7 +490,7 @@ def plan_of(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool 
         "image": "×".join(str(side) for side in renderer.pool[0].shape) + f" {renderer.pool[0].dtype}",
         "rows": f"{recipe.count}: {anomalous} anomalous, {recipe.count - anomalous} normal",
         "shards": f"{len(shards)}" + (f", {len(done)} of them there already" if done else ""),
-        "license": recipe.license or plan.source.license or "unknown",
+        "license": recipe.license or inherited(plan.source.license, plan.generator.licenses()) or "unknown",
         "generator": plan.resolved["generator"],
         "foreground": plan.resolved["foreground"],
         "megabytes": round(size * recipe.count / 1e6, 1),

@@ -21,6 +21,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator
 
 from anomgen.errors import RecipeError, SourceError, UsageError, near_miss
 from anomgen.generators.base import Config
+from anomgen.licenses import license_beside
 from anomgen.procedural import DEFAULT_FAMILIES, FAMILIES, require_noise
 from anomgen.rng import Stream, rng_for
 from anomgen.sources.base import PathText, portable_path
@@ -63,6 +64,10 @@ class Textures(Config):
     def resources(self) -> dict[str, str]:
         """Return a hash of the pictures that are read, under the recipe's key; empty where none are."""
         return {}
+
+    def licenses(self) -> tuple[str, ...]:
+        """Return the licence of the pictures; empty where there are none, or it is not known."""
+        return ()
 
 
 def to_depth(texture: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -132,6 +137,10 @@ class _Pictures(Protocol):
     def fingerprint(self) -> str:
         """Return a hash of all pictures."""
 
+    @property
+    def license(self) -> str | None:
+        """Return the licence of the pictures, None where it is not known."""
+
 
 class _PictureTextures(Textures):
     """Textures that are pictures, stretched to the image's size."""
@@ -145,6 +154,11 @@ class _PictureTextures(Textures):
     def resources(self) -> dict[str, str]:
         """See `Textures.resources`."""
         return {"texture": _pictures(self).fingerprint()}
+
+    def licenses(self) -> tuple[str, ...]:
+        """See `Textures.licenses`."""
+        license = _pictures(self).license
+        return () if license is None else (license,)
 
     def _open(self) -> _Pictures:
         raise NotImplementedError
@@ -211,6 +225,10 @@ class _FolderPictures:
     def fingerprint(self) -> str:
         return files_fingerprint(self.root, self.names)
 
+    @property
+    def license(self) -> str | None:
+        return license_beside(self.root)
+
 
 class HubTextures(_PictureTextures):
     """A column of pictures of a Hugging Face dataset, by id or local folder; each process opens it once."""
@@ -257,6 +275,11 @@ class _HubPictures:
 
     def fingerprint(self) -> str:
         return str(self.source.fingerprint())
+
+    @property
+    def license(self) -> str | None:
+        license: str | None = self.source.license
+        return license
 
 
 KINDS: Mapping[str, type[Textures]] = {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from anomgen.licenses import conflict, first_conflict, known, license_beside, license_in, normalised
+from anomgen.licenses import conflict, first_conflict, inherited, known, license_beside, license_in, normalised
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,20 @@ def test_several_sources_and_unknown_ones():
     assert "cc-by-nc-4.0" in first_conflict(["cc-by-4.0", None, "cc-by-nc-4.0"], "mit")
     assert known("Unknown") is None and known(None) is None and known(" CC0 1.0") == "cc0-1.0"
     assert normalised("Apache 2.0") == "apache-2.0"
+
+
+@pytest.mark.parametrize(
+    ("source", "others", "license"),
+    [
+        ("cc-by-4.0", [], "cc-by-4.0"),
+        ("cc0-1.0", ["cc-by-nc-4.0"], "cc-by-nc-4.0"),
+        ("cc-by-nc-sa-4.0", ["cc-by-4.0"], "cc-by-nc-sa-4.0"),
+        ("cc-by-sa-4.0", ["cc-by-nc-4.0"], None),
+        (None, ["cc-by-4.0"], None),
+    ],
+)
+def test_what_is_inherited_of_several_suits_all(source, others, license):
+    assert inherited(source, others) == license
 
 
 @pytest.mark.parametrize(

@@ -224,3 +224,29 @@ def test_a_scikit_image_without_the_texture_is_an_error(monkeypatch, tmp_path):
     monkeypatch.setattr(builtin.importlib.util, "find_spec", lambda name: Spec)
     with pytest.raises(UsageError, match="does not ship 'grass'; pip install"):
         Builtin(name="grass").open()
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "files", "license"),
+    [
+        ("mvtec", "screw", {}, "cc-by-nc-sa-4.0"),
+        ("visa", "candle", {}, "cc-by-4.0"),
+        ("mvtec", "our_part", {}, None),
+        ("mvtec", "our_part", {"our_part/license.txt": "CC BY 4.0"}, "cc-by-4.0"),
+        ("mvtec", "our_part", {"readme.txt": "Attribution-NonCommercial-ShareAlike 4.0"}, "cc-by-nc-sa-4.0"),
+        ("folder", "our_part/train/good", {"our_part/readme.txt": "CC BY-NC 4.0"}, "cc-by-nc-4.0"),
+        ("folder", "our_part/train/good", {"our_part/train/good/LICENSE": "CC BY-SA 4.0"}, "cc-by-sa-4.0"),
+        ("folder", "our_part/train", {"LICENSE": "CC BY-SA 4.0"}, None),
+    ],
+)
+def test_the_licence_is_that_of_the_dataset_or_of_a_file_beside_it(tmp_path, kind, path, files, license):
+    import cv2
+
+    from anomgen.registry import build_source
+
+    folder = tmp_path / path.partition("/")[0] / "train" / "good"
+    folder.mkdir(parents=True)
+    cv2.imwrite(str(folder / "0.png"), np.full((32, 32, 3), 90, np.uint8))
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert build_source({"kind": kind, "path": str(tmp_path / path), "size": 32}).open().license == license

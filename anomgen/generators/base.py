@@ -147,6 +147,10 @@ class Generator(Preset):
         resume."""
         return {}
 
+    def licenses(self) -> tuple[str, ...]:
+        """Return the licences, where known, of what goes into anomalies beside the source: textures, models."""
+        return ()
+
     def config(self) -> dict[str, Any]:
         """Return the configuration as plain JSON, `kind` included; `registry.build_generator` reads it back."""
         return {"kind": self.kind, **self.model_dump(mode="json")}

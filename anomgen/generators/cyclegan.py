@@ -66,6 +66,13 @@ class CycleGAN(Generator):
 
         return {} if self.model is None else {"model": model_fingerprint(self.model)}
 
+    def licenses(self) -> tuple[str, ...]:
+        """See `Generator.licenses`."""
+        from anomgen.models.translation import FILES
+        from anomgen.models.use import model_folder, model_licenses
+
+        return () if self.model is None else model_licenses(model_folder(self.model, self.kind, FILES))
+
     def sample(self, rng: np.random.Generator, image: np.ndarray, pool: Images) -> Sample:
         """Translate an image; see `Generator.sample`."""
         translators = self._translators()

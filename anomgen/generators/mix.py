@@ -94,6 +94,10 @@ class Mix(Generator):
             for key, value in part.generator.resources().items()
         }
 
+    def licenses(self) -> tuple[str, ...]:
+        """Return those of all parts, each once."""
+        return tuple(dict.fromkeys(name for part in self.parts for name in part.generator.licenses()))
+
     def _with(self, generators: Sequence[Generator]) -> Self:
         parts = zip(self.parts, generators, strict=True)
         return self.model_copy(

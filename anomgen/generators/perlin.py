@@ -87,6 +87,10 @@ class Perlin(PerlinRegion):
         """See `Generator.resources`."""
         return self.texture.resources()
 
+    def licenses(self) -> tuple[str, ...]:
+        """See `Generator.licenses`."""
+        return self.texture.licenses()
+
     def sample(self, rng: np.random.Generator, image: np.ndarray, pool: Images) -> Sample:
         """Draw one textured anomaly; see `Generator.sample`."""
         region, drawn_region = self.draw_region(rng, image.shape, foreground_of(pool, image))

@@ -127,6 +127,17 @@ class SDAS(PerlinRegion):
             return self.texture.resources()
         return {} if self.model is None else {"model": self._loaded().fingerprint}
 
+    def licenses(self) -> tuple[str, ...]:
+        """See `Generator.licenses`."""
+        if self.texture is not None:
+            return self.texture.licenses()
+        if self.model is None:
+            return ()
+        from anomgen.models.sdas import FILES
+        from anomgen.models.use import model_folder, model_licenses
+
+        return model_licenses(model_folder(self.model, self.kind, FILES))
+
     def sample_batch(
         self, rngs: Sequence[np.random.Generator], images: Sequence[np.ndarray], pool: Images
     ) -> list[Sample | Reject]:

@@ -112,8 +112,8 @@ def _dataset_card(dataset: Dataset, repo_id: str, name: str, license: str | None
     recipe, provenance, stats = dataset.recipe, dataset.provenance, statistics(dataset)
     rendered = Card.parse(render_card(dataset, provenance, recipe, stats), "card")
     own = _own_card(dataset.path) or rendered
-    license = _license(license, own, [recipe.get("license"), provenance["source"].get("license")], dataset.path)
     fresh = front_matter(dataset, provenance, recipe, stats)
+    license = _license(license, own, [fresh["license"]], dataset.path)
     text = own.text
     if own.text == rendered.text:  # not edited: it can say the licence that is given now
         text = Card.parse(render_card(dataset, provenance, {**recipe, "license": license}, stats), "card").text

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     import torch
 
 
+_TERMS = ("README.md", "training.json")
+"""Files that say under which licence a model is, and what it was trained on."""
+
+
 def model_folder(name: str | Path, kind: str, files: Sequence[str]) -> Path:
     """Return the folder of a model: `name` itself, or a download of the Hub's model of that id.
 
@@ -33,7 +37,7 @@ def model_folder(name: str | Path, kind: str, files: Sequence[str]) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(str(name), allow_patterns=list(files)))
+        return Path(snapshot_download(str(name), allow_patterns=[*files, *_TERMS]))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UsageError(f"{name}: there is no such folder, and the Hub does not give it: {first}") from error
@@ -44,6 +48,19 @@ def drawing_device() -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def model_licenses(folder: Path) -> tuple[str, ...]:
+    """Return the licences, where known, of a model and of the images that it was trained on, each once."""
+    import json
+
+    from anomgen.hub.card import Card
+
+    card, record = (folder / name for name in _TERMS)
+    found = Card.parse(card.read_text(encoding="utf-8"), str(card)).licenses if card.is_file() else []
+    data = json.loads(record.read_text(encoding="utf-8")).get("data") if record.is_file() else None
+    found += [part["license"] for part in data or () if part.get("license")]
+    return tuple(dict.fromkeys(found))
 
 
 @contextmanager

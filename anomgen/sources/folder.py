@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from anomgen.errors import UsageError, near_miss
+from anomgen.licenses import license_beside
 from anomgen.sources.base import PathText
 from anomgen.sources.images import read_bytes
 from anomgen.sources.scan import ScannedConfig, ScannedSource
@@ -33,7 +34,7 @@ class Folder(ScannedConfig):
         if not ids:
             raise UsageError(f"{self.path}: holds no image ({extensions_text()})")
         _refuse_anomalous(ids, self.path)
-        return folder_source(self, root, ids)
+        return folder_source(self, root, ids, _license_of(root.resolve()))
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,16 @@ class FileReader:
         return read_bytes(self.root / relative, relative)
 
 
-def folder_source(config: ScannedConfig, root: Path, ids: list[str]) -> ScannedSource:
+def folder_source(config: ScannedConfig, root: Path, ids: list[str], license: str | None = None) -> ScannedSource:
     """Return the checked source of the files `ids` (POSIX paths relative to `root`)."""
-    return ScannedSource(config, str(root), [(name, name) for name in ids], FileReader(root.resolve()))
+    return ScannedSource(config, str(root), [(name, name) for name in ids], FileReader(root.resolve()), license)
+
+
+def _license_of(root: Path) -> str | None:
+    """Return the licence that a file beside the images names; for ``bottle/train/good`` also in or above ``bottle``."""
+    if root.name.lower() not in NORMAL_NAMES or root.parent.name.lower() != "train":
+        return license_beside(root)
+    return license_beside(root, root.parent.parent, root.parent.parent.parent)
 
 
 def extensions_text() -> str:

@@ -18,6 +18,9 @@ from anomgen.sources.scan import ScannedConfig, ScannedSource
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 """owner/name, the only ids that the Hub gives today."""
 
+_PART = re.compile(r"([^\[\]]+)\[(\d*):(\d+)\]")
+"""A part of a split that can be read from its front: ``train[:100]``, ``train[50:100]``."""
+
 _LABEL_COLUMNS = frozenset({"label", "class"})
 
 
@@ -25,8 +28,9 @@ class Hub(ScannedConfig):
     """A column of images of a dataset; ids are ``SPLIT/ROW``.
 
     path: an id ``owner/name`` or a local folder, either may end in ``:SPLIT``. name: the dataset's configuration.
-    split: default train; ``train[:100]`` takes a part. column: default the first of images. label: only the
-    rows with this label in `label_column` (default: the only column of class labels).
+    split: default train; ``train[:100]`` takes a part, and of a dataset on the Hub only that part is downloaded.
+    column: default the first of images. label: only the rows with this label in `label_column` (default: the only
+    column of class labels).
     """
 
     kind: ClassVar[str] = "hub"
@@ -107,6 +111,9 @@ def _load(datasets: Any, config: Hub, path: str, split: str) -> Any:
         if (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file():
             return _split_of(datasets.load_from_disk(str(folder)), path, split)
         target = str(folder) if folder.is_dir() else path
+        part = None if folder.is_dir() or datasets.config.HF_HUB_OFFLINE else _PART.fullmatch(split)
+        if part is not None:
+            return _load_part(datasets, config, path, part[1], int(part[2] or 0), int(part[3]))
         return datasets.load_dataset(target, name=config.name, split=split, revision=config.revision)
     except (UsageError, MemoryError):
         raise
@@ -114,11 +121,50 @@ def _load(datasets: Any, config: Hub, path: str, split: str) -> Any:
         raise _explained(error, datasets, config, path, split) from error
 
 
+def _load_part(datasets: Any, config: Hub, path: str, split: str, first: int, last: int) -> Any:
+    """Return some rows of a split on the Hub. They alone are downloaded, once, into the library's cache."""
+    from huggingface_hub import HfApi
+
+    if first >= last:
+        raise UsageError(f"{path}: the part {split}[{first}:{last}] is empty")
+    commit = str(HfApi().dataset_info(path, revision=config.revision).sha)  # the cache knows the rows by it
+    stream = _stream(datasets, path, config.name, split, commit)
+    where = {"path": path, "name": config.name, "split": split, "commit": commit, "first": first, "last": last}
+    return datasets.Dataset.from_generator(_streamed, features=stream.features, gen_kwargs=where)
+
+
+def _stream(datasets: Any, path: str, name: str | None, split: str, commit: str) -> Any:
+    stream = datasets.load_dataset(path, name=name, split=split, revision=commit, streaming=True)
+    return (stream if stream.features is not None else stream._resolve_features()).decode(False)
+
+
+def _streamed(path: str, name: str | None, split: str, commit: str, first: int, last: int) -> Iterator[dict[str, Any]]:
+    """Yield rows as they are stored, the images as they were encoded."""
+    import datasets
+
+    stream = _stream(datasets, path, name, split, commit)
+    images = [column for column, feature in stream.features.items() if isinstance(feature, datasets.Image)]
+    for row in stream.skip(first).take(last - first):
+        yield {**row, **{column: _with_bytes(row[column]) for column in images}}
+
+
+def _with_bytes(cell: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return an image's cell with the file's contents, which are elsewhere when the dataset is a folder of images."""
+    import fsspec
+
+    if cell is None or cell["bytes"] is not None:
+        return cell
+    with fsspec.open(cell["path"], "rb") as file:
+        return {"bytes": file.read(), "path": Path(cell["path"].partition("::")[0]).name}
+
+
 def _explained(error: Exception, datasets: Any, config: Hub, path: str, split: str) -> AnomgenError:
     """Return what an error of the library means for the user."""
+    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
     from pyarrow.lib import ArrowException
 
-    if isinstance(error, datasets.exceptions.DatasetNotFoundError):
+    unknown = (datasets.exceptions.DatasetNotFoundError, RepositoryNotFoundError, RevisionNotFoundError)
+    if isinstance(error, unknown):
         return UsageError(
             f"{path}: there is no such folder, and the Hub has no such dataset or you may not read it (`hf auth login`)"
         )
@@ -226,6 +272,9 @@ def _labels(dataset: Any, column: str) -> list[str]:
 def _license(path: str, revision: str | None, dataset: Any) -> str | None:
     """Return the licence that the dataset's card or information names; None where there is none or several."""
     import huggingface_hub
+    import yaml
+    from huggingface_hub import constants
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     folder = Path(path).expanduser()
     card: str | Path = folder / "README.md"
@@ -233,7 +282,12 @@ def _license(path: str, revision: str | None, dataset: Any) -> str | None:
         if not folder.is_dir():
             card = huggingface_hub.hf_hub_download(path, "README.md", repo_type="dataset", revision=revision)
         metadata = huggingface_hub.metadata_load(card) if Path(card).is_file() else None
-    except Exception:  # no card, or one without metadata: then nothing is known
+    except (yaml.YAMLError, ValueError):
+        metadata = None
+    except (EntryNotFoundError, OSError) as error:
+        is_local = isinstance(error, LocalEntryNotFoundError)  # the Hub was not reached, or failed
+        if (is_local and not constants.HF_HUB_OFFLINE) or not isinstance(error, EntryNotFoundError):
+            raise SourceError(f"{path}: its card, which names the licence, cannot be read: {error}") from error
         metadata = None
     license = (metadata or {}).get("license") or dataset.info.license
     if isinstance(license, list):

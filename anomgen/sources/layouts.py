@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from anomgen.errors import SourceError, UsageError, near_miss
+from anomgen.licenses import license_beside
 from anomgen.sources.base import PathText
 from anomgen.sources.folder import existing_folder, extensions_text, folder_source, image_files
 from anomgen.sources.scan import ScannedConfig, ScannedSource
@@ -23,6 +24,10 @@ class Layout(ScannedConfig):
 
     normal_folders: ClassVar[tuple[str, ...]]
     """Where, below the category's folder, the normal training images are; the first that exists counts."""
+
+    published: ClassVar[tuple[str, ...]] = ()
+    """Categories of the dataset that gave the layout its name, where its licence is known."""
+    published_license: ClassVar[str | None] = None
 
     path: PathText
     category: str | None = None
@@ -38,7 +43,7 @@ class Layout(ScannedConfig):
         ids = self._training(folder, [f"{normal}/{name}" for name in image_files(folder / normal)])
         if not ids:
             raise UsageError(f"{folder}: no normal training image in {normal} ({extensions_text()})")
-        return folder_source(self, folder, ids)
+        return folder_source(self, folder, ids, self._license(folder.resolve()))
 
     @classmethod
     def normal_folder(cls, folder: Path) -> str | None:
@@ -72,6 +77,11 @@ class Layout(ScannedConfig):
             "below); for a plain folder of normal images use kind: folder"
         )
 
+    def _license(self, folder: Path) -> str | None:
+        """Return the licence that a file in or above a category's folder names, or that of the published dataset."""
+        beside = license_beside(folder, folder.parent)
+        return beside or (self.published_license if folder.name in self.published else None)
+
     def _training(self, folder: Path, ids: list[str]) -> list[str]:  # noqa: ARG002
         """Return those of the normal images that are for training."""
         return ids
@@ -82,6 +92,11 @@ class MVTecAD(Layout):
 
     kind: ClassVar[str] = "mvtec"
     normal_folders: ClassVar[tuple[str, ...]] = ("train/good",)
+    published: ClassVar[tuple[str, ...]] = (
+        *("bottle", "cable", "capsule", "carpet", "grid", "hazelnut", "leather", "metal_nut", "pill", "screw"),
+        *("tile", "toothbrush", "transistor", "wood", "zipper"),
+    )
+    published_license: ClassVar[str | None] = "cc-by-nc-sa-4.0"
 
 
 class MPDD(Layout):
@@ -107,6 +122,11 @@ class VisA(Layout):
 
     kind: ClassVar[str] = "visa"
     normal_folders: ClassVar[tuple[str, ...]] = ("train/good", "Data/Images/Normal")
+    published: ClassVar[tuple[str, ...]] = (
+        *("candle", "capsules", "cashew", "chewinggum", "fryum", "macaroni1", "macaroni2"),
+        *("pcb1", "pcb2", "pcb3", "pcb4", "pipe_fryum"),
+    )
+    published_license: ClassVar[str | None] = "cc-by-4.0"
 
     def _training(self, folder: Path, ids: list[str]) -> list[str]:
         table = folder.resolve().parent / "split_csv" / "1cls.csv"
