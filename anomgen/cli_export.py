@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,7 +17,7 @@ app = typer.Typer()
 
 @app.command()
 def export(
-    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="Folder that `anomgen make` wrote.")],
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="Folder that `anomgen make` wrote, or its URL.")],
     to: Annotated[str, typer.Option("--to", help="Format: mvtec, visa, ader, coco, yolo, labelstudio, folder, "
                                     "or a plug-in's (anomgen ls exporters).")],
     out: Annotated[str, typer.Option("--out", "-o", help="Output folder.")],
