@@ -71,6 +71,13 @@ def test_a_repository_that_is_not_ours(hub, made):
     assert not hub.blobs
 
 
+def test_an_expired_address_of_the_storage_is_not_taken_for_a_missing_right(hub, pushing):
+    hub.fail("PUT ", 403)
+    with pytest.raises(AnomgenError, match=r"may have expired; run the same command again"):
+        pushing()
+    assert pushing().commit
+
+
 def test_a_hidden_repository_looks_as_if_it_were_not_there(hub, made):
     hub.add("somebody/secret", {}, private=True)
     with pytest.raises(AnomgenError, match="403"):

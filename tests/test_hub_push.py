@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 
 import pytest
 import yaml
@@ -83,6 +84,7 @@ def test_pushing_again_sends_nothing(hub, made):
 def test_a_dry_run_checks_everything_and_sends_nothing(hub, made):
     plan = push(made, "me/bottle", dry_run=True)
     assert not hub.repos and not hub.requests("PUT|/commit/|/preupload/|create")
+    assert plan.notes[0].startswith("checked without the source images: the dataset was made from 'good'")
     assert plan.commit is None and plan.new and len(plan.files) == 5 and plan.megabytes > 0.05
     json.dumps(plan.as_dict())
 
@@ -176,7 +178,7 @@ def test_an_edited_chapter_is_kept_and_told(hub, made, tmp_path):
     repo = hub.repos["dataset", "me/bottle"]
     edited(repo, lambda text: text.replace("## Load it", "## How Ada loads it"))
     pushed = push(write_dataset(tmp_path / "again", made_rows(14)), "me/bottle", Options(overwrite=True))
-    assert "How Ada loads it" in body(repo) and "edited on the Hub" in pushed.notes[0]
+    assert "How Ada loads it" in body(repo) and "edited on the Hub" in pushed.notes[-1]
     assert front(repo)["dataset_info"][0]["splits"][0]["num_examples"] == 14
 
 
@@ -333,3 +335,9 @@ def test_a_licence_that_the_hub_does_not_know_is_told(hub, made):
     with pytest.raises(UsageError, match=r"does not take the card's metadata: \"license\" must be one of"):
         push(made, "me/bottle", Options(license="cc-by-5.0"))
     assert not hub.repos
+
+
+def test_without_the_library_it_says_how_to_install_it(made, monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(UsageError, match=r'pip install "anomgen\[hub\]"'):
+        push(made, "me/bottle")

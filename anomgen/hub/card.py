@@ -109,8 +109,11 @@ def _with_config(data: Mapping[str, Any], config: dict[str, Any], info: dict[str
     configs = _entries(data.get("configs"))
     configs = _replaced(configs, config if configs else {**config, "default": True})
     infos = _replaced(_entries(data.get("dataset_info")), info)
-    rows = sum(int(split.get("num_examples") or 0) for entry in infos for split in entry.get("splits") or ())
-    return {"configs": configs, "dataset_info": infos, "size_categories": [size_category(rows)]}
+    result: dict[str, Any] = {"configs": configs, "dataset_info": infos}
+    if {_name(entry) for entry in configs} <= {_name(entry) for entry in infos}:  # the size of all of them is known
+        rows = sum(int(split.get("num_examples") or 0) for entry in infos for split in entry.get("splits") or ())
+        result["size_categories"] = [size_category(rows)]
+    return result
 
 
 def _replaced(entries: list[dict[str, Any]], entry: dict[str, Any]) -> list[dict[str, Any]]:

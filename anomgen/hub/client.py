@@ -345,6 +345,8 @@ def _explained(error: Exception, where: str, redacted: Callable[[str], str]) -> 
         return AnomgenError(
             f"{where}: the Hub does not accept the token{said}; log in again with `hf auth login`, or set HF_TOKEN"
         )
+    if status == 403 and response.request.method == "PUT":
+        return AnomgenError(f"{where}: the storage did not take a file (403), its address may have expired; {AGAIN}")
     if status == 403:
         return AnomgenError(
             f"{where}: this token may not do that{said}; use a token of the owner that may write, or propose the "

@@ -49,6 +49,7 @@ class Parcel:
     summary: str
     """What it is, in a few words, for the commit."""
     left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     dataset: Dataset | None = None
 
     def is_stale(self, path: str) -> bool:

@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -129,8 +129,7 @@ def push(
         plan = _plan(repository, parcel, options, state)
         _refuse_token(repository, plan)
         repository.validate(plan.card.decode())
-        if options.check:
-            _check_content(parcel, progress)
+        parcel = replace(parcel, notes=_check_content(parcel, progress) if options.check else ())
         if dry_run:
             return _result(repository, parcel, plan, new=state is None)
         return _send(repository, parcel, options, progress, new=state is None)
@@ -196,15 +195,18 @@ def check_size(parcel: Parcel) -> None:
             )
 
 
-def _check_content(parcel: Parcel, progress: Progress) -> None:
-    """Verify a dataset as `anomgen check` does. Raises AnomgenError when something does not hold."""
+def _check_content(parcel: Parcel, progress: Progress) -> tuple[str, ...]:
+    """Verify a dataset as `anomgen check` does; return a note when the source's images are not at hand.
+
+    Raises AnomgenError when something does not hold.
+    """
     from anomgen.check import check_dataset
     from anomgen.replay import pool_of
 
     if parcel.dataset is None:
-        return
+        return ()
     rows = len(parcel.dataset)
-    pool, _ = pool_of(parcel.dataset)
+    pool, missing = pool_of(parcel.dataset)
     with progress("checking") as show:
         report = check_dataset(parcel.dataset, pool, progress=lambda done: show(done, rows))
     if not report.ok:
@@ -213,6 +215,7 @@ def _check_content(parcel: Parcel, progress: Progress) -> None:
             f"{parcel.folder}: the check failed: {broken}; nothing was pushed. `anomgen check {parcel.folder}` says "
             "where; --no-check pushes it all the same"
         )
+    return (f"checked without the source images: {missing}",) if missing else ()
 
 
 def _refuse_token(repository: Repository, plan: Plan) -> None:
@@ -405,6 +408,6 @@ def _result(repository: Repository, parcel: Parcel, plan: Plan, *, new: bool, **
         unchanged=len(parcel.files) + 1 - len(plan.changed),
         removed=plan.stale,
         left_out=parcel.left_out,
-        notes=plan.notes,
+        notes=parcel.notes + plan.notes,
         **done,
     )
