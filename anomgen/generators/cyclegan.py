@@ -1,14 +1,15 @@
 """Cycle-GAN: a network translates the normal image into an abnormal one; the mask is where it changed the image.
 
 Bougaham, Delchevalerie, El Adoui, Frénay: Industrial and medical anomaly detection through cycle-consistent adversarial
-networks, Neurocomputing 614:128762, 2025, arXiv 2302.05154. `anomgen train cyclegan`
-trains the network; 30 abnormal images are enough.
+networks, Neurocomputing 614:128762, 2025, arXiv 2302.05154. `anomgen train cyclegan` trains the network; 30 abnormal
+images are enough.
 
 Note: the paper translates abnormal images to normal ones to find anomalies and defines no mask. Here the mask is where
 the smoothed largest channel of |x − G(x)| is above a threshold, closed; the threshold is what held-out normal images
-change when they are translated to normal ones. Outside the mask the image is the input, inside it the translation. The
-network draws nothing at random: the same image in the same orientation becomes the same anomaly, so the image is turned
-and mirrored at random before it is translated, and back after, as far as that was part of the training.
+change when they are translated to normal ones. What changes all over the image alike is left out. Outside the mask the
+image is the input, inside it the translation. The network draws nothing at random: the same image in the same
+orientation becomes the same anomaly, so the image is turned and mirrored at random before it is translated, and back
+after, as far as that was part of the training.
 """
 
 from __future__ import annotations
@@ -75,10 +76,12 @@ class CycleGAN(Generator):
 
     def sample(self, rng: np.random.Generator, image: np.ndarray, pool: Images) -> Sample:
         """Translate an image; see `Generator.sample`."""
+        from anomgen.models.translation import without_shift
+
         translators = self._translators()
         translators.require(image, f"generator.model: {self.model}")
         way = int(rng.integers(translators.description.ways))
-        change = translators.to_abnormal.change(image, way)
+        change = without_shift(translators.to_abnormal.change(image, way))
         support = self._mask(change, translators.description.threshold)
         foreground = foreground_of(pool, image)
         if foreground is not None:

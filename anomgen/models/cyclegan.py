@@ -53,6 +53,7 @@ from anomgen.models.translation import (
     save_translators,
     seen_shape,
     turned,
+    without_shift,
 )
 from anomgen.output import versions
 from anomgen.rng import Stream, rng_for
@@ -345,7 +346,7 @@ class CycleGANTask(Task):
         """Return the change maps, (N, H, W), of held-out normal images that are translated to normal ones."""
         translator = Translator(self.to_normal.cpu().eval(), self.seen)
         images = [self.normal.pool[int(index)] for index in self.held_out]
-        maps = np.stack([change_map(translator.change(image), SMOOTHING) for image in images])
+        maps = np.stack([change_map(without_shift(translator.change(image)), SMOOTHING) for image in images])
         self.to_normal.to(self.accelerator.device).train()
         return maps
 

@@ -236,6 +236,14 @@ def _channels(count: int) -> str:
     return "1 channel (grey)" if count == 1 else f"{count} channels"
 
 
+def without_shift(change: np.ndarray) -> np.ndarray:
+    """Return a change (H, W, C) without what it has all over the image: each channel's median.
+
+    Abnormal images that are a little darker or redder than the normal ones teach that to the network, too.
+    """
+    return change - np.median(change, axis=(0, 1), keepdims=True).astype(np.float32)
+
+
 def change_map(change: np.ndarray, smoothing: float) -> np.ndarray:
     """Return how much a translation changed each pixel: the largest channel's |change|, smoothed; float32 (H, W).
 
