@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -103,7 +104,7 @@ def make(
         return
     started = time.perf_counter()
     try:
-        with progress_of("making") as progress:
+        with redirect_stdout(sys.stderr), progress_of("making") as progress:  # Ray tells of dead workers there
             result = make_dataset(
                 chosen,
                 out,

@@ -126,11 +126,8 @@ class Remote:
     def unlink(self, missing_ok: bool = False) -> None:
         """Remove the file."""
         with self._talking() as (fs, path):
-            try:
+            if not missing_ok or fs.exists(path):
                 fs.rm_file(path)
-            except FileNotFoundError:
-                if not missing_ok:
-                    raise
 
     def stat(self) -> _Status:
         """Return the file's size."""
@@ -147,8 +144,12 @@ class Remote:
             file.flush()
             with self._talking() as (fs, path):
                 with suppress(Exception):  # not every file system has folders; what is wrong, the upload says
-                    fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-                fs.put_file(file.name, path)
+                    if fs.exists(path[: path.find("/", 1)]):  # never make a bucket of a mistyped name
+                        fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+                try:
+                    fs.put_file(file.name, path)
+                except FileNotFoundError as error:
+                    raise AnomgenError(f"{self.url}: there is no such bucket or repository: {error}") from error
 
     @contextmanager
     def _talking(self) -> Iterator[tuple[Any, str]]:

@@ -28,28 +28,45 @@ def recipe_of(count: int, size: int = 256):
     return load_recipe("nsa", source={**COLOUR, "size": size}, count=count)
 
 
+def cpu_seconds() -> float:
+    """Return the CPU seconds of this process and of all below it, those that have ended included (Linux)."""
+    parents, used = {}, {}
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = file.read_text().rpartition(")")[2].split()
+        except OSError:  # it has just ended
+            continue
+        parents[int(file.parent.name)] = int(fields[1])
+        used[int(file.parent.name)] = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+    def is_ours(pid: int) -> bool:
+        return pid == os.getpid() or (pid in parents and is_ours(parents[pid]))
+
+    return sum(seconds for pid, seconds in used.items() if is_ours(pid))
+
+
 def print_engines(count: int = 16_000, workers: int = 2) -> None:
-    """Print the seconds of both engines; Ray's include its start, which is also given alone."""
+    """Print what both engines take, in seconds and in CPU seconds of all processes; Ray's start is given alone."""
     import ray
 
-    started = time.perf_counter()
-    ray.init("local", num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    print(f"start of Ray alone: {time.perf_counter() - started:.1f} s")
-    ray.shutdown()
-    found = {}
     with tempfile.TemporaryDirectory() as folder:
         for engine in ("local", "ray"):
+            before, started = cpu_seconds(), time.perf_counter()
+            if engine == "ray":
+                ray.init("local", num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+                print(f"start of Ray: {time.perf_counter() - started:.1f} s, {cpu_seconds() - before:.1f} CPU s")
+                before, started = cpu_seconds(), time.perf_counter()
             out = Path(folder) / engine
-            started = time.perf_counter()
             make(recipe_of(count), out, workers=workers, engine=engine)
-            found[engine] = time.perf_counter() - started
+            seconds, cpu = time.perf_counter() - started, cpu_seconds() - before
             size = sum(path.stat().st_size for path in (out / "data").iterdir()) / count / 1e3
             print(
-                f"{engine:<6} {found[engine]:7.1f} s  {count / found[engine]:6.0f} rows/s  {size:.0f} kB/row",
+                f"{engine:<6} {seconds:6.1f} s, {count / seconds:.0f} rows/s; {cpu:.1f} CPU s, "
+                f"{cpu / count * 1e3:.2f} CPU ms a row; {size:.0f} kB a row",
                 flush=True,
             )
             shutil.rmtree(out)
-    print(f"Ray takes {found['ray'] - found['local']:.1f} s more, {found['ray'] / found['local'] - 1:.0%}")
+    ray.shutdown()
 
 
 def _made(count: int, size: int, out: str, pipe) -> None:

@@ -113,3 +113,13 @@ def test_a_scheme_whose_package_is_missing_names_it():
 def test_an_unknown_scheme_says_what_was_probably_meant():
     with pytest.raises(UsageError, match="did you mean 'memory'"):
         place("memry://bucket/out")
+
+
+def test_a_dataset_is_written_to_a_repository_of_the_hub(hub, tmp_path):
+    huggingface_hub = pytest.importorskip("huggingface_hub")
+    from hub_fixtures import TOKEN
+
+    huggingface_hub.HfApi(endpoint=hub.url, token=TOKEN).create_repo("me/made", repo_type="dataset")
+    make(recipe(), tmp_path / "out")
+    make(recipe(), "hf://datasets/me/made/out")
+    assert stored("hf://datasets/me/made/out") == digests(tmp_path / "out")

@@ -64,6 +64,13 @@ def test_every_bundled_exporter_is_in_the_table():
     assert set(re.findall(r"^\| `(\w+)`", table, re.M)) == set(BUNDLED["exporters"])
 
 
+def test_the_online_example_works_as_written(photos, tmp_path, monkeypatch):
+    pytest.importorskip("torch", reason="the README's online example is for torch")
+    ((_, text),) = blocks("online")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(text, "README", "exec"), {})
+
+
 def test_every_bundled_recipe_is_in_the_table():
     table = README.split("## Generators")[1].split("## Recipes")[0]
     assert set(re.findall(r"^\| `([\w-]+)`", table, re.M)) == set(bundled_recipes())
