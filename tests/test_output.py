@@ -301,6 +301,13 @@ def test_finishing_says_which_shards_are_missing(tmp_path):
         make(recipe(), out)
 
 
+def test_without_ray_the_error_says_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UsageError, match=r'pip install "anomgen\[ray\]"'):
+        make(recipe(), tmp_path / "out", engine="ray")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("text", ["0/4", "5/4", "3", "a/b", "1/0", "-1/4", "1/4/2"])
 def test_a_part_is_written_as_k_of_n(tmp_path, text):
     with pytest.raises(UsageError, match=r"--shard .*K/N with K from 1 to N"):

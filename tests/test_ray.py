@@ -3,6 +3,8 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import ClassVar
@@ -144,6 +146,16 @@ def test_a_cluster_that_is_not_there_is_an_error_within_seconds(scheme):
     with pytest.raises(AnomgenError, match=r"no Ray cluster answers at .*ray start --head"):
         runner_ray._knock(f"{scheme}127.0.0.1:{port}")
     assert time.perf_counter() - started < 5
+
+
+def test_the_command_line_says_so_and_writes_nothing(tmp_path):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+    command = [sys.executable, "-m", "anomgen.cli", "make", "-r", "scar", "-n", "4", "-o", "out", "--engine", "ray"]
+    done = subprocess.run([*command, "--address", address], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "no Ray cluster answers" in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("address", ["nonsense", "host:", "host:port", "ray://host"])
