@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -417,6 +418,26 @@ def test_empty_and_over_large_masks_are_rejected(keys, reason, model):
     pool = TestPool((32, 32, 3))
     with pytest.raises(Reject, match=reason):
         generator(model, **keys).sample(rng_for(0, Stream.SAMPLE), pool[0], pool)
+
+
+def test_the_mask_is_where_the_change_is_large_and_no_rim_shows(monkeypatch):
+    """A network that darkens a round spot, most in its middle, on an image that it darkens a little everywhere."""
+    y, x = np.mgrid[:64, :64]
+    spot = 0.5 * np.exp(-((y - 30) ** 2 + (x - 36) ** 2) / 200)
+    change = np.repeat((-spot - 0.06)[..., None], 3, axis=2).astype(np.float32)
+    image = np.full((64, 64, 3), 200, np.uint8)
+
+    class Model:
+        description = SimpleNamespace(ways=1, threshold=0.1)
+        to_abnormal = SimpleNamespace(change=lambda image, way: change)
+        require = staticmethod(lambda image, path: None)
+
+    monkeypatch.setattr("anomgen.generators.cyclegan._opened", lambda path: Model)
+    sample = generator("m", smoothing=0.0).sample(rng_for(0, Stream.SAMPLE), image, [image])
+    assert np.mean(sample.mask != (spot > 0.105)) < 0.03
+    darker = image.astype(int) - sample.image
+    assert np.abs(darker[30, 36] - 0.5 * 255).max() <= 3
+    assert np.abs(np.diff(darker[30], axis=0)).max() < 25
 
 
 def test_the_threads_that_torch_may_use_change_nothing(model):

@@ -7,9 +7,9 @@ images are enough.
 Note: the paper translates abnormal images to normal ones to find anomalies and defines no mask. Here the mask is where
 the smoothed largest channel of |x − G(x)| is above a threshold, closed; the threshold is what held-out normal images
 change when they are translated to normal ones. What changes all over the image alike is left out. Outside the mask the
-image is the input, inside it the translation. The network draws nothing at random: the same image in the same
-orientation becomes the same anomaly, so the image is turned and mirrored at random before it is translated, and back
-after, as far as that was part of the training.
+image is the input; inside it the translation, which fades in from the threshold to twice as much, so that no rim shows.
+The network draws nothing at random: the same image in the same orientation becomes the same anomaly, so the image is
+turned and mirrored at random before it is translated, and back after, as far as that was part of the training.
 """
 
 from __future__ import annotations
@@ -82,28 +82,33 @@ class CycleGAN(Generator):
         translators.require(image, f"generator.model: {self.model}")
         way = int(rng.integers(translators.description.ways))
         change = without_shift(translators.to_abnormal.change(image, way))
-        support = self._mask(change, translators.description.threshold)
+        weight = self._weight(change, translators.description.threshold)
         foreground = foreground_of(pool, image)
         if foreground is not None:
-            support &= foreground
-        drawn = quantise(image + change * value_max(image.dtype), image.dtype)
-        result = composite(image, drawn, support)
+            weight *= foreground
+        drawn = quantise(image + weight[..., None] * change * value_max(image.dtype), image.dtype)
+        result = composite(image, drawn, weight > 0)
         return Sample(result.image, result.mask, None, {"orientation": way}, self.kind)
 
-    def _mask(self, change: np.ndarray, auto: float) -> np.ndarray:
-        """Return where a change, (H, W, C), is above the threshold, closed: bool (H, W)."""
+    def _weight(self, change: np.ndarray, auto: float) -> np.ndarray:
+        """Return how much of a change (H, W, C) is kept: 0 up to the threshold, 1 from twice as much; float32 (H, W).
+
+        The closing of the smoothed change is what is compared: where it is above the threshold is the closing of
+        where the smoothed change is.
+        """
         from anomgen.models.translation import change_map
 
         threshold = auto if self.threshold == "auto" else self.threshold
-        mask = change_map(change, self.smoothing) > threshold
-        radius = round(self.closing * min(mask.shape))
+        size = change_map(change, self.smoothing)
+        radius = round(self.closing * min(size.shape))
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-        closed = cv2.morphologyEx(mask.view(np.uint8), cv2.MORPH_CLOSE, disc).view(bool)
-        if not closed.any():
+        closed = cv2.morphologyEx(size, cv2.MORPH_CLOSE, disc)
+        area = np.mean(closed > threshold)
+        if area == 0:
             raise Reject("the translation changed nothing")
-        if closed.mean() > self.max_area:
+        if area > self.max_area:
             raise Reject(f"the translation changed more than {self.max_area:.0%} of the image")
-        return closed
+        return np.clip(closed / np.float32(threshold) - 1, 0, 1)
 
     def _translators(self) -> Translators:
         if self.model is None:

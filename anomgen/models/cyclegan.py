@@ -68,11 +68,11 @@ BUFFER = 50
 """Earlier translations that a discriminator may see again."""
 SMOOTHING = 0.008
 """Deviation of the Gaussian over the change, a share of the shorter side."""
-QUANTILE = 0.99
-"""Share of the held-out normal images' pixels whose change on translation to normal ones is below the threshold. Higher
-quantiles are the blemishes of normal images that the network repairs; masks then cut anomalies off inside."""
-SMALLEST_THRESHOLD = 0.01
-"""Nobody sees a smaller change."""
+QUANTILE = 0.98
+"""Share of a typical held-out normal image whose change on translation to normal ones is below the threshold. What is
+above are blemishes of normal images that the network repairs, and in most images there are some."""
+THRESHOLDS = (0.02, 0.1)
+"""Least and greatest threshold: nobody sees a smaller change, everybody a greater one."""
 SHEET_ROWS = 4
 ARCHITECTURE = ("width", "blocks", "residual", "upsampling")
 """Settings that decide the generators' weights."""
@@ -82,7 +82,7 @@ class TrainCycleGAN(Training):
     """Settings of `anomgen train cyclegan`. The defaults are the preset `laptop`; the paper's model is `paper`."""
 
     preset: str | None = None
-    steps: Annotated[int, Field(ge=1)] = 3000
+    steps: Annotated[int, Field(ge=1)] = 2000
     batch_size: Annotated[int, Field(ge=1)] = 1
     learning_rate: Annotated[float, Field(gt=0)] = 2e-4
     """Of Adam with β = (0.5, 0.999); constant for the first 10 % of the steps, then falling to 0 on a line."""
@@ -90,7 +90,7 @@ class TrainCycleGAN(Training):
     """Weight of the mean absolute error after a translation there and back."""
     identity: Annotated[float, Field(ge=0)] = 5.0
     """Weight of the mean absolute change of an image that is of the target class already."""
-    width: Annotated[int, Field(ge=4, le=256)] = 32
+    width: Annotated[int, Field(ge=4, le=256)] = 24
     """Features of a generator at full resolution."""
     blocks: Annotated[int, Field(ge=1, le=16)] = 4
     """Residual blocks of a generator."""
@@ -353,7 +353,8 @@ class CycleGANTask(Task):
     def save(self, folder: Path, record: Mapping[str, Any]) -> None:
         """Write the model; see `save_translators`."""
         kept = {key: getattr(self.settings, key) for key in ("resolution", "augment", *ARCHITECTURE)}
-        threshold = max(float(np.quantile(self.identity_residuals(), QUANTILE)), SMALLEST_THRESHOLD)
+        typical = np.median(np.quantile(self.identity_residuals(), QUANTILE, axis=(1, 2)))
+        threshold = float(np.clip(typical, *THRESHOLDS))
         h, w, c = self.shape
         description = Description(shape=(h, w, c), threshold=threshold, **kept)
         write_cyclegan_card(folder, record, description.shape, threshold)
