@@ -436,7 +436,7 @@ def test_the_mask_is_where_the_change_is_large_and_no_rim_shows(monkeypatch):
     sample = generator("m", smoothing=0.0).sample(rng_for(0, Stream.SAMPLE), image, [image])
     assert np.mean(sample.mask != (spot > 0.105)) < 0.03
     darker = image.astype(int) - sample.image
-    assert np.abs(darker[30, 36] - 0.5 * 255).max() <= 3
+    assert np.abs(darker[30, 36] - 0.5 * 255).max() <= 6
     assert np.abs(np.diff(darker[30], axis=0)).max() < 25
 
 
