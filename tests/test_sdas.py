@@ -114,7 +114,14 @@ def test_the_ddim_step_is_deterministic_without_strength_and_adds_root_s_times_s
 
 def test_the_variance_that_takes_the_root_of_a_negative_number_is_refused():
     with pytest.raises(ValueError, match="fixed_small"):
-        SDASScheduler(variance_type="fixed_large_log")
+        SDASScheduler(variance_type="fixed_large_log").set_timesteps(20)
+
+
+def test_a_stored_schedule_becomes_ours_with_all_of_its_settings():
+    stored = DDPMScheduler(beta_end=0.01, variance_type="learned_range", prediction_type="sample", clip_sample=False)
+    ours = SDASScheduler.from_config(stored.config)
+    assert ours.variance_type == "learned_range" and torch.equal(ours.alphas_cumprod, stored.alphas_cumprod)
+    assert {**ours.config} == {**stored.config}
 
 
 # --- the transform --------------------------------------------------------------------------------------------------
@@ -297,7 +304,7 @@ def test_without_a_model_the_error_says_how_to_train_one():
 
 
 @pytest.mark.parametrize("break_it, message", [
-    (lambda m: shutil.rmtree(m), "no such model folder"),
+    (shutil.rmtree, "no such model folder"),
     (lambda m: (m / "model_index.json").unlink(), "no model_index.json"),
     (lambda m: (m / "unet" / "diffusion_pytorch_model.safetensors").unlink(), "half-written"),
     (lambda m: (m / "unet" / "diffusion_pytorch_model.safetensors").rename(m / "unet" / "diffusion_pytorch_model.bin"),
@@ -323,7 +330,7 @@ def test_an_unfinished_training_is_no_model(latent_model, tmp_path):
     (copy / "model_index.json").unlink()
     record = json.loads((copy / "training.json").read_text())
     (copy / "training.json").write_text(json.dumps({**record, "finished": False, "steps": 1}))
-    with pytest.raises(UsageError, match="step 1 of 2.*--resume"):
+    with pytest.raises(UsageError, match=r"step 1 of 2.*--resume"):
         prepared(copy)
 
 

@@ -65,8 +65,9 @@ class TrainSDAS(Training):
     """Settings of `anomgen train sdas`. The defaults are the preset `laptop`; the paper's model is `paper`."""
 
     preset: str | None = None
-    steps: Annotated[int, Field(ge=1)] = 3000
-    learning_rate: Annotated[float, Field(gt=0)] = 4e-4
+    steps: Annotated[int, Field(ge=1)] = 6000
+    batch_size: Annotated[int, Field(ge=1)] = 8
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     gradient_clip: Annotated[float, Field(gt=0)] | None = 1.0
     schedule: Literal["constant", "cosine"] = "cosine"
     """How the learning rate goes on after the warm-up; cosine ends at a twentieth."""

@@ -29,11 +29,14 @@ Strength = float | torch.Tensor
 class SDASScheduler(DDPMScheduler):
     """diffusers' DDPM step with the posterior variance times 1 + s; with s = 0 it is that step, bit for bit."""
 
-    def __init__(self, *args: Any, **kwargs: Any):
-        super().__init__(*args, **kwargs)
+    # No __init__: diffusers reads from its signature which parts of a stored configuration to pass on.
+    _strength: Strength = 0.0
+
+    def set_timesteps(self, *args: Any, **kwargs: Any) -> None:
+        """See `DDPMScheduler.set_timesteps`. Raises ValueError for a variance that would become NaN."""
         if self.config.variance_type == "fixed_large_log":
             raise ValueError("variance_type 'fixed_large_log' takes the root of a negative number; use 'fixed_small'")
-        self._strength: Strength = 0.0
+        super().set_timesteps(*args, **kwargs)
 
     def step(self, *args: Any, strength: Strength = 0.0, **kwargs: Any) -> Any:
         """See `DDPMScheduler.step`; strength: s, of the whole batch or of each image."""

@@ -1,0 +1,289 @@
+"""Training a DDPM: exact resume, one gradient whatever the parts, several categories, a start from another model."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="learned generators need the extra `diffusion`")
+pytest.importorskip("diffusers", reason="learned generators need the extra `diffusion`")
+
+from diffusers import DDPMPipeline, DDPMScheduler  # noqa: E402
+from learned import TINY, tiny_sdas  # noqa: E402
+from safetensors.torch import load_file  # noqa: E402
+from typer.testing import CliRunner  # noqa: E402
+
+from anomgen.cli import app  # noqa: E402
+from anomgen.errors import AnomgenError, Interrupted, RecipeError, SourceError, UsageError  # noqa: E402
+from anomgen.models.ddpm import Category, TrainSDAS, build_unet, train_sdas, variational_bound  # noqa: E402
+from anomgen.models.sdas import load_sdas  # noqa: E402
+from anomgen.models.training import Diverged  # noqa: E402
+from anomgen.sources.builtin import Builtin  # noqa: E402
+
+torch.set_num_threads(1)
+WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
+
+
+def brick(count=8, size=32, name="brick"):
+    return Builtin(count=count, size=size, name=name).open()
+
+
+def run(out, settings, categories=None, **options):
+    chosen = categories or [Category("brick", brick())]
+    return train_sdas(chosen, TrainSDAS(**{**TINY, **settings}), out, **options)
+
+
+class Stop(Exception):
+    pass
+
+
+def stop_after(step):
+    def progress(done, total, note):
+        if done == step:
+            raise Stop
+
+    return progress
+
+
+def test_a_training_that_was_killed_and_resumed_ends_with_the_same_weights(tmp_path):
+    settings = {"steps": 6, "checkpoint_every": 2, "sheet_every": 6}
+    run(tmp_path / "whole", settings)
+    with pytest.raises(Stop):
+        run(tmp_path / "parts", settings, progress=stop_after(5))
+    assert json.loads((tmp_path / "parts" / "training.json").read_text())["steps"] == 4
+    assert not (tmp_path / "parts" / "model_index.json").exists()
+    result = run(tmp_path / "parts", settings, resume=True)
+    assert (result.steps, result.made) == (6, 2)
+    for name in (WEIGHTS, "transform/transform.safetensors"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
+    steps = [json.loads(line)["step"] for line in (tmp_path / "parts" / "log.jsonl").read_text().splitlines()]
+    assert steps == sorted(set(steps))
+
+
+def test_a_killed_command_resumes_to_the_same_weights(tmp_path):
+    settings = {"channels": "[32,32]", "attention": "[false,true]", "batch_size": "2", "checkpoint_every": "5"}
+    command = [sys.executable, "-m", "anomgen.cli", "train", "sdas", "--source", "builtin", "--size", "32", "--steps",
+               "40", "-o", str(tmp_path / "parts")]  # fmt: skip
+    for key, value in settings.items():
+        command += ["--set", f"{key}={value}"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not _steps(tmp_path / "parts"):
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert 0 < _steps(tmp_path / "parts")
+    last = subprocess.run([*command, "--resume"], env=environment, capture_output=True, text=True, check=False)
+    assert last.returncode == 0, last.stderr
+    whole = {"steps": 40, "batch_size": 2, "warmup": 100}
+    run(tmp_path / "whole", whole, [Category("builtin", Builtin(size=32).open())])
+    for name in (WEIGHTS, "transform/transform.safetensors"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
+
+
+def test_ctrl_c_ends_the_running_step_and_keeps_a_checkpoint(tmp_path):
+    def progress(done, total, note):
+        if done == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(Interrupted, match=r"step 3 of 6.*--resume"):
+        run(tmp_path / "model", {"steps": 6, "checkpoint_every": 100}, progress=progress)
+    assert _steps(tmp_path / "model") == 3
+    assert run(tmp_path / "model", {"steps": 6, "checkpoint_every": 100}, resume=True).made == 3
+
+
+def _steps(folder):
+    try:
+        return json.loads((folder / "training.json").read_text())["steps"]
+    except OSError:
+        return 0
+
+
+def test_a_batch_in_parts_gives_the_same_weights(tmp_path):
+    run(tmp_path / "whole", {"steps": 2, "batch_size": 4, "gradient_clip": 0.1})
+    run(tmp_path / "parts", {"steps": 2, "batch_size": 4, "gradient_clip": 0.1, "accumulation": 2})
+    whole, parts = (load_file(tmp_path / name / WEIGHTS) for name in ("whole", "parts"))
+    assert all(torch.allclose(whole[name], parts[name], atol=1e-4) for name in whole)
+
+
+def test_training_lowers_the_loss_and_the_sheet_shows_it(tmp_path):
+    run(tmp_path / "model", {"steps": 60, "learning_rate": 2e-3, "sheet_every": 60})
+    lines = [json.loads(line) for line in (tmp_path / "model" / "log.jsonl").read_text().splitlines()]
+    assert np.mean([line["loss"] for line in lines[-2:]]) < 0.9 * lines[0]["loss"]
+    assert (tmp_path / "model" / "sheets" / "step-000060.png").is_file()
+    assert "60 steps" in (tmp_path / "model" / "README.md").read_text()
+
+
+def test_a_learned_variance_trains_and_loads_as_a_stock_pipeline(tmp_path):
+    settings = {"patch": 1, "variance": "learned_range", "prediction": "epsilon", "resample": "resnet",
+                "scale_shift": True, "steps": 2}  # fmt: skip
+    result = run(tmp_path / "model", settings)
+    assert set(result.losses) == {"loss", "bound"}
+    plain = DDPMPipeline.from_pretrained(tmp_path / "model")
+    plain.set_progress_bar_config(disable=True)
+    drawn = plain(generator=torch.Generator().manual_seed(0), num_inference_steps=3, output_type="np").images
+    assert drawn.shape == (1, 32, 32, 1) and np.isfinite(drawn).all()
+
+
+def test_the_bound_is_the_divergence_of_two_normal_laws():
+    scheduler = DDPMScheduler(variance_type="learned_range", prediction_type="epsilon")
+    x, e, out = (torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(k)) for k in range(3))
+    x = x.clamp(-1, 1)
+    t = torch.tensor([1, 400, 999])
+    level = scheduler.alphas_cumprod[t].view(-1, 1, 1, 1)
+    noisy = level.sqrt() * x + (1 - level).sqrt() * e
+    share = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(9)) * 2 - 1
+    found = variational_bound(scheduler, x, noisy, t, out, share)
+    for k, step in enumerate(t.tolist()):
+        alpha = scheduler.alphas_cumprod[step].double()
+        before = scheduler.alphas_cumprod[step - 1].double()
+        beta = 1 - alpha / before
+        least = (1 - before) / (1 - alpha) * beta
+        weight = (share[k].double() + 1) / 2
+        variance = torch.exp(weight * beta.log() + (1 - weight) * least.log())
+
+        guess = (noisy[k] - (1 - alpha).sqrt() * out[k]) / alpha.sqrt()
+        shared = (1 - beta).sqrt() * (1 - before) * noisy[k]
+        true_mean, mean = ((before.sqrt() * beta * start + shared) / (1 - alpha) for start in (x[k].double(), guess))
+        law = torch.distributions.Normal
+        expected = torch.distributions.kl_divergence(law(true_mean, least.sqrt()), law(mean, variance.sqrt()))
+        assert torch.allclose(found[k].double(), expected.mean() / np.log(2), rtol=1e-3)
+
+
+def test_the_bound_at_the_first_step_is_a_probability_over_levels():
+    scheduler = DDPMScheduler(variance_type="learned_range", prediction_type="sample")
+    levels = (torch.arange(256) / 127.5 - 1).view(256, 1, 1, 1)
+    noisy, guess = torch.zeros(256, 1, 1, 1), torch.full((256, 1, 1, 1), 0.1)
+    bits = variational_bound(scheduler, levels, noisy, torch.zeros(256, dtype=torch.long), guess, guess * 0)
+    assert abs(float((0.5 ** bits.double()).sum()) - 1) < 1e-3
+
+
+def test_several_categories_make_one_conditional_model(tmp_path):
+    categories = [Category(name, brick(name=name)) for name in ("brick", "grass", "gravel")]
+    run(tmp_path / "model", {"steps": 2}, categories)
+    model = load_sdas(str(tmp_path / "model"))
+    assert model.categories == ("brick", "grass", "gravel")
+    assert model.category("grass") == 1
+    drawn = [model.draw([np.random.default_rng(0)], [0.0], steps=2, labels=[label])[0] for label in (0, 1)]
+    assert not np.array_equal(*drawn)
+    with pytest.raises(UsageError, match=r"say which category.*grass"):
+        model.category(None)
+    with pytest.raises(UsageError, match="'wood'"):
+        model.category("wood")
+
+
+def test_the_folder_of_all_categories_stands_for_each_of_them(tmp_path):
+    import cv2
+
+    for name in ("bottle", "screw"):
+        folder = tmp_path / "data" / name / "train" / "good"
+        folder.mkdir(parents=True)
+        for k in range(8):
+            cv2.imwrite(str(folder / f"{k:03d}.png"), brick()[k])
+    arguments = ["train", "sdas", "-s", str(tmp_path / "data"), "--size", "32", "--steps", "1", "-o",
+                 str(tmp_path / "model"), "--set", "channels=[32,32]", "--set", "attention=[false,true]"]  # fmt: skip
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert load_sdas(str(tmp_path / "model")).categories == ("bottle", "screw")
+
+
+def test_a_start_from_another_model_takes_its_weights(tmp_path):
+    first = tiny_sdas(tmp_path / "first", steps=2)
+    categories = [Category("brick", brick(size=64)), Category("grass", brick(size=64, name="grass"))]
+    run(tmp_path / "second", {"steps": 1, "learning_rate": 1e-9, "ema": 0.0}, categories, init=str(first))
+    before, after = (load_file(tmp_path / name / WEIGHTS) for name in ("first", "second"))
+    assert all(torch.allclose(after[name], before[name], atol=1e-6) for name in before)
+    assert set(after) - set(before) == {"class_embedding.weight"}
+    assert load_sdas(str(tmp_path / "second")).shape == (64, 64, 1)
+    assert json.loads((tmp_path / "second" / "training.json").read_text())["init"]["name"] == "first"
+    with pytest.raises(UsageError, match="channels"):
+        run(tmp_path / "third", {"steps": 1}, [Category("x", brick(name="immunohistochemistry"))], init=str(first))
+    with pytest.raises(UsageError, match="prediction: the model to start from has v_prediction"):
+        run(tmp_path / "third", {"steps": 1, "prediction": "epsilon", "channels": (64, 128, 256)}, init=str(first))
+
+
+def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_checkpoint(tmp_path, monkeypatch):
+    from anomgen.models.ddpm import SDASTask
+
+    losses = SDASTask._losses
+
+    def sometimes(task, part):
+        terms = losses(task, part)
+        return {name: term * float("nan") for name, term in terms.items()} if part.start >= 12 else terms
+
+    monkeypatch.setattr(SDASTask, "_losses", sometimes)
+    with pytest.raises(Diverged, match=r"step 4: the loss loss is nan.*--resume.*learning_rate"):
+        run(tmp_path / "model", {"steps": 6, "checkpoint_every": 2})
+    assert json.loads((tmp_path / "model" / "training.json").read_text())["steps"] == 2
+    monkeypatch.setattr(SDASTask, "_losses", losses)
+    assert run(tmp_path / "model", {"steps": 6, "checkpoint_every": 2, "learning_rate": 1e-4}, resume=True).made == 4
+
+
+def test_running_out_of_memory_says_what_to_lower(tmp_path, monkeypatch):
+    from anomgen.models.ddpm import SDASTask
+
+    def full(task, number):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+
+    monkeypatch.setattr(SDASTask, "step", full)
+    with pytest.raises(AnomgenError, match=r"accumulation=2.*batch_size"):
+        run(tmp_path / "model", {"steps": 1})
+
+
+@pytest.mark.parametrize("settings, message", [
+    ({"attention": (True,)}, "one for each level"),
+    ({"channels": (32, 32, 32, 32), "attention": (False,) * 4}, "--size 64x64"),
+    ({"batch_size": 3, "accumulation": 2}, "multiple of 2"),
+])  # fmt: skip
+def test_settings_that_do_not_fit_write_nothing(tmp_path, settings, message):
+    with pytest.raises(UsageError, match=message):
+        run(tmp_path / "model", {"steps": 1, **settings})
+    assert not (tmp_path / "model").exists()
+
+
+def test_wrong_requests_are_refused(tmp_path):
+    with pytest.raises(SourceError, match="at least 8 images"):
+        run(tmp_path / "model", {"steps": 1}, [Category("few", brick(count=3))])
+    with pytest.raises(UsageError, match="one size and channel count"):
+        run(tmp_path / "model", {"steps": 1}, [Category("a", brick()), Category("b", brick(size=64))])
+    with pytest.raises(UsageError, match="no such model folder"):
+        run(tmp_path / "model", {"steps": 1}, init=str(tmp_path / "nothing"))
+    with pytest.raises(RecipeError, match="pixels"):
+        _validated({"variance": "learned_range"})
+    with pytest.raises(RecipeError, match="did you mean 'learning_rate'"):
+        _validated({"learning_rat": 1})
+    run(tmp_path / "model", {"steps": 1})
+    with pytest.raises(UsageError, match="--resume"):
+        run(tmp_path / "model", {"steps": 1})
+    with pytest.raises(UsageError, match=r"ema \(0.999, now 0.5\)"):
+        run(tmp_path / "model", {"steps": 1, "ema": 0.5}, resume=True)
+    with pytest.raises(UsageError, match="data"):
+        run(tmp_path / "model", {"steps": 1}, [Category("brick", brick(count=9))], resume=True)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mine.txt").write_text("x")
+    with pytest.raises(UsageError, match="holds other files"):
+        run(tmp_path / "other", {"steps": 1}, overwrite=True)
+    assert (tmp_path / "other" / "mine.txt").read_text() == "x"
+
+
+def _validated(values):
+    from anomgen.registry import validated
+
+    return validated(TrainSDAS, values)
+
+
+def test_the_paper_preset_is_the_paper_network():
+    settings = TrainSDAS(preset="paper")
+    with torch.device("meta"):
+        unet = build_unet(settings, (256, 256, 3), categories=15)
+    config = unet.config
+    assert config.block_out_channels == (256, 256, 512, 512, 1024, 1024)
+    assert (config.in_channels, config.out_channels, config.num_class_embeds) == (3, 6, 15)
+    assert config.down_block_types[3:] == ("AttnDownBlock2D",) * 3 and config.attention_head_dim == 64
+    assert (settings.batch_size, settings.accumulation, settings.learning_rate, settings.ema) == (60, 3, 1e-4, 0.9999)
+    assert 5e8 < sum(parameter.numel() for parameter in unet.parameters()) < 6e8
