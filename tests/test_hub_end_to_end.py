@@ -142,6 +142,22 @@ def test_a_downloaded_configuration_passes_check_and_replay(published, online, t
     assert "bit-identical" in out
 
 
+def test_the_readme_publishes_as_written(made, online, tmp_path):
+    text = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    part = text.split("<!-- test: publish -->")[1].split("<!-- test: end -->")[0]
+    (shell,), (example,) = (re.findall(rf"```{name}\n(.*?)```", part, re.S) for name in ("bash", "python"))
+    online.owners[TOKEN].add("yourself")
+    (tmp_path / "out").symlink_to(made / "nsa")
+    (tmp_path / "more").symlink_to(made / "cutpaste")
+    lines = [line.split("#")[0].split() for line in shell.splitlines()]
+    assert [words[:2] for words in lines] == [["hf", "auth"], *[["anomgen", "push"]] * 3]
+    for words in lines[1:]:
+        run(online, *words, cwd=tmp_path)
+    run(online, example)
+    repo = online.repos["dataset", "yourself/bottles"]
+    assert len(repo.commits) == 3 and "v1" in repo.tags and "cutpaste/recipe.yaml" in repo.files
+
+
 def test_errors_of_the_command(made, online):
     for words, code, text in (
         (["nowhere", "me/x"], 2, "no such folder"),

@@ -136,13 +136,19 @@ class Repository:
 
     def validate(self, card: str) -> None:
         """Have the Hub check the metadata of a card. Raises UsageError with its objections."""
-        content = library().RepoCard(card, ignore_metadata_errors=True)
-        try:
-            self._patiently("checking the card", lambda: content.validate(repo_type=self.kind), expected=(ValueError,))
-        except ValueError as error:
-            raise UsageError(
-                f"{self.id}: the Hub does not take the card's metadata: {self.redacted(_objections(str(error)))}"
-            ) from None
+        from huggingface_hub.utils import get_session, hf_raise_for_status
+
+        def ask() -> Any:
+            body = {"content": card, "repoType": self.kind}
+            response = get_session().post(f"{self.api.endpoint}/api/validate-yaml", json=body)
+            if response.status_code != 400:
+                hf_raise_for_status(response)
+            return response
+
+        response = self._patiently("checking the card", ask)
+        if response.status_code == 400:
+            objections = self.redacted(_objections(response.text))
+            raise UsageError(f"{self.id}: the Hub does not take the card's metadata: {objections}")
 
     def upload(self, additions: Sequence[Any], *, create_pr: bool) -> None:
         """Send the contents of files, without a commit; what the Hub has already is not sent."""
@@ -293,7 +299,8 @@ def _is_network(error: Exception) -> bool:
     """Return whether a request got no answer; true of the errors of every HTTP library that the Hub's has used."""
     from huggingface_hub.errors import HfHubHTTPError
 
-    kinds = (ConnectionError, TimeoutError, *(base for base in HfHubHTTPError.__mro__ if base.__name__ == "HTTPError"))
+    roots = [base for base in HfHubHTTPError.__mro__ if base.__name__ in ("HTTPError", "RequestException")]
+    kinds = (ConnectionError, TimeoutError, *roots)
     return _response(error) is None and any(isinstance(link, kinds) for link in _chain(error))
 
 
