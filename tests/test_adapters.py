@@ -155,6 +155,21 @@ def test_every_recipe_draws_on_images_of_another_size_and_channel_count(name, ch
         assert np.array_equal(alone.image, sample.image) and np.array_equal(alone.mask, sample.mask)
 
 
+def test_a_trained_recipe_works_online_on_images_of_its_models_shape(tmp_path):
+    pytest.importorskip("diffusers", reason="sdas is in the extra `diffusion`")
+    from learned import tiny_sdas
+
+    source = {"kind": "builtin", "size": 32, "count": 8}
+    words = [f"generator.model={tiny_sdas(tmp_path / 'model')}", "generator.steps=2", *ALWAYS]
+    chosen = load_recipe("sdas", source=source, count=4, overrides=words)
+    assert same(loaded(AnomalyDataset(chosen), num_workers=2), loaded(AnomalyDataset(chosen)))
+    drawer = Drawer(chosen)
+    samples = drawer.draw([outside(k, (32, 32, 1)) for k in range(3)], range(3))
+    assert all(sample.mask.any() for sample in samples)
+    with pytest.raises(UsageError, match=r"draws images of \(H, W, C\) \(32, 32, 1\), this one is \(32, 32, 3\)"):
+        drawer.draw([outside(0, (32, 32, 3))], [0])
+
+
 def test_the_ratio_of_anomalies_is_the_recipes():
     drawer = Drawer(recipe("scar", overrides=["anomaly_ratio=0.3"]))
     drawn = drawer.draw([outside()] * 300, range(300))

@@ -55,7 +55,8 @@ def feed(
     """Let a network that learns from (images, masks, labels) train on anomalous ones; return the hook's handle.
 
     model: takes the keywords `images`, `masks` and `labels` as anomalib's `SupersimplenetModel` does, while training
-    the images normalised by `mean` and `std`; masks are (B, H, W). Masks and labels that are there already are kept and added to.
+    the images normalised by `mean` and `std`; masks are (B, H, W). Masks and labels that are there already are kept
+    and added to.
     """
 
     def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]] | None:

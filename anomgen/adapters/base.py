@@ -54,6 +54,7 @@ class Drawer:
             return self._draw([_read_only(image) for image in images], numbers)
 
     def _draw(self, images: list[np.ndarray], numbers: Sequence[int]) -> list[Sample | None]:
+        self._check_shapes(images)
         recipe = self.plan.recipe
         drawn: list[Sample | None] = [None] * len(images)
         ratio = recipe.anomaly_ratio
@@ -87,6 +88,18 @@ class Drawer:
             source: Source = Converted(self.plan.source, *key)
             self._pools[key] = Pool(source, self.plan.foreground, DEFAULT_CACHE_BYTES)
         return self._pools[key]
+
+    def _check_shapes(self, images: list[np.ndarray]) -> None:
+        """Raise UsageError for images that a trained model cannot draw on."""
+        if not self.plan.generator.uses_network:
+            return
+        trained = self.plan.source[0].shape
+        for image in images:
+            if image.shape != trained:
+                raise UsageError(
+                    f"the model of {self.plan.generator.kind!r} draws images of (H, W, C) {trained}, this one is "
+                    f"{image.shape}: resize before drawing, or train a model on such images"
+                )
 
     @cached_property
     def dtype(self) -> np.dtype:
