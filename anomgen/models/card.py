@@ -60,6 +60,7 @@ def write_cyclegan_card(folder: Path, record: Mapping[str, Any], shape: tuple[in
         "height": shape[0],
         "width": shape[1],
         "channels": shape[2],
+        "size": shape[0] if shape[0] == shape[1] else f"{shape[0]}x{shape[1]}",
         "normal": normal,
         "abnormal": abnormal,
         "threshold": f"{threshold:.2%}",

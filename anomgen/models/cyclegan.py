@@ -71,7 +71,7 @@ SMOOTHING = 0.008
 QUANTILE = 0.98
 """Share of a typical held-out normal image whose change on translation to normal ones is below the threshold. What is
 above are blemishes of normal images that the network repairs, and in most images there are some."""
-THRESHOLDS = (0.02, 0.1)
+THRESHOLDS = (0.02, 0.15)
 """Least and greatest threshold: nobody sees a smaller change, everybody a greater one."""
 SHEET_ROWS = 4
 ARCHITECTURE = ("width", "blocks", "residual", "upsampling")
