@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -24,6 +25,13 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def _settle() -> None:
+    """Let threads of torch sleep while they wait: spinning, they slow a busy machine down ten times."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read once, when torch is imported
+
 
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder for the model, its checkpoint and its sheets.")]
 StepsOption = Annotated[int | None, typer.Option(min=1, help="Optimiser steps. [default: the preset's]")]

@@ -13,7 +13,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="learned generators need the extra `diffusion`")
 pytest.importorskip("diffusers", reason="learned generators need the extra `diffusion`")
 
-from diffusers import DDPMPipeline, DDPMScheduler  # noqa: E402
+from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel  # noqa: E402
 from learned import TINY, tiny_sdas  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
@@ -23,7 +23,9 @@ from anomgen.errors import AnomgenError, Interrupted, RecipeError, SourceError, 
 from anomgen.models.ddpm import Category, TrainSDAS, build_unet, train_sdas, variational_bound  # noqa: E402
 from anomgen.models.sdas import load_sdas  # noqa: E402
 from anomgen.models.training import Diverged  # noqa: E402
+from anomgen.registry import build_generator  # noqa: E402
 from anomgen.sources.builtin import Builtin  # noqa: E402
+from anomgen.testing import TestPool, check_generator  # noqa: E402
 
 torch.set_num_threads(1)
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
@@ -205,6 +207,34 @@ def test_a_start_from_another_model_takes_its_weights(tmp_path):
         run(tmp_path / "third", {"steps": 1}, [Category("x", brick(name="immunohistochemistry"))], init=str(first))
     with pytest.raises(UsageError, match="prediction: the model to start from has v_prediction"):
         run(tmp_path / "third", {"steps": 1, "prediction": "epsilon", "channels": (64, 128, 256)}, init=str(first))
+
+
+def test_any_diffusers_ddpm_can_be_started_from_and_drawn_from(tmp_path):
+    plain = UNet2DModel(sample_size=32, in_channels=1, out_channels=1, block_out_channels=(32, 32),
+                        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+                        up_block_types=("AttnUpBlock2D", "UpBlock2D"))  # fmt: skip
+    DDPMPipeline(plain, DDPMScheduler()).save_pretrained(tmp_path / "plain")
+    generator = build_generator({"kind": "sdas", "model": str(tmp_path / "plain"), "steps": 2})
+    check_generator(generator, TestPool((32, 32, 1)), count=2)
+    run(tmp_path / "model", {"steps": 1}, init=str(tmp_path / "plain"))
+    settings = json.loads((tmp_path / "model" / "training.json").read_text())["settings"]
+    assert (settings["prediction"], settings["patch"], settings["layers"]) == ("epsilon", 1, 2)
+    assert type(DDPMPipeline.from_pretrained(tmp_path / "model")) is DDPMPipeline
+
+
+def test_two_processes_train_what_one_trains(tmp_path):
+    """What `accelerate launch` does on a machine with two devices, here on the CPU."""
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines",
+               "1", "--mixed_precision", "no", "--dynamo_backend", "no", "-m", "anomgen.cli", "train", "sdas",
+               "--source", "builtin", "--size", "32", "--steps", "3", "-o", str(tmp_path / "two")]  # fmt: skip
+    for setting in ("channels=[32,32]", "attention=[false,true]", "batch_size=4"):
+        command += ["--set", setting]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_PORT": str(20000 + os.getpid() % 20000)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    run(tmp_path / "one", {"steps": 3, "warmup": 100}, [Category("builtin", Builtin(size=32).open())])
+    one, two = (load_file(tmp_path / name / WEIGHTS) for name in ("one", "two"))
+    assert all(torch.allclose(one[name], two[name], atol=1e-4) for name in one)
 
 
 def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_checkpoint(tmp_path, monkeypatch):

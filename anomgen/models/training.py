@@ -140,11 +140,12 @@ def train(
                 log.write(done, last, time.perf_counter() - started)
             if progress:
                 progress(done, steps, losses.text())
-            if done % task.settings.checkpoint_every == 0 or done == steps or stop.requested:
+            stopping = _any_stops(task, stop) and done < steps
+            if done % task.settings.checkpoint_every == 0 or done == steps or stopping:
                 _checkpoint(task, out, record, done, losses.values)
             if done % task.settings.sheet_every == 0 or done == steps:
                 _sheet(task, out, done)
-            if stop.requested and done < steps:
+            if stopping:
                 raise Interrupted(
                     f"interrupted after step {done} of {steps}; the checkpoint is kept: run the same command with "
                     "--resume"
@@ -258,6 +259,16 @@ def _stop_requests() -> Iterator[_Stop]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _any_stops(task: Task, stop: _Stop) -> bool:
+    """Return whether any process was asked to stop: they must agree, or they would wait for each other for ever."""
+    if task.accelerator.num_processes == 1:
+        return stop.requested
+    import torch
+
+    asked = torch.tensor(float(stop.requested), device=task.accelerator.device)
+    return bool(task.accelerator.reduce(asked, "sum").item() > 0)
 
 
 @contextmanager

