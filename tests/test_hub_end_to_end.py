@@ -63,7 +63,7 @@ def run(online, program, *words, code=0, cwd=None):
 def test_the_command_prints_what_was_done_and_what_is_next(published, online):
     (out, errors), (json_out, _) = published
     assert errors == "" and "/datasets/me/brick (new): dataset nsa, cc0-1.0" in out
-    assert "sent: 6 files" in out and 'load: datasets.load_dataset("me/brick", "nsa", revision="v1")' in out
+    assert "pushed: 6 files" in out and 'load: datasets.load_dataset("me/brick", "nsa", revision="v1")' in out
     pushed = json.loads(json_out)
     assert pushed["name"] == "patches" and pushed["commit"] == online.repos["dataset", "me/brick"].refs["main"]
     assert "patches/preview.png" in pushed["files"] and not any(file.startswith("nsa/") for file in pushed["files"])
@@ -72,9 +72,9 @@ def test_the_command_prints_what_was_done_and_what_is_next(published, online):
 def test_a_second_push_and_a_dry_run_send_nothing(published, made, online):
     online.log.clear()
     out, _ = run(online, "anomgen", "push", made / "nsa", "me/brick")
-    assert "sent: 0 files" in out
+    assert "pushed: 0 files" in out
     out, _ = run(online, "anomgen", "push", made / "nsa", "me/brick", "--config", "third", "--dry-run")
-    assert "to send: 6 files" in out and "nothing was sent" in out
+    assert "to push: 6 files" in out and "nothing was sent" in out
     assert not online.requests("PUT|commit/")
 
 
@@ -126,7 +126,7 @@ def test_push_to_hub_of_datasets_goes_on_where_we_stopped(made, online):
     """
     run(online, program)
     out, _ = run(online, "anomgen", "push", made / "nsa", "me/shared")
-    assert "sent: 0 files" in out
+    assert "pushed: 0 files" in out
 
 
 def test_a_downloaded_configuration_passes_check_and_replay(published, online, tmp_path):

@@ -84,7 +84,7 @@ def test_pushing_again_sends_nothing(hub, made):
 def test_a_dry_run_checks_everything_and_sends_nothing(hub, made):
     plan = push(made, "me/bottle", dry_run=True)
     assert not hub.repos and not hub.requests("PUT|/commit/|/preupload/|create")
-    assert plan.notes[0].startswith("checked without the source images: the dataset was made from 'good'")
+    assert plan.notes[0].startswith("checked without the source images, which are not at hand")
     assert plan.commit is None and plan.new and len(plan.files) == 5 and plan.megabytes > 0.05
     json.dumps(plan.as_dict())
 

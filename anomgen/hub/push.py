@@ -215,7 +215,8 @@ def _check_content(parcel: Parcel, progress: Progress) -> tuple[str, ...]:
             f"{parcel.folder}: the check failed: {broken}; nothing was pushed. `anomgen check {parcel.folder}` says "
             "where; --no-check pushes it all the same"
         )
-    return (f"checked without the source images: {missing}",) if missing else ()
+    again = f"`anomgen check {parcel.folder} --source WHERE_THEY_ARE` compares with them, too"
+    return (f"checked without the source images, which are not at hand; {again}",) if missing else ()
 
 
 def _refuse_token(repository: Repository, plan: Plan) -> None:
