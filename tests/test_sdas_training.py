@@ -20,7 +20,8 @@ from typer.testing import CliRunner  # noqa: E402
 
 from anomgen.cli import app  # noqa: E402
 from anomgen.errors import AnomgenError, Interrupted, RecipeError, SourceError, UsageError  # noqa: E402
-from anomgen.models.ddpm import Category, TrainSDAS, build_unet, train_sdas, variational_bound  # noqa: E402
+from anomgen.models.bound import variational_bound  # noqa: E402
+from anomgen.models.ddpm import Category, TrainSDAS, build_unet, train_sdas  # noqa: E402
 from anomgen.models.sdas import load_sdas  # noqa: E402
 from anomgen.models.training import Diverged  # noqa: E402
 from anomgen.registry import build_generator  # noqa: E402
