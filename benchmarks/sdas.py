@@ -19,8 +19,9 @@ import numpy as np
 import torch
 
 from anomgen.models.ddpm import Category, SDASTask, TrainSDAS
+from anomgen.models.images import scaled, tiled, unscaled
 from anomgen.models.sdas import SDASModel, load_sdas
-from anomgen.models.training import accelerator_for, scaled, tiled, unscaled
+from anomgen.models.training import accelerator_for
 from anomgen.registry import build_source
 from anomgen.rng import Stream, rng_for
 from anomgen.sources import detect

@@ -26,6 +26,7 @@ from anomgen.errors import AnomgenError, RecipeError, SourceError, UsageError  #
 from anomgen.models import cyclegan as training  # noqa: E402
 from anomgen.models.abnormal import Abnormal  # noqa: E402
 from anomgen.models.cyclegan import Buffer, TrainCycleGAN, build_discriminator, learning_rate, train_cyclegan  # noqa: E402
+from anomgen.models.images import turned, turned_back  # noqa: E402
 from anomgen.models.training import Diverged, accelerator_for  # noqa: E402
 from anomgen.models.translation import (  # noqa: E402
     DESCRIPTION,
@@ -35,8 +36,6 @@ from anomgen.models.translation import (  # noqa: E402
     InstanceNorm,
     ResNetGenerator,
     load_translators,
-    turned,
-    turned_back,
 )
 from anomgen.output import make  # noqa: E402
 from anomgen.recipe import load_recipe  # noqa: E402

@@ -174,7 +174,7 @@ class SDAS(PerlinRegion):
             drawn = [self.texture.draw(rng, image.shape) for rng, image in zip(rngs, images, strict=True)]
             return [(to_depth(texture, image.dtype), {"texture": name})
                     for (texture, name), image in zip(drawn, images, strict=True)]  # fmt: skip
-        from anomgen.models.training import unscaled
+        from anomgen.models.images import unscaled
 
         model = self._loaded()
         strengths = [float(rng.uniform(*self.strength_range)) for rng in rngs]

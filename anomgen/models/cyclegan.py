@@ -23,8 +23,8 @@ from torch import nn
 from anomgen.errors import SourceError, UsageError
 from anomgen.models.abnormal import refuse_common_images
 from anomgen.models.card import write_cyclegan_card
+from anomgen.models.images import WAYS, Augment, Images, require_square, tiled, turned, unscaled
 from anomgen.models.training import (
-    Images,
     Progress,
     Task,
     Trained,
@@ -36,14 +36,11 @@ from anomgen.models.training import (
     parts_of_batch,
     prepare,
     require_finite,
-    tiled,
     train,
-    unscaled,
     weights_under,
 )
 from anomgen.models.translation import (
     SMALLEST,
-    WAYS,
     Description,
     InstanceNorm,
     ResNetGenerator,
@@ -52,7 +49,6 @@ from anomgen.models.translation import (
     change_map,
     save_translators,
     seen_shape,
-    turned,
     without_shift,
 )
 from anomgen.output import versions
@@ -90,6 +86,10 @@ class TrainCycleGAN(Training):
     """Weight of the mean absolute error after a translation there and back."""
     identity: Annotated[float, Field(ge=0)] = 5.0
     """Weight of the mean absolute change of an image that is of the target class already."""
+    presence: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of what one patch can tell: the most abnormal patch of an image made abnormal should pass for abnormal, the
+    least normal patch of one made normal for normal. The paper's mean over all patches, most of which are normal in
+    either class, hardly tells small anomalies from none."""
     width: Annotated[int, Field(ge=4, le=256)] = 24
     """Features of a generator at full resolution."""
     blocks: Annotated[int, Field(ge=1, le=16)] = 4
@@ -103,7 +103,7 @@ class TrainCycleGAN(Training):
     which leaves a chequered pattern in small models."""
     resolution: Annotated[int, Field(ge=SMALLEST, le=4096)] | None = 128
     """Longest side, in pixels, that the networks see; larger images are shrunk, and the change is enlarged again."""
-    augment: Literal["none", "horizontal", "flips", "rotations"] = "rotations"
+    augment: Augment = "rotations"
     """Mirrorings and quarter turns under which a normal image stays normal; `rotations` on square images only."""
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -111,6 +111,7 @@ class TrainCycleGAN(Training):
         "paper": {
             "steps": 20_000,
             "batch_size": 16,
+            "presence": 0.0,
             "width": 64,
             "blocks": 9,
             "discriminator_width": 64,
@@ -202,11 +203,7 @@ class CycleGANTask(Task):
                 f"the networks would see {h}×{w} pixels, at least {SMALLEST}×{SMALLEST} are needed: use larger images "
                 "(--size) or a higher --set resolution=…"
             )
-        if self.settings.augment == "rotations" and h != w:
-            raise UsageError(
-                f"augment: rotations needs square images, these are {self.shape[0]}×{self.shape[1]}: use "
-                "--set augment=flips (or horizontal, or none), or a square --size"
-            )
+        require_square(self.settings.augment, self.shape)
 
     def _optimiser(self, *networks: nn.Module) -> torch.optim.Adam:
         parameters = [parameter for network in networks for parameter in network.parameters()]
@@ -235,13 +232,15 @@ class CycleGANTask(Task):
         """Add the gradient of the generators' losses; return what they made of the images."""
         with self.accelerator.autocast():
             as_abnormal, as_normal = self.to_abnormal(normal), self.to_normal(abnormal)
+            abnormal_scores, normal_scores = self.is_abnormal(as_abnormal), self.is_normal(as_normal)
             terms = {
-                "generators": _squares(self.is_abnormal(as_abnormal), 1) + _squares(self.is_normal(as_normal), 1),
+                "generators": _squares(abnormal_scores, 1) + _squares(normal_scores, 1),
+                "presence": _squares(abnormal_scores.amax((1, 2, 3)), 1) + _squares(normal_scores.amin((1, 2, 3)), 1),
                 "cycle": _error(self.to_normal(as_abnormal), normal) + _error(self.to_abnormal(as_normal), abnormal),
                 "identity": _error(self.to_normal(normal), normal) + _error(self.to_abnormal(abnormal), abnormal),
             }
             total = terms["generators"] + self.settings.cycle * terms["cycle"]
-            total = total + self.settings.identity * terms["identity"]
+            total = total + self.settings.identity * terms["identity"] + self.settings.presence * terms["presence"]
         self.accelerator.backward(total)
         self._count(terms, losses)
         return as_abnormal.detach().float(), as_normal.detach().float()

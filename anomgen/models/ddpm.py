@@ -24,11 +24,11 @@ from pydantic import Field, model_validator
 from anomgen.errors import UsageError
 from anomgen.models.bound import variational_bound
 from anomgen.models.card import write_sdas_card
+from anomgen.models.images import WAYS, Augment, Images, require_square, tiled, turned, unscaled
 from anomgen.models.latent import fit_transform
 from anomgen.models.pipeline import SDASPipeline
 from anomgen.models.sdas import load_sdas
 from anomgen.models.training import (
-    Images,
     Progress,
     Task,
     Trained,
@@ -40,9 +40,7 @@ from anomgen.models.training import (
     parts_of_batch,
     prepare,
     require_finite,
-    tiled,
     train,
-    unscaled,
     weights_under,
 )
 from anomgen.output import versions
@@ -96,7 +94,7 @@ class TrainSDAS(Training):
     """Cap γ of the loss weight min(SNR, γ) (Hang and others, ICCV 2023, arXiv 2303.09556); null weights all alike."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
     """Decay of the averaged weights, which are what is saved; it rises from 0 as (1 + n) / (10 + n)."""
-    augment: Literal["none", "horizontal", "flips", "rotations"] = "none"
+    augment: Augment = "none"
     """Mirrorings and quarter turns under which a normal image stays normal."""
 
     @model_validator(mode="after")
@@ -233,6 +231,7 @@ class SDASTask(Task):
         self.images = [Images(category.source, MINIMUM_IMAGES) for category in categories]
         self.names = [category.name for category in categories]
         shape = _one_shape(self.images, self.names)
+        require_square(settings.augment, shape)
         with torch.random.fork_rng():  # the initial weights are the one thing that torch draws by itself
             torch.manual_seed(int(rng_for(settings.seed, Stream.TRAINING).integers(2**63)))
             unet = (
@@ -308,10 +307,11 @@ class SDASTask(Task):
         config = self.accelerator.unwrap_model(self.net).config
         size = config.sample_size
         shape = (config.in_channels, *((size, size) if isinstance(size, int) else size))
+        ways = WAYS[self.settings.augment]
         for number in part:
             rng = rng_for(self.settings.seed, Stream.TRAINING, number, 1)
             image = self.images[number % len(self.images)].drawn(self.settings.seed, number // len(self.images))
-            pixels.append(np.ascontiguousarray(_mirrored(image, self.settings.augment, rng).transpose(2, 0, 1)))
+            pixels.append(np.ascontiguousarray(turned(image, int(rng.integers(ways))).transpose(2, 0, 1)))
             times.append(int(rng.integers(TIMESTEPS)))
             noises.append(rng.standard_normal(shape, dtype=np.float32))
         device = self.accelerator.device
@@ -329,7 +329,8 @@ class SDASTask(Task):
         each = max(1, FITTED_ON // len(self.images))
         for images in self.images:
             for index in np.unique(np.linspace(0, len(images) - 1, each).astype(int)):
-                yield from _orientations(images.scaled(int(index)), self.settings.augment)
+                for way in range(WAYS[self.settings.augment]):
+                    yield turned(images.scaled(int(index)), way)
 
     # --- state and results ------------------------------------------------------------------------------------------
 
@@ -411,25 +412,6 @@ def _learning_rate(settings: TrainSDAS, number: int) -> float:
         return settings.learning_rate * rise
     fall = 0.525 + 0.475 * math.cos(math.pi * number / settings.steps)
     return settings.learning_rate * rise * fall
-
-
-def _mirrored(image: np.ndarray, augment: str, rng: np.random.Generator) -> np.ndarray:
-    """Return the image in one of the orientations that `augment` allows, each as likely."""
-    orientations = _orientations(image, augment)
-    return orientations[int(rng.integers(len(orientations)))]
-
-
-def _orientations(image: np.ndarray, augment: str) -> list[np.ndarray]:
-    views = [image]
-    if augment != "none":
-        views += [view[:, ::-1] for view in views]
-    if augment in ("flips", "rotations"):
-        views += [view[::-1] for view in views]
-    if augment == "rotations":
-        if image.shape[0] != image.shape[1]:
-            raise UsageError(f"augment=rotations needs square images, these are {image.shape[:2]}; use flips")
-        views += [view.swapaxes(0, 1) for view in views]
-    return views
 
 
 # --- from the command's words to a model ----------------------------------------------------------------------------

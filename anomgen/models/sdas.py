@@ -14,8 +14,9 @@ from diffusers import DDPMScheduler, UNet2DModel
 from safetensors import SafetensorError
 
 from anomgen.errors import UsageError
+from anomgen.models.images import scaled
 from anomgen.models.pipeline import TRANSFORM, PatchTransform, SDASPipeline
-from anomgen.models.training import read_record, require_finished, scaled
+from anomgen.models.training import read_record, require_finished
 from anomgen.models.use import drawing_device, model_folder, threads_for
 from anomgen.sources.scan import files_fingerprint
 

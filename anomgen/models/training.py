@@ -12,10 +12,9 @@ import math
 import signal
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -23,12 +22,9 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from anomgen.errors import AnomgenError, Interrupted, SourceError, UsageError
+from anomgen.errors import AnomgenError, Interrupted, UsageError
 from anomgen.generators.base import Preset
 from anomgen.output import locked
-from anomgen.rng import Stream, rng_for
-from anomgen.sample import value_max
-from anomgen.sources.base import Pool, Source
 from anomgen.writer import replacing
 
 if TYPE_CHECKING:
@@ -459,61 +455,3 @@ def load_optimiser(prefix: str, optimiser: torch.optim.Optimizer, tensors: Mappi
 def weights_under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Return the tensors whose names start with `prefix.`, without it."""
     return {name[len(prefix) + 1 :]: tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}.")}
-
-
-# --- the images -----------------------------------------------------------------------------------------------------
-
-
-class Images:
-    """A source as floats: image k of the training is the k-th of permutation after permutation of the source."""
-
-    def __init__(self, source: Source, minimum: int = 2):
-        if len(source) < minimum:
-            raise SourceError(
-                f"training needs at least {minimum} images, the source has {len(source)}: add normal images"
-            )
-        self.pool = Pool(source)
-        self.shape: tuple[int, ...] = self.pool[0].shape
-        for index in range(len(source)):
-            if self.pool[index].shape != self.shape:
-                raise SourceError(
-                    f"{source.id(index)} is {_text(self.pool[index].shape)}, the first image {_text(self.shape)}: "
-                    "training needs one size; give it with --size"
-                )
-
-    def __len__(self) -> int:
-        return len(self.pool)
-
-    def drawn(self, seed: int, number: int) -> np.ndarray:
-        """Return the image that is drawn as number `number`: float32 (H, W, C) in [−1, 1]."""
-        epoch, position = divmod(number, len(self.pool))
-        return self.scaled(int(_order(seed, epoch, len(self.pool))[position]))
-
-    def scaled(self, index: int) -> np.ndarray:
-        """Return an image of the source, float32 (H, W, C) in [−1, 1]."""
-        return scaled(self.pool[index])
-
-
-def scaled(image: np.ndarray) -> np.ndarray:
-    """Return an image, uint8 or uint16, as float32 in [−1, 1]."""
-    return image.astype(np.float32) * np.float32(2 / value_max(image.dtype)) - np.float32(1)
-
-
-def unscaled(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return float values of [−1, 1] as an image; what lies outside is clipped, halves round to even."""
-    top = value_max(dtype)
-    return np.clip(np.rint((values.astype(np.float64) + 1) * (top / 2)), 0, top).astype(dtype)
-
-
-@lru_cache(maxsize=16)
-def _order(seed: int, epoch: int, count: int) -> np.ndarray:
-    return rng_for(seed, Stream.ORDER, epoch).permutation(count)
-
-
-def _text(shape: Sequence[int]) -> str:
-    return "×".join(map(str, shape))
-
-
-def tiled(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
-    """Return images of one shape, (H, W, C), as one picture."""
-    return np.concatenate([np.concatenate(list(row), axis=1) for row in rows], axis=0)

@@ -25,7 +25,8 @@ from torch import nn
 
 from anomgen.errors import AnomgenError, UsageError
 from anomgen.generators.base import Config
-from anomgen.models.training import require_finished, scaled
+from anomgen.models.images import WAYS, Augment, scaled, turned, turned_back
+from anomgen.models.training import require_finished
 from anomgen.models.use import drawing_device, model_folder, threads_for
 from anomgen.sources.scan import files_fingerprint
 from anomgen.writer import replacing
@@ -116,23 +117,6 @@ def _double(width: int, upsampling: str) -> list[nn.Module]:
 
 # --- orientations ---------------------------------------------------------------------------------------------------
 
-WAYS = {"none": 1, "horizontal": 2, "flips": 4, "rotations": 8}
-"""Setting `augment` → orientations in which images were trained on."""
-
-
-def turned(image: np.ndarray, way: int) -> np.ndarray:
-    """Return a view of an image (H, W, …) in one of eight orientations; way 0 is the image itself."""
-    image = image[:, ::-1] if way & 1 else image
-    image = image[::-1] if way & 2 else image
-    return image.swapaxes(0, 1) if way & 4 else image
-
-
-def turned_back(image: np.ndarray, way: int) -> np.ndarray:
-    """Undo `turned`."""
-    image = image.swapaxes(0, 1) if way & 4 else image
-    image = image[::-1] if way & 2 else image
-    return image[:, ::-1] if way & 1 else image
-
 
 # --- in use ---------------------------------------------------------------------------------------------------------
 
@@ -145,7 +129,7 @@ class Description(Config):
     kind: Literal["cyclegan"] = "cyclegan"
     shape: tuple[int, int, int]
     resolution: int | None
-    augment: Literal["none", "horizontal", "flips", "rotations"]
+    augment: Augment
     width: int
     blocks: int
     residual: bool

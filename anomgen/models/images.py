@@ -1,0 +1,98 @@
+"""Images as training and models see them: floats from −1 to 1, in several orientations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+
+from anomgen.errors import SourceError, UsageError
+from anomgen.rng import Stream, rng_for
+from anomgen.sample import value_max
+from anomgen.sources.base import Pool, Source
+
+Augment = Literal["none", "horizontal", "flips", "rotations"]
+"""Mirrorings and quarter turns under which a normal image stays normal; `rotations` on square images only."""
+
+WAYS = {"none": 1, "horizontal": 2, "flips": 4, "rotations": 8}
+"""Setting `augment` → number of orientations, of those that `turned` knows, in which images are shown."""
+
+
+def turned(image: np.ndarray, way: int) -> np.ndarray:
+    """Return a view of an image (H, W, …) in one of eight orientations; way 0 is the image itself."""
+    image = image[:, ::-1] if way & 1 else image
+    image = image[::-1] if way & 2 else image
+    return image.swapaxes(0, 1) if way & 4 else image
+
+
+def turned_back(image: np.ndarray, way: int) -> np.ndarray:
+    """Undo `turned`."""
+    image = image.swapaxes(0, 1) if way & 4 else image
+    image = image[::-1] if way & 2 else image
+    return image[:, ::-1] if way & 1 else image
+
+
+def require_square(augment: Augment, shape: Sequence[int]) -> None:
+    """Raise UsageError where quarter turns would change the images' shape, (H, W, …)."""
+    if augment == "rotations" and shape[0] != shape[1]:
+        raise UsageError(
+            f"augment: rotations needs square images, these are {shape[0]}×{shape[1]}: use --set augment=flips (or "
+            "horizontal, or none), or a square --size"
+        )
+
+
+class Images:
+    """A source as floats: image k of the training is the k-th of permutation after permutation of the source."""
+
+    def __init__(self, source: Source, minimum: int = 2):
+        if len(source) < minimum:
+            raise SourceError(
+                f"training needs at least {minimum} images, the source has {len(source)}: add normal images"
+            )
+        self.pool = Pool(source)
+        self.shape: tuple[int, ...] = self.pool[0].shape
+        for index in range(len(source)):
+            if self.pool[index].shape != self.shape:
+                raise SourceError(
+                    f"{source.id(index)} is {_text(self.pool[index].shape)}, the first image {_text(self.shape)}: "
+                    "training needs one size; give it with --size"
+                )
+
+    def __len__(self) -> int:
+        return len(self.pool)
+
+    def drawn(self, seed: int, number: int) -> np.ndarray:
+        """Return the image that is drawn as number `number`: float32 (H, W, C) in [−1, 1]."""
+        epoch, position = divmod(number, len(self.pool))
+        return self.scaled(int(_order(seed, epoch, len(self.pool))[position]))
+
+    def scaled(self, index: int) -> np.ndarray:
+        """Return an image of the source, float32 (H, W, C) in [−1, 1]."""
+        return scaled(self.pool[index])
+
+
+def scaled(image: np.ndarray) -> np.ndarray:
+    """Return an image, uint8 or uint16, as float32 in [−1, 1]."""
+    return image.astype(np.float32) * np.float32(2 / value_max(image.dtype)) - np.float32(1)
+
+
+def unscaled(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return float values of [−1, 1] as an image; what lies outside is clipped, halves round to even."""
+    top = value_max(dtype)
+    return np.clip(np.rint((values.astype(np.float64) + 1) * (top / 2)), 0, top).astype(dtype)
+
+
+@lru_cache(maxsize=16)
+def _order(seed: int, epoch: int, count: int) -> np.ndarray:
+    return rng_for(seed, Stream.ORDER, epoch).permutation(count)
+
+
+def _text(shape: Sequence[int]) -> str:
+    return "×".join(map(str, shape))
+
+
+def tiled(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+    """Return images of one shape, (H, W, C), as one picture."""
+    return np.concatenate([np.concatenate(list(row), axis=1) for row in rows], axis=0)
