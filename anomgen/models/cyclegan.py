@@ -86,10 +86,6 @@ class TrainCycleGAN(Training):
     """Weight of the mean absolute error after a translation there and back."""
     identity: Annotated[float, Field(ge=0)] = 5.0
     """Weight of the mean absolute change of an image that is of the target class already."""
-    presence: Annotated[float, Field(ge=0)] = 1.0
-    """Weight of what one patch can tell: the most abnormal patch of an image made abnormal should pass for abnormal, the
-    least normal patch of one made normal for normal. The paper's mean over all patches, most of which are normal in
-    either class, hardly tells small anomalies from none."""
     width: Annotated[int, Field(ge=4, le=256)] = 24
     """Features of a generator at full resolution."""
     blocks: Annotated[int, Field(ge=1, le=16)] = 4
@@ -111,7 +107,6 @@ class TrainCycleGAN(Training):
         "paper": {
             "steps": 20_000,
             "batch_size": 16,
-            "presence": 0.0,
             "width": 64,
             "blocks": 9,
             "discriminator_width": 64,
@@ -232,15 +227,13 @@ class CycleGANTask(Task):
         """Add the gradient of the generators' losses; return what they made of the images."""
         with self.accelerator.autocast():
             as_abnormal, as_normal = self.to_abnormal(normal), self.to_normal(abnormal)
-            abnormal_scores, normal_scores = self.is_abnormal(as_abnormal), self.is_normal(as_normal)
             terms = {
-                "generators": _squares(abnormal_scores, 1) + _squares(normal_scores, 1),
-                "presence": _squares(abnormal_scores.amax((1, 2, 3)), 1) + _squares(normal_scores.amin((1, 2, 3)), 1),
+                "generators": _squares(self.is_abnormal(as_abnormal), 1) + _squares(self.is_normal(as_normal), 1),
                 "cycle": _error(self.to_normal(as_abnormal), normal) + _error(self.to_abnormal(as_normal), abnormal),
                 "identity": _error(self.to_normal(normal), normal) + _error(self.to_abnormal(abnormal), abnormal),
             }
             total = terms["generators"] + self.settings.cycle * terms["cycle"]
-            total = total + self.settings.identity * terms["identity"] + self.settings.presence * terms["presence"]
+            total = total + self.settings.identity * terms["identity"]
         self.accelerator.backward(total)
         self._count(terms, losses)
         return as_abnormal.detach().float(), as_normal.detach().float()
