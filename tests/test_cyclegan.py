@@ -186,6 +186,18 @@ def test_a_resumed_training_equals_an_uninterrupted_one(data, tmp_path):
     assert (tmp_path / "cut" / DESCRIPTION).read_bytes() == (tmp_path / "whole" / DESCRIPTION).read_bytes()
 
 
+def test_a_finished_training_goes_on_with_more_steps(data, tmp_path):
+    train_cyclegan(*sources(data), TrainCycleGAN(**SMALL | {"steps": 2}), tmp_path / "m")
+    with pytest.raises(UsageError, match="at least as many"):
+        train_cyclegan(*sources(data), TrainCycleGAN(**SMALL | {"steps": 1}), tmp_path / "m", resume=True)
+    before = weights(tmp_path / "m")
+    result = train_cyclegan(*sources(data), TrainCycleGAN(**SMALL | {"steps": 4}), tmp_path / "m", resume=True)
+    assert (result.steps, result.made) == (4, 2)
+    assert weights(tmp_path / "m") != before
+    with pytest.raises(UsageError, match="different: width"):
+        train_cyclegan(*sources(data), TrainCycleGAN(**SMALL | {"width": 8}), tmp_path / "m", resume=True)
+
+
 def test_accumulated_parts_give_the_gradient_of_the_whole_batch(data, tmp_path):
     found = {}
     for parts in (1, 2):
