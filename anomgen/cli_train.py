@@ -225,6 +225,8 @@ def report(run: Callable[[Any], Trained], as_json: bool, after: str) -> None:
         "losses": {name: round(loss, 5) for name, loss in result.losses.items()},
         "seconds": round(result.seconds, 1),
     }
+    if os.environ.get("RANK", "0") != "0":  # `accelerate launch` runs one process a device; the first one reports
+        return
     if as_json:
         print_json(summary)
         return

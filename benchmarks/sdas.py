@@ -28,7 +28,7 @@ from anomgen.sources import detect
 from anomgen.sources.builtin import Builtin
 
 STRENGTHS = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0)
-COLUMNS = 6
+COLUMNS = 4
 
 
 def drawn(model: SDASModel, strength: float, count: int) -> list[np.ndarray]:
@@ -85,18 +85,20 @@ def picture(model: SDASModel, source: str, changes: dict[float, float], path: st
     from matplotlib import pyplot as plt
 
     rows = [opened(source, model.shape, COLUMNS), *(drawn(model, s, COLUMNS) for s in STRENGTHS)]
-    sheet = tiled(rows)
+    framed = [[cv2.copyMakeBorder(image, 3, 3, 3, 3, cv2.BORDER_CONSTANT, value=(255,) * 3) for image in row]
+              for row in rows]  # fmt: skip
+    sheet = tiled([[image.reshape(*image.shape[:2], -1) for image in row] for row in framed])
     sheet = np.repeat(sheet, 3, axis=2) if sheet.shape[2] == 1 else sheet
-    figure, (left, right) = plt.subplots(1, 2, figsize=(13, 7.2), width_ratios=[3, 2])
+    figure, (left, right) = plt.subplots(1, 2, figsize=(14, 13), width_ratios=[5, 3])
     left.imshow(sheet)
-    h = model.shape[0]
+    h = model.shape[0] + 6
     left.set_yticks([h * (k + 0.5) for k in range(len(rows))], ["normal", *(f"s = {s:g}" for s in STRENGTHS)])
     left.set_xticks([])
     right.plot(list(changes), list(changes.values()), "o-")
-    right.set(xlabel="strength s", ylabel="mean change against s = 0, grey levels of 255", ylim=0)
+    right.set(xlabel="strength s", ylabel="mean change against s = 0, grey levels of 255", ylim=0, box_aspect=1)
     right.grid(alpha=0.3)
     figure.tight_layout()
-    figure.savefig(path, dpi=80)
+    figure.savefig(path, dpi=75)
 
 
 def speed(steps: int = 20) -> None:
