@@ -46,7 +46,9 @@ def test_the_front_matter_is_what_the_hub_asks_for(tmp_path):
     assert data["task_categories"][0] == "image-segmentation"
     assert data["annotations_creators"] == ["machine-generated"]
     assert data["size_categories"] == ["n<1K"]
-    assert data["configs"] == [{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*"}]}]
+    (config,) = data["configs"]
+    assert config.pop("description").startswith("content ")
+    assert config == {"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*"}]}
     assert data["dataset_info"]["splits"][0]["num_examples"] == 12
 
 
@@ -91,6 +93,13 @@ def test_source_datasets_are_named_where_known(tmp_path, source, expected, name)
     data = head(card_of(tmp_path / "d", provenance=provenance, recipe={"source": source}))
     assert data.get("source_datasets") == expected
     assert data["pretty_name"].endswith(name)
+
+
+def test_datasets_of_one_name_and_size_do_not_share_a_cache(tmp_path):
+    """`datasets` finds what it has cached by the folder's name and these lines, not by the files."""
+    first = head(card_of(tmp_path / "a" / "d"))
+    other = head(card_of(tmp_path / "b" / "d", provenance={"recipe_fingerprint": "9" * 32}))
+    assert first["dataset_info"] == other["dataset_info"] and first["configs"] != other["configs"]
 
 
 # ---------------------------------------------------------------------------------------------------- licence

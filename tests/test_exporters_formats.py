@@ -3,10 +3,13 @@
 import csv
 import importlib.util
 import json
+import shutil
 import xml.etree.ElementTree as ElementTree
 
 import cv2
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from test_exporters_regions import decoded
@@ -253,6 +256,47 @@ def test_datasets_loads_the_tree_with_masks_and_all_columns(dataset, rows, tmp_p
                 for column in ("soft_mask", "normal"):
                     assert np.array_equal(np.asarray(entry[column]), np.asarray(stored[column]))
     assert found == set(rows)
+
+
+@pytest.mark.parametrize("name", ["mvtec", "mvtec/part", "ader", "ader/part", "folder"])
+def test_exports_whose_folders_have_the_same_name_do_not_share_a_cache(dataset, tmp_path, name):
+    """Neither with other data nor with other pixels that take as many bytes: `datasets` sees the cards alone."""
+    datasets = pytest.importorskip("datasets", reason="the extra `hub` has datasets")
+    to, *below = name.split("/")
+    settings = {} if to == "folder" else {"category": "part"}
+    again = made_dataset(tmp_path / "again")
+    smaller = made_dataset(tmp_path / "smaller", shape=(40, 48, 3), count=12)
+    places = [tmp_path / part / "out" for part in "abc"]
+    for made, out in zip((dataset, again, smaller), places, strict=True):
+        export(made, to, out, settings=settings)
+    seen = [_loaded(datasets, out.joinpath(*below), tmp_path) for out in places]
+    assert [len(found) for found in seen] == [24, 24, 12] and seen[0] == seen[1]
+    assert {shape for shape, _ in seen[0].values()} == {(48, 64, 3)}
+    assert {shape for shape, _ in seen[2].values()} == {(40, 48, 3)}
+    _swap_two_images(dataset, tmp_path / "swapped")
+    out = tmp_path / "d" / "out"
+    export(tmp_path / "swapped", to, out, settings=settings)
+    swapped = _loaded(datasets, out.joinpath(*below), tmp_path)
+    assert swapped != seen[0] and (swapped[0], swapped[2]) == (seen[0][2], seen[0][0])
+
+
+def _loaded(datasets, folder, tmp_path):
+    """Return index → shape and pixels of an image, read with one cache."""
+    parts = datasets.load_dataset(str(folder), cache_dir=str(tmp_path / "cache"))
+    images = {entry["index"]: np.asarray(entry["image"]) for part in parts.values() for entry in part}
+    return {index: (image.shape, image.tobytes()) for index, image in images.items()}
+
+
+def _swap_two_images(dataset, folder):
+    """Write the dataset with the pictures of two normal rows exchanged: as many rows, as many bytes."""
+    shutil.copytree(dataset, folder)
+    (shard,) = (folder / "data").iterdir()
+    table = pq.read_table(shard)
+    images = table["image"].to_pylist()
+    images[0], images[2] = images[2], images[0]
+    field = table.schema.field("image")
+    table = table.set_column(table.schema.names.index("image"), field, pa.array(images, field.type))
+    pq.write_table(table, shard)
 
 
 def test_a_part_of_normal_images_alone_still_loads(tmp_path):

@@ -28,6 +28,8 @@ PLAIN_NAME = re.compile(r"\w[\w .-]*")
 
 FOLDER = "<FOLDER>"
 """Stands for the export's folder in what `Files.load` says."""
+SHELL_FOLDER = "<FOLDER, quoted>"
+"""Stands for it in a command for the shell: a space in it does not end the word."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +88,9 @@ class Record:
 class Files:
     """The files of one export: written below a folder, listed with their digests, counted by split and type.
 
-    folder: where to write. load: how to read the export, line by line, with `FOLDER` where its path belongs; to be
-    filled. notes: what the user should know about this export, a sentence each. card: what the YAML of its README.md
-    says besides licence and tags.
+    folder: where to write. load: how to read the export, line by line; to be filled, with `FOLDER` or, in a command
+    for the shell, `SHELL_FOLDER` where its path belongs. notes: what the user should know about this export, a sentence
+    each. card: what the YAML of its README.md says besides licence and tags.
     """
 
     def __init__(self, folder: Path):
@@ -126,6 +128,10 @@ class Files:
                 hashing = _Hashing(file)
                 yield cast(IO[bytes], hashing)
         self.digests[name] = hashing.hash.hexdigest()
+
+    def fingerprint(self) -> str:
+        """Return the hash of what was written so far; equal when names and contents are equal."""
+        return digest(json_text(sorted(self.digests.items())).encode()).hexdigest()
 
     def count(self, split: str, record: Record) -> None:
         """Count a record that was written."""
@@ -166,9 +172,9 @@ class _Hashing:
         return False
 
 
-def digest() -> hashlib.blake2b:
-    """Return the hash by which an export recognises its own files."""
-    return hashlib.blake2b(digest_size=16)
+def digest(data: bytes = b"") -> hashlib.blake2b:
+    """Return the hash by which an export recognises its own files, of `data` so far."""
+    return hashlib.blake2b(data, digest_size=16)
 
 
 class Exporter(Config):

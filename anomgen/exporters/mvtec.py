@@ -78,9 +78,15 @@ class MVTec(SplitExporter):
 
 
 def _configs(top: str, files: Files) -> dict[str, Any]:
+    """Return where the splits are, below `top`.
+
+    `datasets` finds what it has cached by a hash of this, not of the files: without the fingerprint an export would
+    come back as another one whose folder has the same name.
+    """
     paths = {"train": f"{top}train/**", "test": [f"{top}{NAME}", f"{top}test/**"]}
     data_files = [{"split": split, "path": path} for split, path in paths.items() if split in files.counts]
-    return {"configs": [{"config_name": "default", "data_files": data_files}]}
+    config = {"config_name": "default", "description": f"content {files.fingerprint()}", "data_files": data_files}
+    return {"configs": [config]}
 
 
 def _placed(name: str, split: str, record: Record) -> Placed:
