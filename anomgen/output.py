@@ -236,18 +236,19 @@ def _differences(before: Any, now: Any, key: str = "") -> Iterator[str]:
 
 
 @contextmanager
-def locked(out: Path, *, shared: bool = False) -> Iterator[None]:
+def locked(out: Path, *, shared: bool = False, name: Path | None = None) -> Iterator[None]:
     """Hold the output folder: a second run on it stops with an error. Killed processes let go by themselves.
 
-    shared: the parts of an array job hold it together. A URL cannot be held.
+    shared: the parts of an array job hold it together. name: what errors call it. A URL cannot be held.
     """
+    name = name or out
     if isinstance(out, Remote):
         yield
         return
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise AnomgenError(f"{out}: cannot make the output folder: {error.strerror}") from None
+        raise AnomgenError(f"{name}: cannot make the output folder: {error.strerror}") from None
     try:
         import fcntl
     except ImportError:  # Windows has no advisory locks on folders
@@ -259,7 +260,7 @@ def locked(out: Path, *, shared: bool = False) -> Iterator[None]:
             fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UsageError(
-                f"another run is writing to {out}; wait for it, or choose another folder with -o"
+                f"another run is writing to {name}; wait for it, or choose another folder with -o"
             ) from None
         except OSError:  # some network file systems cannot lock a folder
             pass

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -134,6 +135,20 @@ def test_a_category_is_a_plain_name(dataset, tmp_path):
 
 
 # --- the request ----------------------------------------------------------------------------------------------------
+
+
+def test_how_to_read_it_is_quoted_where_it_is_a_command(dataset, tmp_path):
+    out = tmp_path / "my out"
+    assert shlex.split(export(dataset, "yolo", out).load)[-1] == f"data={out}/data.yaml"
+    serve = export(dataset, "labelstudio", out, overwrite=True).load.splitlines()[0]
+    assert shlex.split(serve)[1:] == [f"LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={out}", "label-studio", "start"]
+    assert f'COCO("{out}/annotations' in export(dataset, "coco", out, overwrite=True).load
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a folder in which nobody may write")
+def test_an_output_that_cannot_be_made_is_named_as_it_was_given(dataset):
+    with pytest.raises(AnomgenError, match=r"^/proc/x: cannot make the output folder"):
+        export(dataset, "coco", "/proc/x")
 
 
 def test_unknown_formats_and_settings(dataset, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import yaml
 
 from anomgen.dataset import Dataset
 from anomgen.errors import AnomgenError, UsageError
-from anomgen.exporters.base import FOLDER, Exporter, Files, Record, digest, license_of
+from anomgen.exporters.base import FOLDER, SHELL_FOLDER, Exporter, Files, Record, digest, license_of
 from anomgen.output import Progress, locked
 from anomgen.registry import build_exporter
 from anomgen.writer import writing
@@ -68,7 +69,7 @@ def export(
     _check_output(dataset, out, overwrite=overwrite)
     place = out.resolve()  # a link stays, what it leads to is replaced
     work = place.parent / f".{place.name}.anomgen-export"
-    with locked(work):
+    with locked(work, name=out):
         try:
             _settle(place, work)
             files = _written(dataset, exporter, work / "new", progress)
@@ -212,7 +213,7 @@ def _splits(files: Files) -> dict[str, dict[str, int]]:
 
 
 def _load(files: Files, folder: str) -> str:
-    return "\n".join(files.load).replace(FOLDER, folder)
+    return "\n".join(files.load).replace(FOLDER, folder).replace(SHELL_FOLDER, shlex.quote(folder))
 
 
 def _loss(files: Files) -> dict[str, Any] | None:

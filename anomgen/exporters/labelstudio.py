@@ -13,7 +13,7 @@ import numpy as np
 
 from anomgen.dataset import Dataset
 from anomgen.errors import UsageError
-from anomgen.exporters.base import FOLDER, Exporter, Files, Record, json_text
+from anomgen.exporters.base import FOLDER, SHELL_FOLDER, Exporter, Files, Record, json_text
 
 SIZES = (3, 4, 8, 16)
 """Numbers of bits in which the length of a run can be stored."""
@@ -44,7 +44,7 @@ class LabelStudio(Exporter):
             file.write(b"\n]\n")
         files.write("config.xml", _interface(dataset.columns.defect_types))
         files.load += [
-            f"LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={FOLDER} "
+            f"LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={SHELL_FOLDER} "
             "label-studio start",
             f"in a new project: {FOLDER}/config.xml as labelling interface, local storage {FOLDER}/images as source "
             f"without syncing it, then import {FOLDER}/tasks.json",

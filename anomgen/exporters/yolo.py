@@ -11,7 +11,7 @@ import yaml
 from pydantic import Field
 
 from anomgen.dataset import Dataset
-from anomgen.exporters.base import FOLDER, Files, Record, SplitExporter
+from anomgen.exporters.base import SHELL_FOLDER, Files, Record, SplitExporter
 from anomgen.exporters.regions import Component, components, polygon
 
 REACH = 0.4
@@ -46,7 +46,7 @@ class YOLO(SplitExporter):
         names = dict(enumerate(dataset.columns.defect_types))
         data = {"train": "images/train", "val": "images/val", "names": names}
         files.write("data.yaml", yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
-        files.load.append(f"yolo segment train data={FOLDER}/data.yaml")
+        files.load.append(f"yolo segment train data={SHELL_FOLDER}/data.yaml")
 
 
 def _line(number: int, component: Component, shape: tuple[int, ...]) -> str:
