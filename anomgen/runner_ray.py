@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
+import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -45,17 +48,42 @@ def cluster(workers: int | None, address: str | None) -> Iterator[Run]:
 
 
 def _connect(ray: Any, workers: int | None, address: str | None) -> None:
-    if address is not None and address not in ("auto", "local"):
-        _knock(address)
-    local = {"num_cpus": workers, "include_dashboard": False} if address in (None, "local") else {}
+    address, where = _resolved(address)
+    if address not in ("auto", "local"):
+        _knock(address, where)
+    local = {"num_cpus": workers, "include_dashboard": False} if address == "local" else {}
     try:
-        ray.init(address or "local", logging_level=logging.ERROR, log_to_driver=False, **local)
+        ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **local)
     except (Exception, SystemExit) as error:  # Ray exits where it gives up
-        where = f"the Ray cluster at {address}" if address else "Ray on this machine"
-        raise AnomgenError(f"{where} cannot be used: {error}") from None
+        name = "Ray on this machine" if address == "local" else f"the Ray cluster at {where}"
+        raise AnomgenError(f"{name} cannot be used: {error}") from None
 
 
-def _knock(address: str) -> None:
+def _resolved(address: str | None) -> tuple[str, str]:
+    """Return which cluster is meant, as HOST:PORT wherever it is known, and how to call it in an error.
+
+    As with Ray itself, RAY_ADDRESS stands in for no address and for `auto`, which else is what `ray start` noted last.
+    """
+    variable = os.environ.get("RAY_ADDRESS")
+    if address in (None, "auto") and variable:
+        if variable != "auto":
+            return variable, f"{variable} (RAY_ADDRESS)"
+        address = "auto"
+    if address == "auto":
+        note = _note()
+        noted = note.read_text(encoding="utf-8").strip() if note.is_file() else ""
+        return (noted, f"{noted} (auto: noted in {note})") if noted else ("auto", "auto")
+    return address or "local", address or "local"
+
+
+def _note() -> Path:
+    """Return the file in which `ray start` notes its cluster's address, and which `ray stop` removes."""
+    names = ("RAY_TMPDIR", "TMPDIR") if sys.platform.startswith("linux") else ("RAY_TMPDIR",)
+    folder = next((os.environ[name] for name in names if name in os.environ), "/tmp")
+    return Path(folder) / "ray" / "ray_current_cluster"
+
+
+def _knock(address: str, where: str) -> None:
     """Raise AnomgenError when nobody listens at HOST:PORT, on which Ray itself would spend minutes."""
     parts = urlsplit(address if "://" in address else f"ray://{address}")
     try:
@@ -63,14 +91,19 @@ def _knock(address: str) -> None:
     except ValueError:
         host = port = None
     if not host or not port:
-        raise UsageError(f"--address {address}: write it as HOST:PORT, ray://HOST:PORT or auto")
+        raise UsageError(f"the Ray address {where}: write it as HOST:PORT, ray://HOST:PORT or auto")
     try:
         socket.create_connection((host, port), SECONDS_TO_ANSWER).close()
     except OSError as error:
-        raise AnomgenError(
-            f"no Ray cluster answers at {address} ({error}); start one with `ray start --head`, or leave out --address "
-            "to use this machine"
-        ) from None
+        raise AnomgenError(f"no Ray cluster answers at {where} ({error}); {_advice(where)}") from None
+
+
+def _advice(where: str) -> str:
+    if where.endswith("(RAY_ADDRESS)"):
+        return "start it, or unset RAY_ADDRESS"
+    if "(auto: " in where:
+        return "if it died, `ray stop` forgets it; then begin anew with `ray start --head`, or leave out --address"
+    return "start one with `ray start --head`, or leave out --address to use this machine"
 
 
 # --- in the driver --------------------------------------------------------------------------------------------------

@@ -144,7 +144,7 @@ def test_a_cluster_that_is_not_there_is_an_error_within_seconds(scheme):
         port = unused.getsockname()[1]
     started = time.perf_counter()
     with pytest.raises(AnomgenError, match=r"no Ray cluster answers at .*ray start --head"):
-        runner_ray._knock(f"{scheme}127.0.0.1:{port}")
+        runner_ray._knock(f"{scheme}127.0.0.1:{port}", "there")
     assert time.perf_counter() - started < 5
 
 
@@ -161,4 +161,50 @@ def test_the_command_line_says_so_and_writes_nothing(tmp_path):
 @pytest.mark.parametrize("address", ["nonsense", "host:", "host:port", "ray://host"])
 def test_an_address_that_is_none_says_how_to_write_it(address):
     with pytest.raises(UsageError, match="HOST:PORT"):
-        runner_ray._knock(address)
+        runner_ray._knock(address, address)
+
+
+@pytest.fixture
+def dead(tmp_path, monkeypatch):
+    """Return the address of a cluster that died without a word: Ray's note names it, nobody listens there."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text(address)
+    return address
+
+
+def begin(tmp_path, *options):
+    command = [sys.executable, "-m", "anomgen.cli", "make", "-r", "scar", "-n", "4", "-o", "out", "--engine", "ray"]
+    started = time.perf_counter()
+    done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1 and time.perf_counter() - started < 20 and not (tmp_path / "out").exists()
+    return done.stderr
+
+
+def test_auto_does_not_wait_for_a_cluster_that_died(dead, tmp_path):
+    error = begin(tmp_path, "--address", "auto")
+    assert f"no Ray cluster answers at {dead} (auto: noted in " in error and "`ray stop` forgets it" in error
+
+
+@pytest.mark.parametrize("options", [(), ("--address", "auto")])
+def test_the_address_in_the_environment_is_used_and_knocked_on(dead, tmp_path, monkeypatch, options):
+    monkeypatch.setenv("RAY_ADDRESS", dead)
+    error = begin(tmp_path, *options)
+    assert f"no Ray cluster answers at {dead} (RAY_ADDRESS)" in error and "unset RAY_ADDRESS" in error
+
+
+def test_which_cluster_is_meant(dead, tmp_path, monkeypatch):
+    assert runner_ray._resolved(None) == ("local", "local") and runner_ray._resolved("auto")[0] == dead
+    assert runner_ray._resolved("host:1") == ("host:1", "host:1")
+    assert str(runner_ray._note()) == ray._common.utils.get_ray_address_file(None)
+    monkeypatch.setenv("RAY_ADDRESS", "other:1")
+    assert runner_ray._resolved(None)[0] == runner_ray._resolved("auto")[0] == "other:1"
+    assert runner_ray._resolved("host:1")[0] == "host:1" and runner_ray._resolved("local")[0] == "local"
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    assert runner_ray._resolved(None)[0] == dead and runner_ray._resolved("host:1")[0] == "host:1"
+    runner_ray._note().unlink()
+    assert runner_ray._resolved("auto") == ("auto", "auto")
