@@ -77,7 +77,7 @@ def make(
     engine: Annotated[str, typer.Option(help="Who makes the shards: local or ray.")] = "local",
     address: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT", help="Ray cluster to use, or auto. [default: RAY_ADDRESS, else this machine]"),
+        typer.Option(metavar="HOST:PORT", help="Ray cluster, or auto. [default: RAY_ADDRESS, else this machine]"),
     ] = None,
     shard: Annotated[
         str | None, typer.Option(metavar="K/N", help="Make part K of N only, beside other such runs: array jobs.")

@@ -63,8 +63,11 @@ def test_a_token_that_is_not_accepted(hub, pushing, monkeypatch):
 
 
 def test_a_repository_that_is_not_ours(hub, made):
-    with pytest.raises(AnomgenError, match=r"somebody/new: creating it: this token may not do that \(403: .*rights"):
+    with pytest.raises(
+        AnomgenError, match=r"somebody/new: creating it: this token may not do that \(403: .*rights.* your own"
+    ) as error:
         push(made, "somebody/new")
+    assert "--create-pr" not in str(error.value)  # there is nothing yet to propose a change of
     hub.add("somebody/else", {})
     with pytest.raises(AnomgenError, match=r"somebody/else: uploading: this token may not do that .*--create-pr"):
         push(made, "somebody/else")
@@ -212,6 +215,52 @@ def test_a_server_that_is_not_there(made, hub, waits, monkeypatch):
     with pytest.raises(AnomgenError, match="the connection to the Hub broke"):
         push(made, "me/bottle", wait=waits.append)
     assert waits == [1, 2, 4, 8]
+
+
+@pytest.mark.parametrize("endpoint", ["notaurl", "hub.example.org", "ftp://hub", "http://"])
+def test_an_endpoint_that_is_no_url_is_told_at_once(made, hub, waits, monkeypatch, endpoint):
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", endpoint)
+    with pytest.raises(UsageError, match=f"HF_ENDPOINT={endpoint} is not a URL"):
+        push(made, "me/bottle", wait=waits.append)
+    assert waits == []
+
+
+def test_the_endpoint_that_was_set_is_named(made, hub, waits, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(AnomgenError, match=r"the connection to the Hub at HF_ENDPOINT=http://127.0.0.1:9 broke"):
+        push(made, "me/bottle", wait=waits.append)
+
+
+# ------------------------------------------------------------------------------------------------- Xet
+
+
+def test_a_server_without_xet_says_how_to_do_without(hub, pushing, waits, monkeypatch):
+    pytest.importorskip("hf_xet")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", False)
+    with pytest.raises(AnomgenError, match=r"the upload by Xet was refused \(.*404.*set HF_HUB_DISABLE_XET=1") as error:
+        pushing()
+    assert "run the same command again" not in str(error.value) and waits == []
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+    assert pushing().commit
+
+
+@pytest.mark.parametrize(
+    ("said", "text"),
+    [
+        ("HTTP status client error (401 Unauthorized)", r"was refused .*HF_HUB_DISABLE_XET=1"),
+        ("HTTP status server error (503 Service Unavailable)", r"kept failing \(503\); run the same command again"),
+        ("error sending request", r"the connection to the Hub broke .*; run the same command again"),
+    ],
+)
+def test_what_xet_says_is_told_apart(hub, pushing, monkeypatch, said, text):
+    def fail(*_, **__):
+        raise ConnectionError(f"Network error: Request error: {said}, domain: http://cas.example.org/{TOKEN}")
+
+    monkeypatch.setattr("huggingface_hub.HfApi.preupload_lfs_files", fail)
+    with pytest.raises(AnomgenError, match=text) as error:
+        pushing()
+    assert TOKEN not in str(error.value)
 
 
 # ------------------------------------------------------------------------------------------------- others

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import sys
 import time
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from anomgen.errors import AnomgenError, UsageError
 
@@ -26,11 +28,14 @@ TRIES = 5
 MAX_WAIT = 300.0
 """Seconds: the longest that the Hub may ask to wait before anomgen gives up instead."""
 TRANSIENT = frozenset({429, 500, 502, 503, 504})
+CREATING = "creating it"
 AGAIN = "run the same command again: what has arrived is not sent again"
 
 _TOKEN = re.compile(r"\b(?:hf|api_org)_(?:oauth_|jwt_)?[A-Za-z0-9]{20,}")
 _QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]+")
 _RESET = re.compile(r"\bt=(\d+)")
+_XET_STATUS = re.compile(r"HTTP status (?:client|server) error \((\d{3})\b")
+"""How the Xet library, whose errors hold no answer, says that there was one."""
 
 
 def library() -> Any:
@@ -86,6 +91,11 @@ class Repository:
         if constants.HF_HUB_OFFLINE:
             raise UsageError("HF_HUB_OFFLINE is set: nothing can be pushed; unset it")
         self.api = self.api or hub.HfApi(library_name="anomgen")
+        address = urlsplit(self.api.endpoint)
+        if address.scheme not in ("http", "https") or not address.hostname:
+            raise UsageError(
+                f"HF_ENDPOINT={self.api.endpoint} is not a URL; write it as https://HOST, or unset it for huggingface.co"
+            )
         self._token = str(self.api.token or hub.get_token() or "")
         if not self._token:
             raise UsageError(
@@ -130,7 +140,7 @@ class Repository:
     def create(self, *, private: bool) -> None:
         """Create the repository; one that exists stays as it is."""
         self._patiently(
-            "creating it",
+            CREATING,
             lambda: self.api.create_repo(self.id, repo_type=self.kind, private=private or None, exist_ok=True),
         )
 
@@ -215,7 +225,7 @@ class Repository:
             raise self._explained(error, doing) from error
 
     def _explained(self, error: Exception, doing: str) -> AnomgenError:
-        return _explained(error, f"{self.id}: {doing}", self.redacted)
+        return _explained(error, f"{self.id}: {doing}", self.redacted, is_there=doing != CREATING)
 
     def has_token(self, text: str) -> bool:
         """Return whether a text holds the token in use, or what looks like another."""
@@ -292,7 +302,13 @@ def _response(error: Exception) -> Any:
 
 def _status(error: Exception) -> int | None:
     response = _response(error)
-    return None if response is None else int(response.status_code)
+    return _xet_status(error) if response is None else int(response.status_code)
+
+
+def _xet_status(error: Exception) -> int | None:
+    """Return the status in the text of an error of the Xet library, None in all others."""
+    match = _XET_STATUS.search(str(error))
+    return int(match[1]) if match and _response(error) is None else None
 
 
 def _is_network(error: Exception) -> bool:
@@ -301,7 +317,7 @@ def _is_network(error: Exception) -> bool:
 
     roots = [base for base in HfHubHTTPError.__mro__ if base.__name__ in ("HTTPError", "RequestException")]
     kinds = (ConnectionError, TimeoutError, *roots)
-    return _response(error) is None and any(isinstance(link, kinds) for link in _chain(error))
+    return _status(error) is None and any(isinstance(link, kinds) for link in _chain(error))
 
 
 def _pause(error: Exception, attempt: int, once: bool) -> float | None:
@@ -341,23 +357,28 @@ def _symptom(error: Exception) -> str:
     )
 
 
-def _explained(error: Exception, where: str, redacted: Callable[[str], str]) -> AnomgenError:
-    """Return what an error of the library means for the user."""
+def _explained(error: Exception, where: str, redacted: Callable[[str], str], *, is_there: bool) -> AnomgenError:
+    """Return what an error of the library means for the user; is_there: whether the repository exists."""
     status, response = _status(error), _response(error)
     said = redacted(" ".join(str(getattr(error, "server_message", None) or "").split()))[:300]
     said = f" ({status}: {said})" if said else f" ({status})"
     if isinstance(error, AnomgenError):
         return error
+    if _xet_status(error) is not None and status not in TRANSIENT:
+        reason = redacted(" ".join(str(error).split()))[:300]
+        return AnomgenError(
+            f"{where}: the upload by Xet was refused ({reason}); set HF_HUB_DISABLE_XET=1 to upload without it"
+        )
     if status == 401:
         return AnomgenError(
             f"{where}: the Hub does not accept the token{said}; log in again with `hf auth login`, or set HF_TOKEN"
         )
-    if status == 403 and response.request.method == "PUT":
+    if status == 403 and response is not None and response.request.method == "PUT":
         return AnomgenError(f"{where}: the storage did not take a file (403), its address may have expired; {AGAIN}")
     if status == 403:
+        other = "propose the change with --create-pr" if is_there else "name a repository of your own"
         return AnomgenError(
-            f"{where}: this token may not do that{said}; use a token of the owner that may write, or propose the "
-            "change with --create-pr"
+            f"{where}: this token may not do that{said}; use a token of the owner that may write, or {other}"
         )
     if status == 404:
         return AnomgenError(f"{where}: not there (any more), or hidden from this token{said}")
@@ -369,7 +390,7 @@ def _explained(error: Exception, where: str, redacted: Callable[[str], str]) -> 
     if status == 409:
         return AnomgenError(f"{where}: the Hub reports a conflict{said}; {AGAIN}")
     if status == 429:
-        seconds = _retry_after(response.headers)
+        seconds = _retry_after(response.headers) if response is not None else None
         later = f" in {seconds:.0f} s" if seconds else " later"
         return AnomgenError(f"{where}: the Hub still asks for patience{said}; {AGAIN}, but{later}")
     if status in TRANSIENT:
@@ -378,5 +399,11 @@ def _explained(error: Exception, where: str, redacted: Callable[[str], str]) -> 
         return AnomgenError(f"{where}: the Hub refused{said}")
     reason = redacted(f"{type(error).__name__}: {' '.join(str(error).split())}")[:300]
     if _is_network(error):
-        return AnomgenError(f"{where}: the connection to the Hub broke ({reason}); {AGAIN}")
+        return AnomgenError(f"{where}: the connection to the Hub{_elsewhere()} broke ({reason}); {AGAIN}")
     return AnomgenError(f"{where}: {reason}")
+
+
+def _elsewhere() -> str:
+    """Return which Hub is meant when the environment names one."""
+    endpoint = os.environ.get("HF_ENDPOINT")
+    return f" at HF_ENDPOINT={endpoint}" if endpoint else ""
