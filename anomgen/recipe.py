@@ -39,7 +39,7 @@ class Recipe(Config):
     block_size: Annotated[int, Field(ge=1, le=4096)] = 16
     """Rows that a batched generator sees at once; part of the result's identity."""
     shard_size: Annotated[int, Field(ge=1, le=10**6)] = 512
-    """Rows of a Parquet file, rounded up to whole blocks."""
+    """Rows of a Parquet file, about: rounded up to whole blocks, so a file may hold up to ``block_size - 1`` more."""
     keep_normal: bool = False
     """Whether each row also holds its untouched image, in the column `normal`."""
     license: Annotated[str, Field(min_length=1)] | None = None
@@ -145,10 +145,14 @@ def parse_recipe(values: Any, name: str = "recipe") -> Recipe:
     try:
         recipe: Recipe = validated(Recipe, ready)
     except RecipeError as error:
-        problems += [(key, text) for key, text in error.problems if key not in wrong]
+        problems += [(key, _advised(key, text)) for key, text in error.problems if key not in wrong]
     if problems:
         raise RecipeError(problems, name=name)
     return recipe
+
+
+def _advised(key: str, text: str) -> str:
+    return f"{text}; add a line such as `name: scratches`" if (key, text) == ("name", "is missing") else text
 
 
 def bundled_recipes() -> dict[str, Path]:
@@ -236,6 +240,8 @@ def settings_of(overrides: Iterable[str]) -> dict[str, Any]:
     """Return what ``a.b=value`` texts say, the value in YAML, as a mapping. Raises UsageError for another text."""
     settings: dict[str, Any] = {}
     for override in overrides:
+        if override.endswith("="):
+            raise UsageError(f"--set {override}: the value is empty; give one, or leave the setting at its default")
         _override(settings, override)
     return settings
 

@@ -91,6 +91,10 @@ def test_a_recipe_file_can_be_wrong_in_many_ways(tmp_path):
         "twice.yaml": ("name: a\nname: b\n", "given twice"),
         "code.yaml": ("name: !!python/object/apply:os.system ['true']\n", "not valid YAML"),
         "empty.yaml": ("", "mapping"),
+        "nameless.yaml": (
+            "generator: {kind: nsa}\nsource: {kind: builtin}\n",
+            "name: is missing; add a line such as `name: scratches`",
+        ),
     }
     for name, (text, message) in cases.items():
         (tmp_path / name).write_text(text)
