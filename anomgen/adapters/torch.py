@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -118,6 +119,10 @@ def _shared_counter() -> torch.Tensor:
 
 
 def _epoch(value: int) -> int:
+    try:
+        value = operator.index(value)
+    except TypeError:
+        raise UsageError(f"an epoch is a whole number, not {value!r}") from None
     if value < 0:
         raise UsageError(f"epochs are numbered from 0, not {value}")
     return value
