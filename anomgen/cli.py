@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import time
+from collections.abc import Iterable
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -45,6 +47,13 @@ SourceOption = Annotated[
 DatasetArgument = Annotated[
     Path, typer.Argument(metavar="DATASET", parser=place, help="Folder that `anomgen make` wrote, or its URL.")
 ]
+NEXT = {
+    "recipes": ("show", "RECIPE"),
+    "generators": ("show", "nsa", "--set", "generator.kind=GENERATOR"),
+    "sources": ("preview", "--foreground", "--source", "SOURCE"),
+    "exporters": ("export", "DATASET", "--to", "EXPORTER", "-o", "FOLDER"),
+}
+"""What to do after `ls` of a group; the words in capitals are for the reader to replace."""
 AgainOption = Annotated[str | None, typer.Option("--source", "-s", help="Where the normal images are now.")]
 
 
@@ -173,7 +182,10 @@ def preview(
     print(out)
     for key, value in note.items():
         print(f"  {key}: {json.dumps(value, ensure_ascii=False)}")
-    print(f"next: anomgen check {dataset}" if dataset else f"next: anomgen make --recipe {recipe or 'nsa'}")
+    if dataset is None:
+        _print_next("make", *_words(recipe or "nsa", source, size, seed, changes))
+    else:
+        _print_next("check", dataset)
 
 
 @app.command()
@@ -198,7 +210,7 @@ def check(
         print(report.render())
         if note:
             print(f"note: {note}")
-        print(f"next: anomgen {'preview' if report.ok else 'replay'} {dataset}{'' if report.ok else ' INDEX'}")
+        _print_next(*(("preview", dataset) if report.ok else ("replay", dataset, "INDEX")))
     if not report.ok:
         raise typer.Exit(1)
 
@@ -221,7 +233,7 @@ def replay(
                      "notes": list(result.notes)})  # fmt: skip
     elif result.identical:
         print(f"{dataset} row {index}: bit-identical")
-        print(f"next: anomgen check {dataset}")
+        _print_next("check", dataset)
     else:
         print(f"{dataset} row {index}: different in {', '.join(result.different)}")
         for note in result.notes:
@@ -250,7 +262,7 @@ def list_names(
         width = max((len(name) for name in entries), default=0)
         for name, summary in entries.items():
             print(f"  {name:<{width}}  {summary}")
-    print("next: anomgen show RECIPE")
+    _print_next(*NEXT[what or "recipes"])
 
 
 @app.command()
@@ -287,7 +299,7 @@ def validate(
         print_json({"valid": True, "name": chosen.name, "fingerprint": chosen.fingerprint()})
         return
     print(f"{recipe}: valid (fingerprint {chosen.fingerprint()})")
-    print(f"next: anomgen make --recipe {recipe} --dry-run")
+    _print_next("make", *_words(recipe, changes=changes), "--dry-run")
 
 
 def _version(wanted: bool) -> None:
@@ -317,6 +329,23 @@ def _recipe(name: str, source: str | None, size: str | None, changes: list[str] 
     return load_recipe(name, overrides=overrides, source=source, **values)
 
 
+def _words(
+    recipe: str,
+    source: str | None = None,
+    size: str | None = None,
+    seed: int | None = None,
+    changes: Iterable[str] | None = None,
+) -> list[str]:
+    """Return the options that say the same to another command."""
+    options = {"--recipe": recipe, "--source": source, "--size": size, "--seed": seed}
+    given = [(name, str(value)) for name, value in options.items() if value is not None]
+    return [word for pair in (*given, *(("--set", change) for change in changes or ())) for word in pair]
+
+
+def _print_next(*words: object) -> None:
+    print(f"next: {shlex.join(['anomgen', *map(str, words)])}")
+
+
 def _print_made(result: Result, summary: dict[str, Any]) -> None:
     rows, folder = summary["rows"], result.path
     now = f" ({result.made} made now)" if result.made != result.rows else ""
@@ -327,11 +356,16 @@ def _print_made(result: Result, summary: dict[str, Any]) -> None:
     if summary["skipped"]:
         print(f"  skipped source files: {len(summary['skipped'])} (listed in provenance.json)")
     print(f"look:  {folder / 'preview.png'}")
-    print(f"check: anomgen check {folder}")
-    print(f'load:  datasets.load_dataset("{folder}")')
+    print(f"check: {shlex.join(['anomgen', 'check', str(folder)])}")
+    print(f"load:  datasets.load_dataset({json.dumps(str(folder), ensure_ascii=False)})")
 
 
 def _print_part(result: Result, shard: str | None, seconds: float, *, as_json: bool) -> None:
+    parts, shards = int(str(shard).partition("/")[2]), result.shards
+    if parts > shards:
+        empty = f"part {parts} is" if parts == shards + 1 else f"parts {shards + 1} to {parts} are"
+        have = "1 shard" if shards == 1 else f"{shards} shards"
+        print(f"note: the dataset has {have}, so {empty} empty; a smaller shard_size gives more", file=sys.stderr)
     if as_json:
         print_json({"path": str(result.path), "shard": shard, "rows": result.rows, "made": result.made,
                     "seconds": seconds})  # fmt: skip

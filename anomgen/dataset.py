@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -297,10 +298,10 @@ class Dataset:
         self.recipe: dict[str, Any] = _read_recipe(self.path)
         self.shards: tuple[Path, ...] = find_shards(self.path)
         if not partial and not (self.path / "provenance.json").is_file():
+            words = ["anomgen", "make", "--recipe", str(self.path / "recipe.yaml"), "-o", str(self.path), "--resume"]
             raise UsageError(
                 f"{self.path}: unfinished ({len(self.shards)} shards so far, no provenance.json); finish it "
-                f"with `anomgen make --recipe {self.path / 'recipe.yaml'} -o {self.path} --resume`, and the --source "
-                "that it was begun with"
+                f"with `{shlex.join(words)}`, and the --source that it was begun with"
             )
         self.provenance: dict[str, Any] = {} if partial else _read_json(self.path / "provenance.json")
         if not self.shards:

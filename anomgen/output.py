@@ -55,6 +55,8 @@ class Result:
     """Rows drawn now; the others were there from the run that this one resumed."""
     provenance: dict[str, Any] | None
     """What is written beside the dataset; None for a part of it."""
+    shards: int
+    """Parquet files of the whole dataset."""
 
 
 class Part(NamedTuple):
@@ -129,7 +131,7 @@ def make(
                 _join(recipe, out)
             made = _make_shards(plan, mine, missing, run, progress)
             provenance = None if part else _finish(plan, out, shards)
-    return Result(out, _rows(mine), made, provenance)
+    return Result(out, _rows(mine), made, provenance, len(shards))
 
 
 def _make_shards(plan: Plan, mine: list[Shard], missing: list[Shard], run: Run, progress: Progress | None) -> int:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 
@@ -95,7 +96,49 @@ def test_ls_names_everything():
     assert {"nsa", "perlin", "mix"} <= set(listed["generators"])
     assert {"folder", "mvtec", "hub"} <= set(listed["sources"])
     assert all(listed["generators"].values())
-    run("ls", "recipes")
+    for group, word in (("recipes", "show RECIPE"), ("generators", "generator.kind=GENERATOR"),
+                        ("sources", "--source SOURCE"), ("exporters", "--to EXPORTER")):  # fmt: skip
+        assert word in run("ls", group)[0].splitlines()[-1]
+
+
+def following(out):
+    """Return the words of the command that is printed as the next one."""
+    (line,) = [line for line in out.splitlines() if line.startswith("next: anomgen ")]
+    return shlex.split(line.removeprefix("next: anomgen "))
+
+
+def test_the_commands_that_are_printed_work_as_they_are(good, tmp_path):
+    """With spaces in names, and with what was given to the command before."""
+    photos = good.rename(tmp_path / "good ones")
+    mine = tmp_path / "my recipe.yaml"
+    mine.write_text(run("show", "nsa", "--set", "count=4")[0])
+    given = ["-s", photos, "--size", "48x64", "--seed", 3, "--set", "generator.shape=ellipse", "--set", "count=6"]
+    out, _ = run("preview", "-r", mine, *given, "-o", tmp_path / "a sheet.png", "--rows", 1)
+    out, _ = run(*following(out), "-o", tmp_path / "my out", cwd=tmp_path)
+    assert "6 rows" in out
+    assert load(tmp_path / "my out", "recipe.yaml")["generator"]["shape"] == "ellipse"
+    assert load(tmp_path / "my out", "recipe.yaml")["seed"] == 3
+    (check,) = [line for line in out.splitlines() if line.startswith("check: anomgen ")]
+    out, _ = run(*shlex.split(check)[2:])
+    assert following(out) == ["preview", str(tmp_path / "my out")]
+    out, _ = run("replay", tmp_path / "my out", 1)
+    assert following(out) == ["check", str(tmp_path / "my out")]
+    out, _ = run("validate", mine, "--set", "seed=5")
+    assert '"seed": 5' not in out and "--dry-run" in following(out)
+    run(*following(out), cwd=tmp_path)
+
+
+def load(folder, name):
+    return yaml.safe_load((folder / name).read_text())
+
+
+def test_parts_beyond_the_last_shard_are_told(good, tmp_path):
+    words = ["make", "-r", "fpi", "-s", good, "-n", 40, "--size", 64, "--set", "shard_size=16", "-o", tmp_path / "out"]
+    out, errors = run(*words, "--shard", "5/5")
+    assert "0 rows" in out
+    assert errors == "note: the dataset has 3 shards, so parts 4 to 5 are empty; a smaller shard_size gives more\n"
+    assert "so part 4 is empty" in run(*words, "--shard", "1/4", "--json")[1]
+    assert not run(*words, "--shard", "3/3")[1]
 
 
 @pytest.mark.parametrize(
@@ -114,6 +157,7 @@ def test_ls_names_everything():
         ),
         (["ls", "recipies"], "did you mean 'recipes'"),
         (["check", "nowhere"], "nowhere"),
+        (["export", ".", "--to", "mvtec", "-o", "x", "--set", "category="], "--set category=: the value is empty"),
         (["replay", ".", "0"], "recipe.yaml"),
         (["validate", "missing.yaml"], "missing.yaml"),
         (["preview", "--recipe", "nsa", "-o", "x.jpg"], ".png"),

@@ -218,9 +218,9 @@ def test_a_folder_of_something_else(tmp_path):
 
 
 def test_an_unfinished_run_says_how_to_finish_it(tmp_path):
-    folder = write_dataset(tmp_path / "d")
+    folder = write_dataset(tmp_path / "my data")
     (folder / "provenance.json").unlink()
-    with pytest.raises(UsageError, match=r"unfinished \(2 shards so far.*--resume"):
+    with pytest.raises(UsageError, match=r"unfinished \(2 shards so far.* -o '.*/my data' --resume`"):
         Dataset(folder)
     assert len(Dataset(folder, partial=True)) == 12
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import signal
 import time
 from abc import ABC, abstractmethod
@@ -373,7 +374,7 @@ def require_finished(out: Path) -> None:
         wanted = record["settings"].get("steps")
         raise UsageError(
             f"{out}: the training is not finished (step {record.get('steps', 0)} of {wanted}); go on with "
-            f"`anomgen train {record['kind']} … --resume -o {out}`"
+            f"`anomgen train {record['kind']} … --resume -o {shlex.quote(str(out))}`"
         )
 
 

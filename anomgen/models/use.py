@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,7 +32,8 @@ def model_folder(name: str | Path, kind: str, files: Sequence[str]) -> Path:
         raise UsageError(f"{name}: is a file; a model is the folder that `anomgen train {kind}` wrote")
     if not HUB_ID.fullmatch(str(name)) or (folder.parent.is_dir() and str(folder.parent) != "."):
         raise UsageError(
-            f"{name}: there is no such model folder{missing_hint(folder)}; `anomgen train {kind} … -o {name}` makes one"
+            f"{name}: there is no such model folder{missing_hint(folder)}; "
+            f"`anomgen train {kind} … -o {shlex.quote(str(name))}` makes one"
         )
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
