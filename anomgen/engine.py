@@ -192,7 +192,7 @@ def _order(seed: int, epoch: int, count: int) -> np.ndarray:
 
 
 def shard_ranges(recipe: Recipe) -> list[range]:
-    """Return the rows of each shard: whole blocks, spread evenly over as few shards as `shard_size` allows."""
+    """Return the rows of each shard: whole blocks, evenly over as few shards as `shard_size`, rounded up, allows."""
     blocks = math.ceil(recipe.count / recipe.block_size)
     shards = math.ceil(blocks / math.ceil(recipe.shard_size / recipe.block_size))
     bounds = [blocks * k // shards * recipe.block_size for k in range(shards + 1)]

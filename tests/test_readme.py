@@ -9,9 +9,12 @@ import tomllib
 import types
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+import yaml
 
-from anomgen.recipe import bundled_recipes
+from anomgen.recipe import bundled_recipes, parse_recipe
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -108,6 +111,26 @@ def test_no_path_or_host_of_a_machine_is_in_the_docs():
         assert not re.search(r"/(home|root|tmp|work)/", page.read_text(encoding="utf-8")), page
 
 
+def test_every_group_of_plug_ins_has_its_entry_points_in_contributing():
+    from anomgen.registry import BUNDLED
+
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    tables = tomllib.loads(textwrap.dedent(re.search(r"^( *)```toml\n(.*?)^ *```", text, re.S | re.M).group(2)))
+    assert set(tables["project"]["entry-points"]) == {f"anomgen.{group}" for group in BUNDLED}
+
+
+def test_the_params_rectangles_are_told_apart_from_the_column_boxes():
+    """The column is [x, y, w, h], as readers of boxes expect; a generator's record is [row, column, height, width]."""
+    for page in ("README.md", "cards/dataset.md"):
+        line = next(line for line in (ROOT / page).read_text(encoding="utf-8").splitlines() if "`params`" in line)
+        assert "[row, column, height, width]" in line
+    from anomgen import load_recipe
+
+    row = load_recipe("fpi", overrides=["anomaly_ratio=1", "foreground=none"]).sample(0)
+    top, left, height, width = row.params["box"]
+    assert (left, top, width, height) == cv2.boundingRect(row.mask.astype(np.uint8))
+
+
 @pytest.mark.parametrize(
     ("heading", "name", "group"),
     [
@@ -130,6 +153,8 @@ def test_the_plug_ins_in_contributing_pass_their_checks(heading, name, group):
     registry.BUNDLED[group][plugin.kind] = f"contributed:{plugin.__name__}"
     try:
         getattr(testing, f"check_{group[:-1]}")(plugin())
+        for recipe in re.findall(r"^ *```yaml\n(.*?)^ *```", section.split("\n## ")[0], re.S | re.M):
+            assert isinstance(parse_recipe(yaml.safe_load(textwrap.dedent(recipe))).generator, plugin)
     finally:
         del registry.BUNDLED[group][plugin.kind]
         del sys.modules["contributed"]
