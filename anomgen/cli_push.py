@@ -80,8 +80,10 @@ def _print(pushed: Pushed, repo_id: str, *, dry_run: bool, is_private: bool) -> 
     new = f" (new{', private' if is_private else ''})" if pushed.new else ""
     print(f"{pushed.url}{new}: {what}, {pushed.license}")
     print(
-        f"  {'to push' if dry_run else 'pushed'}: {len(pushed.files)} files, {pushed.megabytes:g} MB; "
-        f"unchanged: {pushed.unchanged}"
+        f"  {'to push' if dry_run else 'pushed'}: {len(pushed.files) - len(pushed.arrived)} files, "
+        f"{pushed.megabytes:g} MB; "
+        + (f"sent before, by a push that was interrupted: {len(pushed.arrived)}; " if pushed.arrived else "")
+        + f"unchanged: {pushed.unchanged}"
         + (f"; removed: {len(pushed.removed)} of an earlier push" if pushed.removed else "")
     )
     for note in pushed.notes:

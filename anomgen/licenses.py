@@ -78,6 +78,11 @@ def first_conflict(sources: Iterable[str | None], published: str) -> str | None:
     return next((reason for reason in reasons if reason), None)
 
 
+def forbidden(sources: Iterable[str | None]) -> str | None:
+    """Return why nothing that is made of several sources may be published at all; None where it may."""
+    return next((conflict(name, name) for name in map(known, sources) if name and conflict(name, name)), None)
+
+
 def inherited(source: str | None, others: Iterable[str]) -> str | None:
     """Return the licence of what is made of images under `source` and of `others`: the first that suits all.
 

@@ -3,11 +3,22 @@
 import time
 import types
 
+import made_dataset
 import pytest
 from hub_server import Server
 
+from anomgen.card import write_card
+from anomgen.dataset import Dataset, statistics
+
 TOKEN = "hf_theFakeTokenOfMe"
 """Of somebody who may write as `me` and as `team`."""
+
+
+def write_dataset(folder, *args, **options):
+    """Write a small dataset as `anomgen make` leaves it, with its card."""
+    dataset = Dataset(made_dataset.write_dataset(folder, *args, **options))
+    write_card(folder, dataset.provenance, dataset.recipe, statistics(dataset))
+    return folder
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import logging
 import time
 
 import pytest
-from hub_fixtures import TOKEN
-from made_dataset import made_rows, write_dataset
+from hub_fixtures import TOKEN, write_dataset
+from made_dataset import made_rows
 
 from anomgen.errors import AnomgenError, Interrupted, UsageError
 from anomgen.hub import Options, push
@@ -190,6 +190,8 @@ def test_an_upload_that_is_cut_goes_on_where_it_stopped(hub, made, tmp_path, wai
     hub.log.clear()
     pushed = push(four, "me/bottle", wait=waits.append)
     assert pushed.commit and not pushed.new
+    assert len(pushed.arrived) == 2 and set(pushed.arrived) < set(pushed.files)
+    assert pushed.megabytes < sum(file.stat().st_size for file in (four / "data").iterdir()) / 1e6
     sent = [path.rsplit("/", 1)[1] for _, path, _ in hub.requests("PUT")]
     assert len(sent) == 2 and not set(sent) & set(arrived)
 
@@ -281,6 +283,7 @@ def test_who_was_faster_is_merged_with(hub, made, pushing):
     faster(hub, "\nAda was here.\n")
     hub.log.clear()
     pushed = pushing(config="two", tag="v2")
+    assert all(path.endswith(".parquet") for path in pushed.arrived)
     repo = hub.repos["dataset", "me/bottle"]
     card = repo.files["README.md"].decode()
     assert "Ada was here." in card and "two/data/train-*" in card and repo.tags["v2"] == pushed.commit

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 import yaml
-from hub_fixtures import TOKEN
-from made_dataset import made_rows, write_dataset
+from hub_fixtures import TOKEN, write_dataset
+from made_dataset import made_rows
 
 from anomgen.dataset import Dataset
 from anomgen.errors import AnomgenError, UsageError
@@ -153,7 +153,7 @@ def test_another_dataset_of_the_same_name_is_not_replaced_by_accident(hub, made,
     cable = other(made, tmp_path / "cable", fingerprint="1" * 32)
     with pytest.raises(UsageError, match=r"holds something else as nsa .* --config, or replace it with --overwrite"):
         push(cable, "me/bottle")
-    assert push(cable, "me/bottle", Options(overwrite=True)).files == ("README.md", "nsa/provenance.json")
+    assert push(cable, "me/bottle", Options(overwrite=True)).files == ("nsa/provenance.json",)
     push(made, "me/bottle", Options(config="a"))
     with pytest.raises(UsageError, match="--config a b"):
         push(made, "me/bottle", Options(config="a b"))
@@ -250,6 +250,26 @@ def test_an_unfinished_dataset_is_refused(hub, made):
     assert not hub.log
 
 
+def test_a_dataset_without_its_card_says_how_to_write_it(hub, made):
+    (made / "README.md").unlink()
+    with pytest.raises(
+        UsageError, match=r"no README.md; write it anew: anomgen make --recipe .*recipe.yaml .*--finish"
+    ):
+        push(made, "me/bottle")
+    assert not hub.log
+
+
+def test_finish_writes_a_lost_card_anew(tmp_path):
+    import anomgen
+
+    recipe = anomgen.load_recipe("scar", count=4, overrides=["source.size=48"])
+    anomgen.make(recipe, tmp_path / "made")
+    card = (tmp_path / "made" / "README.md").read_bytes()
+    (tmp_path / "made" / "README.md").unlink()
+    assert anomgen.make(str(tmp_path / "made" / "recipe.yaml"), tmp_path / "made", finish=True).made == 0
+    assert (tmp_path / "made" / "README.md").read_bytes() == card
+
+
 def test_a_dataset_whose_check_fails_is_not_pushed(hub, made, tmp_path):
     rows = made_rows()
     rows[1].__dict__["area"] = 0.9
@@ -297,7 +317,7 @@ def test_a_push_without_a_licence_stops_and_says_how_to_give_it(hub, tmp_path):
     unknown = write_dataset(tmp_path / "made", license=None)
     with pytest.raises(UsageError, match=r"its licence is not known.*--license cc-by-4.0"):
         push(unknown, "me/bottle")
-    assert not hub.log
+    assert not hub.requests("POST|PUT")
     push(unknown, "me/bottle", Options(license="CC BY 4.0"))
     repo = hub.repos["dataset", "me/bottle"]
     assert front(repo)["license"] == "cc-by-4.0" and "`cc-by-4.0`." in body(repo) and "Unknown" not in body(repo)
@@ -310,6 +330,24 @@ def test_a_non_commercial_source_stays_non_commercial(hub, made, tmp_path):
             push(mvtec, "me/bottle", Options(license=license))
     assert not hub.repos
     assert push(mvtec, "me/bottle", Options(license="cc-by-nc-sa-4.0")).license == "cc-by-nc-sa-4.0"
+
+
+def test_the_licence_of_the_repository_is_the_one_to_give(hub, tmp_path):
+    hub.add("me/bottle", {"README.md": b"---\nlicense: cc-by-4.0\n---\n"})
+    unknown = write_dataset(tmp_path / "made", license=None)
+    for license in (None, "mit"):  # both errors lead to the same command, which works
+        with pytest.raises(UsageError, match=r"me/bottle.* cc-by-4.0.* give --license cc-by-4.0"):
+            push(unknown, "me/bottle", Options(license=license))
+    assert push(unknown, "me/bottle", Options(license="cc-by-4.0")).license == "cc-by-4.0"
+
+
+@pytest.mark.parametrize("given", [None, "cc-by-4.0", "cc-by-nd-4.0"])
+def test_of_a_no_derivatives_source_nothing_is_published(hub, tmp_path, given):
+    strict = write_dataset(tmp_path / "made", license=None)
+    strict = other(strict, tmp_path / "strict", license="CC BY-ND 4.0")
+    with pytest.raises(UsageError, match=r"cc-by-nd-4.0 allows nothing that is derived .* cannot be pushed") as error:
+        push(strict, "me/bottle", Options(license=given))
+    assert "not known" not in str(error.value) and not hub.log
 
 
 def test_what_the_textures_ask_for_counts_too(hub, made):
@@ -327,7 +365,9 @@ def test_configurations_of_one_repository_have_licences_that_go_together(hub, ma
     push(mvtec, "me/mvtec")
     push(made, "me/mvtec", Options(config="free"))  # cc-by-4.0 may come out under stricter terms
     assert front(hub.repos["dataset", "me/mvtec"])["license"] == "cc-by-nc-sa-4.0"
-    with pytest.raises(UsageError, match=r"its card says cc-by-nc-sa-4.0, not cc-by-4.0; leave out --license"):
+    with pytest.raises(
+        UsageError, match=r"its card says cc-by-nc-sa-4.0, not cc-by-4.0; give --license cc-by-nc-sa-4.0"
+    ):
         push(made, "me/mvtec", Options(config="free", license="cc-by-4.0"))
 
 

@@ -94,7 +94,7 @@ class Repository:
         address = urlsplit(self.api.endpoint)
         if address.scheme not in ("http", "https") or not address.hostname:
             raise UsageError(
-                f"HF_ENDPOINT={self.api.endpoint} is not a URL; write it as https://HOST, or unset it for huggingface.co"
+                f"HF_ENDPOINT={self.api.endpoint} is not a URL; write https://HOST, or unset it for huggingface.co"
             )
         self._token = str(self.api.token or hub.get_token() or "")
         if not self._token:
@@ -159,6 +159,32 @@ class Repository:
         if response.status_code == 400:
             objections = self.redacted(_objections(response.text))
             raise UsageError(f"{self.id}: the Hub does not take the card's metadata: {objections}")
+
+    def arrived(self, additions: Sequence[Any]) -> set[str]:
+        """Return the paths of the files whose contents the Hub has already, by its answer to git's large files.
+
+        Empty where it does not answer that: to those who may only propose changes, for instance.
+        """
+        from huggingface_hub.utils import http_backoff
+
+        objects = {add.upload_info.sha256.hex(): add for add in additions}
+        wanted = [{"oid": oid, "size": add.upload_info.size} for oid, add in objects.items()]
+        with self._once("uploading"):
+            response = http_backoff(
+                "POST",
+                f"{self.url}.git/info/lfs/objects/batch",
+                headers={"Authorization": f"Bearer {self._token}", "Accept": "application/vnd.git-lfs+json"},
+                json={
+                    "operation": "upload",
+                    "transfers": ["basic", "multipart"],
+                    "objects": wanted,
+                    "hash_algo": "sha256",
+                },
+            )
+        if response.status_code != 200:
+            return set()
+        there = {str(row.get("oid")) for row in response.json()["objects"] if not row.keys() & {"actions", "error"}}
+        return {add.path_in_repo for add in additions if add.upload_info.sha256.hex() in there}
 
     def upload(self, additions: Sequence[Any], *, create_pr: bool) -> None:
         """Send the contents of files, without a commit; what the Hub has already is not sent."""

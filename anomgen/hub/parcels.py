@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from shlex import quote
 from typing import Any
 
 from anomgen.card import HERE, front_matter, render_card
 from anomgen.dataset import SHARD_PATTERN, Dataset, statistics
 from anomgen.errors import UsageError
 from anomgen.hub.card import TAG, Card, listed
-from anomgen.licenses import known
+from anomgen.licenses import forbidden, known
 
 MODEL_MARKS = ("model_index.json", "anomgen_model.json")
 """Files that make a folder a trained model: of diffusers, and of anomgen's own."""
@@ -27,6 +28,10 @@ _CONFIG_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _HERE = re.compile(r"\bTHIS_FOLDER(?:_OR_REPOSITORY)?\b")
 """How a model's card calls the place where the model is, as long as nobody knows where it is published."""
 _PICTURE = re.compile(r"!\[[^\]]*\]\(([^)\s]+)\)")
+
+
+class NoLicense(UsageError):
+    """Nobody has said under which licence something may be published."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,8 @@ def _dataset(dataset: Dataset, repo_id: str, config: str | None, license: str | 
         if (folder / extra).is_file():
             files[f"{name}/{extra}"] = folder / extra
     provenance = dataset.provenance
+    sources = (provenance["source"].get("license"), *provenance.get("licenses", ()))
+    _refuse_derivatives(folder, sources)
     card = _dataset_card(dataset, repo_id, name, license)
     rows = card.data["dataset_info"][0]["splits"][0]["num_examples"]
     return Parcel(
@@ -100,7 +107,7 @@ def _dataset(dataset: Dataset, repo_id: str, config: str | None, license: str | 
         name=name,
         files=files,
         card=card,
-        sources=(provenance["source"].get("license"), *provenance.get("licenses", ())),
+        sources=sources,
         record=f"{name}/provenance.json",
         identity=lambda record: (record.get("recipe_fingerprint"), (record.get("source") or {}).get("fingerprint")),
         summary=f"{name}, {rows} rows, recipe {provenance['recipe_fingerprint']}",
@@ -112,7 +119,13 @@ def _dataset_card(dataset: Dataset, repo_id: str, name: str, license: str | None
     """Return the folder's card as a chapter of the repository's; a text that the user has edited stays as it is."""
     recipe, provenance, stats = dataset.recipe, dataset.provenance, statistics(dataset)
     rendered = Card.parse(render_card(dataset, provenance, recipe, stats), "card")
-    own = _own_card(dataset.path) or rendered
+    own = _own_card(dataset.path)
+    if own is None:
+        raise UsageError(
+            f"{dataset.path}: a dataset is published with its card, and there is no README.md; write it anew: anomgen "
+            f"make --recipe {quote(str(dataset.path / 'recipe.yaml'))} --source WHERE_THE_IMAGES_ARE -o "
+            f"{quote(str(dataset.path))} --finish"
+        )
     fresh = front_matter(dataset, provenance, recipe, stats)
     license = _license(license, own, [fresh["license"]], dataset.path)
     text = own.text
@@ -146,6 +159,7 @@ def _model(folder: Path, repo_id: str, license: str | None) -> Parcel:
     if content.get("finished") is False:
         raise UsageError(f"{folder}: its training is not finished; go on with `anomgen train … --resume`")
     sources = tuple(entry.get("license") for entry in content.get("data") or () if isinstance(entry, dict))
+    _refuse_derivatives(folder, sources)
     license = _license(license, own, list(dict.fromkeys(sources)) if len(set(sources)) == 1 else [], folder)
     files, left_out = _model_files(folder, own.text)
     data = {**own.data, "license": license}
@@ -212,10 +226,16 @@ def _license(given: str | None, own: Card, recorded: list[str | None], folder: P
     for license in (given, *own.licenses, *recorded):
         if name := known(license):
             return name
-    raise UsageError(
+    raise NoLicense(
         f"{folder}: its licence is not known, and nothing is published without one; it is that of the source images, "
         "so find that out and give it, for instance --license cc-by-4.0 (your own pictures: any that you choose)"
     )
+
+
+def _refuse_derivatives(folder: Path, sources: Iterable[str | None]) -> None:
+    """Raise UsageError when something that it was made of forbids to publish what is derived from it."""
+    if reason := forbidden(sources):
+        raise UsageError(f"{folder}: {reason}, and this is: it cannot be pushed")
 
 
 def _read_record(file: Path) -> dict[str, Any]:

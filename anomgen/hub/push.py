@@ -23,7 +23,7 @@ from typing import Any
 from anomgen.errors import AnomgenError, Interrupted, UsageError
 from anomgen.hub.card import Card, merged
 from anomgen.hub.client import AGAIN, Moved, Repository, State, Stored
-from anomgen.hub.parcels import Parcel, parcel_of
+from anomgen.hub.parcels import NoLicense, Parcel, is_model, parcel_of
 from anomgen.licenses import first_conflict, normalised
 
 MAX_FOLDER_FILES = 10_000
@@ -68,11 +68,13 @@ class Plan:
     stale: tuple[str, ...]
     """Files to remove: shards of an earlier push of the same configuration."""
     notes: tuple[str, ...]
+    arrived: frozenset[str] = frozenset()
+    """What of these the Hub has already, sent by an interrupted push; the commit is what they lack."""
 
     @property
     def bytes(self) -> int:
         """Return how much is to be sent at most."""
-        return sum(_size(file) for file in self.changed.values())
+        return sum(_size(file) for path, file in self.changed.items() if path not in self.arrived)
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,9 @@ class Pushed:
     """Whether the repository did not exist before."""
     license: str
     files: tuple[str, ...]
+    """What the commit adds or replaces."""
+    arrived: tuple[str, ...]
+    """What of `files` was not sent because it was on the Hub already, from an interrupted push; empty in a dry run."""
     megabytes: float
     unchanged: int
     removed: tuple[str, ...]
@@ -122,7 +127,10 @@ def push(
     options = options or Options()
     try:
         _check_options(options)
-        parcel = parcel_of(folder, repo_id, options.config, options.license and normalised(options.license))
+        try:
+            parcel = parcel_of(folder, repo_id, options.config, options.license and normalised(options.license))
+        except NoLicense as error:
+            raise _with_license_there(error, folder, repo_id, api, wait) from None
         check_size(parcel)
         repository = Repository(repo_id, parcel.kind, api, wait)
         state = repository.state()
@@ -141,10 +149,11 @@ def _send(repository: Repository, parcel: Parcel, options: Options, progress: Pr
     """Create the repository where needed, upload, commit, verify, tag."""
     if new:
         repository.create(private=options.private)
+    sent: set[str] = set()
     try:
-        plan, commit, request = _publish(repository, parcel, options, progress)
+        plan, commit, request = _publish(repository, parcel, options, progress, sent)
     except Moved:  # read the repository again and merge into what is there now, once; what was uploaded is kept
-        plan, commit, request = _publish(repository, parcel, options, progress)
+        plan, commit, request = _publish(repository, parcel, options, progress, sent)
     if request is None:
         _verify(repository, parcel, plan, commit)
         if options.tag is not None:
@@ -153,16 +162,21 @@ def _send(repository: Repository, parcel: Parcel, options: Options, progress: Pr
 
 
 def _publish(
-    repository: Repository, parcel: Parcel, options: Options, progress: Progress
+    repository: Repository, parcel: Parcel, options: Options, progress: Progress, sent: set[str]
 ) -> tuple[Plan, str, str | None]:
-    """Upload and commit what differs from the repository as it is now; return commit and pull request, if any."""
+    """Upload and commit what differs from the repository as it is now; return commit and pull request, if any.
+
+    sent: the paths that were sent, added to.
+    """
     state = repository.state()
     if state is None:
         raise AnomgenError(f"{repository.id}: was removed while it was pushed to; {AGAIN}")
     plan = _plan(repository, parcel, options, state)
     if not plan.changed and not plan.stale:
         return plan, state.commit, None
-    operations = _upload(repository, plan, options, progress)
+    operations, arrived = _upload(repository, plan, options, progress)
+    plan = replace(plan, arrived=frozenset(arrived - sent))
+    sent.update(plan.changed.keys() - arrived)
     verb = "Add" if len(plan.changed) > len(parcel.files) and not plan.stale else "Update"
     info = repository.commit(operations, f"{verb} {parcel.summary}", state.commit, create_pr=options.create_pr)
     return plan, info.oid, info.pr_url if options.create_pr else None
@@ -217,6 +231,23 @@ def _check_content(parcel: Parcel, progress: Progress) -> tuple[str, ...]:
         )
     again = f"`anomgen check {parcel.folder} --source WHERE_THEY_ARE` compares with them, too"
     return (f"checked without the source images, which are not at hand; {again}",) if missing else ()
+
+
+def _with_license_there(error: NoLicense, folder: Path, repo_id: str, api: Any, wait: Any) -> UsageError:
+    """Return the error with the licence that the repository has, where it has one and can be asked."""
+    try:
+        repository = Repository(repo_id, "model" if is_model(folder) else "dataset", api, wait)
+        state = repository.state()
+        text = repository.text("README.md", state.commit) if state and "README.md" in state.files else ""
+        licenses = Card.parse(text, repo_id).licenses
+    except AnomgenError:  # what is wrong with the Hub comes second
+        return error
+    if len(licenses) != 1:
+        return error
+    return UsageError(
+        f"{folder}: its licence is not known, and {repo_id} is published under {licenses[0]}; when the terms of the "
+        f"source images allow that, give --license {licenses[0]}"
+    )
 
 
 def _refuse_token(repository: Repository, plan: Plan) -> None:
@@ -330,7 +361,7 @@ def _license(repository: Repository, parcel: Parcel, options: Options, before: C
             )
         if options.license is not None and kept != license:
             raise UsageError(
-                f"{repository.id}: its card says {kept}, not {license}; leave out --license, push to another "
+                f"{repository.id}: its card says {kept}, not {license}; give --license {kept}, push to another "
                 "repository, or change the card on the Hub first"
             )
     return ", ".join(before.licenses) or license
@@ -366,22 +397,25 @@ def _digest(file: Path, _changed: int, large: bool) -> str:
 # --- sending --------------------------------------------------------------------------------------------------------
 
 
-def _upload(repository: Repository, plan: Plan, options: Options, progress: Progress) -> list[Any]:
-    """Send the files' contents, a part after the other, and return the operations of the commit."""
+def _upload(repository: Repository, plan: Plan, options: Options, progress: Progress) -> tuple[list[Any], set[str]]:
+    """Send the files' contents, a part after the other; return the commit's operations, and what had arrived before."""
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
     additions = [
         CommitOperationAdd(path, file if isinstance(file, bytes) else str(file)) for path, file in plan.changed.items()
     ]
     total, sent = plan.bytes, 0
+    arrived: set[str] = set()
     part = max(MIN_BATCH_FILES, math.ceil(len(additions) / BATCHES))
     with progress("uploading MB") as show:
         for start in range(0, len(additions), part):
             batch = additions[start : start + part]
+            large = [addition for addition in batch if not addition.path_in_repo.endswith(_TEXT)]
+            arrived |= repository.arrived(large) if large else set()
             repository.upload(batch, create_pr=options.create_pr)
             sent += sum(addition.upload_info.size for addition in batch)
             show(math.ceil(sent / 1e6), math.ceil(total / 1e6))
-    return [*additions, *(CommitOperationDelete(path) for path in plan.stale)]
+    return [*additions, *(CommitOperationDelete(path) for path in plan.stale)], arrived
 
 
 def _verify(repository: Repository, parcel: Parcel, plan: Plan, commit: str) -> None:
@@ -405,6 +439,7 @@ def _result(repository: Repository, parcel: Parcel, plan: Plan, *, new: bool, **
         new=new,
         license=plan.license,
         files=tuple(sorted(plan.changed)),
+        arrived=tuple(sorted(plan.arrived)),
         megabytes=round(plan.bytes / 1e6, 3),
         unchanged=len(parcel.files) + 1 - len(plan.changed),
         removed=plan.stale,
