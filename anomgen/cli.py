@@ -17,7 +17,7 @@ from anomgen.cli_export import app as export_app
 from anomgen.cli_push import app as push_app
 from anomgen.cli_train import app as train_app
 from anomgen.errors import AnomgenError, Interrupted, UsageError
-from anomgen.places import place
+from anomgen.places import load_line, place, refuse_lost
 from anomgen.terminal import JsonOption, SeedOption, SetOption, SizeOption, print_json, progress_of, size_text
 
 if TYPE_CHECKING:
@@ -105,6 +105,8 @@ def make(
     """Make a dataset of normal and anomalous images with exact masks."""
     from anomgen.output import make as make_dataset
 
+    if out is not None:
+        refuse_lost(out)
     chosen = _recipe(recipe, source, size, changes, count=count, seed=seed)
     if dry_run:
         folder = out or Path("anomgen-out") / chosen.name
@@ -357,7 +359,7 @@ def _print_made(result: Result, summary: dict[str, Any]) -> None:
         print(f"  skipped source files: {len(summary['skipped'])} (listed in provenance.json)")
     print(f"look:  {folder / 'preview.png'}")
     print(f"check: {shlex.join(['anomgen', 'check', str(folder)])}")
-    print(f"load:  datasets.load_dataset({json.dumps(str(folder), ensure_ascii=False)})")
+    print(f"load:  {load_line(folder)}")
 
 
 def _print_part(result: Result, shard: str | None, seconds: float, *, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,6 +11,9 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple
 
 from anomgen.errors import AnomgenError, UsageError, near_miss
+
+COMMON = ("s3", "gs", "abfs", "hf", "sftp", "webhdfs")
+"""The schemes that an error names; fsspec knows some fifty."""
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)(?:::|://).*")
 
@@ -44,7 +48,11 @@ def _file_system(url: str, scheme: str) -> tuple[Any, str]:
         raise UsageError(f"{url}: the package for {scheme}:// is not installed: {error}{advice}") from None
     except ValueError as error:
         known = fsspec.available_protocols()
-        raise UsageError(f"{url}: no file system for it{near_miss(scheme, known)} ({error})") from None
+        if scheme in known:
+            raise UsageError(f"{url}: {error}") from None
+        nearest = near_miss(scheme, (name for name in known if abs(len(name) - len(scheme)) < 2), cutoff=0.7)
+        others = f"; known are {', '.join(COMMON)} and what else fsspec.available_protocols() lists"
+        raise UsageError(f"{url}: no file system is known for {scheme}://{nearest or others}") from None
 
 
 class _Status(NamedTuple):
@@ -162,6 +170,22 @@ class Remote:
             raise
         except Exception as error:  # each file system has errors of its own
             raise AnomgenError(f"{self.url}: {type(error).__name__}: {error}") from error
+
+
+def refuse_lost(where: Path) -> None:
+    """Raise UsageError for a place in this process's memory, for callers that end with the process."""
+    if str(where).startswith("memory:"):
+        raise UsageError(
+            f"{where}: is lost when the command ends; give a folder, or a URL that lasts (s3://, hf://, …)"
+        )
+
+
+def load_line(where: Path) -> str:
+    """Return the Python expression that loads the dataset there with the library datasets."""
+    quoted = json.dumps(f"{where}/data/*.parquet" if isinstance(where, Remote) else str(where), ensure_ascii=False)
+    if isinstance(where, Remote):
+        return f'datasets.load_dataset("parquet", data_files={quoted})'
+    return f"datasets.load_dataset({quoted})"
 
 
 def readable(path: Path) -> Path | IO[bytes]:
