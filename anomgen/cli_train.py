@@ -79,16 +79,19 @@ def sdas(
     chosen = preset or ("gpu" if has_accelerator() else "laptop")
     given = {"steps": steps, "seed": seed, "preset": chosen, **own}
     settings = validated(TrainSDAS, {key: value for key, value in given.items() if value is not None})
-    categories = [Category(name, open_source(path, size, of_source)) for name, path in _categories(source)]
+    named = _categories(source)
+    categories = [Category(name, open_source(path, size, of_source)) for name, path in named.items()]
 
     def run(progress: Any) -> Trained:
         return train_sdas(categories, settings, out, init=init, resume=resume, overwrite=overwrite, progress=progress)
 
-    report(run, as_json, following("sdas", source[0], size, out))
+    name, place = next(iter(named.items()))
+    chosen_one = ["--set", f"generator.category={name}"] if len(named) > 1 else []
+    report(run, as_json, following("sdas", place, size, out, *chosen_one))
 
 
-def _categories(paths: Iterable[str]) -> list[tuple[str, str]]:
-    """Return name and path of every category; the folder of a whole layout stands for all of its categories."""
+def _categories(paths: Iterable[str]) -> dict[str, str]:
+    """Return name → path of every category; the folder of a whole layout stands for all of its categories."""
     from anomgen.sources.layouts import BTAD, MVTecAD, VisA
 
     found: dict[str, str] = {}
@@ -101,7 +104,7 @@ def _categories(paths: Iterable[str]) -> list[tuple[str, str]]:
             if name in found:
                 raise UsageError(f"--source {place}: there are two categories called {name!r}; rename a folder")
             found[name] = place
-    return list(found.items())
+    return found
 
 
 def _name_of(path: str) -> str:
@@ -204,10 +207,21 @@ def refuse_inside(out: Path, *sources: str) -> None:
             raise UsageError(f"the output {out} lies inside the source {folder}; choose another folder with -o")
 
 
-def following(recipe: str, source: str, size: str | None, out: Path) -> str:
+def following(recipe: str, source: str, size: str | None, out: Path, *more: str) -> str:
     """Return the command that uses the model."""
     sized = [] if size is None else ["--size", size]
-    words = ["anomgen", "make", "--recipe", recipe, "--source", source, *sized, "--set", f"generator.model={out}"]
+    words = [
+        "anomgen",
+        "make",
+        "--recipe",
+        recipe,
+        "--source",
+        source,
+        *sized,
+        "--set",
+        f"generator.model={out}",
+        *more,
+    ]
     return shlex.join(words)
 
 

@@ -310,11 +310,13 @@ def test_without_a_model_the_error_says_how_to_train_one():
     (lambda m: (m / "unet" / "diffusion_pytorch_model.safetensors").rename(m / "unet" / "diffusion_pytorch_model.bin"),
      "pickle"),
     (lambda m: (m / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"12345678"), "damaged"),
-    (lambda m: (m / "unet" / "config.json").unlink(), "damaged"),
-    (lambda m: (m / "transform" / "transform.safetensors").unlink(), "is missing"),
+    (lambda m: (m / "unet" / "config.json").unlink(), "half-written: unet/config.json"),
+    (lambda m: shutil.rmtree(m / "scheduler"), "half-written: scheduler/scheduler_config.json"),
+    (lambda m: (m / "transform" / "transform.safetensors").unlink(), "half-written: transform"),
+    (lambda m: (m / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}'), "no DDPM"),
     (lambda m: (m / "model_index.json").write_text('{"unet": ["diffusers", "UNet2DConditionModel"], '
                                                    '"scheduler": ["diffusers", "PNDMScheduler"]}'), "no DDPM"),
-    (lambda m: (m / "model_index.json").write_text("{"), "no DDPM"),
+    (lambda m: (m / "model_index.json").write_text("{"), "damaged"),
 ])  # fmt: skip
 def test_broken_models_are_refused_with_a_reason(latent_model, tmp_path, break_it, message):
     copy = tmp_path / "model"
@@ -322,6 +324,14 @@ def test_broken_models_are_refused_with_a_reason(latent_model, tmp_path, break_i
     break_it(copy)
     with pytest.raises(UsageError, match=message):
         prepared(copy)
+
+
+@pytest.mark.parametrize("request_", [
+    {"strength": -0.1}, {"strength": [0.1, 0.2, 0.3]}, {"num_inference_steps": 0}, {"start": 0.5}, {"start": 0.0},
+])  # fmt: skip
+def test_the_pipeline_refuses_nonsense(latent_model, request_):
+    with pytest.raises(ValueError, match=r"at least|images"):
+        load_sdas(str(latent_model)).pipeline(2, [seeded(0), seeded(1)], **request_)
 
 
 def test_an_unfinished_training_is_no_model(latent_model, tmp_path):

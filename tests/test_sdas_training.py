@@ -174,10 +174,18 @@ def test_several_categories_make_one_conditional_model(tmp_path):
     assert model.category("grass") == 1
     drawn = [model.draw([np.random.default_rng(0)], [0.0], steps=2, labels=[label])[0] for label in (0, 1)]
     assert not np.array_equal(*drawn)
-    with pytest.raises(UsageError, match=r"say which category.*grass"):
+    with pytest.raises(UsageError, match=r"category.*brick, grass"):
         model.category(None)
     with pytest.raises(UsageError, match="'wood'"):
         model.category("wood")
+    whole = {"kind": "sdas", "model": str(tmp_path / "model"), "extent": "whole", "steps": 1}
+    pool = TestPool((32, 32, 1))
+    with pytest.raises(UsageError, match=r"generator\.category"):
+        build_generator(whole).prepared(pool)
+    check_generator(build_generator({**whole, "category": "grass"}), pool, count=2)
+    mixed = build_generator({**whole, "category": "all"})
+    results = mixed.sample_batch([np.random.default_rng(k) for k in range(12)], [pool[0]] * 12, pool)
+    assert len({result.params["category"] for result in results}) == 3
 
 
 def test_the_folder_of_all_categories_stands_for_each_of_them(tmp_path):
@@ -269,6 +277,8 @@ def test_running_out_of_memory_says_what_to_lower(tmp_path, monkeypatch):
 @pytest.mark.parametrize("settings, message", [
     ({"attention": (True,)}, "one for each level"),
     ({"channels": (32, 32, 32, 32), "attention": (False,) * 4}, "--size 64x64"),
+    ({"variance": "learned_range"}, "patch=1"),
+    ({"channels": (32, 40)}, "multiples of 32"),
     ({"batch_size": 3, "accumulation": 2}, "multiple of 2"),
 ])  # fmt: skip
 def test_settings_that_do_not_fit_write_nothing(tmp_path, settings, message):
@@ -284,8 +294,6 @@ def test_wrong_requests_are_refused(tmp_path):
         run(tmp_path / "model", {"steps": 1}, [Category("a", brick()), Category("b", brick(size=64))])
     with pytest.raises(UsageError, match="no such model folder"):
         run(tmp_path / "model", {"steps": 1}, init=str(tmp_path / "nothing"))
-    with pytest.raises(RecipeError, match="pixels"):
-        _validated({"variance": "learned_range"})
     with pytest.raises(RecipeError, match="did you mean 'learning_rate'"):
         _validated({"learning_rat": 1})
     run(tmp_path / "model", {"steps": 1})

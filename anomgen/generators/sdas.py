@@ -53,7 +53,7 @@ class SDAS(PerlinRegion):
     """Images sampled beforehand, instead of a model: a finished dataset of the recipe `sia`, ``{kind: hub, path: …}``,
     or a folder of them."""
     category: str | None = None
-    """Which one to draw, for a model of several categories; without it, `whole` draws all alike."""
+    """Which one to draw, for a model of several categories; `all` with `extent: whole` draws all of them alike."""
     extent: Literal["perlin", "whole"] = "perlin"
     """`perlin`: local anomalies; `whole`: the sampled image as it is, as in the SIA data set."""
     opacity_range: ShareRange = (0.5, 1.0)
@@ -104,16 +104,24 @@ class SDAS(PerlinRegion):
         self._check_model(shape)
         return self
 
+    @property
+    def _all_categories(self) -> bool:
+        return self.category == "all" and self.extent == "whole"
+
     def _check_model(self, shape: tuple[int, ...] | None) -> None:
         model = self._loaded()
         if shape is not None and shape != model.shape:
             h, w, c = model.shape
+            fits = f"use --size {h}x{w}, or " if shape[2] == c else ""
             raise UsageError(
                 f"generator.model: {self.model} draws {h}×{w} images with {_channels(c)}, the source gives "
-                f"{shape[0]}×{shape[1]} with {_channels(shape[2])}: use --size {h}x{w}, or train on these images"
+                f"{shape[0]}×{shape[1]} with {_channels(shape[2])}: {fits}train a model on these images"
             )
-        if self.extent == "perlin" or self.category is not None:
-            model.category(self.category)
+        if not self._all_categories:
+            try:
+                model.category(self.category)
+            except UsageError as error:
+                raise UsageError(f"generator.category: {error}") from error
 
     def portable(self) -> Self:
         """See `Generator.portable`."""
@@ -197,9 +205,9 @@ class SDAS(PerlinRegion):
         return [(unscaled(value, image.dtype), words) for value, image, words in zip(values, images, said, strict=True)]
 
     def _label(self, rng: np.random.Generator, model: SDASModel) -> int | None:
-        if self.category is None and len(model.categories) > 1:
+        if self._all_categories and len(model.categories) > 1:
             return int(rng.integers(len(model.categories)))
-        return model.category(self.category)
+        return None if self._all_categories else model.category(self.category)
 
     def _laid(
         self, image: np.ndarray, region: np.ndarray | None, content: np.ndarray, params: dict[str, Any]

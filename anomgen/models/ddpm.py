@@ -13,13 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from diffusers import DDPMScheduler, UNet2DModel
 from diffusers.training_utils import EMAModel
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from anomgen.errors import UsageError
 from anomgen.models.bound import variational_bound
@@ -97,12 +97,6 @@ class TrainSDAS(Training):
     augment: Augment = "none"
     """Mirrorings and quarter turns under which a normal image stays normal."""
 
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        if self.patch > 1 and self.variance == "learned_range":
-            raise ValueError("variance learned_range is for models on pixels (patch: 1)")
-        return self
-
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "laptop": {},
         "gpu": {
@@ -166,6 +160,10 @@ def build_unet(settings: TrainSDAS, shape: Sequence[int], categories: int = 1) -
             f"images of {h}×{w} do not fit a U-Net of {levels} levels on cells of {settings.patch} pixels; both sides "
             f"must be multiples of {unit}: --size {fitting}, or fewer levels with --set channels=…"
         )
+    if settings.patch > 1 and settings.variance == "learned_range":
+        raise UsageError("variance: learned_range is for models on pixels; add --set patch=1")
+    if any(channels % 32 for channels in settings.channels):
+        raise UsageError(f"channels: all must be multiples of 32, these are {list(settings.channels)}")
     if len(settings.attention) != levels:
         raise UsageError(f"attention has {len(settings.attention)} entries, channels has {levels}: one for each level")
     latent = c if settings.patch == 1 else min(settings.components, c * settings.patch**2)

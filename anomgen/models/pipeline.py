@@ -180,6 +180,7 @@ class SDASPipeline(DiffusionPipeline):
         categories. images: (N, C, H, W) in [−1, 1], to start from instead of pure noise; start: the share of the steps
         that are done, from these images noised so far. output_type: ``pil``, ``np``, or ``pt`` (N, C, H, W in [0, 1]).
         """
+        _check_request(batch_size, num_inference_steps, strength, images, start)
         device, dtype = self.unet.device, self.unet.dtype
         if self.transform is not None:
             self.transform.to(device, dtype)
@@ -215,3 +216,15 @@ class SDASPipeline(DiffusionPipeline):
     def _latent_size(self) -> tuple[int, int]:
         size = self.unet.config.sample_size
         return (size, size) if isinstance(size, int) else (size[0], size[1])
+
+
+def _check_request(
+    batch_size: int, steps: int, strength: float | Sequence[float], images: torch.Tensor | None, start: float
+) -> None:
+    strengths = [strength] if isinstance(strength, int | float) else list(strength)
+    if len(strengths) not in (1, batch_size) or any(s < 0 for s in strengths):
+        raise ValueError(f"strength is one number of at least 0, or one for each of {batch_size} images: {strength!r}")
+    if steps < 1:
+        raise ValueError(f"num_inference_steps is at least 1, not {steps}")
+    if not 0 < start <= 1 or (images is None and start < 1):
+        raise ValueError(f"start is above 0 and at most 1, and 1 without images to start from: {start!r}")

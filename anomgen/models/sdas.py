@@ -49,8 +49,8 @@ class SDASModel:
         if len(self.categories) == 1 and name in (None, *self.categories):
             return None
         if name not in self.categories:
-            asked = "say which category" if name is None else f"no category {name!r}"
-            raise UsageError(f"{self.name}: {asked}; the model knows {', '.join(self.categories)}")
+            asked = "several categories, say which one" if name is None else f"no category {name!r}"
+            raise UsageError(f"{self.name}: {asked} with category=…: {', '.join(self.categories)}")
         return self.categories.index(name)
 
     def draw(
@@ -117,6 +117,7 @@ def _tensor(image: np.ndarray) -> torch.Tensor:
 
 # --- loading --------------------------------------------------------------------------------------------------------
 
+PIPELINES = ("DDPMPipeline", "DDIMPipeline", SDASPipeline.__name__)
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 FILES = ("model_index.json", "training.json", "scheduler/*.json", "unet/config.json", "unet/*.safetensors*", TRANSFORM)
 
@@ -130,6 +131,8 @@ def load_sdas(name: str) -> SDASModel:
     index = folder / "model_index.json"
     if not index.is_file():
         require_finished(folder)
+        if (folder / "anomgen_model.json").is_file():
+            raise UsageError(f"{name}: is a Cycle-GAN, for the recipe cyclegan; here a diffusion model is needed")
         raise UsageError(f"{name}: no model: there is no model_index.json in it; `anomgen train sdas` makes one")
     return _load(name, folder, index.stat().st_mtime_ns)
 
@@ -143,7 +146,7 @@ def _load(name: str, folder: Path, changed: int) -> SDASModel:  # noqa: ARG001 -
         transform = PatchTransform.load(folder / TRANSFORM) if (folder / TRANSFORM).is_file() else None
     except (OSError, SafetensorError, ValueError, KeyError, RuntimeError) as error:
         raise UsageError(f"{name}: the model is damaged or half-written: {_first_line(error)}") from error
-    _require_consistent(name, folder, unet, transform)
+    _require_consistent(name, unet, transform)
     unet = unet.eval().requires_grad_(False).to(drawing_device(), memory_format=torch.channels_last)
     pipeline = SDASPipeline(unet, scheduler, transform)
     pipeline.set_progress_bar_config(disable=True)
@@ -151,28 +154,31 @@ def _load(name: str, folder: Path, changed: int) -> SDASModel:  # noqa: ARG001 -
 
 
 def _require_ddpm(name: str, folder: Path) -> None:
-    """Refuse other models, and weights that loading could execute code from."""
+    """Refuse other models, half-written ones, and weights that loading could execute code from."""
     try:
         index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
-        unet, scheduler = index["unet"][1], index["scheduler"][1]
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
-        raise UsageError(f"{name}: no DDPM: its model_index.json names no unet and scheduler") from None
-    if unet != "UNet2DModel" or scheduler not in ("DDPMScheduler", "DDIMScheduler"):
-        raise UsageError(f"{name}: no DDPM, but {unet} with {scheduler}; SDAS needs a UNet2DModel with a DDPMScheduler")
+    except (OSError, ValueError):
+        raise UsageError(f"{name}: the model is damaged: its model_index.json cannot be read") from None
+    parts = [index.get("_class_name"), *((index.get(key) or [None, None])[1] for key in ("unet", "scheduler"))]
+    if parts[0] not in PIPELINES or parts[1] != "UNet2DModel" or parts[2] not in ("DDPMScheduler", "DDIMScheduler"):
+        raise UsageError(f"{name}: no DDPM, but {' with '.join(map(str, parts))}; SDAS needs a DDPMPipeline's parts")
     weights = {file.suffix for file in (folder / "unet").glob("diffusion_pytorch_model*")}
-    if ".safetensors" not in weights:
-        found = "as a pickle, which could execute code" if weights else "nowhere: the model is half-written"
-        raise UsageError(f"{name}: the weights are {found}; only safetensors are read ({WEIGHTS})")
+    if weights and ".safetensors" not in weights:
+        raise UsageError(
+            f"{name}: the weights are a pickle, which could execute code; only safetensors are read ({WEIGHTS})"
+        )
+    needed = ["unet/config.json", "scheduler/scheduler_config.json"]
+    needed += [TRANSFORM] if parts[0] == SDASPipeline.__name__ else []
+    missing = [file for file in needed if not (folder / file).is_file()] + ([] if weights else [WEIGHTS])
+    if missing:
+        raise UsageError(f"{name}: the model is half-written: {', '.join(missing)} missing")
 
 
-def _require_consistent(name: str, folder: Path, unet: UNet2DModel, transform: PatchTransform | None) -> None:
+def _require_consistent(name: str, unet: UNet2DModel, transform: PatchTransform | None) -> None:
     if transform is not None and transform.encode_weight.shape[0] != unet.config.in_channels:
         raise UsageError(f"{name}: the transform and the U-Net belong to different models")
     if transform is None and unet.config.in_channels not in (1, 3):
-        missing = f" ({TRANSFORM} is missing)" if (folder / "pipeline.py").is_file() else ""
-        raise UsageError(
-            f"{name}: its images have {unet.config.in_channels} channels; grey ones have 1, colour ones 3{missing}"
-        )
+        raise UsageError(f"{name}: draws {unet.config.in_channels} channels; grey images have 1, colour ones 3")
 
 
 def _categories(folder: Path, unet: UNet2DModel) -> tuple[str, ...]:
