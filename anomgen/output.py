@@ -41,6 +41,8 @@ MARK = "# The recipe of the dataset in this folder, written by anomgen make.\n"
 DATA = "data"
 VERSIONED = ("anomgen", "numpy", "scipy", "opencv-python", "pillow", "pyarrow")
 """Distributions whose version decides the bytes of a dataset."""
+NETWORK = ("torch", "diffusers")
+"""Those that decide them, too, when a generator runs a network."""
 LISTED_MISSING = 10
 """How many missing shards an error names."""
 
@@ -295,6 +297,8 @@ def _shards(plan: Plan, out: Path) -> list[Shard]:
         "resolved": _digest(plan.resolved),
         "versions": versions(),
     }
+    if plan.generator.uses_network:
+        identity["network"] = _installed(NETWORK)
     return [
         Shard(
             out / DATA / shard_name(number, len(ranges)), indices, {"shard": number, "rows": len(indices), **identity}
@@ -318,25 +322,31 @@ def _is_complete(shard: Shard) -> bool:
                 f"{shard.path} was made from {meaning}; finish with what it was begun with, or start anew "
                 "with --overwrite"
             )
-    if log.get("versions") != shard.log["versions"]:
+    before, now = ({**(found.get("versions") or {}), **found.get("network", {})} for found in (log, shard.log))
+    if before != now:
         raise UsageError(
-            f"{shard.path} was made with {versions_text(log.get('versions') or {})}, this is "
-            f"{versions_text(shard.log['versions'])}: the result would not be reproducible; install the same "
-            "versions, or start anew with --overwrite"
+            f"{shard.path} was made with {versions_text(before)}, this is {versions_text(now)}: the result "
+            "would not be reproducible; install the same versions, or start anew with --overwrite"
         )
     return log.get("rows") == shard.log["rows"]
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of everything that decides the bytes of a dataset."""
+def versions(network: bool = False) -> dict[str, str]:
+    """Return the versions of everything that decides the bytes of a dataset; network: whether one draws it."""
+    found = _installed((*VERSIONED, *(NETWORK if network else ())))
+    if found["opencv-python"] == "unknown":  # another distribution of it, such as opencv-python-headless
+        found["opencv-python"] = cv2.__version__
+    return found
+
+
+def _installed(names: Iterable[str]) -> dict[str, str]:
+    """Return the versions of distributions, read from their metadata: nothing is imported."""
     found = {}
-    for name in VERSIONED:
+    for name in names:
         try:
             found[name] = version(name)
         except PackageNotFoundError:  # running from a checkout
             found[name] = "unknown"
-    if found["opencv-python"] == "unknown":  # another distribution of it, such as opencv-python-headless
-        found["opencv-python"] = cv2.__version__
     return found
 
 
@@ -391,9 +401,10 @@ def _finish(plan: Plan, out: Path, shards: list[Shard]) -> dict[str, Any]:
     for shard in shards:
         rejects.update((shard_metadata(shard.path) or {}).get("rejects", {}))
     dataset = Dataset(out, partial=True)
+    found = versions(plan.generator.uses_network)
     provenance = {
-        "anomgen": versions()["anomgen"],
-        "versions": {"python": platform.python_version(), **versions(), "processor": processor()},
+        "anomgen": found["anomgen"],
+        "versions": {"python": platform.python_version(), **found, "processor": processor()},
         "recipe_fingerprint": plan.recipe.fingerprint(),
         "source": {
             "kind": plan.recipe.source.kind,

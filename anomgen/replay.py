@@ -42,7 +42,8 @@ def replay(dataset: Dataset, index: int, source: str | None = None, overrides: I
     with single_threaded():
         made = Encoder(dataset.columns).cells(Renderer(plan).row(index))
     different = tuple(name for name in dataset.columns.names if made[name] != stored[name])
-    return Replay(index, different, tuple(_version_notes(dataset.provenance)) if different else ())
+    notes = _version_notes(dataset.provenance, plan.generator.uses_network) if different else ()
+    return Replay(index, different, tuple(notes))
 
 
 def reopened(dataset: Dataset, source: str | None = None, overrides: Iterable[str] = ()) -> Plan:
@@ -55,9 +56,16 @@ def reopened(dataset: Dataset, source: str | None = None, overrides: Iterable[st
         if before.get(key) != now.get(key):
             raise UsageError(
                 f"the files under {key} are not those that {dataset.path} was made from; say where those are with "
-                "--set generator.texture.path=FOLDER or --set foreground.path=FOLDER"
+                f"--set {_place_key(key)}=FOLDER"
             )
     return plan
+
+
+def _place_key(resource: str) -> str:
+    """Return the recipe's key that says where a resource is: of `parts.0.model`, `generator.parts.0.model`."""
+    if resource == "foreground":
+        return "foreground.path"
+    return f"generator.{resource}.path" if resource.split(".")[-1] == "texture" else f"generator.{resource}"
 
 
 def _same_source(source: Source, dataset: Dataset) -> Source:
@@ -100,9 +108,9 @@ def _quoted(path: Any) -> str:
     return "'" + str(path).replace("'", "''") + "'"
 
 
-def _version_notes(provenance: dict[str, Any]) -> Iterable[str]:
+def _version_notes(provenance: dict[str, Any], network: bool) -> Iterable[str]:
     recorded = provenance.get("versions", {})
-    for name, number in {**versions(), "processor": processor()}.items():
+    for name, number in {**versions(network), "processor": processor()}.items():
         if recorded.get(name) != number:
             yield f"made with {name} {recorded.get(name)}, replayed with {number}"
 

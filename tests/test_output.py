@@ -398,3 +398,36 @@ def test_native_size_lets_images_differ(tmp_path):
         make(load_recipe(name, source=source, count=12), tmp_path / name)
         shapes = {row["image"].shape for row in Dataset(tmp_path / name).rows()}
         assert shapes == {(64, 80, 3), (72, 64, 3), (90, 70, 3)}
+
+
+def test_versions_of_torch_count_where_a_network_draws_and_only_there(made, tmp_path, monkeypatch):
+    from importlib.metadata import version
+
+    from anomgen.generators.nsa import NSA
+
+    classic = {"python", "processor", "anomgen", "numpy", "scipy", "opencv-python", "pillow", "pyarrow"}
+    assert set(Dataset(made).provenance["versions"]) == classic
+    monkeypatch.setattr(NSA, "uses_network", True)
+    chosen = recipe("nsa", 8)
+    assert set(make(chosen, tmp_path / "out").provenance["versions"]) == classic | {"torch", "diffusers"}
+    assert make(chosen, tmp_path / "out", resume=True).made == 0
+    monkeypatch.setattr(output, "version", lambda name: "0.1" if name == "torch" else version(name))
+    with pytest.raises(UsageError, match=r"was made with .*torch.* this is .*torch 0\.1"):
+        make(chosen, tmp_path / "out", resume=True)
+
+
+@pytest.mark.parametrize("changed, key", [
+    ("texture", "generator.texture.path"),
+    ("foreground", "foreground.path"),
+    ("model", "generator.model"),
+    ("parts.1.model", "generator.parts.1.model"),
+    ("parts.0.texture", "generator.parts.0.texture.path"),
+])  # fmt: skip
+def test_replay_names_the_key_of_what_changed(made, tmp_path, changed, key):
+    shutil.copytree(made, tmp_path / "copy")
+    file = tmp_path / "copy" / "provenance.json"
+    provenance = json.loads(file.read_text())
+    provenance["resolved"]["resources"] = {changed: "other"}
+    file.write_text(json.dumps(provenance))
+    with pytest.raises(UsageError, match=f"under {changed} are not those.*--set {key}=FOLDER"):
+        replay(Dataset(tmp_path / "copy"), 0)
