@@ -298,7 +298,7 @@ def _shards(plan: Plan, out: Path) -> list[Shard]:
         "versions": versions(),
     }
     if plan.generator.uses_network:
-        identity["network"] = _installed(NETWORK)
+        identity["network"] = installed(NETWORK)
     return [
         Shard(
             out / DATA / shard_name(number, len(ranges)), indices, {"shard": number, "rows": len(indices), **identity}
@@ -333,13 +333,13 @@ def _is_complete(shard: Shard) -> bool:
 
 def versions(network: bool = False) -> dict[str, str]:
     """Return the versions of everything that decides the bytes of a dataset; network: whether one draws it."""
-    found = _installed((*VERSIONED, *(NETWORK if network else ())))
+    found = installed((*VERSIONED, *(NETWORK if network else ())))
     if found["opencv-python"] == "unknown":  # another distribution of it, such as opencv-python-headless
         found["opencv-python"] = cv2.__version__
     return found
 
 
-def _installed(names: Iterable[str]) -> dict[str, str]:
+def installed(names: Iterable[str]) -> dict[str, str]:
     """Return the versions of distributions, read from their metadata: nothing is imported."""
     found = {}
     for name in names:

@@ -256,11 +256,42 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_checkpoint(tmp_pat
         return {name: term * float("nan") for name, term in terms.items()} if part.start >= 12 else terms
 
     monkeypatch.setattr(SDASTask, "_losses", sometimes)
-    with pytest.raises(Diverged, match=r"step 4: the loss loss is nan.*--resume.*learning_rate"):
+    with pytest.raises(Diverged, match=r"step 4: loss is nan; .* kept.*--resume.*learning_rate"):
         run(tmp_path / "model", {"steps": 6, "checkpoint_every": 2})
     assert json.loads((tmp_path / "model" / "training.json").read_text())["steps"] == 2
     monkeypatch.setattr(SDASTask, "_losses", losses)
     assert run(tmp_path / "model", {"steps": 6, "checkpoint_every": 2, "learning_rate": 1e-4}, resume=True).made == 4
+
+
+def test_a_loss_that_is_not_a_number_before_the_first_checkpoint_says_to_start_anew(tmp_path, monkeypatch):
+    from anomgen.models.ddpm import SDASTask
+
+    monkeypatch.setattr(SDASTask, "_losses", lambda task, part: {"bound": torch.tensor(float("nan"))})
+    with pytest.raises(Diverged, match=r"step 1: the loss bound is nan; there is no checkpoint yet.*--overwrite"):
+        run(tmp_path / "model", {"steps": 2, "checkpoint_every": 2})
+
+
+def test_the_record_tells_the_versions_and_others_are_warned_of(tmp_path, capsys):
+    record = tmp_path / "model" / "training.json"
+    run(tmp_path / "model", {"steps": 1})
+    values = json.loads(record.read_text())
+    assert set(values["versions"]) == {"torch", "diffusers", "accelerate"}
+    run(tmp_path / "model", {"steps": 2}, resume=True)
+    assert "warning" not in capsys.readouterr().err
+    values["versions"]["torch"] = "0.1"
+    record.write_text(json.dumps(values))
+    run(tmp_path / "model", {"steps": 3}, resume=True)
+    assert "trained with torch 0.1" in capsys.readouterr().err
+
+
+def test_the_files_of_a_model_have_the_mode_of_the_umask(tmp_path):
+    before = os.umask(0o027)
+    try:
+        run(tmp_path / "model", {"steps": 1})
+    finally:
+        os.umask(before)
+    files = [path for path in (tmp_path / "model").rglob("*") if path.is_file()]
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o640}
 
 
 def test_running_out_of_memory_says_what_to_lower(tmp_path, monkeypatch):
@@ -301,7 +332,7 @@ def test_wrong_requests_are_refused(tmp_path):
         run(tmp_path / "model", {"steps": 1})
     with pytest.raises(UsageError, match=r"ema \(0.999, now 0.5\)"):
         run(tmp_path / "model", {"steps": 1, "ema": 0.5}, resume=True)
-    with pytest.raises(UsageError, match="data"):
+    with pytest.raises(UsageError, match=r"data \(the images: .*--size\).*training.json has them\)$"):
         run(tmp_path / "model", {"steps": 1}, [Category("brick", brick(count=9))], resume=True)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "mine.txt").write_text("x")

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shlex
 import signal
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -25,7 +27,7 @@ from pydantic import Field
 
 from anomgen.errors import AnomgenError, Interrupted, UsageError
 from anomgen.generators.base import Preset
-from anomgen.output import locked
+from anomgen.output import installed, locked, versions_text
 from anomgen.writer import replacing
 
 if TYPE_CHECKING:
@@ -61,6 +63,8 @@ class Training(Preset):
     """Steps between two sheets of samples."""
 
 
+VERSIONED = ("torch", "diffusers", "accelerate")
+"""Distributions whose versions the record tells: with others, the weights may come out a little different."""
 MAY_CHANGE = {"steps", "learning_rate", "gradient_clip", "checkpoint_every", "sheet_every"}
 """Settings that may differ when a training goes on; with another one, it is no longer what it would have been."""
 
@@ -129,7 +133,7 @@ def train(
     if first > steps:
         raise UsageError(f"{out}: the checkpoint has {first} steps already; ask for at least as many with --steps")
     log = _Log(out / LOG, first) if main else None
-    with locked_for(task, out), _stop_requests() as stop, _memory_advice(task.settings):
+    with locked_for(task, out), _stop_requests() as stop, _memory_advice(task.settings), _divergence_advice(out):
         for number in range(first, steps):
             last = losses.add(task.step(number))
             done = number + 1
@@ -150,6 +154,7 @@ def train(
         final = {**record, "steps": steps, "losses": losses.values}
         if main:
             task.save(out, final)
+            _share(out)
             write_record(out, {**final, "finished": True})
         task.accelerator.wait_for_everyone()
     return Trained(out, steps, steps - first, losses.values, time.perf_counter() - started)
@@ -163,6 +168,15 @@ def locked_for(task: Task, out: Path) -> Iterator[None]:
         return
     with locked(out):
         yield
+
+
+def _share(out: Path) -> None:
+    """Let those read the model whom the umask lets: safetensors writes files for their owner alone."""
+    mask = os.umask(0)
+    os.umask(mask)
+    for path in out.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            path.chmod(path.stat().st_mode | (0o666 & ~mask))
 
 
 def _checkpoint(task: Task, out: Path, record: Mapping[str, Any], done: int, losses: dict[str, float]) -> None:
@@ -289,6 +303,21 @@ def _memory_advice(settings: Training) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def _divergence_advice(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except Diverged as error:
+        if (out / CHECKPOINT).is_file():
+            advice = (
+                "the checkpoint before is kept: go on from it with --resume and a lower --set learning_rate=…, or "
+                "start anew with --overwrite"
+            )
+        else:
+            advice = "there is no checkpoint yet: start anew with --overwrite and a lower --set learning_rate=…"
+        raise Diverged(f"{error}; {advice}") from None
+
+
 # --- the folder -----------------------------------------------------------------------------------------------------
 
 
@@ -322,11 +351,14 @@ def prepare(out: Path, record: Mapping[str, Any], *, resume: bool, overwrite: bo
         if overwrite and before is not None:
             _clear(out)
         done = before.get("steps", 0) if resume and before is not None else 0
+        if done and before is not None:
+            _warn_of_versions(out, before.get("versions"))
         write_record(out, {**record, "steps": done})
 
 
 def _refuse_other_training(out: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    different = [key for key in ("kind", "data") if before.get(key) != now[key]]
+    meanings = {"kind": "kind", "data": "data (the images: other folder, other files or another --size)"}
+    different = [meaning for key, meaning in meanings.items() if before.get(key) != now[key]]
     old, new = before.get("settings", {}), now["settings"]
     different += [
         f"{key} ({old.get(key)!r}, now {new.get(key)!r})"
@@ -335,8 +367,20 @@ def _refuse_other_training(out: Path, before: Mapping[str, Any], now: Mapping[st
     ]
     if different:
         raise UsageError(
-            f"{out} was begun with something else (different: {', '.join(different)}); resume with the same, or "
-            "choose another folder with -o"
+            f"{out} was begun with something else (different: {', '.join(different)}); choose another folder with "
+            f"-o, or repeat the options of the first run ({RECORD} has them)"
+        )
+
+
+def _warn_of_versions(out: Path, before: Mapping[str, str] | None) -> None:
+    """Say when a training goes on with other versions than the last step was done with."""
+    now = installed(VERSIONED)
+    if before is not None and before != now:
+        print(
+            f"warning: {out} was trained with {versions_text(before)}, this is {versions_text(now)}: the weights may "
+            "differ from those of an uninterrupted training",
+            file=sys.stderr,
+            flush=True,
         )
 
 
@@ -362,7 +406,8 @@ def read_record(out: Path) -> dict[str, Any] | None:
 
 
 def write_record(out: Path, record: Mapping[str, Any]) -> None:
-    """Write the record of a training folder."""
+    """Write the record of a training folder, with the versions that are at work."""
+    record = {**record, "versions": installed(VERSIONED)}
     with replacing(out / RECORD) as file:
         file.write((json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode())
 
@@ -428,10 +473,7 @@ def require_finite(number: int, losses: Mapping[str, float]) -> None:
     """Raise Diverged when a loss is not a number."""
     for name, loss in losses.items():
         if not math.isfinite(loss):
-            raise Diverged(
-                f"step {number + 1}: the loss {name} is {loss}; the checkpoint before is kept: go on from it with "
-                "--resume and a lower --set learning_rate=…"
-            )
+            raise Diverged(f"step {number + 1}: {name if name == 'loss' else f'the loss {name}'} is {loss}")
 
 
 def optimiser_tensors(prefix: str, optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
