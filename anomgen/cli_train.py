@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +14,7 @@ import typer
 import yaml
 
 from anomgen.errors import Interrupted, UsageError
-from anomgen.terminal import JsonOption, SizeOption, print_json, progress_of, size_text
+from anomgen.terminal import JsonOption, print_json, progress_of, size_text
 
 if TYPE_CHECKING:
     from anomgen.models.training import Trained
@@ -35,7 +36,13 @@ def _settle() -> None:
 
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder for the model, its checkpoint and its sheets.")]
 StepsOption = Annotated[int | None, typer.Option(min=1, help="Optimiser steps. [default: the preset's]")]
-PresetOption = Annotated[str | None, typer.Option(help="Settings by name. [default: laptop without a GPU, else gpu]")]
+PresetOption = Annotated[
+    str | None,
+    typer.Option(help="Settings by name: laptop, gpu or paper. [default: laptop without a GPU, else gpu]"),
+]
+TrainSizeOption = Annotated[
+    str | None, typer.Option("--size", help="Size of the images: N, HxW, or native. [default: 256]")
+]
 TrainSeedOption = Annotated[int | None, typer.Option("--seed", help="Seed of the weights, the order and the noise.")]
 TrainSetOption = Annotated[
     list[str] | None,
@@ -57,7 +64,7 @@ def sdas(
         ),
     ],
     out: OutOption,
-    size: SizeOption = None,
+    size: TrainSizeOption = None,
     steps: StepsOption = None,
     preset: PresetOption = None,
     init: Annotated[str | None, typer.Option(help="Diffusers DDPM to start from: a folder or a Hub id.")] = None,
@@ -81,6 +88,7 @@ def sdas(
     settings = validated(TrainSDAS, {key: value for key, value in given.items() if value is not None})
     named = _categories(source)
     categories = [Category(name, open_source(path, size, of_source)) for name, path in named.items()]
+    tell_skipped(*(category.source for category in categories))
 
     def run(progress: Any) -> Trained:
         return train_sdas(categories, settings, out, init=init, resume=resume, overwrite=overwrite, progress=progress)
@@ -126,10 +134,10 @@ def cyclegan(
         ),
     ],
     out: OutOption,
-    size: SizeOption = None,
+    size: TrainSizeOption = None,
     steps: StepsOption = None,
     preset: Annotated[
-        str | None, typer.Option(help="Settings by name. [default: laptop without a GPU, else paper]")
+        str | None, typer.Option(help="Settings by name: laptop or paper. [default: laptop without a GPU, else paper]")
     ] = None,
     seed: TrainSeedOption = None,
     changes: TrainSetOption = None,
@@ -153,6 +161,7 @@ def cyclegan(
     defects = Abnormal.beside(abnormal, config)
     refuse_inside(out, source, abnormal)
     normal_images, abnormal_images = config.open(), defects.open()
+    tell_skipped(normal_images, abnormal_images)
 
     def run(progress: Any) -> Trained:
         return train_cyclegan(
@@ -197,6 +206,13 @@ def source_config(path: str, size: str | None, settings: dict[str, Any]) -> Sour
 def open_source(path: str, size: str | None, settings: dict[str, Any]) -> Source:
     """Open what `source_config` returns."""
     return source_config(path, size, settings).open()
+
+
+def tell_skipped(*sources: Source) -> None:
+    """Say on standard error how many files of the sources could not be used, and which came first."""
+    names = [name for source in sources for name in source.skipped]
+    if names and os.environ.get("RANK", "0") == "0":
+        print(f"warning: skipped source files: {len(names)}, the first is {names[0]}", file=sys.stderr)
 
 
 def refuse_inside(out: Path, *sources: str) -> None:

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch", reason="learned generators need the extra `
 pytest.importorskip("diffusers", reason="learned generators need the extra `diffusion`")
 
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel  # noqa: E402
-from learned import TINY, tiny_sdas  # noqa: E402
+from learned import TINY, pictures, tiny_sdas  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 
@@ -201,6 +201,17 @@ def test_the_folder_of_all_categories_stands_for_each_of_them(tmp_path):
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     assert load_sdas(str(tmp_path / "model")).categories == ("bottle", "screw")
+
+
+def test_skipped_images_are_told(tmp_path):
+    pictures(tmp_path / "data", 8, grey=True)
+    (tmp_path / "data" / "broken.png").write_bytes(b"no picture")
+    arguments = ["train", "sdas", "-s", str(tmp_path / "data"), "--size", "32", "--steps", "1", "-o",
+                 str(tmp_path / "model"), "--set", "channels=[32,32]", "--set", "attention=[false,true]",
+                 "--set", "source.on_bad_image=skip"]  # fmt: skip
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert "skipped source files: 1, the first is broken.png" in result.stderr
 
 
 def test_a_start_from_another_model_takes_its_weights(tmp_path):
