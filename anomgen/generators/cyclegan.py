@@ -7,7 +7,8 @@ images are enough.
 Note: the paper translates abnormal images to normal ones to find anomalies and defines no mask. Here the mask is where
 the smoothed largest channel of |x − G(x)| is above a threshold, closed; the threshold is what held-out normal images
 change when they are translated to normal ones. What changes all over the image alike is left out. Outside the mask the
-image is the input; inside it the translation, which fades in from the threshold to twice as much, so that no rim shows.
+image is the input; inside it the translation: wholly from 1.25 times the threshold, fading in on a line below, so that
+no rim shows.
 The network draws nothing at random: the same image in the same orientation becomes the same anomaly, so the image is
 turned and mirrored at random before it is translated, and back after, as far as that was part of the training.
 """
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
     from anomgen.models.translation import Translators
 
 
+FULL = 1.25
+"""Multiple of the threshold from which the change is kept wholly; at the threshold itself nothing of it is."""
+VISIBLE = 3.0
+"""Change, in grey levels of 255, up to which a faded pixel counts as unchanged."""
+
+
 class CycleGAN(Generator):
     """A trained translation from normal to abnormal images (arXiv 2302.05154)."""
 
@@ -46,6 +53,11 @@ class CycleGAN(Generator):
     """Radius, a share of the shorter side, to which gaps in the mask are closed."""
     max_area: Annotated[float, Field(gt=0, le=1)] = 0.4
     """Share of the image beyond which the translation is taken to have failed and is rejected."""
+
+    @property
+    def uses_network(self) -> bool:
+        """Return whether a model is named; see `Generator.uses_network`."""
+        return self.model is not None
 
     def prepared(self, pool: Images) -> Self:
         """Load the model and take over its threshold. Raises UsageError or AnomgenError when it cannot be used."""
@@ -87,11 +99,11 @@ class CycleGAN(Generator):
         if foreground is not None:
             weight *= foreground
         drawn = quantise(image + weight[..., None] * change * value_max(image.dtype), image.dtype)
-        result = composite(image, drawn, weight > 0)
+        result = composite(image, drawn, weight > 0, tolerance=VISIBLE)
         return Sample(result.image, result.mask, None, {"orientation": way}, self.kind)
 
     def _weight(self, change: np.ndarray, auto: float) -> np.ndarray:
-        """Return how much of a change (H, W, C) is kept: 0 up to the threshold, 1 from twice as much; float32 (H, W).
+        """Return how much of a change (H, W, C) is kept, 0 up to the threshold, 1 from `FULL` times it; float32 (H, W).
 
         The closing of the smoothed change is what is compared: where it is above the threshold is the closing of
         where the smoothed change is.
@@ -108,7 +120,7 @@ class CycleGAN(Generator):
             raise Reject("the translation changed nothing")
         if area > self.max_area:
             raise Reject(f"the translation changed more than {self.max_area:.0%} of the image")
-        return np.clip(closed / np.float32(threshold) - 1, 0, 1)
+        return np.clip((closed / np.float32(threshold) - 1) / np.float32(FULL - 1), 0, 1)
 
     def _translators(self) -> Translators:
         if self.model is None:
