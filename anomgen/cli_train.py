@@ -162,6 +162,8 @@ def cyclegan(
     refuse_inside(out, source, abnormal)
     normal_images, abnormal_images = config.open(), defects.open()
     tell_skipped(normal_images, abnormal_images)
+    if len(abnormal_images) < 30 and os.environ.get("RANK", "0") == "0":
+        print(f"warning: {len(abnormal_images)} abnormal images are few, 30 or more are better", file=sys.stderr)
 
     def run(progress: Any) -> Trained:
         return train_cyclegan(

@@ -153,8 +153,7 @@ class Renderer:
         kind, images = self.plan.generator.kind, MAX_ATTEMPTS // ATTEMPTS_PER_IMAGE
         return (
             f"sample {index}: {MAX_ATTEMPTS} draws of {kind!r} on {images} images gave no anomaly: {listed}. "
-            "Look at the foreground with `anomgen preview --foreground`, ask for less of it (the generator's "
-            "min_foreground or min_object), widen its ranges, or check that the normal images differ from each other"
+            f"{self.plan.generator.advice}"
         )
 
 

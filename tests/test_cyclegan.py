@@ -22,7 +22,7 @@ from learned import disc, pictures, tiny_cyclegan  # noqa: E402
 from anomgen.check import check_dataset  # noqa: E402
 from anomgen.dataset import Dataset  # noqa: E402
 from anomgen.engine import Plan  # noqa: E402
-from anomgen.errors import AnomgenError, RecipeError, SourceError, UsageError  # noqa: E402
+from anomgen.errors import RecipeError, SourceError, UsageError  # noqa: E402
 from anomgen.models import cyclegan as training  # noqa: E402
 from anomgen.models.abnormal import Abnormal  # noqa: E402
 from anomgen.models.cyclegan import Buffer, TrainCycleGAN, build_discriminator, learning_rate, train_cyclegan  # noqa: E402
@@ -363,22 +363,24 @@ def damage(name):
 
 
 @pytest.mark.parametrize(
-    ("change", "error", "text"),
+    ("change", "text"),
     [
-        (lambda folder: (folder / DESCRIPTION).unlink(), UsageError, "is no model.*anomgen_model.json"),
-        (damage(DESCRIPTION), AnomgenError, "anomgen_model.json: is damaged"),
-        (damage(TO_ABNORMAL), AnomgenError, "normal_to_abnormal.safetensors: the weights are damaged"),
-        (lambda folder: (folder / TO_NORMAL).unlink(), AnomgenError, "the weights are missing"),
-        (lambda folder: (folder / DESCRIPTION).rename(folder / "m.pth"), UsageError, "m.pth, a pickle"),
-        (lambda folder: _edit(folder, kind="sdas"), UsageError, "kind 'sdas'"),
-        (lambda folder: _edit(folder, width=8), AnomgenError, "of another network"),
-        (lambda folder: _edit(folder, width="x"), AnomgenError, "is damaged"),
+        (lambda folder: (folder / DESCRIPTION).unlink(), "is no model.*anomgen_model.json"),
+        (damage(DESCRIPTION), "anomgen_model.json: is damaged"),
+        (damage(TO_ABNORMAL), "normal_to_abnormal.safetensors: the weights are damaged"),
+        (lambda folder: (folder / TO_NORMAL).unlink(), "the weights are missing"),
+        (lambda folder: (folder / DESCRIPTION).rename(folder / "m.pth"), "m.pth, a pickle"),
+        (lambda folder: _edit(folder, kind="sdas"), "kind 'sdas'"),
+        (lambda folder: _edit(folder, width=8), "of another network"),
+        (lambda folder: _edit(folder, width="x"), "is damaged"),
     ],
 )
-def test_a_damaged_model_says_what_is_wrong(change, error, text, copied):
+def test_a_damaged_model_says_what_is_wrong(change, text, copied):
     change(copied)
-    with pytest.raises(error, match=text):
+    with pytest.raises(UsageError, match=text):
         load_translators(copied)
+    with pytest.raises(UsageError, match=r"generator\.model: "):
+        build_generator({"kind": "cyclegan", "model": str(copied)}).prepared([])
 
 
 def _edit(folder, **values):
@@ -391,6 +393,14 @@ def test_a_missing_model_says_what_is_missing(tmp_path):
     for path, text in ((tmp_path / "modl", "there is no such model folder"), (tmp_path / "file.pt", "is a file")):
         with pytest.raises(UsageError, match=text):
             load_translators(path)
+
+
+def test_a_change_is_kept_wholly_from_a_quarter_above_the_threshold():
+    generator = build_generator({"kind": "cyclegan", "threshold": 0.1, "smoothing": 0, "closing": 0})
+    change = np.zeros((8, 8, 3), np.float32)
+    change[0, :4] = np.array([0.09, 0.1125, 0.125, 0.5])[:, None]
+    weight = generator._weight(change, 0.02)
+    assert weight[0, 0] == 0 < weight[0, 1] < 1 == weight[0, 2] == weight[0, 3] and not weight[1:].any()
 
 
 # --- the generator --------------------------------------------------------------------------------------------------

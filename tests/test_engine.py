@@ -100,7 +100,7 @@ def test_after_ten_attempts_the_next_image_stands_in():
 
 
 def test_a_recipe_that_keeps_failing_stops_with_the_reasons():
-    with pytest.raises(AnomgenError, match=r"50 draws of 'stubborn'.*not today \(50×\)"):
+    with pytest.raises(AnomgenError, match=r"50 draws of 'stubborn'.*not today \(50×\)\. Look at the foreground"):
         Renderer(stubborn_plan(chance=0.0)).row(0)
 
 

@@ -178,3 +178,31 @@ def test_the_token_is_in_no_output_and_no_file(published, made, online):
             assert not file.is_file() or TOKEN.encode() not in file.read_bytes(), file
     for repo in online.repos.values():
         assert not any(TOKEN.encode() in data for files in repo.commits.values() for data in files.values())
+
+
+def test_a_pushed_latent_model_loads_from_the_hub_everywhere(online, tmp_path):
+    pytest.importorskip("diffusers", reason="learned generators need the extra `diffusion`")
+    from learned import tiny_sdas
+
+    tiny_sdas(tmp_path / "model")
+    run(online, "anomgen", "push", tmp_path / "model", "me/tiny", "--license", "cc0-1.0")
+    printed, _ = run(
+        online,
+        """
+        import numpy, torch
+        from diffusers import DiffusionPipeline, UNet2DModel
+        from anomgen.models.pipeline import SDASPipeline
+
+        def drawn(pipeline):
+            assert pipeline.transform is not None
+            return pipeline(generator=torch.Generator().manual_seed(0), strength=0.15, output_type="np").images
+
+        custom = DiffusionPipeline.from_pretrained("me/tiny", custom_pipeline="me/tiny", trust_remote_code=True)
+        ours = SDASPipeline.from_pretrained("me/tiny")
+        print(numpy.array_equal(drawn(custom), drawn(ours)), type(custom).__module__.split(".")[0])
+        print(UNet2DModel.from_pretrained("me/tiny", subfolder="unet").config.in_channels)
+    """,
+    )
+    assert printed.split() == ["True", "diffusers_modules", "16"]
+    overrides = ["--set", "generator.model=me/tiny", "--set", "generator.steps=2", "--size", "32", "-n", "4"]
+    run(online, "anomgen", "make", "--recipe", "sdas", *overrides, "-o", tmp_path / "out")

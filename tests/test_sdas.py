@@ -161,7 +161,7 @@ def test_decoding_meets_without_edges_between_cells():
 def test_the_transform_is_stored_exactly(tmp_path):
     transform = fit_transform(lambda: bricks(4), 8, 6)
     transform.save(tmp_path)
-    again = PatchTransform.load(tmp_path / "transform" / "transform.safetensors")
+    again = PatchTransform.load(tmp_path / "transform" / "diffusion_pytorch_model.safetensors")
     x = torch.from_numpy(np.stack(bricks(2))).permute(0, 3, 1, 2)
     assert torch.equal(again.decode(again.encode(x)), transform.decode(transform.encode(x)))
     assert (again.patch, again.channels) == (8, 3)
@@ -312,7 +312,7 @@ def test_without_a_model_the_error_says_how_to_train_one():
     (lambda m: (m / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"12345678"), "damaged"),
     (lambda m: (m / "unet" / "config.json").unlink(), "half-written: unet/config.json"),
     (lambda m: shutil.rmtree(m / "scheduler"), "half-written: scheduler/scheduler_config.json"),
-    (lambda m: (m / "transform" / "transform.safetensors").unlink(), "half-written: transform"),
+    (lambda m: (m / "transform" / "diffusion_pytorch_model.safetensors").unlink(), "half-written: transform"),
     (lambda m: (m / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}'), "no DDPM"),
     (lambda m: (m / "model_index.json").write_text('{"unet": ["diffusers", "UNet2DConditionModel"], '
                                                    '"scheduler": ["diffusers", "PNDMScheduler"]}'), "no DDPM"),

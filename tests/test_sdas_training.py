@@ -62,7 +62,7 @@ def test_a_training_that_was_killed_and_resumed_ends_with_the_same_weights(tmp_p
     assert not (tmp_path / "parts" / "model_index.json").exists()
     result = run(tmp_path / "parts", settings, resume=True)
     assert (result.steps, result.made) == (6, 2)
-    for name in (WEIGHTS, "transform/transform.safetensors"):
+    for name in (WEIGHTS, "transform/diffusion_pytorch_model.safetensors"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
     steps = [json.loads(line)["step"] for line in (tmp_path / "parts" / "log.jsonl").read_text().splitlines()]
     assert steps == sorted(set(steps))
@@ -85,7 +85,7 @@ def test_a_killed_command_resumes_to_the_same_weights(tmp_path):
     assert last.returncode == 0, last.stderr
     whole = {"steps": 40, "batch_size": 2, "warmup": 100}
     run(tmp_path / "whole", whole, [Category("builtin", Builtin(size=32).open())])
-    for name in (WEIGHTS, "transform/transform.safetensors"):
+    for name in (WEIGHTS, "transform/diffusion_pytorch_model.safetensors"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
 
 

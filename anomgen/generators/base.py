@@ -84,6 +84,11 @@ class Generator(Preset):
 
     kind: ClassVar[str]
     """Name in recipes and in the registry."""
+    advice: ClassVar[str] = (
+        "Look at the foreground with `anomgen preview --foreground`, ask for less of it (the generator's "
+        "min_foreground or min_object), widen its ranges, or check that the normal images differ from each other"
+    )
+    """What a user can do when draw after draw is rejected."""
     soft: ClassVar[bool] = False
     """Whether the samples may carry a soft mask."""
 

@@ -42,6 +42,10 @@ class CycleGAN(Generator):
     """A trained translation from normal to abnormal images (arXiv 2302.05154)."""
 
     kind: ClassVar[str] = "cyclegan"
+    advice: ClassVar[str] = (
+        "Look at the sheets of the training; train longer (`anomgen train cyclegan … --steps … --resume`), or change "
+        "generator.threshold or generator.max_area"
+    )
 
     model: PathText | None = None
     """Folder that `anomgen train cyclegan` wrote."""
@@ -128,7 +132,10 @@ class CycleGAN(Generator):
                 "generator.model is missing: train one with `anomgen train cyclegan --source NORMAL --abnormal DEFECTS "
                 "-o MODEL` and give it with --set generator.model=MODEL"
             )
-        return _opened(self.model)
+        try:
+            return _opened(self.model)
+        except UsageError as error:
+            raise UsageError(f"generator.model: {error}") from error
 
 
 @lru_cache(maxsize=2)

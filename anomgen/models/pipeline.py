@@ -20,7 +20,8 @@ from diffusers import DDIMScheduler, DDPMScheduler, DiffusionPipeline, ImagePipe
 from diffusers.utils.torch_utils import randn_tensor
 from safetensors.torch import load_file, save_file
 
-TRANSFORM = "transform/transform.safetensors"
+TRANSFORM = "transform/diffusion_pytorch_model.safetensors"
+"""Where the transform lies in a model: under a name that diffusers downloads with the rest."""
 
 Strength = float | torch.Tensor
 """s ≥ 0: one number, or one per image, shape (N, 1, 1, 1)."""

@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
-from anomgen.errors import AnomgenError, UsageError
+from anomgen.errors import UsageError
 from anomgen.generators.base import Config
 from anomgen.models.images import WAYS, Augment, scaled, turned, turned_back
 from anomgen.models.training import require_finished
@@ -261,8 +261,7 @@ def save_translators(
 def load_translators(path: str | Path) -> Translators:
     """Load a model folder.
 
-    Raises UsageError when it is missing, unfinished, or not a model of `anomgen train cyclegan`; AnomgenError when
-    a file in it is missing or damaged.
+    Raises UsageError when it is missing, unfinished, damaged, or not a model of `anomgen train cyclegan`.
     """
     folder = model_folder(path, "cyclegan", FILES)
     description = _description(folder)
@@ -286,7 +285,7 @@ def _description(folder: Path) -> Description:
             raise UsageError(f"{folder}: is a model of kind {kind!r}, not one of `anomgen train cyclegan`")
         return Description.model_validate_json(text)
     except (ValueError, KeyError, TypeError) as error:
-        raise AnomgenError(
+        raise UsageError(
             f"{folder / DESCRIPTION}: is damaged ({str(error).splitlines()[0]}); train the model again"
         ) from None
 
@@ -309,9 +308,9 @@ def _loaded(path: Path, description: Description) -> ResNetGenerator:
     try:
         network.load_state_dict(load_file(path))
     except FileNotFoundError:
-        raise AnomgenError(f"{path}: the weights are missing; copy the model folder again, whole") from None
+        raise UsageError(f"{path}: the weights are missing; copy the model folder again, whole") from None
     except (SafetensorError, OSError, RuntimeError) as error:
-        raise AnomgenError(
+        raise UsageError(
             f"{path}: the weights are damaged or of another network ({str(error).splitlines()[0]}); copy the model "
             "folder again, whole, or train the model again"
         ) from None
