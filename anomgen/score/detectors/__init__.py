@@ -1,0 +1,1 @@
+"""The reference detectors, one file each."""

@@ -1,0 +1,116 @@
+"""The contract of a detector: learns from normal images and synthetic anomalies, returns anomaly maps."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Protocol, Self
+
+import numpy as np
+from pydantic import Field
+
+from anomgen.generators.base import Images, Preset
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Training images, some of them anomalous; all arrays are read-only.
+
+    images: (N, H, W, C) uint8 or uint16, C 1 or 3. normals: the same without their anomalies; equal to `images` where
+    there is none. masks: bool (N, H, W). soft_masks: float32 (N, H, W) in [0, 1], graded labels; the masks themselves
+    where the generator grades nothing. defect_types: N names, "normal" for a normal image.
+    """
+
+    images: np.ndarray
+    normals: np.ndarray
+    masks: np.ndarray
+    soft_masks: np.ndarray
+    defect_types: tuple[str, ...]
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Return bool (N,): which images are anomalous."""
+        return np.array([name != "normal" for name in self.defect_types])
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+class Training(Protocol):
+    """What a detector may learn from. Nothing here comes from the test set."""
+
+    normals: Images
+    """The normal training images, each (H, W, C), all of one shape and dtype."""
+    defect_types: tuple[str, ...]
+    """Names that the synthetic anomalies' types can take."""
+    graded: bool
+    """Whether the generator's soft masks are grades rather than copies of the masks."""
+    validation: Batch
+    """Normal images that are in no training batch, half of them with synthetic anomalies: for choosing thresholds."""
+
+    def batches(self, count: int, batch_size: int, anomaly_ratio: float | None = None) -> Iterator[Batch]:
+        """Yield `count` batches, always the same ones, drawn while the detector computes.
+
+        anomaly_ratio: share of anomalous images; by default the recipe's.
+        """
+
+    def progress(self, done: int, total: int) -> None:
+        """Be told how far the fit is, in any unit."""
+
+
+class Detector(Preset):
+    """Base class of the detectors: a frozen, strictly validated configuration, and what was learnt.
+
+    `fit` is called once, then `anomaly_maps` any number of times. Both are deterministic on the CPU: the same
+    configuration, training and `rng` give the same maps, bit for bit. No global random state is touched. What was
+    learnt belongs into private attributes (``_network: Any = PrivateAttr(None)``).
+    """
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"default": {}, "paper": {}}
+    """`default`: sized for two CPU cores. `paper`: the published sizes and schedule."""
+    kind: ClassVar[str]
+    """Name on the command line and in the registry."""
+    uses_anomalies: ClassVar[bool] = True
+    """False: `fit` reads normal images only; it is then fitted once per seed and serves every recipe."""
+    rate: ClassVar[float] = 1.0
+    """Seconds of one CPU core per million pixels shown in training: what `cost` is estimated from."""
+
+    preset: str | None = None
+    steps: Annotated[int, Field(ge=1)] = 300
+    """Optimiser steps."""
+    batch_size: Annotated[int, Field(ge=1)] = 16
+
+    @abstractmethod
+    def fit(self, train: Training, rng: np.random.Generator) -> None:
+        """Learn. All randomness (weights, order, dropout) comes from `rng`; see `networks.seeded` for torch's."""
+
+    @abstractmethod
+    def anomaly_maps(self, images: np.ndarray) -> np.ndarray:
+        """Return the anomaly maps, float32 (N, H, W), finite, higher = more anomalous, of images (N, H, W, C).
+
+        An image's map does not depend on the other images of the call (up to rounding).
+        """
+
+    def cost(self, shape: tuple[int, int], normals: int) -> float:  # noqa: ARG002
+        """Return an estimate of the seconds that `fit` takes on one CPU core.
+
+        shape: height and width of the images. normals: how many normal training images there are.
+        """
+        return self.steps * self.batch_size * shape[0] * shape[1] / 1e6 * self.rate
+
+    def config(self) -> dict[str, Any]:
+        """Return the configuration as plain JSON, `kind` included."""
+        return {"kind": self.kind, **self.model_dump(mode="json")}
+
+    def unfitted(self) -> Self:
+        """Return a detector of the same configuration that has learnt nothing."""
+        return type(self).model_validate(self.model_dump())
+
+
+Progress = Callable[[int, int], None]
+
+
+def stacked(images: Sequence[np.ndarray]) -> np.ndarray:
+    """Return images (H, W, C) of one shape as one array (N, H, W, C)."""
+    return np.stack(list(images))

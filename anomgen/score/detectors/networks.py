@@ -1,0 +1,80 @@
+"""What the detectors that train a network share: images as tensors, seeds, the training loop, working in parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from anomgen.models.training import require_finite
+from anomgen.sample import value_max
+from anomgen.score.detectors.base import Batch, Detector, Training
+
+Loss = Callable[[Batch, torch.device], torch.Tensor]
+
+
+@contextmanager
+def seeded(rng: np.random.Generator) -> Iterator[None]:
+    """Let torch draw from a state that follows from `rng`; its global state is as before afterwards."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(int(rng.integers(2**63)))
+        yield
+
+
+def device() -> torch.device:
+    """Return where detectors are trained: what accelerate finds."""
+    return Accelerator().device
+
+
+def tensor(images: np.ndarray, where: torch.device | str = "cpu") -> torch.Tensor:
+    """Return images (N, H, W, C), uint8 or uint16, as float32 (N, 3, H, W) in [0, 1], channels last in memory."""
+    scaled = torch.from_numpy(images.astype(np.float32)).permute(0, 3, 1, 2).to(where) / value_max(images.dtype)
+    colour = scaled.expand(-1, 3, -1, -1) if scaled.shape[1] == 1 else scaled
+    return colour.contiguous(memory_format=torch.channels_last)
+
+
+def targets(masks: np.ndarray, where: torch.device | str = "cpu") -> torch.Tensor:
+    """Return masks or soft masks (N, H, W) as float32 (N, 1, H, W)."""
+    return torch.from_numpy(masks.astype(np.float32))[:, None].to(where)
+
+
+def trained(
+    network: nn.Module,
+    detector: Detector,
+    train: Training,
+    loss: Loss,
+    optimiser: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
+) -> None:
+    """Train `network` in place for the detector's steps; `loss` runs it on a batch.
+
+    Raises Diverged when a loss is not a number. The schedule is stepped once per optimiser step.
+    """
+    accelerator = Accelerator()
+    network.to(accelerator.device, memory_format=torch.channels_last).train()
+    ready = accelerator.prepare(optimiser)
+    for number, batch in enumerate(train.batches(detector.steps, detector.batch_size)):
+        value = loss(batch, accelerator.device)
+        require_finite(number, {"loss": float(value.detach())})
+        ready.zero_grad(set_to_none=True)
+        accelerator.backward(value)
+        ready.step()
+        if schedule is not None:
+            schedule.step()
+        train.progress(number + 1, detector.steps)
+    network.eval()
+
+
+def in_parts(images: np.ndarray, run: Callable[[torch.Tensor], torch.Tensor], size: int = 16) -> np.ndarray:
+    """Return `run` of all images, (N, …) float32, worked off in parts of `size` without gradients.
+
+    images: (N, H, W, C). run: takes float32 (n, 3, H, W) in [0, 1].
+    """
+    where = device()
+    with torch.inference_mode():
+        parts = [run(tensor(images[k : k + size], where)).float().cpu().numpy() for k in range(0, len(images), size)]
+    return np.concatenate(parts)
