@@ -43,9 +43,12 @@ class Plan:
     foreground: Foreground
 
     @classmethod
-    def of(cls, recipe: Recipe) -> Plan:
-        """Open the source, choose the foreground and calibrate the generator. Deterministic in (recipe, images)."""
-        source = recipe.source.open()
+    def of(cls, recipe: Recipe, source: Source | None = None) -> Plan:
+        """Open the source, choose the foreground and calibrate the generator. Deterministic in (recipe, images).
+
+        source: instead of the recipe's.
+        """
+        source = recipe.source.open() if source is None else source
         with single_threaded():
             pool = Pool(source, None)
             foreground = recipe.foreground.resolved(pool)

@@ -26,6 +26,7 @@ BUNDLED: dict[str, dict[str, str]] = {
         "yolo": "anomgen.exporters.yolo:YOLO",
     },
     "generators": {
+        "boxes": "anomgen.generators.boxes:Boxes",
         "cutpaste": "anomgen.generators.cutpaste:CutPaste",
         "cyclegan": "anomgen.generators.cyclegan:CycleGAN",
         "fpi": "anomgen.generators.fpi:FPI",
