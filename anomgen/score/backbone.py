@@ -41,6 +41,8 @@ class Backbone(nn.Module):
 
     channels: tuple[int, ...]
     """Of each feature map."""
+    mean: torch.Tensor
+    std: torch.Tensor
 
     def __init__(self, name: str = LITE0, strides: Sequence[int] = (4, 8, 16), weights: str | None = None):
         super().__init__()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import nn
 
@@ -42,6 +44,18 @@ def targets(masks: np.ndarray, where: torch.device | str = "cpu") -> torch.Tenso
     return torch.from_numpy(masks.astype(np.float32))[:, None].to(where)
 
 
+def padded(x: torch.Tensor, multiple: int) -> tuple[torch.Tensor, tuple[Any, ...]]:
+    """Return images (N, C, H, W) reflected at their borders to multiples of `multiple`, and the index that cuts back.
+
+    Both sides are at least half of `multiple`.
+    """
+    height, width = x.shape[-2:]
+    top, left = (-height % multiple) // 2, (-width % multiple) // 2
+    bottom, right = -height % multiple - top, -width % multiple - left
+    inside = (..., slice(top, top + height), slice(left, left + width))
+    return F.pad(x, (left, right, top, bottom), mode="reflect") if top + bottom + left + right else x, inside
+
+
 def trained(
     network: nn.Module,
     detector: Detector,
@@ -55,7 +69,7 @@ def trained(
     Raises Diverged when a loss is not a number. The schedule is stepped once per optimiser step.
     """
     accelerator = Accelerator()
-    network.to(accelerator.device, memory_format=torch.channels_last).train()
+    network.to(accelerator.device).to(memory_format=torch.channels_last).train()
     ready = accelerator.prepare(optimiser)
     for number, batch in enumerate(train.batches(detector.steps, detector.batch_size)):
         value = loss(batch, accelerator.device)
