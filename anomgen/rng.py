@@ -21,6 +21,7 @@ class Stream(IntEnum):
     TEXTURE = 4
     TRAINING = 5
     ONLINE = 6
+    BOOTSTRAP = 7
 
 
 def rng_for(seed: int, stream: Stream, index: int = 0, attempt: int = 0) -> np.random.Generator:

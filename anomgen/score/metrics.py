@@ -1,0 +1,381 @@
+"""How well anomaly maps and scores agree with the truth: exact figures, thresholds, and their spread over test images.
+
+Everything is read off a `Curve`, one sort of all scores. A score at or above a threshold is flagged as anomalous.
+AU-PRO: Bergmann et al., IJCV 2021 (MVTec AD), exact instead of over sampled thresholds.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from scipy import ndimage
+
+from anomgen.errors import AnomgenError
+from anomgen.rng import Stream, rng_for
+
+FPR_LIMIT = 0.3
+"""AU-PRO integrates up to this share of anomaly-free pixels flagged."""
+IMAGE_METRICS = ("image_auroc", "image_ap", "image_f1_max")
+PIXEL_METRICS = ("pixel_auroc", "pixel_ap", "pixel_f1_max", "au_pro")
+REPLICATED = ("image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "au_pro")
+_QUANTILES = 1000
+_NEIGHBOURS = np.stack([np.zeros((3, 3), bool), np.ones((3, 3), bool), np.zeros((3, 3), bool)])
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What every threshold would flag, from above all scores down to the lowest; the last axis counts thresholds.
+
+    thresholds: float64 (T,), infinity and then the distinct scores in falling order. hits, false_alarms: how many
+    anomalous and how many normal ones score at least that much, (T,), or (R, T) for R resamples. covered: the flagged
+    share of each ground-truth component, summed over components; None for scores of images.
+
+    The figures are NaN where only one class is there. None is ever flipped: an AUROC below 0.5 stays below 0.5.
+    """
+
+    thresholds: np.ndarray
+    hits: np.ndarray
+    false_alarms: np.ndarray
+    covered: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, labels: np.ndarray, scores: np.ndarray, shares: np.ndarray | None = None) -> Self:
+        """Return the curve of `scores` (any real dtype), whose truth is `labels` (bool or 0/1), both of one shape.
+
+        shares: float of that shape, what each adds to `covered`. AnomgenError: other shapes, or a score that is not
+        finite.
+        """
+        labels, scores = np.asarray(labels), np.asarray(scores)
+        if labels.shape != scores.shape:
+            raise AnomgenError(f"{labels.shape} labels for {scores.shape} scores: both must have one shape")
+        if not np.isfinite(scores).all():
+            raise AnomgenError("a score is NaN or infinite: the detector's training has diverged")
+        flat = scores.ravel()
+        order = np.argsort(flat)[::-1]
+        ranked = flat[order]
+        # Tied scores are flagged together, so only the last of them is a point of the curve.
+        last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True)) if len(ranked) else np.zeros(0, np.intp)
+        hits = np.cumsum(labels.ravel()[order] != 0)[last]
+        return cls(
+            thresholds=np.concatenate([[np.inf], ranked[last].astype(np.float64)]),
+            hits=np.concatenate([[0], hits]),
+            false_alarms=np.concatenate([[0], last + 1 - hits]),
+            covered=None if shares is None else np.concatenate([[0.0], np.cumsum(shares.ravel()[order])[last]]),
+        )
+
+    @classmethod
+    def of_maps(cls, masks: np.ndarray, maps: np.ndarray) -> Self:
+        """Return the curve over all pixels of maps (N, H, W), whose truth is masks (N, H, W), `covered` included."""
+        _check_maps(masks, maps)
+        return cls.of(masks, maps, _component_shares(masks))
+
+    @property
+    def anomalous(self) -> Any:
+        """How many are anomalous."""
+        return self.hits[..., -1]
+
+    @property
+    def normal(self) -> Any:
+        """How many are normal."""
+        return self.false_alarms[..., -1]
+
+    @property
+    def auroc(self) -> Any:
+        """Area under the ROC curve; ties count half."""
+        return self._area(self.hits, 1.0)
+
+    @property
+    def average_precision(self) -> Any:
+        """Mean precision over the steps of recall, without interpolation: Σ (R_n - R_(n-1)) P_n."""
+        precision = self.hits / np.maximum(self.hits + self.false_alarms, 1)
+        return self._defined((np.diff(self.hits) * precision[..., 1:]).sum(-1) / np.maximum(self.anomalous, 1))
+
+    @property
+    def f1(self) -> np.ndarray:
+        """F1 at each threshold."""
+        flagged = self.hits + self.false_alarms
+        return 2 * self.hits / np.maximum(flagged + self.anomalous[..., None], 1)
+
+    @property
+    def f1_max(self) -> Any:
+        """The best F1 that any threshold reaches."""
+        return self._defined(self.f1.max(-1))
+
+    def au_pro(self, limit: float = FPR_LIMIT) -> Any:
+        """Area under mean component coverage over the false positive rate up to `limit` in (0, 1], divided by it."""
+        if self.covered is None:
+            raise AnomgenError("AU-PRO needs ground-truth components: build the curve with `Curve.of_maps`")
+        if not 0 < limit <= 1:
+            raise AnomgenError(f"limit {limit} of the false positive rate: must lie in (0, 1]")
+        return self._area(self.covered, limit)
+
+    def best_threshold(self) -> float | None:
+        """Return the threshold of the best F1, the highest of several; None if nothing is anomalous or normal."""
+        return float(self.thresholds[self.f1.argmax()]) if self.anomalous and self.normal else None
+
+    def zero_fn_threshold(self) -> float | None:
+        """Return the highest threshold that misses nothing, the lowest anomalous score; None without anomalies."""
+        return float(self.thresholds[np.searchsorted(self.hits, self.anomalous)]) if self.anomalous else None
+
+    def max_fpr_threshold(self, share: float) -> float | None:
+        """Return the lowest threshold that flags at most `share` of the normal ones; None without normal ones."""
+        if not self.normal:
+            return None
+        # Rates are compared, not counts: 0.29 * 100 is less than 29 in floating point.
+        beyond = int(np.searchsorted(self.false_alarms / self.normal, share, side="right"))
+        if beyond == len(self.thresholds):
+            return float(self.thresholds[-1])
+        return float(np.nextafter(self.thresholds[beyond], np.inf))
+
+    def rates(self, threshold: float) -> dict[str, float | None]:
+        """Return the share of normal ones flagged, `fpr`, and of anomalous ones missed, `fnr`; None: there are none."""
+        at = self._at(threshold)
+        fpr = float(self.false_alarms[at] / self.normal) if self.normal else None
+        return {"fpr": fpr, "fnr": float(1 - self.hits[at] / self.anomalous) if self.anomalous else None}
+
+    def f1_at(self, threshold: float) -> float | None:
+        """Return F1 at any threshold; None if nothing is anomalous or normal."""
+        return float(self.f1[self._at(threshold)]) if self.anomalous and self.normal else None
+
+    def _at(self, threshold: float) -> int:
+        return int(np.searchsorted(-self.thresholds, -threshold, side="right")) - 1
+
+    def _area(self, height: np.ndarray, limit: float) -> Any:
+        """Return the area under height over the false positive rate up to `limit`, scaled to 1 for a perfect curve."""
+        width = np.diff(self.false_alarms)
+        edge = limit * self.normal
+        inside = np.diff(np.minimum(self.false_alarms, np.asarray(edge)[..., None]))
+        # A segment that crosses the limit counts up to there, its height interpolated: `part` is the share that counts.
+        part = inside / np.maximum(width, 1)
+        area = (inside * (height[..., :-1] + part / 2 * np.diff(height))).sum(-1)
+        return self._defined(area / np.maximum(edge * height[..., -1], np.finfo(float).tiny))
+
+    def _defined(self, value: Any) -> Any:
+        return np.where((self.anomalous > 0) & (self.normal > 0), value, np.nan)[()]
+
+
+def auroc(labels: np.ndarray, scores: np.ndarray) -> float:
+    """Return the area under the ROC curve, NaN with one class only; arrays of one shape, any length."""
+    return float(Curve.of(labels, scores).auroc)
+
+
+def average_precision(labels: np.ndarray, scores: np.ndarray) -> float:
+    """Return the step-wise average precision, NaN with one class only; arrays of one shape, any length."""
+    return float(Curve.of(labels, scores).average_precision)
+
+
+def f1_max(labels: np.ndarray, scores: np.ndarray) -> float:
+    """Return the best F1 over all thresholds, NaN with one class only; arrays of one shape, any length."""
+    return float(Curve.of(labels, scores).f1_max)
+
+
+def au_pro(masks: np.ndarray, maps: np.ndarray, limit: float = FPR_LIMIT) -> float:
+    """Return the area under the per-region overlap of maps (N, H, W) with masks (N, H, W), NaN with one class only.
+
+    Coverage is the mean over the 8-connected components of all masks, each of one weight; the false positive rate is
+    over the anomaly-free pixels of all images. Trapezoids up to `limit` with linear interpolation there, divided by it.
+
+    Note:
+        Exact for every map. MVTec's and anomalib's definition with every distinct score as a threshold; anomalib
+        divides by the last rate below the limit instead, which differs where few thresholds lie there.
+    """
+    return float(Curve.of_maps(masks, maps).au_pro(limit))
+
+
+def reduce_maps(maps: np.ndarray) -> np.ndarray:
+    """Return the image scores, float64 (N,), of anomaly maps (N, H, W): one rule for every detector.
+
+    The highest mean over a square window whose side is 1/16 of the shorter side of the map (16 of 256 pixels), at
+    least 1; the window stays inside the map.
+
+    Note:
+        This is RealNet's rule scaled to the size. DRAEM takes 21x21 of 256 with zeros around the map, NSA the mean of
+        the map: fixed here, since the choice of reducer would otherwise be mixed with the choice of generator.
+    """
+    side = max(1, round(min(maps.shape[1:]) / 16))
+    means = maps.astype(np.float64)
+    for axis in (1, 2):
+        whole = np.arange(side // 2, side // 2 + maps.shape[axis] - side + 1)
+        means = ndimage.uniform_filter1d(means, side, axis=axis).take(whole, axis=axis)
+    return means.max(axis=(1, 2))
+
+
+class Measured(NamedTuple):
+    """Figures by name, None where one is not defined, and why not."""
+
+    metrics: dict[str, float | None]
+    undefined: dict[str, str]
+
+
+def image_metrics(images: Curve) -> Measured:
+    """Return the `IMAGE_METRICS` of the curve of image scores."""
+    values = (images.auroc, images.average_precision, images.f1_max)
+    return _measured(IMAGE_METRICS, values, _one_class(images, "image"))
+
+
+def pixel_metrics(pixels: Curve | None) -> Measured:
+    """Return the `PIXEL_METRICS` of the curve of all test pixels (`Curve.of_maps`); None: the data has no masks."""
+    if pixels is None:
+        return Measured(dict.fromkeys(PIXEL_METRICS), dict.fromkeys(PIXEL_METRICS, "the data has no masks"))
+    values = (pixels.auroc, pixels.average_precision, pixels.f1_max, pixels.au_pro())
+    return _measured(PIXEL_METRICS, values, _one_class(pixels, "pixel"))
+
+
+def chosen_f1(validation: Curve, test: Curve) -> dict[str, float | None]:
+    """Return what the threshold of the best F1 on validation data reaches on the test data, next to the best possible.
+
+    For images or for pixels. Keys: threshold, f1, best_f1, fpr, fnr; all but best_f1 are None where the validation
+    data holds one class only.
+    """
+    threshold = validation.best_threshold()
+    best = float(test.f1_max) if test.anomalous and test.normal else None
+    if threshold is None:
+        return {"threshold": None, "f1": None, "best_f1": best, "fpr": None, "fnr": None}
+    return {"threshold": threshold, "f1": test.f1_at(threshold), "best_f1": best, **test.rates(threshold)}
+
+
+def thresholds(validation: Curve, test: Curve, max_fpr: Sequence[float] = (0.05,)) -> dict[str, dict[str, Any]]:
+    """Return thresholds on image scores, chosen on validation data alone, and the rates that they reach.
+
+    `f1`: see `chosen_f1`. `zero_fn`: the lowest validation anomaly score. `max_fpr_5`: the lowest threshold that flags
+    at most 5 % of the validation normals. The last two hold threshold, validation {fpr, fnr}, test {fpr, fnr}. A
+    threshold that the validation data cannot give is None, and so are its rates.
+    """
+    chosen = {"zero_fn": validation.zero_fn_threshold()}
+    chosen |= {f"max_fpr_{100 * share:g}": validation.max_fpr_threshold(share) for share in max_fpr}
+    found: dict[str, dict[str, Any]] = {"f1": chosen_f1(validation, test)}
+    for name, threshold in chosen.items():
+        found[name] = {"threshold": threshold}
+        for part, curve in (("validation", validation), ("test", test)):
+            found[name][part] = {"fpr": None, "fnr": None} if threshold is None else curve.rates(threshold)
+    return found
+
+
+def by_type(
+    defect_types: Sequence[str],
+    scores: np.ndarray,
+    threshold: float | None,
+    masks: np.ndarray | None = None,
+    maps: np.ndarray | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Return for each defect type: images, recall, pixel_ap.
+
+    defect_types: N names, "normal" for a normal image. recall: share of the type's images whose score (N,) is at least
+    `threshold`; None without one. pixel_ap: over the pixels of the type's images and of all normal images; None
+    without masks or where the type has none left.
+    """
+    names = np.asarray(defect_types, dtype=str)
+    rows: dict[str, dict[str, Any]] = {}
+    for name in sorted(set(defect_types) - {"normal"}):
+        of_type, kept = names == name, (names == name) | (names == "normal")
+        recall = None if threshold is None else float((np.asarray(scores, np.float64)[of_type] >= threshold).mean())
+        value = np.nan if masks is None or maps is None else average_precision(masks[kept], maps[kept])
+        rows[name] = {"images": int(of_type.sum()), "recall": recall, "pixel_ap": _plain(value)}
+    return rows
+
+
+def resamples(fingerprint: str, strata: np.ndarray, count: int) -> np.ndarray:
+    """Return how often each of N test images is drawn in each resample, int64 (count, N).
+
+    Drawn with replacement within each stratum (N,), so every resample holds as many of each as the test set. The same
+    fingerprint and strata give the same resamples: figures of two cells of one data set are paired by position.
+    """
+    seed = int.from_bytes(hashlib.sha256(fingerprint.encode()).digest()[:8], "big")
+    rng = rng_for(seed, Stream.BOOTSTRAP)
+    weights = np.zeros((count, len(strata)), np.int64)
+    for stratum in np.unique(strata):
+        members = np.flatnonzero(strata == stratum)
+        drawn = members[rng.integers(len(members), size=(count, len(members)))]
+        np.add.at(weights, (np.arange(count)[:, None], drawn), 1)
+    return weights
+
+
+def replicates(
+    fingerprint: str,
+    labels: np.ndarray,
+    scores: np.ndarray,
+    masks: np.ndarray | None = None,
+    maps: np.ndarray | None = None,
+    count: int = 200,
+) -> dict[str, list[float]]:
+    """Return `count` bootstrap replicates over test images of each of `REPLICATED`; a metric without a value is absent.
+
+    fingerprint: of the data set. labels, scores: (N,). masks, maps: (N, H, W), or None for image metrics only. Normal
+    images, anomalous ones, and anomalous ones that lost their mask are drawn separately.
+
+    Note:
+        Replicates of at most 1000 images a class are exact. Scores of pixels are rounded down to about 2000 quantiles,
+        half of them of anomalous pixels, which moves a figure by less than 0.002 (a test holds this).
+    """
+    labels = np.asarray(labels) != 0
+    strata = labels.astype(int) if masks is None else labels * (1 + masks.any(axis=(1, 2)))
+    weights = resamples(fingerprint, strata, count)
+    images = _weighted(np.asarray(scores, np.float64)[:, None], labels[:, None], None, weights)
+    found = {"image_auroc": images.auroc, "image_ap": images.average_precision}
+    if masks is not None and maps is not None:
+        _check_maps(masks, maps)
+        pixels = _weighted(maps, masks, _component_shares(masks), weights)
+        found |= {"pixel_auroc": pixels.auroc, "pixel_ap": pixels.average_precision, "au_pro": pixels.au_pro()}
+    return {name: np.round(values, 6).tolist() for name, values in found.items() if np.isfinite(values).all()}
+
+
+def _weighted(scores: np.ndarray, labels: np.ndarray, shares: np.ndarray | None, weights: np.ndarray) -> Curve:
+    """Return the curves of R resamples: scores, labels and shares (N, ...) of N images, weights (R, N)."""
+    images = len(scores)
+    scores, labels = scores.reshape(images, -1), labels.reshape(images, -1) != 0
+    cuts = np.unique(np.concatenate([_quantiles(scores[labels]), _quantiles(scores[~labels])]))
+    cells = np.searchsorted(cuts, scores, side="right") - 1 + np.arange(images)[:, None] * len(cuts)
+
+    def summed(of: np.ndarray, values: np.ndarray | None = None) -> np.ndarray:
+        histogram = np.bincount(of, values, minlength=images * len(cuts)).reshape(images, len(cuts))
+        falling = np.cumsum((weights @ histogram.astype(np.float64))[:, ::-1], axis=1)
+        return np.pad(falling, ((0, 0), (1, 0)))
+
+    covered = None if shares is None else summed(cells[labels], shares.reshape(images, -1)[labels])
+    return Curve(np.append(np.inf, cuts[::-1]), summed(cells[labels]), summed(cells[~labels]), covered)
+
+
+def _quantiles(scores: np.ndarray) -> np.ndarray:
+    """Return at most `_QUANTILES` + 1 of the scores, evenly spread over their ranks, lowest and highest included."""
+    if len(scores) == 0:
+        return scores
+    ranks = np.linspace(0, len(scores) - 1, min(len(scores), _QUANTILES + 1)).astype(np.intp)
+    return np.sort(scores)[ranks]
+
+
+def _component_shares(masks: np.ndarray) -> np.ndarray:
+    """Return float64 (N, H, W): 1 / size of the pixel's 8-connected component within its image, 0 outside."""
+    components, _ = ndimage.label(masks, structure=_NEIGHBOURS)
+    share = 1 / np.maximum(np.bincount(components.ravel(), minlength=1), 1)
+    share[0] = 0
+    return share[components]
+
+
+def _check_maps(masks: np.ndarray, maps: np.ndarray) -> None:
+    if maps.ndim != 3 or masks.shape != maps.shape:
+        raise AnomgenError(f"anomaly maps {maps.shape} for masks {masks.shape}: both must be (N, H, W)")
+    faulty = np.flatnonzero(~np.isfinite(maps).all(axis=(1, 2)))
+    if len(faulty):
+        lead = f"{len(faulty)} of {len(maps)} anomaly maps hold NaN or infinite values (the first: image {faulty[0]})"
+        raise AnomgenError(f"{lead}: the detector's training has diverged")
+
+
+def _measured(names: Sequence[str], values: Sequence[Any], why: str | None) -> Measured:
+    found: Mapping[str, Any] = dict(zip(names, values, strict=True))
+    if why is None:
+        return Measured({name: float(value) for name, value in found.items()}, {})
+    return Measured(dict.fromkeys(names), dict.fromkeys(names, why))
+
+
+def _one_class(curve: Curve, unit: str) -> str | None:
+    if curve.anomalous and curve.normal:
+        return None
+    if not curve.anomalous and not curve.normal:
+        return f"the test set holds no {unit}"
+    return f"the test set holds one class only: every {unit} is {'anomalous' if curve.anomalous else 'normal'}"
+
+
+def _plain(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
