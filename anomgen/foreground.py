@@ -18,7 +18,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from anomgen.errors import RecipeError, SourceError, UsageError, near_miss
 from anomgen.generators.base import Config, Images, Share
 from anomgen.sources.base import PathText, portable_path
-from anomgen.sources.images import Fit, fit_image, quiet, read_bytes
+from anomgen.sources.images import Fit, fit_image, read_bytes, read_mask
 from anomgen.sources.scan import files_fingerprint
 
 REFERENCE_SIZE = 256
@@ -142,14 +142,7 @@ class Foreground(Config):
         if source_id is None:
             raise UsageError("foreground: a folder of masks serves images of a source only, which have an id")
         file = self._mask_file(source_id)
-        data = read_bytes(file, file.name)
-        with quiet():
-            stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
-        if stored is None:
-            raise SourceError(f"foreground: {file.name}, the mask of {source_id}, cannot be read as an image")
-        colour = np.atleast_3d(stored)
-        # Two and four channels end with alpha, which says nothing about the object.
-        mask = colour[..., : 3 if colour.shape[2] == 4 else 1 if colour.shape[2] == 2 else None].any(axis=2)
+        mask = read_mask(read_bytes(file, file.name), f"foreground: {file.name}, the mask of {source_id}")
         levels = np.asarray(mask, dtype=np.uint8)[..., None] * np.uint8(255)
         shape = (image.shape[0], image.shape[1])
         return (fit_image(levels, shape, fit, file.name)[..., 0] > 127).view(np.uint8)

@@ -49,17 +49,18 @@ class Hub(ScannedConfig):
         Raises UsageError for a missing extra, dataset, split or column, and when the labels say that not all rows
         are normal; SourceError when the Hub cannot be reached and for images.
         """
-        path, split = self._path_and_split()
-        with _datasets() as datasets:
-            dataset = _load(datasets, self, path, split)
+        path, split = self.path_and_split()
+        with datasets_library() as datasets:
+            dataset = load_split(datasets, self, path, split)
             column = _image_column(datasets, dataset, self)
             rows = _rows(datasets, dataset, self)
             images = dataset.select_columns([column]).cast_column(column, datasets.Image(decode=False))
-            license = _license(path, self.revision, dataset)
+            license = license_of(path, self.revision, dataset)
         entries = [(f"{split}/{row:06d}", row) for row in rows]
         return ScannedSource(self, self.path, entries, RowReader(images, column), license)
 
-    def _path_and_split(self) -> tuple[str, str]:
+    def path_and_split(self) -> tuple[str, str]:
+        """Return the id or folder, and the split that is meant."""
         path, _, after = self.path.partition(":")
         if not after or Path(self.path).expanduser().is_dir():
             return self.path, self.split or "train"
@@ -85,7 +86,7 @@ class RowReader:
 
 
 @contextmanager
-def _datasets() -> Iterator[Any]:
+def datasets_library() -> Iterator[Any]:
     """Give the library with its progress bars off."""
     try:
         import datasets
@@ -100,7 +101,7 @@ def _datasets() -> Iterator[Any]:
             datasets.enable_progress_bars()
 
 
-def _load(datasets: Any, config: Hub, path: str, split: str) -> Any:
+def load_split(datasets: Any, config: Hub, path: str, split: str) -> Any:
     """Return the dataset of one split, or raise what the library's error means for the user."""
     folder = Path(path).expanduser()
     if not folder.is_dir() and not HUB_ID.fullmatch(path):
@@ -119,6 +120,22 @@ def _load(datasets: Any, config: Hub, path: str, split: str) -> Any:
         raise
     except Exception as error:  # the library lets through whatever the libraries of the formats raise
         raise _explained(error, datasets, config, path, split) from error
+
+
+def split_names(datasets: Any, config: Hub, path: str) -> list[str]:
+    """Return the names of a dataset's splits, or raise what the library's error means for the user."""
+    folder = Path(path).expanduser()
+    try:
+        if (folder / "state.json").is_file():
+            return ["train"]
+        if (folder / "dataset_dict.json").is_file():
+            return list(datasets.load_from_disk(str(folder)))
+        target = str(folder) if folder.is_dir() else path
+        return list(datasets.get_dataset_split_names(target, config_name=config.name, revision=config.revision))
+    except MemoryError:
+        raise
+    except Exception as error:  # as in `load_split`
+        raise _explained(error, datasets, config, path, "train") from error
 
 
 def _load_part(datasets: Any, config: Hub, path: str, split: str, first: int, last: int) -> Any:
@@ -234,7 +251,7 @@ def _rows(datasets: Any, dataset: Any, config: Hub) -> list[int]:
         is_class = isinstance(feature, datasets.ClassLabel)
         if not is_class and (column.lower() not in _LABEL_COLUMNS or feature.dtype != "string"):
             continue
-        labels = set(_labels(dataset, column))
+        labels = set(labels_of(dataset, column))
         normal = sorted(label for label in labels if label.lower() in NORMAL_NAMES)
         if normal and len(labels) > len(normal):
             others = ", ".join(sorted(labels - set(normal))[:5])
@@ -254,7 +271,7 @@ def _labelled_rows(datasets: Any, dataset: Any, config: Hub) -> list[int]:
         )
     if column not in dataset.features:
         raise UsageError(f"{config.path}: {_no_such('column', column, list(dataset.features))}")
-    labels = _labels(dataset, column)
+    labels = labels_of(dataset, column)
     known = sorted(set(labels))
     if config.label is None:
         raise UsageError(f"{config.path}: source.label_column needs source.label, one of {', '.join(known)}")
@@ -263,13 +280,13 @@ def _labelled_rows(datasets: Any, dataset: Any, config: Hub) -> list[int]:
     return [row for row, label in enumerate(labels) if label == config.label]
 
 
-def _labels(dataset: Any, column: str) -> list[str]:
+def labels_of(dataset: Any, column: str) -> list[str]:
     """Return a column's values as text; class labels as their names."""
     names = getattr(dataset.features[column], "names", None)
     return [names[value] if names and value is not None else str(value) for value in dataset[column]]
 
 
-def _license(path: str, revision: str | None, dataset: Any) -> str | None:
+def license_of(path: str, revision: str | None, dataset: Any) -> str | None:
     """Return the licence that the dataset's card or information names; None where there is none or several."""
     import huggingface_hub
     import yaml

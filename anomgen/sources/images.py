@@ -45,6 +45,7 @@ _WHAT_TO_DO = {
     "I": "holds 32-bit or signed numbers; save it as 8-bit or 16-bit unsigned integers",
 }
 _ORIENTATION, _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 274, 258, 262, 339
+_JPEG = b"\xff\xd8\xff"
 _PNG_DEPTH, _PNG_COLOUR_TYPE = 24, 25  # bytes of the header, which is always a PNG's first chunk
 
 
@@ -64,6 +65,22 @@ def read_image(file: str | Path | bytes, name: str | None = None) -> np.ndarray:
     data = file if isinstance(file, bytes) else read_bytes(Path(file), name)
     with quiet():
         return np.ascontiguousarray(_decode(data, name))
+
+
+def read_mask(data: bytes, name: str) -> np.ndarray:
+    """Return a mask file's contents as bool (H, W): True where any colour is not zero, whatever the values mean.
+
+    Alpha says nothing. A JPEG, whose zeros are not exact, is cut at half of its range. Raises SourceError, which
+    calls the file `name`, when it is no image.
+    """
+    with quiet():
+        stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+    if stored is None:
+        raise SourceError(f"{name}: cannot be read as an image")
+    pixels = np.atleast_3d(stored)
+    colours = pixels.shape[2] - (pixels.shape[2] in (2, 4))
+    limit = 127 if data.startswith(_JPEG) else 0
+    return np.asarray((pixels[..., :colours] > limit).any(axis=2))
 
 
 def read_bytes(path: Path, name: str) -> bytes:

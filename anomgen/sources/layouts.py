@@ -7,6 +7,7 @@ arXiv 2104.10036), VisA (Zou et al., ECCV 2022, arXiv 2207.14315).
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -129,17 +130,27 @@ class VisA(Layout):
     published_license: ClassVar[str | None] = "cc-by-4.0"
 
     def _training(self, folder: Path, ids: list[str]) -> list[str]:
-        table = folder.resolve().parent / "split_csv" / "1cls.csv"
-        if self.normal_folder(folder) == "train/good" or not table.is_file():
-            return ids
-        chosen = _training_rows(table, folder.resolve().name)
-        missing = sorted(chosen - set(ids))
-        if missing:
-            raise SourceError(
-                f"{folder}: {len(missing)} training images of {table.name} are not there, the first is {missing[0]}; "
-                f"unpack the dataset again, or remove {table}"
-            )
-        return [name for name in ids if name in chosen]
+        chosen = None if self.normal_folder(folder) == "train/good" else visa_training(folder, ids)
+        return ids if chosen is None else chosen
+
+
+def visa_training(folder: Path, ids: Sequence[str]) -> list[str] | None:
+    """Return those of a category's images, relative to its folder, that VisA's table of the split trains on.
+
+    None where there is no table beside the category. Raises SourceError when the table is another or images of it
+    are not there.
+    """
+    table = folder.resolve().parent / "split_csv" / "1cls.csv"
+    if not table.is_file():
+        return None
+    chosen = _training_rows(table, folder.resolve().name)
+    missing = sorted(chosen - set(ids))
+    if missing:
+        raise SourceError(
+            f"{folder}: {len(missing)} training images of {table.name} are not there, the first is {missing[0]}; "
+            f"unpack the dataset again, or remove {table}"
+        )
+    return [name for name in ids if name in chosen]
 
 
 def _training_rows(table: Path, category: str) -> set[str]:
