@@ -1,0 +1,329 @@
+"""Real data to score recipes on: normal images to train with, thresholds' validation images, tests with real anomalies.
+
+Every split is by the images' content, so it depends neither on the files' names nor on a seed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from anomgen.errors import SourceError, UsageError
+from anomgen.score.layouts import NORMAL, Found, Listing, listing
+from anomgen.sources.base import Source
+from anomgen.sources.images import fit_image, quiet, read_image, read_mask
+from anomgen.sources.scan import fingerprint_of
+
+VALIDATION_SHARE = 0.2
+"""Of the normal training images."""
+TEST_SHARE = 0.3
+"""Of the normal images, where the data set does not say which are for training."""
+_HALF = 0.5 - 1e-5  # area averages of float32 miss an exact half by less
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class TestImages:
+    """Real images to test on, in the order of their ids; arrays are read-only.
+
+    images: (N, H, W, C) uint8 or uint16. masks: bool (N, H, W), or None where the data has no masks. defect_types: N
+    names, "normal" for a normal image. ids: stable, without a path of the machine.
+    """
+
+    __test__ = False  # not a test, whatever pytest makes of the name
+
+    images: np.ndarray
+    masks: np.ndarray | None
+    defect_types: tuple[str, ...]
+    ids: tuple[str, ...]
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Return bool (N,): which images are anomalous."""
+        return np.array([name != NORMAL for name in self.defect_types], dtype=bool)
+
+    @property
+    def lost_masks(self) -> int:
+        """Return how many anomalous images have an empty mask at this size; 0 without masks."""
+        return 0 if self.masks is None else int((self.labels & ~self.masks.any(axis=(1, 2))).sum())
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass(frozen=True)
+class RealData:
+    """A data set, split. train and validation share no image with each other, with `test` or with `real`.
+
+    real: a held-out share of the anomalies to train on, None unless it was asked for. fingerprint: of the images'
+    contents, the size and the splits.
+    """
+
+    name: str
+    train: Source
+    validation: Source
+    test: TestImages
+    real: TestImages | None
+    fingerprint: str
+
+
+class MemorySource:
+    """Images in memory as a source of normal images; pickles with them.
+
+    images: (N, H, W, C). digests: a hash of each image's content.
+    """
+
+    fit = "stretch"
+
+    def __init__(self, images: np.ndarray, ids: Sequence[str], digests: Sequence[str], license: str | None = None):
+        self.license = license
+        self.skipped: tuple[str, ...] = ()
+        self._images, self._ids = images, tuple(ids)
+        content = {"shape": images.shape[1:], "images": list(zip(ids, digests, strict=True))}
+        self._fingerprint = fingerprint_of(content)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Return an image, (H, W, C), read-only."""
+        image: np.ndarray = self._images[range(len(self))[index]]
+        image.flags.writeable = False
+        return image
+
+    def id(self, index: int) -> str:
+        """Return the image's path relative to the category."""
+        return self._ids[index]
+
+    def fingerprint(self) -> str:
+        """Return a hash of the ids, the contents and the size."""
+        return self._fingerprint
+
+
+def load(
+    path: str, size: int | tuple[int, int], *, real_share: float = 0.0, train_count: int | None = None
+) -> RealData:
+    """Return a data set at `size` (height, width): a folder in a known layout, or a Hugging Face dataset.
+
+    Of the normal training images `VALIDATION_SHARE` go to `validation`; equal images stay together. A data set that
+    does not say which normal images are for training keeps `TEST_SHARE` of them for the test. Images are stretched to
+    the size; they are colour where a training image is. Masks are true where the file is not zero, resized by area,
+    and true again from one half on.
+
+    real_share: share of the anomalous images of each defect type, in [0, 1), that goes to `real` instead of `test`.
+    train_count: how many normal images to train on (after the validation images are set aside, which do not depend
+    on it); a smaller count is a part of a larger one.
+
+    Raises UsageError when the data set or the request is wrong, SourceError when images or masks cannot be used, or
+    when one image is in two parts.
+    """
+    if not 0 <= real_share < 1:
+        raise UsageError(f"the share of real anomalies to train on is {real_share}; give one from 0 to below 1")
+    shape = (size, size) if isinstance(size, int) else (size[0], size[1])
+    listed = listing(path)
+    images = _decoded(listed, shape, path)
+    normals = [image for image in images if image.found.defect_type == NORMAL]
+    anomalous = [image for image in images if image.found.defect_type != NORMAL]
+    if listed.is_split:
+        training = [image for image in normals if image.found.for_training]
+        test_normals = [image for image in normals if not image.found.for_training]
+    else:
+        test_normals, training = _parted(normals, TEST_SHARE)
+    validation, training = _parted(training, VALIDATION_SHARE, least=1)
+    if not validation:
+        raise UsageError(
+            f"{path}: too few different normal images ({len(normals)}): at least one is needed to train on, and one "
+            "to choose thresholds on"
+        )
+    real, anomalies = _parted_by_type(anomalous, real_share)
+    if real_share and not real:
+        raise UsageError(
+            f"{path}: a share of {real_share} of each defect type's anomalies is less than one image; give a larger one"
+        )
+    _refuse_common({"training": [*training, *validation], "test": test_normals, "anomalous": anomalies, "real": real})
+    training = _limited(training, train_count, path)
+    _refuse_mixed([*training, *validation, *test_normals, *anomalous], path)
+    channels = max(image.pixels.shape[2] for image in (*training, *validation))
+    test = [*test_normals, *anomalies]
+    return RealData(
+        listed.name,
+        _source(training, channels, listed.license),
+        _source(validation, channels, listed.license),
+        _tests(test, channels),
+        _tests(real, channels) if real else None,
+        _fingerprint(shape, channels, {"train": training, "validation": validation}, {"test": test, "real": real}),
+    )
+
+
+# ------------------------------------------------------------------------------------------------------ reading
+
+
+@dataclass(frozen=True)
+class _Image:
+    """An image at the wanted size. digest: of its pixels as stored. mask: at the size, None where there are none."""
+
+    found: Found
+    digest: str
+    pixels: np.ndarray
+    mask: np.ndarray | None
+    mask_digest: str = ""
+
+    @property
+    def order(self) -> tuple[str, str]:
+        return self.digest, self.found.id
+
+
+def _decoded(listed: Listing, shape: tuple[int, int], path: str) -> list[_Image]:
+    """Return all images. Raises SourceError, which names those that cannot be used."""
+    has_masks = any(found.mask is not None for found in listed.found)
+
+    def decoded(found: Found) -> _Image | str:
+        try:
+            return _read(found, listed, shape, has_masks)
+        except SourceError as error:
+            return str(error)
+
+    with quiet(), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as executor:
+        results = list(executor.map(decoded, listed.found))
+    problems = [result for result in results if isinstance(result, str)]
+    if problems:
+        more = [f"… and {len(problems) - _NAMED} more"] if len(problems) > _NAMED else []
+        lines = "\n  ".join([*problems[:_NAMED], *more])
+        raise SourceError(
+            f"{path}: {len(problems)} of {len(results)} images cannot be used:\n  {lines}\nMend or remove them"
+        )
+    return [result for result in results if isinstance(result, _Image)]
+
+
+def _read(found: Found, listed: Listing, shape: tuple[int, int], has_masks: bool) -> _Image:
+    image = read_image(listed.read(found.key), found.id)
+    pixels = fit_image(image, shape, "stretch", found.id)
+    if not has_masks:
+        return _Image(found, _digest(image), pixels, None)
+    if found.mask is None:
+        return _Image(found, _digest(image), pixels, np.zeros(shape, bool))
+    name = found.mask if isinstance(found.mask, str) else f"mask of {found.id}"
+    mask = read_mask(listed.read(found.mask), name)
+    if mask.shape != image.shape[:2]:
+        sides = " × ".join(map(str, mask.shape)), " × ".join(map(str, image.shape[:2]))
+        raise SourceError(f"{name}: is {sides[0]} pixels, but its image {found.id} is {sides[1]}; draw it on the image")
+    at_size = fit_image(mask.astype(np.float32)[..., None], shape, "stretch")[..., 0] >= _HALF
+    return _Image(found, _digest(image), pixels, at_size, _digest(mask[..., None]))
+
+
+def _digest(image: np.ndarray) -> str:
+    """Return a hash of an image's pixels that is the same when grey is stored as colour."""
+    if image.shape[2] == 3 and (image == image[..., :1]).all():
+        image = image[..., :1]
+    head = f"{image.shape} {image.dtype}".encode()
+    return hashlib.blake2b(head + np.ascontiguousarray(image).tobytes(), digest_size=16).hexdigest()
+
+
+# ------------------------------------------------------------------------------------------------------- splits
+
+
+def _parted(images: Iterable[_Image], share: float, least: int = 0) -> tuple[list[_Image], list[_Image]]:
+    """Return a share of the images and the others, chosen and ordered by content; equal images stay together.
+
+    least: how many different images to take at least. One different image always stays.
+    """
+    equal: dict[str, list[_Image]] = defaultdict(list)
+    for image in sorted(images, key=lambda image: image.order):
+        equal[image.digest].append(image)
+    groups = list(equal.values())
+    count = max(0, min(max(least, int(share * len(groups) + 0.5)), len(groups) - 1))
+    return [image for group in groups[:count] for image in group], [
+        image for group in groups[count:] for image in group
+    ]
+
+
+def _parted_by_type(images: Sequence[_Image], share: float) -> tuple[list[_Image], list[_Image]]:
+    taken: list[_Image] = []
+    left: list[_Image] = []
+    for name in sorted({image.found.defect_type for image in images}):
+        some, others = _parted((image for image in images if image.found.defect_type == name), share)
+        taken += some
+        left += others
+    return taken, left
+
+
+def _limited(training: list[_Image], count: int | None, path: str) -> list[_Image]:
+    if count is not None and not 1 <= count <= len(training):
+        raise UsageError(f"{path}: {count} normal images to train on are wanted; there are {len(training)}")
+    return training[:count]
+
+
+def _refuse_common(parts: dict[str, list[_Image]]) -> None:
+    """Raise SourceError when an image of one part has the pixels of one of another."""
+    known: dict[str, tuple[str, _Image]] = {}
+    for part, images in parts.items():
+        for image in images:
+            other, twin = known.setdefault(image.digest, (part, image))
+            if other != part:
+                raise SourceError(
+                    f"{image.found.id} ({part}) has the same pixels as {twin.found.id} ({other}): what is tested on "
+                    "must not be trained on, and an image is normal or anomalous; remove one of the two"
+                )
+
+
+def _refuse_mixed(images: Sequence[_Image], path: str) -> None:
+    """Raise SourceError when some images have 8 bits and others 16."""
+    first = images[0]
+    other = next((image for image in images if image.pixels.dtype != first.pixels.dtype), None)
+    if other is not None:
+        raise SourceError(
+            f"{path}: mixes 8-bit and 16-bit images: {first.found.id} is {first.pixels.dtype}, {other.found.id} is "
+            f"{other.pixels.dtype}; convert one kind to the other"
+        )
+
+
+# ------------------------------------------------------------------------------------------------------ results
+
+
+def _stacked(images: Sequence[_Image], channels: int) -> np.ndarray:
+    result = np.stack([_with_channels(image.pixels, channels) for image in images])
+    result.flags.writeable = False
+    return result
+
+
+def _with_channels(image: np.ndarray, channels: int) -> np.ndarray:
+    """Return grey as colour, or colour as grey (its luminance)."""
+    if image.shape[2] == channels:
+        return image
+    return np.repeat(image, 3, axis=2) if channels == 3 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
+
+
+def _source(images: Sequence[_Image], channels: int, license: str | None) -> MemorySource:
+    ids, digests = [image.found.id for image in images], [image.digest for image in images]
+    return MemorySource(_stacked(images, channels), ids, digests, license)
+
+
+def _tests(images: Sequence[_Image], channels: int) -> TestImages:
+    ordered = sorted(images, key=lambda image: image.found.id)
+    masks = None
+    if ordered[0].mask is not None:
+        masks = np.stack([image.mask for image in ordered if image.mask is not None])
+        masks.flags.writeable = False
+    types, ids = tuple(image.found.defect_type for image in ordered), tuple(image.found.id for image in ordered)
+    return TestImages(_stacked(ordered, channels), masks, types, ids)
+
+
+def _fingerprint(
+    shape: tuple[int, int], channels: int, normal: dict[str, list[_Image]], tests: dict[str, list[_Image]]
+) -> str:
+    content: dict[str, Any] = {"shape": shape, "channels": channels}
+    for part, images in normal.items():
+        content[part] = [image.digest for image in images]
+    for part, images in tests.items():
+        content[part] = sorted(
+            (image.found.id, image.found.defect_type, image.digest, image.mask_digest) for image in images
+        )
+    return fingerprint_of(content)

@@ -1,0 +1,279 @@
+"""Finding a data set's normal images, real anomalies and masks, by the names of its folders or of its columns.
+
+The layouts of MVTec AD (Bergmann et al., CVPR 2019), MPDD (Jezek et al., ICUMT 2021), BTAD (Mishra et al., ISIE 2021,
+arXiv 2104.10036), VisA (Zou et al., ECCV 2022, arXiv 2207.14315), plain folders, and Hugging Face datasets.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from anomgen.errors import SourceError, UsageError
+from anomgen.licenses import license_beside
+from anomgen.sources import detect
+from anomgen.sources.folder import MASK_NAMES, NORMAL_NAMES, FileReader, image_files
+from anomgen.sources.hub import Hub, RowReader, datasets_library, labels_of, license_of, load_split, split_names
+from anomgen.sources.layouts import visa_training
+
+NORMAL = "normal"
+"""The defect type of a normal image."""
+
+_TRAIN = frozenset({"train", "validation", "val"})
+_TEST = frozenset({"test", "test_public"})
+_PLAIN = frozenset({"data", "images", "image", "imgs"})  # folders whose names say nothing
+_BAD = frozenset({"bad", "ko", "ng", "anomaly", "anomalous", "abnormal", "defect", "defective"})
+_MASK_ENDINGS = ("", "_mask", "_gt", "_label")
+_LABEL_COLUMNS = ("defect_type", "label", "class", "anomaly")
+_MASK_COLUMNS = MASK_NAMES | {"label_mask", "anomaly_mask"}
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Found:
+    """One image: its portable id, its defect type, whether it is for training, what reads it and its mask."""
+
+    id: str
+    defect_type: str
+    for_training: bool
+    key: Any
+    mask: Any = None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a data set holds. is_split: whether it says which of the normal images are for training."""
+
+    name: str
+    found: tuple[Found, ...]
+    read: Callable[[Any], bytes]
+    is_split: bool
+    license: str | None = None
+
+
+def listing(path: str) -> Listing:
+    """Return what a data set holds: a folder in one of the layouts, or a Hugging Face dataset.
+
+    Raises UsageError when it is none of these or has no normal or no anomalous images, SourceError when masks are
+    missing or fit several images.
+    """
+    kind = detect(path)["kind"]
+    if kind == "builtin":
+        raise UsageError(f"{path}: built-in textures have no real anomalies to test a detector on; give a data set")
+    listed = _rows(path) if kind == "hub" else _files(path)
+    normals = [found for found in listed.found if found.defect_type == NORMAL]
+    if not normals or (listed.is_split and not any(found.for_training for found in normals)):
+        raise UsageError(
+            f"{path}: no normal training images; they are looked for in train/good, in a folder good beside those of "
+            "the defects, or in rows labelled good, of a split for training"
+        )
+    if len(normals) == len(listed.found):
+        raise UsageError(
+            f"{path}: no anomalous images, and without real anomalies nothing can be scored; they are looked for in "
+            "test/DEFECT, in a folder bad or DEFECT beside good, or in rows with another label than good"
+        )
+    return listed
+
+
+# ------------------------------------------------------------------------------------------------------ folders
+
+
+def _files(path: str) -> Listing:
+    root = _category(Path(path).expanduser(), path)
+    names = image_files(root)
+    masks = [name for name in names if _is_mask(name)]
+    images = [name for name in names if not _is_mask(name)]
+    table = visa_training(root, images) if (root / "Data" / "Images").is_dir() else None
+    training = {name for name in images if _folders(name) & _TRAIN} if table is None else set(table)
+    types = {name: _type_of(name, path) for name in images}
+    anomalous = [name for name in images if types[name] != NORMAL]
+    mask_of = _paired(anomalous, [mask for mask in masks if not _folders(mask) & NORMAL_NAMES], path)
+    found = tuple(
+        Found(name, types[name], name in training and types[name] == NORMAL, name, mask_of.get(name)) for name in images
+    )
+    is_split = table is not None or any(_folders(name) & (_TRAIN | _TEST) for name in images)
+    place = root.resolve()
+    return Listing(place.name, found, FileReader(place), is_split, license_beside(place, place.parent))
+
+
+def _category(root: Path, path: str) -> Path:
+    """Return the folder of one category: the path itself, or its only subfolder that is laid out like one."""
+    if _is_category(root):
+        return root
+    names = sorted(child.name for child in root.iterdir() if child.is_dir() and _is_category(child))
+    if len(names) > 1:
+        example = f"{path.rstrip('/')}/{names[0]}"
+        raise UsageError(f"{path}: holds {len(names)} categories ({', '.join(names)}); give one of them, as {example}")
+    return root / names[0] if names else root
+
+
+def _is_category(folder: Path) -> bool:
+    places = (folder, *(folder / name for name in sorted(_TRAIN | _TEST)), folder / "Data" / "Images")
+    return any(
+        child.is_dir() and child.name.lower() in NORMAL_NAMES
+        for place in places
+        if place.is_dir()
+        for child in place.iterdir()
+    )
+
+
+def _folders(name: str) -> set[str]:
+    return {part.lower() for part in PurePosixPath(name).parts[:-1]}
+
+
+def _is_mask(name: str) -> bool:
+    return bool(_folders(name) & MASK_NAMES) or PurePosixPath(name).stem.lower().endswith("_mask")
+
+
+def _type_of(name: str, path: str) -> str:
+    """Return the defect type that an image's folders name; "bad/scratch" is scratch."""
+    parts = [part for part in PurePosixPath(name).parts[:-1] if part.lower() not in _TRAIN | _TEST | _PLAIN]
+    if any(part.lower() in NORMAL_NAMES for part in parts):
+        return NORMAL
+    if len(parts) > 1 and parts[0].lower() in _BAD:
+        parts = parts[1:]
+    if not parts:
+        raise UsageError(
+            f"{path}: no folder says whether {name} is normal; put it into one named good, or by its defect"
+        )
+    return "/".join(parts)
+
+
+def _paired(images: Sequence[str], masks: Sequence[str], path: str) -> dict[str, str]:
+    """Return the mask of each anomalous image, matched by folders and stem; nothing where there are no masks at all.
+
+    A mask's folders, without the one that says that it holds masks, are the last ones of the image's:
+    ``test/crack/001.jpg`` has ``ground_truth/crack/001_mask.png``, ``bad/001.jpg`` has ``masks/001.png``.
+    """
+    if not masks:
+        return {}
+    known: dict[tuple[str, ...], str] = {}
+    for mask in masks:
+        place = _place(mask)
+        if place in known:
+            raise SourceError(f"{path}: {known[place]} and {mask} are masks of the same image; remove one")
+        known[place] = mask
+    mask_of: dict[str, str] = {}
+    image_of: dict[str, str] = {}
+    for image in images:
+        chosen = next((known[place] for place in _mask_places(image) if place in known), None)
+        if chosen is None:
+            continue
+        if chosen in image_of:
+            raise SourceError(
+                f"{path}: {chosen} could be the mask of {image_of[chosen]} and of {image}; put the masks into folders "
+                "named like those of the images"
+            )
+        mask_of[image], image_of[chosen] = chosen, image
+    _refuse_missing([image for image in images if image not in mask_of], len(images), path)
+    return mask_of
+
+
+def _place(name: str) -> tuple[str, ...]:
+    file = PurePosixPath(name)
+    return (*(part for part in file.parts[:-1] if part.lower() not in MASK_NAMES | _PLAIN), file.stem)
+
+
+def _mask_places(image: str) -> Iterable[tuple[str, ...]]:
+    """Yield where an image's mask may be, the nearest match first."""
+    *folders, stem = _place(image)
+    for start in range(len(folders) + 1):
+        for ending in _MASK_ENDINGS:
+            yield (*folders[start:], stem + ending)
+
+
+def _refuse_missing(missing: Sequence[str], count: int, path: str) -> None:
+    if missing:
+        named = ", ".join(missing[:_NAMED]) + (", …" if len(missing) > _NAMED else "")
+        raise SourceError(
+            f"{path}: there are masks, but none for {len(missing)} of {count} anomalous images: {named}. Add them "
+            "(STEM_mask.png or STEM.png in ground_truth/DEFECT), or remove all masks to score whole images alone"
+        )
+
+
+# ----------------------------------------------------------------------------------------- Hugging Face datasets
+
+
+def _rows(path: str) -> Listing:
+    """Return the rows of a dataset: of the splits train and test, or of the only one or the one that is named."""
+    config = Hub(path=path)
+    base, named = config.path_and_split()
+    with datasets_library() as datasets:
+        splits = [named] if base != path else _splits(split_names(datasets, config, base), path)
+        readers: dict[tuple[str, str], RowReader] = {}
+        found: list[Found] = []
+        for split in splits:
+            dataset = load_split(datasets, config, base, split)
+            image, mask = _image_columns(datasets, dataset, path)
+            for column in filter(None, (image, mask)):
+                cells = dataset.select_columns([column]).cast_column(column, datasets.Image(decode=False))
+                readers[split, column] = RowReader(cells, column)
+            found += _split_rows(dataset, path, split, (image, mask))
+        license = license_of(base, config.revision, dataset)
+    anomalous = [row for row in found if row.defect_type != NORMAL]
+    if any(row.mask for row in anomalous):
+        _refuse_missing([row.id for row in anomalous if row.mask is None], len(anomalous), path)
+
+    def read(key: tuple[str, str, int]) -> bytes:
+        return readers[key[0], key[1]](key[2])
+
+    name = re.split(r"[/\\]", base.rstrip("/\\"))[-1]
+    return Listing(name, tuple(found), read, len(splits) > 1, license)
+
+
+def _splits(names: list[str], path: str) -> list[str]:
+    if "train" in names and "test" in names:
+        return ["train", "test"]
+    if len(names) == 1:
+        return names
+    raise UsageError(f"{path}: has the splits {', '.join(names)}; name the one to use, as in {path}:{names[0]}")
+
+
+def _image_columns(datasets: Any, dataset: Any, path: str) -> tuple[str, str | None]:
+    """Return the columns of the images and of the masks, None where there are no masks."""
+    images = [name for name, feature in dataset.features.items() if isinstance(feature, datasets.Image)]
+    masks = [name for name in images if name.lower() in _MASK_COLUMNS]
+    others = [name for name in images if name not in masks]
+    if not others:
+        raise UsageError(f"{path}: has no column of images; its columns are {', '.join(dataset.features)}")
+    return ("image" if "image" in others else others[0]), (masks[0] if masks else None)
+
+
+def _split_rows(dataset: Any, path: str, split: str, columns: tuple[str, str | None]) -> list[Found]:
+    image, mask = columns
+    types = _defect_types(dataset, path)
+    has_mask = [False] * len(types)
+    if mask is not None:
+        batches = dataset.select_columns([mask]).with_format("arrow").iter(256)
+        has_mask = [valid for batch in batches for valid in batch[mask].is_valid().to_pylist()]
+    return [
+        Found(
+            f"{split}/{row:06d}",
+            kind,
+            split == "train" and kind == NORMAL,
+            (split, image, row),
+            (split, mask, row) if kind != NORMAL and has_mask[row] else None,
+        )
+        for row, kind in enumerate(types)
+    ]
+
+
+def _defect_types(dataset: Any, path: str) -> list[str]:
+    """Return the rows' defect types by the first column that tells normal rows from others, by name or as 0 and 1."""
+    known = {name.lower(): name for name in dataset.features}
+    classes = [name for name, feature in dataset.features.items() if getattr(feature, "names", None)]
+    columns = list(dict.fromkeys([*(known[name] for name in _LABEL_COLUMNS if name in known), *classes]))
+    for column in columns:
+        labels = labels_of(dataset, column)
+        if any(label.lower() in NORMAL_NAMES for label in labels):
+            return [NORMAL if label.lower() in NORMAL_NAMES else label for label in labels]
+        if set(labels) <= {"0", "1"} or set(labels) <= {"False", "True"}:
+            return [NORMAL if label in ("0", "False") else "anomaly" for label in labels]
+    seen = "; ".join(f"{column}: {', '.join(sorted(set(labels_of(dataset, column)))[:_NAMED])}" for column in columns)
+    raise UsageError(
+        f"{path}: no column says which rows are normal (good, ok, normal, or 0 among 0 and 1); "
+        + (f"labels are {seen}" if seen else f"its columns are {', '.join(dataset.features)}")
+    )
