@@ -1,6 +1,7 @@
 """Loading real data to score recipes on: the layouts, the masks, the splits, and what is refused."""
 
 import pickle
+import shutil
 
 import cv2
 import numpy as np
@@ -101,6 +102,10 @@ def test_visa_as_published_has_its_own_split_and_numbers_in_masks(tmp_path):
     assert sorted(ids) == [f"Data/Images/Normal/{i:04d}.JPG" for i in range(7)]
     assert data.test.defect_types == ("Anomaly",) * 3 + ("normal",) * 3
     assert data.test.masks[:3].any(axis=(1, 2)).all()
+    rows = [f'candle/Data/Images/Anomaly/{i:03d}.JPG,"{label}",' for i, label in enumerate(["melted", "a,b", "melted"])]
+    rows.append("candle/Data/Images/Normal/0008.JPG,normal,")
+    (tmp_path / "candle/image_anno.csv").write_text("\n".join(["image,label,mask", *rows]))
+    assert load(str(tmp_path / "candle"), 32).test.defect_types == ("melted", "a,b", "melted", *("normal",) * 3)
     (tmp_path / "candle/Data/Images/Normal/0000.JPG").unlink()
     with pytest.raises(SourceError, match=r"1 training images of 1cls.csv are not there.*0000"):
         load(str(tmp_path / "candle"), 32)
@@ -297,9 +302,12 @@ def test_a_root_needs_a_category(tmp_path):
         load(str(tmp_path), 32)
     with pytest.raises(UsageError, match="did you mean 'screw'"):
         load(str(tmp_path / "screws"), 32)
-    remove(tmp_path, "screw/*/*/*")
-    for folder in sorted((tmp_path / "screw").rglob("*"), reverse=True):
-        folder.rmdir()
+    mvtec(tmp_path / "deep" / "1cls" / "pcb")
+    with pytest.raises(UsageError, match=r"holds 3 categories \(bottle, deep/1cls/pcb, screw\)"):
+        load(str(tmp_path), 32)
+    assert load(str(tmp_path / "deep"), 32).name == "pcb"
+    shutil.rmtree(tmp_path / "deep")
+    shutil.rmtree(tmp_path / "screw")
     assert load(str(tmp_path), 32).name == "bottle"
     with pytest.raises(UsageError, match="no real anomalies"):
         load("builtin:brick", 32)

@@ -6,9 +6,11 @@ arXiv 2104.10036), VisA (Zou et al., ECCV 2022, arXiv 2207.14315), plain folders
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -27,7 +29,7 @@ _TEST = frozenset({"test", "test_public"})
 _PLAIN = frozenset({"data", "images", "image", "imgs"})  # folders whose names say nothing
 _BAD = frozenset({"bad", "ko", "ng", "anomaly", "anomalous", "abnormal", "defect", "defective"})
 _MASK_ENDINGS = ("", "_mask", "_gt", "_label")
-_LABEL_COLUMNS = ("defect_type", "label", "class", "anomaly")
+_LABEL_COLUMNS = ("defect_type", "defect", "label", "class", "anomaly", "is_anomaly")
 _MASK_COLUMNS = MASK_NAMES | {"label_mask", "anomaly_mask"}
 _NAMED = 5
 
@@ -90,6 +92,8 @@ def _files(path: str) -> Listing:
     training = {name for name in images if _folders(name) & _TRAIN} if table is None else set(table)
     types = {name: _type_of(name, path) for name in images}
     anomalous = [name for name in images if types[name] != NORMAL]
+    noted = _noted_types(root)
+    types |= {name: noted[name] for name in anomalous if noted.get(name)}
     mask_of = _paired(anomalous, [mask for mask in masks if not _folders(mask) & NORMAL_NAMES], path)
     found = tuple(
         Found(name, types[name], name in training and types[name] == NORMAL, name, mask_of.get(name)) for name in images
@@ -100,24 +104,21 @@ def _files(path: str) -> Listing:
 
 
 def _category(root: Path, path: str) -> Path:
-    """Return the folder of one category: the path itself, or its only subfolder that is laid out like one."""
-    if _is_category(root):
+    """Return the folder of one category: the path itself, or the only one below it that has normal images."""
+    names = sorted({_leading(name) for name in image_files(root) if _folders(name) & NORMAL_NAMES})
+    if "" in names or not names:
         return root
-    names = sorted(child.name for child in root.iterdir() if child.is_dir() and _is_category(child))
     if len(names) > 1:
         example = f"{path.rstrip('/')}/{names[0]}"
         raise UsageError(f"{path}: holds {len(names)} categories ({', '.join(names)}); give one of them, as {example}")
-    return root / names[0] if names else root
+    return root / names[0]
 
 
-def _is_category(folder: Path) -> bool:
-    places = (folder, *(folder / name for name in sorted(_TRAIN | _TEST)), folder / "Data" / "Images")
-    return any(
-        child.is_dir() and child.name.lower() in NORMAL_NAMES
-        for place in places
-        if place.is_dir()
-        for child in place.iterdir()
-    )
+def _leading(name: str) -> str:
+    """Return the folders of an image above the first whose name says what is in it."""
+    folders = PurePosixPath(name).parts[:-1]
+    telling = _TRAIN | _TEST | _PLAIN | NORMAL_NAMES | MASK_NAMES
+    return "/".join(takewhile(lambda folder: folder.lower() not in telling, folders))
 
 
 def _folders(name: str) -> set[str]:
@@ -140,6 +141,20 @@ def _type_of(name: str, path: str) -> str:
             f"{path}: no folder says whether {name} is normal; put it into one named good, or by its defect"
         )
     return "/".join(parts)
+
+
+def _noted_types(root: Path) -> dict[str, str]:
+    """Return the defect types that VisA's image_anno.csv names, by image; nothing where there is no such table."""
+    table = root / "image_anno.csv"
+    if not table.is_file():
+        return {}
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            return {row["image"].partition("/")[2]: row["label"].strip() for row in csv.DictReader(file)}
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError, AttributeError) as error:
+        raise SourceError(
+            f"{table}: is not VisA's table of image, label, mask ({error!r}); unpack the dataset again, or remove it"
+        ) from error
 
 
 def _paired(images: Sequence[str], masks: Sequence[str], path: str) -> dict[str, str]:
