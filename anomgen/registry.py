@@ -13,9 +13,21 @@ from anomgen.errors import RecipeError, UsageError, near_miss
 if TYPE_CHECKING:
     from anomgen.exporters.base import Exporter
     from anomgen.generators.base import Config, Generator
+    from anomgen.score.detectors.base import Detector
     from anomgen.sources.base import SourceConfig
 
 BUNDLED: dict[str, dict[str, str]] = {
+    "detectors": {
+        "autoencoder": "anomgen.score.detectors.autoencoder:Autoencoder",
+        "cutpaste": "anomgen.score.detectors.cutpaste:CutPasteGDE",
+        "cyclegan": "anomgen.score.detectors.cyclegan:CycleGANDetector",
+        "draem": "anomgen.score.detectors.draem:DRAEM",
+        "none": "anomgen.score.detectors.none:Memory",
+        "nsa": "anomgen.score.detectors.nsa:NSAEncoderDecoder",
+        "probe": "anomgen.score.detectors.probe:Probe",
+        "realnet": "anomgen.score.detectors.realnet:RealNet",
+        "unet": "anomgen.score.detectors.unet:UNet",
+    },
     "exporters": {
         "ader": "anomgen.exporters.ader:ADer",
         "coco": "anomgen.exporters.coco:COCO",
@@ -121,6 +133,12 @@ def _build(group: str, values: Mapping[str, Any]) -> Any:
 def build_generator(values: Mapping[str, Any]) -> Generator:
     """Return the generator that ``{"kind": name, …}`` describes; the inverse of ``Generator.config``."""
     return _build("generators", values)
+
+
+def build_detector(values: Mapping[str, Any]) -> Detector:
+    """Return the detector that ``{"kind": name, …}`` describes; the inverse of ``Detector.config``."""
+    detector: Detector = _build("detectors", values)
+    return detector
 
 
 def build_source(values: Mapping[str, Any]) -> SourceConfig:

@@ -22,7 +22,16 @@ from anomgen.rng import Stream, rng_for
 from anomgen.sample import TOLERANCE, Reject, Sample, change_between, smallest_mask
 from anomgen.sources.conformance import check_source
 
-__all__ = ["TestPool", "check_exporter", "check_generator", "check_source", "scenes"]
+__all__ = ["TestPool", "check_detector", "check_exporter", "check_generator", "check_source", "scenes"]  # noqa: F822 - see __getattr__
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs torch when somebody asks for it."""
+    if name == "check_detector":
+        from anomgen.score.detectors.conformance import check_detector
+
+        return check_detector
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class TestPool(Sequence[np.ndarray]):

@@ -5,12 +5,15 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Protocol, Self
+from typing import Annotated, Any, ClassVar, Protocol, Self, TypeVar
 
 import numpy as np
 from pydantic import Field
 
+from anomgen.errors import UsageError
 from anomgen.generators.base import Images, Preset
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,10 @@ class Training(Protocol):
     """Names that the synthetic anomalies' types can take."""
     graded: bool
     """Whether the generator's soft masks are grades rather than copies of the masks."""
-    validation: Batch
-    """Normal images that are in no training batch, half of them with synthetic anomalies: for choosing thresholds."""
+
+    @property
+    def validation(self) -> Batch:
+        """Return normal images that are in no training batch, half of them with anomalies: for choosing thresholds."""
 
     def batches(self, count: int, batch_size: int, anomaly_ratio: float | None = None) -> Iterator[Batch]:
         """Yield `count` batches, always the same ones, drawn while the detector computes.
@@ -91,6 +96,14 @@ class Detector(Preset):
 
         An image's map does not depend on the other images of the call (up to rounding).
         """
+
+    def learnt(self, part: T | None) -> T:
+        """Return `part`, something that `fit` stores. Raises UsageError when there is nothing yet."""
+        if part is None:
+            raise UsageError(
+                f"detector {self.kind}: it has learnt nothing yet; call fit(train, rng) before anomaly_maps"
+            )
+        return part
 
     def cost(self, shape: tuple[int, int], normals: int) -> float:  # noqa: ARG002
         """Return an estimate of the seconds that `fit` takes on one CPU core.

@@ -33,7 +33,7 @@ class Probe(Detector):
     backbone: str = LITE0
     weights: str | None = None
     """File with the backbone's weights, for one that is not installed."""
-    strides: tuple[int, ...] = (4, 8, 16)
+    strides: Annotated[tuple[int, ...], Field(strict=False, min_length=1)] = (4, 8, 16)
 
     _network: Any = PrivateAttr(None)
 
@@ -56,10 +56,10 @@ class Probe(Detector):
 
     def anomaly_maps(self, images: np.ndarray) -> np.ndarray:
         """Return the probability of an anomaly, float32 (N, H, W), brought from stride 4 to the images' size."""
-        size = images.shape[1:3]
+        network, size = self.learnt(self._network), images.shape[1:3]
 
         def run(x: torch.Tensor) -> torch.Tensor:
-            logits = self._network(x)
+            logits = network(x)
             return functional.interpolate(logits, size, mode="bilinear", align_corners=False).sigmoid()[:, 0]
 
         return in_parts(images, run)

@@ -1,0 +1,130 @@
+"""Every registered detector keeps the contract; the check itself finds detectors that do not."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="detectors need the extra `score`")
+pytest.importorskip("timm", reason="detectors need the extra `score`")
+
+from anomgen.errors import RecipeError, UsageError  # noqa: E402
+from anomgen.registry import build_detector, load, names  # noqa: E402
+from anomgen.score.detectors.base import Detector  # noqa: E402
+from anomgen.score.detectors.conformance import MadeTraining  # noqa: E402
+from anomgen.testing import check_detector  # noqa: E402
+
+torch.set_num_threads(1)
+
+SMALL = {
+    "autoencoder": {"steps": 2, "batch_size": 2, "width": 4},
+    "nsa": {"steps": 2, "batch_size": 2, "width": 4},
+    "unet": {"steps": 2, "batch_size": 2, "width": 2},
+}
+"""Settings with which a kind is fitted in a moment; others get two steps of two images."""
+
+
+@pytest.mark.parametrize("name", names("detectors"))
+def test_every_registered_detector_keeps_the_contract(name):
+    try:
+        load("detectors", name)
+    except ModuleNotFoundError as error:
+        pytest.skip(str(error))
+    check_detector(build_detector({"kind": name, **SMALL.get(name, {"steps": 2, "batch_size": 2})}))
+
+
+def test_unknown_detectors_and_settings_are_named():
+    with pytest.raises(RecipeError, match="unknown detector 'unett'; did you mean 'unet'"):
+        build_detector({"kind": "unett"})
+    with pytest.raises(RecipeError, match="did you mean 'steps'"):
+        build_detector({"kind": "unet", "step": 3})
+
+
+def test_anomgen_testing_imports_no_torch_until_asked():
+    code = "import sys, anomgen.testing; assert 'torch' not in sys.modules; from anomgen.testing import check_detector"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+class Brightness(Detector):
+    """Bright is anomalous; nothing is learnt but that `fit` was called."""
+
+    kind = "brightness"
+    steps: int = 1
+    fault: str = ""
+
+    def fit(self, train, rng):
+        self._seed = rng.integers(100)
+        if self.fault == "numpy":
+            np.random.rand()  # noqa: NPY002
+        if self.fault == "torch":
+            torch.rand(1)
+        if self.fault == "chance":
+            type(self)._calls += 1
+
+    def anomaly_maps(self, images):
+        self.learnt(None if self._seed < 0 and self.fault != "unfitted" else True)
+        maps = images.mean(axis=3, dtype=np.float32)
+        if self.fault == "chance":
+            return maps + type(self)._calls
+        if self.fault == "whole call":
+            return maps - maps.mean()
+        if self.fault == "written":
+            images[0, 0, 0] += 1
+        if self.fault == "wrong way":
+            return -maps
+        return maps.astype(np.float64) if self.fault == "dtype" else maps
+
+    _seed: int = -1
+    _calls = 0
+
+
+Brightness._calls = 0
+
+
+def test_the_check_passes_a_detector_that_keeps_the_contract():
+    check_detector(Brightness(), learns=True)
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("numpy", "numpy's global"),
+        ("torch", "torch's global"),
+        ("chance", "two fits"),
+        ("whole call", "alone in the call"),
+        ("written", "writes to its images"),
+        ("dtype", "float64"),
+        ("wrong way", "AUROC"),
+        ("unfitted", "before fit"),
+    ],
+)
+def test_the_check_finds(fault, message):
+    with pytest.raises(AssertionError, match=message):
+        check_detector(Brightness(fault=fault), learns=True)
+
+
+class Reading(Brightness):
+    uses_anomalies = False
+
+    def fit(self, train, rng):
+        super().fit(train, rng)
+        next(train.batches(1, 2))
+
+
+def test_the_check_finds_batches_read_by_a_detector_of_normal_images_only():
+    with pytest.raises(AssertionError, match="1 batches were read"):
+        check_detector(Reading())
+
+
+def test_made_training_gives_the_same_batches_again():
+    train = MadeTraining()
+    first, second = (list(train.batches(2, 4, 0.5)) for _ in range(2))
+    assert all(np.array_equal(a.images, b.images) for a, b in zip(first, second, strict=True))
+    assert first[0].labels.sum() == 2
+    assert np.array_equal(first[0].images[~first[0].labels], first[0].normals[~first[0].labels])
+
+
+def test_what_was_not_learnt_is_said():
+    with pytest.raises(UsageError, match="detector unet: it has learnt nothing yet"):
+        build_detector({"kind": "unet"}).anomaly_maps(np.zeros((1, 32, 32, 3), np.uint8))
