@@ -35,7 +35,7 @@ class DRAEM(Detector):
     """
 
     kind: ClassVar[str] = "draem"
-    rate: ClassVar[float] = 30.0
+    rate: ClassVar[float] = 3.4
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "default": {},
         "paper": {
@@ -45,12 +45,12 @@ class DRAEM(Detector):
     """`paper`: 700 epochs of 240 images, about what a category of MVTec AD has."""
 
     batch_size: Annotated[int, Field(ge=2)] = 8
-    steps: Annotated[int, Field(ge=1)] = 150
+    steps: Annotated[int, Field(ge=1)] = 130
     width: Annotated[int, Field(ge=1)] = 16
     """Channels of the reconstructive network's first level; the deeper levels have up to eight times as many."""
     segmentation_width: Annotated[int, Field(ge=1)] = 16
     """The same of the discriminative network."""
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    learning_rate: Annotated[float, Field(gt=0)] = 5e-3
 
     _network: Any = PrivateAttr(None)
 
@@ -66,7 +66,8 @@ class DRAEM(Detector):
 
     def anomaly_maps(self, images: np.ndarray) -> np.ndarray:
         """Return the probability of an anomaly at each pixel, float32 (N, H, W) in [0, 1], of images (N, H, W, C)."""
-        return in_parts(images, lambda x: self._network(x)[1].softmax(1)[:, 1])
+        network = self.learnt(self._network)
+        return in_parts(images, lambda x: network(x)[1].softmax(1)[:, 1])
 
 
 def _loss(network: DRAEMNetwork, batch: Batch, where: torch.device) -> torch.Tensor:
