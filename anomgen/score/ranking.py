@@ -7,6 +7,7 @@ what both sides have, and says how much that is.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from functools import cache
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -26,7 +27,8 @@ REFERENCES = ("none", "real")
 """No generators: they stand on the board without a rank."""
 DRAWS = 1000
 """Bootstrap draws of images and seeds; each replicate of the test images serves in several, with other seeds."""
-CONFIDENCE = 0.95
+TAIL = 0.975
+"""Intervals hold 95 %."""
 
 
 class _Cell(NamedTuple):
@@ -54,9 +56,7 @@ class _Interval(NamedTuple):
         """
         if self.freedom == 0 and not self.resampled:
             return None
-        tail = (1 + CONFIDENCE) / 2
-        wider = stats.t.ppf(tail, self.freedom) / stats.norm.ppf(tail) if self.freedom else 0.0
-        low, high = np.quantile(self.images + wider * self.swing, [1 - tail, tail])
+        low, high = np.quantile(self.images + _widening(self.freedom) * self.swing, [1 - TAIL, TAIL])
         return float(low), float(high)
 
 
@@ -190,7 +190,7 @@ class _Results:
     def table(self, columns: Sequence[Column]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Return the table over those columns and the differences of every two of its variants."""
         present = [v for v in self.variants if self._has(v, columns)]
-        common = [c for c in columns if all((v, c) in self.cells for v in present)]
+        common = [c for c in columns if present and all((v, c) in self.cells for v in present)]
         pairs = [p for a, b in combinations(present, 2) if (p := self._difference(a, b, columns))]
         signed = {(p["a"], p["b"]): p for p in pairs} | {(p["b"], p["a"]): _turned(p) for p in pairs}
         lines = [self._line(variant, columns, common, signed) for variant in self.variants]
@@ -310,6 +310,12 @@ def _deviation(cells: Sequence[_Cell]) -> float | None:
         return None
     means = [np.mean([cell.values[cell.seeds.index(seed)] for cell in cells]) for seed in seeds]
     return float(np.std(means, ddof=1))
+
+
+@cache
+def _widening(freedom: int) -> float:
+    """Return how much wider an interval is that estimates its deviation with so many degrees of freedom."""
+    return float(stats.t.ppf(TAIL, freedom) / stats.norm.ppf(TAIL)) if freedom else 0.0
 
 
 def _turned(pair: Mapping[str, Any]) -> dict[str, Any]:
