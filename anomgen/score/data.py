@@ -215,8 +215,14 @@ def _read(found: Found, listed: Listing, shape: tuple[int, int], has_masks: bool
     if mask.shape != image.shape[:2]:
         sides = " × ".join(map(str, mask.shape)), " × ".join(map(str, image.shape[:2]))
         raise SourceError(f"{name}: is {sides[0]} pixels, but its image {found.id} is {sides[1]}; draw it on the image")
-    at_size = fit_image(mask.astype(np.float32)[..., None], shape, "stretch")[..., 0] >= _HALF
-    return _Image(found, _digest(image), pixels, at_size, _digest(mask[..., None]))
+    return _Image(found, _digest(image), pixels, resized_mask(mask, shape), _digest(mask[..., None]))
+
+
+def resized_mask(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return a mask (H, W), true where not zero, at `shape` (height, width): by area, true from one half on."""
+    covered = (mask != 0).astype(np.float32)[..., None]
+    resized: np.ndarray = fit_image(covered, (shape[0], shape[1]), "stretch")[..., 0] >= _HALF
+    return resized
 
 
 def _digest(image: np.ndarray) -> str:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 
 from anomgen.dataset import ANOMALY, LABELS, NORMAL, Row
@@ -18,7 +17,6 @@ from anomgen.engine import Plan, Renderer, is_anomalous
 from anomgen.generators.base import Images
 from anomgen.models.images import turned
 from anomgen.rng import Stream, rng_for
-from anomgen.score.data import TestImages
 from anomgen.score.detectors.base import Batch
 from anomgen.sources.base import Pool, Source
 
@@ -86,21 +84,6 @@ class Made:
     def _position(self, index: int, count: int, label: int) -> int:
         epoch, place = divmod(index, count)
         return int(rng_for(self._seed, Stream.ORDER, epoch, label).permutation(count)[place])
-
-
-def real_rows(real: TestImages) -> list[Row]:
-    """Return real anomalies as training rows; what the image was without its defect is filled in from around it.
-
-    Note: nobody knows the normal twin of a real anomaly. Detectors that reconstruct it (draem, realnet) get this
-    inpainting (Telea 2004) of the masked region instead.
-    """
-    assert real.masks is not None
-    rows = []
-    for k, (image, mask) in enumerate(zip(real.images, real.masks, strict=True)):
-        normal = np.stack([cv2.inpaint(np.ascontiguousarray(image[..., c]), mask.astype(np.uint8), 5, cv2.INPAINT_TELEA)
-                           for c in range(image.shape[2])], axis=2)  # fmt: skip
-        rows.append(Row(k, 0, 0, real.ids[k], normal, image, mask, None, ANOMALY, real.defect_types[k], {}))
-    return rows
 
 
 def batch_of(rows: Sequence[Row]) -> Batch:

@@ -1,0 +1,269 @@
+"""One cell of the board, from fit to row: a detector trained on a variant's anomalies, tested on real ones."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from anomgen.engine import Plan, single_threaded
+from anomgen.errors import AnomgenError, UsageError
+from anomgen.output import installed
+from anomgen.preview import OUTLINE
+from anomgen.rng import Stream, rng_for
+from anomgen.score import metrics
+from anomgen.score.data import RealData
+from anomgen.score.detectors.base import Batch, Detector
+from anomgen.score.feed import Drawn, Feed, Made
+from anomgen.score.made import load_bank, made_rows
+from anomgen.score.rows import SCHEMA, Result
+from anomgen.score.variants import Variant
+from anomgen.sources.base import Pool
+from anomgen.sources.scan import fingerprint_of
+from anomgen.writer import replacing
+
+VERSIONED = ("anomgen", "torch", "timm", "numpy", "opencv-python")
+EXAMPLES = 3
+"""Best and worst images of which a cell keeps the anomaly map."""
+HELD_OUT = 0.2
+"""Share of anomalies made before that goes to validation."""
+MAPS = "maps"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a row is the result of."""
+
+    key: str
+    data: str
+    """Name of the data set, and its number of training images where that is varied: the key of the opened data."""
+    variant: Variant
+    detector: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Everything opened that cells need; sent to each worker once."""
+
+    data: Mapping[str, RealData]
+    detectors: Mapping[str, Detector]
+    banks: Mapping[tuple[str, str], Path]
+    """(data, variant) → anomalies drawn before, for generators that are too slow to draw while training."""
+    out: Path
+
+
+def run(bench: Bench, cells: Sequence[Cell], told: Callable[[int, int], None] | None = None) -> list[Result]:
+    """Return the rows of cells that share one fit: one cell, or all variants of a detector that needs no anomalies.
+
+    A training that fails gives rows that say so; UsageError and KeyboardInterrupt are raised.
+    """
+    cv2.setNumThreads(1)
+    try:
+        with single_threaded():
+            return _run(bench, cells, told)
+    except UsageError:
+        raise
+    except Exception as error:
+        return failed(bench, cells, str(error) if isinstance(error, AnomgenError) else _told(error))
+
+
+def failed(bench: Bench, cells: Sequence[Cell], why: str) -> list[Result]:
+    """Return the rows of cells whose training failed."""
+    return [
+        {**_head(bench, cell), "status": "failed", "error": why, "metrics": {}, "finished": _now()} for cell in cells
+    ]
+
+
+def _run(bench: Bench, cells: Sequence[Cell], told: Callable[[int, int], None] | None) -> list[Result]:
+    started = time.perf_counter()
+    data, detector = bench.data[cells[0].data], bench.detectors[cells[0].detector].unfitted()
+    banks = [bench.banks.get((cell.data, cell.variant.name)) for cell in cells]
+    feeds = [feed_of(data, cell.variant, cell.seed, bank, told) for cell, bank in zip(cells, banks, strict=True)]
+    detector.fit(feeds[0], rng_for(cells[0].seed, Stream.TRAINING))
+    fitted = time.perf_counter()
+    maps = detector.anomaly_maps(data.test.images)
+    predicted = time.perf_counter()
+    tested = _tested(data, maps)
+    rows = []
+    for cell, feed in zip(cells, feeds, strict=True):
+        begun = time.perf_counter()
+        row = {**_head(bench, cell), "status": "done", "error": None, **tested.row}
+        if cell.variant.kind != "none":
+            row = _with_thresholds(row, data, tested, maps, feed.validation, detector)
+        row["examples"] = _examples(bench.out / MAPS / cell.key, data, tested.scores, maps)
+        share = len(cells)
+        row["seconds"] = {
+            "fit": (fitted - started) / share,
+            "waiting": feeds[0].waiting / share,
+            "synthesis": feed.synthesis,
+            "predict": (predicted - fitted) / share,
+            "metrics": tested.seconds / share + time.perf_counter() - begun,
+        }
+        row["seconds"] = {name: round(value, 2) for name, value in row["seconds"].items()}
+        rows.append({**row, "finished": _now()})
+    return rows
+
+
+# --- what is trained on ---------------------------------------------------------------------------------------------
+
+
+def feed_of(
+    data: RealData,
+    variant: Variant,
+    seed: int,
+    bank: Path | None = None,
+    told: Callable[[int, int], None] | None = None,
+) -> Feed:
+    """Return what a detector trains on: the data's normal images with the variant's anomalies."""
+    if variant.kind == "none":
+        nothing = Made([], Pool(data.train), 0.0, seed)
+        return Feed(data.train, nothing, nothing, validation_count=0, told=told)
+    count = min(2 * len(data.validation), 128)
+    if variant.kind == "recipe" and bank is None:
+        plan = plan_of(data, variant, seed)
+        held_out = replace(plan, source=data.validation)
+        return Feed(data.train, Drawn(plan), Drawn(held_out), count, told)
+    rows = load_bank(bank) if bank is not None else made_rows(data, variant)
+    cut = max(1, round(len(rows) * HELD_OUT))
+    ratio = variant.variation.get("ratio") or (variant.definition.anomaly_ratio if variant.definition else 0.5)
+    turn = variant.kind == "real"
+    train = Made(rows[cut:], Pool(data.train), ratio, seed, turn=turn)
+    held = Made(rows[:cut], Pool(data.validation), ratio, seed)
+    return Feed(data.train, train, held, count, told)
+
+
+def plan_of(data: RealData, variant: Variant, seed: int) -> Plan:
+    """Return the variant's recipe, calibrated on the data's normal training images."""
+    assert variant.definition is not None
+    return Plan.of(variant.definition.model_copy(update={"seed": seed}), data.train)
+
+
+# --- what came out --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Tested:
+    row: dict[str, Any]
+    scores: np.ndarray
+    images: metrics.Curve
+    pixels: metrics.Curve | None
+    seconds: float
+
+
+def _tested(data: RealData, maps: np.ndarray) -> _Tested:
+    """Return everything about the test set that does not depend on a threshold."""
+    started = time.perf_counter()
+    test = data.test
+    if maps.shape != test.images.shape[:3] or maps.dtype != np.float32:
+        raise AnomgenError(f"the detector returned maps {maps.dtype} {maps.shape} for images {test.images.shape}")
+    scores = metrics.reduce_maps(maps)
+    images = metrics.Curve.of(test.labels, scores)
+    pixels = None if test.masks is None else metrics.Curve.of_maps(test.masks, maps)
+    measured = [metrics.image_metrics(images), metrics.pixel_metrics(pixels)]
+    row = {
+        "metrics": {name: value for part in measured for name, value in part.metrics.items()},
+        "undefined": {name: why for part in measured for name, why in part.undefined.items()},
+        "replicates": metrics.replicates(resampled_by(data), test.labels, scores, test.masks, maps),
+        "scores": [float(f"{score:.6g}") for score in scores],
+    }
+    return _Tested(row, scores, images, pixels, time.perf_counter() - started)
+
+
+def resampled_by(data: RealData) -> str:
+    """Return what the bootstrap's resamples follow from: the test images, whatever was trained on."""
+    return fingerprint_of({"test": list(zip(data.test.ids, data.test.defect_types, strict=True))})
+
+
+def _with_thresholds(
+    row: Result, data: RealData, tested: _Tested, maps: np.ndarray, validation: Batch, detector: Detector
+) -> Result:
+    """Add what a threshold that was chosen on synthetic anomalies reaches on the real ones."""
+    judged = detector.anomaly_maps(validation.images)
+    images = metrics.Curve.of(validation.labels, metrics.reduce_maps(judged))
+    chosen = metrics.thresholds(images, tested.images)
+    figures = {"threshold_f1": chosen["f1"]["f1"]}
+    if tested.pixels is not None:
+        chosen["pixel_f1"] = metrics.chosen_f1(metrics.Curve.of_maps(validation.masks, judged), tested.pixels)
+        figures["threshold_pixel_f1"] = chosen["pixel_f1"]["f1"]
+    limit = chosen["max_fpr_5"]["threshold"]
+    types = metrics.by_type(data.test.defect_types, tested.scores, limit, data.test.masks, maps)
+    return {**row, "metrics": {**row["metrics"], **figures}, "thresholds": chosen, "by_type": types}
+
+
+def _examples(folder: Path, data: RealData, scores: np.ndarray, maps: np.ndarray) -> dict[str, list[str]]:
+    """Write the maps of the best and the worst image pairs; return the images' ids.
+
+    Best: the anomalous images with the highest scores. Worst: the anomalous ones with the lowest.
+    """
+    anomalous = np.flatnonzero(data.test.labels)
+    order = anomalous[np.argsort(-scores[anomalous], kind="stable")]
+    chosen = {"best": order[:EXAMPLES], "worst": order[EXAMPLES:][::-1][:EXAMPLES]}
+    low, high = (float(np.quantile(maps, q)) for q in (0.02, 0.999)) if maps.size else (0.0, 1.0)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, places in chosen.items():
+        for k, place in enumerate(places):
+            picture = _triptych(data, int(place), maps[place], low, high)
+            with replacing(folder / f"{name}-{k}.png") as file:
+                file.write(cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
+    return {name: [data.test.ids[place] for place in places] for name, places in chosen.items()}
+
+
+def _triptych(data: RealData, place: int, anomaly_map: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Return image, image with its ground truth, and anomaly map side by side, uint8 (H, 3 W, 3)."""
+    image = data.test.images[place]
+    seen = image if image.dtype == np.uint8 else (image >> 8).astype(np.uint8)
+    colour = np.repeat(seen, 3, axis=2) if seen.shape[2] == 1 else seen
+    truth = colour if data.test.masks is None else _outlined(colour, data.test.masks[place])
+    grey = np.clip((anomaly_map - low) / max(high - low, 1e-12) * 255, 0, 255).astype(np.uint8)
+    shown = cv2.applyColorMap(grey, cv2.COLORMAP_VIRIDIS)[..., ::-1]
+    return np.ascontiguousarray(np.concatenate([colour, truth, shown], axis=1))
+
+
+def _outlined(colour: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    return cv2.drawContours(colour.copy(), contours, -1, OUTLINE, 1)
+
+
+def _head(bench: Bench, cell: Cell) -> Result:
+    data, variant = bench.data[cell.data], cell.variant
+    labels = data.test.labels
+    counts = {
+        "train": len(data.train),
+        "validation": len(data.validation),
+        "test_normal": int((~labels).sum()),
+        "test_anomalous": int(labels.sum()),
+        "lost_masks": data.test.lost_masks,
+    }
+    return {
+        "schema": SCHEMA,
+        "key": cell.key,
+        "data": data.name,
+        "data_fingerprint": data.fingerprint,
+        "variant": variant.name,
+        "recipe": variant.recipe,
+        "variation": dict(variant.variation),
+        "detector": cell.detector,
+        "settings": bench.detectors[cell.detector].config(),
+        "seed": cell.seed,
+        "size": list(data.test.images.shape[1:3]),
+        "counts": counts,
+        "versions": installed(VERSIONED),
+    }
+
+
+def _told(error: Exception) -> str:
+    """Return what failed and where; a plug-in's author needs the line."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

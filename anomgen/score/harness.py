@@ -1,0 +1,452 @@
+"""From a request to rows: which cells there are, which are done, which fit the budget, who trains them."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import json
+import math
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from anomgen.errors import UsageError
+from anomgen.output import locked
+from anomgen.registry import build_detector, names
+from anomgen.score.cell import Bench, Cell, failed, plan_of, run
+from anomgen.score.data import RealData, load
+from anomgen.score.detectors.base import Detector
+from anomgen.score.made import make_bank
+from anomgen.score.rows import Result, RowFile
+from anomgen.score.variants import BASELINES, Variant, variants_of
+from anomgen.writer import replacing
+
+PROTOCOL = 1
+"""Part of every cell's key: raised when the same cell would come out differently."""
+NONE = "none"
+SIZES = {"default": 128, "paper": 256}
+"""Preset → size of the images."""
+REAL_SHARE = 0.3
+"""Of each defect type's anomalies, for `real`."""
+RUN_FILE, BANKS = "run.json", "synthetic"
+PREDICTION = 2.0e-6
+"""Seconds per pixel of a test image that maps and metrics take, for the estimate."""
+WORKER_START = 4.0
+
+Told = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `anomgen score` is asked for; plain values, recorded in run.json."""
+
+    data: tuple[str, ...]
+    recipes: tuple[str, ...]
+    detectors: tuple[str, ...] = ("probe",)
+    seeds: int = 3
+    size: int | tuple[int, int] | None = None
+    steps: int | None = None
+    preset: str = "default"
+    ratios: tuple[float, ...] = ()
+    counts: tuple[int, ...] = ()
+    sweeps: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    changes: tuple[str, ...] = ()
+    """``recipe.NAME.key=value`` and ``detector.NAME.key=value``."""
+    bank: int = 256
+    """Anomalies that a generator with a trained model draws beforehand."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Cells that share one fit, and what it will take: seconds of one processor core."""
+
+    cells: tuple[Cell, ...]
+    seconds: float
+
+
+@dataclass
+class Plan:
+    """A request with everything opened. todo: what is not in the rows yet; left_out: what the budget does not allow."""
+
+    request: Request
+    bench: Bench
+    cells: list[Cell]
+    todo: list[Job]
+    left_out: list[Job] = field(default_factory=list)
+
+    def seconds(self, workers: int) -> float:
+        """Return how long the jobs to do will take."""
+        if not self.todo:
+            return 0.0
+        longest = max(job.seconds for job in self.todo)
+        return max(longest, sum(job.seconds for job in self.todo) / workers) + WORKER_START
+
+
+# --- planning -------------------------------------------------------------------------------------------------------
+
+
+def planned(request: Request, out: Path, done: RowFile, *, part: tuple[int, int] = (1, 1), retry: bool = False) -> Plan:
+    """Open the data, the recipes and the detectors, and return which cells are to do.
+
+    part: (k, n): only the k-th of n equal parts of the cells. retry: also those that failed. Raises UsageError for a
+    wrong request, SourceError for images that cannot be used; writes nothing.
+    """
+    variants = variants_of(
+        request.recipes,
+        overrides=_prefixed(request.changes, "recipe"),
+        ratios=request.ratios,
+        counts=request.counts,
+        sweeps=request.sweeps,
+    )
+    detectors = _detectors(request)
+    data = _opened(request, variants)
+    bench = Bench(data, detectors, _banks(data, variants, out), out)
+    cells = [cell for key, opened in data.items() for cell in _cells(key, opened, variants, detectors, request)]
+    wanted = [cell for k, cell in enumerate(cells) if k % part[1] == part[0] - 1]
+    finished = {key for key, row in done.rows.items() if not (retry and row["status"] == "failed")}
+    todo = _jobs(bench, [cell for cell in wanted if cell.key not in finished], _paces(done, bench))
+    return Plan(request, bench, cells, todo)
+
+
+def within(plan: Plan, budget: float, workers: int) -> Plan:
+    """Return the plan with what does not fit `budget` seconds left out.
+
+    Whole groups stay or go: all variants with one detector, seed and data set, so that what is compared was treated
+    alike; only if not even the first group fits, a part of it.
+    """
+    available = max(0.0, budget - WORKER_START) * workers
+    kept: list[Job] = []
+    left: list[Job] = []
+    groups = [list(group) for _, group in itertools.groupby(plan.todo, key=_group)]
+    for group in groups:
+        seconds = sum(job.seconds for job in group)
+        if not left and seconds <= available:
+            kept += group
+            available -= seconds
+        else:
+            left += group
+    if not kept:
+        while left and left[0].seconds <= available:
+            available -= left[0].seconds
+            kept.append(left.pop(0))
+    return replace(plan, todo=kept, left_out=left)
+
+
+def _group(job: Job) -> tuple[str, str, int]:
+    cell = job.cells[0]
+    return cell.data, cell.detector, cell.seed
+
+
+def _prefixed(changes: Sequence[str], prefix: str) -> list[str]:
+    for change in changes:
+        if not change.startswith(("recipe.", "detector.")):
+            raise UsageError(
+                f"--set {change}: write recipe.NAME.KEY=VALUE or detector.NAME.KEY=VALUE, for instance "
+                "recipe.perlin.generator.opacity_range=[0.5,1] or detector.realnet.backbone=resnet18"
+            )
+    return [change.removeprefix(f"{prefix}.") for change in changes if change.startswith(f"{prefix}.")]
+
+
+def _detectors(request: Request) -> dict[str, Detector]:
+    """Return the wanted detectors by name, `none` included."""
+    from anomgen.recipe import settings_of
+
+    wanted = list(dict.fromkeys([*request.detectors, NONE]))
+    own: dict[str, Any] = settings_of(_prefixed(request.changes, "detector"))
+    strange = sorted(own.keys() - set(wanted))
+    if strange:
+        raise UsageError(f"--set detector.{strange[0]}: this detector is not asked for with --detectors")
+    shared = {"preset": request.preset, **({} if request.steps is None else {"steps": request.steps})}
+    return {name: build_detector({"kind": name, **shared, **own.get(name, {})}) for name in wanted}
+
+
+def _opened(request: Request, variants: Sequence[Variant]) -> dict[str, RealData]:
+    """Return each data set, once per number of training images; the keys are its name and that number."""
+    size = request.size or SIZES.get(request.preset, 128)
+    share = REAL_SHARE if any(variant.kind == "real" for variant in variants) else 0.0
+    found: dict[str, RealData] = {}
+    for path in request.data:
+        for count in dict.fromkeys(variant.train_count for variant in variants):
+            opened = load(path, size, real_share=share, train_count=count)
+            key = _data_key(opened.name, count)
+            if key in found:
+                raise UsageError(f"two data sets are called {opened.name!r}; rename one folder")
+            if not opened.test.labels.any():
+                raise UsageError(f"{path}: has no anomalous test image; without real anomalies nothing can be tested")
+            if share and (opened.real is None or opened.real.masks is None):
+                raise UsageError(f"{path}: real: training on real anomalies needs masks, and this data has none")
+            found[key] = opened
+    return found
+
+
+def _data_key(name: str, count: int | None) -> str:
+    return name if count is None else f"{name} {count}"
+
+
+def _banks(data: Mapping[str, RealData], variants: Sequence[Variant], out: Path) -> dict[tuple[str, str], Path]:
+    """Return where the anomalies of each variant whose generator runs a network lie or will lie."""
+    found = {}
+    for key, opened in data.items():
+        for variant in variants:
+            recipe = variant.definition
+            if (
+                recipe is None
+                or not recipe.generator.uses_network
+                or _data_key(opened.name, variant.train_count) != key
+            ):
+                continue
+            content = {"data": opened.fingerprint, **_identity(variant)}
+            found[key, variant.name] = out / BANKS / f"{_hash(content)}.npz"
+    return found
+
+
+def _cells(
+    key: str, data: RealData, variants: Sequence[Variant], detectors: Mapping[str, Detector], request: Request
+) -> Iterator[Cell]:
+    """Yield the cells of a data set: seed by seed and detector by detector, so that a budget cuts off whole boards."""
+    own = [variant for variant in variants if _data_key(data.name, variant.train_count) == key]
+    for seed in range(request.seeds):
+        for name, detector in detectors.items():
+            for variant in own:
+                if (variant.kind == "none") == (name == NONE):
+                    yield Cell(_cell_key(data, variant, detector, seed, request), key, variant, name, seed)
+
+
+def _cell_key(data: RealData, variant: Variant, detector: Detector, seed: int, request: Request) -> str:
+    bank = request.bank if variant.definition is not None and variant.definition.generator.uses_network else None
+    content = {
+        "protocol": PROTOCOL,
+        "data": data.fingerprint,
+        "detector": detector.config(),
+        "seed": seed,
+        "bank": bank,
+    }
+    return _hash({**content, **_identity(variant)})
+
+
+def _identity(variant: Variant) -> dict[str, Any]:
+    """Return what decides a variant's anomalies, whatever the recipe is called and wherever its files lie."""
+    if variant.kind == "dataset":
+        from anomgen.dataset import Dataset
+
+        assert variant.dataset is not None
+        provenance = Dataset(variant.dataset).provenance
+        return {"dataset": provenance.get("files", provenance), **variant.variation}
+    if variant.definition is None:
+        return {"baseline": variant.kind, **variant.variation}
+    recipe = variant.definition
+    identity = recipe.identity()
+    parts = {name: identity[name] for name in ("generator", "foreground", "anomaly_ratio", "block_size")}
+    resources = {**recipe.generator.resources(), **recipe.foreground.resources()}
+    return {**parts, "resources": resources, "count": variant.train_count}
+
+
+def _hash(content: Mapping[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _jobs(bench: Bench, cells: Sequence[Cell], paces: Mapping[str, float]) -> list[Job]:
+    """Return the cells as jobs: one each, but one for all variants of a detector that learns from normal images."""
+    groups: dict[tuple[Any, ...], list[Cell]] = {}
+    for cell in cells:
+        shared = not bench.detectors[cell.detector].uses_anomalies
+        groups.setdefault((cell.data, cell.detector, cell.seed, None if shared else cell.variant.name), []).append(cell)
+    found = [Job(tuple(group), _seconds(bench, group, paces)) for group in groups.values()]
+    return sorted(
+        found, key=lambda job: (job.cells[0].seed,)
+    )  # stable: data sets within a seed, detectors within those
+
+
+def _seconds(bench: Bench, cells: Sequence[Cell], paces: Mapping[str, float]) -> float:
+    data, detector = bench.data[cells[0].data], bench.detectors[cells[0].detector]
+    height, width = data.test.images.shape[1:3]
+    fit = detector.cost((height, width), len(data.train)) * paces.get(cells[0].detector, 1.0)
+    return fit + PREDICTION * height * width * len(data.test) * len(cells)
+
+
+def _paces(done: RowFile, bench: Bench) -> dict[str, float]:
+    """Return detector → how much longer than estimated its fits took in the rows that are there."""
+    found: dict[str, list[float]] = {}
+    opened = {data.fingerprint: data for data in bench.data.values()}
+    for row in done.rows.values():
+        detector, data = bench.detectors.get(row["detector"]), opened.get(row.get("data_fingerprint", ""))
+        if row["status"] != "done" or detector is None or data is None or row.get("settings") != detector.config():
+            continue
+        estimate = detector.cost((row["size"][0], row["size"][1]), len(data.train))
+        if detector.uses_anomalies and estimate > 0:
+            found.setdefault(row["detector"], []).append(row["seconds"]["fit"] / estimate)
+    return {name: median(values) for name, values in found.items()}
+
+
+# --- running --------------------------------------------------------------------------------------------------------
+
+
+def run_jobs(
+    plan: Plan, rows: RowFile, workers: int, told: Told | None = None, deadline: float = math.inf
+) -> list[Job]:
+    """Train what is to do, `workers` jobs at once, and append their rows as they come; return what was not begun.
+
+    deadline: `time.monotonic()` after which no job is begun. A worker that dies (out of memory) gives failed rows.
+    """
+    waiting = list(plan.todo)
+    if not waiting:
+        return []
+    _make_banks(plan, told)
+    total, finished = sum(len(job.cells) for job in waiting), 0
+    pools = [_pool(plan.bench) for _ in range(min(workers, len(waiting)))]
+    free = list(range(len(pools)))
+    running: dict[Future[list[Result]], tuple[int, Job]] = {}
+    try:
+        while waiting or running:
+            while waiting and free and time.monotonic() < deadline:
+                place, job = free.pop(), waiting.pop(0)
+                running[pools[place].submit(_work, job.cells)] = (place, job)
+            if not running:
+                break
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                place, job = running.pop(future)
+                found, broken = _result(future, plan.bench, job)
+                if broken:
+                    pools[place] = _pool(plan.bench)
+                rows.append(found)
+                free.append(place)
+                finished += len(found)
+                if told is not None:
+                    told(finished, total, _summary(found[0]))
+    finally:
+        for pool in pools:
+            _end(pool)
+    return waiting
+
+
+def _result(future: Future[list[Result]], bench: Bench, job: Job) -> tuple[list[Result], bool]:
+    try:
+        return future.result(), False
+    except BrokenProcessPool:
+        why = "the process died while it ran; it was killed, or the memory ran out"
+        return failed(bench, job.cells, why), True
+
+
+def _make_banks(plan: Plan, told: Told | None) -> None:
+    needed = {(cell.data, cell.variant.name): cell for job in plan.todo for cell in job.cells}
+    for key, cell in needed.items():
+        path = plan.bench.banks.get(key)
+        if path is None or path.is_file():
+            continue
+        if told is not None:
+            told(0, len(plan.todo), f"drawing {plan.request.bank} anomalies of {cell.variant.name}")
+        make_bank(plan_of(plan.bench.data[cell.data], cell.variant, 0), path, plan.request.bank)
+
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_bench: Bench | None = None
+
+
+def _pool(bench: Bench) -> ProcessPoolExecutor:
+    """Return one worker with one thread, in an executor of its own: if it dies, only its job is lost."""
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(1, mp_context=context, initializer=_start, initargs=(bench,))
+        pool.submit(_ready)  # the process starts now, with the environment as it is now
+        return pool
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name)
+            else:
+                os.environ[name] = value
+
+
+def _start(bench: Bench) -> None:
+    global _bench
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
+    import torch
+
+    torch.set_num_threads(1)
+    _bench = bench
+
+
+def _ready() -> None:
+    return None
+
+
+def _work(cells: Sequence[Cell]) -> list[Result]:
+    assert _bench is not None
+    return run(_bench, cells)
+
+
+def _end(pool: ProcessPoolExecutor) -> None:
+    """Stop a worker at once: what it had finished is written, the rest is lost anyway."""
+    processes = list((pool._processes or {}).values())
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+    pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _summary(row: Result) -> str:
+    figure = row["metrics"].get("pixel_ap")
+    name, value = ("pixel AP", figure) if figure is not None else ("image AP", row["metrics"].get("image_ap"))
+    told = "failed" if row["status"] == "failed" else "" if value is None else f"{name} {value:.3f}"
+    return f"{row['data']} {row['variant']} {row['detector']} seed {row['seed']} {told}".rstrip()
+
+
+# --- the folder -----------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def opened(out: Path) -> Iterator[RowFile]:
+    """Hold the run's folder and yield its rows. Raises UsageError for a folder that holds something else."""
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file; give a folder with -o")
+    others = [entry.name for entry in out.iterdir()] if out.exists() else []
+    if others and not {RUN_FILE, "rows.jsonl"} & set(others):
+        raise UsageError(f"{out} holds other files and no run of `anomgen score`; choose another folder with -o")
+    with locked(out):
+        yield RowFile(out)
+
+
+def write_configuration(plan: Plan, out: Path, workers: int, versions: Mapping[str, str]) -> dict[str, Any]:
+    """Write run.json: what was asked for and how the cells are trained; no path of the machine. Return it."""
+    from anomgen.sources.base import portable_path
+
+    request = plan.request
+    first = next(iter(plan.bench.data.values()))
+    configuration = {
+        "data": [portable_path(path) for path in request.data],
+        "recipes": [portable_path(name) for name in request.recipes],
+        "baselines": list(BASELINES),
+        "detectors": {name: detector.config() for name, detector in plan.bench.detectors.items()},
+        "seeds": request.seeds,
+        "size": list(first.test.images.shape[1:3]),
+        "preset": request.preset,
+        "ratios": list(request.ratios),
+        "counts": list(request.counts),
+        "sweeps": {key: list(values) for key, values in request.sweeps.items()},
+        "set": list(request.changes),
+        "bank": request.bank,
+        "workers": workers,
+        "protocol": PROTOCOL,
+        "versions": dict(versions),
+    }
+    with replacing(out / RUN_FILE) as file:
+        file.write(json.dumps(configuration, indent=2, ensure_ascii=False).encode() + b"\n")
+    return configuration
+
+
+def chosen_detectors(text: Sequence[str]) -> tuple[str, ...]:
+    """Return names of detectors, each once; ``all`` stands for every one that is installed."""
+    wanted = [name for name in names("detectors") if name != NONE] if list(text) == ["all"] else list(text)
+    return tuple(dict.fromkeys(wanted))

@@ -1,0 +1,134 @@
+"""Anomalies that were made before the training: of a finished dataset, real ones, or a bank of a slow generator's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from anomgen.dataset import ANOMALY, Dataset, Row, Twins
+from anomgen.engine import Plan, Renderer, single_threaded
+from anomgen.errors import AnomgenError
+from anomgen.rng import Stream, rng_for
+from anomgen.score.data import RealData, TestImages, resized_mask
+from anomgen.score.variants import Variant
+from anomgen.sources.base import Pool
+from anomgen.sources.images import fit_image
+from anomgen.writer import replacing
+
+INPAINTING = 5
+"""Pixels around a hole that its filling looks at."""
+
+
+def made_rows(data: RealData, variant: Variant) -> list[Row]:
+    """Return the anomalous rows of a dataset or of the real images held out, in a fixed random order.
+
+    Raises AnomgenError when there are fewer than two, or when one was made of a test image.
+    """
+    if variant.kind == "real":
+        assert data.real is not None
+        rows = _real_rows(data.real)
+    else:
+        assert variant.dataset is not None
+        rows = _dataset_rows(Dataset(variant.dataset), data)
+    if len(rows) < 2:
+        raise AnomgenError(f"{variant.name}: has {len(rows)} anomalous images; at least 2 are needed, one to choose "
+                           "thresholds with")  # fmt: skip
+    order = rng_for(0, Stream.ORDER).permutation(len(rows))
+    return [rows[k] for k in order]
+
+
+def _dataset_rows(dataset: Dataset, data: RealData) -> list[Row]:
+    """Return the anomalous rows of a finished dataset at the size of the data.
+
+    Where the untouched twin is neither in the dataset nor among the training images, the masked region filled in
+    from around it stands in.
+    """
+    shape, pool, rows = data.train[0].shape, Pool(data.train), []
+    twins = Twins(dataset, pool)
+    tested = {image.tobytes() for image in data.test.images}
+    for stored in dataset.rows():
+        if stored["label"] != ANOMALY:
+            continue
+        image, mask = _fitted(stored["image"], shape), resized_mask(stored["mask"], shape[:2])
+        twin = twins.of(stored)
+        normal = _filled(image, mask) if twin is None else _fitted(twin, shape)
+        if normal.tobytes() in tested:
+            raise AnomgenError(
+                f"{dataset.path}: row {stored['index']} was made of {stored['source_id']}, which is a test image; make "
+                "the dataset of the training images only"
+            )
+        soft = stored.get("soft_mask")
+        graded = None if soft is None else cv2.resize(soft, shape[1::-1], interpolation=cv2.INTER_AREA) * mask
+        if mask.any():
+            rows.append(Row(stored["index"], stored["seed"], 0, stored["source_id"], normal, image, mask, graded,
+                            ANOMALY, stored["defect_type"], {}))  # fmt: skip
+    return rows
+
+
+def _fitted(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    found = fit_image(image, (shape[0], shape[1]), "stretch")
+    if found.shape[2] < shape[2]:
+        found = np.repeat(found, shape[2], axis=2)
+    if found.shape != shape:
+        raise AnomgenError(f"the dataset's images have {found.shape[2]} channels, the data's {shape[2]}; make it anew")
+    return found
+
+
+def _real_rows(real: TestImages) -> list[Row]:
+    """Return real anomalies as training rows.
+
+    Note: nobody knows the normal twin of a real anomaly. Detectors that reconstruct it (draem, realnet) get the masked
+    region filled in from around it.
+    """
+    assert real.masks is not None
+    return [
+        Row(k, 0, 0, real.ids[k], _filled(real.images[k], mask), real.images[k], mask, None, ANOMALY,
+            real.defect_types[k], {})
+        for k, mask in enumerate(real.masks)
+        if mask.any()
+    ]  # fmt: skip
+
+
+def _filled(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return the image with the masked region filled in from around it (Telea, J. Graphics Tools 2004)."""
+    holes = mask.astype(np.uint8)
+    planes = [cv2.inpaint(np.ascontiguousarray(image[..., c]), holes, INPAINTING, cv2.INPAINT_TELEA)
+              for c in range(image.shape[2])]  # fmt: skip
+    return np.stack(planes, axis=2)
+
+
+# --- banks ----------------------------------------------------------------------------------------------------------
+
+
+def make_bank(plan: Plan, path: Path, count: int) -> None:
+    """Draw `count` anomalies, as many as a slow generator can afford, and write them to one file."""
+    with single_threaded():
+        rows = list(Renderer(Plan(plan.recipe.model_copy(update={"anomaly_ratio": 1.0}), plan.source, plan.generator,
+                                  plan.foreground)).rows(range(count)))  # fmt: skip
+    graded = [row.soft_mask for row in rows if row.soft_mask is not None]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as file:
+        np.savez_compressed(
+            file,
+            images=np.stack([row.image for row in rows]),
+            normals=np.stack([row.normal for row in rows]),
+            masks=np.stack([row.mask for row in rows]),
+            soft_masks=np.stack(graded) if len(graded) == len(rows) else np.zeros(0, np.float32),
+            defect_types=np.array([row.defect_type for row in rows]),
+        )
+
+
+def load_bank(path: Path) -> list[Row]:
+    """Return the rows that `make_bank` wrote."""
+    with np.load(path) as stored:
+        parts = {name: stored[name] for name in stored.files}
+    graded = parts["soft_masks"].size > 0
+    soft: Sequence[np.ndarray | None] = parts["soft_masks"] if graded else [None] * len(parts["masks"])
+    return [
+        Row(k, 0, 0, "", parts["normals"][k], parts["images"][k], parts["masks"][k], soft[k], ANOMALY,
+            str(parts["defect_types"][k]), {})
+        for k in range(len(parts["images"]))
+    ]  # fmt: skip

@@ -1,0 +1,87 @@
+"""The results on disk: one line of JSON a cell, only ever appended; they are the cache and the report's only input."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from anomgen.errors import AnomgenError
+from anomgen.writer import replacing
+
+ROWS, SET_ASIDE = "rows.jsonl", "rows.set-aside.jsonl"
+SCHEMA = 1
+_NEEDED = {"key": str, "data": str, "variant": str, "detector": str, "seed": int, "status": str, "metrics": dict}
+
+Result = dict[str, Any]
+"""One row: the result of one data set, variant, detector and seed; plain JSON. CONTRIBUTING.md lists its keys."""
+
+
+class RowFile:
+    """The rows of a run by their keys; of two rows with one key the later counts.
+
+    Lines that are no rows (cut off by a kill, damaged) are moved to ``rows.set-aside.jsonl`` when `mend` is called.
+    """
+
+    def __init__(self, folder: Path):
+        self.path = folder / ROWS
+        self.rows: dict[str, Result] = {}
+        self.bad: list[tuple[int, str, str]] = []
+        """Number, text and fault of each line that is no row."""
+        if self.path.is_file():
+            self._read()
+
+    def _read(self) -> None:
+        try:
+            text = self.path.read_bytes().decode("utf-8", errors="backslashreplace")
+        except OSError as error:
+            raise AnomgenError(f"{self.path}: cannot be read ({error.strerror or error})") from error
+        for number, line in enumerate(text.split("\n"), 1):
+            if not line.strip():
+                continue
+            try:
+                row = _row(line)
+            except ValueError as error:
+                self.bad.append((number, line, str(error)))
+            else:
+                self.rows[row["key"]] = row
+
+    def mend(self) -> None:
+        """Move the bad lines to a file of their own; the good ones keep their order."""
+        if not self.bad and not self._ends_open():
+            return
+        with (self.path.parent / SET_ASIDE).open("a", encoding="utf-8") as file:
+            file.writelines(line + "\n" for _, line, _ in self.bad)
+        numbers = {number for number, _, _ in self.bad}
+        lines = self.path.read_bytes().decode("utf-8", errors="backslashreplace").split("\n")
+        kept = [line for number, line in enumerate(lines, 1) if line.strip() and number not in numbers]
+        with replacing(self.path) as out:
+            out.write("".join(line + "\n" for line in kept).encode())
+        self.bad = []
+
+    def _ends_open(self) -> bool:
+        data = self.path.read_bytes() if self.path.is_file() else b""
+        return bool(data) and not data.endswith(b"\n")
+
+    def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Add rows, each with one write."""
+        with self.path.open("ab", buffering=0) as file:
+            for row in rows:
+                file.write(json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+                self.rows[row["key"]] = dict(row)
+
+
+def _row(line: str) -> Result:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"no JSON: {error}") from None
+    if not isinstance(row, dict):
+        raise ValueError("no JSON object")
+    for key, kind in _NEEDED.items():
+        if not isinstance(row.get(key), kind):
+            raise ValueError(f"{key!r} is missing or not {kind.__name__}")
+    if row.get("schema") != SCHEMA:
+        raise ValueError(f"schema {row.get('schema')!r}, this version reads {SCHEMA}")
+    return row

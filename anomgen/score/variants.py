@@ -1,0 +1,128 @@
+"""What is compared: recipes, mixtures, finished datasets and baselines, each with the values of a sweep."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from anomgen.errors import UsageError
+from anomgen.recipe import Recipe, load_recipe, parse_recipe, read_recipe
+
+Kind = Literal["recipe", "dataset", "none", "real"]
+BASELINES = ("none", "boxes")
+"""Always on the board: no synthetic anomalies at all, and flat rectangles."""
+RATIO, COUNT = "ratio", "count"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A line of the board. recipe: its name without the values of the sweep, which `variation` holds."""
+
+    name: str
+    recipe: str
+    kind: Kind
+    definition: Recipe | None = None
+    dataset: Path | None = None
+    variation: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def train_count(self) -> int | None:
+        """Return how many normal images are for training; None for all."""
+        return self.variation.get(COUNT)
+
+
+def variants_of(
+    names: Sequence[str],
+    *,
+    overrides: Iterable[str] = (),
+    ratios: Sequence[float] = (),
+    counts: Sequence[int] = (),
+    sweeps: Mapping[str, Sequence[Any]] | None = None,
+) -> list[Variant]:
+    """Return the lines of the board, baselines first.
+
+    names: recipes (bundled or files), mixtures of them (``nsa+perlin``), folders of datasets that anomgen made, and
+    ``real``. overrides: ``NAME.key=value``, a change of one recipe. ratios: shares of anomalous images. counts:
+    numbers of normal training images. sweeps: recipe key → values; every combination is a line. Raises UsageError.
+    """
+    wanted = list(dict.fromkeys([*BASELINES, *names]))
+    changes = _changes(overrides, wanted)
+    found: list[Variant] = []
+    for name in wanted:
+        found += _swept(name, changes.get(name, []), ratios, counts, sweeps or {})
+    return found
+
+
+def _changes(overrides: Iterable[str], names: Sequence[str]) -> dict[str, list[str]]:
+    """Return recipe → its overrides. A recipe's name may hold dots, so the names are tried."""
+    found: dict[str, list[str]] = {}
+    for override in overrides:
+        name = next((n for n in sorted(names, key=len, reverse=True) if override.startswith(f"{n}.")), None)
+        if name is None:
+            known = ", ".join(names)
+            raise UsageError(
+                f"--set {override}: begin with a recipe or a detector that is scored here (recipes: {known})"
+            )
+        found.setdefault(name, []).append(override[len(name) + 1 :])
+    return found
+
+
+def _swept(
+    name: str, changes: list[str], ratios: Sequence[float], counts: Sequence[int], sweeps: Mapping[str, Sequence[Any]]
+) -> list[Variant]:
+    baseline, folder = name in BASELINES, Path(name).expanduser()
+    is_dataset = (folder / "recipe.yaml").is_file() and (folder / "data").is_dir()
+    is_recipe = not is_dataset and name not in ("none", "real")
+    axes: dict[str, Sequence[Any]] = {COUNT: counts or (None,)}
+    if not baseline:
+        axes[RATIO] = ratios or (None,)
+    if is_recipe and not baseline:
+        axes.update(sweeps)
+    found = []
+    for values in itertools.product(*axes.values()):
+        variation = {key: value for key, value in zip(axes, values, strict=True) if value is not None}
+        label = name if not is_dataset else folder.resolve().name
+        title = " ".join(
+            [label, *(f"{key.removeprefix('generator.')}={_short(value)}" for key, value in variation.items())]
+        )
+        if not is_recipe:
+            kind: Kind = "dataset" if is_dataset else "none" if name == "none" else "real"
+            found.append(Variant(title, label, kind, None, folder if is_dataset else None, variation))
+            continue
+        own = [f"{key}={yaml.safe_dump(value, default_flow_style=True).removesuffix('...' + chr(10)).strip()}"
+               for key, value in variation.items() if key not in (RATIO, COUNT)]  # fmt: skip
+        recipe = _recipe(name, [*changes, *own], variation.get(RATIO))
+        label = recipe.name if folder.suffix in (".yaml", ".yml") else name
+        title = title.replace(name, label, 1)
+        found.append(Variant(title, label, "recipe", recipe, None, variation))
+    return found
+
+
+def _recipe(name: str, changes: Sequence[str], ratio: float | None) -> Recipe:
+    if "+" not in name:
+        return load_recipe(name, overrides=changes, anomaly_ratio=ratio)
+    if changes:
+        raise UsageError(f"{name}: a mixture written with + takes no changes; write it as a recipe with kind: mix")
+    parts = [load_recipe(part) for part in name.split("+")]
+    first = parts[0]
+    mixed = {
+        **read_recipe("mix"),
+        "name": "-".join(part.name for part in parts),
+        "generator": {
+            "kind": "mix",
+            "parts": [{"weight": 1 / len(parts), **part.generator.config()} for part in parts],
+        },
+        "foreground": first.foreground,
+    }
+    if ratio is not None:
+        mixed["anomaly_ratio"] = ratio
+    return parse_recipe(mixed, name)
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value).replace(" ", "")
