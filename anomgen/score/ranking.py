@@ -60,17 +60,11 @@ class _Interval(NamedTuple):
         return float(low), float(high)
 
 
-def ranking_metrics(rows: Iterable[Row]) -> dict[str, str]:
+def ranking_metrics(rows: Sequence[Row]) -> dict[str, str]:
     """Return data set → the metric that ranks: pixel_ap, or image_ap where no finished row has pixel_ap."""
-    found: dict[str, str] = {}
-    for row in rows:
-        finished = row["status"] == "done"
-        pixels = not finished or row["metrics"].get("pixel_ap") is not None
-        if finished and pixels:
-            found[row["data"]] = "pixel_ap"
-        elif finished:
-            found.setdefault(row["data"], "image_ap")
-    return {row["data"]: found.get(row["data"], "pixel_ap") for row in rows}
+    finished = {row["data"] for row in rows if row["status"] == "done"}
+    bare = finished - {row["data"] for row in rows if row["metrics"].get("pixel_ap") is not None}
+    return {row["data"]: "image_ap" if row["data"] in bare else "pixel_ap" for row in rows}
 
 
 def board(rows: Iterable[Row], metric: str | None = None) -> dict[str, Any]:
@@ -182,7 +176,8 @@ class _Results:
 
     def _mean(self, variant: str, parts: Sequence[tuple[Column, tuple[int, ...]]]) -> _Interval:
         drawn = [self._draws(variant, column, seeds) for column, seeds in parts]
-        images, swing = (np.mean([getattr(d, name) for d in drawn], axis=0) for name in ("images", "swing"))
+        images = sum((d.images for d in drawn), np.zeros(DRAWS)) / len(drawn)
+        swing = sum((d.swing for d in drawn), np.zeros(DRAWS)) / len(drawn)
         return _Interval(images, swing, sum(d.freedom for d in drawn), all(d.resampled for d in drawn))
 
     # --- comparisons ------------------------------------------------------------------------------------------------
@@ -207,7 +202,7 @@ class _Results:
         if not parts:
             return None
         of_a, of_b = self._mean(a, parts), self._mean(b, parts)
-        value = float(np.mean([self._point(a, *part) - self._point(b, *part) for part in parts]))
+        value = sum(self._point(a, *part) - self._point(b, *part) for part in parts) / len(parts)
         resampled = of_a.resampled and of_b.resampled
         drawn = _Interval(of_a.images - of_b.images, of_a.swing - of_b.swing, of_a.freedom, resampled)
         ends = drawn.ends()
@@ -219,7 +214,7 @@ class _Results:
 
     def _point(self, variant: str, column: Column, seeds: Sequence[int]) -> float:
         cell = self.cells[variant, column]
-        return float(np.mean([cell.values[cell.seeds.index(seed)] for seed in seeds]))
+        return float(sum(cell.values[cell.seeds.index(seed)] for seed in seeds) / len(seeds))
 
     def _line(
         self,
