@@ -65,6 +65,8 @@ def test_mvtec_with_its_types_masks_and_parts(tmp_path):
         {"bad": "test/bad/{}", "masks": "test/ground_truth/bad/{}"},
         {"bad": "test/{}", "masks": "test/{}/masks"},
         {"bad": "test/{}", "masks": "test/{}"},
+        {"bad": "test/{}", "masks": "test/{}", "ending": "_GT"},
+        {"masks": "Ground_Truth/bad/{}", "bad": "test/Bad/{}"},
         {"train": "train/images/good", "good": "test/images/good", "bad": "test/images/{}", "masks": "test/masks/{}"},
     ],
 )

@@ -126,7 +126,7 @@ def _folders(name: str) -> set[str]:
 
 
 def _is_mask(name: str) -> bool:
-    return bool(_folders(name) & MASK_NAMES) or PurePosixPath(name).stem.lower().endswith("_mask")
+    return bool(_folders(name) & MASK_NAMES) or PurePosixPath(name).stem.lower().endswith(("_mask", "_gt"))
 
 
 def _type_of(name: str, path: str) -> str:
@@ -189,7 +189,8 @@ def _paired(images: Sequence[str], masks: Sequence[str], path: str) -> dict[str,
 
 def _place(name: str) -> tuple[str, ...]:
     file = PurePosixPath(name)
-    return (*(part for part in file.parts[:-1] if part.lower() not in MASK_NAMES | _PLAIN), file.stem)
+    parts = [part.casefold() for part in (*file.parts[:-1], file.stem)]
+    return (*(part for part in parts[:-1] if part not in MASK_NAMES | _PLAIN), parts[-1])
 
 
 def _mask_places(image: str) -> Iterable[tuple[str, ...]]:
