@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch", reason="detectors need the extra `score`")
 pytest.importorskip("timm", reason="detectors need the extra `score`")
 
 from anomgen.score.backbone import Backbone  # noqa: E402
+from anomgen.score.detectors.conformance import check_detector  # noqa: E402
 from anomgen.score.detectors.networks import tensor  # noqa: E402
 from anomgen.score.detectors.none import Memory, coreset, enlarged, factor, nearest, patch_features  # noqa: E402
 
@@ -27,6 +28,10 @@ def fitted():
     detector = Memory(candidates=300)
     detector.fit(training(textures(6, (48, 64))), np.random.default_rng(0))
     return detector
+
+
+def test_conformance():
+    check_detector(Memory(candidates=500), learns=True)
 
 
 def test_the_coreset_is_the_greedy_one():

@@ -21,7 +21,7 @@ from pydantic import Field, PrivateAttr
 
 from anomgen.score.backbone import LITE0, Backbone
 from anomgen.score.detectors.base import Detector, Training
-from anomgen.score.detectors.networks import device, in_parts, tensor
+from anomgen.score.detectors.networks import device, in_parts, seeded, tensor
 
 SMOOTHING = 4 / 224
 """Deviation of the Gaussian over the distances, a share of the shorter side; the paper's 4 of 224 pixels."""
@@ -64,7 +64,8 @@ class Memory(Detector):
 
     def fit(self, train: Training, rng: np.random.Generator) -> None:
         """See `Detector.fit`."""
-        self._backbone = Backbone(self.backbone, self.strides, self.weights).to(device())
+        with seeded(rng):  # weights are drawn before they are loaded
+            self._backbone = Backbone(self.backbone, self.strides, self.weights).to(device())
         patches = np.concatenate(list(self._candidates(train, rng)))
         projected = _projected(patches, rng)
         chosen = coreset(projected, max(1, round(self.coreset * len(patches))), int(rng.integers(len(patches))))
@@ -87,12 +88,13 @@ class Memory(Detector):
 
     def anomaly_maps(self, images: np.ndarray) -> np.ndarray:
         """See `Detector.anomaly_maps`; the unit is a distance between features."""
+        memory = self.learnt(self._memory)
         stride, zoom = min(self.strides), factor(images.shape[1:3])
 
         def run(part: torch.Tensor) -> torch.Tensor:
             large = enlarged(part)
             patches = self._patches(large)
-            distances = nearest(patches.flatten(0, 2), self._memory).reshape(patches.shape[:3])
+            distances = nearest(patches.flatten(0, 2), memory).reshape(patches.shape[:3])
             cells = F.interpolate(distances[:, None], scale_factor=stride, mode="bilinear", align_corners=False)
             return F.avg_pool2d(cells[:, :, : large.shape[2], : large.shape[3]], zoom)[:, 0]
 
