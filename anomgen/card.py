@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
@@ -17,6 +17,9 @@ import yaml
 from anomgen.dataset import Columns, Dataset
 from anomgen.licenses import inherited
 from anomgen.writer import replacing
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 TAGS = ("anomaly-detection", "synthetic", "defect-detection", "anomgen")
 TASKS = ("image-segmentation", "image-classification")
@@ -70,17 +73,24 @@ def render_card(
 
 def render_template(name: str, front: Mapping[str, Any], values: Mapping[str, Any]) -> str:
     """Return a template of the folder `cards` filled in; front: the Hub's metadata, written as YAML."""
+    filled = templates().get_template(name).render({**values, "front_matter": _yaml(front)})
+    return filled.rstrip("\n") + "\n"
+
+
+def templates(autoescape: bool = False) -> Environment:
+    """Return the templates of the folder `cards`; autoescape: for HTML."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
         loader=FileSystemLoader(_templates()),
         undefined=StrictUndefined,
+        autoescape=autoescape,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
     environment.filters["code"] = _code
-    return environment.get_template(name).render({**values, "front_matter": _yaml(front)}).rstrip("\n") + "\n"
+    return environment
 
 
 def front_matter(

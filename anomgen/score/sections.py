@@ -1,0 +1,312 @@
+"""What the report says, from the rows of a run: text, tables and charts. The statistics are those of `ranking`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from anomgen.score import charts
+from anomgen.score.blocks import Block, Cell, Chart, Code, Details, Pictures, Section, Table, Text
+from anomgen.score.summary import (
+    NOTHING,
+    RECIPE,
+    SPARE,
+    Row,
+    Run,
+    about,
+    distinct,
+    duration,
+    grouped,
+    mean,
+    number,
+    of,
+    percent,
+)
+from anomgen.score.verdict import differences, headline, leaderboard, metric_charts, sweeps
+
+TAUGHT = 0.5
+"""Recall below which a type of defect counts as not taught."""
+MOST_PICTURES = 48
+RECALL = (
+    "Share of each type's images that is found, at the threshold that flags at most 5 % of the normal validation "
+    "images: mean over detectors and seeds. In brackets: test images."
+)
+CHOSEN = (
+    "Every threshold is chosen on held-out normal images with synthetic anomalies, never on the test images. Zero "
+    "false negatives (FN): the highest threshold that misses no validation anomaly. At most 5 % false positives (FP): "
+    "the lowest that flags at most 5 % of the normal validation images."
+)
+SCORED = (
+    "An image's score is the highest mean of its anomaly map over a square window, 1/16 of the shorter side wide, for "
+    "every detector. Ground truth is resized by area; a pixel is anomalous from half of its area on. Intervals are of "
+    "a bootstrap over test images. Nothing is chosen on the test images."
+)
+SIZED = (
+    "The default preset is sized for two CPU cores: smaller images, networks and schedules than in the papers, so "
+    "figures are lower than published ones. --preset paper takes the published sizes."
+)
+
+
+def sections(
+    run: Run, folder: Path, configuration: Mapping[str, Any], figures: Mapping[str, Any] | None
+) -> list[Section]:
+    """Return the whole report; folder: of the run, where the example maps are."""
+    found = [
+        Section("", list(headline(run))),
+        Section("Leaderboard", list(leaderboard(run))),
+        Section("Metrics", list(metric_charts(run))),
+        Section("Against the baselines", list(differences(run))),
+        Section("Real defects that a recipe does not teach", list(defect_types(run))),
+        Section("Thresholds", list(thresholds(run))),
+        Section("Sweeps", list(sweeps(run))),
+        Section("Figures of the images themselves", list(intrinsic(figures))),
+        Section("Examples", list(examples(run, folder))),
+        Section("Failed", list(failures(run))),
+        Section("Not defined", list(undefined(run))),
+        Section("Time", list(time_spent(run))),
+        Section("How it was made", list(how(run, configuration))),
+    ]
+    return [section for section in found if section.blocks]
+
+
+# --- what it is worth in use ----------------------------------------------------------------------------------------
+
+
+def defect_types(run: Run) -> Iterator[Block]:
+    """Yield recall by type of real defect, a heat map a data set."""
+    for name in run.data:
+        rows = [row for row in of(run.done, data=name) if row.get("by_type")]
+        if not rows:
+            continue
+        yield Text(f"{name}. {_untaught(run, rows)}".strip())
+        yield _type_table(run, rows, RECALL)
+        parts = [of(rows, detector=detector) for detector in run.detectors]
+        if len(run.detectors) > 1:
+            tables = [
+                _type_table(run, part, f"{d} alone") for d, part in zip(run.detectors, parts, strict=True) if part
+            ]
+            yield Details(f"{name}: each detector", tables)
+
+
+def _type_table(run: Run, rows: Sequence[Row], caption: str) -> Table:
+    images = {kind: part["images"] for row in rows for kind, part in row["by_type"].items()}
+    lines: list[list[str | Cell]] = []
+    for variant in (name for name in run.variants if of(rows, variant=name)):
+        recalls = [_recall(of(rows, variant=variant), kind) for kind in images]
+        lines.append([about(variant), *(Cell(percent(value), shade=value) for value in recalls)])
+    return Table(["variant", *(f"{kind} ({count})" for kind, count in images.items())], lines, caption)
+
+
+def _untaught(run: Run, rows: Sequence[Row]) -> str:
+    """Say which types are missed by every recipe."""
+    recipes = [name for name in distinct(row["variant"] for row in rows) if run.kind(name) == RECIPE]
+    missed = []
+    for kind in distinct(kind for row in rows for kind in row["by_type"]):
+        found = [_recall(of(rows, variant=name), kind) for name in recipes]
+        best = max((recall for recall in found if recall is not None), default=1.0)
+        if best < TAUGHT:
+            missed.append(f"{kind} (at best {percent(best)})")
+    if missed:
+        return f"No recipe teaches: {', '.join(missed)}."
+    return f"Every type is found by some recipe at {percent(TAUGHT)} or more." if recipes else ""
+
+
+def _recall(rows: Sequence[Row], kind: str) -> float | None:
+    return mean(row["by_type"].get(kind, {}).get("recall") for row in rows)
+
+
+def thresholds(run: Run) -> Iterator[Block]:
+    """Yield what thresholds that were chosen on validation data reach on the test data."""
+    rows = [row for row in run.done if row.get("thresholds")]
+    if not rows:
+        return
+    yield Text(CHOSEN)
+    panels = {name: _achieved(of(rows, data=name)) for name in run.data}
+    shown = {name: gaps for name, gaps in panels.items() if gaps}
+    if shown:
+        variants = [name for name in run.variants if of(rows, variant=name)]
+        caption = (
+            "Image F1 on the test images at the threshold that was chosen on synthetic anomalies (filled), and the "
+            "best that any threshold reaches (hollow)."
+        )
+        yield Chart("threshold_f1", charts.gap_chart(shown, variants, run.detectors, "image F1"), caption)
+    for name in run.data:
+        if of(rows, data=name):
+            yield Details(f"Thresholds on {name}", [_threshold_table(run, of(rows, data=name))])
+
+
+def _achieved(rows: Sequence[Row]) -> dict[tuple[str, str], tuple[float, float]]:
+    found = {}
+    for cell, part in grouped(rows, lambda row: (row["variant"], row["detector"])).items():
+        achieved, best = (mean(row["thresholds"]["f1"][key] for row in part) for key in ("f1", "best_f1"))
+        if achieved is not None and best is not None:
+            found[cell] = (achieved, best)
+    return found
+
+
+def _threshold_table(run: Run, rows: Sequence[Row]) -> Table:
+    heads = [
+        "variant",
+        "detector",
+        "F1",
+        "best F1",
+        "zero FN: missed",
+        "zero FN: false alarms",
+        "≤ 5 % FP: missed",
+        "≤ 5 % FP: false alarms",
+    ]
+    cells = grouped(rows, lambda row: (row["variant"], row["detector"]))
+    lines = []
+    for variant in run.variants:
+        for detector in [*run.detectors, SPARE]:
+            part = [row["thresholds"] for row in cells.get((variant, detector), [])]
+            if part:
+                f1 = [number(mean(chosen["f1"][key] for chosen in part)) for key in ("f1", "best_f1")]
+                rates = [percent(mean(chosen.get(rule, {}).get("test", {}).get(rate) for chosen in part))
+                         for rule in ("zero_fn", "max_fpr_5") for rate in ("fnr", "fpr")]  # fmt: skip
+                lines.append([about(variant), detector, *f1, *rates])
+    return Table(
+        heads,
+        lines,
+        "Achieved on the test images, mean over seeds. Missed: share of the anomalous images that are not flagged.",
+    )
+
+
+def intrinsic(figures: Mapping[str, Any] | None) -> Iterator[Block]:
+    """Yield the figures of the recipes' images and how they correlate with usefulness."""
+    for data, part in (figures or {}).items():
+        yield Code(f"{data}: {part}")
+
+
+# --- what was seen, what went wrong ---------------------------------------------------------------------------------
+
+
+def examples(run: Run, folder: Path) -> Iterator[Block]:
+    """Yield example maps of the best recipe and of boxes: first seed, each detector."""
+    best = run.best
+    chosen = [best["variant"], *(best["against"][b]["b"] for b in ("boxes",) if b in best["against"])] if best else []
+    cells = [of(run.done, data=d, detector=t, variant=v)[:1] for d in run.data for t in run.detectors for v in chosen]
+    rows = [row for cell in cells for row in cell if row.get("examples")]
+    each = max(MOST_PICTURES // (2 * len(rows)), 1) if rows else 0
+    for name in run.data:
+        parts: list[Block] = []
+        for row in of(rows, data=name):
+            shown = list(_pictures(row, folder, each))
+            if shown:
+                parts += [Text(f"{row['variant']}, {row['detector']}, seed {row['seed']}"), Pictures(shown)]
+        if parts:
+            yield Details(f"{name}: image, ground truth, anomaly map", parts)
+
+
+def _pictures(row: Row, folder: Path, each: int) -> Iterator[tuple[Path, str]]:
+    for rank, meaning in (("best", "found"), ("worst", "missed")):
+        for place, image in list(enumerate(row["examples"].get(rank, ())))[:each]:
+            path = Path("maps", row["key"], f"{rank}-{place}.png")
+            if (folder / path).is_file():
+                yield path, f"{meaning}: {image}"
+
+
+def failures(run: Run) -> Iterator[Block]:
+    """Yield the cells that failed, and why."""
+    if run.failed:
+        rows = [
+            [row["variant"], row["detector"], row["data"], str(row["seed"]), row.get("error") or "unknown"]
+            for row in run.failed
+        ]
+        yield Table(["variant", "detector", "data", "seed", "error"], rows)
+
+
+def undefined(run: Run) -> Iterator[Block]:
+    """Yield which metrics have no value, and why."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for row in run.done:
+        for metric, why in (row.get("undefined") or {}).items():
+            found.setdefault((row["data"], why), []).append(metric)
+    for (data, why), names in found.items():
+        yield Text(f"{data}: {', '.join(distinct(names))}: {why}.")
+    for name in run.data:
+        lost = next(((row.get("counts") or {}).get("lost_masks") for row in of(run.done, data=name)), 0)
+        if lost:
+            yield Text(
+                f"{name}: {lost} anomalous test images have no pixel left in their masks at this size; they count for "
+                "image metrics only."
+            )
+
+
+def time_spent(run: Run) -> Iterator[Block]:
+    """Yield where the time went."""
+    rows = [row for row in run.done if row.get("seconds")]
+    if not rows:
+        return
+    lines = [_time_line(name, of(rows, detector=name)) for name in [*run.detectors, SPARE] if of(rows, detector=name)]
+    heads = [
+        "detector",
+        "trainings",
+        "fit",
+        "of it waiting for images",
+        "predict",
+        "metrics",
+        "drawing images (beside the fit)",
+    ]
+    caption = "Images are drawn while the detector computes; what is lost by it is the waiting."
+    yield Table(heads, [*lines, _time_line("all", rows)] if len(lines) > 1 else lines, caption)
+
+
+def _time_line(name: str, rows: Sequence[Row]) -> list[str]:
+    fit, waiting, predict, metrics, synthesis = (
+        sum(row["seconds"].get(key) or 0.0 for row in rows)
+        for key in ("fit", "waiting", "predict", "metrics", "synthesis")
+    )
+    share = waiting / fit if fit else None
+    return [name, str(len(rows)), duration(fit), percent(share), *map(duration, (predict, metrics, synthesis))]
+
+
+def how(run: Run, configuration: Mapping[str, Any]) -> Iterator[Block]:
+    """Yield the configuration, the data, versions, and the command that makes the report again."""
+    lines = []
+    for name in run.data:
+        row = next((row for row in of(run.rows, data=name) if row.get("counts")), None)
+        if row:
+            counts = row["counts"]
+            size = "×".join(map(str, row.get("size") or ()))
+            lines.append(
+                [
+                    name,
+                    size,
+                    *(
+                        str(counts.get(key, NOTHING))
+                        for key in ("train", "validation", "test_normal", "test_anomalous")
+                    ),
+                ]
+            )
+    if lines:
+        yield Table(["data", "size", "training", "validation", "normal test images", "anomalous test images"], lines,
+                    "Training and validation images are normal; the anomalies among them are synthetic.")  # fmt: skip
+    yield Text(SCORED)
+    if any((row.get("settings") or {}).get("preset") in (None, "default") for row in run.rows):
+        yield Text(SIZED)
+    settings = {row["detector"]: row["settings"] for row in run.rows if row.get("settings")}
+    yield Details("Configuration", [Code(_yaml(configuration))])
+    if settings:
+        yield Details("Settings of the detectors", [Code(_yaml(settings))])
+    if versions(run):
+        yield Text(f"Versions: {', '.join(versions(run))}.")
+    if configuration.get("command"):
+        yield Text("To make it again:")
+        yield Code(str(configuration["command"]))
+
+
+def versions(run: Run) -> list[str]:
+    """Return what the rows were made with; several versions of one thing where they differ."""
+    found = (row.get("versions") or {} for row in run.rows)
+    return sorted({f"{name} {version}" for made in found for name, version in made.items()})
+
+
+def _yaml(values: Any) -> str:
+    return yaml.safe_dump(
+        json.loads(json.dumps(values, default=str)), sort_keys=False, allow_unicode=True, width=100
+    ).rstrip("\n")

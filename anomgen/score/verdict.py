@@ -1,0 +1,225 @@
+"""What the report says first: which recipe is best, the leaderboard, charts of the metrics, differences, sweeps."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from anomgen.score import charts
+from anomgen.score.blocks import Block, Cell, Chart, Details, Table, Text
+from anomgen.score.summary import (
+    METRICS,
+    NOTHING,
+    RECIPE,
+    SPARE,
+    Row,
+    Run,
+    about,
+    distinct,
+    gap,
+    interval,
+    number,
+    of,
+    signed,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MEANING = {
+    "boxes": "flat rectangles (boxes)",
+    "none": "a detector without anomalies (none)",
+    "real": "training on real anomalies (real)",
+}
+INDIFFERENT = (
+    "trained on normal images only, so its maps are the same for every recipe and say nothing about which is better. "
+    "It is left out of the ranking unless there is no other. The recipe decides its threshold alone: see Thresholds."
+)
+
+
+def headline(run: Run) -> Iterator[Block]:
+    """Say which recipe is best, by how much, and whether that is clear."""
+    best = run.best
+    if best is None:
+        counts = f"{len(run.failed)} of {len(run.rows)} trainings failed" if run.rows else "the run has no rows"
+        yield Text(f"No recipe has a figure: {counts}.", strong=True)
+        return
+    name = best["variant"]
+    yield Text(f"{name} is the best recipe: {run.label} {interval(best)}, over {_scope(run)}.", strong=True)
+    alike = [_other(pair, name) for pair in run.board["pairs"] if name in (pair["a"], pair["b"]) and not pair["clear"]]
+    alike = [other for other in run.variants if other in alike and run.kind(other) == RECIPE]
+    if alike:
+        more = f" and {len(alike) - 5} more" if len(alike) > 5 else ""
+        yield Text(f"It is not clearly apart from {', '.join(alike[:5])}{more}.")
+    for baseline, meaning in MEANING.items():
+        if baseline in best["against"]:
+            yield Text(_gap_sentence(name, meaning, best["against"][baseline]))
+    if run.indifferent:
+        yield Text(f"{', '.join(run.indifferent)}: {INDIFFERENT}")
+    if run.failed:
+        yield Text(f"{len(run.failed)} of {len(run.rows)} trainings failed; they are listed below, with why.")
+
+
+def _other(pair: Mapping[str, Any], name: str) -> str:
+    return pair["b"] if pair["a"] == name else pair["a"]
+
+
+def _gap_sentence(best: str, meaning: str, pair: Mapping[str, Any]) -> str:
+    side = "above" if pair["difference"] >= 0 else "below"
+    lead = f"{best} is {abs(pair['difference']):.3f} {side} {meaning}"
+    if pair["low"] is None:
+        return f"{lead}; one seed and no bootstrap give no interval."
+    clear = "a clear difference" if pair["clear"] else "not a clear difference, since that holds 0"
+    return f"{lead}, 95 % interval of the difference {signed(pair['low'])} to {signed(pair['high'])}: {clear}."
+
+
+def _scope(run: Run) -> str:
+    seeds = len({row["seed"] for row in run.done})
+    parts = [(len(run.board["data"]), "data set"), (len(run.board["detectors"]), "detector"), (seeds, "seed")]
+    return ", ".join(f"{count} {name}{'s' if count != 1 else ''}" for count, name in parts)
+
+
+def leaderboard(run: Run) -> Iterator[Block]:
+    """Yield the board over everything and that of each data set."""
+    if not run.rows:
+        return
+    varied = " and ".join(run.board["intervals"])
+    caption = (
+        f"{run.label}: mean (95 % interval over {varied}), and the mean with each detector. Variants share a rank "
+        "where nothing tells them apart: the rank is 1 + the number of variants that are clearly better, by their "
+        "paired differences. none and real are no generators and have no rank. ±: standard deviation over seeds."
+    )
+    yield _board_table(run, run.board["overall"], run.board["by_detector"], caption)
+    if len(run.board["data"]) > 1:
+        for name, table in run.board["by_data"].items():
+            cells = {cell["detector"]: cell for cell in run.board["by_cell"] if cell["data"] == name}
+            yield Details(f"On {name} alone", [_board_table(run, table, cells, METRICS[run.board["metrics"][name]])])
+    rows = [_tau_line(kind, pair) for kind, pairs in run.board["tau"].items() for pair in pairs]
+    if rows:
+        heads = ["do they order the recipes alike?", "Kendall's τ", "variants"]
+        caption = "1: the same order; 0: unrelated; −1: the opposite order."
+        yield Details("Do detectors and data sets agree on the ranking?", [Table(heads, rows, caption)])
+
+
+def _tau_line(kind: str, pair: Mapping[str, Any]) -> list[str]:
+    tau = NOTHING if pair["tau"] is None else f"{pair['tau']:.2f}".replace("-", "−")
+    return [f"{kind}: {' and '.join(pair['between'])}", tau, str(pair["variants"])]
+
+
+def _board_table(run: Run, table: Mapping[str, Any], columns: Mapping[str, Mapping[str, Any]], caption: str) -> Table:
+    """Return a board; columns: detector → the table of that detector alone."""
+    columns = {name: column for name, column in columns.items() if name != SPARE}
+    seeds = any(line["sd"] is not None for line in table["lines"])
+    own = {name: {line["variant"]: line for line in column["lines"]} for name, column in columns.items()}
+    lines: list[list[str | Cell]] = []
+    for line in table["lines"]:
+        name = line["variant"]
+        is_best = run.best is not None and name == run.best["variant"]
+        faults = f" ({line['failed']} failed)" if line["failed"] else ""
+        trained = [NOTHING if run.kind(name) == SPARE else number(_mean_of(own[d].get(name))) for d in columns]
+        spread = [number(line["sd"])] if seeds else []
+        rank = NOTHING if line["rank"] is None else str(line["rank"])
+        lines.append([about(name), rank, Cell(interval(line) + faults, strong=is_best), *spread, *trained])
+    if table["columns"] < table["of"]:
+        share = f"{table['columns']} of {table['of']} pairs of data set and detector"
+        caption += f" Means are over {share}: those that every variant has."
+    return Table(["variant", "rank", "mean (95 % interval)", *(["±"] if seeds else []), *columns], lines, caption)
+
+
+def _mean_of(line: Mapping[str, Any] | None) -> float | None:
+    return line["mean"] if line else None
+
+
+def metric_charts(run: Run) -> Iterator[Block]:
+    """Yield a chart a metric, that of the ranking unfolded."""
+    for metric in run.metrics:
+        label = METRICS[metric]
+        caption = f"{label}: mean and 95 % interval of each variant and detector; ticks: single seeds."
+        chart = Chart(metric, metric_chart(run, metric), caption)
+        yield chart if metric in run.board["metrics"].values() else Details(label, [chart])
+
+
+def metric_chart(run: Run, metric: str) -> Figure:
+    """Return the figure of a metric: a panel a data set."""
+    panels: dict[str, dict[tuple[str, str], charts.Dot]] = {}
+    for cell in run.by_metric[metric]:
+        for line in cell["lines"]:
+            detector = SPARE if run.kind(line["variant"]) == SPARE else cell["detector"]
+            if line["mean"] is not None:
+                panel = panels.setdefault(cell["data"], {})
+                panel[line["variant"], detector] = _dot(run, line, cell["data"], detector, metric)
+    return charts.interval_chart(panels, run.variants, run.detectors, METRICS[metric])
+
+
+def _dot(run: Run, line: Mapping[str, Any], data: str, detector: str, metric: str) -> charts.Dot:
+    rows = of(run.done, data=data, detector=detector, variant=line["variant"])
+    seeds = tuple(row["metrics"][metric] for row in rows if row["metrics"].get(metric) is not None)
+    low, high = (line["mean"] if end is None else end for end in (line["low"], line["high"]))
+    return charts.Dot(line["mean"], low, high, seeds)
+
+
+def differences(run: Run) -> Iterator[Block]:
+    """Yield the paired differences between each variant and the baselines."""
+    caption = (
+        f"Difference in {run.label} (95 % interval), paired: over the same resamples of the test images and the same "
+        "seeds. Bold: clear, since 0 is outside the interval."
+    )
+    table = _difference_table(run.board["overall"], caption)
+    if table:
+        yield table
+    if table and len(run.board["data"]) > 1:
+        tables = ((name, _difference_table(part, "")) for name, part in run.board["by_data"].items())
+        yield from (Details(f"On {name} alone", [part]) for name, part in tables if part)
+
+
+def _difference_table(table: Mapping[str, Any], caption: str) -> Table | None:
+    known = [name for name in MEANING if any(name in line["against"] for line in table["lines"])]
+    lines: list[list[str | Cell]] = []
+    for line in table["lines"]:
+        pairs = [line["against"].get(name) for name in known]
+        cells = [Cell(gap(pair), strong=pair["clear"]) if pair else NOTHING for pair in pairs]
+        lines.append([about(line["variant"]), *cells])
+    return Table(["variant", *(f"minus {name}" for name in known)], lines, caption) if known else None
+
+
+def sweeps(run: Run) -> Iterator[Block]:
+    """Yield a chart for each key that is varied: the metric that ranks against its values."""
+    metrics = run.board["metrics"]
+    for key in distinct(key for row in run.done for key in row.get("variation") or {}):
+        rows = {row["variant"]: row for row in run.done if key in (row.get("variation") or {})}
+        panels: dict[str, dict[str, dict[Any, charts.Dot]]] = {}
+        for metric in run.metrics:
+            for cell in (cell for cell in run.by_metric[metric] if metrics[cell["data"]] == metric):
+                title = f"{cell['data']} · {cell['detector']}"
+                for line in cell["lines"]:
+                    if line["mean"] is not None and line["variant"] in rows:
+                        name, value = _place(rows[line["variant"]], key)
+                        dot = _dot(run, line, cell["data"], cell["detector"], metric)
+                        panels.setdefault(title, {}).setdefault(name, {})[value] = dot
+        values = _sorted(distinct(value for lines in panels.values() for dots in lines.values() for value in dots))
+        if len(values) > 1:
+            figure = charts.sweep_chart(panels, values, key, run.label)
+            yield Chart(f"sweep-{_file_name(key)}", figure, f"{run.label} against {key}: mean; 95 % interval shaded.")
+
+
+def _place(row: Row, key: str) -> tuple[str, Any]:
+    """Return where a row is in the chart of a sweep: the line (the recipe, and what else is varied), and the value."""
+    others = [f"{name}={value}" for name, value in row["variation"].items() if name != key]
+    return " ".join([row["recipe"], *others]), _plain(row["variation"][key])
+
+
+def _plain(value: Any) -> Any:
+    """Return a swept value as something that can be a key: lists as text."""
+    return value if isinstance(value, int | float | str) else json.dumps(value)
+
+
+def _sorted(values: Sequence[Any]) -> list[Any]:
+    """Return numbers by size, anything else in its order."""
+    numbers = all(isinstance(value, int | float) for value in values)
+    return sorted(values) if numbers else list(values)
+
+
+def _file_name(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9-]+", "-", text).strip("-").lower() or "values"

@@ -1,0 +1,325 @@
+"""The report: true to the rows, whole without a network, the same for the same rows, and unbroken by odd input."""
+
+import json
+import random
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("matplotlib")
+
+from anomgen.errors import AnomgenError
+from anomgen.score.ranking import board
+from anomgen.score.report import leaderboard_markdown, leaderboard_picture, write_report
+
+PIXELS = ("pixel_ap", "au_pro")
+MEANS = {"real": 0.6, "nsa": 0.4, "perlin": 0.395, "none": 0.3, "boxes": 0.1}
+
+
+def made_row(variant="nsa", detector="probe", data="tiles", seed=0, value=0.4, *, masks=True, **changes):
+    """Return a finished row whose metrics all follow from `value`."""
+    names = ("image_ap", *PIXELS)
+    metrics = {name: value if masks or name not in PIXELS else None for name in names} | {"threshold_f1": 0.8 * value}
+    rng = np.random.default_rng([seed, len(data)])
+    spread = np.round(rng.normal(0, 0.01, 20), 4)
+    rates = {"fpr": 0.1, "fnr": 0.25}
+    rules = {"threshold": 0.5, "validation": rates, "test": rates}
+    return {
+        "schema": 1,
+        "key": f"{variant}-{detector}-{data}-{seed}".replace("/", "-"),
+        "data": data,
+        "variant": variant,
+        "recipe": variant.split()[0],
+        "variation": {},
+        "detector": detector,
+        "settings": {"kind": detector, "steps": 3, "preset": None},
+        "seed": seed,
+        "size": [32, 32],
+        "counts": {"train": 20, "validation": 5, "test_normal": 6, "test_anomalous": 8, "lost_masks": 0},
+        "status": "done",
+        "error": None,
+        "metrics": metrics,
+        "undefined": {} if masks else dict.fromkeys(PIXELS, "the data has no masks"),
+        "replicates": {name: (found + spread).tolist() for name, found in metrics.items() if found is not None},
+        "thresholds": {
+            "f1": {"threshold": 0.5, "f1": 0.8 * value, "best_f1": value, **rates},
+            "zero_fn": rules,
+            "max_fpr_5": rules,
+        },
+        "by_type": {
+            "crack": {"images": 5, "recall": value, "pixel_ap": value},
+            "spot": {"images": 3, "recall": 0.1, "pixel_ap": value},
+        },
+        "examples": {"best": ["test/crack/1.png"], "worst": ["test/spot/2.png"]},
+        "seconds": {"fit": 10.0, "waiting": 0.5, "synthesis": 3.0, "predict": 1.0, "metrics": 0.5},
+        "versions": {"anomgen": "0.1.0"},
+        "finished": "2026-11-22T05:00:00Z",
+        **changes,
+    }
+
+
+def made_rows(seeds=2, detectors=("draem", "probe"), data=("tiles",), means=MEANS, **changes):
+    """Return the rows of a whole board. Seeds shift neighbouring variants in opposite directions."""
+    return [
+        made_row(variant, detector, name, seed, mean - 0.05 * k + (0.02 if (seed + place) % 2 else -0.02), **changes)
+        for name in data
+        for place, (variant, mean) in enumerate(means.items())
+        for k, detector in enumerate(detectors if variant != "none" else ("none",))
+        for seed in range(seeds)
+    ]
+
+
+def failed(row, error):
+    """Return a row as it is after a failed training."""
+    empty = dict.fromkeys(("replicates", "thresholds", "by_type", "examples", "seconds", "undefined"))
+    kept = {key: value for key, value in row.items() if key not in empty}
+    return {**kept, "status": "failed", "error": error, "metrics": {}}
+
+
+class Page(HTMLParser):
+    """Reads a page strictly: every element that is opened is closed, in order."""
+
+    VOID = ("meta", "img", "br")
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.attributes, self.text = [], [], [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def report(folder, rows, configuration=None, figures=None):
+    """Write a report; return the page, the Markdown and the figures for machines."""
+    files = write_report(rows, folder, configuration or {}, figures)
+    assert all(path.is_file() for path in files)
+    page = Page((folder / "report.html").read_text())
+    return page, (folder / "report.md").read_text(), json.loads((folder / "results.json").read_text())
+
+
+def tables(markdown):
+    """Return the tables as lists of lines of cells."""
+    found, open_ = [], False
+    for line in markdown.splitlines():
+        if line.startswith("|"):
+            cells = line.replace(r"\|", "¦").strip("|").split("|")
+            found = [*found[:-1], [*found[-1], cells]] if open_ else [*found, [cells]]
+        open_ = line.startswith("|")
+    return found
+
+
+def test_says_which_recipe_is_best_and_whether_that_is_clear(tmp_path):
+    _, markdown, results = report(tmp_path, made_rows(seeds=3))
+    lead = markdown.split("## Leaderboard")[0]
+    assert "nsa is the best recipe: pixel AP" in lead
+    assert "not clearly apart from perlin" in lead
+    assert "above flat rectangles (boxes)" in lead
+    assert "below training on real anomalies (real)" in lead
+    assert "a clear difference" in lead
+    assert results["best"] == "nsa"
+
+
+def test_board_is_that_of_the_ranking(tmp_path):
+    rows = made_rows(data=("tiles", "screws"))
+    results = report(tmp_path, rows)[2]
+    assert results["board"] == json.loads(json.dumps(board(rows)))
+    cell = next(c for c in results["cells"] if (c["data"], c["variant"], c["detector"]) == ("tiles", "nsa", "draem"))
+    line = next(
+        line
+        for table in results["board"]["by_cell"]
+        if (table["data"], table["detector"]) == ("tiles", "draem")
+        for line in table["lines"]
+        if line["variant"] == "nsa"
+    )
+    assert cell["metrics"]["pixel_ap"]["mean"] == line["mean"]
+    assert cell["thresholds"]["zero_fn"]["test"] == {"fpr": 0.1, "fnr": 0.25}
+
+
+def test_leaderboard_lists_every_variant_the_best_first(tmp_path):
+    table = tables(report(tmp_path, made_rows())[1])[0]
+    assert [line[0].strip() for line in table[2:]] == [
+        "real (ceiling)", "nsa", "perlin", "none (no anomalies)", "boxes (baseline)",
+    ]  # fmt: skip
+    assert [line[1].strip() for line in table[2:]] == ["–", "1", "1", "–", "3"]
+
+
+def test_same_rows_give_the_same_bytes_in_any_order(tmp_path):
+    rows = made_rows(seeds=1, detectors=("probe",))
+    first = write_report(rows, tmp_path / "a", {"seeds": 1})
+    random.Random(1).shuffle(rows)
+    second = write_report(rows, tmp_path / "b", {"seeds": 1})
+    assert [path.name for path in first] == [path.name for path in second]
+    assert all(a.read_bytes() == b.read_bytes() for a, b in zip(first, second, strict=True))
+
+
+def test_page_needs_nothing_from_elsewhere(tmp_path):
+    page = report(tmp_path, made_rows(seeds=1))[0]
+    assert "script" not in page.tags and "link" not in page.tags and "svg" in page.tags
+    for name, value in page.attributes:
+        if name in ("src", "href", "xlink:href", "action", "data"):
+            assert value.startswith(("#", "data:image/png;base64,"))
+    assert "@import" not in "".join(page.text) and "url(http" not in "".join(page.text)
+
+
+def test_charts_take_the_page_s_colour(tmp_path):
+    page = report(tmp_path, made_rows(seeds=1, detectors=("probe",)))[0]
+    styles = " ".join(value for name, value in page.attributes if name == "style")
+    assert "currentColor" in styles and "#1d2125" not in styles
+
+
+def test_odd_names_are_text_everywhere(tmp_path):
+    odd = "<b>|x`_$a$_[l](u)*&"
+    rows = made_rows(
+        seeds=1, detectors=("probe", "<i>d|"), data=("<u>|$1$",), means={odd: 0.5, "boxes": 0.2, "欠陥" * 30: 0.3}
+    )
+    rows.append(failed(made_row("nsa", data="<u>|$1$"), "RuntimeError: <script>alert(1)</script> | `x`\nsecond line"))
+    page, markdown, results = report(tmp_path, rows, {"data": ["<u>"], "note": "```\n</pre>"})
+    assert not {"b", "i", "u", "script"} & set(page.tags)
+    assert odd in page.text
+    assert results["best"] == odd
+    for table in tables(markdown):
+        assert len({len(line) for line in table}) == 1
+    outside = markdown.split("````")[::2]
+    assert not any(tag in part for part in outside for tag in ("<b>", "<i>", "<u>", "<script>"))
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [],
+        [made_row()],
+        [failed(made_row(), "AnomgenError: diverged")],
+        [failed(row, "no memory") for row in made_rows(seeds=1)],
+        [made_row("none", "none", thresholds=None, by_type=None)],
+        made_rows(seeds=1, means={"boxes": 0.2}),
+        [
+            made_row(
+                metrics=dict.fromkeys(made_row()["metrics"]), replicates={}, undefined={"image_ap": "one class only"}
+            )
+        ],
+        [{key: made_row()[key] for key in ("key", "data", "variant", "detector", "seed", "status", "metrics")}],
+    ],
+    ids=["none", "one", "one-failed", "all-failed", "no-anomalies", "boxes", "undefined", "bare"],
+)
+def test_degenerate_runs_have_a_report(tmp_path, rows):
+    _, markdown, _ = report(tmp_path, rows)
+    assert markdown.startswith("# Which anomalies are useful")
+    leaderboard_markdown(rows)
+
+
+def test_data_without_masks_is_ranked_by_images_and_says_why(tmp_path):
+    _, markdown, results = report(tmp_path, made_rows(seeds=1, masks=False))
+    assert "nsa is the best recipe: image AP" in markdown
+    assert "the data has no masks" in markdown
+    assert results["board"]["metrics"] == {"tiles": "image_ap"}
+    assert not (tmp_path / "charts" / "pixel_ap.png").exists()
+
+
+def test_failed_trainings_are_listed_with_their_errors(tmp_path):
+    rows = made_rows()
+    rows[4] = failed(rows[4], "AnomgenError: the detector's training has diverged")
+    page, markdown, results = report(tmp_path, rows)
+    assert "1 of 18 trainings failed" in markdown and "training has diverged" in markdown
+    assert "(1 failed)" in "".join(page.text)
+    assert [cell["error"] for cell in results["failed"]] == [rows[4]["error"]]
+
+
+def test_detector_that_ignores_the_recipe_is_not_ranked(tmp_path):
+    rows = made_rows(detectors=("probe",))
+    rows += [
+        made_row(name, "autoencoder", seed=seed, value=0.2) for name in ("nsa", "perlin", "boxes") for seed in (0, 1)
+    ]
+    _, markdown, results = report(tmp_path, rows)
+    assert results["not_ranked"] == ["autoencoder"] and results["board"]["detectors"] == ["probe"]
+    assert "autoencoder: trained on normal images only" in markdown
+    assert any("autoencoder" in cell for table in tables(markdown) for line in table for cell in line)
+
+
+def test_defect_types_that_nothing_teaches_are_named(tmp_path):
+    markdown = report(tmp_path, made_rows(seeds=1, means={"nsa": 0.7, "boxes": 0.2}))[1]
+    assert "No recipe teaches: spot (at best 10 %)." in markdown
+    assert "crack (5)" in markdown
+
+
+def test_thresholds_state_the_achieved_rates(tmp_path):
+    markdown = report(tmp_path, made_rows(seeds=1, detectors=("probe",)))[1]
+    table = next(table for table in tables(markdown) if "best F1" in " ".join(table[0]))
+    expected = ["real (ceiling)", "probe", "0.464", "0.580", "25 %", "10 %", "25 %", "10 %"]
+    assert [cell.strip() for cell in table[2]] == expected
+
+
+def test_examples_are_inline_and_bounded(tmp_path):
+    rows = made_rows()
+    for row in rows:
+        row["examples"] = {"best": ["test/crack/1.png"] * 9, "worst": ["test/spot/2.png"] * 9}
+        (tmp_path / "maps" / row["key"]).mkdir(parents=True)
+        for name in [f"{rank}-{k}.png" for rank in ("best", "worst") for k in range(9)]:
+            cv2.imwrite(str(tmp_path / "maps" / row["key"] / name), np.zeros((8, 24, 3), np.uint8))
+    page, markdown, _ = report(tmp_path, rows)
+    pictures = [value for name, value in page.attributes if name == "src"]
+    assert 0 < len(pictures) <= 48
+    assert "found: test/crack/1.png" in page.text and "missed: test/spot/2.png" in page.text
+    shown = [line.split("](")[1].split(")")[0] for line in markdown.splitlines() if "](maps/" in line]
+    assert len(shown) == len(pictures) and all((tmp_path / path).is_file() for path in shown)
+    assert {path.split("/")[1].split("-")[0] for path in shown} == {"nsa", "boxes"}
+
+
+def test_sweeps_have_a_chart_of_the_metric_against_the_value(tmp_path):
+    rows = [
+        {**made_row(f"{recipe} ratio={ratio}", seed=seed, value=0.3 + 0.1 * ratio), "variation": {"ratio": ratio}}
+        for recipe in ("nsa", "perlin")
+        for ratio in (0.1, 0.5, 0.9)
+        for seed in (0, 1)
+    ]
+    rows += [{**row, "variant": "fpi x", "recipe": "fpi", "variation": {"area": [0.1, 0.2]}} for row in rows[:1]]
+    files = [path.name for path in write_report(rows, tmp_path, {})]
+    assert "sweep-ratio.png" in files and "sweep-area.png" not in files
+
+
+def test_time_states_the_share_that_was_waited(tmp_path):
+    markdown = report(tmp_path, made_rows(seeds=1, detectors=("probe",)))[1]
+    table = next(table for table in tables(markdown) if "trainings" in " ".join(table[0]))
+    assert [cell.strip() for cell in table[2]][:4] == ["probe", "4", "40.0 s", "5 %"]
+
+
+def test_configuration_and_command_are_shown(tmp_path):
+    page, markdown, results = report(tmp_path, [made_row()], {"size": 32, "command": "anomgen score D --seeds 1 -o R"})
+    assert "sized for two CPU cores" in markdown
+    assert "anomgen score D --seeds 1 -o R" in page.text and "size: 32" in markdown
+    assert results["configuration"]["size"] == 32
+
+
+def test_picture_of_the_leaderboard(tmp_path):
+    leaderboard_picture(made_rows(seeds=1, data=("tiles", "screws")), tmp_path / "board.png")
+    assert cv2.imread(str(tmp_path / "board.png")).shape[1] == 1800
+    with pytest.raises(AnomgenError, match="finished training"):
+        leaderboard_picture([], tmp_path / "none.png")
+
+
+def test_leaderboard_markdown_is_the_report_s(tmp_path):
+    rows = made_rows(seeds=1)
+    assert tables(leaderboard_markdown(rows))[0] == tables(report(tmp_path, rows)[1])[0]
+
+
+def test_importing_it_loads_no_matplotlib():
+    code = "import sys, anomgen.score.report; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
