@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -137,6 +137,28 @@ def build_discriminator(channels: int, width: int) -> nn.Sequential:
     )
 
 
+class Networks(NamedTuple):
+    """Both translators, and what tells abnormal, or normal, images from translations."""
+
+    to_abnormal: ResNetGenerator
+    to_normal: ResNetGenerator
+    is_abnormal: nn.Sequential
+    is_normal: nn.Sequential
+
+
+def build_networks(rng: np.random.Generator, channels: int, discriminator_width: int, **architecture: Any) -> Networks:
+    """Return networks for images of `channels`, with new weights; architecture: see `ResNetGenerator`."""
+    with torch.device("meta"):
+        networks = Networks(
+            ResNetGenerator(channels, **architecture),
+            ResNetGenerator(channels, **architecture),
+            build_discriminator(channels, discriminator_width),
+            build_discriminator(channels, discriminator_width),
+        )
+    initialise(networks, rng)
+    return networks
+
+
 def initialise(networks: Sequence[nn.Module], rng: np.random.Generator) -> None:
     """Draw all weights from N(0, 0.02) and set all biases to 0, as the paper does; they may have no memory yet."""
     for network in networks:
@@ -163,6 +185,39 @@ class Buffer:
         return old
 
 
+# --- the losses -----------------------------------------------------------------------------------------------------
+
+
+def generator_losses(
+    networks: Networks, normal: torch.Tensor, abnormal: torch.Tensor
+) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
+    """Return the terms `generators`, `cycle` and `identity`, and what became of the images.
+
+    normal, abnormal: (N, C, H, W) in [−1, 1].
+    """
+    there, back = networks.to_abnormal, networks.to_normal
+    as_abnormal, as_normal = there(normal), back(abnormal)
+    terms = {
+        "generators": _squares(networks.is_abnormal(as_abnormal), 1) + _squares(networks.is_normal(as_normal), 1),
+        "cycle": _error(back(as_abnormal), normal) + _error(there(as_normal), abnormal),
+        "identity": _error(back(normal), normal) + _error(there(abnormal), abnormal),
+    }
+    return terms, as_abnormal, as_normal
+
+
+def discriminator_loss(
+    networks: Networks,
+    normal: torch.Tensor,
+    abnormal: torch.Tensor,
+    as_normal: torch.Tensor,
+    as_abnormal: torch.Tensor,
+) -> torch.Tensor:
+    """Return the discriminators' loss, halved, on real images and on translations of the other ones."""
+    seen = _squares(networks.is_abnormal(abnormal), 1) + _squares(networks.is_abnormal(as_abnormal), 0)
+    seen = seen + _squares(networks.is_normal(normal), 1) + _squares(networks.is_normal(as_normal), 0)
+    return seen / 2
+
+
 # --- the training ---------------------------------------------------------------------------------------------------
 
 
@@ -180,13 +235,12 @@ class CycleGANTask(Task):
         self.seen = seen_shape(self.shape, settings.resolution)
         self._require_fitting()
         self.held_out, self.trained_on = _split(settings.seed, len(self.normal))
-        with torch.device("meta"):
-            architecture = {key: getattr(settings, key) for key in ARCHITECTURE}
-            generators = [ResNetGenerator(self.shape[2], **architecture) for _ in range(2)]
-            discriminators = [build_discriminator(self.shape[2], settings.discriminator_width) for _ in range(2)]
-        initialise([*generators, *discriminators], rng_for(settings.seed, Stream.TRAINING, 0, 1))
-        self.to_abnormal, self.to_normal = (network.to(accelerator.device) for network in generators)
-        self.is_abnormal, self.is_normal = (network.to(accelerator.device) for network in discriminators)
+        architecture = {key: getattr(settings, key) for key in ARCHITECTURE}
+        rng = rng_for(settings.seed, Stream.TRAINING, 0, 1)
+        self.networks = build_networks(rng, self.shape[2], settings.discriminator_width, **architecture)
+        for network in self.networks:
+            network.to(accelerator.device)
+        self.to_abnormal, self.to_normal, self.is_abnormal, self.is_normal = self.networks
         self.generator_optimiser = self._optimiser(self.to_abnormal, self.to_normal)
         self.discriminator_optimiser = self._optimiser(self.is_abnormal, self.is_normal)
         self.buffers = {"abnormal": Buffer(), "normal": Buffer()}
@@ -226,12 +280,7 @@ class CycleGANTask(Task):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Add the gradient of the generators' losses; return what they made of the images."""
         with self.accelerator.autocast():
-            as_abnormal, as_normal = self.to_abnormal(normal), self.to_normal(abnormal)
-            terms = {
-                "generators": _squares(self.is_abnormal(as_abnormal), 1) + _squares(self.is_normal(as_normal), 1),
-                "cycle": _error(self.to_normal(as_abnormal), normal) + _error(self.to_abnormal(as_normal), abnormal),
-                "identity": _error(self.to_normal(normal), normal) + _error(self.to_abnormal(abnormal), abnormal),
-            }
+            terms, as_abnormal, as_normal = generator_losses(self.networks, normal, abnormal)
             total = terms["generators"] + self.settings.cycle * terms["cycle"]
             total = total + self.settings.identity * terms["identity"]
         self.accelerator.backward(total)
@@ -249,13 +298,13 @@ class CycleGANTask(Task):
     ) -> None:
         """Add the gradient of the discriminators' losses, halved, on real images and on translations."""
         earlier = {
-            name: torch.stack([self.buffers[name].exchange(image, rng) for image, rng in zip(made, rngs, strict=True)])
+            f"as_{name}": torch.stack(
+                [self.buffers[name].exchange(image, rng) for image, rng in zip(made, rngs, strict=True)]
+            )
             for name, made in (("abnormal", as_abnormal), ("normal", as_normal))
         }
         with self.accelerator.autocast():
-            seen = _squares(self.is_abnormal(abnormal), 1) + _squares(self.is_abnormal(earlier["abnormal"]), 0)
-            seen = seen + _squares(self.is_normal(normal), 1) + _squares(self.is_normal(earlier["normal"]), 0)
-            terms = {"discriminators": seen / 2}
+            terms = {"discriminators": discriminator_loss(self.networks, normal, abnormal, **earlier)}
         self.accelerator.backward(terms["discriminators"])
         self._count(terms, losses)
 
@@ -320,7 +369,7 @@ class CycleGANTask(Task):
         load_optimiser("discriminator_optimiser", self.discriminator_optimiser, tensors)
 
     def _networks(self) -> dict[str, nn.Module]:
-        return {name: getattr(self, name) for name in ("to_abnormal", "to_normal", "is_abnormal", "is_normal")}
+        return self.networks._asdict()
 
     def sheet(self) -> np.ndarray:
         """Return rows of: normal image held out, made abnormal, back again | abnormal image, made normal."""
@@ -355,7 +404,12 @@ class CycleGANTask(Task):
 
 def learning_rate(settings: TrainCycleGAN, number: int) -> float:
     """Return the rate of step `number`, counted from 0: constant for 10 % of the steps, then on a line to 0."""
-    return settings.learning_rate * min(1.0, (settings.steps - number) / (0.9 * settings.steps))
+    return settings.learning_rate * share_of_rate(settings.steps, number)
+
+
+def share_of_rate(steps: int, number: int) -> float:
+    """Return the share of the first learning rate that step `number` of `steps` has; see `learning_rate`."""
+    return min(1.0, (steps - number) / (0.9 * steps))
 
 
 def _squares(scores: torch.Tensor, target: float) -> torch.Tensor:
