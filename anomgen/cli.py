@@ -15,6 +15,7 @@ import typer
 
 from anomgen.cli_export import app as export_app
 from anomgen.cli_push import app as push_app
+from anomgen.cli_score import app as score_app
 from anomgen.cli_train import app as train_app
 from anomgen.errors import AnomgenError, Interrupted, UsageError
 from anomgen.places import load_line, place, refuse_lost
@@ -35,6 +36,7 @@ app = typer.Typer(
 
 app.add_typer(export_app)
 app.add_typer(push_app)
+app.add_typer(score_app)
 app.add_typer(train_app)
 
 RecipeOption = Annotated[str, typer.Option("--recipe", "-r", help="Bundled recipe (anomgen ls recipes) or YAML file.")]
@@ -51,6 +53,7 @@ NEXT = {
     "recipes": ("show", "RECIPE"),
     "generators": ("show", "nsa", "--set", "generator.kind=GENERATOR"),
     "sources": ("preview", "--foreground", "--source", "SOURCE"),
+    "detectors": ("score", "DATA", "--recipes", "nsa,perlin", "--detectors", "DETECTOR"),
     "exporters": ("export", "DATASET", "--to", "EXPORTER", "-o", "FOLDER"),
 }
 """What to do after `ls` of a group; the words in capitals are for the reader to replace."""
@@ -246,10 +249,12 @@ def replay(
 
 @app.command("ls")
 def list_names(
-    what: Annotated[str | None, typer.Argument(help="recipes, generators, sources or exporters; default all.")] = None,
+    what: Annotated[
+        str | None, typer.Argument(help="recipes, generators, sources, exporters or detectors; default all.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List what is there: recipes, generators, sources, exporters."""
+    """List what is there: recipes, generators, sources, exporters, detectors."""
     from anomgen.catalogue import GROUPS, catalogue
     from anomgen.errors import near_miss
 

@@ -9,6 +9,7 @@ import json
 import math
 import multiprocessing
 import os
+import shlex
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -204,8 +205,7 @@ def _banks(data: Mapping[str, RealData], variants: Sequence[Variant], out: Path)
                 or _data_key(opened.name, variant.train_count) != key
             ):
                 continue
-            content = {"data": opened.fingerprint, **_identity(variant)}
-            found[key, variant.name] = out / BANKS / f"{_hash(content)}.npz"
+            found[key, variant.name] = out / BANKS / f"{identity_hash(opened, variant)}.npz"
     return found
 
 
@@ -231,6 +231,11 @@ def _cell_key(data: RealData, variant: Variant, detector: Detector, seed: int, r
         "bank": bank,
     }
     return _hash({**content, **_identity(variant)})
+
+
+def identity_hash(data: RealData, variant: Variant) -> str:
+    """Return what a variant's anomalies made of a data set's images are known by."""
+    return _hash({"data": data.fingerprint, **_identity(variant)})
 
 
 def _identity(variant: Variant) -> dict[str, Any]:
@@ -425,6 +430,7 @@ def write_configuration(plan: Plan, out: Path, workers: int, versions: Mapping[s
     request = plan.request
     first = next(iter(plan.bench.data.values()))
     configuration = {
+        "command": command_of(request),
         "data": [portable_path(path) for path in request.data],
         "recipes": [portable_path(name) for name in request.recipes],
         "baselines": list(BASELINES),
@@ -444,6 +450,27 @@ def write_configuration(plan: Plan, out: Path, workers: int, versions: Mapping[s
     with replacing(out / RUN_FILE) as file:
         file.write(json.dumps(configuration, indent=2, ensure_ascii=False).encode() + b"\n")
     return configuration
+
+
+def command_of(request: Request) -> str:
+    """Return the command line that makes the run again, without paths of the machine."""
+    from anomgen.sources.base import portable_path
+
+    words = ["anomgen", "score", *(portable_path(path) for path in request.data)]
+    words += ["--recipes", ",".join(portable_path(name) for name in request.recipes)]
+    words += ["--detectors", ",".join(request.detectors), "--seeds", str(request.seeds)]
+    if request.size is not None:
+        words += ["--size", str(request.size) if isinstance(request.size, int) else "x".join(map(str, request.size))]
+    words += [] if request.preset == "default" else ["--preset", request.preset]
+    words += [] if request.steps is None else ["--steps", str(request.steps)]
+    axes: tuple[tuple[str, Sequence[float]], ...] = (("--ratios", request.ratios), ("--counts", request.counts))
+    for option, numbers in axes:
+        words += [option, ",".join(map(str, numbers))] if numbers else []
+    for key, values in request.sweeps.items():
+        words += ["--sweep", f"{key}={json.dumps(list(values))}"]
+    for change in request.changes:
+        words += ["--set", change]
+    return shlex.join(words)
 
 
 def chosen_detectors(text: Sequence[str]) -> tuple[str, ...]:

@@ -1,0 +1,195 @@
+"""`score`: the whole run, from the request over the rows to the report."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from anomgen.engine import Renderer, single_threaded
+from anomgen.output import installed
+from anomgen.score.cell import VERSIONED, plan_of
+from anomgen.score.data import RealData
+from anomgen.score.harness import (
+    Plan,
+    Request,
+    identity_hash,
+    opened,
+    planned,
+    run_jobs,
+    within,
+    write_configuration,
+)
+from anomgen.score.made import load_bank, made_rows
+from anomgen.score.ranking import board
+from anomgen.score.rows import SET_ASIDE, Result, RowFile
+from anomgen.score.variants import Variant
+from anomgen.writer import replacing
+
+FIGURES = "figures.json"
+FIGURE_ROWS = 64
+"""Anomalous images of a recipe that its figures are measured on."""
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run ended with. summary: plain JSON; lines: the board for a terminal."""
+
+    plan: Plan
+    summary: dict[str, Any]
+    lines: list[str]
+
+
+def cores() -> int:
+    """Return how many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def plan_only(
+    request: Request,
+    out: Path,
+    *,
+    part: tuple[int, int] = (1, 1),
+    retry: bool = False,
+    budget: float | None = None,
+    workers: int | None = None,
+) -> Plan:
+    """Return what `score` would train; reads the rows that are there, writes nothing."""
+    plan = planned(request, out, RowFile(out), part=part, retry=retry)
+    return plan if budget is None else within(plan, budget, workers or cores())
+
+
+def score(
+    request: Request,
+    out: Path,
+    *,
+    workers: int | None = None,
+    part: tuple[int, int] = (1, 1),
+    retry: bool = False,
+    budget: float | None = None,
+    figures: bool = True,
+    progress: Progress | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> Outcome:
+    """Train what is not in the rows yet, append it, and write the report of all cells of the request.
+
+    workers: trainings at once, each with one thread; by default one a processor core. budget: seconds, of which the
+    plan takes what fits. part: (k, n), for several machines. warn: is told, in words, of rows that were set aside.
+    Raises UsageError and SourceError before anything is trained.
+    """
+    from anomgen.score.report import write_report
+
+    started, number = time.monotonic(), workers or cores()
+    with opened(out) as rows:
+        plan = planned(request, out, rows, part=part, retry=retry)
+        if budget is not None:
+            plan = within(plan, budget, number)
+        _set_aside(rows, warn)
+        configuration = write_configuration(plan, out, number, installed(VERSIONED))
+        deadline = math.inf if budget is None else started + budget
+        not_begun = run_jobs(plan, rows, number, progress, deadline)
+        plan = replace(plan, left_out=[*not_begun, *plan.left_out])
+        own = [rows.rows[cell.key] for cell in plan.cells if cell.key in rows.rows]
+        measured = _figures(plan, out) if figures and own else None
+        report = write_report(own, out, configuration, measured)
+    return Outcome(plan, _summary(plan, own, report, time.monotonic() - started), _lines(own))
+
+
+def _set_aside(rows: RowFile, warn: Callable[[str], None] | None) -> None:
+    if warn is not None:
+        for number, _, fault in rows.bad:
+            warn(f"warning: {rows.path.name}, line {number} is no row ({fault}); it is moved to {SET_ASIDE}")
+    rows.mend()
+
+
+# --- figures of the images ------------------------------------------------------------------------------------------
+
+
+def _figures(plan: Plan, out: Path) -> dict[str, Any]:
+    """Return data set → variant → figures of the variant's images; what was measured before is read, not measured."""
+    path = out / FIGURES
+    stored = _stored(path)
+    found: dict[str, Any] = {}
+    for key, data in plan.bench.data.items():
+        real: np.ndarray | None = None
+        for variant in dict.fromkeys(cell.variant.name for cell in plan.cells if cell.data == key):
+            chosen = next(cell.variant for cell in plan.cells if cell.variant.name == variant and cell.data == key)
+            if chosen.kind == "none":
+                continue
+            name = identity_hash(data, chosen)
+            if name not in stored:
+                real = _real_features(data) if real is None else real
+                stored[name] = _measured(plan, key, data, chosen, real)
+                with replacing(path) as file:
+                    file.write(json.dumps(stored, indent=1).encode())
+            found.setdefault(data.name, {})[variant] = stored[name]
+    return found
+
+
+def _stored(path: Path) -> dict[str, Any]:
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except ValueError:
+        return {}  # a cache: measured anew
+    return stored if isinstance(stored, dict) else {}
+
+
+def _real_features(data: RealData) -> np.ndarray:
+    from anomgen.score.backbone import pooled_features
+
+    return pooled_features(list(data.test.images[data.test.labels]))
+
+
+def _measured(plan: Plan, key: str, data: RealData, variant: Variant, real: np.ndarray) -> dict[str, float | None]:
+    from anomgen.score.intrinsic import figures
+
+    bank = plan.bench.banks.get((key, variant.name))
+    if variant.kind == "recipe" and bank is None:
+        chosen = plan_of(data, variant, 0)
+        recipe = chosen.recipe.model_copy(update={"anomaly_ratio": 1.0})
+        with single_threaded():
+            rows = list(Renderer(replace(chosen, recipe=recipe)).rows(range(FIGURE_ROWS)))
+    elif bank is not None:
+        rows = load_bank(bank)[:FIGURE_ROWS] if bank.is_file() else []
+    else:
+        rows = made_rows(data, variant)[:FIGURE_ROWS]
+    return figures(rows, real) if rows else {}
+
+
+# --- what is told ---------------------------------------------------------------------------------------------------
+
+
+def _summary(plan: Plan, rows: Iterable[Result], report: Iterable[Path], seconds: float) -> dict[str, Any]:
+    own = list(rows)
+    return {
+        "cells": len(plan.cells),
+        "done": sum(row["status"] == "done" for row in own),
+        "failed": sum(row["status"] == "failed" for row in own),
+        "left_out": sum(len(job.cells) for job in plan.left_out),
+        "seconds": round(seconds, 1),
+        "board": board(own)["overall"]["lines"] if own else [],
+        "files": [path.name for path in report],
+    }
+
+
+def _lines(rows: list[Result]) -> list[str]:
+    """Return the board as text, best first."""
+    found: list[Mapping[str, Any]] = board(rows)["overall"]["lines"] if rows else []
+    width = max((len(line["variant"]) for line in found), default=0)
+    texts = []
+    for line in found:
+        rank = "" if line.get("rank") is None else str(line["rank"])
+        mean, low, high = (line.get(name) for name in ("mean", "low", "high"))
+        figure = "failed" if mean is None else f"{mean:.3f}"
+        spread = "" if low is None or high is None else f"  [{low:.3f}, {high:.3f}]"
+        texts.append(f"{rank:>3}  {line['variant']:<{width}}  {figure}{spread}")
+    return texts
