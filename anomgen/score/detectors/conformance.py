@@ -111,7 +111,7 @@ def check_detector(detector: Detector, *, learns: bool = False, seed: int = 0) -
     assert np.array_equal(maps, again), f"{kind}: two fits with the same rng give maps that differ"
     _check_maps(first, maps, test.images)
     if learns:
-        auroc = _auroc(maps[test.masks], maps[~test.masks])
+        auroc = pixel_auroc(maps, test.masks)
         assert auroc >= LEAST_AUROC, f"{kind}: AUROC {auroc:.3f} over the pixels of bright discs, below {LEAST_AUROC}"
     for shape, dtype in [((64, 96, 1), np.uint8), ((72, 64, 3), np.uint16)]:
         other = MadeTraining(shape, dtype, count=4)
@@ -183,8 +183,8 @@ def _untouched_state(kind: str) -> Iterator[None]:
     assert torch.equal(torch_before, torch.get_rng_state()), f"{kind}: torch's global random generator was not restored"
 
 
-def _auroc(inside: np.ndarray, outside: np.ndarray) -> float:
-    """Return the share of pairs whose pixel inside is higher; ties count half."""
-    ordered = np.sort(outside)
+def pixel_auroc(maps: np.ndarray, masks: np.ndarray) -> float:
+    """Return the share of pairs of pixels in which the one inside the masks is higher; ties count half."""
+    ordered, inside = np.sort(maps[~masks]), maps[masks]
     below = np.searchsorted(ordered, inside, "left") + np.searchsorted(ordered, inside, "right")
-    return float(below.mean() / (2 * len(outside)))
+    return float(below.mean() / (2 * len(ordered)))

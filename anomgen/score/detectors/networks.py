@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import nn
 
 from anomgen.models.training import require_finite
 from anomgen.sample import value_max
-from anomgen.score.detectors.base import Batch, Detector, Training
+from anomgen.score.detectors.base import Batch, Detector, Training, stacked
 
 Loss = Callable[[Batch, torch.device], torch.Tensor]
 
@@ -63,15 +63,19 @@ def trained(
     loss: Loss,
     optimiser: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
+    batches: Iterable[Batch] | None = None,
 ) -> None:
     """Train `network` in place for the detector's steps; `loss` runs it on a batch.
 
-    Raises Diverged when a loss is not a number. The schedule is stepped once per optimiser step.
+    batches: what it is trained on, by default the training's. The schedule is stepped once per optimiser step.
+    Raises Diverged when a loss is not a number.
     """
     accelerator = Accelerator()
     network.to(accelerator.device).to(memory_format=torch.channels_last).train()
     ready = accelerator.prepare(optimiser)
-    for number, batch in enumerate(train.batches(detector.steps, detector.batch_size)):
+    if batches is None:
+        batches = train.batches(detector.steps, detector.batch_size)
+    for number, batch in enumerate(batches):
         value = loss(batch, accelerator.device)
         require_finite(number, {"loss": float(value.detach())})
         ready.zero_grad(set_to_none=True)
@@ -81,6 +85,17 @@ def trained(
             schedule.step()
         train.progress(number + 1, detector.steps)
     network.eval()
+
+
+def normal_batches(train: Training, detector: Detector, rng: np.random.Generator) -> Iterator[Batch]:
+    """Yield the detector's steps as batches of normal images: epochs in random order, one after the other."""
+    wanted = detector.steps * detector.batch_size
+    epochs = -(-wanted // len(train.normals))
+    order = np.concatenate([rng.permutation(len(train.normals)) for _ in range(epochs)])
+    for start in range(0, wanted, detector.batch_size):
+        images = stacked([train.normals[k] for k in order[start : start + detector.batch_size]])
+        nothing = np.zeros(images.shape[:3], np.float32)
+        yield Batch(images, images, nothing.astype(bool), nothing, ("normal",) * len(images))
 
 
 def in_parts(images: np.ndarray, run: Callable[[torch.Tensor], torch.Tensor], size: int = 16) -> np.ndarray:

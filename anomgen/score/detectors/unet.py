@@ -30,11 +30,13 @@ class UNet(Detector):
     """
 
     kind: ClassVar[str] = "unet"
+    rate: ClassVar[float] = 1.5
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "default": {},
         "paper": {"width": 64, "depth": 4, "steps": 20_000},
     }
 
+    steps: Annotated[int, Field(ge=1)] = 250
     batch_size: Annotated[int, Field(ge=1)] = 8
     width: Annotated[int, Field(ge=1)] = 12
     """Channels at the images' resolution; twice as many at each halving."""

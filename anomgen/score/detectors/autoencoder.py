@@ -1,0 +1,106 @@
+"""Reconstruction of normal images by a U-Net autoencoder: what it cannot rebuild is anomalous.
+
+Minhas, Zelek: Semi-supervised anomaly detection using AutoEncoders, 2020, arXiv 2001.03674, as in the authors' code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import Field, PrivateAttr
+from torch import nn
+
+from anomgen.score.detectors.base import Batch, Detector, Training
+from anomgen.score.detectors.networks import in_parts, normal_batches, padded, seeded, tensor, trained
+
+ENCODER, DECODER = (11, 9, 7, 5, 3), (5, 7, 9, 11)
+"""Kernel sizes; the first convolution keeps the resolution, each other halves or doubles it."""
+STRIDE = 16
+
+
+class Autoencoder(Detector):
+    """Trained on normal images alone; the map is the residual, averaged over the channels and not smoothed.
+
+    The synthetic anomalies serve to choose its threshold, which is hard: the first convolution's output goes past
+    the bottleneck, so much of an anomaly is rebuilt and residuals are small. ``skip_top=False`` closes that way.
+
+    Note: as in the code, every layer ends in batch normalisation and a leaky ReLU of slope 0.2, the last one too;
+    the paper says ReLU. Colour is kept instead of turned to grey. The weights are those after the last step; the
+    authors keep those of the least validation loss. They train 25 epochs in the code and 50 in the paper; the paper
+    preset has the steps of 50 epochs of 1,000 images.
+    """
+
+    kind: ClassVar[str] = "autoencoder"
+    rate: ClassVar[float] = 1.3
+    uses_anomalies: ClassVar[bool] = False
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"default": {}, "paper": {"width": 48, "steps": 12_500}}
+
+    steps: Annotated[int, Field(ge=1)] = 500
+    batch_size: Annotated[int, Field(ge=1)] = 4
+    width: Annotated[int, Field(ge=1)] = 16
+    """Channels of every layer."""
+    skip_top: bool = True
+    """Whether the features at full resolution go straight to the last layer, as in the paper."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+
+    _network: Any = PrivateAttr(None)
+
+    def fit(self, train: Training, rng: np.random.Generator) -> None:
+        """See `Detector.fit`."""
+        with seeded(rng):
+            network = Network(self.width, skip_top=self.skip_top)
+            optimiser = torch.optim.Adam(network.parameters(), self.learning_rate)
+
+            def loss(batch: Batch, where: torch.device) -> torch.Tensor:
+                images = tensor(batch.images, where)
+                return F.mse_loss(network(images), images)
+
+            trained(network, self, train, loss, optimiser, batches=normal_batches(train, self, rng))
+        self._network = network
+
+    def anomaly_maps(self, images: np.ndarray) -> np.ndarray:
+        """Return ``|x - AE(x)|`` of values in [0, 1], averaged over the channels; see `Detector.anomaly_maps`."""
+        network = self.learnt(self._network)
+        return in_parts(images, lambda x: (x - network(x)).abs().mean(dim=1))
+
+
+class Network(nn.Module):
+    """Images in [0, 1], (N, 3, H, W), to their reconstruction, not limited to [0, 1]; sides of at least 8."""
+
+    def __init__(self, width: int, *, skip_top: bool):
+        super().__init__()
+        w = width
+        self.skip_top = skip_top
+        self.down = nn.ModuleList(
+            _layer(nn.Conv2d(w if level else 3, w, k, stride=2 if level else 1, padding=k // 2), w)
+            for level, k in enumerate(ENCODER)
+        )
+        self.up = nn.ModuleList(
+            _layer(nn.ConvTranspose2d(2 * w if level else w, w, k, 2, k // 2, output_padding=1), w)
+            for level, k in enumerate(DECODER)
+        )
+        self.end = _layer(nn.Conv2d(2 * w if skip_top else w, 3, 1), 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the reconstruction."""
+        x, inside = padded(x, STRIDE)
+        kept = []
+        for layer in self.down:
+            x = layer(x)
+            kept.append(x)
+        x = kept.pop()
+        for layer in self.up:
+            x = layer(x)
+            beside = kept.pop()
+            if kept or self.skip_top:
+                x = torch.cat([x, beside], dim=1)
+        rebuilt: torch.Tensor = self.end(x)
+        return rebuilt[inside]
+
+
+def _layer(convolution: nn.Module, width: int) -> nn.Sequential:
+    return nn.Sequential(convolution, nn.BatchNorm2d(width), nn.LeakyReLU(0.2))

@@ -1,0 +1,73 @@
+"""NSA's encoder-decoder: ResNet-18 in size, the shapes of the paper, soft masks as targets."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="detectors need the extra `score`")
+pytest.importorskip("accelerate", reason="detectors need the extra `score`")
+
+from anomgen.rng import Stream, rng_for  # noqa: E402
+from anomgen.score.detectors.base import Batch  # noqa: E402
+from anomgen.score.detectors.conformance import MadeTraining, pixel_auroc  # noqa: E402
+from anomgen.score.detectors.networks import tensor  # noqa: E402
+from anomgen.score.detectors.nsa import EncoderDecoder, NSAEncoderDecoder  # noqa: E402
+
+torch.set_num_threads(1)
+
+
+QUICK = {"steps": 80, "batch_size": 8, "width": 16, "learning_rate": 3e-3}
+
+
+def fitted(train, **settings):
+    detector = NSAEncoderDecoder(**QUICK, **settings)
+    detector.fit(train, rng_for(0, Stream.TRAINING))
+    return detector
+
+
+def test_it_learns_bright_discs():
+    train = MadeTraining()
+    test = train.test()
+    assert pixel_auroc(fitted(train).anomaly_maps(test.images), test.masks) > 0.85
+
+
+@pytest.mark.parametrize(("loss", "end"), [("bce", torch.sigmoid), ("mse", torch.relu)])
+def test_the_loss_decides_the_last_activation(loss, end):
+    train = MadeTraining()
+    detector = NSAEncoderDecoder(steps=2, batch_size=2, width=4, loss=loss)
+    detector.fit(train, rng_for(0, Stream.TRAINING))
+    images = train.test(2).images
+    with torch.inference_mode():
+        expected = end(detector._network(tensor(images)))[:, 0].numpy()
+    assert np.array_equal(detector.anomaly_maps(images), expected)
+
+
+def test_the_paper_preset_is_resnet_18_and_its_shapes_are_the_papers():
+    detector = NSAEncoderDecoder(preset="paper")
+    assert (detector.batch_size, detector.learning_rate) == (64, 1e-3)
+    network = EncoderDecoder(detector.width).eval()
+    resnet = 11_689_512 - 512 * 1000 - 1000  # without its classifier
+    assert sum(p.numel() for p in network.encode.parameters()) == resnet
+    x = torch.zeros(1, 3, 256, 256)
+    shapes = []
+    for part in (network.encode, network.squeeze, *network.decode):
+        x = part(x)
+        shapes.append(tuple(x.shape[1:]))
+    assert shapes == [(512, 8, 8), (128, 8, 8), (64, 16, 16), (32, 32, 32), (16, 64, 64)]
+    assert network(torch.zeros(1, 3, 50, 96)).shape == (1, 1, 50, 96)
+
+
+class Graded(MadeTraining):
+    """The same discs, graded a quarter."""
+
+    graded = True
+
+    def batches(self, count, batch_size, anomaly_ratio=None):
+        for batch in super().batches(count, batch_size, anomaly_ratio):
+            yield Batch(batch.images, batch.normals, batch.masks, batch.soft_masks / 4, batch.defect_types)
+
+
+def test_soft_masks_are_the_targets():
+    train = Graded()
+    test = train.test()
+    maps = fitted(train).anomaly_maps(test.images)
+    assert 0.05 < np.median(maps[test.masks]) < 0.4
