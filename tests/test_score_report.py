@@ -262,7 +262,7 @@ def test_defect_types_that_nothing_teaches_are_named(tmp_path):
 
 def test_thresholds_state_the_achieved_rates(tmp_path):
     markdown = report(tmp_path, made_rows(seeds=1, detectors=("probe",)))[1]
-    table = next(table for table in tables(markdown) if "best F1" in " ".join(table[0]))
+    table = next(table for table in tables(markdown) if "best image F1" in " ".join(table[0]))
     expected = ["real (ceiling)", "probe", "0.464", "0.580", "25 %", "10 %", "25 %", "10 %"]
     assert [cell.strip() for cell in table[2]] == expected
 
@@ -293,6 +293,17 @@ def test_sweeps_have_a_chart_of_the_metric_against_the_value(tmp_path):
     rows += [{**row, "variant": "fpi x", "recipe": "fpi", "variation": {"area": [0.1, 0.2]}} for row in rows[:1]]
     files = [path.name for path in write_report(rows, tmp_path, {})]
     assert "sweep-ratio.png" in files and "sweep-area.png" not in files
+
+
+def test_figures_of_images_stand_beside_their_correlation(tmp_path):
+    pytest.importorskip("torch")
+    names = ("nsa", "perlin", "boxes", "real")
+    figures = {"tiles": {name: {"area": 0.1 * MEANS[name], "kid_lite0": None} for name in names}}
+    _, markdown, results = report(tmp_path, made_rows(), figures=figures)
+    assert results["correlations"] == {"tiles": {"area": {"rho": 1.0, "n": 3}, "kid_lite0": {"rho": None, "n": 0}}}
+    table = next(table for table in tables(markdown) if "kid lite0" in " ".join(table[0]))
+    assert [cell.strip() for cell in table[-1]] == ["Spearman's ρ with usefulness", "", "**+1.000 (3)**", "**–**"]
+    assert [cell.strip() for cell in table[2]][2:] == ["6.00 %", "–"]
 
 
 def test_time_states_the_share_that_was_waited(tmp_path):

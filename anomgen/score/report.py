@@ -18,7 +18,7 @@ from anomgen.errors import AnomgenError
 from anomgen.score import charts
 from anomgen.score.blocks import Block, Chart, Details, Section
 from anomgen.score.rows import SCHEMA
-from anomgen.score.sections import sections, versions
+from anomgen.score.sections import Figures, correlated, sections, versions
 from anomgen.score.summary import SPARE, Row, Run, averaged, grouped
 from anomgen.score.verdict import leaderboard, metric_chart
 from anomgen.writer import replacing
@@ -31,7 +31,7 @@ def write_report(
     rows: Sequence[Mapping[str, Any]],
     out: Path,
     configuration: Mapping[str, Any],
-    figures: Mapping[str, Any] | None = None,
+    figures: Figures | None = None,
 ) -> list[Path]:
     """Write the report of `rows` into the folder `out`; return the files.
 
@@ -93,7 +93,7 @@ def as_markdown(title: str, parts: Sequence[Section]) -> str:
     return re.sub(r"\n{3,}", "\n\n", _clean(text)).lstrip("\n")
 
 
-def as_json(run: Run, configuration: Mapping[str, Any], figures: Mapping[str, Any] | None) -> str:
+def as_json(run: Run, configuration: Mapping[str, Any], figures: Figures | None) -> str:
     """Return the report's figures for machines."""
     values = {
         "schema": SCHEMA,
@@ -104,6 +104,7 @@ def as_json(run: Run, configuration: Mapping[str, Any], figures: Mapping[str, An
         "failed": [{key: row.get(key) for key in (*PLACE, "seed", "key", "error")} for row in run.failed],
         "configuration": configuration,
         "figures": figures,
+        "correlations": correlated(run, figures),
         "versions": versions(run),
     }
     return json.dumps(values, indent=1, ensure_ascii=False, default=str) + "\n"

@@ -12,6 +12,7 @@ import yaml
 from anomgen.score import charts
 from anomgen.score.blocks import Block, Cell, Chart, Code, Details, Pictures, Section, Table, Text
 from anomgen.score.summary import (
+    METRICS,
     NOTHING,
     RECIPE,
     SPARE,
@@ -25,12 +26,25 @@ from anomgen.score.summary import (
     number,
     of,
     percent,
+    signed,
 )
 from anomgen.score.verdict import differences, headline, leaderboard, metric_charts, sweeps
 
 TAUGHT = 0.5
 """Recall below which a type of defect counts as not taught."""
+Figures = Mapping[str, Mapping[str, Mapping[str, float | None]]]
+"""Data set → variant → figure → value, as `anomgen.score.intrinsic` measures them."""
 MOST_PICTURES = 48
+UNITS = {"f1": "image F1", "pixel_f1": "pixel F1"}
+ACHIEVED = (
+    "Achieved on the test images, mean over seeds. Missed: share of the anomalous images that are not flagged. False "
+    "alarms: share of the normal ones that are. Best F1: of any threshold."
+)
+FIGURES = (
+    "Severity and area: shares of the value range and of the image. Diversity: 0 where all anomalies do the same to "
+    "the features, about 1 where they have nothing in common. KID: distance to the real anomalies' features, which no "
+    "generator has seen. ρ: over the generators, their number in brackets; it needs many to say much."
+)
 RECALL = (
     "Share of each type's images that is found, at the threshold that flags at most 5 % of the normal validation "
     "images: mean over detectors and seeds. In brackets: test images."
@@ -51,9 +65,7 @@ SIZED = (
 )
 
 
-def sections(
-    run: Run, folder: Path, configuration: Mapping[str, Any], figures: Mapping[str, Any] | None
-) -> list[Section]:
+def sections(run: Run, folder: Path, configuration: Mapping[str, Any], figures: Figures | None) -> list[Section]:
     """Return the whole report; folder: of the run, where the example maps are."""
     found = [
         Section("", list(headline(run))),
@@ -63,7 +75,7 @@ def sections(
         Section("Real defects that a recipe does not teach", list(defect_types(run))),
         Section("Thresholds", list(thresholds(run))),
         Section("Sweeps", list(sweeps(run))),
-        Section("Figures of the images themselves", list(intrinsic(figures))),
+        Section("Figures of the images themselves", list(intrinsic(run, figures))),
         Section("Examples", list(examples(run, folder))),
         Section("Failed", list(failures(run))),
         Section("Not defined", list(undefined(run))),
@@ -149,37 +161,76 @@ def _achieved(rows: Sequence[Row]) -> dict[tuple[str, str], tuple[float, float]]
 
 
 def _threshold_table(run: Run, rows: Sequence[Row]) -> Table:
-    heads = [
-        "variant",
-        "detector",
-        "F1",
-        "best F1",
-        "zero FN: missed",
-        "zero FN: false alarms",
-        "≤ 5 % FP: missed",
-        "≤ 5 % FP: false alarms",
-    ]
+    rules = [name for name in ("f1", "pixel_f1") if any(row["thresholds"].get(name) for row in rows)]
+    heads = ["variant", "detector"]
+    for rule in rules:
+        heads += [UNITS[rule], f"best {UNITS[rule]}"]
+    heads += ["zero FN: missed", "false alarms", "≤ 5 % FP: missed", "false alarms"]
     cells = grouped(rows, lambda row: (row["variant"], row["detector"]))
     lines = []
-    for variant in run.variants:
-        for detector in [*run.detectors, SPARE]:
-            part = [row["thresholds"] for row in cells.get((variant, detector), [])]
-            if part:
-                f1 = [number(mean(chosen["f1"][key] for chosen in part)) for key in ("f1", "best_f1")]
-                rates = [percent(mean(chosen.get(rule, {}).get("test", {}).get(rate) for chosen in part))
-                         for rule in ("zero_fn", "max_fpr_5") for rate in ("fnr", "fpr")]  # fmt: skip
-                lines.append([about(variant), detector, *f1, *rates])
-    return Table(
-        heads,
-        lines,
-        "Achieved on the test images, mean over seeds. Missed: share of the anomalous images that are not flagged.",
-    )
+    for variant, detector in ((v, d) for v in run.variants for d in run.detectors if (v, d) in cells):
+        part = [row["thresholds"] for row in cells[variant, detector]]
+        f1 = [
+            number(mean(chosen.get(rule, {}).get(key) for chosen in part))
+            for rule in rules
+            for key in ("f1", "best_f1")
+        ]
+        rates = [
+            percent(mean(chosen.get(rule, {}).get("test", {}).get(rate) for chosen in part))
+            for rule in ("zero_fn", "max_fpr_5")
+            for rate in ("fnr", "fpr")
+        ]
+        lines.append([about(variant), detector, *f1, *rates])
+    return Table(heads, lines, ACHIEVED)
 
 
-def intrinsic(figures: Mapping[str, Any] | None) -> Iterator[Block]:
-    """Yield the figures of the recipes' images and how they correlate with usefulness."""
-    for data, part in (figures or {}).items():
-        yield Code(f"{data}: {part}")
+def intrinsic(run: Run, figures: Figures | None) -> Iterator[Block]:
+    """Yield the figures of the variants' images, a table a data set, and how they go with usefulness."""
+    found = correlated(run, figures)
+    for data, measured in (figures or {}).items():
+        names = distinct(name for values in measured.values() for name in values)
+        useful = _usefulness(run)
+        if not names or data not in useful:
+            continue
+        lines: list[list[str | Cell]] = []
+        for variant in (name for name in run.variants if name in measured):
+            own = [_figure(name, measured[variant].get(name)) for name in names]
+            lines.append([about(variant), number(useful[data].get(variant)), *own])
+        rho = [found[data].get(name, {}) for name in names]
+        lines.append(["Spearman's ρ with usefulness", "", *(Cell(_rho(pair), strong=True) for pair in rho)])
+        metric = METRICS[run.board["metrics"][data]]
+        yield Table(["variant", metric, *(name.replace("_", " ") for name in names)], lines, f"{data}. {FIGURES}")
+
+
+def correlated(run: Run, figures: Figures | None) -> dict[str, dict[str, Any]]:
+    """Return data set → figure → its rank correlation with usefulness, over the generators."""
+    if not figures:
+        return {}
+    from anomgen.score.intrinsic import correlations
+
+    useful = _usefulness(run)
+    generators = {name for name in run.variants if run.kind(name) in (RECIPE, "boxes")}
+    return {
+        data: correlations({name: values for name, values in measured.items() if name in generators}, useful[data])
+        for data, measured in figures.items()
+        if data in useful
+    }
+
+
+def _usefulness(run: Run) -> dict[str, dict[str, float | None]]:
+    """Return data set → variant → its mean on the board of that data set."""
+    boards = run.board["by_data"].items()
+    return {data: {line["variant"]: line["mean"] for line in table["lines"]} for data, table in boards}
+
+
+def _figure(name: str, value: float | None) -> str:
+    if value is None or not name.startswith(("severity", "area")):
+        return number(value)
+    return f"{100 * value:.2f} %"
+
+
+def _rho(pair: Mapping[str, Any]) -> str:
+    return NOTHING if pair.get("rho") is None else f"{signed(pair['rho'])} ({pair['n']})"
 
 
 # --- what was seen, what went wrong ---------------------------------------------------------------------------------
@@ -242,6 +293,10 @@ def time_spent(run: Run) -> Iterator[Block]:
     rows = [row for row in run.done if row.get("seconds")]
     if not rows:
         return
+    fit, waiting = (sum(row["seconds"].get(key) or 0.0 for row in rows) for key in ("fit", "waiting"))
+    if fit:
+        share = percent(1 - waiting / fit)
+        yield Text(f"{share} of the time of the fits is the detectors' own work; the rest is waiting for images.")
     lines = [_time_line(name, of(rows, detector=name)) for name in [*run.detectors, SPARE] if of(rows, detector=name)]
     heads = [
         "detector",
@@ -287,16 +342,15 @@ def how(run: Run, configuration: Mapping[str, Any]) -> Iterator[Block]:
         yield Table(["data", "size", "training", "validation", "normal test images", "anomalous test images"], lines,
                     "Training and validation images are normal; the anomalies among them are synthetic.")  # fmt: skip
     yield Text(SCORED)
-    if any((row.get("settings") or {}).get("preset") in (None, "default") for row in run.rows):
+    if configuration.get("preset", "default") in (None, "default"):
         yield Text(SIZED)
-    settings = {row["detector"]: row["settings"] for row in run.rows if row.get("settings")}
-    yield Details("Configuration", [Code(_yaml(configuration))])
-    if settings:
-        yield Details("Settings of the detectors", [Code(_yaml(settings))])
+    shown = {key: value for key, value in configuration.items() if key != "command"}
+    if shown:
+        yield Details("Configuration", [Code(_yaml(shown))])
     if versions(run):
         yield Text(f"Versions: {', '.join(versions(run))}.")
     if configuration.get("command"):
-        yield Text("To make it again:")
+        yield Text("This makes it again:")
         yield Code(str(configuration["command"]))
 
 
