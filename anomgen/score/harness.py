@@ -42,6 +42,8 @@ RUN_FILE, BANKS = "run.json", "synthetic"
 PREDICTION = 2.0e-6
 """Seconds per pixel of a test image that maps and metrics take, for the estimate."""
 WORKER_START = 4.0
+HEARTBEAT = 30.0
+"""Seconds after which progress is told although no training has ended."""
 
 Told = Callable[[int, int, str], None]
 
@@ -318,7 +320,10 @@ def run_jobs(
                 running[pools[place].submit(_work, job.cells)] = (place, job)
             if not running:
                 break
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
+            ended = wait(running, timeout=HEARTBEAT, return_when=FIRST_COMPLETED).done
+            if not ended and told is not None:
+                told(finished, total, "")
+            for future in ended:
                 place, job = running.pop(future)
                 found, broken = _result(future, plan.bench, job)
                 if broken:

@@ -1,0 +1,122 @@
+"""What detectors train on: batches drawn ahead, always the same; validation; anomalies made before."""
+
+import time
+
+import numpy as np
+import pytest
+from real_data import tiny_data
+
+pytest.importorskip("torch")
+
+from anomgen.dataset import Dataset
+from anomgen.output import make
+from anomgen.recipe import load_recipe
+from anomgen.score.cell import feed_of, plan_of
+from anomgen.score.data import load
+from anomgen.score.feed import AHEAD, Feed
+from anomgen.score.made import load_bank, make_bank
+from anomgen.score.variants import variants_of
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return load(str(tiny_data(tmp_path_factory.mktemp("real") / "part")), 32, real_share=0.5)
+
+
+def variant(name, **options):
+    return next(found for found in variants_of([name], **options) if found.recipe == name)
+
+
+def test_batches_are_the_same_each_time_and_differ_by_seed(data):
+    first, again, other = (feed_of(data, variant("perlin"), seed) for seed in (0, 0, 1))
+    for a, b in zip(first.batches(3, 4), again.batches(3, 4), strict=True):
+        assert np.array_equal(a.images, b.images) and np.array_equal(a.masks, b.masks)
+    assert not np.array_equal(next(first.batches(1, 4)).images, next(other.batches(1, 4)).images)
+
+
+def test_a_batch_holds_the_recipes_share_or_the_wanted_one(data):
+    feed = feed_of(data, variant("perlin"), 0)
+    assert sum(batch.labels.sum() for batch in feed.batches(4, 4)) == 8
+    assert all(batch.labels.all() for batch in feed.batches(2, 4, anomaly_ratio=1.0))
+    batch = next(feed.batches(1, 8))
+    for image, normal, mask, anomalous in zip(batch.images, batch.normals, batch.masks, batch.labels, strict=True):
+        assert mask.any() == anomalous and np.array_equal(image[~mask], normal[~mask])
+    assert not batch.images.flags.writeable
+
+
+def test_validation_images_are_in_no_training_batch(data):
+    feed = feed_of(data, variant("perlin"), 0)
+    trained = {normal.tobytes() for batch in feed.batches(10, 8) for normal in batch.normals}
+    held = {normal.tobytes() for normal in feed.validation.normals}
+    assert held and not trained & held
+    assert 2 * feed.validation.labels.sum() == len(feed.validation)
+
+
+def test_few_batches_are_drawn_ahead_and_stopping_early_ends_the_thread(data):
+    feed = feed_of(data, variant("perlin"), 0)
+    asked = []
+
+    class Counting:
+        defect_types, graded, anomaly_ratio = feed.drawn.defect_types, False, 0.5
+
+        def rows(self, indices, ratio):
+            asked.append(indices)
+            return feed.drawn.rows(indices, ratio)
+
+    batches = Feed(feed.source, Counting(), feed.held_out).batches(100, 4)
+    next(batches)
+    time.sleep(0.5)
+    drawn = len(asked)
+    assert drawn <= AHEAD + 2
+    batches.close()
+    time.sleep(0.05)
+    assert len(asked) <= drawn + 2
+
+
+def test_an_error_while_drawing_reaches_the_detector(data):
+    feed = feed_of(data, variant("perlin"), 0)
+
+    class Failing:
+        defect_types, graded, anomaly_ratio = ("x",), False, 0.5
+
+        def rows(self, indices, ratio):
+            raise ValueError("no more")
+
+    with pytest.raises(ValueError, match="no more"):
+        next(Feed(feed.source, Failing(), feed.held_out).batches(3, 4))
+
+
+def test_real_anomalies_train_and_validate_apart(data):
+    feed = feed_of(data, variant("real"), 0)
+    assert set(feed.defect_types) <= {"spot", "bar"}
+    batch = next(feed.batches(1, 8, anomaly_ratio=1.0))
+    assert batch.masks.any(axis=(1, 2)).all() and (batch.images != batch.normals).any()
+    tested = {image.tobytes() for image in data.test.images}
+    assert not tested & {image.tobytes() for image in data.real.images}
+
+
+def test_a_finished_dataset_serves_and_one_of_test_images_is_refused(data, tmp_path):
+    def made(name, part):
+        recipe = load_recipe("perlin", source=str(part), size=32, count=16)
+        return make(recipe, tmp_path / name).path
+
+    root = tmp_path / "part"
+    tiny_data(root)
+    good = made("good", root / "train" / "good")
+    chosen = variants_of([str(good)])[-1]
+    assert chosen.kind == "dataset" and chosen.name == "good"
+    feed = feed_of(data, chosen, 0)
+    batch = next(feed.batches(1, 6, anomaly_ratio=1.0))
+    assert batch.masks.any(axis=(1, 2)).all() and len(Dataset(good)) == 16
+    leaked = made("leaked", root / "test" / "good")
+    with pytest.raises(Exception, match="which is a test image"):
+        feed_of(data, variants_of([str(leaked)])[-1], 0)
+
+
+def test_a_bank_gives_back_what_was_drawn(data, tmp_path):
+    chosen = variant("nsa")
+    make_bank(plan_of(data, chosen, 0), tmp_path / "bank.npz", 6)
+    rows = load_bank(tmp_path / "bank.npz")
+    assert len(rows) == 6 and all(row.mask.any() and row.soft_mask.max() > 0 for row in rows)
+    feed = feed_of(data, chosen, 0, tmp_path / "bank.npz")
+    assert feed.graded and next(feed.batches(1, 4)).labels.sum() == 2

@@ -1,0 +1,62 @@
+"""The lines of the board: recipes, mixtures, datasets, baselines, sweeps."""
+
+import pytest
+
+from anomgen.errors import UsageError
+from anomgen.score.variants import variants_of
+
+
+def names(*args, **options):
+    return [variant.name for variant in variants_of(*args, **options)]
+
+
+def test_the_baselines_are_always_there_and_nothing_twice():
+    assert names(["nsa", "boxes", "nsa"]) == ["none", "boxes", "nsa"]
+
+
+def test_ratios_and_counts_sweep():
+    found = variants_of(["nsa", "real"], ratios=[0.25, 0.75], counts=[20, 50])
+    by_name = {variant.name: variant for variant in found}
+    assert by_name["nsa count=20 ratio=0.25"].definition.anomaly_ratio == 0.25
+    assert by_name["nsa count=20 ratio=0.25"].train_count == 20
+    assert {"none count=20", "none count=50", "boxes count=20", "real count=50 ratio=0.75"} <= by_name.keys()
+    assert by_name["boxes count=50"].definition.anomaly_ratio == 0.5, "the baseline keeps its ratio"
+    assert by_name["nsa count=50 ratio=0.75"].recipe == "nsa"
+
+
+def test_any_key_of_the_recipes_sweeps():
+    found = variants_of(["perlin"], sweeps={"generator.opacity_range": [[0.2, 0.4], [0.6, 1.0]]})
+    ranges = {
+        variant.name: variant.definition.generator.opacity_range for variant in found if variant.recipe == "perlin"
+    }
+    assert ranges == {"perlin opacity_range=[0.2,0.4]": (0.2, 0.4), "perlin opacity_range=[0.6,1.0]": (0.6, 1.0)}
+
+
+def test_a_mixture_is_its_parts_in_equal_shares():
+    mixed = next(variant for variant in variants_of(["nsa+perlin"]) if variant.name == "nsa+perlin").definition
+    assert [(part.weight, part.generator.kind) for part in mixed.generator.parts] == [(0.5, "nsa"), (0.5, "perlin")]
+
+
+def test_a_change_belongs_to_one_recipe():
+    found = variants_of(["nsa", "perlin"], overrides=["nsa.generator.blend=mixed"])
+    assert next(variant for variant in found if variant.name == "nsa").definition.generator.blend == "mixed"
+
+
+@pytest.mark.parametrize(
+    ("recipes", "options", "words"),
+    [
+        (["nsaa"], {}, "did you mean 'nsa'"),
+        (["nsa"], {"overrides": ["perlin.generator.x=1"]}, "begin with a recipe"),
+        (["nsa"], {"sweeps": {"generator.blen": ["mixed"]}}, "did you mean 'blend'"),
+        (["nsa+perlin"], {"overrides": ["nsa+perlin.count=1"]}, "takes no changes"),
+    ],
+)
+def test_what_is_wrong_is_said(recipes, options, words):
+    with pytest.raises(UsageError, match=words):
+        variants_of(recipes, **options)
+
+
+def test_a_recipe_file_is_called_by_its_name(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("anomgen: 1\nname: scratches\nsource: {kind: builtin}\ngenerator: {kind: perlin}\n")
+    assert "scratches" in names([str(file)])
