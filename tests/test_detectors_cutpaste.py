@@ -40,7 +40,7 @@ def test_conformance():
 
 
 def test_it_learns_easy_anomalies():
-    check_detector(CutPasteGDE(**{**SMALL, "steps": 40, "windows": 4, "width": 8, "spacing": 0.25}), learns=True)
+    check_detector(CutPasteGDE(**{**SMALL, "steps": 25, "windows": 4, "width": 8, "spacing": 0.25}), learns=True)
 
 
 def test_the_density_is_mahalanobis_with_ledoit_and_wolfs_covariance():

@@ -44,7 +44,7 @@ class CutPasteGDE(Detector):
     """
 
     kind: ClassVar[str] = "cutpaste"
-    rate: ClassVar[float] = 1.2
+    rate: ClassVar[float] = 0.65
     """Per million pixels of windows, for a network of width 32."""
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "default": {},
