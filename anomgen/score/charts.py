@@ -135,7 +135,7 @@ def sweep_chart(
             _value_axis(axes, values, places, numbers)
             axes.set_xlabel(_short(label, 40))
             axes.grid(axis="y", color=INK, alpha=0.12, linewidth=0.7)
-        for axes in grid[::COLUMNS]:
+        for axes in grid[:: _columns(len(panels))]:
             axes.set_ylabel(metric)
         _legend(figure, recipes, False)
     return figure
@@ -159,6 +159,7 @@ def svg(figure: Figure, description: str) -> str:
     text = text[text.index("<svg") :].replace(INK, "currentColor").strip()
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r"<!--.*?-->\s*", "", text, flags=re.DOTALL)  # comments repeat the labels' text, unescaped
+    text = re.sub(r'<g id="[^"]*"', "<g", text)  # nothing refers to groups, and a page has several charts
     label = escape(description, quote=True)
     return text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
 
@@ -194,11 +195,11 @@ def _panels(titles: Mapping[str, Any], variants: int, detectors: int, label: str
     step = 0.13 * max(detectors, 1) + 0.12
     figure, grid = _grid(len(titles), height=0.75 + step * variants, share_y=False)
     for number, (axes, title) in enumerate(zip(grid, titles, strict=True)):
-        axes.set_title(_short(title, 90 // min(len(titles), COLUMNS)), loc="left")
+        axes.set_title(_short(title, 90 // _columns(len(titles))), loc="left")
         axes.set_xlabel(label)
         axes.set_ylim(variants - 0.5, -0.5)
         axes.set_yticks(range(variants))
-        axes.tick_params(axis="y", length=0, labelleft=number % COLUMNS == 0)
+        axes.tick_params(axis="y", length=0, labelleft=number % _columns(len(titles)) == 0)
         axes.grid(axis="x", color=INK, alpha=0.12, linewidth=0.7)
         for line in range(0, variants, 2):
             axes.axhspan(line - 0.5, line + 0.5, color=GREY, alpha=0.10, linewidth=0, zorder=0)
@@ -208,13 +209,17 @@ def _panels(titles: Mapping[str, Any], variants: int, detectors: int, label: str
 def _grid(count: int, height: float, share_y: bool) -> tuple[Figure, list[Axes]]:
     from matplotlib.figure import Figure
 
-    columns = min(count, COLUMNS)
+    columns = _columns(count)
     rows = -(-count // columns)
     figure = Figure(figsize=(WIDTH, height * rows + 0.35), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharey=share_y).ravel()
     for axes in grid[count:]:
         axes.set_visible(False)
     return figure, list(grid[:count])
+
+
+def _columns(count: int) -> int:
+    return 2 if count == 4 else min(count, COLUMNS)
 
 
 def _place(variant: str, detector: str, variants: Sequence[str], detectors: Sequence[str]) -> float:
