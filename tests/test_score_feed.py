@@ -9,18 +9,25 @@ from real_data import tiny_data
 pytest.importorskip("torch")
 
 from anomgen.dataset import Dataset
+from anomgen.engine import Plan
 from anomgen.output import make
 from anomgen.recipe import load_recipe
-from anomgen.score.cell import feed_of, plan_of
+from anomgen.score.cell import drawn_feed, made_feed
 from anomgen.score.data import load
 from anomgen.score.feed import AHEAD, Feed
-from anomgen.score.made import load_bank, make_bank
+from anomgen.score.made import load_bank, made_rows, make_bank
 from anomgen.score.variants import variants_of
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return load(str(tiny_data(tmp_path_factory.mktemp("real") / "part")), 32, real_share=0.5)
+
+
+def feed_of(data, chosen, seed, bank=None):
+    if bank is None and chosen.definition is not None:
+        return drawn_feed(Plan.of(chosen.definition, data.train), data, seed)
+    return made_feed(load_bank(bank) if bank else made_rows(data, chosen), chosen, data, seed)
 
 
 def variant(name, **options):
@@ -115,7 +122,7 @@ def test_a_finished_dataset_serves_and_one_of_test_images_is_refused(data, tmp_p
 
 def test_a_bank_gives_back_what_was_drawn(data, tmp_path):
     chosen = variant("nsa")
-    make_bank(plan_of(data, chosen, 0), tmp_path / "bank.npz", 6)
+    make_bank(Plan.of(chosen.definition, data.train), tmp_path / "bank.npz", 6)
     rows = load_bank(tmp_path / "bank.npz")
     assert len(rows) == 6 and all(row.mask.any() and row.soft_mask.max() > 0 for row in rows)
     feed = feed_of(data, chosen, 0, tmp_path / "bank.npz")

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from anomgen.engine import Plan as RecipePlan
 from anomgen.engine import Renderer, single_threaded
 from anomgen.output import installed
-from anomgen.score.cell import VERSIONED, plan_of
+from anomgen.score.cell import VERSIONED
 from anomgen.score.data import RealData
 from anomgen.score.harness import (
     Plan,
@@ -23,6 +24,7 @@ from anomgen.score.harness import (
     identity_hash,
     opened,
     planned,
+    require_run_folder,
     run_jobs,
     within,
     write_configuration,
@@ -64,6 +66,7 @@ def plan_only(
     workers: int | None = None,
 ) -> Plan:
     """Return what `score` would train; reads the rows that are there, writes nothing."""
+    require_run_folder(out)
     plan = planned(request, out, RowFile(out), part=part, retry=retry)
     return plan if budget is None else within(plan, budget, workers or cores())
 
@@ -89,10 +92,9 @@ def score(
     from anomgen.score.report import write_report
 
     started, number = time.monotonic(), workers or cores()
+    # All refusals come before the folder is made.
+    plan = plan_only(request, out, part=part, retry=retry, budget=budget, workers=number)
     with opened(out) as rows:
-        plan = planned(request, out, rows, part=part, retry=retry)
-        if budget is not None:
-            plan = within(plan, budget, number)
         _set_aside(rows, warn)
         configuration = write_configuration(plan, out, number, installed(VERSIONED))
         deadline = math.inf if budget is None else started + budget
@@ -154,7 +156,8 @@ def _measured(plan: Plan, key: str, data: RealData, variant: Variant, real: np.n
 
     bank = plan.bench.banks.get((key, variant.name))
     if variant.kind == "recipe" and bank is None:
-        chosen = plan_of(data, variant, 0)
+        assert variant.definition is not None
+        chosen = plan.bench.plans.get((key, variant.name)) or RecipePlan.of(variant.definition, data.train)
         recipe = chosen.recipe.model_copy(update={"anomaly_ratio": 1.0})
         with single_threaded():
             rows = list(Renderer(replace(chosen, recipe=recipe)).rows(range(FIGURE_ROWS)))

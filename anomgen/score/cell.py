@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from anomgen.dataset import Row
 from anomgen.engine import Plan, single_threaded
 from anomgen.errors import AnomgenError, UsageError
 from anomgen.output import installed
@@ -21,10 +22,10 @@ from anomgen.rng import Stream, rng_for
 from anomgen.score import metrics
 from anomgen.score.data import RealData
 from anomgen.score.detectors.base import Batch, Detector
-from anomgen.score.feed import Drawn, Feed, Made
+from anomgen.score.feed import VALIDATION, Drawn, Feed, Made
 from anomgen.score.made import load_bank, made_rows
 from anomgen.score.rows import SCHEMA, Result
-from anomgen.score.variants import Variant
+from anomgen.score.variants import RATIO, Variant
 from anomgen.sources.base import Pool
 from anomgen.sources.scan import fingerprint_of
 from anomgen.writer import replacing
@@ -55,6 +56,8 @@ class Bench:
 
     data: Mapping[str, RealData]
     detectors: Mapping[str, Detector]
+    plans: Mapping[tuple[str, str], Plan]
+    """(data, variant) → the recipe, calibrated on the data's normal training images, for what is to be trained."""
     banks: Mapping[tuple[str, str], Path]
     """(data, variant) → anomalies drawn before, for generators that are too slow to draw while training."""
     out: Path
@@ -85,8 +88,7 @@ def failed(bench: Bench, cells: Sequence[Cell], why: str) -> list[Result]:
 def _run(bench: Bench, cells: Sequence[Cell], told: Callable[[int, int], None] | None) -> list[Result]:
     started = time.perf_counter()
     data, detector = bench.data[cells[0].data], bench.detectors[cells[0].detector].unfitted()
-    banks = [bench.banks.get((cell.data, cell.variant.name)) for cell in cells]
-    feeds = [feed_of(data, cell.variant, cell.seed, bank, told) for cell, bank in zip(cells, banks, strict=True)]
+    feeds = [_feed(bench, cell, told) for cell in cells]
     detector.fit(feeds[0], rng_for(cells[0].seed, Stream.TRAINING))
     fitted = time.perf_counter()
     maps = detector.anomaly_maps(data.test.images)
@@ -115,35 +117,38 @@ def _run(bench: Bench, cells: Sequence[Cell], told: Callable[[int, int], None] |
 # --- what is trained on ---------------------------------------------------------------------------------------------
 
 
-def feed_of(
-    data: RealData,
-    variant: Variant,
-    seed: int,
-    bank: Path | None = None,
-    told: Callable[[int, int], None] | None = None,
+def _feed(bench: Bench, cell: Cell, told: Callable[[int, int], None] | None) -> Feed:
+    data, variant, key = bench.data[cell.data], cell.variant, (cell.data, cell.variant.name)
+    if variant.kind == "recipe" and key not in bench.banks:
+        return drawn_feed(bench.plans[key], data, cell.seed, told)
+    bank = bench.banks.get(key)
+    rows = [] if variant.kind == "none" else made_rows(data, variant) if bank is None else load_bank(bank)
+    return made_feed(rows, variant, data, cell.seed, told)
+
+
+def drawn_feed(plan: Plan, data: RealData, seed: int, told: Callable[[int, int], None] | None = None) -> Feed:
+    """Return what a detector trains on: the data's normal images, and anomalies that are drawn when they are wanted."""
+    seeded = replace(plan, recipe=plan.recipe.model_copy(update={"seed": seed}))
+    held_out = replace(seeded, source=data.validation)
+    return Feed(data.train, Drawn(seeded), Drawn(held_out), _validation_count(data), told)
+
+
+def made_feed(
+    rows: Sequence[Row], variant: Variant, data: RealData, seed: int, told: Callable[[int, int], None] | None = None
 ) -> Feed:
-    """Return what a detector trains on: the data's normal images with the variant's anomalies."""
-    if variant.kind == "none":
-        nothing = Made([], Pool(data.train), 0.0, seed)
-        return Feed(data.train, nothing, nothing, validation_count=0, told=told)
-    count = min(2 * len(data.validation), 128)
-    if variant.kind == "recipe" and bank is None:
-        plan = plan_of(data, variant, seed)
-        held_out = replace(plan, source=data.validation)
-        return Feed(data.train, Drawn(plan), Drawn(held_out), count, told)
-    rows = load_bank(bank) if bank is not None else made_rows(data, variant)
-    cut = max(1, round(len(rows) * HELD_OUT))
-    ratio = variant.variation.get("ratio") or (variant.definition.anomaly_ratio if variant.definition else 0.5)
-    turn = variant.kind == "real"
-    train = Made(rows[cut:], Pool(data.train), ratio, seed, turn=turn)
+    """Return what a detector trains on: the data's normal images, and anomalies that were made before.
+
+    `HELD_OUT` of the anomalies are kept for validation. Real ones are shown mirrored and turned.
+    """
+    cut = round(len(rows) * HELD_OUT) or min(1, len(rows))
+    ratio = variant.variation.get(RATIO) or (variant.definition.anomaly_ratio if variant.definition else 0.5)
+    train = Made(rows[cut:], Pool(data.train), ratio, seed, turn=variant.kind == "real")
     held = Made(rows[:cut], Pool(data.validation), ratio, seed)
-    return Feed(data.train, train, held, count, told)
+    return Feed(data.train, train, held, _validation_count(data) if rows else 0, told)
 
 
-def plan_of(data: RealData, variant: Variant, seed: int) -> Plan:
-    """Return the variant's recipe, calibrated on the data's normal training images."""
-    assert variant.definition is not None
-    return Plan.of(variant.definition.model_copy(update={"seed": seed}), data.train)
+def _validation_count(data: RealData) -> int:
+    return min(2 * len(data.validation), VALIDATION)
 
 
 # --- what came out --------------------------------------------------------------------------------------------------

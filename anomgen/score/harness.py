@@ -20,14 +20,15 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from anomgen.engine import Plan as RecipePlan
 from anomgen.errors import UsageError
 from anomgen.output import locked
 from anomgen.registry import build_detector, names
-from anomgen.score.cell import Bench, Cell, failed, plan_of, run
+from anomgen.score.cell import Bench, Cell, failed, run
 from anomgen.score.data import RealData, load
 from anomgen.score.detectors.base import Detector
 from anomgen.score.made import make_bank
-from anomgen.score.rows import Result, RowFile
+from anomgen.score.rows import ROWS, Result, RowFile
 from anomgen.score.variants import BASELINES, Variant, variants_of
 from anomgen.writer import replacing
 
@@ -112,12 +113,25 @@ def planned(request: Request, out: Path, done: RowFile, *, part: tuple[int, int]
     )
     detectors = _detectors(request)
     data = _opened(request, variants)
-    bench = Bench(data, detectors, _banks(data, variants, out), out)
+    bench = Bench(data, detectors, {}, _banks(data, variants, out), out)
     cells = [cell for key, opened in data.items() for cell in _cells(key, opened, variants, detectors, request)]
     wanted = [cell for k, cell in enumerate(cells) if k % part[1] == part[0] - 1]
     finished = {key for key, row in done.rows.items() if not (retry and row["status"] == "failed")}
     todo = _jobs(bench, [cell for cell in wanted if cell.key not in finished], _paces(done, bench))
-    return Plan(request, bench, cells, todo)
+    return Plan(request, replace(bench, plans=_recipe_plans(data, todo)), cells, todo)
+
+
+def _recipe_plans(data: Mapping[str, RealData], todo: Sequence[Job]) -> dict[tuple[str, str], RecipePlan]:
+    """Return the calibrated recipes of what is to be trained. Raises UsageError, as for a model that is not there."""
+    found: dict[tuple[str, str], RecipePlan] = {}
+    for cell in (cell for job in todo for cell in job.cells):
+        key, recipe = (cell.data, cell.variant.name), cell.variant.definition
+        if recipe is not None and key not in found:
+            try:
+                found[key] = RecipePlan.of(recipe, data[cell.data].train)
+            except UsageError as error:
+                raise UsageError(f"recipe {cell.variant.name} on {cell.data}: {error}") from error
+    return found
 
 
 def within(plan: Plan, budget: float, workers: int) -> Plan:
@@ -348,14 +362,14 @@ def _result(future: Future[list[Result]], bench: Bench, job: Job) -> tuple[list[
 
 
 def _make_banks(plan: Plan, told: Told | None) -> None:
-    needed = {(cell.data, cell.variant.name): cell for job in plan.todo for cell in job.cells}
-    for key, cell in needed.items():
+    needed = {(cell.data, cell.variant.name) for job in plan.todo for cell in job.cells}
+    for key in sorted(needed):
         path = plan.bench.banks.get(key)
         if path is None or path.is_file():
             continue
         if told is not None:
-            told(0, len(plan.todo), f"drawing {plan.request.bank} anomalies of {cell.variant.name}")
-        make_bank(plan_of(plan.bench.data[cell.data], cell.variant, 0), path, plan.request.bank)
+            told(0, len(plan.todo), f"drawing {plan.request.bank} anomalies of {key[1]}")
+        make_bank(plan.bench.plans[key], path, plan.request.bank)
 
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -416,14 +430,19 @@ def _summary(row: Result) -> str:
 # --- the folder -----------------------------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def opened(out: Path) -> Iterator[RowFile]:
-    """Hold the run's folder and yield its rows. Raises UsageError for a folder that holds something else."""
+def require_run_folder(out: Path) -> None:
+    """Raise UsageError for a file, or a folder that holds something else than a run."""
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file; give a folder with -o")
     others = [entry.name for entry in out.iterdir()] if out.exists() else []
-    if others and not {RUN_FILE, "rows.jsonl"} & set(others):
+    if others and not {RUN_FILE, ROWS} & set(others):
         raise UsageError(f"{out} holds other files and no run of `anomgen score`; choose another folder with -o")
+
+
+@contextlib.contextmanager
+def opened(out: Path) -> Iterator[RowFile]:
+    """Hold the run's folder, so that two runs cannot train the same cells, and yield its rows."""
+    require_run_folder(out)
     with locked(out):
         yield RowFile(out)
 

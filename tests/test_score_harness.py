@@ -1,0 +1,227 @@
+"""A whole run of `anomgen score` on a tiny data set: cells, cache, failures, budget, parts, what is refused."""
+
+import json
+
+import numpy as np
+import pytest
+from real_data import tiny_data
+from typer.testing import CliRunner
+
+pytest.importorskip("timm", reason="scoring is an extra")
+
+from anomgen import registry
+from anomgen.cli import app
+from anomgen.errors import UsageError
+from anomgen.score import board as boards
+from anomgen.score.cell import run
+from anomgen.score.harness import Request, opened, planned, run_jobs, within
+from anomgen.score.rows import RowFile
+
+QUICK = ("detector.probe.steps=2", "detector.probe.batch_size=2")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return tiny_data(tmp_path_factory.mktemp("real") / "part")
+
+
+@pytest.fixture(scope="module")
+def finished(data, tmp_path_factory):
+    """Return the folder of a run of two recipes, one detector, two seeds, by two workers."""
+    out = tmp_path_factory.mktemp("run") / "run"
+    boards.score(request(data, seeds=2), out, workers=2)
+    return out
+
+
+def request(data, recipes=("perlin",), detectors=("probe",), **options):
+    changes = QUICK if "probe" in detectors else ()
+    return Request((str(data),), recipes, detectors, **{"seeds": 1, "size": 32, "changes": changes, **options})
+
+
+def plan_of(data, out, **options):
+    return planned(request(data, **options), out, RowFile(out))
+
+
+def test_a_run_writes_a_row_for_every_cell_and_the_report(finished):
+    rows = [json.loads(line) for line in (finished / "rows.jsonl").read_text().splitlines()]
+    assert {(row["variant"], row["detector"], row["seed"]) for row in rows} == {
+        (variant, detector, seed)
+        for variant, detector in (("none", "none"), ("boxes", "probe"), ("perlin", "probe"))
+        for seed in (0, 1)
+    }
+    assert all(row["status"] == "done" for row in rows)
+    for row in rows:
+        assert set(row["replicates"]) == {"image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "au_pro"}
+        assert row["counts"] == {"train": 10, "validation": 2, "test_normal": 6, "test_anomalous": 8, "lost_masks": 0}
+        assert (row["detector"] == "none") == ("thresholds" not in row)
+        assert (finished / "maps" / row["key"] / "best-0.png").is_file()
+    assert (finished / "report.html").is_file() and (finished / "results.json").is_file()
+    assert "/tmp" not in (finished / "run.json").read_text()
+
+
+def test_a_finished_run_trains_nothing_and_gives_the_same_report(data, finished, monkeypatch):
+    before = {path.name: path.read_bytes() for path in finished.iterdir() if path.is_file()}
+    monkeypatch.setattr("anomgen.score.harness._pool", lambda bench: pytest.fail("a worker was started"))
+    boards.score(request(data, seeds=2), finished, workers=2)
+    assert {path.name: path.read_bytes() for path in finished.iterdir() if path.is_file()} == before
+
+
+def test_one_cell_is_the_same_in_this_process_and_again(data, finished):
+    plan = plan_of(data, finished.parent / "other")
+    job = next(job for job in plan.todo if job.cells[0].variant.name == "perlin")
+    row = run(plan.bench, job.cells)[0]
+    stored = RowFile(finished).rows[row["key"]]
+    for key in ("metrics", "scores", "replicates", "thresholds", "by_type"):
+        assert row[key] == stored[key]
+
+
+def test_another_setting_seed_or_image_is_another_cell(data, finished, tmp_path):
+    def keys(**options):
+        return {cell.key for cell in plan_of(data, tmp_path, **options).cells}
+
+    base = keys()
+    assert keys() == base
+    assert not base & keys(size=48)
+    changed = keys(changes=(*QUICK, "recipe.perlin.generator.opacity_range=[0.5,1]"))
+    assert len(base & changed) == len(base) - 1
+    more = tiny_data(tmp_path / "part", train=13)
+    assert not base & {cell.key for cell in plan_of(more, tmp_path / "x").cells}
+
+
+def test_a_failed_training_is_a_row_that_says_so_and_can_be_tried_again(data, tmp_path, monkeypatch):
+    plan = plan_of(data, tmp_path)
+    job = next(job for job in plan.todo if job.cells[0].detector == "probe")
+
+    def diverge(self, train, rng):
+        raise ValueError("loss is nan")
+
+    monkeypatch.setattr("anomgen.score.detectors.probe.Probe.fit", diverge)
+    rows = RowFile(tmp_path)
+    rows.append(run(plan.bench, job.cells))
+    row = rows.rows[job.cells[0].key]
+    assert row["status"] == "failed" and "loss is nan" in row["error"] and row["metrics"] == {}
+    todo = planned(request(data), tmp_path, rows).todo
+    again = planned(request(data), tmp_path, rows, retry=True).todo
+    assert len(again) == len(todo) + 1
+
+
+def test_a_worker_that_dies_gives_a_failed_row_and_the_run_goes_on(data, tmp_path, monkeypatch):
+    (tmp_path / "mortal.py").write_text(MORTAL)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(registry.BUNDLED["detectors"], "mortal", "mortal:Mortal")
+    out = tmp_path / "run"
+    with opened(out) as rows:
+        run_jobs(planned(request(data, detectors=("mortal",)), out, rows), rows, 1)
+    states = {row["variant"]: (row["status"], row["error"]) for row in rows.rows.values()}
+    assert states["none"] == ("done", None)
+    assert states["perlin"][0] == "failed" and "the process died" in states["perlin"][1]
+
+
+MORTAL = '''
+import os
+from typing import ClassVar
+from anomgen.score.detectors.base import Detector
+
+class Mortal(Detector):
+    """Dies."""
+    kind: ClassVar[str] = "mortal"
+    def fit(self, train, rng):
+        os._exit(9)
+    def anomaly_maps(self, images):
+        raise AssertionError
+'''
+
+
+def test_a_budget_keeps_whole_groups_and_names_what_is_left_out(data, tmp_path):
+    plan = plan_of(data, tmp_path, detectors=("probe", "unet"), seeds=2)
+    one = sum(job.seconds for job in plan.todo if job.cells[0].seed == 0 and job.cells[0].detector == "probe")
+    kept = within(plan, one + 5, workers=1)
+    assert {(job.cells[0].seed, job.cells[0].detector) for job in kept.todo} == {(0, "probe")}
+    assert len(kept.todo) + len(kept.left_out) == len(plan.todo)
+    assert not within(plan, 0.001, 1).todo
+
+
+def test_parts_of_a_run_are_all_of_it(data, tmp_path):
+    whole = plan_of(data, tmp_path, seeds=3)
+    parts = [planned(request(data, seeds=3), tmp_path, RowFile(tmp_path), part=(k, 2)) for k in (1, 2)]
+    keys = [cell.key for part in parts for job in part.todo for cell in job.cells]
+    assert sorted(keys) == sorted(cell.key for cell in whole.cells)
+
+
+def test_a_detector_that_needs_no_anomalies_is_fitted_once_for_all_recipes(data, tmp_path):
+    plan = plan_of(data, tmp_path, recipes=("perlin", "nsa"), detectors=("autoencoder",))
+    jobs = [job for job in plan.todo if job.cells[0].detector == "autoencoder"]
+    assert [len(job.cells) for job in jobs] == [3]
+
+
+def cli(*words):
+    return CliRunner().invoke(app, ["score", *map(str, words)], catch_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--recipes", "nsaa"], "did you mean 'nsa'"),
+        (["--recipes", "nsa", "--detectors", "drem"], "did you mean 'draem'"),
+        (["--recipes", "sdas"], "anomgen train sdas"),
+        (["--recipes", "nsa", "--budget", "soon"], "--budget soon"),
+        (["--recipes", "nsa", "--size", "native"], "one size"),
+        (["--recipes", "nsa", "--size", "16"], "32 pixels"),
+        (["--recipes", "nsa", "--part", "3/2"], "--part 3/2"),
+        (["--recipes", "nsa", "--ratios", "0.5,2"], "no share"),
+        (["--recipes", "nsa", "--counts", "1000"], "1000"),
+        (["--recipes", "nsa,"], "a name is empty"),
+        (["--recipes", "nsa", "--set", "nsa.x=1"], "recipe.NAME.KEY"),
+        (["--recipes", "nsa", "--set", "detector.draem.width=4"], "not asked for"),
+        (["--recipes", "nsa", "--preset", "papr"], "did you mean 'paper'"),
+        (["--recipes", "nsa", "--sweep", "generator.blend"], "KEY=[VALUE"),
+    ],
+)
+def test_wrong_requests_say_what_is_wrong(data, tmp_path, words, told):
+    result = cli(data, *words, "-o", tmp_path / "run")
+    assert isinstance(result.exception, UsageError), result
+    assert told in str(result.exception)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_dry_run_writes_nothing_and_tells_the_plan(data, tmp_path):
+    result = cli(data, "--recipes", "nsa", "--dry-run", "-o", tmp_path / "run", "--json")
+    plan = json.loads(result.stdout)
+    assert result.exit_code == 0 and plan["cells"] == 9 and len(plan["to_train"]) == 9 and plan["seconds"] > 0
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_of_something_else_is_refused(data, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match="holds other files"):
+        boards.score(request(data), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_data_without_masks_has_image_metrics_only(tmp_path):
+    data = tiny_data(tmp_path / "part", masks=False)
+    plan = plan_of(data, tmp_path / "run")
+    row = run(plan.bench, next(job for job in plan.todo if job.cells[0].variant.name == "boxes").cells)[0]
+    assert row["metrics"]["pixel_ap"] is None and "no masks" in row["undefined"]["pixel_ap"]
+    assert row["metrics"]["image_auroc"] is not None and np.isfinite(row["metrics"]["image_ap"])
+    with pytest.raises(UsageError, match="needs masks"):
+        plan_of(data, tmp_path / "run", recipes=("real",))
+
+
+def test_one_class_in_the_test_set_makes_metrics_null_and_says_why(tmp_path):
+    data = tiny_data(tmp_path / "part", good=0)
+    plan = plan_of(data, tmp_path / "run")
+    row = run(plan.bench, next(job for job in plan.todo if job.cells[0].variant.name == "boxes").cells)[0]
+    assert row["metrics"]["image_auroc"] is None and "one class" in row["undefined"]["image_auroc"]
+
+
+def test_images_16_bit_and_grey_go_through(tmp_path):
+    import cv2
+
+    data = tiny_data(tmp_path / "part")
+    for path in data.rglob("*.png"):
+        if "ground_truth" not in str(path):
+            cv2.imwrite(str(path), cv2.imread(str(path), cv2.IMREAD_GRAYSCALE).astype(np.uint16) * 257)
+    plan = plan_of(data, tmp_path / "run", recipes=("nsa",))
+    row = run(plan.bench, next(job for job in plan.todo if job.cells[0].variant.name == "nsa").cells)[0]
+    assert row["status"] == "done", row["error"]
