@@ -35,7 +35,7 @@ class Autoencoder(Detector):
     """
 
     kind: ClassVar[str] = "autoencoder"
-    rate: ClassVar[float] = 1.3
+    rate: ClassVar[float] = 1.4
     uses_anomalies: ClassVar[bool] = False
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"default": {}, "paper": {"width": 48, "steps": 12_500}}
 

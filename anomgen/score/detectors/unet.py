@@ -30,7 +30,7 @@ class UNet(Detector):
     """
 
     kind: ClassVar[str] = "unet"
-    rate: ClassVar[float] = 1.5
+    rate: ClassVar[float] = 1.7
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "default": {},
         "paper": {"width": 64, "depth": 4, "steps": 20_000},
