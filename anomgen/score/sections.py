@@ -47,8 +47,9 @@ FIGURES = (
 )
 RECALL = (
     "Share of each type's images that is found, at the threshold that flags at most 5 % of the normal validation "
-    "images: mean over detectors and seeds. In brackets: test images."
+    "images. In brackets: test images."
 )
+TYPE_AP = "Pixel AP of each type's images together with all normal ones: it depends on no threshold."
 CHOSEN = (
     "Every threshold is chosen on held-out normal images with synthetic anomalies, never on the test images. Zero "
     "false negatives (FN): the highest threshold that misses no validation anomaly. At most 5 % false positives (FP): "
@@ -89,46 +90,54 @@ def sections(run: Run, folder: Path, configuration: Mapping[str, Any], figures: 
 
 
 def defect_types(run: Run) -> Iterator[Block]:
-    """Yield recall by type of real defect, a heat map a data set."""
+    """Yield recall and pixel AP by type of real defect, heat maps of each data set."""
     for name in run.data:
         rows = [row for row in of(run.done, data=name) if row.get("by_type")]
         if not rows:
             continue
         yield Text(f"{name}. {_untaught(run, rows)}".strip())
-        yield _type_table(run, rows, RECALL)
-        parts = [of(rows, detector=detector) for detector in run.detectors]
+        yield from _type_tables(run, rows, f"Mean over {'detectors and ' if len(run.detectors) > 1 else ''}seeds. ")
         if len(run.detectors) > 1:
-            tables = [
-                _type_table(run, part, f"{d} alone") for d, part in zip(run.detectors, parts, strict=True) if part
-            ]
+            parts = {detector: of(rows, detector=detector) for detector in run.detectors}
+            tables = [table for d, part in parts.items() for table in _type_tables(run, part, f"{d} alone. ")]
             yield Details(f"{name}: each detector", tables)
 
 
-def _type_table(run: Run, rows: Sequence[Row], caption: str) -> Table:
+def _type_tables(run: Run, rows: Sequence[Row], lead: str) -> Iterator[Table]:
+    for figure, caption in (("recall", RECALL), ("pixel_ap", TYPE_AP)):
+        table = _type_table(run, rows, figure, lead + caption)
+        if any(cell.shade is not None for line in table.cells for cell in line):
+            yield table
+
+
+def _type_table(run: Run, rows: Sequence[Row], figure: str, caption: str) -> Table:
     images = {kind: part["images"] for row in rows for kind, part in row["by_type"].items()}
+    write = percent if figure == "recall" else number
     lines: list[list[str | Cell]] = []
     for variant in (name for name in run.variants if of(rows, variant=name)):
-        recalls = [_recall(of(rows, variant=variant), kind) for kind in images]
-        lines.append([about(variant), *(Cell(percent(value), shade=value) for value in recalls)])
+        values = [_of_type(of(rows, variant=variant), kind, figure) for kind in images]
+        lines.append([about(variant), *(Cell(write(value), shade=value) for value in values)])
     return Table(["variant", *(f"{kind} ({count})" for kind, count in images.items())], lines, caption)
 
 
 def _untaught(run: Run, rows: Sequence[Row]) -> str:
-    """Say which types are missed by every recipe."""
-    recipes = [name for name in distinct(row["variant"] for row in rows) if run.kind(name) == RECIPE]
+    """Say which types are missed by every recipe, and what finds them best."""
+    by_variant = {name: of(rows, variant=name) for name in run.variants if of(rows, variant=name)}
+    recipes = [name for name in by_variant if run.kind(name) == RECIPE]
     missed = []
     for kind in distinct(kind for row in rows for kind in row["by_type"]):
-        found = [_recall(of(rows, variant=name), kind) for name in recipes]
-        best = max((recall for recall in found if recall is not None), default=1.0)
+        recall = {name: _of_type(own, kind, "recall") for name, own in by_variant.items()}
+        best = max((found for name in recipes if (found := recall[name]) is not None), default=1.0)
         if best < TAUGHT:
-            missed.append(f"{kind} (at best {percent(best)})")
+            others = [f", {name} {percent(recall[name])}" for name in by_variant if name not in recipes]
+            missed.append(f"{kind} (at best {percent(best)}{''.join(others)})")
     if missed:
-        return f"No recipe teaches: {', '.join(missed)}."
+        return f"No recipe teaches: {'; '.join(missed)}."
     return f"Every type is found by some recipe at {percent(TAUGHT)} or more." if recipes else ""
 
 
-def _recall(rows: Sequence[Row], kind: str) -> float | None:
-    return mean(row["by_type"].get(kind, {}).get("recall") for row in rows)
+def _of_type(rows: Sequence[Row], kind: str, figure: str) -> float | None:
+    return mean(row["by_type"].get(kind, {}).get(figure) for row in rows)
 
 
 def thresholds(run: Run) -> Iterator[Block]:

@@ -33,6 +33,9 @@ MEANING = {
     "none": "a detector without anomalies (none)",
     "real": "training on real anomalies (real)",
 }
+FEW_SEEDS = (
+    "A first look: with fewer than three seeds, how much another training would change is hardly in the intervals."
+)
 INDIFFERENT = (
     "trained on normal images only, so its maps are the same for every recipe and say nothing about which is better. "
     "It is left out of the ranking unless there is no other. The recipe decides its threshold alone: see Thresholds."
@@ -56,6 +59,8 @@ def headline(run: Run) -> Iterator[Block]:
     for baseline, meaning in MEANING.items():
         if baseline in best["against"]:
             yield Text(_gap_sentence(name, meaning, best["against"][baseline]))
+    if len({row["seed"] for row in run.done}) < 3:
+        yield Text(FEW_SEEDS)
     if run.indifferent:
         yield Text(f"{', '.join(run.indifferent)}: {INDIFFERENT}")
     if run.failed:
