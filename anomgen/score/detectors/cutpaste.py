@@ -48,7 +48,7 @@ class CutPasteGDE(Detector):
     """Per million pixels of windows, for a network of width 32."""
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "default": {},
-        "image": {"window": 1.0, "windows": 1},
+        "image": {"steps": 250, "window": 1.0, "windows": 1},
         "paper": {
             "steps": 65_536,
             "batch_size": 32,
