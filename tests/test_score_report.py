@@ -116,6 +116,13 @@ def report(folder, rows, configuration=None, figures=None):
     return page, (folder / "report.md").read_text(), json.loads((folder / "results.json").read_text())
 
 
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory):
+    """The report of a board of one detector and one seed: page, Markdown, figures."""
+    configuration = {"size": 32, "command": "anomgen score D --seeds 1 -o R"}
+    return report(tmp_path_factory.mktemp("usual"), made_rows(seeds=1, detectors=("probe",)), configuration)
+
+
 def tables(markdown):
     """Return the tables as lists of lines of cells."""
     found, open_ = [], False
@@ -128,14 +135,23 @@ def tables(markdown):
 
 
 def test_says_which_recipe_is_best_and_whether_that_is_clear(tmp_path):
-    _, markdown, results = report(tmp_path, made_rows(seeds=3))
-    lead = markdown.split("## Leaderboard")[0]
+    _, markdown, results = report(tmp_path, made_rows(seeds=3, detectors=("probe",)))
+    lead, rest = markdown.split("## Leaderboard")
     assert "nsa is the best recipe: pixel AP" in lead
     assert "not clearly apart from perlin" in lead and "A first look" not in lead
     assert "above flat rectangles (boxes)" in lead
     assert "below training on real anomalies (real)" in lead
     assert "a clear difference" in lead
     assert results["best"] == "nsa"
+    board = tables(rest)[0][2:]
+    assert [line[0].strip() for line in board] == [
+        "real (ceiling)",
+        "nsa",
+        "perlin",
+        "none (no anomalies)",
+        "boxes (baseline)",
+    ]
+    assert [line[1].strip() for line in board] == ["–", "1", "1", "–", "3"]
 
 
 def test_board_is_that_of_the_ranking(tmp_path):
@@ -154,14 +170,6 @@ def test_board_is_that_of_the_ranking(tmp_path):
     assert cell["thresholds"]["zero_fn"]["test"] == {"fpr": 0.1, "fnr": 0.25}
 
 
-def test_leaderboard_lists_every_variant_the_best_first(tmp_path):
-    table = tables(report(tmp_path, made_rows())[1])[0]
-    assert [line[0].strip() for line in table[2:]] == [
-        "real (ceiling)", "nsa", "perlin", "none (no anomalies)", "boxes (baseline)",
-    ]  # fmt: skip
-    assert [line[1].strip() for line in table[2:]] == ["–", "1", "1", "–", "3"]
-
-
 def test_same_rows_give_the_same_bytes_in_any_order(tmp_path):
     rows = made_rows(seeds=1, detectors=("probe",))
     first = write_report(rows, tmp_path / "a", {"seeds": 1})
@@ -171,8 +179,8 @@ def test_same_rows_give_the_same_bytes_in_any_order(tmp_path):
     assert all(a.read_bytes() == b.read_bytes() for a, b in zip(first, second, strict=True))
 
 
-def test_page_needs_nothing_from_elsewhere(tmp_path):
-    page = report(tmp_path, made_rows(seeds=1))[0]
+def test_page_needs_nothing_from_elsewhere(usual):
+    page = usual[0]
     assert "script" not in page.tags and "link" not in page.tags and "svg" in page.tags
     for name, value in page.attributes:
         if name in ("src", "href", "xlink:href", "action", "data"):
@@ -180,9 +188,8 @@ def test_page_needs_nothing_from_elsewhere(tmp_path):
     assert "@import" not in "".join(page.text) and "url(http" not in "".join(page.text)
 
 
-def test_charts_take_the_page_s_colour(tmp_path):
-    page = report(tmp_path, made_rows(seeds=1, detectors=("probe",)))[0]
-    styles = " ".join(value for name, value in page.attributes if name == "style")
+def test_charts_take_the_page_s_colour(usual):
+    styles = " ".join(value for name, value in usual[0].attributes if name == "style")
     assert "currentColor" in styles and "#1d2125" not in styles
 
 
@@ -263,9 +270,8 @@ def test_defect_types_that_nothing_teaches_are_named(tmp_path):
     assert [cell.strip() for cell in precision[2]] == ["nsa", "0.655", "0.655"]
 
 
-def test_thresholds_state_the_achieved_rates(tmp_path):
-    markdown = report(tmp_path, made_rows(seeds=1, detectors=("probe",)))[1]
-    table = next(table for table in tables(markdown) if "best image F1" in " ".join(table[0]))
+def test_thresholds_state_the_achieved_rates(usual):
+    table = next(table for table in tables(usual[1]) if "best image F1" in " ".join(table[0]))
     expected = ["real (ceiling)", "probe", "0.464", "0.580", "25 %", "10 %", "25 %", "10 %"]
     assert [cell.strip() for cell in table[2]] == expected
 
@@ -309,14 +315,13 @@ def test_figures_of_images_stand_beside_their_correlation(tmp_path):
     assert [cell.strip() for cell in table[2]][2:] == ["6.00 %", "–"]
 
 
-def test_time_states_the_share_that_was_waited(tmp_path):
-    markdown = report(tmp_path, made_rows(seeds=1, detectors=("probe",)))[1]
-    table = next(table for table in tables(markdown) if "trainings" in " ".join(table[0]))
+def test_time_states_the_share_that_was_waited(usual):
+    table = next(table for table in tables(usual[1]) if "trainings" in " ".join(table[0]))
     assert [cell.strip() for cell in table[2]][:4] == ["probe", "4", "40.0 s", "5 %"]
 
 
-def test_configuration_and_command_are_shown(tmp_path):
-    page, markdown, results = report(tmp_path, [made_row()], {"size": 32, "command": "anomgen score D --seeds 1 -o R"})
+def test_configuration_and_command_are_shown(usual):
+    page, markdown, results = usual
     assert "sized for two CPU cores" in markdown
     assert "anomgen score D --seeds 1 -o R" in page.text and "size: 32" in markdown
     assert results["configuration"]["size"] == 32
@@ -329,9 +334,9 @@ def test_picture_of_the_leaderboard(tmp_path):
         leaderboard_picture([], tmp_path / "none.png")
 
 
-def test_leaderboard_markdown_is_the_report_s(tmp_path):
-    rows = made_rows(seeds=1)
-    assert tables(leaderboard_markdown(rows))[0] == tables(report(tmp_path, rows)[1])[0]
+def test_leaderboard_markdown_is_the_report_s(usual):
+    rows = made_rows(seeds=1, detectors=("probe",))
+    assert tables(leaderboard_markdown(rows))[0] == tables(usual[1])[0]
 
 
 def test_importing_it_loads_no_matplotlib():
