@@ -23,12 +23,12 @@ class Probe(Detector):
     """
 
     kind: ClassVar[str] = "probe"
-    rate: ClassVar[float] = 0.35
+    rate: ClassVar[float] = 0.36
     presets: ClassVar = {"default": {}, "paper": {"steps": 3000}}
 
     steps: Annotated[int, Field(ge=1)] = 300
     learning_rate: Annotated[float, Field(gt=0)] = 3e-3
-    width: Annotated[int, Field(ge=1)] = 48
+    width: Annotated[int, Field(ge=1)] = 32
     """Channels of the head."""
     backbone: str = LITE0
     weights: str | None = None
