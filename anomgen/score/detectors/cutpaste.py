@@ -226,7 +226,7 @@ class Density:
     @classmethod
     def of(cls, points: np.ndarray) -> Density:
         """Return the Gaussian of points (N, D), the covariance shrunk as Ledoit and Wolf do."""
-        from sklearn.covariance import LedoitWolf  # type: ignore[import-untyped]
+        from sklearn.covariance import LedoitWolf
 
         fitted = LedoitWolf().fit(points.astype(np.float64))
         return cls(fitted.location_, fitted.precision_)
