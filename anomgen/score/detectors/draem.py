@@ -35,7 +35,7 @@ class DRAEM(Detector):
     """
 
     kind: ClassVar[str] = "draem"
-    rate: ClassVar[float] = 3.4
+    rate: ClassVar[float] = 3.8
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "default": {},
         "paper": {

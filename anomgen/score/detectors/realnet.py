@@ -37,7 +37,7 @@ class RealNet(Detector):
     """
 
     kind: ClassVar[str] = "realnet"
-    rate: ClassVar[float] = 1.6
+    rate: ClassVar[float] = 1.9
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "default": {},
         "paper": {
@@ -59,7 +59,7 @@ class RealNet(Detector):
     """Channels that the selection keeps of each feature map."""
     selection_batches: Count = 8
     """Batches of anomalous images that the selection looks at."""
-    ranked: Count = 16
+    ranked: Count = 32
     """Residual channels that the discriminator sees by their maximum, and as many by their mean."""
     head: Annotated[tuple[Count, Count, Count, Count], Field(strict=False)] = (32, 16, 8, 4)
     """Channels of the discriminator's convolutions."""
