@@ -53,7 +53,8 @@ def test_a_run_writes_a_row_for_every_cell_and_the_report(finished):
     for row in rows:
         assert set(row["replicates"]) == {"image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "au_pro"}
         assert row["counts"] == {"train": 10, "validation": 2, "test_normal": 6, "test_anomalous": 8, "lost_masks": 0}
-        assert (row["detector"] == "none") == ("thresholds" not in row)
+        assert set(row["by_type"]) == {"bar", "spot"} and row["thresholds"]["max_fpr_5"]["test"]["fpr"] is not None
+        assert (row["metrics"]["threshold_f1"] is None) == (row["variant"] == "none")
         assert (finished / "maps" / row["key"] / "best-0.png").is_file()
     assert (finished / "report.html").is_file() and (finished / "results.json").is_file()
     assert "/tmp" not in (finished / "run.json").read_text()

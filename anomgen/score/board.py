@@ -6,7 +6,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,8 @@ from anomgen.score.harness import (
     write_configuration,
 )
 from anomgen.score.made import load_bank, made_rows
-from anomgen.score.ranking import board
 from anomgen.score.rows import SET_ASIDE, Result, RowFile
+from anomgen.score.summary import Run
 from anomgen.score.variants import Variant
 from anomgen.writer import replacing
 
@@ -179,14 +179,14 @@ def _summary(plan: Plan, rows: Iterable[Result], report: Iterable[Path], seconds
         "failed": sum(row["status"] == "failed" for row in own),
         "left_out": sum(len(job.cells) for job in plan.left_out),
         "seconds": round(seconds, 1),
-        "board": board(own)["overall"]["lines"] if own else [],
+        "board": Run(own).lines if own else [],
         "files": [path.name for path in report],
     }
 
 
-def _lines(rows: list[Result]) -> list[str]:
+def _lines(rows: Sequence[Result]) -> list[str]:
     """Return the board as text, best first."""
-    found: list[Mapping[str, Any]] = board(rows)["overall"]["lines"] if rows else []
+    found = Run(rows).lines if rows else []
     width = max((len(line["variant"]) for line in found), default=0)
     texts = []
     for line in found:

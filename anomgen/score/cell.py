@@ -98,8 +98,7 @@ def _run(bench: Bench, cells: Sequence[Cell], told: Callable[[int, int], None] |
     for cell, feed in zip(cells, feeds, strict=True):
         begun = time.perf_counter()
         row = {**_head(bench, cell), "status": "done", "error": None, **tested.row}
-        if cell.variant.kind != "none":
-            row = _with_thresholds(row, data, tested, maps, feed.validation, detector)
+        row = _with_thresholds(row, data, tested, maps, feed.validation, detector)
         row["examples"] = _examples(bench.out / MAPS / cell.key, data, tested.scores, maps)
         share = len(cells)
         row["seconds"] = {
@@ -144,7 +143,7 @@ def made_feed(
     ratio = variant.variation.get(RATIO) or (variant.definition.anomaly_ratio if variant.definition else 0.5)
     train = Made(rows[cut:], Pool(data.train), ratio, seed, turn=variant.kind == "real")
     held = Made(rows[:cut], Pool(data.validation), ratio, seed)
-    return Feed(data.train, train, held, _validation_count(data) if rows else 0, told)
+    return Feed(data.train, train, held, _validation_count(data) if rows else len(data.validation), told)
 
 
 def _validation_count(data: RealData) -> int:
@@ -198,9 +197,16 @@ def _with_thresholds(
     if tested.pixels is not None:
         chosen["pixel_f1"] = metrics.chosen_f1(metrics.Curve.of_maps(validation.masks, judged), tested.pixels)
         figures["threshold_pixel_f1"] = chosen["pixel_f1"]["f1"]
+    undefined = {name: "there is no synthetic anomaly to choose it with" for name in figures if figures[name] is None}
     limit = chosen["max_fpr_5"]["threshold"]
     types = metrics.by_type(data.test.defect_types, tested.scores, limit, data.test.masks, maps)
-    return {**row, "metrics": {**row["metrics"], **figures}, "thresholds": chosen, "by_type": types}
+    return {
+        **row,
+        "metrics": {**row["metrics"], **figures},
+        "undefined": {**row["undefined"], **undefined},
+        "thresholds": chosen,
+        "by_type": types,
+    }
 
 
 def _examples(folder: Path, data: RealData, scores: np.ndarray, maps: np.ndarray) -> dict[str, list[str]]:

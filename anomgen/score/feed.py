@@ -120,10 +120,10 @@ class Feed:
 
     @cached_property
     def validation(self) -> Batch:
-        """Return normal images that are in no training batch, half of them with anomalies."""
-        started = time.thread_time()
+        """Return normal images that are in no training batch, half of them with anomalies where there are any."""
+        started, ratio = time.thread_time(), 0.5 if self.held_out.defect_types else 0.0
         rows = [row for start in range(0, self.validation_count, 16)
-                for row in self.held_out.rows(range(start, min(start + 16, self.validation_count)), 0.5)]  # fmt: skip
+                for row in self.held_out.rows(range(start, min(start + 16, self.validation_count)), ratio)]  # fmt: skip
         self.synthesis += time.thread_time() - started
         return batch_of(rows)
 

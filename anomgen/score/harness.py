@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import shlex
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -399,7 +400,16 @@ def _start(bench: Bench) -> None:
     import torch
 
     torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _bench = bench
+
+
+def _end_with_parent() -> None:
+    """End this worker when the run that it works for was killed: nobody would write its row."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _ready() -> None:
