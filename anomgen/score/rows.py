@@ -15,7 +15,7 @@ SCHEMA = 1
 _NEEDED = {"key": str, "data": str, "variant": str, "detector": str, "seed": int, "status": str, "metrics": dict}
 
 Result = dict[str, Any]
-"""One row: the result of one data set, variant, detector and seed; plain JSON. CONTRIBUTING.md lists its keys."""
+"""One row: the result of one data set, variant, detector and seed; plain JSON. docs/score.md lists its keys."""
 
 
 class RowFile:
