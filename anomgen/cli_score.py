@@ -62,7 +62,8 @@ def score(
         str | None, typer.Option(metavar="TIME", help="Train what fits, such as 20m or 2h, and say what was left out.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option("--workers", "-j", min=1, help="Trainings at once. [default: one a processor core]")
+        int | None,
+        typer.Option("--workers", "-j", min=1, help="Trainings at once. [default: one a core; one with a GPU]"),
     ] = None,
     part: Annotated[
         str | None,
@@ -122,7 +123,7 @@ def score(
     seconds, share = None if budget is None else _seconds(budget), _part(part)
     if dry_run:
         plan = board.plan_only(request, out, part=share, retry=retry, budget=seconds, workers=workers)
-        _print_plan(plan, workers or board.cores(), as_json=as_json)
+        _print_plan(plan, workers or board.default_workers(), as_json=as_json)
         return
     try:
         with progress_of("scoring") as progress:

@@ -14,8 +14,9 @@ from anomgen.cli import app
 from anomgen.errors import UsageError
 from anomgen.score import board as boards
 from anomgen.score.cell import run
-from anomgen.score.harness import Request, opened, planned, run_jobs, within
+from anomgen.score.harness import Request, opened, planned, within
 from anomgen.score.rows import RowFile
+from anomgen.score.workers import run_jobs
 
 QUICK = ("detector.probe.steps=2", "detector.probe.batch_size=2")
 
@@ -62,7 +63,7 @@ def test_a_run_writes_a_row_for_every_cell_and_the_report(finished):
 
 def test_a_finished_run_trains_nothing_and_gives_the_same_report(data, finished, monkeypatch):
     before = {path.name: path.read_bytes() for path in finished.iterdir() if path.is_file()}
-    monkeypatch.setattr("anomgen.score.harness._pool", lambda bench: pytest.fail("a worker was started"))
+    monkeypatch.setattr("anomgen.score.workers._pool", lambda bench: pytest.fail("a worker was started"))
     boards.score(request(data, seeds=2), finished, workers=2)
     assert {path.name: path.read_bytes() for path in finished.iterdir() if path.is_file()} == before
 

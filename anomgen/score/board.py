@@ -25,7 +25,6 @@ from anomgen.score.harness import (
     opened,
     planned,
     require_run_folder,
-    run_jobs,
     within,
     write_configuration,
 )
@@ -33,6 +32,7 @@ from anomgen.score.made import load_bank, made_rows
 from anomgen.score.rows import SET_ASIDE, Result, RowFile
 from anomgen.score.summary import Run
 from anomgen.score.variants import Variant
+from anomgen.score.workers import run_jobs
 from anomgen.writer import replacing
 
 FIGURES = "figures.json"
@@ -56,6 +56,13 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def default_workers() -> int:
+    """Return how many trainings run at once: one a processor core, or one where a GPU does the work."""
+    from anomgen.models.training import has_accelerator
+
+    return 1 if has_accelerator() else cores()
+
+
 def plan_only(
     request: Request,
     out: Path,
@@ -68,7 +75,7 @@ def plan_only(
     """Return what `score` would train; reads the rows that are there, writes nothing."""
     require_run_folder(out)
     plan = planned(request, out, RowFile(out), part=part, retry=retry)
-    return plan if budget is None else within(plan, budget, workers or cores())
+    return plan if budget is None else within(plan, budget, workers or default_workers())
 
 
 def score(
@@ -85,13 +92,13 @@ def score(
 ) -> Outcome:
     """Train what is not in the rows yet, append it, and write the report of all cells of the request.
 
-    workers: trainings at once, each with one thread; by default one a processor core. budget: seconds, of which the
+    workers: trainings at once, each with one thread; by default `default_workers`. budget: seconds, of which the
     plan takes what fits. part: (k, n), for several machines. warn: is told, in words, of rows that were set aside.
     Raises UsageError and SourceError before anything is trained.
     """
     from anomgen.score.report import write_report
 
-    started, number = time.monotonic(), workers or cores()
+    started, number = time.monotonic(), workers or default_workers()
     # All refusals come before the folder is made.
     plan = plan_only(request, out, part=part, retry=retry, budget=budget, workers=number)
     with opened(out) as rows:
