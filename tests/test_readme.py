@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import textwrap
@@ -72,6 +73,59 @@ def test_the_online_example_works_as_written(photos, tmp_path, monkeypatch):
     ((_, text),) = blocks("online")
     monkeypatch.chdir(tmp_path)
     exec(compile(text, "README", "exec"), {})
+
+
+def scoring(page):
+    """Return the words of each `anomgen score` command in the code blocks of a page."""
+    text = "\n".join(re.findall(r"```bash\n(.*?)```", page, re.S)).replace("\\\n", " ")
+    return [shlex.split(line, comments=True)[1:] for line in re.findall(r"^anomgen score .*$", text, re.M)]
+
+
+def scored(tmp_path, monkeypatch):
+    """Make what the examples of `anomgen score` name: two data sets, a finished dataset, recipes in a file."""
+    from real_data import tiny_data
+
+    from anomgen.exporters.conformance import made_dataset
+
+    for name in ("hazelnut", "screw"):
+        tiny_data(tmp_path / name, train=16)
+    made_dataset(tmp_path / "out")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/score.md"])
+def test_every_scoring_plans_what_it_says(page, tmp_path, monkeypatch):
+    pytest.importorskip("timm", reason="scoring is an extra")
+    from typer.testing import CliRunner
+
+    from anomgen.cli import app
+
+    scored(tmp_path, monkeypatch)
+    commands = [words for words in scoring((ROOT / page).read_text(encoding="utf-8")) if "model=" not in str(words)]
+    assert len(commands) > 5
+    for words in commands:
+        result = CliRunner().invoke(app, [*words, "--size", "32", "--dry-run"], catch_exceptions=False)
+        assert result.exit_code == 0, words
+
+
+def test_the_first_look_works_as_written(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("timm", reason="scoring is an extra")
+    scored(tmp_path, monkeypatch)
+    words = scoring(README)[0]
+    command = [sys.executable, "-m", "anomgen.cli", *words, "--size", "32", "--steps", "2", "--workers", "1"]
+    subprocess.run(command, env=environment(), check=True)
+    assert (tmp_path / "look" / "report.html").exists()
+    page = (ROOT / "docs" / "score.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"<!-- test: board -->\n```python\n(.*?)```", page, re.S)
+    exec(compile(text, "score.md", "exec"), {})
+    assert "perlin" in capsys.readouterr().out
+
+
+def test_every_bundled_detector_is_in_the_table():
+    from anomgen.registry import BUNDLED
+
+    table = README.split("## Which recipe helps?")[1].split("## ")[0]
+    assert {*re.findall(r"^\| `(\w+)`", table, re.M), "none"} == set(BUNDLED["detectors"])
 
 
 def test_every_bundled_recipe_is_in_the_table():
