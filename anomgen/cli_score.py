@@ -41,7 +41,7 @@ def score(
             "--recipes",
             "-r",
             help="Comma-separated recipes (bundled or YAML files), mixtures (nsa+perlin), folders of finished "
-            "datasets, and real: a share of the real anomalies, the ceiling. none and boxes are always there.",
+            "datasets, and real: 30 % of the real anomalies, the ceiling. none and boxes are always there.",
         ),
     ],
     detectors: Annotated[
@@ -57,7 +57,9 @@ def score(
     preset: Annotated[
         str, typer.Option(help="Settings of the detectors: default (two CPU cores) or paper (the published sizes).")
     ] = "default",
-    steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps. [default: the preset's]")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Optimiser steps of every detector. [default: the preset's]")
+    ] = None,
     budget: Annotated[
         str | None, typer.Option(metavar="TIME", help="Train what fits, such as 20m or 2h, and say what was left out.")
     ] = None,
@@ -67,7 +69,7 @@ def score(
     ] = None,
     part: Annotated[
         str | None,
-        typer.Option(metavar="K/N", help="Train part K of N of the cells only: to spread them over machines."),
+        typer.Option(metavar="K/N", help="Train the K-th of N parts only: to spread a run over machines."),
     ] = None,
     ratios: Annotated[
         str | None, typer.Option(help="Sweep: shares of anomalous training images, such as 0.1,0.5,0.9.")
@@ -76,7 +78,9 @@ def score(
     sweeps: Annotated[
         list[str] | None,
         typer.Option(
-            "--sweep", metavar="KEY=LIST", help="Sweep any recipe key: generator.opacity_range=[[0.2,0.4],[0.6,1]]."
+            "--sweep",
+            metavar="KEY=LIST",
+            help="Sweep a key that all recipes have: generator.opacity_range=[[0.2,0.4],[0.6,1]]. May be repeated.",
         ),
     ] = None,
     changes: Annotated[
@@ -84,7 +88,8 @@ def score(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Change a recipe or a detector: recipe.sdas.generator.model=DIR, detector.realnet.backbone=resnet18.",
+            help="Change a recipe or a detector: recipe.sdas.generator.model=DIR, detector.draem.width=32. May be "
+            "repeated.",
         ),
     ] = None,
     bank: Annotated[
@@ -233,15 +238,16 @@ def _print_plan(plan: Plan, workers: int, *, as_json: bool) -> None:
             }
         )
         return
-    print(f"{len(plan.cells)} cells: {finished} finished or of another part, {len(cells)} to train, {left} left out")
+    print(f"{len(plan.cells)} cells, each a data set, recipe, detector and seed: {finished} finished or of another "
+          f"part, {len(cells)} to train, {left} left out")  # fmt: skip
     for detector in dict.fromkeys(cell.detector for _, cell in cells):
         own = [(job, cell) for job, cell in cells if cell.detector == detector]
         names = ", ".join(dict.fromkeys(cell.variant.name for _, cell in own))
         each = sum(job.seconds / len(job.cells) for job, _ in own) / len(own)
-        print(f"  {detector}: {len(own)} cells, about {_time(each)} each: {names}")
+        print(f"  {detector}: {_cells(len(own))}, about {_time(each)} each: {names}")
     for text in left_out_text(plan):
         print(text)
-    print(f"about {_time(seconds)} with {workers} workers")
+    print(f"about {_time(seconds)} with {workers} worker{'s' if workers > 1 else ''}")
     print("Start it: the same command without --dry-run")
 
 
@@ -257,9 +263,13 @@ def left_out_text(plan: Plan) -> Sequence[str]:
         for cell in job.cells:
             groups[cell.data, cell.detector, cell.seed] = groups.get((cell.data, cell.detector, cell.seed), 0) + 1
     return [
-        f"  left out: {data}, {detector}, seed {seed}: {count} cells"
+        f"  left out: {data}, {detector}, seed {seed}: {_cells(count)}"
         for (data, detector, seed), count in groups.items()
     ]
+
+
+def _cells(count: int) -> str:
+    return f"{count} cell{'s' if count != 1 else ''}"
 
 
 def _time(seconds: float) -> str:
@@ -278,7 +288,7 @@ def _print(outcome: Outcome, request: Request, out: Path, *, as_json: bool) -> N
         print(text)
     failed = outcome.summary["failed"]
     if failed:
-        print(f"{failed} trainings failed; the report says why, --retry trains them again")
+        print(f"{_cells(failed)} failed; the report says why, --retry trains them again")
     print(f"Look at it: {out / 'report.html'}")
     if request.seeds < 3:
         print("A first look: with --seeds 3 or more the report has intervals that a decision can rest on")

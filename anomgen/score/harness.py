@@ -118,7 +118,9 @@ def _recipe_plans(data: Mapping[str, RealData], todo: Sequence[Job]) -> dict[tup
             try:
                 found[key] = RecipePlan.of(recipe, data[cell.data].train)
             except UsageError as error:
-                raise UsageError(f"recipe {cell.variant.name} on {cell.data}: {error}") from error
+                # What a recipe calls generator.model is said to `score` with the recipe's name before it.
+                told = str(error).replace("--set generator.", f"--set recipe.{cell.variant.recipe}.generator.")
+                raise UsageError(f"recipe {cell.variant.name} on {cell.data}: {told}") from error
     return found
 
 
