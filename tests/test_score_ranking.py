@@ -238,3 +238,9 @@ def test_tau_uses_the_columns_that_all_its_generators_have():
     assert between == {"between": ["probe", "unet"], "tau": pytest.approx(1), "variants": 3, "columns": 1}
     (between,) = board(rows)["tau"]["data"]
     assert (between["variants"], between["columns"]) == (2, 2)
+
+
+def test_the_interval_of_a_mean_stays_where_metrics_lie():
+    rows = [row("nsa", value, seed=seed, spread=spread(0)) for seed, value in enumerate((0.95, 0.1))]
+    found = line(board(rows)["overall"], "nsa")
+    assert (found["low"], found["high"]) == (0.0, 1.0)

@@ -90,7 +90,7 @@ def board(rows: Iterable[Row], metric: str | None = None) -> dict[str, Any]:
     interval is None where neither varies: one seed, and a metric without replicates.
 
     Note:
-        The swing over seeds is widened by Student's t with Σ (seeds - 1) degrees of freedom and √(S / (S - 1)).
+        Intervals of means are cut to 0 to 1, where every metric lies. The swing over seeds is widened by Student's t with Σ (seeds - 1) degrees of freedom and √(S / (S - 1)).
     """
     rows = _last_of_each(rows)
     results = _Results(rows, _chosen(rows, metric))
@@ -226,7 +226,7 @@ class _Results:
         has = self._has(variant, columns)
         cells = [(c, self.cells[variant, c]) for c in (common if has else [])]
         ends = self._mean(variant, [(c, cell.seeds) for c, cell in cells]).ends() if cells else None
-        low, high = ends or (None, None)
+        low, high = (max(0.0, ends[0]), min(1.0, ends[1])) if ends else (None, None)
         rows = [row for row in self.rows if row["variant"] == variant and self._in(row, columns)]
         return {
             "variant": variant,
