@@ -90,7 +90,8 @@ def board(rows: Iterable[Row], metric: str | None = None) -> dict[str, Any]:
     interval is None where neither varies: one seed, and a metric without replicates.
 
     Note:
-        Intervals of means are cut to 0 to 1, where every metric lies. The swing over seeds is widened by Student's t with Σ (seeds - 1) degrees of freedom and √(S / (S - 1)).
+        Intervals of means are cut to 0 to 1, where every metric lies. The swing over seeds is widened by Student's t
+        with Σ (seeds - 1) degrees of freedom and √(S / (S - 1)).
     """
     rows = _last_of_each(rows)
     results = _Results(rows, _chosen(rows, metric))
