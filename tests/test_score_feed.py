@@ -2,6 +2,7 @@
 
 import time
 
+import cv2
 import numpy as np
 import pytest
 from real_data import tiny_data
@@ -15,7 +16,7 @@ from anomgen.recipe import load_recipe
 from anomgen.score.cell import drawn_feed, made_feed
 from anomgen.score.data import load
 from anomgen.score.feed import AHEAD, Feed
-from anomgen.score.made import load_bank, made_rows, make_bank
+from anomgen.score.made import load_bank, made_rows, make_bank, shown_test_image
 from anomgen.score.variants import variants_of
 
 
@@ -103,8 +104,8 @@ def test_real_anomalies_train_and_validate_apart(data):
 
 
 def test_a_finished_dataset_serves_and_one_of_test_images_is_refused(data, tmp_path):
-    def made(name, part):
-        recipe = load_recipe("perlin", source=str(part), size=32, count=16)
+    def made(name, part, **options):
+        recipe = load_recipe("perlin", source=str(part), size=32, count=16, **options)
         return make(recipe, tmp_path / name).path
 
     root = tmp_path / "part"
@@ -116,8 +117,25 @@ def test_a_finished_dataset_serves_and_one_of_test_images_is_refused(data, tmp_p
     batch = next(feed.batches(1, 6, anomaly_ratio=1.0))
     assert batch.masks.any(axis=(1, 2)).all() and len(Dataset(good)) == 16
     leaked = made("leaked", root / "test" / "good")
-    with pytest.raises(Exception, match="which is a test image"):
-        feed_of(data, variants_of([str(leaked)])[-1], 0)
+    unpaired = made("unpaired", root / "test" / "good", anomaly_ratio=1.0)  # no normal image tells where it is from
+    for folder in (leaked, unpaired):
+        with pytest.raises(Exception, match="which is the test image test/good/"):
+            feed_of(data, variants_of([str(folder)])[-1], 0)
+    other = made("other", root / "train" / "good", anomaly_ratio=1.0)
+    assert len(made_rows(data, variants_of([str(other)])[-1])) == 16
+
+
+def test_a_test_image_is_known_by_what_is_outside_the_mask(data):
+    image, mask = data.test.images[0].copy(), np.zeros((32, 32), bool)
+    mask[4:20, 4:20] = True
+    image[mask] = 0
+    assert shown_test_image(image, mask, data.test) == data.test.ids[0]
+    assert shown_test_image(image, mask & False, data.test) is None  # what covers it is a part of the image
+    resized = cv2.resize(cv2.resize(data.test.images[3], (128, 128), interpolation=cv2.INTER_CUBIC), (32, 32),
+                         interpolation=cv2.INTER_AREA)  # fmt: skip
+    assert shown_test_image(resized, mask, data.test) == data.test.ids[3]
+    assert all(shown_test_image(data.train[k], mask, data.test) is None for k in range(len(data.train)))
+    assert shown_test_image(np.full_like(image, 7), mask, data.test) is None
 
 
 def test_a_bank_gives_back_what_was_drawn(data, tmp_path):

@@ -12,6 +12,7 @@ from anomgen.dataset import ANOMALY, Dataset, Row, Twins
 from anomgen.engine import Plan, Renderer, single_threaded
 from anomgen.errors import AnomgenError
 from anomgen.rng import Stream, rng_for
+from anomgen.sample import value_max
 from anomgen.score.data import RealData, TestImages, resized_mask
 from anomgen.score.variants import Variant
 from anomgen.sources.base import Pool
@@ -20,6 +21,12 @@ from anomgen.writer import replacing
 
 INPAINTING = 5
 """Pixels around a hole that its filling looks at."""
+SAME = 3 / 255
+"""Share of the value range that copies of one image may be apart when they were resized in different ways."""
+MARGIN = 3
+"""Pixels around a mask into which resizing spreads it."""
+SEEN = 256
+"""Pixels that are compared first; only images that agree there are compared wholly."""
 
 
 def made_rows(data: RealData, variant: Variant) -> list[Row]:
@@ -48,17 +55,18 @@ def _dataset_rows(dataset: Dataset, data: RealData) -> list[Row]:
     """
     shape, pool, rows = data.train[0].shape, Pool(data.train), []
     twins = Twins(dataset, pool)
-    tested = {image.tobytes() for image in data.test.images}
     for stored in dataset.rows():
         if stored["label"] != ANOMALY:
             continue
         image, mask = _fitted(stored["image"], shape), resized_mask(stored["mask"], shape[:2])
         twin = twins.of(stored)
         normal = _filled(image, mask) if twin is None else _fitted(twin, shape)
-        if normal.tobytes() in tested:
+        seen, hidden = (image, mask) if twin is None else (normal, np.zeros_like(mask))
+        tested = shown_test_image(seen, hidden, data.test)
+        if tested is not None:
             raise AnomgenError(
-                f"{dataset.path}: row {stored['index']} was made of {stored['source_id']}, which is a test image; make "
-                "the dataset of the training images only"
+                f"{dataset.path}: row {stored['index']} was made of {stored['source_id']}, which is the test image "
+                f"{tested}; make the dataset of the training images only"
             )
         soft = stored.get("soft_mask")
         graded = None if soft is None else cv2.resize(soft, shape[1::-1], interpolation=cv2.INTER_AREA) * mask
@@ -66,6 +74,24 @@ def _dataset_rows(dataset: Dataset, data: RealData) -> list[Row]:
             rows.append(Row(stored["index"], stored["seed"], 0, stored["source_id"], normal, image, mask, graded,
                             ANOMALY, stored["defect_type"], {}))  # fmt: skip
     return rows
+
+
+def shown_test_image(image: np.ndarray, mask: np.ndarray, test: TestImages) -> str | None:
+    """Return the id of the test image that an image (H, W, C) shows outside its mask (H, W); None: it shows none.
+
+    An image that is flat outside its mask cannot be told, and shows none.
+    """
+    spread = np.ones((2 * MARGIN + 1, 2 * MARGIN + 1), np.uint8)
+    kept = np.flatnonzero(cv2.dilate(mask.astype(np.uint8), spread) == 0)
+    limit = SAME * value_max(image.dtype)
+    pixels = image.reshape(-1, image.shape[2]).astype(np.int32)[kept]
+    if not len(kept) or np.ptp(pixels) <= 4 * limit:
+        return None
+    known = test.images.reshape(len(test), -1, image.shape[2])
+    some = slice(None, None, max(1, len(kept) // SEEN))
+    alike = (np.abs(known[:, kept[some]] - pixels[some]) <= limit).all(axis=(1, 2))
+    found = (k for k in np.flatnonzero(alike) if (np.abs(known[k, kept] - pixels) <= limit).all())
+    return next((test.ids[k] for k in found), None)
 
 
 def _fitted(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
