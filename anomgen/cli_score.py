@@ -238,7 +238,7 @@ def _print_plan(plan: Plan, workers: int, *, as_json: bool) -> None:
             }
         )
         return
-    print(f"{len(plan.cells)} cells, each a data set, recipe, detector and seed: {finished} finished or of another "
+    print(f"{_cells(len(plan.cells))}, each a data set, recipe, detector and seed: {finished} finished or of another "
           f"part, {len(cells)} to train, {left} left out")  # fmt: skip
     for detector in dict.fromkeys(cell.detector for _, cell in cells):
         own = [(job, cell) for job, cell in cells if cell.detector == detector]

@@ -167,6 +167,7 @@ def cli(*words):
         (["--recipes", "nsa", "--detectors", "drem"], "did you mean 'draem'"),
         (["--recipes", "sdas"], "anomgen train sdas"),
         (["--recipes", "cyclegan"], "--set recipe.cyclegan.generator.model=MODEL"),
+        (["--recipes", "realnet"], "--set recipe.realnet.generator.parts.0.model=MODEL"),
         (["--recipes", "nsa", "--budget", "soon"], "--budget soon"),
         (["--recipes", "nsa", "--size", "native"], "one size"),
         (["--recipes", "nsa", "--size", "16"], "32 pixels"),

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Self
 import numpy as np
 from pydantic import Field, SerializeAsAny, model_serializer, model_validator
 
-from anomgen.errors import RecipeError
+from anomgen.errors import RecipeError, UsageError
 from anomgen.generators.base import Config, Generator, Images
 from anomgen.sample import Reject, Sample
 
@@ -79,8 +79,14 @@ class Mix(Generator):
         return any(part.generator.uses_network for part in self.parts)
 
     def prepared(self, pool: Images) -> Self:
-        """Prepare every part on the same pool."""
-        return self._with([part.generator.prepared(pool) for part in self.parts])
+        """Prepare every part on the same pool; an error names the key of the part, generator.parts.0.model."""
+        prepared = []
+        for number, part in enumerate(self.parts):
+            try:
+                prepared.append(part.generator.prepared(pool))
+            except UsageError as error:
+                raise UsageError(str(error).replace("generator.", f"generator.parts.{number}.")) from error
+        return self._with(prepared)
 
     def portable(self) -> Self:
         """Make every part portable."""
