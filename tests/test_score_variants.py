@@ -60,3 +60,12 @@ def test_a_recipe_file_is_called_by_its_name(tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text("anomgen: 1\nname: scratches\nsource: {kind: builtin}\ngenerator: {kind: perlin}\n")
     assert "scratches" in names([str(file)])
+
+
+@pytest.mark.parametrize(("called", "other"), [("perlin", "perlin"), ("boxes", "nsa"), ("real", "nsa")])
+def test_two_lines_of_one_name_are_refused(tmp_path, called, other):
+    """A copy of a bundled recipe keeps its name; one of the two would be lost."""
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"anomgen: 1\nname: {called}\nsource: {{kind: builtin}}\ngenerator: {{kind: perlin}}\n")
+    with pytest.raises(UsageError, match=f"would both be called '{called}'"):
+        variants_of([other, str(file)])

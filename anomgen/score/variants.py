@@ -53,8 +53,16 @@ def variants_of(
     wanted = list(dict.fromkeys([*BASELINES, *names]))
     changes = _changes(overrides, wanted)
     found: list[Variant] = []
+    called = {"real": "real"}
     for name in wanted:
-        found += _swept(name, changes.get(name, []), ratios, counts, sweeps or {})
+        lines = _swept(name, changes.get(name, []), ratios, counts, sweeps or {})
+        label = lines[0].recipe
+        if called.setdefault(label, name) != name:
+            raise UsageError(
+                f"{called[label]} and {name} would both be called {label!r} on the board; change `name` in the file of "
+                "a recipe, or rename the folder of a dataset"
+            )
+        found += lines
     return found
 
 
