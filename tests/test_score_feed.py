@@ -16,7 +16,7 @@ from anomgen.recipe import load_recipe
 from anomgen.score.cell import drawn_feed, made_feed
 from anomgen.score.data import load
 from anomgen.score.feed import AHEAD, Feed
-from anomgen.score.made import load_bank, made_rows, make_bank, shown_test_image
+from anomgen.score.made import load_bank, made_rows, make_bank, parted, shown
 from anomgen.score.variants import variants_of
 
 
@@ -28,7 +28,8 @@ def data(tmp_path_factory):
 def feed_of(data, chosen, seed, bank=None):
     if bank is None and chosen.definition is not None:
         return drawn_feed(Plan.of(chosen.definition, data.train), data, seed)
-    return made_feed(load_bank(bank) if bank else made_rows(data, chosen), chosen, data, seed)
+    rows, held = parted(load_bank(bank), [], "bank") if bank else made_rows(data, chosen)
+    return made_feed(rows, held, chosen, data, seed)
 
 
 def variant(name, **options):
@@ -122,20 +123,20 @@ def test_a_finished_dataset_serves_and_one_of_test_images_is_refused(data, tmp_p
         with pytest.raises(Exception, match="which is the test image test/good/"):
             feed_of(data, variants_of([str(folder)])[-1], 0)
     other = made("other", root / "train" / "good", anomaly_ratio=1.0)
-    assert len(made_rows(data, variants_of([str(other)])[-1])) == 16
+    assert sum(map(len, made_rows(data, variants_of([str(other)])[-1]))) == 16
 
 
 def test_a_test_image_is_known_by_what_is_outside_the_mask(data):
     image, mask = data.test.images[0].copy(), np.zeros((32, 32), bool)
     mask[4:20, 4:20] = True
     image[mask] = 0
-    assert shown_test_image(image, mask, data.test) == data.test.ids[0]
-    assert shown_test_image(image, mask & False, data.test) is None  # what covers it is a part of the image
+    assert shown(image, mask, data.test.images) == 0
+    assert shown(image, mask & False, data.test.images) is None  # what covers it is a part of the image
     resized = cv2.resize(cv2.resize(data.test.images[3], (128, 128), interpolation=cv2.INTER_CUBIC), (32, 32),
                          interpolation=cv2.INTER_AREA)  # fmt: skip
-    assert shown_test_image(resized, mask, data.test) == data.test.ids[3]
-    assert all(shown_test_image(data.train[k], mask, data.test) is None for k in range(len(data.train)))
-    assert shown_test_image(np.full_like(image, 7), mask, data.test) is None
+    assert shown(resized, mask, data.test.images) == 3
+    assert all(shown(data.train[k], mask, data.test.images) is None for k in range(len(data.train)))
+    assert shown(np.full_like(image, 7), mask, data.test.images) is None
 
 
 def test_a_bank_gives_back_what_was_drawn(data, tmp_path):
@@ -145,3 +146,15 @@ def test_a_bank_gives_back_what_was_drawn(data, tmp_path):
     assert len(rows) == 6 and all(row.mask.any() and row.soft_mask.max() > 0 for row in rows)
     feed = feed_of(data, chosen, 0, tmp_path / "bank.npz")
     assert feed.graded and next(feed.batches(1, 4)).labels.sum() == 2
+
+
+def test_rows_made_of_validation_images_validate(data, tmp_path):
+    tiny_data(tmp_path / "part")
+    recipe = load_recipe(
+        "perlin", source=str(tmp_path / "part" / "train" / "good"), size=32, count=24, anomaly_ratio=1.0
+    )
+    rows, held = made_rows(data, variants_of([str(make(recipe, tmp_path / "all").path)])[-1])
+    assert len(rows) + len(held) == 24 and len(held) == 2 * len(data.validation)
+    validating = {data.validation[k].tobytes() for k in range(len(data.validation))}
+    outside = [(row.normal == data.validation[k])[~row.mask].all() for row in rows for k in range(len(data.validation))]
+    assert validating and not any(outside)

@@ -171,7 +171,7 @@ def _measured(plan: Plan, key: str, data: RealData, variant: Variant, real: np.n
     elif bank is not None:
         rows = load_bank(bank)[:FIGURE_ROWS] if bank.is_file() else []
     else:
-        rows = made_rows(data, variant)[:FIGURE_ROWS]
+        rows = made_rows(data, variant)[0][:FIGURE_ROWS]
     return figures(rows, real) if rows else {}
 
 

@@ -23,7 +23,7 @@ from anomgen.score import metrics
 from anomgen.score.data import RealData
 from anomgen.score.detectors.base import Batch, Detector
 from anomgen.score.feed import VALIDATION, Drawn, Feed, Made
-from anomgen.score.made import load_bank, made_rows
+from anomgen.score.made import load_bank, made_rows, parted
 from anomgen.score.rows import SCHEMA, Result
 from anomgen.score.variants import RATIO, Variant
 from anomgen.sources.base import Pool
@@ -33,8 +33,6 @@ from anomgen.writer import replacing
 VERSIONED = ("anomgen", "torch", "timm", "numpy", "opencv-python")
 EXAMPLES = 3
 """Best and worst images of which a cell keeps the anomaly map."""
-HELD_OUT = 0.2
-"""Share of anomalies made before that goes to validation."""
 MAPS = "maps"
 
 
@@ -121,8 +119,13 @@ def _feed(bench: Bench, cell: Cell, told: Callable[[int, int], None] | None) -> 
     if variant.kind == "recipe" and key not in bench.banks:
         return drawn_feed(bench.plans[key], data, cell.seed, told)
     bank = bench.banks.get(key)
-    rows = [] if variant.kind == "none" else made_rows(data, variant) if bank is None else load_bank(bank)
-    return made_feed(rows, variant, data, cell.seed, told)
+    rows: list[Row] = []
+    held: list[Row] = []
+    if bank is not None:
+        rows, held = parted(load_bank(bank), [], variant.name)
+    elif variant.kind != "none":
+        rows, held = made_rows(data, variant)
+    return made_feed(rows, held, variant, data, cell.seed, told)
 
 
 def drawn_feed(plan: Plan, data: RealData, seed: int, told: Callable[[int, int], None] | None = None) -> Feed:
@@ -133,17 +136,21 @@ def drawn_feed(plan: Plan, data: RealData, seed: int, told: Callable[[int, int],
 
 
 def made_feed(
-    rows: Sequence[Row], variant: Variant, data: RealData, seed: int, told: Callable[[int, int], None] | None = None
+    rows: Sequence[Row],
+    held: Sequence[Row],
+    variant: Variant,
+    data: RealData,
+    seed: int,
+    told: Callable[[int, int], None] | None = None,
 ) -> Feed:
     """Return what a detector trains on: the data's normal images, and anomalies that were made before.
 
-    `HELD_OUT` of the anomalies are kept for validation. Real ones are shown mirrored and turned.
+    rows, held: anomalies for training and for validation. Real ones are shown mirrored and turned.
     """
-    cut = round(len(rows) * HELD_OUT) or min(1, len(rows))
     ratio = variant.variation.get(RATIO) or (variant.definition.anomaly_ratio if variant.definition else 0.5)
-    train = Made(rows[cut:], Pool(data.train), ratio, seed, turn=variant.kind == "real")
-    held = Made(rows[:cut], Pool(data.validation), ratio, seed)
-    return Feed(data.train, train, held, _validation_count(data) if rows else len(data.validation), told)
+    train = Made(rows, Pool(data.train), ratio, seed, turn=variant.kind == "real")
+    held_out = Made(held, Pool(data.validation), ratio, seed)
+    return Feed(data.train, train, held_out, _validation_count(data) if held else len(data.validation), told)
 
 
 def _validation_count(data: RealData) -> int:

@@ -19,6 +19,8 @@ from anomgen.sources.base import Pool
 from anomgen.sources.images import fit_image
 from anomgen.writer import replacing
 
+HELD_OUT = 0.2
+"""Share of anomalies made before that goes to validation."""
 INPAINTING = 5
 """Pixels around a hole that its filling looks at."""
 SAME = 3 / 255
@@ -29,32 +31,40 @@ SEEN = 256
 """Pixels that are compared first; only images that agree there are compared wholly."""
 
 
-def made_rows(data: RealData, variant: Variant) -> list[Row]:
-    """Return the anomalous rows of a dataset or of the real images held out, in a fixed random order.
+def made_rows(data: RealData, variant: Variant) -> tuple[list[Row], list[Row]]:
+    """Return the anomalous rows of a dataset or of the real images held out, for training and for validation.
 
-    Raises AnomgenError when there are fewer than two, or when one was made of a test image.
+    Rows that were made of a validation image validate; where there are none, `HELD_OUT` of all rows, drawn at random.
+    Raises AnomgenError when a side is empty, or when a row was made of a test image.
     """
     if variant.kind == "real":
         assert data.real is not None
-        rows = _real_rows(data.real)
-    else:
-        assert variant.dataset is not None
-        rows = _dataset_rows(Dataset(variant.dataset), data)
-    if len(rows) < 2:
-        raise AnomgenError(f"{variant.name}: has {len(rows)} anomalous images; at least 2 are needed, one to choose "
-                           "thresholds with")  # fmt: skip
-    order = rng_for(0, Stream.ORDER).permutation(len(rows))
-    return [rows[k] for k in order]
+        return parted(_real_rows(data.real), [], variant.name)
+    assert variant.dataset is not None
+    return parted(*_dataset_rows(Dataset(variant.dataset), data), variant.name)
 
 
-def _dataset_rows(dataset: Dataset, data: RealData) -> list[Row]:
-    """Return the anomalous rows of a finished dataset at the size of the data.
+def parted(rows: Sequence[Row], held: Sequence[Row], name: str) -> tuple[list[Row], list[Row]]:
+    """Return rows for training and for validation, in a fixed random order; `held` are for validation already."""
+    if len(rows) < 2 - bool(held):
+        raise AnomgenError(f"{name}: has {len(rows) + len(held)} anomalous images to train on and to choose thresholds "
+                           "with; at least one for each is needed")  # fmt: skip
+    mixed = [rows[k] for k in rng_for(0, Stream.ORDER).permutation(len(rows))]
+    cut = 0 if held else max(1, round(len(rows) * HELD_OUT))
+    return mixed[cut:], [*held, *mixed[:cut]]
+
+
+def _dataset_rows(dataset: Dataset, data: RealData) -> tuple[list[Row], list[Row]]:
+    """Return a finished dataset's anomalous rows at the size of the data: of other images, of validation images.
 
     Where the untouched twin is neither in the dataset nor among the training images, the masked region filled in
     from around it stands in.
     """
-    shape, pool, rows = data.train[0].shape, Pool(data.train), []
-    twins = Twins(dataset, pool)
+    shape = data.train[0].shape
+    rows: list[Row] = []
+    held: list[Row] = []
+    twins = Twins(dataset, Pool(data.train))
+    validation = np.stack([data.validation[k] for k in range(len(data.validation))])
     for stored in dataset.rows():
         if stored["label"] != ANOMALY:
             continue
@@ -62,22 +72,23 @@ def _dataset_rows(dataset: Dataset, data: RealData) -> list[Row]:
         twin = twins.of(stored)
         normal = _filled(image, mask) if twin is None else _fitted(twin, shape)
         seen, hidden = (image, mask) if twin is None else (normal, np.zeros_like(mask))
-        tested = shown_test_image(seen, hidden, data.test)
+        tested = shown(seen, hidden, data.test.images)
         if tested is not None:
             raise AnomgenError(
                 f"{dataset.path}: row {stored['index']} was made of {stored['source_id']}, which is the test image "
-                f"{tested}; make the dataset of the training images only"
+                f"{data.test.ids[tested]}; make the dataset of the training images only"
             )
         soft = stored.get("soft_mask")
         graded = None if soft is None else cv2.resize(soft, shape[1::-1], interpolation=cv2.INTER_AREA) * mask
         if mask.any():
-            rows.append(Row(stored["index"], stored["seed"], 0, stored["source_id"], normal, image, mask, graded,
-                            ANOMALY, stored["defect_type"], {}))  # fmt: skip
-    return rows
+            row = Row(stored["index"], stored["seed"], 0, stored["source_id"], normal, image, mask, graded,
+                      ANOMALY, stored["defect_type"], {})  # fmt: skip
+            (rows if shown(seen, hidden, validation) is None else held).append(row)
+    return rows, held
 
 
-def shown_test_image(image: np.ndarray, mask: np.ndarray, test: TestImages) -> str | None:
-    """Return the id of the test image that an image (H, W, C) shows outside its mask (H, W); None: it shows none.
+def shown(image: np.ndarray, mask: np.ndarray, known: np.ndarray) -> int | None:
+    """Return which of the images `known` (N, H, W, C) an image (H, W, C) shows outside its mask (H, W); None: none.
 
     An image that is flat outside its mask cannot be told, and shows none.
     """
@@ -87,11 +98,10 @@ def shown_test_image(image: np.ndarray, mask: np.ndarray, test: TestImages) -> s
     pixels = image.reshape(-1, image.shape[2]).astype(np.int32)[kept]
     if not len(kept) or np.ptp(pixels) <= 4 * limit:
         return None
-    known = test.images.reshape(len(test), -1, image.shape[2])
+    flat = known.reshape(len(known), -1, image.shape[2])
     some = slice(None, None, max(1, len(kept) // SEEN))
-    alike = (np.abs(known[:, kept[some]] - pixels[some]) <= limit).all(axis=(1, 2))
-    found = (k for k in np.flatnonzero(alike) if (np.abs(known[k, kept] - pixels) <= limit).all())
-    return next((test.ids[k] for k in found), None)
+    alike = (np.abs(flat[:, kept[some]] - pixels[some]) <= limit).all(axis=(1, 2))
+    return next((int(k) for k in np.flatnonzero(alike) if (np.abs(flat[k, kept] - pixels) <= limit).all()), None)
 
 
 def _fitted(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
