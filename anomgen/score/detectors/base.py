@@ -110,7 +110,15 @@ class Detector(Preset):
 
         shape: height and width of the images. normals: how many normal training images there are.
         """
-        return self.steps * self.batch_size * shape[0] * shape[1] / 1e6 * self.rate
+        shown = self.steps * self.batch_size * shape[0] * shape[1] / 1e6
+        return shown * self.rate * self.growth
+
+    @property
+    def growth(self) -> float:
+        """Return about how much more a step costs than at the default `width`, for a detector that has this setting."""
+        default = type(self).model_fields.get("width")
+        width: float | None = getattr(self, "width", None)
+        return 1.0 if default is None or width is None else float((width / default.default) ** 1.5)
 
     def config(self) -> dict[str, Any]:
         """Return the configuration as plain JSON, `kind` included."""

@@ -148,7 +148,7 @@ class CutPasteGDE(Detector):
         h, w = self._size(shape)
         learnt = self.steps * self.batch_size * self.windows * 1.5  # half of the images come with their normals
         embedded = normals * EMBEDDED / 4  # without gradients
-        return (learnt + embedded) * h * w / 1e6 * self.rate * (self.width / 32) ** 1.5
+        return (learnt + embedded) * h * w / 1e6 * self.rate * self.growth
 
 
 # --- windows --------------------------------------------------------------------------------------------------------

@@ -114,7 +114,7 @@ class CycleGANDetector(Detector):
 
     def cost(self, shape: tuple[int, int], normals: int) -> float:
         """See `Detector.cost`."""
-        return super().cost(shape, normals) * (self.width / 16) ** 1.5 * (2 + self.blocks) / 4
+        return super().cost(shape, normals) * (2 + self.blocks) / 4
 
 
 class _Step:
