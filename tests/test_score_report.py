@@ -15,6 +15,7 @@ pytest.importorskip("matplotlib")
 from anomgen.errors import AnomgenError
 from anomgen.score.ranking import board
 from anomgen.score.report import leaderboard_markdown, leaderboard_picture, write_report
+from anomgen.score.summary import gap
 
 PIXELS = ("pixel_ap", "au_pro")
 MEANS = {"real": 0.6, "nsa": 0.4, "perlin": 0.395, "none": 0.3, "boxes": 0.1}
@@ -263,11 +264,44 @@ def test_detector_that_ignores_the_recipe_is_not_ranked(tmp_path):
 
 def test_defect_types_that_nothing_teaches_are_named(tmp_path):
     markdown = report(tmp_path, made_rows(seeds=1, means={"nsa": 0.7, "boxes": 0.2}))[1]
-    assert "No recipe teaches: spot (at best 10 %, boxes 10 %)." in markdown
+    assert "No recipe teaches any detector: spot (at best 10 %, boxes 10 %)." in markdown
     found = [table for table in tables(markdown) if "crack (5)" in " ".join(table[0])]
     recall, precision = found[:2]
     assert [cell.strip() for cell in recall[2]] == ["nsa", "65 %", "10 %"]
     assert [cell.strip() for cell in precision[2]] == ["nsa", "0.655", "0.655"]
+
+
+def test_a_type_is_taught_if_one_recipe_teaches_it_to_one_detector(tmp_path):
+    types = {share: {"spot": {"images": 3, "recall": share, "pixel_ap": 0.5}} for share in (0.0, 0.1, 1.0)}
+    recall = {("nsa", "probe"): 1.0, ("nsa", "draem"): 0.0, ("perlin", "probe"): 0.0, ("perlin", "draem"): 0.1}
+    rows = [made_row(v, t, value=0.3 + share / 3, by_type=types[share]) for (v, t), share in recall.items()]
+    rows += [made_row(v, "autoencoder", value=0.2, by_type=types[0.0]) for v in ("nsa", "perlin")]
+    markdown = report(tmp_path, rows)[1]
+    assert "Every type is found by some recipe with some detector" in markdown
+    chapter = markdown.split("does not teach")[1].split("## ")[0]
+    assert "autoencoder" not in chapter and "| nsa | 50 % |" in chapter
+
+
+def test_differences_near_0_are_told_from_0():
+    pair = {"difference": 0.1, "low": -0.0002, "high": 1.2, "clear": False}
+    assert gap(pair) == "+0.100 (0.000 to +1.000)"
+    assert gap(pair | {"low": 0.0002, "clear": True}) == "+0.1000 (+0.0002 to +1.0000)"
+    assert gap(pair | {"low": -0.5, "high": -0.004, "clear": True}) == "+0.100 (−0.500 to −0.004)"
+
+
+def test_each_board_marks_its_own_best(tmp_path):
+    rows = [made_row(v, data=d, value=x) for v, d, x in
+            (("nsa", "a", 0.9), ("perlin", "a", 0.4), ("nsa", "b", 0.3), ("perlin", "b", 0.5))]  # fmt: skip
+    markdown = report(tmp_path, rows, {"data": ["x/b", "a"]})[1]
+    marked = [[line[0].strip() for line in table if "**" in line[2]] for table in tables(markdown)[:3]]
+    assert marked == [["nsa"], ["perlin"], ["nsa"]]
+    assert markdown.index("On b alone") < markdown.index("On a alone")
+
+
+def test_detectors_stand_in_the_order_of_the_request(tmp_path):
+    configuration = {"detectors": {"probe": {}, "draem": {}, "none": {}}}
+    head = tables(report(tmp_path, made_rows(), configuration)[1])[0][0]
+    assert [cell.strip() for cell in head][-2:] == ["probe", "draem"]
 
 
 def test_thresholds_state_the_achieved_rates(usual):
@@ -311,7 +345,7 @@ def test_figures_of_images_stand_beside_their_correlation(tmp_path):
     _, markdown, results = report(tmp_path, made_rows(), figures=figures)
     assert results["correlations"] == {"tiles": {"area": {"rho": 1.0, "n": 3}, "kid_lite0": {"rho": None, "n": 0}}}
     table = next(table for table in tables(markdown) if "kid lite0" in " ".join(table[0]))
-    assert [cell.strip() for cell in table[-1]] == ["Spearman's ρ with usefulness", "", "**+1.000 (3)**", "**–**"]
+    assert [cell.strip() for cell in table[-1]] == ["Spearman's ρ with usefulness", "", "+1.000 (3)", "–"]
     assert [cell.strip() for cell in table[2]][2:] == ["6.00 %", "–"]
 
 

@@ -39,7 +39,7 @@ def write_report(
     line that makes the run again. figures: of `anomgen.score.intrinsic`. The example maps are those in ``out/maps``;
     those that are not there are left out. Raises AnomgenError when a file cannot be written.
     """
-    run = Run(sorted_rows(rows))
+    run = Run(sorted_rows(rows), configuration)
     parts = sections(run, out, configuration, figures)
     title = f"Which anomalies are useful: {', '.join(run.data)}" if run.data else "Which anomalies are useful"
     written = [out / HTML, out / MARKDOWN, out / RESULTS]

@@ -18,7 +18,6 @@ from anomgen.score.summary import (
     SPARE,
     Row,
     Run,
-    about,
     distinct,
     duration,
     grouped,
@@ -92,13 +91,14 @@ def sections(run: Run, folder: Path, configuration: Mapping[str, Any], figures: 
 def defect_types(run: Run) -> Iterator[Block]:
     """Yield recall and pixel AP by type of real defect, heat maps of each data set."""
     for name in run.data:
-        rows = [row for row in of(run.done, data=name) if row.get("by_type")]
+        own = [row for row in of(run.done, data=name) if row.get("by_type")]
+        rows = [row for row in own if row["detector"] in (*run.ranked, SPARE)]
         if not rows:
             continue
         yield Text(f"{name}. {_untaught(run, rows)}".strip())
-        yield from _type_tables(run, rows, f"Mean over {'detectors and ' if len(run.detectors) > 1 else ''}seeds. ")
-        if len(run.detectors) > 1:
-            parts = {detector: of(rows, detector=detector) for detector in run.detectors}
+        yield from _type_tables(run, rows, f"Mean over {'detectors and ' if len(run.ranked) > 1 else ''}seeds. ")
+        if len(run.ranked) > 1:
+            parts = {detector: of(rows, detector=detector) for detector in run.ranked}
             tables = [table for d, part in parts.items() for table in _type_tables(run, part, f"{d} alone. ")]
             yield Details(f"{name}: each detector", tables)
 
@@ -116,24 +116,34 @@ def _type_table(run: Run, rows: Sequence[Row], figure: str, caption: str) -> Tab
     lines: list[list[str | Cell]] = []
     for variant in (name for name in run.variants if of(rows, variant=name)):
         values = [_of_type(of(rows, variant=variant), kind, figure) for kind in images]
-        lines.append([about(variant), *(Cell(write(value), shade=value) for value in values)])
+        lines.append([run.about(variant), *(Cell(write(value), shade=value) for value in values)])
     return Table(["variant", *(f"{kind} ({count})" for kind, count in images.items())], lines, caption)
 
 
 def _untaught(run: Run, rows: Sequence[Row]) -> str:
-    """Say which types are missed by every recipe, and what finds them best."""
+    """Say which types every recipe misses with every detector, and what finds them best."""
     by_variant = {name: of(rows, variant=name) for name in run.variants if of(rows, variant=name)}
     recipes = [name for name in by_variant if run.kind(name) == RECIPE]
+    kinds = distinct(kind for row in rows for kind in row["by_type"])
     missed = []
-    for kind in distinct(kind for row in rows for kind in row["by_type"]):
-        recall = {name: _of_type(own, kind, "recall") for name, own in by_variant.items()}
-        best = max((found for name in recipes if (found := recall[name]) is not None), default=1.0)
-        if best < TAUGHT:
+    for kind in kinds:
+        recall = {name: _best_recall(own, kind) for name, own in by_variant.items()}
+        best = max((found for name in recipes if (found := recall[name]) is not None), default=None)
+        if best is not None and best < TAUGHT:
             others = [f", {name} {percent(recall[name])}" for name in by_variant if name not in recipes]
             missed.append(f"{kind} (at best {percent(best)}{''.join(others)})")
+    several = len(run.ranked) > 1
     if missed:
-        return f"No recipe teaches: {'; '.join(missed)}."
-    return f"Every type is found by some recipe at {percent(TAUGHT)} or more." if recipes else ""
+        return f"No recipe teaches{' any detector' if several else ''}: {'; '.join(missed)}."
+    if not recipes or all(_of_type(rows, kind, "recall") is None for kind in kinds):
+        return ""
+    return f"Every type is found by some recipe{' with some detector' if several else ''} at {percent(TAUGHT)} or more."
+
+
+def _best_recall(rows: Sequence[Row], kind: str) -> float | None:
+    """Return the recall of a type with the detector that finds it best, mean over seeds."""
+    found = (_of_type(part, kind, "recall") for part in grouped(rows, lambda row: row["detector"]).values())
+    return max((recall for recall in found if recall is not None), default=None)
 
 
 def _of_type(rows: Sequence[Row], kind: str, figure: str) -> float | None:
@@ -189,7 +199,7 @@ def _threshold_table(run: Run, rows: Sequence[Row]) -> Table:
             for rule in ("zero_fn", "max_fpr_5")
             for rate in ("fnr", "fpr")
         ]
-        lines.append([about(variant), detector, *f1, *rates])
+        lines.append([run.about(variant), detector, *f1, *rates])
     return Table(heads, lines, ACHIEVED)
 
 
@@ -204,9 +214,9 @@ def intrinsic(run: Run, figures: Figures | None) -> Iterator[Block]:
         lines: list[list[str | Cell]] = []
         for variant in (name for name in run.variants if name in measured):
             own = [_figure(name, measured[variant].get(name)) for name in names]
-            lines.append([about(variant), number(useful[data].get(variant)), *own])
+            lines.append([run.about(variant), number(useful[data].get(variant)), *own])
         rho = [found[data].get(name, {}) for name in names]
-        lines.append(["Spearman's ρ with usefulness", "", *(Cell(_rho(pair), strong=True) for pair in rho)])
+        lines.append(["Spearman's ρ with usefulness", "", *map(_rho, rho)])
         metric = METRICS[run.board["metrics"][data]]
         yield Table(["variant", metric, *(name.replace("_", " ") for name in names)], lines, f"{data}. {FIGURES}")
 

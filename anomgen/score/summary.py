@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import PurePath
 from typing import Any, TypeVar
 
 import numpy as np
@@ -23,20 +24,24 @@ METRICS = {
     "image_ap": "image AP",
     "image_auroc": "image AUROC",
     "image_f1_max": "image F1-max",
+    "threshold_f1": "image F1 at the chosen threshold",
 }
 """What the board knows, and how it is called."""
+CHOSEN_F1 = "threshold_f1"
+"""What ranks where all detectors are indifferent: it alone depends on the recipe."""
 SPARE = "none"
 """The detector of the baseline without anomalies; it is in no column."""
 RECIPE = "recipe"
 NOTHING = "–"
-ABOUT = {"none": "none (no anomalies)", "boxes": "boxes (baseline)", "real": "real (ceiling)"}
+ABOUT = {"none": "no anomalies", "boxes": "baseline", "real": "ceiling"}
 
 
 @dataclass(frozen=True)
 class Run:
-    """The rows of a run, and what they have in common."""
+    """The rows of a run, and what they have in common. configuration: gives the order, as it was asked for."""
 
     rows: Sequence[Row]
+    configuration: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def done(self) -> list[Row]:
@@ -61,18 +66,22 @@ class Run:
     @cached_property
     def metrics(self) -> list[str]:
         """Return the metrics that any row has, those that rank first."""
-        found = [name for name in METRICS if any(row["metrics"].get(name) is not None for row in self.done)]
-        return sorted(found, key=lambda name: name not in self.board["metrics"].values())
+        ranks = self.board["metrics"].values()
+        known = (name for name in METRICS if name != CHOSEN_F1 or name in ranks)
+        found = [name for name in known if any(row["metrics"].get(name) is not None for row in self.done)]
+        return sorted(found, key=lambda name: name not in ranks)
 
     @cached_property
     def data(self) -> list[str]:
-        """Return the names of the data sets."""
-        return distinct(row["data"] for row in self.rows)
+        """Return the names of the data sets, in the order in which they were asked for."""
+        asked = [PurePath(path).name for path in self.configuration.get("data") or ()]
+        return _in_order(distinct(row["data"] for row in self.rows), asked)
 
     @cached_property
     def detectors(self) -> list[str]:
-        """Return the detectors that are trained, for the columns."""
-        return distinct(row["detector"] for row in self.rows if row["detector"] != SPARE)
+        """Return the detectors that are trained, in the order in which they were asked for, for the columns."""
+        asked = list(self.configuration.get("detectors") or ())
+        return _in_order(distinct(row["detector"] for row in self.rows if row["detector"] != SPARE), asked)
 
     @cached_property
     def indifferent(self) -> list[str]:
@@ -91,14 +100,38 @@ class Run:
 
     @cached_property
     def board(self) -> dict[str, Any]:
-        """Return the board of all detectors but the indifferent ones, if there are others."""
-        left_out = self.indifferent if len(self.indifferent) < len(self.detectors) else []
-        return ranking.board([row for row in self.rows if row["detector"] not in left_out])
+        """Return the board of the detectors that rank; that of the chosen thresholds where all are indifferent."""
+        kept = [row for row in self.rows if row["detector"] in (*self.ranked, SPARE)]
+        return self._ordered(ranking.board(kept, CHOSEN_F1 if self.by_threshold else None))
+
+    def _ordered(self, board: dict[str, Any]) -> dict[str, Any]:
+        """Return a board with its columns in the order of the request."""
+        data, detectors = _in_order(board["data"], self.data), _in_order(board["detectors"], self.detectors)
+        cells = sorted(board["by_cell"], key=lambda c: (data.index(c["data"]), detectors.index(c["detector"])))
+        return {
+            **board,
+            "data": data,
+            "detectors": detectors,
+            "by_data": {name: board["by_data"][name] for name in data},
+            "by_detector": {name: board["by_detector"][name] for name in detectors},
+            "by_cell": cells,
+        }
+
+    @cached_property
+    def ranked(self) -> list[str]:
+        """Return the detectors that say which recipe is better; all of them where none does."""
+        return [name for name in self.detectors if name not in self.indifferent] or self.detectors
+
+    @cached_property
+    def by_threshold(self) -> bool:
+        """Return whether all detectors are indifferent, so that the recipes decide nothing but the threshold."""
+        chosen = any(row["metrics"].get(CHOSEN_F1) is not None for row in self.done)
+        return chosen and bool(self.detectors) and self.indifferent == self.detectors
 
     @cached_property
     def by_metric(self) -> dict[str, list[dict[str, Any]]]:
         """Return metric → the tables of the single cells, of all detectors."""
-        return {metric: ranking.board(self.rows, metric)["by_cell"] for metric in self.metrics}
+        return {metric: self._ordered(ranking.board(self.rows, metric))["by_cell"] for metric in self.metrics}
 
     @cached_property
     def lines(self) -> list[dict[str, Any]]:
@@ -112,9 +145,24 @@ class Run:
 
     @cached_property
     def best(self) -> dict[str, Any] | None:
-        """Return the line of the best recipe."""
-        known = (line for line in self.lines if line["mean"] is not None)
+        """Return the line of the best recipe; None where no map tells."""
+        return None if self.by_threshold else self.first(self.board["overall"])
+
+    def first(self, table: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return a table's line of the recipe with the highest mean."""
+        known = (line for line in table["lines"] if line["mean"] is not None)
         return next((line for line in known if self.kind(line["variant"]) == RECIPE), None)
+
+    @cached_property
+    def missing(self) -> Mapping[str, Any]:
+        """Return which trainings of the request have no row yet: cells, of, list; empty if none."""
+        missing = self.configuration.get("missing") or {}
+        return missing if missing.get("cells") else {}
+
+    def about(self, variant: str) -> str:
+        """Return a variant's name, with what it is where it is a baseline."""
+        kind = self.kind(variant)
+        return f"{variant} ({ABOUT[kind]})" if kind in ABOUT else variant
 
     def kind(self, variant: str) -> str:
         """Return "none", "boxes", "real" for a baseline, "recipe" for what competes."""
@@ -150,6 +198,11 @@ def distinct(values: Iterable[Any]) -> list[Any]:
     return list(dict.fromkeys(values))
 
 
+def _in_order(names: Sequence[str], asked: Sequence[str]) -> list[str]:
+    """Return the names in the order of those that were asked for, others after them."""
+    return sorted(names, key=lambda name: asked.index(name) if name in asked else len(asked))
+
+
 def mean(values: Iterable[float | None]) -> float | None:
     """Return the mean of the values that are there, None if none is."""
     known = [value for value in values if value is not None]
@@ -176,9 +229,10 @@ def number(value: float | None) -> str:
     return NOTHING if value is None else f"{value:.3f}"
 
 
-def signed(value: float) -> str:
-    """Return a difference with its sign, a true minus."""
-    return f"{value:+.3f}".replace("-", "−")
+def signed(value: float, digits: int = 3) -> str:
+    """Return a difference with its sign, a true minus; none where it is rounded to 0."""
+    text = f"{value:+.{digits}f}"
+    return text.replace("-", "−") if float(text) else text[1:]
 
 
 def interval(line: Mapping[str, Any]) -> str:
@@ -190,8 +244,19 @@ def interval(line: Mapping[str, Any]) -> str:
 
 def gap(pair: Mapping[str, Any]) -> str:
     """Return a difference with its interval, if it has one."""
-    ends = "" if pair["low"] is None else f" ({signed(pair['low'])} to {signed(pair['high'])})"
-    return signed(pair["difference"]) + ends
+    return signed(pair["difference"], digits_of(pair)) + ("" if pair["low"] is None else f" ({ends(pair)})")
+
+
+def ends(pair: Mapping[str, Any]) -> str:
+    """Return the interval of a difference of two metrics, within what such a difference can be."""
+    low, high = (signed(min(max(end, -1.0), 1.0), digits_of(pair)) for end in (pair["low"], pair["high"]))
+    return f"{low} to {high}"
+
+
+def digits_of(pair: Mapping[str, Any]) -> int:
+    """Return how many digits a difference is shown with: three, more where a clear one would seem to touch 0."""
+    nearest = min((abs(pair[key]) for key in ("low", "high") if pair["clear"]), default=1.0)
+    return next((digits for digits in (3, 4, 5) if round(nearest, digits)), 6)
 
 
 def percent(value: float | None) -> str:
@@ -205,8 +270,3 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes = round(seconds / 60)
     return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"
-
-
-def about(variant: str) -> str:
-    """Return a variant's name, with what it is where it is a baseline."""
-    return ABOUT.get(variant, variant)

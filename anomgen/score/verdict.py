@@ -16,13 +16,13 @@ from anomgen.score.summary import (
     SPARE,
     Row,
     Run,
-    about,
+    digits_of,
     distinct,
+    ends,
     gap,
     interval,
     number,
     of,
-    signed,
 )
 
 if TYPE_CHECKING:
@@ -72,12 +72,13 @@ def _other(pair: Mapping[str, Any], name: str) -> str:
 
 
 def _gap_sentence(best: str, meaning: str, pair: Mapping[str, Any]) -> str:
-    side = "above" if pair["difference"] >= 0 else "below"
-    lead = f"{best} is {abs(pair['difference']):.3f} {side} {meaning}"
+    size = f"{abs(pair['difference']):.{digits_of(pair)}f}"
+    side = f"{size} {'above' if pair['difference'] > 0 else 'below'}" if float(size) else "level with"
+    lead = f"{best} is {side} {meaning}"
     if pair["low"] is None:
         return f"{lead}; one seed and no bootstrap give no interval."
     clear = "a clear difference" if pair["clear"] else "not a clear difference, since that holds 0"
-    return f"{lead}, 95 % interval of the difference {signed(pair['low'])} to {signed(pair['high'])}: {clear}."
+    return f"{lead}, 95 % interval of the difference {ends(pair)}: {clear}."
 
 
 def _scope(run: Run) -> str:
@@ -94,13 +95,15 @@ def leaderboard(run: Run) -> Iterator[Block]:
     caption = (
         f"{run.label}: mean (95 % interval over {varied}), and the mean with each detector. Variants share a rank "
         "where nothing tells them apart: the rank is 1 + the number of variants that are clearly better, by their "
-        "paired differences. none and real are no generators and have no rank. ±: standard deviation over seeds."
+        "paired differences. none and real are no generators and have no rank. ±: standard deviation over seeds. Bold: "
+        "the recipe with the highest mean."
     )
     yield _board_table(run, run.board["overall"], run.board["by_detector"], caption)
     if len(run.board["data"]) > 1:
         for name, table in run.board["by_data"].items():
             cells = {cell["detector"]: cell for cell in run.board["by_cell"] if cell["data"] == name}
-            yield Details(f"On {name} alone", [_board_table(run, table, cells, METRICS[run.board["metrics"][name]])])
+            caption = f"{METRICS[run.board['metrics'][name]]}. Bold: the recipe with the highest mean on {name}."
+            yield Details(f"On {name} alone", [_board_table(run, table, cells, caption)])
     rows = [_tau_line(kind, pair) for kind, pairs in run.board["tau"].items() for pair in pairs]
     if rows:
         heads = ["do they order the recipes alike?", "Kendall's τ", "variants"]
@@ -118,15 +121,16 @@ def _board_table(run: Run, table: Mapping[str, Any], columns: Mapping[str, Mappi
     columns = {name: column for name, column in columns.items() if name != SPARE}
     seeds = any(line["sd"] is not None for line in table["lines"])
     own = {name: {line["variant"]: line for line in column["lines"]} for name, column in columns.items()}
+    first = run.first(table)
     lines: list[list[str | Cell]] = []
     for line in table["lines"]:
         name = line["variant"]
-        is_best = run.best is not None and name == run.best["variant"]
+        is_best = first is not None and name == first["variant"]
         faults = f" ({line['failed']} failed)" if line["failed"] else ""
         trained = [NOTHING if run.kind(name) == SPARE else number(_mean_of(own[d].get(name))) for d in columns]
         spread = [number(line["sd"])] if seeds else []
         rank = NOTHING if line["rank"] is None else str(line["rank"])
-        lines.append([about(name), rank, Cell(interval(line) + faults, strong=is_best), *spread, *trained])
+        lines.append([run.about(name), rank, Cell(interval(line) + faults, strong=is_best), *spread, *trained])
     if table["columns"] < table["of"]:
         share = f"{table['columns']} of {table['of']} pairs of data set and detector"
         caption += f" Means are over {share}: those that every variant has."
@@ -171,21 +175,22 @@ def differences(run: Run) -> Iterator[Block]:
         f"Difference in {run.label} (95 % interval), paired: over the same resamples of the test images and the same "
         "seeds. Bold: clear, since 0 is outside the interval."
     )
-    table = _difference_table(run.board["overall"], caption)
+    table = _difference_table(run, run.board["overall"], caption)
     if table:
         yield table
     if table and len(run.board["data"]) > 1:
-        tables = ((name, _difference_table(part, "")) for name, part in run.board["by_data"].items())
+        bold = "Bold: clear, since 0 is outside the interval."
+        tables = ((name, _difference_table(run, part, bold)) for name, part in run.board["by_data"].items())
         yield from (Details(f"On {name} alone", [part]) for name, part in tables if part)
 
 
-def _difference_table(table: Mapping[str, Any], caption: str) -> Table | None:
+def _difference_table(run: Run, table: Mapping[str, Any], caption: str) -> Table | None:
     known = [name for name in MEANING if any(name in line["against"] for line in table["lines"])]
     lines: list[list[str | Cell]] = []
     for line in table["lines"]:
         pairs = [line["against"].get(name) for name in known]
         cells = [Cell(gap(pair), strong=pair["clear"]) if pair else NOTHING for pair in pairs]
-        lines.append([about(line["variant"]), *cells])
+        lines.append([run.about(line["variant"]), *cells])
     return Table(["variant", *(f"minus {name}" for name in known)], lines, caption) if known else None
 
 
