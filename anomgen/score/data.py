@@ -55,6 +55,11 @@ class TestImages:
         """Return how many anomalous images have an empty mask at this size; 0 without masks."""
         return 0 if self.masks is None else int((self.labels & ~self.masks.any(axis=(1, 2))).sum())
 
+    @property
+    def content_fingerprint(self) -> str:
+        """Return a hash of the images alone: equal where equal images have other names, types or another order."""
+        return fingerprint_of({"images": sorted(_digest(image) for image in self.images)})
+
     def __len__(self) -> int:
         return len(self.images)
 
@@ -122,8 +127,9 @@ def load(
     train_count: how many normal images to train on (after the validation images are set aside, which do not depend
     on it); a smaller count is a part of a larger one.
 
-    Raises UsageError when the data set or the request is wrong, SourceError when images or masks cannot be used, or
-    when one image is in two parts.
+    Raises UsageError when the data set or the request is wrong, SourceError when images or masks cannot be used, when
+    one image is in two parts, or when the mask of an anomalous image marks no pixel: it was forgotten or lost, and as
+    ground truth it would punish whoever finds the defect. A mask that only loses its pixels at `size` is no error.
     """
     if not 0 <= real_share < 1:
         raise UsageError(f"the share of real anomalies to train on is {real_share}; give one from 0 to below 1")
@@ -137,18 +143,15 @@ def load(
         test_normals = [image for image in normals if not image.found.for_training]
     else:
         test_normals, training = _parted(normals, TEST_SHARE)
+    _refuse_too_few(training, None if listed.is_split else len(normals), path)
     validation, training = _parted(training, VALIDATION_SHARE, least=1)
-    if not validation:
-        raise UsageError(
-            f"{path}: too few different normal images ({len(normals)}): at least one is needed to train on, and one "
-            "to choose thresholds on"
-        )
     real, anomalies = _parted_by_type(anomalous, real_share)
     if real_share and not real:
         raise UsageError(
             f"{path}: a share of {real_share} of each defect type's anomalies is less than one image; give a larger one"
         )
-    _refuse_common({"training": [*training, *validation], "test": test_normals, "anomalous": anomalies, "real": real})
+    trained, tested = [*training, *validation, *real], [*test_normals, *anomalies]
+    _refuse_common({"training": trained, "test": tested}, path)
     training = _limited(training, train_count, path)
     _refuse_mixed([*training, *validation, *test_normals, *anomalous], path)
     channels = max(image.pixels.shape[2] for image in (*training, *validation))
@@ -215,6 +218,11 @@ def _read(found: Found, listed: Listing, shape: tuple[int, int], has_masks: bool
     if mask.shape != image.shape[:2]:
         sides = " × ".join(map(str, mask.shape)), " × ".join(map(str, image.shape[:2]))
         raise SourceError(f"{name}: is {sides[0]} pixels, but its image {found.id} is {sides[1]}; draw it on the image")
+    if not mask.any():
+        raise SourceError(
+            f"{name}: marks no pixel, but its image {found.id} is anomalous ({found.defect_type}); draw the defect, or "
+            "put the image among the normal ones"
+        )
     return _Image(found, _digest(image), pixels, resized_mask(mask, shape), _digest(mask[..., None]))
 
 
@@ -267,16 +275,38 @@ def _limited(training: list[_Image], count: int | None, path: str) -> list[_Imag
     return training[:count]
 
 
-def _refuse_common(parts: dict[str, list[_Image]]) -> None:
-    """Raise SourceError when an image of one part has the pixels of one of another."""
+def _refuse_too_few(training: Sequence[_Image], normals: int | None, path: str) -> None:
+    """Raise UsageError when validation images cannot be set aside.
+
+    normals: of the whole data set, where it does not say which are for training.
+    """
+    if len({image.digest for image in training}) > 1:
+        return
+    count = (
+        f"{len(training)} normal images for training, but all of the same pixels"
+        if len(training) > 1
+        else ("one normal image for training")
+    )
+    share = "" if normals is None else f" (of {normals} normal images, {TEST_SHARE:.0%} are for the test)"
+    raise UsageError(
+        f"{path}: there is {count}{share}; at least 2 different ones are needed: one to train on, and one to choose "
+        "thresholds on"
+    )
+
+
+def _refuse_common(parts: dict[str, list[_Image]], path: str) -> None:
+    """Raise SourceError when an image of one part has the pixels of one of another, or is normal and anomalous."""
     known: dict[str, tuple[str, _Image]] = {}
     for part, images in parts.items():
         for image in images:
             other, twin = known.setdefault(image.digest, (part, image))
-            if other != part:
+            why = ["what is tested on must not be trained on"] if other != part else []
+            if NORMAL in (types := {image.found.defect_type, twin.found.defect_type}) and len(types) > 1:
+                why.append("an image is either normal or anomalous")
+            if why:
                 raise SourceError(
-                    f"{image.found.id} ({part}) has the same pixels as {twin.found.id} ({other}): what is tested on "
-                    "must not be trained on, and an image is normal or anomalous; remove one of the two"
+                    f"{path}: {image.found.id} ({part}) has the same pixels as {twin.found.id} ({other}): "
+                    f"{', and '.join(why)}; remove one of the two"
                 )
 
 

@@ -17,8 +17,8 @@ from typing import Any
 from anomgen.errors import SourceError, UsageError
 from anomgen.licenses import license_beside
 from anomgen.sources import detect
-from anomgen.sources.folder import MASK_NAMES, NORMAL_NAMES, FileReader, image_files
-from anomgen.sources.hub import Hub, RowReader, datasets_library, labels_of, license_of, load_split, split_names
+from anomgen.sources.folder import MASK_NAMES, NORMAL_NAMES, FileReader, image_files, missing_hint
+from anomgen.sources.hub import HUB_ID, Hub, RowReader, datasets_library, labels_of, license_of, load_split, split_names
 from anomgen.sources.layouts import visa_training
 
 NORMAL = "normal"
@@ -29,6 +29,7 @@ _TEST = frozenset({"test", "test_public"})
 _PLAIN = frozenset({"data", "images", "image", "imgs"})  # folders whose names say nothing
 _BAD = frozenset({"bad", "ko", "ng", "anomaly", "anomalous", "abnormal", "defect", "defective"})
 _MASK_ENDINGS = ("", "_mask", "_gt", "_label")
+_BESIDE = ("_mask", "_gt")  # endings that tell a mask from the image beside it
 _LABEL_COLUMNS = ("defect_type", "defect", "label", "class", "anomaly", "is_anomaly")
 _MASK_COLUMNS = MASK_NAMES | {"label_mask", "anomaly_mask"}
 _NAMED = 5
@@ -62,7 +63,7 @@ def listing(path: str) -> Listing:
     Raises UsageError when it is none of these or has no normal or no anomalous images, SourceError when masks are
     missing or fit several images.
     """
-    kind = detect(path)["kind"]
+    kind = _kind(path)
     if kind == "builtin":
         raise UsageError(f"{path}: built-in textures have no real anomalies to test a detector on; give a data set")
     listed = _rows(path) if kind == "hub" else _files(path)
@@ -80,21 +81,37 @@ def listing(path: str) -> Listing:
     return listed
 
 
+def _kind(path: str) -> str:
+    """Return which kind of source a path is. Raises UsageError, worded for paths, as no key of a recipe helps here."""
+    folder = Path(path).expanduser()
+    base = folder if folder.exists() else Path(path.partition(":")[0]).expanduser()
+    file = next((part for part in (base, *base.parents) if part.is_file()), None)
+    if file is not None:
+        which = "is a file" if file == folder else f"{file} is a file"
+        raise UsageError(f"{path}: {which}; give the folder of a data set, such as one of train/good and test/DEFECT")
+    if not base.is_dir() and HUB_ID.fullmatch(str(base)) and base.parent.is_dir():
+        raise UsageError(
+            f"{path}: there is no such folder{missing_hint(base)} (the Hub is only asked for a dataset of this name "
+            f"where there is no folder {base.parent})"
+        )
+    return detect(path)["kind"]
+
+
 # ------------------------------------------------------------------------------------------------------ folders
 
 
 def _files(path: str) -> Listing:
     root = _category(Path(path).expanduser(), path)
     names = image_files(root)
-    masks = [name for name in names if _is_mask(name)]
-    images = [name for name in names if not _is_mask(name)]
+    masks = _masks(names)
+    images = [name for name in names if name not in masks]
     table = visa_training(root, images) if (root / "Data" / "Images").is_dir() else None
     training = {name for name in images if _folders(name) & _TRAIN} if table is None else set(table)
     types = {name: _type_of(name, path) for name in images}
     anomalous = [name for name in images if types[name] != NORMAL]
     noted = _noted_types(root)
     types |= {name: noted[name] for name in anomalous if noted.get(name)}
-    mask_of = _paired(anomalous, [mask for mask in masks if not _folders(mask) & NORMAL_NAMES], path)
+    mask_of = _paired(anomalous, [mask for mask in sorted(masks) if not _folders(mask) & NORMAL_NAMES], path)
     found = tuple(
         Found(name, types[name], name in training and types[name] == NORMAL, name, mask_of.get(name)) for name in images
     )
@@ -125,8 +142,15 @@ def _folders(name: str) -> set[str]:
     return {part.lower() for part in PurePosixPath(name).parts[:-1]}
 
 
-def _is_mask(name: str) -> bool:
-    return bool(_folders(name) & MASK_NAMES) or PurePosixPath(name).stem.lower().endswith(("_mask", "_gt"))
+def _masks(names: Sequence[str]) -> set[str]:
+    """Return those that are masks: in a folder of masks, or called STEM_mask or STEM_gt beside an image STEM."""
+    stems = {name.rpartition(".")[0].casefold() for name in names}
+
+    def is_beside_its_image(name: str) -> bool:
+        stem = name.rpartition(".")[0].casefold()
+        return any(stem.endswith(end) and stem.removesuffix(end) in stems for end in _BESIDE)
+
+    return {name for name in names if _folders(name) & MASK_NAMES or is_beside_its_image(name)}
 
 
 def _type_of(name: str, path: str) -> str:
