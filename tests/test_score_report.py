@@ -320,10 +320,48 @@ def test_examples_are_inline_and_bounded(tmp_path):
     page, markdown, _ = report(tmp_path, rows)
     pictures = [value for name, value in page.attributes if name == "src"]
     assert 0 < len(pictures) <= 48
-    assert "found: test/crack/1.png" in page.text and "missed: test/spot/2.png" in page.text
+    assert "highest score, found: test/crack/1.png" in page.text
+    assert "lowest score, missed: test/spot/2.png" in page.text and "not in this folder" not in markdown
     shown = [line.split("](")[1].split(")")[0] for line in markdown.splitlines() if "](maps/" in line]
     assert len(shown) == len(pictures) and all((tmp_path / path).is_file() for path in shown)
     assert {path.split("/")[1].split("-")[0] for path in shown} == {"nsa", "boxes"}
+
+
+def test_examples_that_are_elsewhere_are_said_to_be(tmp_path):
+    markdown = report(tmp_path, made_rows())[1]
+    assert "The example maps of 4 of 4 trainings that would be shown here are not in this folder" in markdown
+
+
+def test_partial_board_says_so(tmp_path):
+    missing = {"cells": 2, "of": 18, "list": [["tiles", "draem", 1, ["nsa", "boxes"]]]}
+    markdown, results = report(tmp_path, made_rows()[:-2], {"missing": missing})[1:]
+    assert "2 of 18 trainings are not done yet" in markdown.split("## Leaderboard")[0]
+    assert ["nsa, boxes", "draem", "tiles", "1"] in [[c.strip() for c in line] for line in tables(markdown)[0]]
+    assert results["missing"] == missing and "not done yet" not in report(tmp_path, made_rows(), {})[1]
+    empty = report(tmp_path, [], {"missing": missing})[1]
+    assert "No recipe has a figure: trainings are still to be done." in empty and "no rows" not in empty
+
+
+def test_rows_of_several_versions_are_told(tmp_path):
+    rows = made_rows(seeds=1)
+    rows[0]["versions"] = {"anomgen": "0.2.0", "cv2": "4"}
+    assert "several versions of anomgen (0.1.0, 0.2.0)" in report(tmp_path, rows)[1]
+
+
+def test_board_of_detectors_that_ignore_the_recipe_is_about_thresholds(tmp_path):
+    rows = [
+        made_row(name, "autoencoder", seed=seed, value=0.6) for name in ("nsa", "perlin", "boxes") for seed in (0, 1, 2)
+    ]
+    for row in rows:
+        row["metrics"]["threshold_f1"] = {"nsa": 0.3, "perlin": 0.5, "boxes": 0.4}[row["variant"]] + 0.01 * row["seed"]
+    rows.append(made_row("none", "none", metrics={"pixel_ap": 0.9, "threshold_f1": None}, thresholds=None))
+    markdown, results = report(tmp_path, rows)[1:]
+    lead = markdown.split("## Leaderboard")[0]
+    assert "No recipe is the best by its maps" in lead and "best recipe" not in lead
+    assert "perlin 0.510 of 0.600, boxes 0.410 of 0.600, nsa 0.310 of 0.600" in lead
+    table = tables(markdown)[0]
+    assert "best F1 of any threshold" in " ".join(table[0]) and table[2][0].strip() == "perlin"
+    assert results["best"] is None and results["board"]["metrics"] == {"tiles": "threshold_f1"}
 
 
 def test_sweeps_have_a_chart_of_the_metric_against_the_value(tmp_path):

@@ -36,7 +36,8 @@ def write_report(
     """Write the report of `rows` into the folder `out`; return the files.
 
     rows: of ``rows.jsonl``, any of them failed. configuration: plain data, shown as it is; ``command`` is the command
-    line that makes the run again. figures: of `anomgen.score.intrinsic`. The example maps are those in ``out/maps``;
+    line that makes the run again, ``missing`` what has no row yet: ``cells`` (how many), ``of``, ``list`` of (data,
+    detector, seed, variants). figures: of `anomgen.score.intrinsic`. The example maps are those in ``out/maps``;
     those that are not there are left out. Raises AnomgenError when a file cannot be written.
     """
     run = Run(sorted_rows(rows), configuration)
@@ -102,7 +103,8 @@ def as_json(run: Run, configuration: Mapping[str, Any], figures: Figures | None)
         "board": run.board,
         "cells": [_cell(run, rows) for rows in grouped(run.rows, _place).values()],
         "failed": [{key: row.get(key) for key in (*PLACE, "seed", "key", "error")} for row in run.failed],
-        "configuration": configuration,
+        "missing": run.missing,
+        "configuration": {key: value for key, value in configuration.items() if key != "missing"},
         "figures": figures,
         "correlations": correlated(run, figures),
         "versions": versions(run),

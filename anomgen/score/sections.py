@@ -54,6 +54,10 @@ CHOSEN = (
     "false negatives (FN): the highest threshold that misses no validation anomaly. At most 5 % false positives (FP): "
     "the lowest that flags at most 5 % of the normal validation images."
 )
+EXAMPLES = (
+    "Anomalous test images with the highest and the lowest scores. Found: the score reaches the threshold that flags "
+    "at most 5 % of the normal validation images."
+)
 SCORED = (
     "An image's score is the highest mean of its anomaly map over a square window, 1/16 of the shorter side wide, for "
     "every detector. Ground truth is resized by area; a pixel is anomalous from half of its area on. Intervals are of "
@@ -257,11 +261,19 @@ def _rho(pair: Mapping[str, Any]) -> str:
 
 def examples(run: Run, folder: Path) -> Iterator[Block]:
     """Yield example maps of the best recipe and of boxes: first seed, each detector."""
-    best = run.best
+    best = run.first(run.board["overall"])
     chosen = [best["variant"], *(best["against"][b]["b"] for b in ("boxes",) if b in best["against"])] if best else []
     cells = [of(run.done, data=d, detector=t, variant=v)[:1] for d in run.data for t in run.detectors for v in chosen]
     rows = [row for cell in cells for row in cell if row.get("examples")]
     each = max(MOST_PICTURES // (2 * len(rows)), 1) if rows else 0
+    absent = sum(not (folder / "maps" / row["key"]).is_dir() for row in rows)
+    if absent:
+        yield Text(
+            f"The example maps of {absent} of {len(rows)} trainings that would be shown here are not in this folder: "
+            "they are where those were trained, in the folder maps."
+        )
+    if absent < len(rows):
+        yield Text(EXAMPLES)
     for name in run.data:
         parts: list[Block] = []
         for row in of(rows, data=name):
@@ -273,11 +285,22 @@ def examples(run: Run, folder: Path) -> Iterator[Block]:
 
 
 def _pictures(row: Row, folder: Path, each: int) -> Iterator[tuple[Path, str]]:
-    for rank, meaning in (("best", "found"), ("worst", "missed")):
+    for rank, meaning in (("best", "highest score"), ("worst", "lowest score")):
         for place, image in list(enumerate(row["examples"].get(rank, ())))[:each]:
             path = Path("maps", row["key"], f"{rank}-{place}.png")
             if (folder / path).is_file():
-                yield path, f"{meaning}: {image}"
+                yield path, f"{meaning}{_found(row, rank, place)}: {image}"
+
+
+def _found(row: Row, rank: str, place: int) -> str:
+    """Return whether an example is found, as far as a row tells: by how many anomalous images of the test set are."""
+    types = list((row.get("by_type") or {}).values())
+    count = sum(part["images"] for part in types)
+    unknown = any(part.get("recall") is None for part in types)
+    if unknown or not count or count != (row.get("counts") or {}).get("test_anomalous"):
+        return ""
+    found = round(sum(part["images"] * part["recall"] for part in types))
+    return ", found" if (place if rank == "best" else count - 1 - place) < found else ", missed"
 
 
 def failures(run: Run) -> Iterator[Block]:
@@ -363,7 +386,7 @@ def how(run: Run, configuration: Mapping[str, Any]) -> Iterator[Block]:
     yield Text(SCORED)
     if configuration.get("preset", "default") in (None, "default"):
         yield Text(SIZED)
-    shown = {key: value for key, value in configuration.items() if key != "command"}
+    shown = {key: value for key, value in configuration.items() if key not in ("command", "missing")}
     if shown:
         yield Details("Configuration", [Code(_yaml(shown))])
     if versions(run):

@@ -125,7 +125,7 @@ class Run:
     @cached_property
     def by_threshold(self) -> bool:
         """Return whether all detectors are indifferent, so that the recipes decide nothing but the threshold."""
-        chosen = any(row["metrics"].get(CHOSEN_F1) is not None for row in self.done)
+        chosen = any(CHOSEN_F1 in row["metrics"] for row in self.done)
         return chosen and bool(self.detectors) and self.indifferent == self.detectors
 
     @cached_property

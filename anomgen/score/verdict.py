@@ -21,6 +21,7 @@ from anomgen.score.summary import (
     ends,
     gap,
     interval,
+    mean,
     number,
     of,
 )
@@ -38,17 +39,58 @@ FEW_SEEDS = (
 )
 INDIFFERENT = (
     "trained on normal images only, so its maps are the same for every recipe and say nothing about which is better. "
-    "It is left out of the ranking unless there is no other. The recipe decides its threshold alone: see Thresholds."
+    "It is left out of the ranking. The recipe decides its threshold alone: see Thresholds."
 )
+ALL_INDIFFERENT = (
+    "trained on normal images only, so the maps are the same for every recipe. A recipe decides nothing but the "
+    "threshold, and the board is about that"
+)
+PARTIAL = "are not done yet (left out by the budget, another part, or interrupted): the board is partial."
+MIXED = ("anomgen", "torch", "timm")
+"""What changes figures where its version differs."""
 
 
 def headline(run: Run) -> Iterator[Block]:
     """Say which recipe is best, by how much, and whether that is clear."""
+    first, *rest = _verdict(run)
+    yield first
+    yield from _unfinished(run)
+    yield from rest
+    for name, found in _made_with(run).items():
+        yield Text(f"The rows were made with several versions of {name} ({', '.join(found)}): that, too, may differ.")
+
+
+def _verdict(run: Run) -> Iterator[Block]:
     best = run.best
-    if best is None:
-        counts = f"{len(run.failed)} of {len(run.rows)} trainings failed" if run.rows else "the run has no rows"
-        yield Text(f"No recipe has a figure: {counts}.", strong=True)
+    if run.by_threshold:
+        yield from _threshold_verdict(run)
+    elif best is None:
+        yield Text(f"No recipe has a figure: {_why_nothing(run)}.", strong=True)
         return
+    else:
+        yield from _map_verdict(run, best)
+    if len({row["seed"] for row in run.done}) < 3:
+        yield Text(FEW_SEEDS)
+    if run.indifferent and not run.by_threshold:
+        yield Text(f"{', '.join(run.indifferent)}: {INDIFFERENT}")
+    if run.failed:
+        yield Text(f"{len(run.failed)} of {len(run.rows)} trainings failed; they are listed below, with why.")
+
+
+def _why_nothing(run: Run) -> str:
+    """Return why there is no best recipe."""
+    reasons = [f"{len(run.failed)} of {len(run.rows)} trainings failed"] if run.failed else []
+    if run.missing:
+        reasons.append("trainings are still to be done")
+    if not run.rows and not run.missing:
+        reasons.append("the run has no rows")
+    elif not reasons:
+        recipes = any(run.kind(row["variant"]) == RECIPE for row in run.rows)
+        reasons.append("no metric that ranks is defined" if recipes else "only baselines are trained")
+    return ", and ".join(reasons)
+
+
+def _map_verdict(run: Run, best: Mapping[str, Any]) -> Iterator[Block]:
     name = best["variant"]
     yield Text(f"{name} is the best recipe: {run.label} {interval(best)}, over {_scope(run)}.", strong=True)
     alike = [_other(pair, name) for pair in run.board["pairs"] if name in (pair["a"], pair["b"]) and not pair["clear"]]
@@ -59,12 +101,45 @@ def headline(run: Run) -> Iterator[Block]:
     for baseline, meaning in MEANING.items():
         if baseline in best["against"]:
             yield Text(_gap_sentence(name, meaning, best["against"][baseline]))
-    if len({row["seed"] for row in run.done}) < 3:
-        yield Text(FEW_SEEDS)
-    if run.indifferent:
-        yield Text(f"{', '.join(run.indifferent)}: {INDIFFERENT}")
-    if run.failed:
-        yield Text(f"{len(run.failed)} of {len(run.rows)} trainings failed; they are listed below, with why.")
+
+
+def _threshold_verdict(run: Run) -> Iterator[Block]:
+    yield Text(f"No recipe is the best by its maps. {', '.join(run.detectors)}: {ALL_INDIFFERENT}.", strong=True)
+    known = [line for line in run.lines if line["mean"] is not None]
+    reached = [
+        f"{line['variant']} {number(line['mean'])} of {number(_best_f1(run, line['variant']))}" for line in known
+    ]
+    if reached:
+        more = f" and {len(reached) - 6} more below" if len(reached) > 6 else ""
+        yield Text(
+            "Image F1 on the test images at the threshold that was chosen with each one's synthetic anomalies, of the "
+            f"best F1 that any threshold reaches: {', '.join(reached[:6])}{more}; over {_scope(run)}."
+        )
+
+
+def _best_f1(run: Run, variant: str, data: str | None = None) -> float | None:
+    """Return the best F1 of any threshold, mean over the rows of a variant that have a chosen one."""
+    rows = [row for row in of(run.done, variant=variant) if data in (None, row["data"])]
+    chosen = [(row.get("thresholds") or {}).get("f1", {}) for row in rows]
+    return mean(part.get("best_f1") for part in chosen if part.get("f1") is not None)
+
+
+def _unfinished(run: Run) -> Iterator[Block]:
+    """Yield how much of the request has no row yet, and what."""
+    if run.missing:
+        yield Text(f"{run.missing['cells']} of {run.missing['of']} trainings {PARTIAL}")
+        lines = [
+            [", ".join(variants), detector, data, str(seed)]
+            for data, detector, seed, variants in run.missing.get("list") or ()
+        ]
+        if lines:
+            yield Details("Trainings that are not done yet", [Table(["variants", "detector", "data", "seed"], lines)])
+
+
+def _made_with(run: Run) -> dict[str, list[str]]:
+    """Return what the rows were made with in several versions."""
+    found = {name: {(row.get("versions") or {}).get(name) for row in run.rows} - {None} for name in MIXED}
+    return {name: sorted(map(str, versions)) for name, versions in found.items() if len(versions) > 1}
 
 
 def _other(pair: Mapping[str, Any], name: str) -> str:
@@ -103,7 +178,7 @@ def leaderboard(run: Run) -> Iterator[Block]:
         for name, table in run.board["by_data"].items():
             cells = {cell["detector"]: cell for cell in run.board["by_cell"] if cell["data"] == name}
             caption = f"{METRICS[run.board['metrics'][name]]}. Bold: the recipe with the highest mean on {name}."
-            yield Details(f"On {name} alone", [_board_table(run, table, cells, caption)])
+            yield Details(f"On {name} alone", [_board_table(run, table, cells, caption, name)])
     rows = [_tau_line(kind, pair) for kind, pairs in run.board["tau"].items() for pair in pairs]
     if rows:
         heads = ["do they order the recipes alike?", "Kendall's τ", "variants"]
@@ -116,8 +191,14 @@ def _tau_line(kind: str, pair: Mapping[str, Any]) -> list[str]:
     return [f"{kind}: {' and '.join(pair['between'])}", tau, str(pair["variants"])]
 
 
-def _board_table(run: Run, table: Mapping[str, Any], columns: Mapping[str, Mapping[str, Any]], caption: str) -> Table:
-    """Return a board; columns: detector → the table of that detector alone."""
+def _board_table(
+    run: Run,
+    table: Mapping[str, Any],
+    columns: Mapping[str, Mapping[str, Any]],
+    caption: str,
+    data: str | None = None,
+) -> Table:
+    """Return a board; columns: detector → the table of that detector alone; data: the set it is about, None for all."""
     columns = {name: column for name, column in columns.items() if name != SPARE}
     seeds = any(line["sd"] is not None for line in table["lines"])
     own = {name: {line["variant"]: line for line in column["lines"]} for name, column in columns.items()}
@@ -130,11 +211,14 @@ def _board_table(run: Run, table: Mapping[str, Any], columns: Mapping[str, Mappi
         trained = [NOTHING if run.kind(name) == SPARE else number(_mean_of(own[d].get(name))) for d in columns]
         spread = [number(line["sd"])] if seeds else []
         rank = NOTHING if line["rank"] is None else str(line["rank"])
-        lines.append([run.about(name), rank, Cell(interval(line) + faults, strong=is_best), *spread, *trained])
+        reachable = [number(_best_f1(run, name, data))] if run.by_threshold else []
+        figure = Cell(interval(line) + faults, strong=is_best)
+        lines.append([run.about(name), rank, figure, *reachable, *spread, *trained])
     if table["columns"] < table["of"]:
         share = f"{table['columns']} of {table['of']} pairs of data set and detector"
         caption += f" Means are over {share}: those that every variant has."
-    return Table(["variant", "rank", "mean (95 % interval)", *(["±"] if seeds else []), *columns], lines, caption)
+    extra = [*(["best F1 of any threshold"] if run.by_threshold else []), *(["±"] if seeds else [])]
+    return Table(["variant", "rank", "mean (95 % interval)", *extra, *columns], lines, caption)
 
 
 def _mean_of(line: Mapping[str, Any] | None) -> float | None:
