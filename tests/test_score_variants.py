@@ -46,14 +46,43 @@ def test_a_change_belongs_to_one_recipe():
     ("recipes", "options", "words"),
     [
         (["nsaa"], {}, "did you mean 'nsa'"),
-        (["nsa"], {"overrides": ["perlin.generator.x=1"]}, "begin with a recipe"),
+        (["nsa"], {"overrides": ["perlin.x=1"]}, "^--set recipe.perlin.x=1: names no recipe .*; they are boxes, nsa$"),
+        (["nsa"], {"overrides": ["nsa.count"]}, "^--set recipe.nsa.count: write .* --set recipe.nsa.generator.blend=m"),
+        (["real"], {"overrides": ["real.count=1"]}, "^--set recipe.real.count=1: real is no recipe"),
+        (["nsa"], {"sweeps": {"name.x": [1]}}, "^--sweep name.x=1: .* no keys"),
         (["nsa"], {"sweeps": {"generator.blen": ["mixed"]}}, "did you mean 'blend'"),
-        (["nsa+perlin"], {"overrides": ["nsa+perlin.count=1"]}, "takes no changes"),
+        (["nsa"], {"sweeps": {"count": [1]}}, "^--sweep count: give the values to --counts"),
+        (["nsa+perlin"], {"overrides": ["nsa+perlin.count=1"]}, r"^--set recipe.nsa\+perlin.count=1: .* kind: mix"),
+        (
+            ["nsa+perlin"],
+            {"sweeps": {"seed": [1]}},
+            r"^--sweep seed=1: nsa\+perlin, .* takes no changes; .* kind: mix",
+        ),
+        (["real+nsa"], {}, r"^real\+nsa: only recipes can be mixed, but not real, which is no recipe; .* real,nsa"),
     ],
 )
 def test_what_is_wrong_is_said(recipes, options, words):
     with pytest.raises(UsageError, match=words):
         variants_of(recipes, **options)
+
+
+def test_a_finished_dataset_is_neither_mixed_nor_changed(tmp_path):
+    (tmp_path / "made" / "data").mkdir(parents=True)
+    (tmp_path / "made" / "recipe.yaml").write_text("")
+    made = str(tmp_path / "made")
+    with pytest.raises(UsageError, match=f"only recipes can be mixed, but not {made}, which is a finished dataset"):
+        variants_of([f"nsa+{made}"])
+    with pytest.raises(UsageError, match="is a finished dataset, which has nothing to change"):
+        variants_of([made], overrides=[f"{made}.count=1"])
+
+
+def test_a_mixture_uses_the_object_that_any_of_its_parts_uses(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        "anomgen: 1\nname: mine\nsource: {kind: builtin}\ngenerator: {kind: perlin}\nforeground: {method: otsu}\n"
+    )
+    for name in (f"boxes+{file}", f"{file}+boxes"):
+        assert variants_of([name])[-1].definition.foreground.method == "otsu"
 
 
 def test_a_recipe_file_is_called_by_its_name(tmp_path):

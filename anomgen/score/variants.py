@@ -17,6 +17,7 @@ Kind = Literal["recipe", "dataset", "none", "real"]
 BASELINES = ("none", "boxes")
 """Always on the board: no synthetic anomalies at all, and flat rectangles."""
 RATIO, COUNT = "ratio", "count"
+_NO_RECIPES = ("none", "real")
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,12 @@ def variants_of(
     """Return the lines of the board, baselines first.
 
     names: recipes (bundled or files), mixtures of them (``nsa+perlin``), folders of datasets that anomgen made, and
-    ``real``. overrides: ``NAME.key=value``, a change of one recipe. ratios: shares of anomalous images. counts:
-    numbers of normal training images. sweeps: recipe key → values; every combination is a line. Raises UsageError.
+    ``real``. overrides: ``NAME.key=value``, a change of one recipe, which errors call ``--set recipe.NAME.key=value``,
+    as it is typed. ratios: shares of anomalous images. counts: numbers of normal training images. sweeps: recipe
+    key → values; every combination is a line. Raises UsageError.
     """
+    for key in {RATIO, COUNT} & (sweeps or {}).keys():
+        raise UsageError(f"--sweep {key}: give the values to --{key}s")
     wanted = list(dict.fromkeys([*BASELINES, *names]))
     changes = _changes(overrides, wanted)
     found: list[Variant] = []
@@ -72,10 +76,8 @@ def _changes(overrides: Iterable[str], names: Sequence[str]) -> dict[str, list[s
     for override in overrides:
         name = next((n for n in sorted(names, key=len, reverse=True) if override.startswith(f"{n}.")), None)
         if name is None:
-            known = ", ".join(names)
-            raise UsageError(
-                f"--set {override}: begin with a recipe or a detector that is scored here (recipes: {known})"
-            )
+            known = ", ".join(name for name in names if name not in _NO_RECIPES)
+            raise UsageError(f"--set recipe.{override}: names no recipe that is scored here; they are {known}")
         found.setdefault(name, []).append(override[len(name) + 1 :])
     return found
 
@@ -84,8 +86,11 @@ def _swept(
     name: str, changes: list[str], ratios: Sequence[float], counts: Sequence[int], sweeps: Mapping[str, Sequence[Any]]
 ) -> list[Variant]:
     baseline, folder = name in BASELINES, Path(name).expanduser()
-    is_dataset = (folder / "recipe.yaml").is_file() and (folder / "data").is_dir()
-    is_recipe = not is_dataset and name not in ("none", "real")
+    is_dataset = _is_dataset(folder)
+    is_recipe = not is_dataset and name not in _NO_RECIPES
+    if changes and not is_recipe:
+        what = "a finished dataset" if is_dataset else "no recipe"
+        raise UsageError(f"--set recipe.{name}.{changes[0]}: {name} is {what}, which has nothing to change")
     axes: dict[str, Sequence[Any]] = {COUNT: counts or (None,)}
     if not baseline:
         axes[RATIO] = ratios or (None,)
@@ -104,20 +109,27 @@ def _swept(
             continue
         own = [f"{key}={yaml.safe_dump(value, default_flow_style=True).removesuffix('...' + chr(10)).strip()}"
                for key, value in variation.items() if key not in (RATIO, COUNT)]  # fmt: skip
-        recipe = _recipe(name, [*changes, *own], variation.get(RATIO))
+        recipe = _recipe(name, changes, own, variation.get(RATIO))
         label = recipe.name if folder.suffix in (".yaml", ".yml") else name
         title = title.replace(name, label, 1)
         found.append(Variant(title, label, "recipe", recipe, None, variation))
     return found
 
 
-def _recipe(name: str, changes: Sequence[str], ratio: float | None) -> Recipe:
+def _is_dataset(folder: Path) -> bool:
+    return (folder / "recipe.yaml").is_file() and (folder / "data").is_dir()
+
+
+def _recipe(name: str, changes: Sequence[str], swept: Sequence[str], ratio: float | None) -> Recipe:
     if "+" not in name:
-        return load_recipe(name, overrides=changes, anomaly_ratio=ratio)
-    if changes:
-        raise UsageError(f"{name}: a mixture written with + takes no changes; write it as a recipe with kind: mix")
-    parts = [load_recipe(part) for part in name.split("+")]
-    first = parts[0]
+        return _changed(name, changes, swept, ratio)
+    if changes or swept:
+        option = f"--set recipe.{name}.{changes[0]}" if changes else f"--sweep {swept[0]}"
+        raise UsageError(
+            f"{option}: {name}, a mixture written with +, takes no changes; write it as a recipe with kind: mix"
+        )
+    parts = [_part(part, name) for part in name.split("+")]
+    with_object = next((part.foreground for part in parts if part.foreground.method != "none"), parts[0].foreground)
     mixed = {
         **read_recipe("mix"),
         "name": "-".join(part.name for part in parts),
@@ -125,11 +137,35 @@ def _recipe(name: str, changes: Sequence[str], ratio: float | None) -> Recipe:
             "kind": "mix",
             "parts": [{"weight": 1 / len(parts), **part.generator.config()} for part in parts],
         },
-        "foreground": first.foreground,
+        "foreground": with_object,
     }
     if ratio is not None:
         mixed["anomaly_ratio"] = ratio
     return parse_recipe(mixed, name)
+
+
+def _changed(name: str, changes: Sequence[str], swept: Sequence[str], ratio: float | None) -> Recipe:
+    """Return a recipe with its changes and the values of the sweep. Errors name the options as they are typed here."""
+    try:
+        return load_recipe(name, overrides=[*changes, *swept], anomaly_ratio=ratio)
+    except UsageError as error:
+        told = str(error)
+        for change in swept:
+            told = told.replace(f"--set {change}", f"--sweep {change}")
+        told = told.replace("--set ", f"--set recipe.{name}.")
+        if told == str(error):
+            raise
+        raise UsageError(told) from error
+
+
+def _part(name: str, mixture: str) -> Recipe:
+    if name in _NO_RECIPES or _is_dataset(Path(name).expanduser()):
+        what = "which is no recipe" if name in _NO_RECIPES else "which is a finished dataset"
+        raise UsageError(
+            f"{mixture}: only recipes can be mixed, but not {name}, {what}; score it on a line of its own, as in "
+            f"{mixture.replace('+', ',')}"
+        )
+    return load_recipe(name)
 
 
 def _short(value: Any) -> str:
