@@ -77,12 +77,15 @@ def test_a_finished_dataset_is_neither_mixed_nor_changed(tmp_path):
 
 
 def test_a_mixture_uses_the_object_that_any_of_its_parts_uses(tmp_path):
-    file = tmp_path / "mine.yaml"
-    file.write_text(
-        "anomgen: 1\nname: mine\nsource: {kind: builtin}\ngenerator: {kind: perlin}\nforeground: {method: otsu}\n"
-    )
-    for name in (f"boxes+{file}", f"{file}+boxes"):
-        assert variants_of([name])[-1].definition.foreground.method == "otsu"
+    files = []
+    for method in ("none", "otsu"):
+        files.append(tmp_path / f"{method}.yaml")
+        files[-1].write_text(
+            f"anomgen: 1\nname: {method}\nsource: {{kind: builtin}}\ngenerator: {{kind: perlin}}\n"
+            f"foreground: {{method: {method}}}\n"
+        )
+    for first, second in (files, files[::-1]):
+        assert variants_of([f"{first}+{second}"])[-1].definition.foreground.method == "otsu"
 
 
 def test_a_recipe_file_is_called_by_its_name(tmp_path):
