@@ -105,7 +105,8 @@ def score(
     """Rank recipes: train detectors on their anomalies, test them on real ones.
 
     Rows are kept as they come: after an interruption run the same command again, nothing is trained twice. The report
-    is written anew each time. Rows of other machines are added with `cat OTHER/rows.jsonl >> RUN/rows.jsonl`.
+    is written anew each time. Rows of other machines are added with `cat OTHER/rows.jsonl >> RUN/rows.jsonl`. Exits
+    with 1 when a training failed.
     """
     _require_extra()
     from anomgen.score import board
@@ -146,6 +147,8 @@ def score(
     except KeyboardInterrupt:
         raise Interrupted("interrupted; finished trainings are kept: run the same command again") from None
     _print(outcome, request, out, as_json=as_json)
+    if outcome.summary["failed"]:
+        raise typer.Exit(1)
 
 
 def _require_extra() -> None:
@@ -286,7 +289,9 @@ def _print(outcome: Outcome, request: Request, out: Path, *, as_json: bool) -> N
         print(line)
     for text in left_out_text(outcome.plan):
         print(text)
-    failed = outcome.summary["failed"]
+    missing, failed = outcome.summary["missing"], outcome.summary["failed"]
+    if missing:
+        print(f"The board is partial: {missing} of {_cells(outcome.summary['cells'])} are not trained yet")
     if failed:
         print(f"{_cells(failed)} failed; the report says why, --retry trains them again")
     print(f"Look at it: {out / 'report.html'}")

@@ -86,6 +86,12 @@ def load(group: str, name: str) -> Any:
         raise UsageError(f"the plug-in {group[:-1]} {name!r} ({point.value}) fails to load: {error}") from error
 
 
+def version_of(group: str, name: str) -> str | None:
+    """Return the distribution and its version that a plug-in comes from; None for what anomgen bundles."""
+    point = None if name in BUNDLED[group] else _plugins(group).get(name)
+    return None if point is None or point.dist is None else f"{point.dist.name} {point.dist.version}"
+
+
 def validated(model: type[Config], values: Mapping[str, Any]) -> Any:
     """Return ``model(**values)``; every fault becomes a line of one RecipeError that names its key."""
     from pydantic import ValidationError

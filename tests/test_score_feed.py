@@ -16,7 +16,7 @@ from anomgen.recipe import load_recipe
 from anomgen.score.cell import drawn_feed, made_feed
 from anomgen.score.data import load
 from anomgen.score.feed import AHEAD, Feed
-from anomgen.score.made import load_bank, made_rows, make_bank, parted, shown
+from anomgen.score.made import load_bank, made_rows, make_bank, shown
 from anomgen.score.variants import variants_of
 
 
@@ -28,7 +28,7 @@ def data(tmp_path_factory):
 def feed_of(data, chosen, seed, bank=None):
     if bank is None and chosen.definition is not None:
         return drawn_feed(Plan.of(chosen.definition, data.train), data, seed)
-    rows, held = parted(load_bank(bank), [], "bank") if bank else made_rows(data, chosen)
+    rows, held = load_bank(bank) if bank else made_rows(data, chosen)
     return made_feed(rows, held, chosen, data, seed)
 
 
@@ -61,6 +61,20 @@ def test_validation_images_are_in_no_training_batch(data):
     assert 2 * feed.validation.labels.sum() == len(feed.validation)
 
 
+@pytest.mark.parametrize("name", ["perlin", "boxes", "cutpaste"])
+def test_validation_anomalies_are_other_draws_than_those_of_the_training(data, name):
+    feed = feed_of(data, variant(name), 0)
+    trained = {mask.tobytes() for batch in feed.batches(8, 8) for mask in batch.masks[batch.labels]}
+    assert not trained & {mask.tobytes() for mask in feed.validation.masks[feed.validation.labels]}
+
+
+def test_every_validation_image_validates_once_as_it_is_and_once_anomalous(data):
+    validation = feed_of(data, variant("perlin"), 0).validation
+    held = sorted(data.validation[k].tobytes() for k in range(len(data.validation)))
+    for part in (validation.labels, ~validation.labels):
+        assert sorted(normal.tobytes() for normal in validation.normals[part]) == held
+
+
 def test_few_batches_are_drawn_ahead_and_stopping_early_ends_the_thread(data):
     feed = feed_of(data, variant("perlin"), 0)
     asked = []
@@ -72,7 +86,7 @@ def test_few_batches_are_drawn_ahead_and_stopping_early_ends_the_thread(data):
             asked.append(indices)
             return feed.drawn.rows(indices, ratio)
 
-    batches = Feed(feed.source, Counting(), feed.held_out).batches(100, 4)
+    batches = Feed(feed.source, Counting(), feed.held_source, feed.held_out).batches(100, 4)
     next(batches)
     time.sleep(0.5)
     drawn = len(asked)
@@ -92,7 +106,7 @@ def test_an_error_while_drawing_reaches_the_detector(data):
             raise ValueError("no more")
 
     with pytest.raises(ValueError, match="no more"):
-        next(Feed(feed.source, Failing(), feed.held_out).batches(3, 4))
+        next(Feed(feed.source, Failing(), feed.held_source, feed.held_out).batches(3, 4))
 
 
 def test_real_anomalies_train_and_validate_apart(data):
@@ -141,9 +155,9 @@ def test_a_test_image_is_known_by_what_is_outside_the_mask(data):
 
 def test_a_bank_gives_back_what_was_drawn(data, tmp_path):
     chosen = variant("nsa")
-    make_bank(Plan.of(chosen.definition, data.train), tmp_path / "bank.npz", 6)
-    rows = load_bank(tmp_path / "bank.npz")
-    assert len(rows) == 6 and all(row.mask.any() and row.soft_mask.max() > 0 for row in rows)
+    make_bank(Plan.of(chosen.definition, data.train), data.validation, tmp_path / "bank.npz", 6)
+    rows, held = load_bank(tmp_path / "bank.npz")
+    assert (len(rows), len(held)) == (5, 1) and all(row.mask.any() and row.soft_mask.max() > 0 for row in rows)
     feed = feed_of(data, chosen, 0, tmp_path / "bank.npz")
     assert feed.graded and next(feed.batches(1, 4)).labels.sum() == 2
 

@@ -229,3 +229,41 @@ def test_images_16_bit_and_grey_go_through(tmp_path):
     plan = plan_of(data, tmp_path / "run", recipes=("nsa",))
     row = run(plan.bench, next(job for job in plan.todo if job.cells[0].variant.name == "nsa").cells)[0]
     assert row["status"] == "done", row["error"]
+
+
+def test_failures_end_in_rows_and_exit_code_1_and_the_report_is_there_all_the_same(data, tmp_path):
+    recipe = tmp_path / "never.yaml"
+    recipe.write_text(
+        "anomgen: 1\nname: never\nsource: {kind: builtin}\ngenerator: {kind: perlin, threshold_range: [2.0, 2.0]}\n"
+    )
+    changes = [word for change in QUICK for word in ("--set", change)]
+    words = ["--recipes", f"perlin,{recipe}", "--seeds", 1, "--size", 32, "-j", 1, *changes, "--set"]
+    result = cli(data, *words, "recipe.perlin.generator.opacity_range=[0.5,1]", "-o", tmp_path / "run", "--json")
+    assert result.exit_code == 1, result.output
+    rows = RowFile(tmp_path / "run").rows.values()
+    assert {row["variant"]: row["status"] for row in rows}["never"] == "failed"
+    assert (tmp_path / "run" / "report.html").is_file()
+
+
+def test_a_wrong_setting_that_shows_in_the_worker_is_a_failed_row(data, tmp_path):
+    plan = plan_of(data, tmp_path, detectors=("realnet",), changes=("detector.realnet.ranked=1000",))
+    row = run(plan.bench, next(job for job in plan.todo if job.cells[0].variant.name == "boxes").cells)[0]
+    assert row["status"] == "failed" and "ranked=1000" in row["error"]
+
+
+def test_the_recorded_command_has_no_path_of_the_machine(data):
+    from anomgen.score.harness import command_of
+
+    wanted = request(data, bank=16, changes=("recipe.sdas.generator.model=/home/me/model", *QUICK))
+    assert "/home" not in command_of(wanted) and "model=model" in command_of(wanted)
+    assert "--bank 16" in command_of(wanted) and str(data) not in command_of(wanted)
+
+
+def test_banks_of_other_sizes_are_other_files(data, tmp_path, monkeypatch):
+    from anomgen.generators.perlin import Perlin
+
+    monkeypatch.setattr(Perlin, "uses_network", property(lambda self: True))
+    few, many = (plan_of(data, tmp_path, bank=count).bench.banks for count in (8, 16))
+    ratios = plan_of(data, tmp_path, bank=8, ratios=(0.25, 0.75)).bench.banks
+    assert few.keys() == many.keys() and set(few.values()).isdisjoint(many.values())
+    assert len(ratios) == 2 and set(ratios.values()) == set(few.values())

@@ -9,7 +9,9 @@ from anomgen.score.rows import RowFile
 
 def row(key, **more):
     basis = {"schema": 1, "key": key, "data": "d", "variant": "nsa", "detector": "probe", "seed": 0, "status": "done"}
-    return {**basis, "metrics": {}, **more}
+    figures = {"metrics": {"pixel_ap": 0.5, "image_ap": None}, "replicates": {"pixel_ap": [0.5] * 200}, "scores": [0.1]}
+    rest = {"counts": {"test_normal": 0, "test_anomalous": 1}, "by_type": {}, "thresholds": {}}
+    return {**basis, **figures, **rest, "seconds": {"fit": 1.0}, "size": [32, 32], **more}
 
 
 def test_rows_are_appended_and_read_back_and_the_later_one_counts(tmp_path):
@@ -26,9 +28,16 @@ def test_rows_are_appended_and_read_back_and_the_later_one_counts(tmp_path):
     [
         ('{"schema": 1, "key": "c", "da', "no JSON"),
         ("[1, 2]", "no JSON object"),
-        ('{"schema": 1, "key": "c"}', "'data' is missing"),
-        (json.dumps(row("c") | {"schema": 7}), "schema 7"),
-        (json.dumps(row("c") | {"metrics": None}), "'metrics' is missing or not dict"),
+        ('{"schema": 1, "key": "c"}', "data: Field required"),
+        (json.dumps(row("c") | {"schema": 7}), "schema: Input should be 1"),
+        (json.dumps(row("c") | {"metrics": None}), "metrics: Input should be a valid dictionary"),
+        (json.dumps(row("c") | {"metrics": {"pixel_ap": "high"}}), "metrics.pixel_ap"),
+        (json.dumps(row("c") | {"metrics": {"pixel_ap": float("nan")}}), "NaN is no number"),
+        (json.dumps(row("c") | {"seconds": None}), "seconds"),
+        (json.dumps(row("c") | {"status": "weird"}), "status"),
+        (json.dumps(row("c") | {"replicates": {"pixel_ap": [0.5] * 50}}), "replicates.pixel_ap"),
+        (json.dumps(row("c") | {"scores": [0.1, 0.2]}), "scores: there are 2 for 1"),
+        (json.dumps({k: v for k, v in row("c").items() if k != "size"}), "size: Field required"),
         (b"\xff\xfe\x00", "no JSON"),
     ],
 )

@@ -15,6 +15,7 @@ import numpy as np
 
 from anomgen.engine import Plan as RecipePlan
 from anomgen.engine import Renderer, single_threaded
+from anomgen.errors import AnomgenError
 from anomgen.output import installed
 from anomgen.score.cell import VERSIONED
 from anomgen.score.data import RealData
@@ -24,6 +25,7 @@ from anomgen.score.harness import (
     identity_hash,
     opened,
     planned,
+    refreshed,
     require_run_folder,
     within,
     write_configuration,
@@ -100,17 +102,30 @@ def score(
 
     started, number = time.monotonic(), workers or default_workers()
     # All refusals come before the folder is made.
+    before = set(RowFile(out).rows)
     plan = plan_only(request, out, part=part, retry=retry, budget=budget, workers=number)
     with opened(out) as rows:
+        plan = refreshed(plan, rows, before)
         _set_aside(rows, warn)
         configuration = write_configuration(plan, out, number, installed(VERSIONED))
         deadline = math.inf if budget is None else started + budget
         not_begun = run_jobs(plan, rows, number, progress, deadline)
         plan = replace(plan, left_out=[*not_begun, *plan.left_out])
         own = [rows.rows[cell.key] for cell in plan.cells if cell.key in rows.rows]
-        measured = _figures(plan, out) if figures and own else None
-        report = write_report(own, out, configuration, measured)
-    return Outcome(plan, _summary(plan, own, report, time.monotonic() - started), _lines(own))
+        measured = _figures(plan, out, {row["variant"] for row in own}, warn) if figures and own else None
+        report = write_report(own, out, {**configuration, "missing": _missing(plan, rows)}, measured)
+    files = [path.relative_to(out).as_posix() for path in report]
+    return Outcome(plan, _summary(plan, own, files, time.monotonic() - started), _lines(own))
+
+
+def _missing(plan: Plan, rows: RowFile) -> dict[str, Any]:
+    """Return which cells have no row yet: left out by the budget, another part's, or not begun."""
+    groups: dict[tuple[str, str, int], list[str]] = {}
+    for cell in plan.cells:
+        if cell.key not in rows.rows:
+            groups.setdefault((cell.data, cell.detector, cell.seed), []).append(cell.variant.name)
+    listed = [[*group, variants] for group, variants in groups.items()]
+    return {"cells": sum(map(len, groups.values())), "of": len(plan.cells), "list": listed}
 
 
 def _set_aside(rows: RowFile, warn: Callable[[str], None] | None) -> None:
@@ -123,8 +138,8 @@ def _set_aside(rows: RowFile, warn: Callable[[str], None] | None) -> None:
 # --- figures of the images ------------------------------------------------------------------------------------------
 
 
-def _figures(plan: Plan, out: Path) -> dict[str, Any]:
-    """Return data set → variant → figures of the variant's images; what was measured before is read, not measured."""
+def _figures(plan: Plan, out: Path, wanted: set[str], warn: Callable[[str], None] | None) -> dict[str, Any]:
+    """Return data set → variant → figures of the images of those variants; what was measured before is read."""
     path = out / FIGURES
     stored = _stored(path)
     found: dict[str, Any] = {}
@@ -132,12 +147,17 @@ def _figures(plan: Plan, out: Path) -> dict[str, Any]:
         real: np.ndarray | None = None
         for variant in dict.fromkeys(cell.variant.name for cell in plan.cells if cell.data == key):
             chosen = next(cell.variant for cell in plan.cells if cell.variant.name == variant and cell.data == key)
-            if chosen.kind == "none":
+            if chosen.kind == "none" or variant not in wanted:
                 continue
             name = identity_hash(data, chosen)
             if name not in stored:
                 real = _real_features(data) if real is None else real
-                stored[name] = _measured(plan, key, data, chosen, real)
+                try:
+                    stored[name] = _measured(plan, key, data, chosen, real)
+                except AnomgenError as error:  # its rows say so, too
+                    if warn is not None:
+                        warn(f"warning: no figures of {variant} on {key}: {error}")
+                    continue
                 with replacing(path) as file:
                     file.write(json.dumps(stored, indent=1).encode())
             found.setdefault(data.name, {})[variant] = stored[name]
@@ -164,12 +184,14 @@ def _measured(plan: Plan, key: str, data: RealData, variant: Variant, real: np.n
     bank = plan.bench.banks.get((key, variant.name))
     if variant.kind == "recipe" and bank is None:
         assert variant.definition is not None
-        chosen = plan.bench.plans.get((key, variant.name)) or RecipePlan.of(variant.definition, data.train)
+        chosen = plan.bench.plans.get((key, variant.name)) or RecipePlan.of(
+            variant.definition.model_copy(update={"seed": 0}), data.train
+        )
         recipe = chosen.recipe.model_copy(update={"anomaly_ratio": 1.0})
         with single_threaded():
             rows = list(Renderer(replace(chosen, recipe=recipe)).rows(range(FIGURE_ROWS)))
     elif bank is not None:
-        rows = load_bank(bank)[:FIGURE_ROWS] if bank.is_file() else []
+        rows = load_bank(bank)[0][:FIGURE_ROWS] if bank.is_file() else []
     else:
         rows = made_rows(data, variant)[0][:FIGURE_ROWS]
     return figures(rows, real) if rows else {}
@@ -178,16 +200,17 @@ def _measured(plan: Plan, key: str, data: RealData, variant: Variant, real: np.n
 # --- what is told ---------------------------------------------------------------------------------------------------
 
 
-def _summary(plan: Plan, rows: Iterable[Result], report: Iterable[Path], seconds: float) -> dict[str, Any]:
+def _summary(plan: Plan, rows: Iterable[Result], files: list[str], seconds: float) -> dict[str, Any]:
     own = list(rows)
     return {
         "cells": len(plan.cells),
         "done": sum(row["status"] == "done" for row in own),
         "failed": sum(row["status"] == "failed" for row in own),
+        "missing": len(plan.cells) - len(own),
         "left_out": sum(len(job.cells) for job in plan.left_out),
         "seconds": round(seconds, 1),
         "board": Run(own).lines if own else [],
-        "files": [path.name for path in report],
+        "files": files,
     }
 
 

@@ -15,16 +15,16 @@ import numpy as np
 
 from anomgen.dataset import Row
 from anomgen.engine import Plan, single_threaded
-from anomgen.errors import AnomgenError, UsageError
+from anomgen.errors import AnomgenError
 from anomgen.output import installed
 from anomgen.preview import OUTLINE
 from anomgen.rng import Stream, rng_for
 from anomgen.score import metrics
 from anomgen.score.data import RealData
 from anomgen.score.detectors.base import Batch, Detector
-from anomgen.score.feed import VALIDATION, Drawn, Feed, Made
-from anomgen.score.made import load_bank, made_rows, parted
-from anomgen.score.rows import SCHEMA, Result
+from anomgen.score.feed import Drawn, Feed, Made
+from anomgen.score.made import load_bank, made_rows
+from anomgen.score.rows import REPLICATES, SCHEMA, Result
 from anomgen.score.variants import RATIO, Variant
 from anomgen.sources.base import Pool
 from anomgen.sources.scan import fingerprint_of
@@ -34,6 +34,8 @@ VERSIONED = ("anomgen", "torch", "timm", "numpy", "opencv-python")
 EXAMPLES = 3
 """Best and worst images of which a cell keeps the anomaly map."""
 MAPS = "maps"
+BEST = {"threshold_f1": "image_f1_max", "threshold_pixel_f1": "pixel_f1_max"}
+"""F1 at a threshold → the best that any threshold gives, which is not defined where that is not."""
 
 
 @dataclass(frozen=True)
@@ -64,15 +66,13 @@ class Bench:
 def run(bench: Bench, cells: Sequence[Cell], told: Callable[[int, int], None] | None = None) -> list[Result]:
     """Return the rows of cells that share one fit: one cell, or all variants of a detector that needs no anomalies.
 
-    A training that fails gives rows that say so; UsageError and KeyboardInterrupt are raised.
+    A training that fails, for whatever reason, gives rows that say so.
     """
     cv2.setNumThreads(1)
     try:
         with single_threaded():
             return _run(bench, cells, told)
-    except UsageError:
-        raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return failed(bench, cells, str(error) if isinstance(error, AnomgenError) else _told(error))
 
 
@@ -122,7 +122,7 @@ def _feed(bench: Bench, cell: Cell, told: Callable[[int, int], None] | None) -> 
     rows: list[Row] = []
     held: list[Row] = []
     if bank is not None:
-        rows, held = parted(load_bank(bank), [], variant.name)
+        rows, held = load_bank(bank)
     elif variant.kind != "none":
         rows, held = made_rows(data, variant)
     return made_feed(rows, held, variant, data, cell.seed, told)
@@ -132,7 +132,7 @@ def drawn_feed(plan: Plan, data: RealData, seed: int, told: Callable[[int, int],
     """Return what a detector trains on: the data's normal images, and anomalies that are drawn when they are wanted."""
     seeded = replace(plan, recipe=plan.recipe.model_copy(update={"seed": seed}))
     held_out = replace(seeded, source=data.validation)
-    return Feed(data.train, Drawn(seeded), Drawn(held_out), _validation_count(data), told)
+    return Feed(data.train, Drawn(seeded), data.validation, Drawn(held_out), told)
 
 
 def made_feed(
@@ -150,11 +150,7 @@ def made_feed(
     ratio = variant.variation.get(RATIO) or (variant.definition.anomaly_ratio if variant.definition else 0.5)
     train = Made(rows, Pool(data.train), ratio, seed, turn=variant.kind == "real")
     held_out = Made(held, Pool(data.validation), ratio, seed)
-    return Feed(data.train, train, held_out, _validation_count(data) if held else len(data.validation), told)
-
-
-def _validation_count(data: RealData) -> int:
-    return min(2 * len(data.validation), VALIDATION)
+    return Feed(data.train, train, data.validation, held_out, told)
 
 
 # --- what came out --------------------------------------------------------------------------------------------------
@@ -182,7 +178,7 @@ def _tested(data: RealData, maps: np.ndarray) -> _Tested:
     row = {
         "metrics": {name: value for part in measured for name, value in part.metrics.items()},
         "undefined": {name: why for part in measured for name, why in part.undefined.items()},
-        "replicates": metrics.replicates(resampled_by(data), test.labels, scores, test.masks, maps),
+        "replicates": metrics.replicates(resampled_by(data), test.labels, scores, test.masks, maps, REPLICATES),
         "scores": [float(f"{score:.6g}") for score in scores],
     }
     return _Tested(row, scores, images, pixels, time.perf_counter() - started)
@@ -204,7 +200,8 @@ def _with_thresholds(
     if tested.pixels is not None:
         chosen["pixel_f1"] = metrics.chosen_f1(metrics.Curve.of_maps(validation.masks, judged), tested.pixels)
         figures["threshold_pixel_f1"] = chosen["pixel_f1"]["f1"]
-    undefined = {name: "there is no synthetic anomaly to choose it with" for name in figures if figures[name] is None}
+    why = "there is no synthetic anomaly to choose it with"
+    undefined = {name: row["undefined"].get(BEST[name], why) for name in figures if figures[name] is None}
     limit = chosen["max_fpr_5"]["threshold"]
     types = metrics.by_type(data.test.defect_types, tested.scores, limit, data.test.masks, maps)
     return {
@@ -269,7 +266,7 @@ def _head(bench: Bench, cell: Cell) -> Result:
         "recipe": variant.recipe,
         "variation": dict(variant.variation),
         "detector": cell.detector,
-        "settings": bench.detectors[cell.detector].config(),
+        "settings": bench.detectors[cell.detector].recorded(),
         "seed": cell.seed,
         "size": list(data.test.images.shape[1:3]),
         "counts": counts,
@@ -277,7 +274,7 @@ def _head(bench: Bench, cell: Cell) -> Result:
     }
 
 
-def _told(error: Exception) -> str:
+def _told(error: BaseException) -> str:
     """Return what failed and where; a plug-in's author needs the line."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"

@@ -22,8 +22,10 @@ from anomgen.sources.base import Pool, Source
 
 AHEAD = 4
 """Batches that are drawn before the detector asks for them."""
-VALIDATION = 128
-"""Most images of the validation batch; half of them are anomalous."""
+VALIDATION = 64
+"""Most normal images of the validation batch; as many anomalous ones come to them."""
+UNTRAINED = 1 << 20
+"""Validation anomalies are those of this epoch, which no training reaches."""
 
 
 class Rows(Protocol):
@@ -107,9 +109,10 @@ class Feed:
 
     source: Source
     drawn: Rows
+    held_source: Source
+    """Normal images that are kept for validation."""
     held_out: Rows
-    """The same, made of the validation images."""
-    validation_count: int = VALIDATION
+    """Rows made of these."""
     told: Callable[[int, int], None] | None = None
     waiting: float = field(default=0.0, init=False)
     synthesis: float = field(default=0.0, init=False)
@@ -120,10 +123,16 @@ class Feed:
 
     @cached_property
     def validation(self) -> Batch:
-        """Return normal images that are in no training batch, half of them with anomalies where there are any."""
-        started, ratio = time.thread_time(), 0.5 if self.held_out.defect_types else 0.0
-        rows = [row for start in range(0, self.validation_count, 16)
-                for row in self.held_out.rows(range(start, min(start + 16, self.validation_count)), ratio)]  # fmt: skip
+        """Return normal images that are in no training batch, each once as it is and, if possible, once anomalous.
+
+        Their anomalies are draws that are in no training batch either.
+        """
+        started, count = time.thread_time(), min(len(self.held_source), VALIDATION)
+        images = [self.held_source[k] for k in range(count)]
+        rows = [Row.of_normal(k, 0, self.held_source.id(k), images[k], soft=self.graded) for k in range(count)]
+        first = len(self.held_source) * UNTRAINED
+        for start in range(first, first + count, 16) if self.held_out.defect_types else ():
+            rows += self.held_out.rows(range(start, min(start + 16, first + count)), 1.0)
         self.synthesis += time.thread_time() - started
         return batch_of(rows)
 

@@ -6,8 +6,9 @@ import contextlib
 import hashlib
 import itertools
 import json
+import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
@@ -16,12 +17,13 @@ from typing import Any
 from anomgen.engine import Plan as RecipePlan
 from anomgen.errors import UsageError
 from anomgen.output import locked
-from anomgen.registry import build_detector, names
+from anomgen.registry import build_detector, names, version_of
 from anomgen.score.cell import Bench, Cell
 from anomgen.score.data import RealData, load
 from anomgen.score.detectors.base import Detector
 from anomgen.score.rows import ROWS, RowFile
 from anomgen.score.variants import BASELINES, Variant, variants_of
+from anomgen.sources.base import portable_path
 from anomgen.writer import replacing
 
 PROTOCOL = 1
@@ -89,8 +91,8 @@ class Plan:
 def planned(request: Request, out: Path, done: RowFile, *, part: tuple[int, int] = (1, 1), retry: bool = False) -> Plan:
     """Open the data, the recipes and the detectors, and return which cells are to do.
 
-    part: (k, n): only the k-th of n equal parts of the cells. retry: also those that failed. Raises UsageError for a
-    wrong request, SourceError for images that cannot be used; writes nothing.
+    part: (k, n): only the k-th of n parts of the cells; those that share a fit stay together. retry: also those that
+    failed. Raises UsageError for a wrong request, SourceError for images that cannot be used; writes nothing.
     """
     variants = variants_of(
         request.recipes,
@@ -101,12 +103,24 @@ def planned(request: Request, out: Path, done: RowFile, *, part: tuple[int, int]
     )
     detectors = _detectors(request)
     data = _opened(request, variants)
-    bench = Bench(data, detectors, {}, _banks(data, variants, out), out)
+    bench = Bench(data, detectors, {}, _banks(data, variants, out, request.bank), out)
     cells = [cell for key, opened in data.items() for cell in _cells(key, opened, variants, detectors, request)]
-    wanted = [cell for k, cell in enumerate(cells) if k % part[1] == part[0] - 1]
+    jobs = _jobs(bench, cells, _paces(done, bench))
     finished = {key for key, row in done.rows.items() if not (retry and row["status"] == "failed")}
-    todo = _jobs(bench, [cell for cell in wanted if cell.key not in finished], _paces(done, bench))
+    todo = _without(finished, [job for k, job in enumerate(jobs) if k % part[1] == part[0] - 1])
     return Plan(request, replace(bench, plans=_recipe_plans(data, todo)), cells, todo)
+
+
+def _without(keys: Iterable[str], jobs: Sequence[Job]) -> list[Job]:
+    """Return the jobs without the cells of those keys."""
+    gone = set(keys)
+    kept = [(job, tuple(cell for cell in job.cells if cell.key not in gone)) for job in jobs]
+    return [replace(job, cells=cells) for job, cells in kept if cells]
+
+
+def refreshed(plan: Plan, rows: RowFile, before: Iterable[str]) -> Plan:
+    """Return the plan without what another run has finished since it was made, when the keys `before` were there."""
+    return replace(plan, todo=_without(rows.rows.keys() - set(before), plan.todo))
 
 
 def _recipe_plans(data: Mapping[str, RealData], todo: Sequence[Job]) -> dict[tuple[str, str], RecipePlan]:
@@ -116,7 +130,7 @@ def _recipe_plans(data: Mapping[str, RealData], todo: Sequence[Job]) -> dict[tup
         key, recipe = (cell.data, cell.variant.name), cell.variant.definition
         if recipe is not None and key not in found:
             try:
-                found[key] = RecipePlan.of(recipe, data[cell.data].train)
+                found[key] = RecipePlan.of(recipe.model_copy(update={"seed": 0}), data[cell.data].train)
             except UsageError as error:
                 # What a recipe calls generator.model is said to `score` with the recipe's name before it.
                 told = str(error).replace("--set generator.", f"--set recipe.{cell.variant.recipe}.generator.")
@@ -199,7 +213,9 @@ def _data_key(name: str, count: int | None) -> str:
     return name if count is None else f"{name} {count}"
 
 
-def _banks(data: Mapping[str, RealData], variants: Sequence[Variant], out: Path) -> dict[tuple[str, str], Path]:
+def _banks(
+    data: Mapping[str, RealData], variants: Sequence[Variant], out: Path, bank: int
+) -> dict[tuple[str, str], Path]:
     """Return where the anomalies of each variant whose generator runs a network lie or will lie."""
     found = {}
     for key, opened in data.items():
@@ -211,7 +227,8 @@ def _banks(data: Mapping[str, RealData], variants: Sequence[Variant], out: Path)
                 or _data_key(opened.name, variant.train_count) != key
             ):
                 continue
-            found[key, variant.name] = out / BANKS / f"{identity_hash(opened, variant)}.npz"
+            content = {"data": opened.fingerprint, **_identity(variant), "anomaly_ratio": 1.0, "bank": bank}
+            found[key, variant.name] = out / BANKS / f"{_hash(content)}.npz"
     return found
 
 
@@ -232,11 +249,12 @@ def _cell_key(data: RealData, variant: Variant, detector: Detector, seed: int, r
     content = {
         "protocol": PROTOCOL,
         "data": data.fingerprint,
-        "detector": detector.config(),
+        "detector": detector.keyed(),
         "seed": seed,
         "bank": bank,
     }
-    return _hash({**content, **_identity(variant)})
+    plugin = version_of("detectors", detector.kind)
+    return _hash({**content, **({} if plugin is None else {"plugin": plugin}), **_identity(variant)})
 
 
 def identity_hash(data: RealData, variant: Variant) -> str:
@@ -291,7 +309,7 @@ def _paces(done: RowFile, bench: Bench) -> dict[str, float]:
     opened = {data.fingerprint: data for data in bench.data.values()}
     for row in done.rows.values():
         detector, data = bench.detectors.get(row["detector"]), opened.get(row.get("data_fingerprint", ""))
-        if row["status"] != "done" or detector is None or data is None or row.get("settings") != detector.config():
+        if row["status"] != "done" or detector is None or data is None or row.get("settings") != detector.recorded():
             continue
         estimate = detector.cost((row["size"][0], row["size"][1]), len(data.train))
         if detector.uses_anomalies and estimate > 0:
@@ -321,8 +339,6 @@ def opened(out: Path) -> Iterator[RowFile]:
 
 def write_configuration(plan: Plan, out: Path, workers: int, versions: Mapping[str, str]) -> dict[str, Any]:
     """Write run.json: what was asked for and how the cells are trained; no path of the machine. Return it."""
-    from anomgen.sources.base import portable_path
-
     request = plan.request
     first = next(iter(plan.bench.data.values()))
     configuration = {
@@ -330,14 +346,14 @@ def write_configuration(plan: Plan, out: Path, workers: int, versions: Mapping[s
         "data": [portable_path(path) for path in request.data],
         "recipes": [portable_path(name) for name in request.recipes],
         "baselines": list(BASELINES),
-        "detectors": {name: detector.config() for name, detector in plan.bench.detectors.items()},
+        "detectors": {name: detector.recorded() for name, detector in plan.bench.detectors.items()},
         "seeds": request.seeds,
         "size": list(first.test.images.shape[1:3]),
         "preset": request.preset,
         "ratios": list(request.ratios),
         "counts": list(request.counts),
         "sweeps": {key: list(values) for key, values in request.sweeps.items()},
-        "set": list(request.changes),
+        "set": [_portable(change) for change in request.changes],
         "bank": request.bank,
         "workers": workers,
         "protocol": PROTOCOL,
@@ -350,8 +366,6 @@ def write_configuration(plan: Plan, out: Path, workers: int, versions: Mapping[s
 
 def command_of(request: Request) -> str:
     """Return the command line that makes the run again, without paths of the machine."""
-    from anomgen.sources.base import portable_path
-
     words = ["anomgen", "score", *(portable_path(path) for path in request.data)]
     words += ["--recipes", ",".join(portable_path(name) for name in request.recipes)]
     words += ["--detectors", ",".join(request.detectors), "--seeds", str(request.seeds)]
@@ -365,8 +379,14 @@ def command_of(request: Request) -> str:
     for key, values in request.sweeps.items():
         words += ["--sweep", f"{key}={json.dumps(list(values))}"]
     for change in request.changes:
-        words += ["--set", change]
+        words += ["--set", _portable(change)]
+    words += [] if request.bank == Request.bank else ["--bank", str(request.bank)]
     return shlex.join(words)
+
+
+def _portable(change: str) -> str:
+    """Return a --set text in which absolute paths are cut down to their last part."""
+    return re.sub(r"(?<![\w.~-])(~?/[^\s,'\"\]}]+)", lambda found: portable_path(found[1]), change)
 
 
 def chosen_detectors(text: Sequence[str]) -> tuple[str, ...]:

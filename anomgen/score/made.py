@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,7 @@ from anomgen.rng import Stream, rng_for
 from anomgen.sample import value_max
 from anomgen.score.data import RealData, TestImages, resized_mask
 from anomgen.score.variants import Variant
-from anomgen.sources.base import Pool
+from anomgen.sources.base import Pool, Source
 from anomgen.sources.images import fit_image
 from anomgen.writer import replacing
 
@@ -139,11 +140,16 @@ def _filled(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
 # --- banks ----------------------------------------------------------------------------------------------------------
 
 
-def make_bank(plan: Plan, path: Path, count: int) -> None:
-    """Draw `count` anomalies, as many as a slow generator can afford, and write them to one file."""
-    with single_threaded():
-        rows = list(Renderer(Plan(plan.recipe.model_copy(update={"anomaly_ratio": 1.0}), plan.source, plan.generator,
-                                  plan.foreground)).rows(range(count)))  # fmt: skip
+def make_bank(plan: Plan, validation: Source, path: Path, count: int) -> None:
+    """Draw `count` anomalies, as many as a slow generator can afford, and write them to one file.
+
+    `HELD_OUT` of them are made of the validation images, for choosing thresholds.
+    """
+    held = max(1, round(count * HELD_OUT))
+    rows = [
+        *_anomalous(plan, range(count - held)),
+        *_anomalous(replace(plan, source=validation), range(count, count + held)),
+    ]
     graded = [row.soft_mask for row in rows if row.soft_mask is not None]
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file:
@@ -154,17 +160,27 @@ def make_bank(plan: Plan, path: Path, count: int) -> None:
             masks=np.stack([row.mask for row in rows]),
             soft_masks=np.stack(graded) if len(graded) == len(rows) else np.zeros(0, np.float32),
             defect_types=np.array([row.defect_type for row in rows]),
+            held=np.array(held),
         )
 
 
-def load_bank(path: Path) -> list[Row]:
-    """Return the rows that `make_bank` wrote."""
+def _anomalous(plan: Plan, indices: range) -> list[Row]:
+    renderer, size = Renderer(replace(plan, recipe=plan.recipe.model_copy(update={"anomaly_ratio": 1.0}))), 16
+    with single_threaded():
+        return [row for start in range(indices.start, indices.stop, size)
+                for row in renderer.block(range(start, min(start + size, indices.stop)))]  # fmt: skip
+
+
+def load_bank(path: Path) -> tuple[list[Row], list[Row]]:
+    """Return the rows that `make_bank` wrote: for training and for validation."""
     with np.load(path) as stored:
         parts = {name: stored[name] for name in stored.files}
     graded = parts["soft_masks"].size > 0
     soft: Sequence[np.ndarray | None] = parts["soft_masks"] if graded else [None] * len(parts["masks"])
-    return [
+    rows = [
         Row(k, 0, 0, "", parts["normals"][k], parts["images"][k], parts["masks"][k], soft[k], ANOMALY,
             str(parts["defect_types"][k]), {})
         for k in range(len(parts["images"]))
     ]  # fmt: skip
+    cut = len(rows) - int(parts["held"])
+    return rows[:cut], rows[cut:]

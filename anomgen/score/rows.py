@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from anomgen.errors import AnomgenError
 from anomgen.writer import replacing
 
 ROWS, SET_ASIDE = "rows.jsonl", "rows.set-aside.jsonl"
 SCHEMA = 1
-_NEEDED = {"key": str, "data": str, "variant": str, "detector": str, "seed": int, "status": str, "metrics": dict}
+REPLICATES = 200
+"""Bootstrap replicates of each metric in a row."""
 
 Result = dict[str, Any]
 """One row: the result of one data set, variant, detector and seed; plain JSON. docs/score.md lists its keys."""
@@ -72,16 +75,52 @@ class RowFile:
                 self.rows[row["key"]] = dict(row)
 
 
+class _Started(BaseModel):
+    """What every row holds, failed or done; other keys may be there."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+    schema_: Literal[1] = Field(alias="schema")
+    key: str
+    data: str
+    variant: str
+    detector: str
+    seed: int
+    status: Literal["done", "failed"]
+    metrics: dict[str, float | None]
+
+
+class _Done(_Started):
+    """What the row of a finished training holds."""
+
+    replicates: dict[str, Annotated[list[float], Field(min_length=REPLICATES, max_length=REPLICATES)]]
+    scores: list[float]
+    counts: dict[str, int]
+    by_type: dict[str, dict[str, float | None]]
+    thresholds: dict[str, dict[str, Any]]
+    seconds: dict[str, float]
+    size: Annotated[list[int], Field(min_length=2, max_length=2)]
+
+
 def _row(line: str) -> Result:
+    """Return the row in a line. Raises ValueError, which says what is wrong with it."""
     try:
-        row = json.loads(line)
+        row = json.loads(line, parse_constant=_refused)
     except json.JSONDecodeError as error:
         raise ValueError(f"no JSON: {error}") from None
     if not isinstance(row, dict):
         raise ValueError("no JSON object")
-    for key, kind in _NEEDED.items():
-        if not isinstance(row.get(key), kind):
-            raise ValueError(f"{key!r} is missing or not {kind.__name__}")
-    if row.get("schema") != SCHEMA:
-        raise ValueError(f"schema {row.get('schema')!r}, this version reads {SCHEMA}")
+    try:
+        checked = (_Done if row.get("status") == "done" else _Started).model_validate(row)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise ValueError(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}") from None
+    if isinstance(checked, _Done):
+        tested = checked.counts.get("test_normal", 0) + checked.counts.get("test_anomalous", 0)
+        if len(checked.scores) != tested:
+            raise ValueError(f"scores: there are {len(checked.scores)} for {tested} test images")
     return row
+
+
+def _refused(constant: str) -> float:
+    raise ValueError(f"{constant} is no number")

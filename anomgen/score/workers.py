@@ -12,7 +12,9 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 
+from anomgen.errors import AnomgenError
 from anomgen.score.cell import Bench, Cell, failed, run
 from anomgen.score.harness import Job, Plan
 from anomgen.score.made import make_bank
@@ -29,19 +31,19 @@ def run_jobs(
 ) -> list[Job]:
     """Train what is to do, `workers` jobs at once, and append their rows as they come; return what was not begun.
 
-    deadline: `time.monotonic()` after which no job is begun. A worker that dies (out of memory) gives failed rows.
+    deadline: `time.monotonic()` at which every job should have ended; none is begun that would not. A worker that dies
+    (out of memory) gives failed rows.
     """
-    waiting = list(plan.todo)
+    waiting = _with_banks(plan, rows, told)
     if not waiting:
         return []
-    _make_banks(plan, told)
     total, finished = sum(len(job.cells) for job in waiting), 0
     pools = [_pool(plan.bench) for _ in range(min(workers, len(waiting)))]
     free = list(range(len(pools)))
     running: dict[Future[list[Result]], tuple[int, Job]] = {}
     try:
         while waiting or running:
-            while waiting and free and time.monotonic() < deadline:
+            while waiting and free and time.monotonic() + waiting[0].seconds <= deadline:
                 place, job = free.pop(), waiting.pop(0)
                 running[pools[place].submit(_work, job.cells)] = (place, job)
             if not running:
@@ -61,7 +63,10 @@ def run_jobs(
                     told(finished, total, _summary(found[0]))
     finally:
         for pool in pools:
-            _end(pool)
+            if running:
+                _end(pool)
+            else:
+                pool.shutdown()
     return waiting
 
 
@@ -73,15 +78,28 @@ def _result(future: Future[list[Result]], bench: Bench, job: Job) -> tuple[list[
         return failed(bench, job.cells, why), True
 
 
-def _make_banks(plan: Plan, told: Told | None) -> None:
-    needed = {(cell.data, cell.variant.name) for job in plan.todo for cell in job.cells}
-    for key in sorted(needed):
+def _with_banks(plan: Plan, rows: RowFile, told: Told | None) -> list[Job]:
+    """Draw the banks that are missing; return the jobs to do. Where drawing fails, the cells get rows that say so."""
+    failing: dict[tuple[str, str], str] = {}
+    for key in sorted({(cell.data, cell.variant.name) for job in plan.todo for cell in job.cells}):
         path = plan.bench.banks.get(key)
         if path is None or path.is_file():
             continue
         if told is not None:
             told(0, len(plan.todo), f"drawing {plan.request.bank} anomalies of {key[1]}")
-        make_bank(plan.bench.plans[key], path, plan.request.bank)
+        try:
+            make_bank(plan.bench.plans[key], plan.bench.data[key[0]].validation, path, plan.request.bank)
+        except AnomgenError as error:
+            failing[key] = str(error)
+    kept = []
+    for job in plan.todo:
+        for cell in job.cells:
+            if (cell.data, cell.variant.name) in failing:
+                rows.append(failed(plan.bench, [cell], failing[cell.data, cell.variant.name]))
+        cells = tuple(cell for cell in job.cells if (cell.data, cell.variant.name) not in failing)
+        if cells:
+            kept.append(replace(job, cells=cells))
+    return kept
 
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")

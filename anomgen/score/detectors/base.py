@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Protocol, Self, TypeVar
 
 import numpy as np
@@ -12,6 +14,7 @@ from pydantic import Field
 
 from anomgen.errors import UsageError
 from anomgen.generators.base import Images, Preset
+from anomgen.sources.base import portable_path
 
 T = TypeVar("T")
 
@@ -123,6 +126,23 @@ class Detector(Preset):
     def config(self) -> dict[str, Any]:
         """Return the configuration as plain JSON, `kind` included."""
         return {"kind": self.kind, **self.model_dump(mode="json")}
+
+    def recorded(self) -> dict[str, Any]:
+        """Return `config` without paths of the machine: what rows hold."""
+        values = self.config()
+        if isinstance(values.get("weights"), str):
+            values["weights"] = portable_path(values["weights"])
+        return values
+
+    def keyed(self) -> dict[str, Any]:
+        """Return `config` with the contents of a file of weights instead of its path: part of every cell's key."""
+        values = self.config()
+        if isinstance(values.get("weights"), str):
+            file = Path(values["weights"]).expanduser()
+            if not file.is_file():
+                raise UsageError(f"detector {self.kind}: weights={values['weights']}: there is no such file")
+            values["weights"] = hashlib.sha256(file.read_bytes()).hexdigest()
+        return values
 
     def unfitted(self) -> Self:
         """Return a detector of the same configuration that has learnt nothing."""
