@@ -245,6 +245,12 @@ def test_failures_end_in_rows_and_exit_code_1_and_the_report_is_there_all_the_sa
     assert (tmp_path / "run" / "report.html").is_file()
 
 
+def test_the_same_images_under_two_names_are_refused(data, tmp_path):
+    twin = tiny_data(tmp_path / "twin")
+    with pytest.raises(UsageError, match="same test images as part"):
+        planned(Request((str(data), str(twin)), ("nsa",), size=32), tmp_path, RowFile(tmp_path))
+
+
 def test_a_wrong_setting_that_shows_in_the_worker_is_a_failed_row(data, tmp_path):
     plan = plan_of(data, tmp_path, detectors=("realnet",), changes=("detector.realnet.ranked=1000",))
     row = run(plan.bench, next(job for job in plan.todo if job.cells[0].variant.name == "boxes").cells)[0]

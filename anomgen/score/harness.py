@@ -205,8 +205,17 @@ def _opened(request: Request, variants: Sequence[Variant]) -> dict[str, RealData
                 raise UsageError(f"{path}: has no anomalous test image; without real anomalies nothing can be tested")
             if share and (opened.real is None or opened.real.masks is None):
                 raise UsageError(f"{path}: real: training on real anomalies needs masks, and this data has none")
+            _refuse_twin(path, opened, found.values())
             found[key] = opened
     return found
+
+
+def _refuse_twin(path: str, data: RealData, others: Iterable[RealData]) -> None:
+    """Raise UsageError when another data set has the same test images: it would count twice."""
+    content = data.test.content_fingerprint
+    twin = next((o for o in others if o.name != data.name and o.test.content_fingerprint == content), None)
+    if twin is not None:
+        raise UsageError(f"{path}: has the same test images as {twin.name}; give one of the two")
 
 
 def _data_key(name: str, count: int | None) -> str:
