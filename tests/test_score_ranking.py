@@ -83,7 +83,7 @@ def test_differences_are_paired():
     boxes, nsa = line(found["overall"], "boxes"), line(found["overall"], "nsa")
     assert boxes["high"] > nsa["low"]
     against = nsa["against"]["boxes"]
-    assert against["clear"] and 0 < against["low"] < 0.02 < against["high"] < 0.03
+    assert against["clear"] and 0.01 < against["low"] < against["difference"] < against["high"] < 0.03
     assert (against["a"], against["b"], against["columns"], against["trainings"]) == ("nsa", "boxes", 4, 12)
     assert (nsa["rank"], boxes["rank"]) == (1, 2)
     (pair,) = found["pairs"]
@@ -140,14 +140,83 @@ def test_comparisons_use_what_both_have_and_say_how_much():
     assert [line(table, v)["seeds"] for v in ("boxes", "nsa", "perlin")] == [3, 2, 3]
     pairs = {(p["a"], p["b"]): (p["columns"], p["trainings"]) for p in found["pairs"]}
     assert pairs == {("boxes", "nsa"): (4, 11), ("boxes", "perlin"): (2, 6), ("nsa", "perlin"): (2, 5)}
-    of_a = [r["metrics"]["pixel_ap"] for r in rows if (r["variant"], r["data"]) == ("boxes", "a")]
-    assert line(table, "boxes")["mean"] == pytest.approx(np.mean(of_a))
+    assert [line(table, v)["incomplete"] for v in ("boxes", "nsa", "perlin")] == [False, True, True]
+    of_a = {(r["detector"], r["seed"]): r["metrics"]["pixel_ap"] for r in rows
+            if (r["variant"], r["data"]) == ("boxes", "a")}  # fmt: skip
+    shared = [np.mean([of_a["probe", s] for s in (0, 1)]), np.mean([of_a["unet", s] for s in (0, 1, 2)])]
+    assert line(table, "boxes")["mean"] == pytest.approx(np.mean(shared)) and table["seeds"] == 2
 
 
-def test_variants_that_share_no_seed_are_not_compared():
-    found = board([row("nsa", 0.5, seed=0, spread=spread(0)), row("boxes", 0.1, seed=1, spread=spread(0))])
+def test_a_weak_training_that_is_missing_does_not_lead():
+    values = {"nsa": (0.5, 0.1, 0.3), "cutpaste": (0.4,), "boxes": (0.3, 0.1)}
+    rows = [row(v, x, seed=s, spread=spread(0)) for v, by_seed in values.items() for s, x in enumerate(by_seed)]
+    rows += [row("none", 0.2, seed=s, spread=spread(0)) for s in range(4)]
+    table = board(rows)["overall"]
+    found = [(e["variant"], e["mean"], e["seeds"], e["incomplete"]) for e in table["lines"]]
+    assert found == [
+        ("nsa", 0.5, 3, False),
+        ("cutpaste", 0.4, 1, True),
+        ("boxes", 0.3, 2, True),
+        ("none", 0.2, 4, False),
+    ]
+    assert (table["seeds"], table["columns"]) == (1, 1)
+    assert all(entry["sd"] is None for entry in table["lines"])
+    pair = line(table, "nsa")["against"]["boxes"]
+    assert pair["difference"] == pytest.approx(0.1) and pair["trainings"] == 2  # of all that these two have
+
+
+def test_where_nothing_is_shared_the_variant_with_the_fewest_trainings_is_left_out():
+    rows = [row("nsa", 0.5, seed=0, spread=spread(0)), row("boxes", 0.1, seed=1, spread=spread(0))]
+    found = board(rows)
     assert found["pairs"] == []
-    assert [entry["rank"] for entry in found["overall"]["lines"]] == [1, 1]
+    kept, left_out = found["overall"]["lines"]
+    assert (kept["variant"], kept["rank"], kept["mean"], kept["incomplete"]) == ("boxes", 1, 0.1, True)
+    assert (left_out["rank"], left_out["mean"], left_out["low"], left_out["incomplete"]) == (None, None, None, True)
+    rows += [row("perlin", x, seed=s, spread=spread(0)) for s, x in ((1, 0.2), (2, 0.9))]
+    rows += [row("nsa", 0.8, seed=3), row("nsa", 0.8, seed=4)]  # three seeds that nobody else has
+    kept = [entry for entry in board(rows)["overall"]["lines"] if entry["mean"] is not None]
+    assert [(entry["variant"], entry["mean"]) for entry in kept] == [("nsa", pytest.approx(0.7))]
+    rows = [row("none", 0.5, seed=0), row("boxes", 0.1, seed=1), row("nsa", 0.2, seed=1)]
+    assert [entry["mean"] for entry in board(rows)["overall"]["lines"]] == [0.2, 0.1, None]  # a reference goes first
+
+
+def test_no_line_ranks_better_than_one_with_a_higher_mean():
+    """Alone, scar would share rank 1, as nothing tells it from perlin; but nsa above it is clearly worse."""
+    rows = []
+    for variant, value, size in (("perlin", 0.5, 0.001), ("nsa", 0.31, 0.001), ("scar", 0.30, 0.3), ("pii", 0.2, 0.02)):
+        rows.append(row(variant, value, spread=spread(len(variant), size)))
+    lines = board(rows)["overall"]["lines"]
+    assert [(entry["variant"], entry["rank"]) for entry in lines] == [
+        ("perlin", 1),
+        ("nsa", 2),
+        ("scar", 2),
+        ("pii", 3),
+    ]
+    clear = {frozenset((p["a"], p["b"])) for p in board(rows)["pairs"] if p["clear"]}
+    assert frozenset(("perlin", "scar")) not in clear
+
+
+def test_the_first_line_is_first_even_if_others_win_elsewhere():
+    of_a, of_b = {"nsa": 0.5, "pii": 0.4, "scar": 0.3}, {"nsa": 0.1, "pii": 0.9}
+    rows = [row(v, x, data=d, spread=spread(0)) for d, of in (("a", of_a), ("b", of_b)) for v, x in of.items()]
+    found = board(rows)
+    (pair,) = (p for p in found["pairs"] if {p["a"], p["b"]} == {"nsa", "pii"})
+    assert pair["clear"] and pair["difference"] < 0
+    lines = found["overall"]["lines"]
+    assert [(e["variant"], e["rank"]) for e in lines] == [("nsa", 1), ("pii", 1), ("scar", 3)]
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_trainings_of_none_count_once_however_many_detectors_there_are(count):
+    def ends(detectors):
+        rows = [row("none", x, seed=s) for s, x in enumerate((0.48, 0.5, 0.52))]
+        rows += [row("nsa", 0.5, detector=f"d{k}", seed=s) for k in range(detectors) for s in range(3)]
+        found = board(rows)
+        (pair,) = found["pairs"]
+        entry = line(found["overall"], "none")
+        return [entry["low"], entry["high"], pair["low"], pair["high"]]
+
+    assert ends(count) == pytest.approx(ends(1))
 
 
 def test_failures_are_counted_and_take_nothing_from_the_others():
@@ -166,7 +235,7 @@ def test_a_board_of_failures_and_of_nothing():
     found = board([failed("nsa")])
     assert found["overall"] == {**found["overall"], "columns": 0, "of": 1}
     assert found["metrics"] == {"a": "pixel_ap"} and found["pairs"] == []
-    assert board([])["overall"] == {"columns": 0, "of": 0, "lines": []}
+    assert board([])["overall"] == {"columns": 0, "of": 0, "seeds": 0, "lines": []}
 
 
 def test_nothing_varies_so_nothing_is_claimed():

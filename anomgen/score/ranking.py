@@ -1,7 +1,7 @@
 """The board from the rows alone: means, intervals over test images and seeds, paired differences, shared ranks.
 
 A column is a data set with a detector; a table compares the variants over some columns. Every comparison uses only
-what both sides have, and says how much that is.
+the columns and seeds that all its sides have, and says how much that is.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from anomgen.rng import Stream, rng_for
 Row = Mapping[str, Any]
 Column = tuple[str, str]
 """Data set and detector."""
+Part = tuple[Column, tuple[int, ...]]
+"""A column, and the seeds of it that a comparison uses."""
 
 BASELINES = ("boxes", "none", "real")
 """What every variant is compared with: flat rectangles, no synthetic anomalies, real anomalies."""
@@ -41,22 +43,16 @@ class _Cell(NamedTuple):
 
 
 class _Interval(NamedTuple):
-    """The draws of a mean over columns: over test images, plus the swing that the draw of seeds adds."""
+    """The draws of a mean over columns: over test images, with the swing that the draw of seeds adds."""
 
-    images: np.ndarray
-    swing: np.ndarray
-    freedom: int
-    resampled: bool
+    draws: np.ndarray
+    varies: bool
 
     def ends(self) -> tuple[float, float] | None:
-        """Return the ends of the interval, None where nothing varies: one seed and no replicates.
-
-        The bootstrap of 3 seeds is too narrow (it holds the truth in 75 % of cases instead of 95 %), so the swing is
-        widened as Student's t asks.
-        """
-        if self.freedom == 0 and not self.resampled:
+        """Return the ends of the interval, None where nothing varies: one seed and no replicates."""
+        if not self.varies:
             return None
-        low, high = np.quantile(self.images + _widening(self.freedom) * self.swing, [1 - TAIL, TAIL])
+        low, high = np.quantile(self.draws, [1 - TAIL, TAIL])
         return float(low), float(high)
 
 
@@ -75,23 +71,34 @@ def board(rows: Iterable[Row], metric: str | None = None) -> dict[str, Any]:
 
     - metrics: data set → metric. data, detectors: the columns' names. intervals: what they include.
     - overall, by_data {name: table}, by_detector {name: table}, by_cell [{data, detector, ...table}]. A table holds
-      `columns`, how many all its variants have and the means are over, `of` so many, and `lines`, the best mean first:
-      variant, rank, mean, low, high, sd (over seeds), seeds (fewest in a column), columns (that the variant has),
-      failed and undefined (counts of rows), against {baseline: difference}.
+      `columns` and `seeds`, how many columns the means are over and how many seeds, at the fewest, of each; `of` so
+      many columns; and `lines`, the best mean first: variant, rank, mean, low, high, sd (over seeds), seeds (fewest in
+      a column) and columns that the variant has, incomplete (it lacks a training that another generator has), failed
+      and undefined (counts of rows), against {baseline: difference}.
     - pairs: overall differences of every two variants. A difference `a` - `b` is paired, that is over the same
       columns, seeds and resamples: difference, low, high, clear (its interval leaves out 0), columns, trainings.
     - tau: Kendall's tau-b between the orders of the generators, for every two detectors and every two data sets.
 
-    rank: 1 + the number of variants whose paired difference to this one is clear and positive; so variants that
-    nothing tells apart share a rank. The references `none` and `real` have none, and do not count.
+    Means, deviations, intervals and the order of a table are over the columns and, in each, the seeds that all its
+    variants have, so that nothing leads because its weak training is missing. While no column has such a seed, the
+    variant with the fewest trainings (of equals a reference, else the last by name) is left out: it has no mean, no
+    rank, and is incomplete. A difference uses all that its two sides share, which may be more.
+
+    rank: 1 + the number of lines above whose paired difference to this one is clear and positive, so that lines which
+    nothing tells apart share a rank; but never better than the line above, even where nothing tells this one from the
+    first. The references `none` and `real` have none, and do not count.
 
     Intervals hold 95 %: in each draw the test images are resampled (the same for all variants), and the seeds of each
     column. They say what other test images and other trainings would give, not what other data sets would. An
     interval is None where neither varies: one seed, and a metric without replicates.
 
     Note:
-        Intervals of means are cut to 0 to 1, where every metric lies. The swing over seeds is widened by Student's t
-        with Σ (seeds - 1) degrees of freedom and √(S / (S - 1)).
+        Intervals of means are cut to 0 to 1, where every metric lies. The bootstrap of 3 seeds is too narrow (it holds
+        the truth in 75 % of cases instead of 95 %), so the swing over seeds is widened by √(S / (S - 1)) and by
+        Student's t with Σ (seeds - 1) degrees of freedom. The sum is over columns, for `none`, whose trainings are
+        the same in all columns of a data set, over data sets; so are its draws. Average precision of a resample is
+        biased upwards, since resamples repeat images (by .02 on 40 images): intervals of means of AP sit slightly too
+        high; in a paired difference most of that cancels.
     """
     rows = _last_of_each(rows)
     results = _Results(rows, _chosen(rows, metric))
@@ -130,7 +137,8 @@ class _Results:
         finished = [row for row in rows if self._value(row) is not None]
         self.resampled = any(self._replicates(row) for row in finished)
         self.cells = self._cells(finished)
-        self._drawn: dict[Hashable, _Interval] = {}
+        self.repeated = {row["variant"] for row in rows if row["detector"] == "none"}
+        self._drawn: dict[Hashable, tuple[np.ndarray, np.ndarray]] = {}
 
     def _value(self, row: Row) -> float | None:
         return row["metrics"].get(self.metrics[row["data"]]) if row["status"] == "done" else None
@@ -163,50 +171,88 @@ class _Results:
 
     # --- draws ------------------------------------------------------------------------------------------------------
 
-    def _draws(self, variant: str, column: Column, seeds: tuple[int, ...]) -> _Interval:
-        """Return the draws of the variant's mean over those seeds; the same seeds are drawn for every variant."""
+    def _draws(self, variant: str, column: Column, seeds: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the draws (DRAWS,) of the variant's mean over those seeds: of the test images, and the seeds' swing.
+
+        The same seeds are drawn for every variant in a column, and in every column for what repeats in all.
+        """
         key = (variant, column, seeds)
         if key not in self._drawn:
             cell, count = self.cells[variant, column], len(seeds)
             kept = cell.replicates[[cell.seeds.index(seed) for seed in seeds]]
-            rng = rng_for(0, Stream.BOOTSTRAP, self.columns.index(column), count)
+            places: list[Hashable] = [*self.columns, *self.data]
+            rng = rng_for(0, Stream.BOOTSTRAP, places.index(self._source(variant, column)))
             mean = kept.mean(axis=0)
             swing = np.take_along_axis(kept, rng.integers(count, size=(count, DRAWS)), axis=0).mean(axis=0) - mean
-            self._drawn[key] = _Interval(mean, swing * np.sqrt(count / max(count - 1, 1)), count - 1, cell.resampled)
+            self._drawn[key] = mean, swing * np.sqrt(count / max(count - 1, 1))
         return self._drawn[key]
 
-    def _mean(self, variant: str, parts: Sequence[tuple[Column, tuple[int, ...]]]) -> _Interval:
-        drawn = [self._draws(variant, column, seeds) for column, seeds in parts]
-        images = sum((d.images for d in drawn), np.zeros(DRAWS)) / len(drawn)
-        swing = sum((d.swing for d in drawn), np.zeros(DRAWS)) / len(drawn)
-        return _Interval(images, swing, sum(d.freedom for d in drawn), all(d.resampled for d in drawn))
+    def _source(self, variant: str, column: Column) -> Hashable:
+        """Return what the variant's trainings in a column belong to: the column, or all columns of its data."""
+        return column[0] if variant in self.repeated else column
+
+    def _mean(self, variant: str, parts: Sequence[Part]) -> _Interval:
+        drawn = [self._draws(variant, *part) for part in parts]
+        freedom: dict[Hashable, int] = {}
+        for column, seeds in parts:
+            source = self._source(variant, column)
+            freedom[source] = max(freedom.get(source, 0), len(seeds) - 1)
+        free = sum(freedom.values())
+        images, swing = (np.mean([d[k] for d in drawn], axis=0) for k in (0, 1))
+        resampled = all(self.cells[variant, column].resampled for column, _ in parts)
+        return _Interval(images + _widening(free) * swing, resampled or free > 0)
 
     # --- comparisons ------------------------------------------------------------------------------------------------
 
     def table(self, columns: Sequence[Column]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Return the table over those columns and the differences of every two of its variants."""
         present = [v for v in self.variants if self._has(v, columns)]
-        common = [c for c in columns if present and all((v, c) in self.cells for v in present)]
         pairs = [p for a, b in combinations(present, 2) if (p := self._difference(a, b, columns))]
         signed = {(p["a"], p["b"]): p for p in pairs} | {(p["b"], p["a"]): _turned(p) for p in pairs}
-        lines = [self._line(variant, columns, common, signed) for variant in self.variants]
-        lines.sort(key=lambda line: (line["mean"] is None, -(line["mean"] or 0), line["rank"] or 0, line["variant"]))
-        return {"columns": len(common), "of": len(columns), "lines": lines}, pairs
+        compared, parts = self._comparable(present, columns)
+        lines = [self._line(v, columns, parts if v in compared else [], signed) for v in self.variants]
+        lines.sort(key=lambda line: (line["mean"] is None, -(line["mean"] or 0), line["variant"]))
+        self._rank([line for line in lines if line["mean"] is not None], signed)
+        fewest = min((len(seeds) for _, seeds in parts), default=0)
+        return {"columns": len(parts), "of": len(columns), "seeds": fewest, "lines": lines}, pairs
+
+    def _comparable(self, variants: Sequence[str], columns: Sequence[Column]) -> tuple[list[str], list[Part]]:
+        """Return the variants that share a training of at least one column, and all that they share."""
+        left = list(variants)
+        while left and not (parts := self._shared(left, columns)):
+            counts = {v: sum(len(self.cells[v, c].seeds) for c in self._has(v, columns)) for v in left}
+            fewest = [v for v in left if counts[v] == min(counts.values())]
+            left.remove(max(fewest, key=lambda v: (self._is_reference(v), v)))
+        return left, parts if left else []
+
+    def _shared(self, variants: Sequence[str], columns: Iterable[Column]) -> list[Part]:
+        """Return the columns in which the variants have seeds in common, with these."""
+        parts = ((column, self._seeds(variants, column)) for column in columns)
+        return [(column, seeds) for column, seeds in parts if seeds]
+
+    def _seeds(self, variants: Sequence[str], column: Column) -> tuple[int, ...]:
+        """Return the seeds that all variants have in a column."""
+        if not variants or any((v, column) not in self.cells for v in variants):
+            return ()
+        return tuple(sorted(set.intersection(*(set(self.cells[v, column].seeds) for v in variants))))
+
+    def _rank(self, lines: Sequence[dict[str, Any]], signed: Mapping[tuple[str, str], Mapping[str, Any]]) -> None:
+        """Set the ranks of the generators among the lines, which stand in the order of their means."""
+        above: list[dict[str, Any]] = []
+        for line in (line for line in lines if not self._is_reference(line["variant"])):
+            pairs = (signed.get((better["variant"], line["variant"])) for better in above)
+            clear = sum(pair is not None and pair["clear"] and pair["difference"] > 0 for pair in pairs)
+            line["rank"] = max([1 + clear, *(better["rank"] for better in above[-1:])])
+            above.append(line)
 
     def _difference(self, a: str, b: str, columns: Sequence[Column]) -> dict[str, Any] | None:
         """Return a - b over the columns and seeds that both have; None if they share none."""
-        parts = []
-        for column in self._has(a, self._has(b, columns)):
-            seeds = tuple(sorted(set(self.cells[a, column].seeds) & set(self.cells[b, column].seeds)))
-            if seeds:
-                parts.append((column, seeds))
+        parts = self._shared([a, b], columns)
         if not parts:
             return None
         of_a, of_b = self._mean(a, parts), self._mean(b, parts)
         value = sum(self._point(a, *part) - self._point(b, *part) for part in parts) / len(parts)
-        resampled = of_a.resampled and of_b.resampled
-        drawn = _Interval(of_a.images - of_b.images, of_a.swing - of_b.swing, of_a.freedom, resampled)
-        ends = drawn.ends()
+        ends = _Interval(of_a.draws - of_b.draws, of_a.varies and of_b.varies).ends()
         low, high = ends or (None, None)
         clear = ends is not None and not ends[0] <= 0 <= ends[1]
         trainings = sum(len(seeds) for _, seeds in parts)
@@ -221,34 +267,42 @@ class _Results:
         self,
         variant: str,
         columns: Sequence[Column],
-        common: Sequence[Column],
+        parts: Sequence[Part],
         signed: Mapping[tuple[str, str], dict[str, Any]],
     ) -> dict[str, Any]:
+        """Return the variant's line, its figures over the parts (no figures without); the rank is the table's."""
         has = self._has(variant, columns)
-        cells = [(c, self.cells[variant, c]) for c in (common if has else [])]
-        ends = self._mean(variant, [(c, cell.seeds) for c, cell in cells]).ends() if cells else None
+        ends = self._mean(variant, parts).ends() if parts else None
         low, high = (max(0.0, ends[0]), min(1.0, ends[1])) if ends else (None, None)
         rows = [row for row in self.rows if row["variant"] == variant and self._in(row, columns)]
         return {
             "variant": variant,
-            "rank": self._rank(variant, signed) if has else None,
-            "mean": float(np.mean([cell.values.mean() for _, cell in cells])) if cells else None,
+            "rank": None,
+            "mean": float(np.mean([self._point(variant, *part) for part in parts])) if parts else None,
             "low": low,
             "high": high,
-            "sd": _deviation([cell for _, cell in cells]),
+            "sd": self._deviation(variant, parts),
             "seeds": min((len(self.cells[variant, c].seeds) for c in has), default=0),
             "columns": len(has),
+            "incomplete": not parts or self._lacks(variant, columns),
             "failed": sum(row["status"] != "done" for row in rows),
             "undefined": sum(row["status"] == "done" and self._value(row) is None for row in rows),
             "against": {name: signed[variant, base] for name in BASELINES
                         if (base := self._baseline(variant, name)) and (variant, base) in signed},
         }  # fmt: skip
 
-    def _rank(self, variant: str, signed: Mapping[tuple[str, str], dict[str, Any]]) -> int | None:
-        if self._is_reference(variant):
+    def _lacks(self, variant: str, columns: Sequence[Column]) -> bool:
+        """Return whether a generator has a seed in one of the columns that the variant does not have there."""
+        own = {(c, seed) for c in self._has(variant, columns) for seed in self.cells[variant, c].seeds}
+        generators = [v for v in self.variants if not self._is_reference(v)]
+        return any((c, s) not in own for v in generators for c in self._has(v, columns) for s in self.cells[v, c].seeds)
+
+    def _deviation(self, variant: str, parts: Sequence[Part]) -> float | None:
+        """Return the standard deviation over the seeds that all parts have of the mean over parts; None below two."""
+        seeds = sorted(set.intersection(*(set(seeds) for _, seeds in parts))) if parts else []
+        if len(seeds) < 2:
             return None
-        better = (p for (_, b), p in signed.items() if b == variant and p["clear"] and p["difference"] > 0)
-        return 1 + sum(not self._is_reference(p["a"]) for p in better)
+        return float(np.std([np.mean([self._point(variant, c, [s]) for c, _ in parts]) for s in seeds], ddof=1))
 
     def _is_reference(self, variant: str) -> bool:
         return self.recipes[variant][0] in REFERENCES
@@ -269,12 +323,10 @@ class _Results:
         """
         both = {v: [p for p in paired if all((v, c) in self.cells for c in p)] for v in self.variants}
         compared = [v for v in self.variants if both[v] and not self._is_reference(v)]
-        common = [p for p in paired if all(p in both[v] for v in compared)]
+        common = [parts for pair in paired if len(parts := self._shared(compared, pair)) == 2]
         tau = np.nan
         if len(compared) > 1 and common:
-            means = [
-                [np.mean([self.cells[v, p[side]].values.mean() for p in common]) for v in compared] for side in (0, 1)
-            ]
+            means = [[np.mean([self._point(v, *parts[k]) for parts in common]) for v in compared] for k in (0, 1)]
             tau = stats.kendalltau(*means).statistic
         return {"between": [first, second], "tau": float(tau) if np.isfinite(tau) else None,
                 "variants": len(compared), "columns": len(common)}  # fmt: skip
@@ -297,15 +349,6 @@ def _chosen(rows: Sequence[Row], metric: str | None) -> dict[str, str]:
     if known and metric not in known:
         raise UsageError(f"no metric {metric!r}{near_miss(metric, known)}: the rows hold {', '.join(known)}")
     return {row["data"]: metric for row in rows}
-
-
-def _deviation(cells: Sequence[_Cell]) -> float | None:
-    """Return the standard deviation over the seeds that all cells have of the mean over cells; None below two."""
-    seeds = sorted(set.intersection(*(set(cell.seeds) for cell in cells))) if cells else []
-    if len(seeds) < 2:
-        return None
-    means = [np.mean([cell.values[cell.seeds.index(seed)] for cell in cells]) for seed in seeds]
-    return float(np.std(means, ddof=1))
 
 
 @cache
