@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("matplotlib")
 
 from anomgen.errors import AnomgenError
+from anomgen.score import charts
 from anomgen.score.ranking import board
 from anomgen.score.report import leaderboard_markdown, leaderboard_picture, write_report
 from anomgen.score.summary import gap
@@ -374,6 +375,31 @@ def test_sweeps_have_a_chart_of_the_metric_against_the_value(tmp_path):
     rows += [{**row, "variant": "fpi x", "recipe": "fpi", "variation": {"area": [0.1, 0.2]}} for row in rows[:1]]
     files = [path.name for path in write_report(rows, tmp_path, {})]
     assert "sweep-ratio.png" in files and "sweep-area.png" not in files
+
+
+def test_sweep_of_lists_keeps_its_order_and_its_lines_apart(monkeypatch, tmp_path):
+    drawn, drawing = [], charts.sweep_chart
+    monkeypatch.setattr(charts, "sweep_chart", lambda *given: drawn.append(given) or drawing(*given))
+    values, key = [[0.6, 1], [0.2, 0.4], "x"], "generator.opacity_range"
+    rows = [
+        made_row(f"{name} count={count} {value}", value=0.5, recipe=name, variation={"count": count, key: value})
+        for name in ("perlin", "boxes")
+        for count in (4, 8)
+        for value in values
+    ]
+    page = report(tmp_path, rows, {"sweeps": {key: values}})[0]
+    chart = next(given for given in drawn if given[2] == key)
+    assert list(next(iter(chart[0].values()))) == ["boxes count=4", "boxes count=8", "perlin count=4", "perlin count=8"]
+    assert chart[1] == ["[0.6, 1]", "[0.2, 0.4]", "x"]
+    assert "boxes count=4 x (baseline)" in page.text
+
+
+@pytest.mark.parametrize("end", ["", "y" * 20, "y" * 60])
+def test_labels_of_a_chart_are_apart(end):
+    names = [f"perlin generator.opacity_range=[0.2, {value}] {end}" for value in (0.4, 0.8)] + ["nsa"]
+    labels = charts._labels(names)
+    assert len(set(labels)) == 3 and labels[2] == "nsa"
+    assert max(len(line) for label in labels for line in label.splitlines()) <= 1.5 * charts.LONGEST
 
 
 def test_figures_of_images_stand_beside_their_correlation(tmp_path):

@@ -7,6 +7,7 @@ the SVG, text and axes take the page's text colour, so that it reads on dark and
 from __future__ import annotations
 
 import io
+import textwrap
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,7 +32,9 @@ WIDTH = 9.0
 """Inches; text of 9 points is then legible where the picture is shown 800 pixels wide."""
 COLUMNS = 3
 LONGEST = 26
-"""Characters of a name that an axis shows."""
+"""Characters of a name that an axis or a legend shows."""
+LEGEND = 120
+"""Characters of a line of a legend, with its markers."""
 
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",
@@ -74,7 +77,7 @@ def interval_chart(panels: Mapping[str, Dots], variants: Sequence[str], detector
     ticks. Detectors that are not among `detectors` (such as the one of a baseline) are grey.
     """
     with _style():
-        figure, grid = _panels(panels, len(variants), len(detectors), label)
+        figure, grid = _panels(panels, variants, len(detectors), label)
         for axes, dots in zip(grid, panels.values(), strict=True):
             for (variant, detector), dot in dots.items():
                 y = _place(variant, detector, variants, detectors)
@@ -98,7 +101,7 @@ def gap_chart(
     panels: title → (variant, detector) → (achieved, best). The rest as in `interval_chart`.
     """
     with _style():
-        figure, grid = _panels(panels, len(variants), len(detectors), label)
+        figure, grid = _panels(panels, variants, len(detectors), label)
         for axes, gaps in zip(grid, panels.values(), strict=True):
             for (variant, detector), (achieved, best) in gaps.items():
                 y = _place(variant, detector, variants, detectors)
@@ -190,9 +193,10 @@ def _quiet() -> Iterator[None]:
 # --- parts ----------------------------------------------------------------------------------------------------------
 
 
-def _panels(titles: Mapping[str, Any], variants: int, detectors: int, label: str) -> tuple[Figure, list[Axes]]:
-    """Return a figure with a panel a title, high enough for its lines, and the panels."""
-    step = 0.13 * max(detectors, 1) + 0.12
+def _panels(titles: Mapping[str, Any], names: Sequence[str], detectors: int, label: str) -> tuple[Figure, list[Axes]]:
+    """Return a figure with a panel a title, high enough for its lines, and the panels; names: of the lines."""
+    variants, most = len(names), max((name.count("\n") + 1 for name in _labels(names)), default=1)
+    step = max(0.13 * max(detectors, 1) + 0.12, 0.17 * most + 0.03)
     figure, grid = _grid(len(titles), height=0.75 + step * variants, share_y=False)
     for number, (axes, title) in enumerate(zip(grid, titles, strict=True)):
         axes.set_title(_short(title, 90 // _columns(len(titles))), loc="left")
@@ -240,7 +244,7 @@ def _looks(name: str, names: Sequence[str]) -> tuple[str, str]:
 def _variant_axis(axes: Axes, variants: Sequence[str]) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    axes.set_yticklabels([_short(variant) for variant in variants])
+    axes.set_yticklabels(_labels(variants))
     low, high = axes.get_xlim()
     axes.set_xlim(max(low, -0.02), min(high, 1.02))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=4, min_n_ticks=2))
@@ -249,8 +253,11 @@ def _variant_axis(axes: Axes, variants: Sequence[str]) -> None:
 def _value_axis(axes: Axes, values: Sequence[Any], places: Mapping[str, float], numbers: bool) -> None:
     if numbers and min(values) > 0 and max(values) >= 20 * min(values):
         axes.set_xscale("log")
-    if len(values) <= 8:
-        axes.set_xticks([places[_key(value)] for value in values], [_short(str(value), 10) for value in values])
+    if len(values) <= 8 or not numbers:
+        labels = _labels([str(value) for value in values], 14)
+        turned: dict[str, Any] = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
+        long = not numbers and sum(map(len, labels)) > 24
+        axes.set_xticks([places[_key(value)] for value in values], labels, **(turned if long else {}))
         axes.minorticks_off()
 
 
@@ -261,14 +268,35 @@ def _key(value: Any) -> str:
 def _legend(figure: Figure, names: Sequence[str], others: bool) -> None:
     from matplotlib.lines import Line2D
 
+    labels = _labels(names)
     lines = [
-        Line2D([], [], color=_looks(name, names)[0], marker=_looks(name, names)[1], markersize=5, label=_short(name))
-        for name in names
+        Line2D([], [], color=_looks(name, names)[0], marker=_looks(name, names)[1], markersize=5, label=label)
+        for name, label in zip(names, labels, strict=True)
     ]
     if others:
         lines.append(Line2D([], [], color=GREY, marker="o", markersize=5, label="detector without anomalies"))
     if lines:
-        figure.legend(handles=lines, loc="outside upper left", ncols=min(len(lines), 5))
+        widest = max((len(line) for label in labels for line in label.splitlines()), default=1)
+        columns = max(LEGEND // (widest + 6), 1)
+        figure.legend(handles=lines, loc="outside upper left", ncols=min(len(lines), columns, 5))
+
+
+def _labels(names: Sequence[str], longest: int = LONGEST) -> list[str]:
+    """Return names cut in the middle to what a chart has room for, to more or to whole lines where that made two alike.
+
+    The ends of a name are what tells it from others: its recipe, and the values of a sweep.
+    """
+    for length in (longest, longest * 3 // 2):
+        labels = [_cut(name, length) for name in names]
+        if len(set(labels)) == len(set(names)):
+            return labels
+    return [textwrap.fill(name, longest) if labels.count(_cut(name, length)) > 1 else _cut(name, longest)
+            for name in names]  # fmt: skip
+
+
+def _cut(name: str, longest: int) -> str:
+    head = (longest - 1) // 2
+    return name if len(name) <= longest else f"{name[:head]}…{name[head + 1 - longest :]}"
 
 
 def _short(name: str, longest: int = LONGEST) -> str:

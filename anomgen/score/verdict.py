@@ -206,7 +206,7 @@ def _board_table(
     lines: list[list[str | Cell]] = []
     for line in table["lines"]:
         name = line["variant"]
-        is_best = first is not None and name == first["variant"]
+        is_best = first is not None and run.kind(name) == RECIPE and line["mean"] == first["mean"]
         faults = f" ({line['failed']} failed)" if line["failed"] else ""
         trained = [NOTHING if run.kind(name) == SPARE else number(_mean_of(own[d].get(name))) for d in columns]
         spread = [number(line["sd"])] if seeds else []
@@ -292,7 +292,8 @@ def sweeps(run: Run) -> Iterator[Block]:
                         name, value = _place(rows[line["variant"]], key)
                         dot = _dot(run, line, cell["data"], cell["detector"], metric)
                         panels.setdefault(title, {}).setdefault(name, {})[value] = dot
-        values = _sorted(distinct(value for lines in panels.values() for dots in lines.values() for value in dots))
+        found = distinct(value for lines in panels.values() for dots in lines.values() for value in dots)
+        values = _in_order(found, (run.configuration.get("sweeps") or {}).get(key) or ())
         if len(values) > 1:
             figure = charts.sweep_chart(panels, values, key, run.label)
             yield Chart(f"sweep-{_file_name(key)}", figure, f"{run.label} against {key}: mean; 95 % interval shaded.")
@@ -300,7 +301,7 @@ def sweeps(run: Run) -> Iterator[Block]:
 
 def _place(row: Row, key: str) -> tuple[str, Any]:
     """Return where a row is in the chart of a sweep: the line (the recipe, and what else is varied), and the value."""
-    others = [f"{name}={value}" for name, value in row["variation"].items() if name != key]
+    others = [f"{name.removeprefix('generator.')}={value}" for name, value in row["variation"].items() if name != key]
     return " ".join([row["recipe"], *others]), _plain(row["variation"][key])
 
 
@@ -309,10 +310,12 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, int | float | str) else json.dumps(value)
 
 
-def _sorted(values: Sequence[Any]) -> list[Any]:
-    """Return numbers by size, anything else in its order."""
-    numbers = all(isinstance(value, int | float) for value in values)
-    return sorted(values) if numbers else list(values)
+def _in_order(values: Sequence[Any], asked: Sequence[Any]) -> list[Any]:
+    """Return numbers by size, anything else in the order that was asked for."""
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        return sorted(values)
+    known = [_plain(value) for value in asked]
+    return sorted(values, key=lambda value: known.index(value) if value in known else len(known))
 
 
 def _file_name(text: str) -> str:
