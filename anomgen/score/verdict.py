@@ -45,7 +45,7 @@ ALL_INDIFFERENT = (
     "trained on normal images only, so the maps are the same for every recipe. A recipe decides nothing but the "
     "threshold, and the board is about that"
 )
-PARTIAL = "are not done yet (left out by the budget, another part, or interrupted): the board is partial."
+PARTIAL = "not done yet (left out by the budget, another part, or interrupted): the board is partial."
 MIXED = ("anomgen", "torch", "timm")
 """What changes figures where its version differs."""
 
@@ -127,7 +127,8 @@ def _best_f1(run: Run, variant: str, data: str | None = None) -> float | None:
 def _unfinished(run: Run) -> Iterator[Block]:
     """Yield how much of the request has no row yet, and what."""
     if run.missing:
-        yield Text(f"{run.missing['cells']} of {run.missing['of']} trainings {PARTIAL}")
+        count = run.missing["cells"]
+        yield Text(f"{count} of {run.missing['of']} trainings {'is' if count == 1 else 'are'} {PARTIAL}")
         lines = [
             [", ".join(variants), detector, data, str(seed)]
             for data, detector, seed, variants in run.missing.get("list") or ()
