@@ -1,0 +1,57 @@
+"""Write the boards of finished runs into cards/leaderboard.md, between its markers, and the first one's picture.
+
+python docs/make_leaderboard.py RUN [RUN …]
+
+What stands outside the markers is written by hand and stays.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from anomgen.score.report import leaderboard_markdown, leaderboard_picture, sorted_rows
+from anomgen.score.rows import RowFile
+from anomgen.score.summary import Run
+from anomgen.writer import replacing
+
+ROOT = Path(__file__).parent.parent
+CARD, PICTURE = ROOT / "cards" / "leaderboard.md", ROOT / "docs" / "leaderboard.png"
+MARKERS = re.compile(r"(<!-- boards -->\n).*?(<!-- end of boards -->)", re.DOTALL)
+
+
+def main(folders: list[Path]) -> None:
+    """Write the card and the picture."""
+    boards = [_board(folder) for folder in folders]
+    text = CARD.read_text(encoding="utf-8")
+    with replacing(CARD) as file:
+        file.write(MARKERS.sub(lambda found: found[1] + "\n\n".join(boards) + "\n\n" + found[2], text).encode())
+    leaderboard_picture(sorted_rows(_rows(folders[0])), PICTURE)
+
+
+def _board(folder: Path) -> str:
+    configuration, rows = json.loads((folder / "run.json").read_text(encoding="utf-8")), _rows(folder)
+    run = Run(sorted_rows(rows))
+    versions = ", ".join(f"{name} {number}" for name, number in configuration["versions"].items())
+    parts = [
+        f"## {', '.join(run.data)}",
+        f"```bash\n{configuration['command']}\n```",
+        f"{len(run.done)} trainings, {configuration['size'][0]}×{configuration['size'][1]} pixels; {versions}.",
+        leaderboard_markdown(sorted_rows(rows)).strip(),
+    ]
+    return "\n\n".join(parts)
+
+
+def _rows(folder: Path) -> list[dict[str, Any]]:
+    """Return the rows that the run's configuration speaks of; the file may hold others."""
+    configuration = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    data = {Path(name).name for name in configuration["data"]}
+    rows = RowFile(folder).rows.values()
+    return [row for row in rows if row["data"] in data and row["detector"] in configuration["detectors"]]
+
+
+if __name__ == "__main__":
+    main([Path(name) for name in sys.argv[1:]])
