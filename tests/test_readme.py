@@ -87,8 +87,8 @@ def scored(tmp_path, monkeypatch):
 
     from anomgen.exporters.conformance import made_dataset
 
-    for name in ("hazelnut", "screw"):
-        tiny_data(tmp_path / name, train=16)
+    for good, name in ((6, "hazelnut"), (7, "screw")):
+        tiny_data(tmp_path / name, train=16, good=good)
     made_dataset(tmp_path / "out")
     monkeypatch.chdir(tmp_path)
 
