@@ -71,3 +71,13 @@ def test_soft_masks_are_the_targets():
     test = train.test()
     maps = fitted(train).anomaly_maps(test.images)
     assert 0.05 < np.median(maps[test.masks]) < 0.4
+
+
+@pytest.mark.parametrize(("label", "squared"), [("intensity", True), ("logistic", False), ("binary", False)])
+def test_the_label_decides_the_loss(label, squared):
+    train = MadeTraining()
+    train.label = label
+    detector = NSAEncoderDecoder(steps=1, batch_size=2, width=4)
+    detector.fit(train, np.random.default_rng(0))
+    assert detector._squared == squared
+    assert detector.anomaly_maps(train.test().images).min() >= 0

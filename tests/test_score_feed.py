@@ -53,6 +53,12 @@ def test_a_batch_holds_the_recipes_share_or_the_wanted_one(data):
     assert not batch.images.flags.writeable
 
 
+def test_the_feed_tells_what_the_soft_masks_hold(data):
+    chosen = variant("nsa", overrides=["nsa.generator.label=intensity"])
+    assert feed_of(data, chosen, 0).label == "intensity" and feed_of(data, variant("fpi"), 0).label == "continuous"
+    assert feed_of(data, variant("perlin"), 0).label == "binary"
+
+
 def test_validation_images_are_in_no_training_batch(data):
     feed = feed_of(data, variant("perlin"), 0)
     trained = {normal.tobytes() for batch in feed.batches(10, 8) for normal in batch.normals}
@@ -80,7 +86,7 @@ def test_few_batches_are_drawn_ahead_and_stopping_early_ends_the_thread(data):
     asked = []
 
     class Counting:
-        defect_types, graded, anomaly_ratio = feed.drawn.defect_types, False, 0.5
+        defect_types, graded, label, anomaly_ratio = feed.drawn.defect_types, False, "binary", 0.5
 
         def rows(self, indices, ratio):
             asked.append(indices)
@@ -100,7 +106,7 @@ def test_an_error_while_drawing_reaches_the_detector(data):
     feed = feed_of(data, variant("perlin"), 0)
 
     class Failing:
-        defect_types, graded, anomaly_ratio = ("x",), False, 0.5
+        defect_types, graded, label, anomaly_ratio = ("x",), False, "binary", 0.5
 
         def rows(self, indices, ratio):
             raise ValueError("no more")

@@ -33,6 +33,7 @@ class Rows(Protocol):
 
     defect_types: tuple[str, ...]
     graded: bool
+    label: str
     anomaly_ratio: float
 
     def rows(self, indices: Sequence[int], anomaly_ratio: float) -> list[Row]:
@@ -46,6 +47,7 @@ class Drawn:
         self._plan = plan
         self._renderers: dict[float, Renderer] = {}
         self.defect_types, self.graded = plan.generator.defect_types, plan.generator.has_soft_mask
+        self.label = getattr(plan.generator, "label", "continuous" if self.graded else "binary")
         self.anomaly_ratio = plan.recipe.anomaly_ratio
 
     def rows(self, indices: Sequence[int], anomaly_ratio: float) -> list[Row]:
@@ -65,6 +67,7 @@ class Made:
         self._anomalous, self._normals, self._seed, self._turn = anomalous, normals, seed, turn
         self.defect_types = tuple(sorted({row.defect_type for row in anomalous}))
         self.graded = any(row.soft_mask is not None for row in anomalous)
+        self.label = "continuous" if self.graded else "binary"
         self.anomaly_ratio = anomaly_ratio
 
     def rows(self, indices: Sequence[int], anomaly_ratio: float) -> list[Row]:
@@ -120,6 +123,7 @@ class Feed:
     def __post_init__(self) -> None:
         self.normals: Images = Pool(self.source)
         self.defect_types, self.graded = self.drawn.defect_types, self.drawn.graded
+        self.label = self.drawn.label
 
     @cached_property
     def validation(self) -> Batch:

@@ -50,6 +50,8 @@ class Training(Protocol):
     """The normal training images, each (H, W, C), all of one shape and dtype."""
     defect_types: tuple[str, ...]
     """Names that the synthetic anomalies' types can take."""
+    label: str
+    """What the soft masks hold: `binary`, `continuous`, or what the generator's setting `label` calls it."""
     graded: bool
     """Whether the generator's soft masks are grades rather than copies of the masks."""
 

@@ -31,6 +31,7 @@ class MadeTraining:
 
     defect_types: tuple[str, ...] = (DISC,)
     graded = False
+    label = "binary"
 
     def __init__(self, shape: tuple[int, int, int] = (64, 64, 3), dtype: type = np.uint8, count: int = 8):
         self.normals: Images = TestPool(shape, dtype, count=count)

@@ -45,15 +45,17 @@ class NSAEncoderDecoder(Detector):
 
     width: Annotated[int, Field(ge=4, multiple_of=4)] = 32
     """Channels of the encoder's first stage; 64 is ResNet-18."""
-    loss: Literal["bce", "mse"] = "bce"
-    """`bce`: sigmoid and binary cross-entropy. `mse`: ReLU and squared error, the authors' choice for raw intensity
-    labels."""
+    loss: Literal["auto", "bce", "mse"] = "auto"
+    """`bce`: sigmoid and binary cross-entropy. `mse`: ReLU and squared error. `auto`, as the authors: `mse` for
+    intensity labels, `bce` for the others."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
 
     _network: Any = PrivateAttr(None)
+    _squared: bool = PrivateAttr(False)
 
     def fit(self, train: Training, rng: np.random.Generator) -> None:
         """See `Detector.fit`."""
+        self._squared = squared = self.loss == "mse" or (self.loss == "auto" and train.label == "intensity")
         with seeded(rng):
             network = EncoderDecoder(self.width)
             optimiser = torch.optim.Adam(network.parameters(), self.learning_rate)
@@ -61,7 +63,7 @@ class NSAEncoderDecoder(Detector):
 
             def loss(batch: Batch, where: torch.device) -> torch.Tensor:
                 outputs, wanted = network(tensor(batch.images, where)), targets(batch.soft_masks, where)
-                if self.loss == "mse":
+                if squared:
                     return F.mse_loss(outputs.relu(), wanted)
                 return F.binary_cross_entropy_with_logits(outputs, wanted)
 
@@ -70,7 +72,7 @@ class NSAEncoderDecoder(Detector):
 
     def anomaly_maps(self, images: np.ndarray) -> np.ndarray:
         """Return the expected label of each pixel; see `Detector.anomaly_maps`."""
-        network, end = self.learnt(self._network), torch.relu if self.loss == "mse" else torch.sigmoid
+        network, end = self.learnt(self._network), torch.relu if self._squared else torch.sigmoid
         return in_parts(images, lambda x: end(network(x))[:, 0])
 
 
