@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -63,7 +63,7 @@ class Bench:
     out: Path
 
 
-def run(bench: Bench, cells: Sequence[Cell], told: Callable[[int, int], None] | None = None) -> list[Result]:
+def run(bench: Bench, cells: Sequence[Cell]) -> list[Result]:
     """Return the rows of cells that share one fit: one cell, or all variants of a detector that needs no anomalies.
 
     A training that fails, for whatever reason, gives rows that say so.
@@ -71,7 +71,7 @@ def run(bench: Bench, cells: Sequence[Cell], told: Callable[[int, int], None] | 
     cv2.setNumThreads(1)
     try:
         with single_threaded():
-            return _run(bench, cells, told)
+            return _run(bench, cells)
     except (Exception, SystemExit) as error:
         return failed(bench, cells, str(error) if isinstance(error, AnomgenError) else _told(error))
 
@@ -83,10 +83,10 @@ def failed(bench: Bench, cells: Sequence[Cell], why: str) -> list[Result]:
     ]
 
 
-def _run(bench: Bench, cells: Sequence[Cell], told: Callable[[int, int], None] | None) -> list[Result]:
+def _run(bench: Bench, cells: Sequence[Cell]) -> list[Result]:
     started = time.perf_counter()
     data, detector = bench.data[cells[0].data], bench.detectors[cells[0].detector].unfitted()
-    feeds = [_feed(bench, cell, told) for cell in cells]
+    feeds = [_feed(bench, cell) for cell in cells]
     detector.fit(feeds[0], rng_for(cells[0].seed, Stream.TRAINING))
     fitted = time.perf_counter()
     maps = detector.anomaly_maps(data.test.images)
@@ -114,10 +114,10 @@ def _run(bench: Bench, cells: Sequence[Cell], told: Callable[[int, int], None] |
 # --- what is trained on ---------------------------------------------------------------------------------------------
 
 
-def _feed(bench: Bench, cell: Cell, told: Callable[[int, int], None] | None) -> Feed:
+def _feed(bench: Bench, cell: Cell) -> Feed:
     data, variant, key = bench.data[cell.data], cell.variant, (cell.data, cell.variant.name)
     if variant.kind == "recipe" and key not in bench.banks:
-        return drawn_feed(bench.plans[key], data, cell.seed, told)
+        return drawn_feed(bench.plans[key], data, cell.seed)
     bank = bench.banks.get(key)
     rows: list[Row] = []
     held: list[Row] = []
@@ -125,14 +125,14 @@ def _feed(bench: Bench, cell: Cell, told: Callable[[int, int], None] | None) -> 
         rows, held = load_bank(bank)
     elif variant.kind != "none":
         rows, held = made_rows(data, variant)
-    return made_feed(rows, held, variant, data, cell.seed, told)
+    return made_feed(rows, held, variant, data, cell.seed)
 
 
-def drawn_feed(plan: Plan, data: RealData, seed: int, told: Callable[[int, int], None] | None = None) -> Feed:
+def drawn_feed(plan: Plan, data: RealData, seed: int) -> Feed:
     """Return what a detector trains on: the data's normal images, and anomalies that are drawn when they are wanted."""
     seeded = replace(plan, recipe=plan.recipe.model_copy(update={"seed": seed}))
     held_out = replace(seeded, source=data.validation)
-    return Feed(data.train, Drawn(seeded), data.validation, Drawn(held_out), told)
+    return Feed(data.train, Drawn(seeded), data.validation, Drawn(held_out))
 
 
 def made_feed(
@@ -141,7 +141,6 @@ def made_feed(
     variant: Variant,
     data: RealData,
     seed: int,
-    told: Callable[[int, int], None] | None = None,
 ) -> Feed:
     """Return what a detector trains on: the data's normal images, and anomalies that were made before.
 
@@ -150,7 +149,7 @@ def made_feed(
     ratio = variant.variation.get(RATIO) or (variant.definition.anomaly_ratio if variant.definition else 0.5)
     train = Made(rows, Pool(data.train), ratio, seed, turn=variant.kind == "real")
     held_out = Made(held, Pool(data.validation), ratio, seed)
-    return Feed(data.train, train, data.validation, held_out, told)
+    return Feed(data.train, train, data.validation, held_out)
 
 
 # --- what came out --------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Protocol, Self, TypeVar
@@ -149,9 +149,6 @@ class Detector(Preset):
     def unfitted(self) -> Self:
         """Return a detector of the same configuration that has learnt nothing."""
         return type(self).model_validate(self.model_dump())
-
-
-Progress = Callable[[int, int], None]
 
 
 def stacked(images: Sequence[np.ndarray]) -> np.ndarray:
