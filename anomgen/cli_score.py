@@ -89,7 +89,7 @@ def score(
             "--set",
             metavar="KEY=VALUE",
             help="Change a recipe or a detector: recipe.sdas.generator.model=DIR, detector.draem.width=32. May be "
-            "repeated.",
+            "repeated. In changes of recipes {data} stands for the data set's name.",
         ),
     ] = None,
     bank: Annotated[
@@ -99,6 +99,14 @@ def score(
         bool, typer.Option(help="Measure each recipe's images: severity, area, diversity, distance to the real ones.")
     ] = True,
     retry: Annotated[bool, typer.Option("--retry", help="Train again what failed before.")] = False,
+    split: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Write the images that models may be trained on to DIR/DATA/good, with the recipe real also "
+            "DIR/DATA/abnormal, and stop.",
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan with an estimate; write nothing.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -110,7 +118,7 @@ def score(
     """
     _require_extra()
     from anomgen.score import board
-    from anomgen.score.harness import Request, chosen_detectors
+    from anomgen.score.harness import Request, chosen_detectors, write_split
 
     request = Request(
         tuple(data),
@@ -126,6 +134,9 @@ def score(
         tuple(changes or ()),
         bank,
     )
+    if split is not None:
+        _print_split(write_split(request, split), as_json=as_json)
+        return
     seconds, share = None if budget is None else _seconds(budget), _part(part)
     if dry_run:
         plan = board.plan_only(request, out, part=share, retry=retry, budget=seconds, workers=workers)
@@ -223,6 +234,14 @@ def _part(text: str | None) -> tuple[int, int]:
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise UsageError(f"--part {text}: write K/N with K from 1 to N, such as 2/4")
     return int(match[1]), int(match[2])
+
+
+def _print_split(written: dict[str, int], *, as_json: bool) -> None:
+    if as_json:
+        print_json(written)
+        return
+    for folder, count in written.items():
+        print(f"{folder}: {count} image{'s' if count != 1 else ''}")
 
 
 def _print_plan(plan: Plan, workers: int, *, as_json: bool) -> None:

@@ -1,10 +1,13 @@
 """A whole run of `anomgen score` on a tiny data set: cells, cache, failures, budget, parts, what is refused."""
 
 import json
+from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
-from real_data import tiny_data
+from learned import tiny_cyclegan
+from real_data import texture, tiny_data
 from typer.testing import CliRunner
 
 pytest.importorskip("timm", reason="scoring is an extra")
@@ -14,7 +17,7 @@ from anomgen.cli import app
 from anomgen.errors import UsageError
 from anomgen.score import board as boards
 from anomgen.score.cell import run
-from anomgen.score.harness import Request, opened, planned, within
+from anomgen.score.harness import Request, command_of, opened, planned, within, write_split
 from anomgen.score.rows import RowFile
 from anomgen.score.workers import run_jobs
 
@@ -263,6 +266,37 @@ def test_the_recorded_command_has_no_path_of_the_machine(data):
     wanted = request(data, bank=16, changes=("recipe.sdas.generator.model=/home/me/model", *QUICK))
     assert "/home" not in command_of(wanted) and "model=model" in command_of(wanted)
     assert "--bank 16" in command_of(wanted) and str(data) not in command_of(wanted)
+
+
+def test_changes_name_the_data_set_so_that_each_has_its_own_model(data, tmp_path):
+    other = tiny_data(tmp_path / "other", bad=5)
+    for seed, name in enumerate(("part", "other")):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / "pictures" / name / "0.png"), texture(300 + seed))
+    chosen = f"recipe.perlin.generator.texture={{kind: folder, path: {tmp_path}/pictures/{{data}}}}"
+    plan = planned(
+        replace(request(data, changes=(*QUICK, chosen)), data=(str(data), str(other))), tmp_path, RowFile(tmp_path)
+    )
+    paths = {cell.data: cell.variant.definition.generator.texture.path
+             for cell in plan.cells if cell.variant.name == "perlin"}  # fmt: skip
+    assert paths == {name: f"{tmp_path}/pictures/{name}" for name in ("part", "other")}
+    assert "pictures" not in command_of(plan.request) and "{data}" in command_of(plan.request)
+
+
+def test_a_model_that_has_seen_test_images_is_refused_and_the_split_gives_it_others(tmp_path):
+    pytest.importorskip("diffusers", reason="training models is an extra")
+    data = tiny_data(tmp_path / "part", bad=20)
+    written = write_split(request(data, recipes=("real",)), tmp_path / "models")
+    folder = tmp_path / "models" / "part"
+    assert written == {str(folder / "good"): 10, str(folder / "abnormal"): 12}
+    (folder / "abnormal").rename(folder / "bad")
+    tiny_cyclegan(folder / "model", folder)
+    changes = (*QUICK, f"recipe.cyclegan.generator.model={tmp_path}/models/{{data}}/model")
+    assert planned(request(data, recipes=("cyclegan", "real"), changes=changes), tmp_path, RowFile(tmp_path)).todo
+    with pytest.raises(UsageError, match=r"cyclegan on part: .* 12 of the 46 test images, such as test/.*--split"):
+        planned(request(data, recipes=("cyclegan",), changes=changes), tmp_path, RowFile(tmp_path))
+    with pytest.raises(UsageError, match="good exists; remove it"):
+        write_split(request(data), tmp_path / "models")
 
 
 def test_banks_of_other_sizes_are_other_files(data, tmp_path, monkeypatch):

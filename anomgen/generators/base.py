@@ -156,6 +156,10 @@ class Generator(Preset):
         """Return the licences, where known, of what goes into anomalies beside the source: textures, models."""
         return ()
 
+    def trained_on(self) -> frozenset[str]:
+        """Return the hash (`anomgen.sources.scan.file_digest`) of each image file that its models learnt from."""
+        return frozenset()
+
     def config(self) -> dict[str, Any]:
         """Return the configuration as plain JSON, `kind` included; `registry.build_generator` reads it back."""
         return {"kind": self.kind, **self.model_dump(mode="json")}

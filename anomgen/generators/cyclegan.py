@@ -16,6 +16,7 @@ turned and mirrored at random before it is translated, and back after, as far as
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 import cv2
@@ -85,10 +86,21 @@ class CycleGAN(Generator):
 
     def licenses(self) -> tuple[str, ...]:
         """See `Generator.licenses`."""
-        from anomgen.models.translation import FILES
-        from anomgen.models.use import model_folder, model_licenses
+        from anomgen.models.use import model_licenses
 
-        return () if self.model is None else model_licenses(model_folder(self.model, self.kind, FILES))
+        return () if self.model is None else model_licenses(self._folder(self.model))
+
+    def trained_on(self) -> frozenset[str]:
+        """See `Generator.trained_on`."""
+        from anomgen.models.use import trained_on
+
+        return frozenset() if self.model is None else trained_on(self._folder(self.model))
+
+    def _folder(self, model: str) -> Path:
+        from anomgen.models.translation import FILES
+        from anomgen.models.use import model_folder
+
+        return model_folder(model, self.kind, FILES)
 
     def sample(self, rng: np.random.Generator, image: np.ndarray, pool: Images) -> Sample:
         """Translate an image; see `Generator.sample`."""

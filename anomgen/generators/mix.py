@@ -104,6 +104,10 @@ class Mix(Generator):
         """Return those of all parts, each once."""
         return tuple(dict.fromkeys(name for part in self.parts for name in part.generator.licenses()))
 
+    def trained_on(self) -> frozenset[str]:
+        """Return those of all parts."""
+        return frozenset().union(*(part.generator.trained_on() for part in self.parts))
+
     def _with(self, generators: Sequence[Generator]) -> Self:
         parts = zip(self.parts, generators, strict=True)
         return self.model_copy(

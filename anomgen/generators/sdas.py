@@ -13,6 +13,7 @@ content stays aligned with it and takes fewer steps.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -139,12 +140,21 @@ class SDAS(PerlinRegion):
         """See `Generator.licenses`."""
         if self.texture is not None:
             return self.texture.licenses()
-        if self.model is None:
-            return ()
-        from anomgen.models.sdas import FILES
-        from anomgen.models.use import model_folder, model_licenses
+        from anomgen.models.use import model_licenses
 
-        return model_licenses(model_folder(self.model, self.kind, FILES))
+        return () if self.model is None else model_licenses(self._folder(self.model))
+
+    def trained_on(self) -> frozenset[str]:
+        """See `Generator.trained_on`."""
+        from anomgen.models.use import trained_on
+
+        return frozenset() if self.model is None else trained_on(self._folder(self.model))
+
+    def _folder(self, model: str) -> Path:
+        from anomgen.models.sdas import FILES
+        from anomgen.models.use import model_folder
+
+        return model_folder(model, self.kind, FILES)
 
     def sample_batch(
         self, rngs: Sequence[np.random.Generator], images: Sequence[np.ndarray], pool: Images

@@ -31,6 +31,7 @@ from anomgen.models.training import (
     Training,
     accelerator_for,
     check_folder,
+    data_record,
     load_optimiser,
     optimiser_tensors,
     parts_of_batch,
@@ -467,15 +468,7 @@ def train_cyclegan(
         "kind": CycleGANTask.kind,
         "anomgen": versions()["anomgen"],
         "settings": settings.model_dump(mode="json"),
-        "data": [
-            {
-                "category": name,
-                "images": len(source),
-                "fingerprint": source.fingerprint(),
-                "license": source.license,
-            }
-            for name, source in (("normal", normal), ("abnormal", abnormal))
-        ],
+        "data": [data_record("normal", normal), data_record("abnormal", abnormal)],
     }
     accelerator = accelerator_for(settings)
     if accelerator.is_main_process:

@@ -35,6 +35,7 @@ from anomgen.models.training import (
     Training,
     accelerator_for,
     check_folder,
+    data_record,
     load_optimiser,
     optimiser_tensors,
     parts_of_batch,
@@ -439,15 +440,7 @@ def train_sdas(
         "anomgen": versions()["anomgen"],
         "settings": settings.model_dump(mode="json"),
         "init": None if start is None else {"name": portable_path(str(init)), "weights": start.fingerprint},
-        "data": [
-            {
-                "category": category.name,
-                "images": len(category.source),
-                "fingerprint": category.source.fingerprint(),
-                "license": category.source.license,
-            }
-            for category in categories
-        ],
+        "data": [data_record(category.name, category.source) for category in categories],
     }
     accelerator = accelerator_for(settings)
     if accelerator.is_main_process:

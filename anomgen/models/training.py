@@ -28,6 +28,8 @@ from pydantic import Field
 from anomgen.errors import AnomgenError, Interrupted, UsageError
 from anomgen.generators.base import Preset
 from anomgen.output import installed, locked, versions_text
+from anomgen.sources.base import Source
+from anomgen.sources.scan import ScannedSource
 from anomgen.writer import replacing
 
 if TYPE_CHECKING:
@@ -338,6 +340,20 @@ def check_folder(out: Path, record: Mapping[str, Any], *, resume: bool, overwrit
             f"{out} holds a training (step {before.get('steps', 0)}); go on with --resume, replace it with "
             "--overwrite, or choose another folder with -o"
         )
+
+
+def data_record(name: str, source: Source) -> dict[str, Any]:
+    """Return what training.json says of images that a model learns from.
+
+    files: a hash of each image's file, where it is one; `anomgen score` sees by them that a model knows test images.
+    """
+    return {
+        "category": name,
+        "images": len(source),
+        "fingerprint": source.fingerprint(),
+        "license": source.license,
+        "files": list(source.files()) if isinstance(source, ScannedSource) else [],
+    }
 
 
 def prepare(out: Path, record: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from anomgen.errors import UsageError
 from anomgen.sources.folder import missing_hint
@@ -54,15 +54,27 @@ def drawing_device() -> str:
 
 def model_licenses(folder: Path) -> tuple[str, ...]:
     """Return the licences, where known, of a model and of the images that it was trained on, each once."""
-    import json
-
     from anomgen.hub.card import Card
 
-    card, record = (folder / name for name in _TERMS)
+    card = folder / _TERMS[0]
     found = Card.parse(card.read_text(encoding="utf-8"), str(card)).licenses if card.is_file() else []
-    data = json.loads(record.read_text(encoding="utf-8")).get("data") if record.is_file() else None
-    found += [part["license"] for part in data or () if part.get("license")]
+    found += [part["license"] for part in _data(folder) if part.get("license")]
     return tuple(dict.fromkeys(found))
+
+
+def trained_on(folder: Path) -> frozenset[str]:
+    """Return the hash of each image file that a model was trained on, as far as its training.json says them."""
+    return frozenset(digest for part in _data(folder) for digest in part.get("files", ()))
+
+
+def _data(folder: Path) -> list[dict[str, Any]]:
+    import json
+
+    record = folder / _TERMS[1]
+    found: list[dict[str, Any]] = (
+        json.loads(record.read_text(encoding="utf-8")).get("data", []) if record.is_file() else []
+    )
+    return found
 
 
 @contextmanager

@@ -11,16 +11,19 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from anomgen.errors import SourceError, UsageError
 from anomgen.score.layouts import NORMAL, Found, Listing, listing
-from anomgen.sources.base import Source
+from anomgen.sources.base import MIN_SIDE, Source
 from anomgen.sources.images import fit_image, quiet, read_image, read_mask
-from anomgen.sources.scan import fingerprint_of
+from anomgen.sources.scan import file_digest, fingerprint_of
 
 VALIDATION_SHARE = 0.2
 """Of the normal training images."""
@@ -36,6 +39,7 @@ class TestImages:
 
     images: (N, H, W, C) uint8 or uint16. masks: bool (N, H, W), or None where the data has no masks. defect_types: N
     names, "normal" for a normal image. ids: stable, without a path of the machine.
+    files: the hash of each image's file.
     """
 
     __test__ = False  # not a test, whatever pytest makes of the name
@@ -44,6 +48,7 @@ class TestImages:
     masks: np.ndarray | None
     defect_types: tuple[str, ...]
     ids: tuple[str, ...]
+    files: tuple[str, ...] = ()
 
     @property
     def labels(self) -> np.ndarray:
@@ -166,18 +171,53 @@ def load(
     )
 
 
+def write_training_images(path: str, out: Path, *, real_share: float = 0.0) -> dict[str, int]:
+    """Write the files that models for this data set may be trained on: `load`'s train and real, and nothing else.
+
+    They go to ``out/NAME/good`` and, with a share of real anomalies, ``out/NAME/abnormal``, as they are stored. Return
+    each folder's count. Raises UsageError when ``out/NAME`` has them already, and what `load` raises.
+    """
+    data, listed = load(path, MIN_SIDE, real_share=real_share), listing(path)
+    by_id = {found.id: found for found in listed.found}
+    chosen = {"good": [data.train.id(k) for k in range(len(data.train))]}
+    chosen |= {"abnormal": list(data.real.ids)} if data.real is not None else {}
+    folders = {out / data.name / kind: ids for kind, ids in chosen.items()}
+    there = next((folder for folder in folders if folder.exists()), None)
+    if there is not None:
+        raise UsageError(f"{there} exists; remove it, or give another folder")
+    for folder, ids in folders.items():
+        folder.mkdir(parents=True)
+        for k, name in enumerate(ids):
+            content = listed.read(by_id[name].key)
+            (folder / f"{k:05d}-{_file_name(name, content)}").write_bytes(content)
+    return {str(folder): len(ids) for folder, ids in folders.items()}
+
+
+def _file_name(name: str, content: bytes) -> str:
+    """Return a name for an image's file, with the ending that its contents call for where it has none."""
+    last = PurePosixPath(name).name
+    if PurePosixPath(last).suffix:
+        return last
+    with Image.open(BytesIO(content)) as picture:
+        return f"{last}.{(picture.format or 'png').lower()}"
+
+
 # ------------------------------------------------------------------------------------------------------ reading
 
 
 @dataclass(frozen=True)
 class _Image:
-    """An image at the wanted size. digest: of its pixels as stored. mask: at the size, None where there are none."""
+    """An image at the wanted size. mask: at the size, None where there are none.
+
+    digest: of its pixels as stored. file: of the file.
+    """
 
     found: Found
     digest: str
     pixels: np.ndarray
     mask: np.ndarray | None
     mask_digest: str = ""
+    file: str = ""
 
     @property
     def order(self) -> tuple[str, str]:
@@ -207,12 +247,13 @@ def _decoded(listed: Listing, shape: tuple[int, int], path: str) -> list[_Image]
 
 
 def _read(found: Found, listed: Listing, shape: tuple[int, int], has_masks: bool) -> _Image:
-    image = read_image(listed.read(found.key), found.id)
+    stored = listed.read(found.key)
+    image, file = read_image(stored, found.id), file_digest(stored)
     pixels = fit_image(image, shape, "stretch", found.id)
     if not has_masks:
-        return _Image(found, _digest(image), pixels, None)
+        return _Image(found, _digest(image), pixels, None, file=file)
     if found.mask is None:
-        return _Image(found, _digest(image), pixels, np.zeros(shape, bool))
+        return _Image(found, _digest(image), pixels, np.zeros(shape, bool), file=file)
     name = found.mask if isinstance(found.mask, str) else f"mask of {found.id}"
     mask = read_mask(listed.read(found.mask), name)
     if mask.shape != image.shape[:2]:
@@ -223,7 +264,7 @@ def _read(found: Found, listed: Listing, shape: tuple[int, int], has_masks: bool
             f"{name}: marks no pixel, but its image {found.id} is anomalous ({found.defect_type}); draw the defect, or "
             "put the image among the normal ones"
         )
-    return _Image(found, _digest(image), pixels, resized_mask(mask, shape), _digest(mask[..., None]))
+    return _Image(found, _digest(image), pixels, resized_mask(mask, shape), _digest(mask[..., None]), file)
 
 
 def resized_mask(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -349,7 +390,8 @@ def _tests(images: Sequence[_Image], channels: int) -> TestImages:
         masks = np.stack([image.mask for image in ordered if image.mask is not None])
         masks.flags.writeable = False
     types, ids = tuple(image.found.defect_type for image in ordered), tuple(image.found.id for image in ordered)
-    return TestImages(_stacked(ordered, channels), masks, types, ids)
+    files = tuple(image.file for image in ordered)
+    return TestImages(_stacked(ordered, channels), masks, types, ids, files)
 
 
 def _fingerprint(

@@ -19,7 +19,7 @@ from anomgen.errors import UsageError
 from anomgen.output import locked
 from anomgen.registry import build_detector, names, version_of
 from anomgen.score.cell import Bench, Cell
-from anomgen.score.data import RealData, load
+from anomgen.score.data import RealData, load, write_training_images
 from anomgen.score.detectors.base import Detector
 from anomgen.score.rows import ROWS, RowFile
 from anomgen.score.variants import BASELINES, Variant, variants_of
@@ -33,6 +33,8 @@ SIZES = {"default": 128, "paper": 256}
 """Preset → size of the images."""
 REAL_SHARE = 0.3
 """Of each defect type's anomalies, for `real`."""
+DATA = "{data}"
+"""What a change of a recipe says for the name of the data set, as in ``recipe.sdas.generator.model={data}/model``."""
 RUN_FILE, BANKS = "run.json", "synthetic"
 PREDICTION = 1.2e-6
 """Seconds per pixel of a test image that maps and metrics take, for the estimate."""
@@ -54,7 +56,7 @@ class Request:
     counts: tuple[int, ...] = ()
     sweeps: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     changes: tuple[str, ...] = ()
-    """``recipe.NAME.key=value`` and ``detector.NAME.key=value``."""
+    """``recipe.NAME.key=value``, where `DATA` stands for the data set's name, and ``detector.NAME.key=value``."""
     bank: int = 256
     """Anomalies that a generator with a trained model draws beforehand."""
 
@@ -94,21 +96,50 @@ def planned(request: Request, out: Path, done: RowFile, *, part: tuple[int, int]
     part: (k, n): only the k-th of n parts of the cells; those that share a fit stay together. retry: also those that
     failed. Raises UsageError for a wrong request, SourceError for images that cannot be used; writes nothing.
     """
-    variants = variants_of(
-        request.recipes,
-        overrides=_prefixed(request.changes, "recipe"),
-        ratios=request.ratios,
-        counts=request.counts,
-        sweeps=request.sweeps,
-    )
     detectors = _detectors(request)
-    data = _opened(request, variants)
+    data = _opened(request, _variants(request, "data"))  # names, kinds and counts are the same for all data sets
+    variants = {key: _variants(request, opened.name) for key, opened in data.items()}
+    for key, opened in data.items():
+        _refuse_seen(opened, variants[key])
     bench = Bench(data, detectors, {}, _banks(data, variants, out, request.bank), out)
-    cells = [cell for key, opened in data.items() for cell in _cells(key, opened, variants, detectors, request)]
+    cells = [cell for key, opened in data.items() for cell in _cells(key, opened, variants[key], detectors, request)]
     jobs = _jobs(bench, cells, _paces(done, bench))
     finished = {key for key, row in done.rows.items() if not (retry and row["status"] == "failed")}
     todo = _without(finished, [job for k, job in enumerate(jobs) if k % part[1] == part[0] - 1])
     return Plan(request, replace(bench, plans=_recipe_plans(data, todo)), cells, todo)
+
+
+def write_split(request: Request, out: Path) -> dict[str, int]:
+    """Write the images that models may be trained on; see `anomgen.score.data.write_training_images`."""
+    share = REAL_SHARE if "real" in request.recipes else 0.0
+    written: dict[str, int] = {}
+    for path in request.data:
+        written |= write_training_images(path, out, real_share=share)
+    return written
+
+
+def _variants(request: Request, data: str) -> list[Variant]:
+    """Return the lines of a data set's board: in changes of recipes, its name takes the place of `DATA`."""
+    return variants_of(
+        request.recipes,
+        overrides=[change.replace(DATA, data) for change in _prefixed(request.changes, "recipe")],
+        ratios=request.ratios,
+        counts=request.counts,
+        sweeps=request.sweeps,
+    )
+
+
+def _refuse_seen(data: RealData, variants: Iterable[Variant]) -> None:
+    """Raise UsageError when the model of a recipe was trained on images that are tested on."""
+    for variant in variants:
+        known = frozenset() if variant.definition is None else variant.definition.generator.trained_on()
+        seen = [name for name, file in zip(data.test.ids, data.test.files, strict=True) if file in known]
+        if seen:
+            raise UsageError(
+                f"recipe {variant.name} on {data.name}: its model was trained on {len(seen)} of the {len(data.test)} "
+                f"test images, such as {seen[0]}; train it on others. With --split DIR the same command writes those "
+                "that it may be trained on; name real among the recipes for real anomalies too"
+            )
 
 
 def _without(keys: Iterable[str], jobs: Sequence[Job]) -> list[Job]:
@@ -223,12 +254,12 @@ def _data_key(name: str, count: int | None) -> str:
 
 
 def _banks(
-    data: Mapping[str, RealData], variants: Sequence[Variant], out: Path, bank: int
+    data: Mapping[str, RealData], variants: Mapping[str, Sequence[Variant]], out: Path, bank: int
 ) -> dict[tuple[str, str], Path]:
     """Return where the anomalies of each variant whose generator runs a network lie or will lie."""
     found = {}
     for key, opened in data.items():
-        for variant in variants:
+        for variant in variants[key]:
             recipe = variant.definition
             if (
                 recipe is None
@@ -395,7 +426,7 @@ def command_of(request: Request) -> str:
 
 def _portable(change: str) -> str:
     """Return a --set text in which absolute paths are cut down to their last part."""
-    return re.sub(r"(?<![\w.~-])(~?/[^\s,'\"\]}]+)", lambda found: portable_path(found[1]), change)
+    return re.sub(r"(?<![\w.~}-])(~?/(?:\{data\}|[^\s,'\"\]}])+)", lambda found: portable_path(found[1]), change)
 
 
 def chosen_detectors(text: Sequence[str]) -> tuple[str, ...]:

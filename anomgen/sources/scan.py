@@ -77,7 +77,8 @@ class ScannedSource:
         self._keys = tuple(entries[index][1] for index in good)
         self._channels = max(checked[index].channels for index in good)
         self._kept = {place: self._finished(self._kept[i]) for place, i in enumerate(good) if i in self._kept}
-        self._fingerprint = _fingerprint(config, [(entries[index][0], checked[index].digest) for index in good])
+        self._files = tuple(checked[index].digest for index in good)
+        self._fingerprint = _fingerprint(config, list(zip(self._ids, self._files, strict=True)))
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -96,6 +97,10 @@ class ScannedSource:
     def fingerprint(self) -> str:
         """Return a hash of the ids, the files' contents, size and fit."""
         return self._fingerprint
+
+    def files(self) -> tuple[str, ...]:
+        """Return a hash of the file of each image: `file_digest` of its bytes."""
+        return self._files
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_kept": {}}
@@ -121,7 +126,7 @@ class ScannedSource:
         except UnicodeEncodeError:
             return _Checked(problem=f"{_readable(name)}: its name is not valid Unicode; rename it")
         kept = image if image.nbytes <= _KEPT_IMAGE_BYTES else None
-        return _Checked(_digest(data), image.dtype.name, image.shape[2], kept)
+        return _Checked(file_digest(data), image.dtype.name, image.shape[2], kept)
 
     def _check_all(self, entries: Sequence[tuple[str, Any]]) -> Iterator[_Checked]:
         """Check in a few threads (the decoders release the interpreter's lock) and a few images at a time."""
@@ -169,7 +174,8 @@ def _readable(name: str) -> str:
     return name.encode(errors="backslashreplace").decode()
 
 
-def _digest(data: bytes) -> str:
+def file_digest(data: bytes) -> str:
+    """Return a hash, 32 hexadecimal digits, of a file's contents."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
@@ -179,11 +185,11 @@ def _fingerprint(config: ScannedConfig, contents: list[tuple[str, str]]) -> str:
 
 def files_fingerprint(folder: Path, names: Sequence[str]) -> str:
     """Return a hash, 32 hexadecimal digits, of the names and the contents of files in a folder."""
-    return fingerprint_of({"files": [(name, _digest((folder / name).read_bytes())) for name in names]})
+    return fingerprint_of({"files": [(name, file_digest((folder / name).read_bytes())) for name in names]})
 
 
 def fingerprint_of(content: dict[str, Any]) -> str:
     """Return a hash, 32 hexadecimal digits, of plain JSON that describes a source's images."""
     import json
 
-    return _digest(json.dumps(content, sort_keys=True).encode())
+    return file_digest(json.dumps(content, sort_keys=True).encode())
