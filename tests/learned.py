@@ -43,10 +43,11 @@ TINY = {"channels": (32, 32), "attention": (False, True), "batch_size": 4, "warm
 """A U-Net that trains a step in a hundredth of a second."""
 
 
-def tiny_sdas(out, *, steps=2, count=8, size=32, **settings) -> Path:
-    """Train a DDPM for a few steps on `count` crops of brick, grey, of the size."""
+def tiny_sdas(out, *, folder=None, steps=2, count=8, size=32, **settings) -> Path:
+    """Train a DDPM for a few steps on `count` crops of brick, grey, of the size, or on the images of a folder."""
     from anomgen.models.ddpm import Category, TrainSDAS, train_sdas
     from anomgen.sources.builtin import Builtin
+    from anomgen.sources.folder import Folder
 
-    source = Builtin(count=count, size=size).open()
+    source = (Builtin(count=count, size=size) if folder is None else Folder(path=str(folder), size=size)).open()
     return train_sdas([Category("brick", source)], TrainSDAS(steps=steps, **{**TINY, **settings}), out).path

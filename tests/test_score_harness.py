@@ -6,7 +6,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from learned import tiny_cyclegan
+from learned import tiny_cyclegan, tiny_sdas
 from real_data import texture, tiny_data
 from typer.testing import CliRunner
 
@@ -297,6 +297,36 @@ def test_a_model_that_has_seen_test_images_is_refused_and_the_split_gives_it_oth
         planned(request(data, recipes=("cyclegan",), changes=changes), tmp_path, RowFile(tmp_path))
     with pytest.raises(UsageError, match="good exists; remove it"):
         write_split(request(data), tmp_path / "models")
+
+
+def test_a_trained_model_fills_its_bank_in_the_workers_and_the_estimate_knows(data, tmp_path):
+    pytest.importorskip("diffusers", reason="training models is an extra")
+    tiny_sdas(tmp_path / "model", folder=data / "train" / "good")
+    wanted = request(data, recipes=("sdas",), bank=6, changes=(*QUICK, f"recipe.sdas.generator.model={tmp_path}/model"))
+    plan = planned(wanted, tmp_path / "run", RowFile(tmp_path / "run"))
+    bank = plan.bench.banks["part", "sdas"]
+    assert plan.missing_banks() == [("part", "sdas")] and not bank.exists()
+    assert plan.bank_seconds() == pytest.approx(6 * 0.53 * 32**2 / 128**2, rel=0.02)
+    told = []
+    boards.score(wanted, tmp_path / "run", workers=2, progress=lambda *words: told.append(words[2]))
+    assert "drew 6 anomalies of sdas on part" in told and bank.is_file()
+    assert {row["status"] for row in RowFile(tmp_path / "run").rows.values()} == {"done"}
+    again = planned(wanted, tmp_path / "run", RowFile(tmp_path / "run"), retry=True)
+    assert again.missing_banks() == [] and again.seconds(1) == 0
+
+
+def test_a_model_that_draws_nothing_gives_rows_that_say_so(data, tmp_path):
+    pytest.importorskip("diffusers", reason="training models is an extra")
+    tiny_sdas(tmp_path / "model", folder=data / "train" / "good")
+    changes = (
+        *QUICK,
+        f"recipe.sdas.generator.model={tmp_path}/model",
+        "recipe.sdas.generator.opacity_range=[0.001,0.001]",
+    )
+    outcome = boards.score(request(data, recipes=("sdas",), bank=2, changes=changes), tmp_path / "run", workers=1)
+    rows = {row["variant"]: row for row in RowFile(tmp_path / "run").rows.values()}
+    assert outcome.summary["failed"] == 1 and rows["boxes"]["status"] == "done"
+    assert rows["sdas"]["status"] == "failed" and rows["sdas"]["error"]
 
 
 def test_banks_of_other_sizes_are_other_files(data, tmp_path, monkeypatch):

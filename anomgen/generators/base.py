@@ -160,6 +160,10 @@ class Generator(Preset):
         """Return the hash (`anomgen.sources.scan.file_digest`) of each image file that its models learnt from."""
         return frozenset()
 
+    def cost(self, shape: tuple[int, ...]) -> float:  # noqa: ARG002
+        """Return about how many seconds of one processor core an anomaly of (H, W, C) takes; only networks count."""
+        return 0.0
+
     def config(self) -> dict[str, Any]:
         """Return the configuration as plain JSON, `kind` included; `registry.build_generator` reads it back."""
         return {"kind": self.kind, **self.model_dump(mode="json")}

@@ -108,6 +108,11 @@ class Mix(Generator):
         """Return those of all parts."""
         return frozenset().union(*(part.generator.trained_on() for part in self.parts))
 
+    def cost(self, shape: tuple[int, ...]) -> float:
+        """Return the mean over the parts by their weights."""
+        total = sum(part.weight for part in self.parts)
+        return sum(part.weight / total * part.generator.cost(shape) for part in self.parts)
+
     def _with(self, generators: Sequence[Generator]) -> Self:
         parts = zip(self.parts, generators, strict=True)
         return self.model_copy(

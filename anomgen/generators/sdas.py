@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from anomgen.models.sdas import SDASModel
 
 
+STEP_COST = 1.6e-6
+"""Seconds of one processor core per step of the sampler and pixel, measured on the laptop preset."""
+
+
 def _not_negative(pair: tuple[float, float]) -> tuple[float, float]:
     if pair[0] < 0:
         raise ValueError("a strength is at least 0, which gives normal images")
@@ -149,6 +153,11 @@ class SDAS(PerlinRegion):
         from anomgen.models.use import trained_on
 
         return frozenset() if self.model is None else trained_on(self._folder(self.model))
+
+    def cost(self, shape: tuple[int, ...]) -> float:
+        """See `Generator.cost`; that of the model that `anomgen train sdas` makes by default."""
+        share = sum(self.start_range) / 2
+        return 0.0 if self.model is None else STEP_COST * share * self.steps * shape[0] * shape[1]
 
     def _folder(self, model: str) -> Path:
         from anomgen.models.sdas import FILES

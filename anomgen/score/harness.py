@@ -17,6 +17,7 @@ from typing import Any
 from anomgen.engine import Plan as RecipePlan
 from anomgen.errors import UsageError
 from anomgen.output import locked
+from anomgen.recipe import Recipe, settings_of
 from anomgen.registry import build_detector, names, version_of
 from anomgen.score.cell import Bench, Cell
 from anomgen.score.data import RealData, load, write_training_images
@@ -79,12 +80,29 @@ class Plan:
     todo: list[Job]
     left_out: list[Job] = field(default_factory=list)
 
+    def missing_banks(self) -> list[tuple[str, str]]:
+        """Return (data, variant) of the banks that the jobs to do need and that are not drawn yet."""
+        wanted = dict.fromkeys((cell.data, cell.variant.name) for job in self.todo for cell in job.cells)
+        return [key for key in wanted if key in self.bench.banks and not self.bench.banks[key].is_file()]
+
     def seconds(self, workers: int) -> float:
-        """Return how long the jobs to do will take."""
+        """Return how long the jobs to do will take, with the banks that are drawn before them."""
         if not self.todo:
             return 0.0
         longest = max(job.seconds for job in self.todo)
-        return max(longest, sum(job.seconds for job in self.todo) / workers) + WORKER_START
+        jobs = max(longest, sum(job.seconds for job in self.todo) / workers)
+        return jobs + self.bank_seconds() / workers + WORKER_START
+
+    def bank_seconds(self) -> float:
+        """Return what drawing the missing banks takes, in seconds of one processor core."""
+        generators = [(data, self._definition(data, name).generator) for data, name in self.missing_banks()]
+        return sum(
+            self.request.bank * generator.cost(self.bench.data[data].train[0].shape) for data, generator in generators
+        )
+
+    def _definition(self, data: str, name: str) -> Recipe:
+        found = (cell.variant.definition for cell in self.cells if (cell.data, cell.variant.name) == (data, name))
+        return next(recipe for recipe in found if recipe is not None)
 
 
 # --- planning -------------------------------------------------------------------------------------------------------
@@ -175,7 +193,7 @@ def within(plan: Plan, budget: float, workers: int) -> Plan:
     Whole groups stay or go: all variants with one detector, seed and data set, so that what is compared was treated
     alike; only if not even the first group fits, a part of it.
     """
-    available = max(0.0, budget - WORKER_START) * workers
+    available = max(0.0, budget - WORKER_START) * workers - plan.bank_seconds()
     kept: list[Job] = []
     left: list[Job] = []
     groups = [list(group) for _, group in itertools.groupby(plan.todo, key=_group)]
@@ -210,8 +228,6 @@ def _prefixed(changes: Sequence[str], prefix: str) -> list[str]:
 
 def _detectors(request: Request) -> dict[str, Detector]:
     """Return the wanted detectors by name, after `none`, which is quick and says what the others are worth."""
-    from anomgen.recipe import settings_of
-
     wanted = list(dict.fromkeys([NONE, *request.detectors]))
     own: dict[str, Any] = settings_of(_prefixed(request.changes, "detector"))
     strange = sorted(own.keys() - set(wanted))

@@ -9,10 +9,11 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
+from typing import Any, Self, TypeVar
 
 from anomgen.errors import AnomgenError
 from anomgen.score.cell import Bench, Cell, failed, run
@@ -24,6 +25,7 @@ HEARTBEAT = 30.0
 """Seconds after which progress is told although no training has ended."""
 
 Told = Callable[[int, int, str], None]
+Task = TypeVar("Task")
 
 
 def run_jobs(
@@ -34,63 +36,49 @@ def run_jobs(
     deadline: `time.monotonic()` at which every job should have ended; none is begun that would not. A worker that dies
     (out of memory) gives failed rows.
     """
-    waiting = _with_banks(plan, rows, told)
-    if not waiting:
+    if not plan.todo:
         return []
-    total, finished = sum(len(job.cells) for job in waiting), 0
-    pools = [_pool(plan.bench) for _ in range(min(workers, len(waiting)))]
-    free = list(range(len(pools)))
-    running: dict[Future[list[Result]], tuple[int, Job]] = {}
-    try:
-        while waiting or running:
-            while waiting and free and time.monotonic() + waiting[0].seconds <= deadline:
-                place, job = free.pop(), waiting.pop(0)
-                running[pools[place].submit(_work, job.cells)] = (place, job)
-            if not running:
-                break
-            ended = wait(running, timeout=HEARTBEAT, return_when=FIRST_COMPLETED).done
-            if not ended and told is not None:
+    with _Crew(plan.bench, min(workers, len(plan.todo))) as crew:
+        todo = _with_banks(plan, rows, crew, told)
+        total, finished = sum(len(job.cells) for job in todo), 0
+
+        def ended(job: Job, future: Future[list[Result]]) -> None:
+            nonlocal finished
+            found = failed(plan.bench, job.cells, _DIED) if _died(future) else future.result()
+            rows.append(found)
+            finished += len(found)
+            if told is not None:
+                told(finished, total, _summary(found[0]))
+
+        def beat() -> None:
+            if told is not None:
                 told(finished, total, "")
-            for future in ended:
-                place, job = running.pop(future)
-                found, broken = _result(future, plan.bench, job)
-                if broken:
-                    pools[place] = _pool(plan.bench)
-                rows.append(found)
-                free.append(place)
-                finished += len(found)
-                if told is not None:
-                    told(finished, total, _summary(found[0]))
-    finally:
-        for pool in pools:
-            if running:
-                _end(pool)
-            else:
-                pool.shutdown()
-    return waiting
+
+        return crew.do(
+            todo,
+            lambda pool, job: pool.submit(_work, job.cells),
+            ended,
+            may_begin=lambda job: time.monotonic() + job.seconds <= deadline,
+            beat=beat,
+        )
 
 
-def _result(future: Future[list[Result]], bench: Bench, job: Job) -> tuple[list[Result], bool]:
-    try:
-        return future.result(), False
-    except BrokenProcessPool:
-        why = "the process died while it ran; it was killed, or the memory ran out"
-        return failed(bench, job.cells, why), True
-
-
-def _with_banks(plan: Plan, rows: RowFile, told: Told | None) -> list[Job]:
+def _with_banks(plan: Plan, rows: RowFile, crew: _Crew, told: Told | None) -> list[Job]:
     """Draw the banks that are missing; return the jobs to do. Where drawing fails, the cells get rows that say so."""
+    missing = plan.missing_banks()
     failing: dict[tuple[str, str], str] = {}
-    for key in sorted({(cell.data, cell.variant.name) for job in plan.todo for cell in job.cells}):
-        path = plan.bench.banks.get(key)
-        if path is None or path.is_file():
-            continue
+
+    def ended(key: tuple[str, str], future: Future[str | None]) -> None:
+        why = _DIED if _died(future) else future.result()
+        if why is not None:
+            failing[key] = why
         if told is not None:
-            told(0, len(plan.todo), f"drawing {plan.request.bank} anomalies of {key[1]}")
-        try:
-            make_bank(plan.bench.plans[key], plan.bench.data[key[0]].validation, path, plan.request.bank)
-        except AnomgenError as error:
-            failing[key] = str(error)
+            told(0, len(plan.todo), f"drew {plan.request.bank} anomalies of {key[1]} on {key[0]}")
+
+    if missing and told is not None:
+        names = ", ".join(dict.fromkeys(name for _, name in missing))
+        told(0, len(plan.todo), f"drawing {plan.request.bank} anomalies of {names}")
+    crew.do(missing, lambda pool, key: pool.submit(_draw, key, plan.request.bank), ended)
     kept = []
     for job in plan.todo:
         for cell in job.cells:
@@ -100,6 +88,64 @@ def _with_banks(plan: Plan, rows: RowFile, told: Told | None) -> list[Job]:
         if cells:
             kept.append(replace(job, cells=cells))
     return kept
+
+
+class _Crew:
+    """Workers, each an executor of its own with one process: if it dies, only its task is lost and another comes."""
+
+    def __init__(self, bench: Bench, count: int):
+        self._bench = bench
+        self._pools = [_pool(bench) for _ in range(count)]
+        self._running: dict[Future[Any], tuple[int, Any]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for pool in self._pools:
+            if self._running:
+                _end(pool)
+            else:
+                pool.shutdown()
+
+    def do(
+        self,
+        tasks: Iterable[Task],
+        begin: Callable[[ProcessPoolExecutor, Task], Future[Any]],
+        ended: Callable[[Task, Future[Any]], None],
+        *,
+        may_begin: Callable[[Task], bool] = lambda _: True,
+        beat: Callable[[], None] = lambda: None,
+    ) -> list[Task]:
+        """Do tasks in their order, one a worker; return those that were not begun.
+
+        ended: is told each that ended. may_begin: is asked before each; the first that may not is the end. beat: is
+        called now and then while none ends.
+        """
+        waiting, free, running = list(tasks), list(range(len(self._pools))), self._running
+        while waiting or running:
+            while waiting and free and may_begin(waiting[0]):
+                place, task = free.pop(), waiting.pop(0)
+                running[begin(self._pools[place], task)] = (place, task)
+            if not running:
+                break
+            done = wait(running, timeout=HEARTBEAT, return_when=FIRST_COMPLETED).done
+            if not done:
+                beat()
+            for future in done:
+                place, task = running.pop(future)
+                if _died(future):
+                    self._pools[place] = _pool(self._bench)
+                ended(task, future)
+                free.append(place)
+        return waiting
+
+
+_DIED = "the process died while it ran; it was killed, or the memory ran out"
+
+
+def _died(future: Future[Any]) -> bool:
+    return isinstance(future.exception(), BrokenProcessPool)
 
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -148,6 +194,16 @@ def _ready() -> None:
 def _work(cells: Sequence[Cell]) -> list[Result]:
     assert _bench is not None
     return run(_bench, cells)
+
+
+def _draw(key: tuple[str, str], count: int) -> str | None:
+    """Draw a bank; return why it failed."""
+    assert _bench is not None
+    try:
+        make_bank(_bench.plans[key], _bench.data[key[0]].validation, _bench.banks[key], count)
+    except AnomgenError as error:
+        return str(error)
+    return None
 
 
 def _end(pool: ProcessPoolExecutor) -> None:
