@@ -181,6 +181,13 @@ def test_same_rows_give_the_same_bytes_in_any_order(tmp_path):
     assert all(a.read_bytes() == b.read_bytes() for a, b in zip(first, second, strict=True))
 
 
+def test_charts_of_an_earlier_request_do_not_stay(tmp_path):
+    first = write_report(made_rows(seeds=1, detectors=("probe",)), tmp_path, {})
+    masked = [path for path in first if path.parent.name == "charts"]
+    second = write_report([{**row, "metrics": {}} for row in made_rows(seeds=1, detectors=("probe",))], tmp_path, {})
+    assert masked and set(tmp_path.glob("charts/*")) == {path for path in second if path.parent.name == "charts"}
+
+
 def test_page_needs_nothing_from_elsewhere(usual):
     page = usual[0]
     assert "script" not in page.tags and "link" not in page.tags and "svg" in page.tags

@@ -51,6 +51,8 @@ def write_report(
     for chart in _charts(block for part in parts for block in part.blocks):
         written.append(out / CHARTS / f"{chart.name}.png")
         charts.write_png(chart.figure, written[-1])
+    for left in set((out / CHARTS).glob("*.png")) - set(written):  # of an earlier, larger request
+        left.unlink()
     return written
 
 
