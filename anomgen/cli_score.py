@@ -236,9 +236,9 @@ def _part(text: str | None) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def _print_split(written: dict[str, int], *, as_json: bool) -> None:
+def _print_split(written: dict[Path, int], *, as_json: bool) -> None:
     if as_json:
-        print_json(written)
+        print_json({str(folder): count for folder, count in written.items()})
         return
     for folder, count in written.items():
         print(f"{folder}: {count} image{'s' if count != 1 else ''}")

@@ -194,11 +194,15 @@ def test_real_anomalies_are_held_out_of_the_test(tmp_path):
 def test_the_images_for_models_are_the_files_of_train_and_real_and_no_others(tmp_path):
     root = tiny_data(tmp_path / "part")
     data = load(str(root), 32, real_share=0.5)
-    written = write_training_images(str(root), tmp_path / "models", real_share=0.5)
-    assert written == {str(tmp_path / "models/part" / kind): count for kind, count in (("good", 10), ("abnormal", 4))}
+    written = write_training_images([str(root)], tmp_path / "models", real_share=0.5)
+    assert written == {tmp_path / "models/part" / kind: count for kind, count in (("good", 10), ("abnormal", 4))}
     for kind, ids in (("good", [data.train.id(k) for k in range(10)]), ("abnormal", data.real.ids)):
         files = sorted((tmp_path / "models/part" / kind).iterdir())
         assert [file.read_bytes() for file in files] == [(root / name).read_bytes() for name in ids]
+    other = tiny_data(tmp_path / "other")
+    with pytest.raises(UsageError, match="good exists; remove it"):
+        write_training_images([str(other), str(root)], tmp_path / "models")
+    assert not (tmp_path / "models/other").exists()
     tested = {file_digest((root / name).read_bytes()) for name in data.test.ids}
     assert tested == set(data.test.files) and tested.isdisjoint(data.real.files)
 

@@ -171,26 +171,29 @@ def load(
     )
 
 
-def write_training_images(path: str, out: Path, *, real_share: float = 0.0) -> dict[str, int]:
-    """Write the files that models for this data set may be trained on: `load`'s train and real, and nothing else.
+def write_training_images(paths: Iterable[str], out: Path, *, real_share: float = 0.0) -> dict[Path, int]:
+    """Write the files that models for these data sets may be trained on: `load`'s train and real, and nothing else.
 
     They go to ``out/NAME/good`` and, with a share of real anomalies, ``out/NAME/abnormal``, as they are stored. Return
-    each folder's count. Raises UsageError when ``out/NAME`` has them already, and what `load` raises.
+    each folder's count. Raises UsageError when a folder is there already, and what `load` raises, before it writes.
     """
-    data, listed = load(path, MIN_SIDE, real_share=real_share), listing(path)
-    by_id = {found.id: found for found in listed.found}
-    chosen = {"good": [data.train.id(k) for k in range(len(data.train))]}
-    chosen |= {"abnormal": list(data.real.ids)} if data.real is not None else {}
-    folders = {out / data.name / kind: ids for kind, ids in chosen.items()}
-    there = next((folder for folder in folders if folder.exists()), None)
-    if there is not None:
-        raise UsageError(f"{there} exists; remove it, or give another folder")
-    for folder, ids in folders.items():
+    chosen: dict[Path, list[tuple[Listing, str]]] = {}
+    for path in paths:
+        data, listed = load(path, MIN_SIDE, real_share=real_share), listing(path)
+        normal = [data.train.id(k) for k in range(len(data.train))]
+        for kind, ids in (("good", normal), ("abnormal", data.real.ids if data.real else ())):
+            folder = out / data.name / kind
+            if folder.exists() or folder in chosen:
+                raise UsageError(f"{folder} exists; remove it, or give another folder")
+            if ids:
+                chosen[folder] = [(listed, name) for name in ids]
+    for folder, files in chosen.items():
         folder.mkdir(parents=True)
-        for k, name in enumerate(ids):
-            content = listed.read(by_id[name].key)
+        keys = {found.id: found.key for found in files[0][0].found}
+        for k, (listed, name) in enumerate(files):
+            content = listed.read(keys[name])
             (folder / f"{k:05d}-{_file_name(name, content)}").write_bytes(content)
-    return {str(folder): len(ids) for folder, ids in folders.items()}
+    return {folder: len(files) for folder, files in chosen.items()}
 
 
 def _file_name(name: str, content: bytes) -> str:

@@ -127,13 +127,9 @@ def planned(request: Request, out: Path, done: RowFile, *, part: tuple[int, int]
     return Plan(request, replace(bench, plans=_recipe_plans(data, todo)), cells, todo)
 
 
-def write_split(request: Request, out: Path) -> dict[str, int]:
+def write_split(request: Request, out: Path) -> dict[Path, int]:
     """Write the images that models may be trained on; see `anomgen.score.data.write_training_images`."""
-    share = REAL_SHARE if "real" in request.recipes else 0.0
-    written: dict[str, int] = {}
-    for path in request.data:
-        written |= write_training_images(path, out, real_share=share)
-    return written
+    return write_training_images(request.data, out, real_share=REAL_SHARE if "real" in request.recipes else 0.0)
 
 
 def _variants(request: Request, data: str) -> list[Variant]:
