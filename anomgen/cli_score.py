@@ -135,6 +135,8 @@ def score(
         bank,
     )
     if split is not None:
+        if dry_run:
+            raise UsageError("--split writes images, and --dry-run writes nothing; leave out one of them")
         _print_split(write_split(request, split), as_json=as_json)
         return
     seconds, share = None if budget is None else _seconds(budget), _part(part)
@@ -267,7 +269,7 @@ def _print_plan(plan: Plan, workers: int, *, as_json: bool) -> None:
         names = ", ".join(dict.fromkeys(cell.variant.name for _, cell in own))
         each = sum(job.seconds / len(job.cells) for job, _ in own) / len(own)
         print(f"  {detector}: {_cells(len(own))}, about {_time(each)} each: {names}")
-    for text in left_out_text(plan):
+    for text in (*plan.notes, *left_out_text(plan)):
         print(text)
     print(f"about {_time(seconds)} with {workers} worker{'s' if workers > 1 else ''}")
     print("Start it: the same command without --dry-run")

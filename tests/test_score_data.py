@@ -7,12 +7,10 @@ import shutil
 import cv2
 import numpy as np
 import pytest
-from real_data import tiny_data
 
 from anomgen.errors import SourceError, UsageError
-from anomgen.score.data import load, write_training_images
+from anomgen.score.data import load
 from anomgen.sources.conformance import check_source
-from anomgen.sources.scan import file_digest
 
 
 def noise(seed, channels=3, shape=(40, 48), dtype=np.uint8):
@@ -189,22 +187,6 @@ def test_real_anomalies_are_held_out_of_the_test(tmp_path):
         load(root, 32, real_share=0.1)
     with pytest.raises(UsageError, match="from 0 to below 1"):
         load(root, 32, real_share=1.0)
-
-
-def test_the_images_for_models_are_the_files_of_train_and_real_and_no_others(tmp_path):
-    root = tiny_data(tmp_path / "part")
-    data = load(str(root), 32, real_share=0.5)
-    written = write_training_images([str(root)], tmp_path / "models", real_share=0.5)
-    assert written == {tmp_path / "models/part" / kind: count for kind, count in (("good", 10), ("abnormal", 4))}
-    for kind, ids in (("good", [data.train.id(k) for k in range(10)]), ("abnormal", data.real.ids)):
-        files = sorted((tmp_path / "models/part" / kind).iterdir())
-        assert [file.read_bytes() for file in files] == [(root / name).read_bytes() for name in ids]
-    other = tiny_data(tmp_path / "other")
-    with pytest.raises(UsageError, match="good exists; remove it"):
-        write_training_images([str(other), str(root)], tmp_path / "models")
-    assert not (tmp_path / "models/other").exists()
-    tested = {file_digest((root / name).read_bytes()) for name in data.test.ids}
-    assert tested == set(data.test.files) and tested.isdisjoint(data.real.files)
 
 
 def test_the_sources_hold_the_contract_and_know_nothing_of_the_machine(tmp_path):

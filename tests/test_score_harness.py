@@ -1,6 +1,8 @@
 """A whole run of `anomgen score` on a tiny data set: cells, cache, failures, budget, parts, what is refused."""
 
 import json
+import os
+import signal
 from dataclasses import replace
 
 import cv2
@@ -15,9 +17,11 @@ pytest.importorskip("timm", reason="scoring is an extra")
 from anomgen import registry
 from anomgen.cli import app
 from anomgen.errors import UsageError
+from anomgen.models.use import trained_on
 from anomgen.score import board as boards
+from anomgen.score import workers
 from anomgen.score.cell import run
-from anomgen.score.harness import Request, command_of, opened, planned, within, write_split
+from anomgen.score.harness import Request, _named, command_of, opened, planned, within, write_split
 from anomgen.score.rows import RowFile
 from anomgen.score.workers import run_jobs
 
@@ -304,13 +308,81 @@ def test_a_trained_model_fills_its_bank_in_the_workers_and_the_estimate_knows(da
     plan = planned(wanted, tmp_path / "run", RowFile(tmp_path / "run"))
     bank = plan.bench.banks["part", "sdas"]
     assert plan.missing_banks() == [("part", "sdas")] and not bank.exists()
-    assert plan.bank_seconds() == pytest.approx(6 * 0.53 * 32**2 / 128**2, rel=0.02)
+    assert plan.bank_seconds() == pytest.approx([6 * 0.53 * 32**2 / 128**2], rel=0.02)
     told = []
     boards.score(wanted, tmp_path / "run", workers=2, progress=lambda *words: told.append(words[2]))
     assert "drew 6 anomalies of sdas on part" in told and bank.is_file()
     assert {row["status"] for row in RowFile(tmp_path / "run").rows.values()} == {"done"}
     again = planned(wanted, tmp_path / "run", RowFile(tmp_path / "run"), retry=True)
     assert again.missing_banks() == [] and again.seconds(1) == 0
+
+
+def test_lines_that_differ_in_their_ratio_share_a_bank(data, tmp_path, monkeypatch):
+    from anomgen.generators.perlin import Perlin
+
+    monkeypatch.setattr(Perlin, "uses_network", property(lambda self: True))
+    monkeypatch.setattr(Perlin, "cost", lambda self, shape: 1.0)
+    plan = plan_of(data, tmp_path, bank=8, ratios=(0.25, 0.5, 0.75))
+    assert len(plan.bench.banks) == 3 and len(plan.missing_banks()) == 1 and plan.bank_seconds() == [8.0]
+
+
+def test_a_budget_counts_a_bank_with_the_first_group_that_needs_it(data, tmp_path, monkeypatch):
+    from anomgen.generators.perlin import Perlin
+
+    plan = plan_of(data, tmp_path, bank=1000, recipes=("perlin",), seeds=2)
+    free = within(plan, 60, 1)
+    monkeypatch.setattr(Perlin, "uses_network", property(lambda self: True))
+    monkeypatch.setattr(Perlin, "cost", lambda self, shape: 1.0)
+    plan = plan_of(data, tmp_path, bank=1000, recipes=("perlin",), seeds=2)
+    assert not free.left_out and 1000 < plan.seconds(8) <= plan.seconds(1) < 1060
+    assert [job.cells[0].variant.name for job in within(plan, 60, 1).todo] == ["none"]
+    assert not within(plan, 1100, 1).left_out
+
+
+def test_a_worker_that_dies_idle_is_replaced_and_the_run_goes_on(data, tmp_path):
+    plan = plan_of(data, tmp_path)
+    rows = RowFile(tmp_path)
+    with workers._Crew(plan.bench, 1) as crew:
+        (process,) = crew._pools[0]._processes.values()
+        crew._pools[0].submit(workers._ready).result()
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        done = []
+        assert crew.do([1], lambda pool, _: pool.submit(workers._ready), lambda task, future: done.append(future)) == []
+    assert done[0].exception() is None and not rows.rows
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"data": [1]}', '{"data": {"a": 1}}', "\ufffe"])
+def test_a_damaged_record_of_a_model_is_named(tmp_path, text):
+    (tmp_path / "training.json").write_text(text, encoding="utf-16" if text == "\ufffe" else "utf-8")
+    with pytest.raises(UsageError, match=r"training\.json: is damaged"):
+        trained_on(tmp_path)
+
+
+def test_a_record_without_files_tells_nothing(tmp_path):
+    assert trained_on(tmp_path) == frozenset()
+    for text in ("{}", '{"data": null}', '{"data": [{"files": null}]}'):
+        (tmp_path / "training.json").write_text(text)
+        assert trained_on(tmp_path) == frozenset()
+
+
+def test_a_model_that_has_seen_validation_images_is_told(data, tmp_path):
+    pytest.importorskip("diffusers", reason="training models is an extra")
+    tiny_sdas(tmp_path / "model", folder=data / "train" / "good")
+    changes = (*QUICK, f"recipe.sdas.generator.model={tmp_path}/model")
+    (note,) = plan_of(data, tmp_path / "run", recipes=("sdas",), changes=changes).notes
+    assert "sdas was trained on 2 of the 2 normal images of part" in note
+    with pytest.raises(UsageError, match=r"sdas\+perlin .* kind: mix"):
+        plan_of(data, tmp_path / "run", recipes=("sdas+perlin",))
+
+
+def test_the_data_set_s_name_stands_in_sweeps_too_and_errors_say_what_was_typed(data, tmp_path):
+    swept = {"generator.texture": ["{kind: folder, path: pictures}"], "anomaly_ratio": [0.5]}
+    with pytest.raises(UsageError):
+        plan_of(data, tmp_path, sweeps=swept)
+    with pytest.raises(UsageError, match=r"models/\{data\}/sdas"):
+        plan_of(data, tmp_path, changes=(*QUICK, "recipe.sdas.generator.model=models/{data}/sdas"))
+    assert _named(["{data}/a", {"path": "{data}"}, 1], "part") == ["part/a", {"path": "part"}, 1]
 
 
 def test_a_model_that_draws_nothing_gives_rows_that_say_so(data, tmp_path):

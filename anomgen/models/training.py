@@ -374,7 +374,9 @@ def prepare(out: Path, record: Mapping[str, Any], *, resume: bool, overwrite: bo
 
 def _refuse_other_training(out: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     meanings = {"kind": "kind", "data": "data (the images: other folder, other files or another --size)"}
-    different = [meaning for key, meaning in meanings.items() if before.get(key) != now[key]]
+    different = [
+        meaning for key, meaning in meanings.items() if _without_files(before.get(key)) != _without_files(now[key])
+    ]
     old, new = before.get("settings", {}), now["settings"]
     different += [
         f"{key} ({old.get(key)!r}, now {new.get(key)!r})"
@@ -386,6 +388,13 @@ def _refuse_other_training(out: Path, before: Mapping[str, Any], now: Mapping[st
             f"{out} was begun with something else (different: {', '.join(different)}); choose another folder with "
             f"-o, or repeat the options of the first run ({RECORD} has them)"
         )
+
+
+def _without_files(value: Any) -> Any:
+    """Return a record's data without the hashes of its files, which the fingerprint covers."""
+    if not isinstance(value, list):
+        return value
+    return [{key: part[key] for key in part if key != "files"} for part in value]
 
 
 def _warn_of_versions(out: Path, before: Mapping[str, str] | None) -> None:

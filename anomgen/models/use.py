@@ -64,17 +64,23 @@ def model_licenses(folder: Path) -> tuple[str, ...]:
 
 def trained_on(folder: Path) -> frozenset[str]:
     """Return the hash of each image file that a model was trained on, as far as its training.json says them."""
-    return frozenset(digest for part in _data(folder) for digest in part.get("files", ()))
+    return frozenset(digest for part in _data(folder) for digest in part["files"])
 
 
 def _data(folder: Path) -> list[dict[str, Any]]:
+    """Return what training.json says of the images, nothing where there is none. Raises UsageError if it is damaged."""
     import json
 
     record = folder / _TERMS[1]
-    found: list[dict[str, Any]] = (
-        json.loads(record.read_text(encoding="utf-8")).get("data", []) if record.is_file() else []
-    )
-    return found
+    if not record.is_file():
+        return []
+    try:
+        found = json.loads(record.read_text(encoding="utf-8")).get("data") or []
+        return [{**part, "files": part.get("files") or []} for part in found]
+    except (ValueError, AttributeError, TypeError) as error:
+        raise UsageError(
+            f"{record}: is damaged ({error}); take it from a copy of the model, or train it anew"
+        ) from error
 
 
 @contextmanager

@@ -107,6 +107,9 @@ def score(
     with opened(out) as rows:
         plan = refreshed(plan, rows, before)
         _set_aside(rows, warn)
+        if warn is not None:
+            for note in plan.notes:
+                warn(note)
         configuration = write_configuration(plan, out, number, installed(VERSIONED))
         deadline = math.inf if budget is None else started + budget
         not_begun = run_jobs(plan, rows, number, progress, deadline)
@@ -157,6 +160,9 @@ def _figures(plan: Plan, out: Path, wanted: set[str], warn: Callable[[str], None
                 except AnomgenError as error:  # its rows say so, too
                     if warn is not None:
                         warn(f"warning: no figures of {variant} on {key}: {error}")
+                    continue
+                if not stored[name]:  # no bank, which may still come
+                    stored.pop(name)
                     continue
                 with replacing(path) as file:
                     file.write(json.dumps(stored, indent=1).encode())

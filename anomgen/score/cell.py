@@ -73,7 +73,7 @@ def run(bench: Bench, cells: Sequence[Cell]) -> list[Result]:
         with single_threaded():
             return _run(bench, cells)
     except (Exception, SystemExit) as error:
-        return failed(bench, cells, str(error) if isinstance(error, AnomgenError) else _told(error))
+        return failed(bench, cells, reason(error))
 
 
 def failed(bench: Bench, cells: Sequence[Cell], why: str) -> list[Result]:
@@ -273,8 +273,10 @@ def _head(bench: Bench, cell: Cell) -> Result:
     }
 
 
-def _told(error: BaseException) -> str:
-    """Return what failed and where; a plug-in's author needs the line."""
+def reason(error: BaseException) -> str:
+    """Return what failed and, where that was not foreseen, at which line; a plug-in's author needs it."""
+    if isinstance(error, AnomgenError):
+        return str(error)
     place = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"
 

@@ -11,17 +11,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from io import BytesIO
-from pathlib import Path, PurePosixPath
 from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from anomgen.errors import SourceError, UsageError
 from anomgen.score.layouts import NORMAL, Found, Listing, listing
-from anomgen.sources.base import MIN_SIDE, Source
+from anomgen.sources.base import Source
 from anomgen.sources.images import fit_image, quiet, read_image, read_mask
 from anomgen.sources.scan import file_digest, fingerprint_of
 
@@ -79,7 +76,7 @@ class RealData:
 
     name: str
     train: Source
-    validation: Source
+    validation: MemorySource
     test: TestImages
     real: TestImages | None
     fingerprint: str
@@ -88,13 +85,20 @@ class RealData:
 class MemorySource:
     """Images in memory as a source of normal images; pickles with them.
 
-    images: (N, H, W, C). digests: a hash of each image's content.
+    images: (N, H, W, C). digests: a hash of each image's content; files: of each image's file.
     """
 
     fit = "stretch"
 
-    def __init__(self, images: np.ndarray, ids: Sequence[str], digests: Sequence[str], license: str | None = None):
-        self.license = license
+    def __init__(
+        self,
+        images: np.ndarray,
+        ids: Sequence[str],
+        digests: Sequence[str],
+        license: str | None = None,
+        files: Sequence[str] = (),
+    ):
+        self.license, self.files = license, tuple(files)
         self.skipped: tuple[str, ...] = ()
         self._images, self._ids = images, tuple(ids)
         content = {"shape": images.shape[1:], "images": list(zip(ids, digests, strict=True))}
@@ -151,6 +155,8 @@ def load(
     _refuse_too_few(training, None if listed.is_split else len(normals), path)
     validation, training = _parted(training, VALIDATION_SHARE, least=1)
     real, anomalies = _parted_by_type(anomalous, real_share)
+    if real_share and not any(image.mask is not None for image in images):
+        raise UsageError(f"{path}: real: training on real anomalies needs masks, and this data has none")
     if real_share and not real:
         raise UsageError(
             f"{path}: a share of {real_share} of each defect type's anomalies is less than one image; give a larger one"
@@ -169,40 +175,6 @@ def load(
         _tests(real, channels) if real else None,
         _fingerprint(shape, channels, {"train": training, "validation": validation}, {"test": test, "real": real}),
     )
-
-
-def write_training_images(paths: Iterable[str], out: Path, *, real_share: float = 0.0) -> dict[Path, int]:
-    """Write the files that models for these data sets may be trained on: `load`'s train and real, and nothing else.
-
-    They go to ``out/NAME/good`` and, with a share of real anomalies, ``out/NAME/abnormal``, as they are stored. Return
-    each folder's count. Raises UsageError when a folder is there already, and what `load` raises, before it writes.
-    """
-    chosen: dict[Path, list[tuple[Listing, str]]] = {}
-    for path in paths:
-        data, listed = load(path, MIN_SIDE, real_share=real_share), listing(path)
-        normal = [data.train.id(k) for k in range(len(data.train))]
-        for kind, ids in (("good", normal), ("abnormal", data.real.ids if data.real else ())):
-            folder = out / data.name / kind
-            if folder.exists() or folder in chosen:
-                raise UsageError(f"{folder} exists; remove it, or give another folder")
-            if ids:
-                chosen[folder] = [(listed, name) for name in ids]
-    for folder, files in chosen.items():
-        folder.mkdir(parents=True)
-        keys = {found.id: found.key for found in files[0][0].found}
-        for k, (listed, name) in enumerate(files):
-            content = listed.read(keys[name])
-            (folder / f"{k:05d}-{_file_name(name, content)}").write_bytes(content)
-    return {folder: len(files) for folder, files in chosen.items()}
-
-
-def _file_name(name: str, content: bytes) -> str:
-    """Return a name for an image's file, with the ending that its contents call for where it has none."""
-    last = PurePosixPath(name).name
-    if PurePosixPath(last).suffix:
-        return last
-    with Image.open(BytesIO(content)) as picture:
-        return f"{last}.{(picture.format or 'png').lower()}"
 
 
 # ------------------------------------------------------------------------------------------------------ reading
@@ -383,7 +355,7 @@ def _with_channels(image: np.ndarray, channels: int) -> np.ndarray:
 
 def _source(images: Sequence[_Image], channels: int, license: str | None) -> MemorySource:
     ids, digests = [image.found.id for image in images], [image.digest for image in images]
-    return MemorySource(_stacked(images, channels), ids, digests, license)
+    return MemorySource(_stacked(images, channels), ids, digests, license, [image.file for image in images])
 
 
 def _tests(images: Sequence[_Image], channels: int) -> TestImages:

@@ -20,7 +20,7 @@ from anomgen.output import locked
 from anomgen.recipe import Recipe, settings_of
 from anomgen.registry import build_detector, names, version_of
 from anomgen.score.cell import Bench, Cell
-from anomgen.score.data import RealData, load, write_training_images
+from anomgen.score.data import RealData, load
 from anomgen.score.detectors.base import Detector
 from anomgen.score.rows import ROWS, RowFile
 from anomgen.score.variants import BASELINES, Variant, variants_of
@@ -72,37 +72,50 @@ class Job:
 
 @dataclass
 class Plan:
-    """A request with everything opened. todo: what is not in the rows yet; left_out: what the budget does not allow."""
+    """A request with everything opened. todo: what is not in the rows yet; left_out: what the budget does not allow.
+
+    notes: what the user should know before the rows are believed.
+    """
 
     request: Request
     bench: Bench
     cells: list[Cell]
     todo: list[Job]
     left_out: list[Job] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
 
     def missing_banks(self) -> list[tuple[str, str]]:
         """Return (data, variant) of the banks that the jobs to do need and that are not drawn yet."""
-        wanted = dict.fromkeys((cell.data, cell.variant.name) for job in self.todo for cell in job.cells)
-        return [key for key in wanted if key in self.bench.banks and not self.bench.banks[key].is_file()]
+        keys = dict.fromkeys((cell.data, cell.variant.name) for job in self.todo for cell in job.cells)
+        banks: dict[Path, tuple[str, str]] = {}
+        for key in keys:  # lines that differ in how many anomalies they show share a bank
+            if key in self.bench.banks:
+                banks.setdefault(self.bench.banks[key], key)
+        return [key for path, key in banks.items() if not path.is_file()]
 
     def seconds(self, workers: int) -> float:
         """Return how long the jobs to do will take, with the banks that are drawn before them."""
         if not self.todo:
             return 0.0
-        longest = max(job.seconds for job in self.todo)
-        jobs = max(longest, sum(job.seconds for job in self.todo) / workers)
-        return jobs + self.bank_seconds() / workers + WORKER_START
-
-    def bank_seconds(self) -> float:
-        """Return what drawing the missing banks takes, in seconds of one processor core."""
-        generators = [(data, self._definition(data, name).generator) for data, name in self.missing_banks()]
-        return sum(
-            self.request.bank * generator.cost(self.bench.data[data].train[0].shape) for data, generator in generators
+        return (
+            sum(_side_by_side(part, workers) for part in ([job.seconds for job in self.todo], self.bank_seconds()))
+            + WORKER_START
         )
+
+    def bank_seconds(self) -> list[float]:
+        """Return what drawing each missing bank takes, in seconds of one processor core."""
+        return [
+            self.request.bank * self._definition(data, name).generator.cost(self.bench.data[data].train[0].shape)
+            for data, name in self.missing_banks()
+        ]
 
     def _definition(self, data: str, name: str) -> Recipe:
         found = (cell.variant.definition for cell in self.cells if (cell.data, cell.variant.name) == (data, name))
         return next(recipe for recipe in found if recipe is not None)
+
+
+def _side_by_side(seconds: Sequence[float], workers: int) -> float:
+    return max([*seconds, sum(seconds) / workers], default=0.0) if seconds else 0.0
 
 
 # --- planning -------------------------------------------------------------------------------------------------------
@@ -117,34 +130,56 @@ def planned(request: Request, out: Path, done: RowFile, *, part: tuple[int, int]
     detectors = _detectors(request)
     data = _opened(request, _variants(request, "data"))  # names, kinds and counts are the same for all data sets
     variants = {key: _variants(request, opened.name) for key, opened in data.items()}
-    for key, opened in data.items():
-        _refuse_seen(opened, variants[key])
+    notes = [note for key, opened in data.items() for note in _seen(opened, variants[key])]
     bench = Bench(data, detectors, {}, _banks(data, variants, out, request.bank), out)
     cells = [cell for key, opened in data.items() for cell in _cells(key, opened, variants[key], detectors, request)]
     jobs = _jobs(bench, cells, _paces(done, bench))
     finished = {key for key, row in done.rows.items() if not (retry and row["status"] == "failed")}
     todo = _without(finished, [job for k, job in enumerate(jobs) if k % part[1] == part[0] - 1])
-    return Plan(request, replace(bench, plans=_recipe_plans(data, todo)), cells, todo)
+    return Plan(request, replace(bench, plans=_recipe_plans(data, todo)), cells, todo, notes=tuple(notes))
 
 
 def write_split(request: Request, out: Path) -> dict[Path, int]:
-    """Write the images that models may be trained on; see `anomgen.score.data.write_training_images`."""
+    """Write the images that models may be trained on; see `anomgen.score.split.write_training_images`."""
+    from anomgen.score.split import write_training_images
+
+    _variants(request, "data")  # names that are no recipes are refused
     return write_training_images(request.data, out, real_share=REAL_SHARE if "real" in request.recipes else 0.0)
 
 
 def _variants(request: Request, data: str) -> list[Variant]:
-    """Return the lines of a data set's board: in changes of recipes, its name takes the place of `DATA`."""
-    return variants_of(
-        request.recipes,
-        overrides=[change.replace(DATA, data) for change in _prefixed(request.changes, "recipe")],
-        ratios=request.ratios,
-        counts=request.counts,
-        sweeps=request.sweeps,
-    )
+    """Return the lines of a data set's board: in changes and values of sweeps its name takes the place of `DATA`."""
+    typed = _prefixed(request.changes, "recipe")
+    overrides = [change.replace(DATA, data) for change in typed]
+    try:
+        return variants_of(
+            request.recipes,
+            overrides=overrides,
+            ratios=request.ratios,
+            counts=request.counts,
+            sweeps={key: [_named(value, data) for value in values] for key, values in request.sweeps.items()},
+        )
+    except UsageError as error:
+        told = str(error)
+        for change, named in zip(typed, overrides, strict=True):
+            told = told.replace(named, change)
+        raise UsageError(told) from error
 
 
-def _refuse_seen(data: RealData, variants: Iterable[Variant]) -> None:
-    """Raise UsageError when the model of a recipe was trained on images that are tested on."""
+def _named(value: Any, data: str) -> Any:
+    """Return a value of a sweep with the name of the data set in the place of `DATA`."""
+    if isinstance(value, str):
+        return value.replace(DATA, data)
+    if isinstance(value, list):
+        return [_named(part, data) for part in value]
+    return {key: _named(part, data) for key, part in value.items()} if isinstance(value, dict) else value
+
+
+def _seen(data: RealData, variants: Iterable[Variant]) -> Iterator[str]:
+    """Yield, in words, which models were trained on images that thresholds are chosen on.
+
+    Raises UsageError when a model was trained on images that are tested on.
+    """
     for variant in variants:
         known = frozenset() if variant.definition is None else variant.definition.generator.trained_on()
         seen = [name for name, file in zip(data.test.ids, data.test.files, strict=True) if file in known]
@@ -153,6 +188,12 @@ def _refuse_seen(data: RealData, variants: Iterable[Variant]) -> None:
                 f"recipe {variant.name} on {data.name}: its model was trained on {len(seen)} of the {len(data.test)} "
                 f"test images, such as {seen[0]}; train it on others. With --split DIR the same command writes those "
                 "that it may be trained on; name real among the recipes for real anomalies too"
+            )
+        held = sum(file in known for file in data.validation.files)
+        if held:
+            yield (
+                f"note: the model of {variant.name} was trained on {held} of the {len(data.validation)} normal images "
+                f"of {data.name} that thresholds are chosen on; one trained on what --split writes was not"
             )
 
 
@@ -179,6 +220,8 @@ def _recipe_plans(data: Mapping[str, RealData], todo: Sequence[Job]) -> dict[tup
             except UsageError as error:
                 # What a recipe calls generator.model is said to `score` with the recipe's name before it.
                 told = str(error).replace("--set generator.", f"--set recipe.{cell.variant.recipe}.generator.")
+                if "+" in cell.variant.recipe:
+                    told += "; a mixture written with + takes no changes: write it as a recipe with kind: mix"
                 raise UsageError(f"recipe {cell.variant.name} on {cell.data}: {told}") from error
     return found
 
@@ -187,22 +230,22 @@ def within(plan: Plan, budget: float, workers: int) -> Plan:
     """Return the plan with what does not fit `budget` seconds left out.
 
     Whole groups stay or go: all variants with one detector, seed and data set, so that what is compared was treated
-    alike; only if not even the first group fits, a part of it.
+    alike; only if not even the first group fits, a part of it. A bank counts with the first group that needs it.
     """
-    available = max(0.0, budget - WORKER_START) * workers - plan.bank_seconds()
     kept: list[Job] = []
     left: list[Job] = []
-    groups = [list(group) for _, group in itertools.groupby(plan.todo, key=_group)]
-    for group in groups:
-        seconds = sum(job.seconds for job in group)
-        if not left and seconds <= available:
+
+    def fits(jobs: Sequence[Job]) -> bool:
+        return replace(plan, todo=[*kept, *jobs]).seconds(workers) <= budget
+
+    for _, jobs in itertools.groupby(plan.todo, key=_group):
+        group = list(jobs)
+        if not left and fits(group):
             kept += group
-            available -= seconds
         else:
             left += group
     if not kept:
-        while left and left[0].seconds <= available:
-            available -= left[0].seconds
+        while left and fits(left[:1]):
             kept.append(left.pop(0))
     return replace(plan, todo=kept, left_out=left)
 
@@ -246,8 +289,6 @@ def _opened(request: Request, variants: Sequence[Variant]) -> dict[str, RealData
                 raise UsageError(f"two data sets are called {opened.name!r}; rename one folder")
             if not opened.test.labels.any():
                 raise UsageError(f"{path}: has no anomalous test image; without real anomalies nothing can be tested")
-            if share and (opened.real is None or opened.real.masks is None):
-                raise UsageError(f"{path}: real: training on real anomalies needs masks, and this data has none")
             _refuse_twin(path, opened, found.values())
             found[key] = opened
     return found
@@ -438,7 +479,13 @@ def command_of(request: Request) -> str:
 
 def _portable(change: str) -> str:
     """Return a --set text in which absolute paths are cut down to their last part."""
-    return re.sub(r"(?<![\w.~}-])(~?/(?:\{data\}|[^\s,'\"\]}])+)", lambda found: portable_path(found[1]), change)
+    return re.sub(r"(?<![\w.~}-])(~?/(?:\{data\}|[^\s,'\"\]}])+)", lambda found: _portable_path(found[1]), change)
+
+
+def _portable_path(path: str) -> str:
+    """Return a path's last component; where `DATA` stands above it, all from there on."""
+    at = path.find(DATA)
+    return portable_path(path) if at < 0 else path[path.rfind("/", 0, at) + 1 :]
 
 
 def chosen_detectors(text: Sequence[str]) -> tuple[str, ...]:

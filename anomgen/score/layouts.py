@@ -7,7 +7,6 @@ arXiv 2104.10036), VisA (Zou et al., ECCV 2022, arXiv 2207.14315), plain folders
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -48,13 +47,17 @@ class Found:
 
 @dataclass(frozen=True)
 class Listing:
-    """What a data set holds. is_split: whether it says which of the normal images are for training."""
+    """What a data set holds. is_split: whether it says which of the normal images are for training.
+
+    root: its folder, None for one of the Hub.
+    """
 
     name: str
     found: tuple[Found, ...]
     read: Callable[[Any], bytes]
     is_split: bool
     license: str | None = None
+    root: Path | None = None
 
 
 def listing(path: str) -> Listing:
@@ -117,7 +120,7 @@ def _files(path: str) -> Listing:
     )
     is_split = table is not None or any(_folders(name) & (_TRAIN | _TEST) for name in images)
     place = root.resolve()
-    return Listing(place.name, found, FileReader(place), is_split, license_beside(place, place.parent))
+    return Listing(place.name, found, FileReader(place), is_split, license_beside(place, place.parent), place)
 
 
 def _category(root: Path, path: str) -> Path:
@@ -260,8 +263,9 @@ def _rows(path: str) -> Listing:
     def read(key: tuple[str, str, int]) -> bytes:
         return readers[key[0], key[1]](key[2])
 
-    name = re.split(r"[/\\]", base.rstrip("/\\"))[-1]
-    return Listing(name, tuple(found), read, len(splits) > 1, license)
+    root = Path(base).expanduser().resolve() if Path(base).expanduser().is_dir() else None
+    name = base.rpartition("/")[2] if root is None else root.name
+    return Listing(name, tuple(found), read, len(splits) > 1, license, root)
 
 
 def _splits(names: list[str], path: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -151,7 +152,6 @@ def make_bank(plan: Plan, validation: Source, path: Path, count: int) -> None:
         *_anomalous(replace(plan, source=validation), range(count, count + held)),
     ]
     graded = [row.soft_mask for row in rows if row.soft_mask is not None]
-    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file:
         np.savez_compressed(
             file,
@@ -173,8 +173,11 @@ def _anomalous(plan: Plan, indices: range) -> list[Row]:
 
 def load_bank(path: Path) -> tuple[list[Row], list[Row]]:
     """Return the rows that `make_bank` wrote: for training and for validation."""
-    with np.load(path) as stored:
-        parts = {name: stored[name] for name in stored.files}
+    try:
+        with np.load(path) as stored:
+            parts = {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise AnomgenError(f"{path}: is damaged ({error}); remove it, then --retry draws it anew") from error
     graded = parts["soft_masks"].size > 0
     soft: Sequence[np.ndarray | None] = parts["soft_masks"] if graded else [None] * len(parts["masks"])
     rows = [

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from anomgen.errors import AnomgenError
-from anomgen.score.cell import Bench, Cell, failed, run
+from anomgen.score.cell import Bench, Cell, failed, reason, run
 from anomgen.score.harness import Job, Plan
 from anomgen.score.made import make_bank
 from anomgen.score.rows import Result, RowFile
@@ -38,7 +38,7 @@ def run_jobs(
     """
     if not plan.todo:
         return []
-    with _Crew(plan.bench, min(workers, len(plan.todo))) as crew:
+    with _Crew(plan.bench, min(workers, max(len(plan.todo), len(plan.missing_banks())))) as crew:
         todo = _with_banks(plan, rows, crew, told)
         total, finished = sum(len(job.cells) for job in todo), 0
 
@@ -66,25 +66,28 @@ def run_jobs(
 def _with_banks(plan: Plan, rows: RowFile, crew: _Crew, told: Told | None) -> list[Job]:
     """Draw the banks that are missing; return the jobs to do. Where drawing fails, the cells get rows that say so."""
     missing = plan.missing_banks()
-    failing: dict[tuple[str, str], str] = {}
+    failing: dict[Path, str] = {}
+
+    def tell(text: str) -> None:
+        if told is not None:
+            told(0, len(plan.todo), text)
 
     def ended(key: tuple[str, str], future: Future[str | None]) -> None:
         why = _DIED if _died(future) else future.result()
         if why is not None:
-            failing[key] = why
-        if told is not None:
-            told(0, len(plan.todo), f"drew {plan.request.bank} anomalies of {key[1]} on {key[0]}")
+            failing[plan.bench.banks[key]] = why
+        tell(f"{'drew' if why is None else 'could not draw'} {plan.request.bank} anomalies of {key[1]} on {key[0]}")
 
-    if missing and told is not None:
-        names = ", ".join(dict.fromkeys(name for _, name in missing))
-        told(0, len(plan.todo), f"drawing {plan.request.bank} anomalies of {names}")
-    crew.do(missing, lambda pool, key: pool.submit(_draw, key, plan.request.bank), ended)
+    if missing:
+        tell(f"drawing {plan.request.bank} anomalies of {', '.join(dict.fromkeys(name for _, name in missing))}")
+    crew.do(missing, lambda pool, key: pool.submit(_draw, key, plan.request.bank), ended, beat=lambda: tell(""))
     kept = []
     for job in plan.todo:
-        for cell in job.cells:
-            if (cell.data, cell.variant.name) in failing:
-                rows.append(failed(plan.bench, [cell], failing[cell.data, cell.variant.name]))
-        cells = tuple(cell for cell in job.cells if (cell.data, cell.variant.name) not in failing)
+        why = [failing.get(plan.bench.banks.get((cell.data, cell.variant.name), Path())) for cell in job.cells]
+        for cell, text in zip(job.cells, why, strict=True):
+            if text is not None:
+                rows.append(failed(plan.bench, [cell], text))
+        cells = tuple(cell for cell, text in zip(job.cells, why, strict=True) if text is None)
         if cells:
             kept.append(replace(job, cells=cells))
     return kept
@@ -126,7 +129,7 @@ class _Crew:
         while waiting or running:
             while waiting and free and may_begin(waiting[0]):
                 place, task = free.pop(), waiting.pop(0)
-                running[begin(self._pools[place], task)] = (place, task)
+                running[self._begun(begin, place, task)] = (place, task)
             if not running:
                 break
             done = wait(running, timeout=HEARTBEAT, return_when=FIRST_COMPLETED).done
@@ -139,6 +142,14 @@ class _Crew:
                 ended(task, future)
                 free.append(place)
         return waiting
+
+    def _begun(self, begin: Callable[[ProcessPoolExecutor, Task], Future[Any]], place: int, task: Task) -> Future[Any]:
+        """Begin a task with a worker, or with a new one where that one died while it had nothing to do."""
+        try:
+            return begin(self._pools[place], task)
+        except BrokenProcessPool:
+            self._pools[place] = _pool(self._bench)
+            return begin(self._pools[place], task)
 
 
 _DIED = "the process died while it ran; it was killed, or the memory ran out"
@@ -201,8 +212,8 @@ def _draw(key: tuple[str, str], count: int) -> str | None:
     assert _bench is not None
     try:
         make_bank(_bench.plans[key], _bench.data[key[0]].validation, _bench.banks[key], count)
-    except AnomgenError as error:
-        return str(error)
+    except (Exception, SystemExit) as error:
+        return reason(error)
     return None
 
 

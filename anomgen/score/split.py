@@ -1,0 +1,76 @@
+"""Writing the images that models for a data set may be trained on: what `anomgen score` does not test on."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+
+from PIL import Image
+
+from anomgen.errors import AnomgenError, UsageError
+from anomgen.score.data import load
+from anomgen.score.layouts import Listing, listing
+from anomgen.sources.base import MIN_SIDE
+from anomgen.sources.folder import EXTENSIONS
+from anomgen.sources.images import read_image
+from anomgen.writer import encode_png
+
+LICENSE = "LICENSE"
+_LONGEST = 80
+"""Characters of an image's name that are kept."""
+_FORMATS = {"MPO": "jpg"}
+"""Format → ending, where they differ; a phone's JPEG with several pictures is one."""
+
+
+def write_training_images(paths: Iterable[str], out: Path, *, real_share: float = 0.0) -> dict[Path, int]:
+    """Write the files that models for these data sets may be trained on: `load`'s train and real, and nothing else.
+
+    They go to ``out/NAME/good`` and, with a share of real anomalies, ``out/NAME/abnormal``, as they are stored, with a
+    file that says the licence where it is known. Return each folder's count. Raises UsageError when a folder is there
+    already or lies in the data, and what `load` raises, before anything is written; AnomgenError when it cannot be.
+    """
+    chosen: dict[Path, tuple[Listing, tuple[str, ...]]] = {}
+    for path in paths:
+        data, listed = load(path, MIN_SIDE, real_share=real_share), listing(path)
+        place = out / data.name
+        if place / "good" in chosen:
+            raise UsageError(f"two data sets are called {data.name!r}; rename one folder")
+        if listed.root is not None and place.resolve().is_relative_to(listed.root):
+            raise UsageError(f"{place} is in the data {path} itself; give another folder to write the images to")
+        chosen[place / "good"] = listed, tuple(data.train.id(k) for k in range(len(data.train)))
+        if data.real is not None:
+            chosen[place / "abnormal"] = listed, data.real.ids
+    there = next((folder for folder in chosen if folder.exists()), None)
+    if there is not None:
+        raise UsageError(f"{there} is there already; give another folder")
+    for folder, (listed, ids) in chosen.items():
+        try:
+            _write(folder, listed, ids)
+        except OSError as error:
+            raise AnomgenError(f"{folder}: cannot be written ({error.strerror or error})") from error
+    return {folder: len(ids) for folder, (_, ids) in chosen.items()}
+
+
+def _write(folder: Path, listed: Listing, ids: Iterable[str]) -> None:
+    """Write a folder of images; it has its name only when it is whole."""
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    keys = {found.id: found.key for found in listed.found}
+    for k, name in enumerate(ids):
+        ending, content = _stored(name, listed.read(keys[name]))
+        (part / f"{k:05d}-{PurePosixPath(name).stem[:_LONGEST]}{ending}").write_bytes(content)
+    if listed.license is not None:
+        (part / LICENSE).write_text(f"SPDX-License-Identifier: {listed.license}\n", encoding="utf-8")
+    part.rename(folder)
+
+
+def _stored(name: str, content: bytes) -> tuple[str, bytes]:
+    """Return a file's ending and contents: as it is, where its format is one that folders of images may have."""
+    ending = PurePosixPath(name).suffix.lower()
+    if ending not in EXTENSIONS:
+        with Image.open(BytesIO(content)) as picture:
+            ending = f".{_FORMATS.get(picture.format or '', picture.format or '').lower()}"
+    return (ending, content) if ending in EXTENSIONS else (".png", encode_png(read_image(content, name)))
