@@ -259,6 +259,15 @@ def test_failed_trainings_are_listed_with_their_errors(tmp_path):
     assert [cell["error"] for cell in results["failed"]] == [rows[4]["error"]]
 
 
+def test_the_first_line_says_over_what_the_means_are(tmp_path):
+    rows = made_rows(detectors=("probe",), data=("tiles", "wood"))
+    whole = report(tmp_path / "whole", rows)[1]
+    gone = [failed(row, "no anomaly") if (row["data"], row["variant"]) == ("wood", "nsa") else row for row in rows]
+    part = report(tmp_path / "part", gone)[1]
+    assert "over 2 data sets, 1 detector, 2 seeds.**" in whole
+    assert "2 seeds (1 of 2 pairs of data set and detector).**" in part
+
+
 def test_detector_that_ignores_the_recipe_is_not_ranked(tmp_path):
     rows = made_rows(detectors=("probe",))
     rows += [

@@ -160,7 +160,9 @@ def _gap_sentence(best: str, meaning: str, pair: Mapping[str, Any]) -> str:
 def _scope(run: Run) -> str:
     seeds = len({row["seed"] for row in run.done})
     parts = [(len(run.board["data"]), "data set"), (len(run.board["detectors"]), "detector"), (seeds, "seed")]
-    return ", ".join(f"{count} {name}{'s' if count != 1 else ''}" for count, name in parts)
+    told, table = ", ".join(f"{count} {name}{'s' if count != 1 else ''}" for count, name in parts), run.board["overall"]
+    share = f" ({table['columns']} of {table['of']} pairs of data set and detector)"
+    return told + (share if table["columns"] < table["of"] else "")
 
 
 def leaderboard(run: Run) -> Iterator[Block]:
