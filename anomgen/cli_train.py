@@ -35,13 +35,13 @@ def _settle() -> None:
 
 
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder for the model, its checkpoint and its sheets.")]
-StepsOption = Annotated[int | None, typer.Option(min=1, help="Optimiser steps. [default: the preset's]")]
+StepsOption = Annotated[int | None, typer.Option(min=1, help="Optimiser steps.", show_default="the preset's")]
 PresetOption = Annotated[
     str | None,
-    typer.Option(help="Settings by name: laptop, gpu or paper. [default: laptop without a GPU, else gpu]"),
+    typer.Option(help="Settings by name: laptop, gpu or paper.", show_default="laptop without a GPU, else gpu"),
 ]
 TrainSizeOption = Annotated[
-    str | None, typer.Option("--size", help="Size of the images: N, HxW, or native. [default: 256]")
+    str | None, typer.Option("--size", help="Size of the images: N, HxW, or native.", show_default="256")
 ]
 TrainSeedOption = Annotated[int | None, typer.Option("--seed", help="Seed of the weights, the order and the noise.")]
 TrainSetOption = Annotated[
@@ -137,7 +137,8 @@ def cyclegan(
     size: TrainSizeOption = None,
     steps: StepsOption = None,
     preset: Annotated[
-        str | None, typer.Option(help="Settings by name: laptop or paper. [default: laptop without a GPU, else paper]")
+        str | None,
+        typer.Option(help="Settings by name: laptop or paper.", show_default="laptop without a GPU, else paper"),
     ] = None,
     seed: TrainSeedOption = None,
     changes: TrainSetOption = None,

@@ -50,7 +50,9 @@ def _plain(command, name: str) -> str:
     rest = ["COMMAND"] if hasattr(command, "commands") else arguments
     lines = [f"Usage: {' '.join([name, '[OPTIONS]', *rest])}", "", command.help or "", ""]
     for parameter in command.params:
-        lines.append(f"  {', '.join(_words(parameter))}\n      {parameter.help}")
+        default = parameter.show_default if isinstance(getattr(parameter, "show_default", None), str) else ""
+        told = f" [default: {default}]" if default else ""
+        lines.append(f"  {', '.join(_words(parameter))}\n      {parameter.help}{told}")
     return "\n".join(lines).rstrip()
 
 

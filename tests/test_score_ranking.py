@@ -235,7 +235,7 @@ def test_a_board_of_failures_and_of_nothing():
     found = board([failed("nsa")])
     assert found["overall"] == {**found["overall"], "columns": 0, "of": 1}
     assert found["metrics"] == {"a": "pixel_ap"} and found["pairs"] == []
-    assert board([])["overall"] == {"columns": 0, "of": 0, "seeds": 0, "lines": []}
+    assert board([])["overall"] == {"columns": 0, "of": 0, "over": [], "seeds": 0, "lines": []}
 
 
 def test_nothing_varies_so_nothing_is_claimed():

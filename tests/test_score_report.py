@@ -265,7 +265,8 @@ def test_the_first_line_says_over_what_the_means_are(tmp_path):
     gone = [failed(row, "no anomaly") if (row["data"], row["variant"]) == ("wood", "nsa") else row for row in rows]
     part = report(tmp_path / "part", gone)[1]
     assert "over 2 data sets, 1 detector, 2 seeds.**" in whole
-    assert "2 seeds (1 of 2 pairs of data set and detector).**" in part
+    assert "over 1 of 2 data sets, 1 detector, 2 seeds.**" in part
+    assert "The means leave out wood with probe: not every line has a training there" in part
 
 
 def test_detector_that_ignores_the_recipe_is_not_ranked(tmp_path):

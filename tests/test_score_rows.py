@@ -6,11 +6,15 @@ import pytest
 
 from anomgen.score.rows import RowFile
 
+RATES = {"fpr": 0.1, "fnr": None}
+LIMIT = {"threshold": 0.5, "validation": RATES, "test": RATES}
+THRESHOLDS = {"f1": {"threshold": None, "f1": 0.4, "best_f1": 0.5}, "zero_fn": LIMIT, "max_fpr_5": LIMIT}
+
 
 def row(key, **more):
     basis = {"schema": 1, "key": key, "data": "d", "variant": "nsa", "detector": "probe", "seed": 0, "status": "done"}
     figures = {"metrics": {"pixel_ap": 0.5, "image_ap": None}, "replicates": {"pixel_ap": [0.5] * 200}, "scores": [0.1]}
-    rest = {"counts": {"test_normal": 0, "test_anomalous": 1}, "by_type": {}, "thresholds": {}}
+    rest = {"counts": {"test_normal": 0, "test_anomalous": 1}, "by_type": {}, "thresholds": THRESHOLDS}
     return {**basis, **figures, **rest, "seconds": {"fit": 1.0}, "size": [32, 32], **more}
 
 
@@ -38,6 +42,11 @@ def test_rows_are_appended_and_read_back_and_the_later_one_counts(tmp_path):
         (json.dumps(row("c") | {"replicates": {"pixel_ap": [0.5] * 50}}), "replicates.pixel_ap"),
         (json.dumps(row("c") | {"scores": [0.1, 0.2]}), "scores: there are 2 for 1"),
         (json.dumps({k: v for k, v in row("c").items() if k != "size"}), "size: Field required"),
+        (json.dumps(row("c") | {"thresholds": {"f1": {}}}), "thresholds.f1"),
+        (json.dumps(row("c") | {"thresholds": {**THRESHOLDS, "zero_fn": 3}}), "thresholds.zero_fn"),
+        (json.dumps(row("c") | {"by_type": {"crack": {"recall": 0.5}}}), "by_type.crack.images"),
+        (json.dumps(row("c") | {"versions": ["torch"]}), "versions"),
+        (json.dumps(row("c") | {"undefined": "pixel_ap"}), "undefined"),
         (b"\xff\xfe\x00", "no JSON"),
     ],
 )

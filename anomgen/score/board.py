@@ -154,8 +154,8 @@ def _figures(plan: Plan, out: Path, wanted: set[str], warn: Callable[[str], None
                 continue
             name = identity_hash(data, chosen)
             if name not in stored:
-                real = _real_features(data) if real is None else real
                 try:
+                    real = _real_features(data) if real is None else real
                     stored[name] = _measured(plan, key, data, chosen, real)
                 except AnomgenError as error:  # its rows say so, too
                     if warn is not None:
@@ -231,4 +231,10 @@ def _lines(rows: Sequence[Result]) -> list[str]:
         figure = "failed" if mean is None else f"{mean:.3f}"
         spread = "" if low is None or high is None else f"  [{low:.3f}, {high:.3f}]"
         texts.append(f"{rank:>3}  {line['variant']:<{width}}  {figure}{spread}")
+    table = Run(rows).board["overall"] if rows else {}
+    if table and table["columns"] < table["of"]:
+        texts.append(
+            f"The means are over {table['columns']} of {table['of']} pairs of data set and detector, those that every "
+            "line has; the report has each data set alone"
+        )
     return texts

@@ -34,6 +34,8 @@ VERSIONED = ("anomgen", "torch", "timm", "numpy", "opencv-python")
 EXAMPLES = 3
 """Best and worst images of which a cell keeps the anomaly map."""
 MAPS = "maps"
+MAX_FPR = (0.01, 0.05, 0.1)
+"""Shares of false positives under which a threshold is chosen."""
 BEST = {"threshold_f1": "image_f1_max", "threshold_pixel_f1": "pixel_f1_max"}
 """F1 at a threshold → the best that any threshold gives, which is not defined where that is not."""
 
@@ -194,7 +196,7 @@ def _with_thresholds(
     """Add what a threshold that was chosen on synthetic anomalies reaches on the real ones."""
     judged = detector.anomaly_maps(validation.images)
     images = metrics.Curve.of(validation.labels, metrics.reduce_maps(judged))
-    chosen = metrics.thresholds(images, tested.images)
+    chosen = metrics.thresholds(images, tested.images, MAX_FPR)
     figures = {"threshold_f1": chosen["f1"]["f1"]}
     if tested.pixels is not None:
         chosen["pixel_f1"] = metrics.chosen_f1(metrics.Curve.of_maps(validation.masks, judged), tested.pixels)

@@ -273,7 +273,17 @@ def _detectors(request: Request) -> dict[str, Detector]:
     if strange:
         raise UsageError(f"--set detector.{strange[0]}: this detector is not asked for with --detectors")
     shared = {"preset": request.preset, **({} if request.steps is None else {"steps": request.steps})}
-    return {name: build_detector({"kind": name, **shared, **own.get(name, {})}) for name in wanted}
+    return {name: _detector(name, {**shared, **own.get(name, {})}) for name in wanted}
+
+
+def _detector(name: str, settings: Mapping[str, Any]) -> Detector:
+    """Return a detector. Errors name the option that was typed."""
+    try:
+        return build_detector({"kind": name, **settings})
+    except UsageError as error:
+        told = str(error)
+        option = f"--detectors: {told[6:]}" if told.startswith("kind: ") else f"--set detector.{name}.{told}"
+        raise UsageError(option) from error
 
 
 def _opened(request: Request, variants: Sequence[Variant]) -> dict[str, RealData]:

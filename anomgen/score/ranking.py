@@ -72,9 +72,9 @@ def board(rows: Iterable[Row], metric: str | None = None) -> dict[str, Any]:
     - metrics: data set → metric. data, detectors: the columns' names. intervals: what they include.
     - overall, by_data {name: table}, by_detector {name: table}, by_cell [{data, detector, ...table}]. A table holds
       `columns` and `seeds`, how many columns the means are over and how many seeds, at the fewest, of each; `of` so
-      many columns; and `lines`, the best mean first: variant, rank, mean, low, high, sd (over seeds), seeds (fewest in
-      a column) and columns that the variant has, incomplete (it lacks a training that another generator has), failed
-      and undefined (counts of rows), against {baseline: difference}.
+      many columns; `over`, those columns, each [data, detector]; and `lines`, the best mean first: variant, rank, mean,
+      low, high, sd (over seeds), seeds (fewest in a column) and columns that the variant has, incomplete (it lacks a
+      training that another generator has), failed and undefined (counts of rows), against {baseline: difference}.
     - pairs: overall differences of every two variants. A difference `a` - `b` is paired, that is over the same
       columns, seeds and resamples: difference, low, high, clear (its interval leaves out 0), columns, trainings.
     - tau: Kendall's tau-b between the orders of the generators, for every two detectors and every two data sets.
@@ -214,7 +214,8 @@ class _Results:
         lines.sort(key=lambda line: (line["mean"] is None, -(line["mean"] or 0), line["variant"]))
         self._rank([line for line in lines if line["mean"] is not None], signed)
         fewest = min((len(seeds) for _, seeds in parts), default=0)
-        return {"columns": len(parts), "of": len(columns), "seeds": fewest, "lines": lines}, pairs
+        over = [list(column) for column, _ in parts]
+        return {"columns": len(parts), "of": len(columns), "over": over, "seeds": fewest, "lines": lines}, pairs
 
     def _comparable(self, variants: Sequence[str], columns: Sequence[Column]) -> tuple[list[str], list[Part]]:
         """Return the variants that share a training of at least one column, and all that they share."""

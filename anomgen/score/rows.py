@@ -90,14 +90,60 @@ class _Started(BaseModel):
     metrics: dict[str, float | None]
 
 
+class _Rates(BaseModel):
+    """Rates of errors at a threshold."""
+
+    fpr: float | None
+    fnr: float | None
+
+
+class _Limit(BaseModel):
+    """A threshold under a constraint, and what it reaches."""
+
+    threshold: float | None
+    validation: _Rates
+    test: _Rates
+
+
+class _F1(BaseModel):
+    """The threshold of the best F1 on the validation data."""
+
+    threshold: float | None
+    f1: float | None
+    best_f1: float | None
+
+
+class _Thresholds(BaseModel):
+    """What a row says of thresholds on image scores; those on pixels are there where the data has masks."""
+
+    model_config = ConfigDict(extra="allow")
+
+    f1: _F1
+    zero_fn: _Limit
+    max_fpr_5: _Limit
+    max_fpr_1: _Limit | None = None
+    max_fpr_10: _Limit | None = None
+    pixel_f1: _F1 | None = None
+
+
+class _Type(BaseModel):
+    """What a row says of a defect type."""
+
+    images: int
+    recall: float | None
+    pixel_ap: float | None
+
+
 class _Done(_Started):
     """What the row of a finished training holds."""
 
     replicates: dict[str, Annotated[list[float], Field(min_length=REPLICATES, max_length=REPLICATES)]]
     scores: list[float]
     counts: dict[str, int]
-    by_type: dict[str, dict[str, float | None]]
-    thresholds: dict[str, dict[str, Any]]
+    by_type: dict[str, _Type]
+    thresholds: _Thresholds
+    undefined: dict[str, str] = {}
+    versions: dict[str, str | None] = {}
     seconds: dict[str, float]
     size: Annotated[list[int], Field(min_length=2, max_length=2)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from anomgen.score import charts
@@ -54,6 +54,7 @@ def headline(run: Run) -> Iterator[Block]:
     """Say which recipe is best, by how much, and whether that is clear."""
     first, *rest = _verdict(run)
     yield first
+    yield from _left_out(run)
     yield from _unfinished(run)
     yield from rest
     for name, found in _made_with(run).items():
@@ -158,11 +159,29 @@ def _gap_sentence(best: str, meaning: str, pair: Mapping[str, Any]) -> str:
 
 
 def _scope(run: Run) -> str:
+    """Return what the means of the whole board are over, in words."""
+    table = run.board["overall"]
+    data, detectors = ({column[k] for column in table["over"]} for k in (0, 1))
     seeds = len({row["seed"] for row in run.done})
-    parts = [(len(run.board["data"]), "data set"), (len(run.board["detectors"]), "detector"), (seeds, "seed")]
-    told, table = ", ".join(f"{count} {name}{'s' if count != 1 else ''}" for count, name in parts), run.board["overall"]
-    share = f" ({table['columns']} of {table['of']} pairs of data set and detector)"
-    return told + (share if table["columns"] < table["of"] else "")
+    parts = [_some(data, run.board["data"], "data set"), _some(detectors, run.board["detectors"], "detector")]
+    return ", ".join([*parts, f"{seeds} seed{'s' if seeds != 1 else ''}"])
+
+
+def _some(chosen: Collection[str], every: Collection[str], name: str) -> str:
+    share = f" of {len(every)}" if len(chosen) < len(every) else ""
+    return f"{len(chosen)}{share} {name}{'s' if len(every) != 1 else ''}"
+
+
+def _left_out(run: Run) -> Iterator[Block]:
+    """Say which pairs of data set and detector the means of the whole board leave out."""
+    table = run.board["overall"]
+    every = [(data, detector) for data in run.board["data"] for detector in run.ranked]
+    gone = [pair for pair in every if list(pair) not in table["over"]]
+    if table["columns"] < table["of"]:
+        yield Text(
+            f"The means leave out {', '.join(f'{data} with {detector}' for data, detector in gone)}: not every line "
+            "has a training there. Each data set's own board has what is there."
+        )
 
 
 def leaderboard(run: Run) -> Iterator[Block]:
@@ -260,7 +279,7 @@ def differences(run: Run) -> Iterator[Block]:
     """Yield the paired differences between each variant and the baselines."""
     caption = (
         f"Difference in {run.label} (95 % interval), paired: over the same resamples of the test images and the same "
-        "seeds. Bold: clear, since 0 is outside the interval."
+        "seeds, of all that the two have in common. Bold: clear, since 0 is outside the interval."
     )
     table = _difference_table(run, run.board["overall"], caption)
     if table:
