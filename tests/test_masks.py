@@ -25,7 +25,8 @@ def test_a_positive_tilt_leans_from_top_left_to_bottom_right():
 @given(st.floats(4, 60), st.floats(2, 20), st.floats(-45, 45))
 def test_a_turned_rectangle_keeps_its_area(length, width, angle):
     mask = rotated_rectangle(length, width, angle)
-    assert abs(mask.sum() - length * width) <= 0.1 * length * width + length + 2
+    # A side of pixel centres is up to a pixel longer or shorter than the side that it stands for.
+    assert abs(mask.sum() - length * width) <= 0.1 * length * width + length + width + 1
 
 
 def test_a_turned_rectangle_has_its_area_on_average():
