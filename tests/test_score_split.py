@@ -2,7 +2,6 @@
 
 import shutil
 
-import numpy as np
 import pytest
 from PIL import Image
 from real_data import texture, tiny_data
@@ -84,4 +83,4 @@ def test_long_names_are_cut(tmp_path):
         shutil.move(file, file.with_name(f"{'x' * 245}{file.name}"))
     (folder,) = write_training_images([str(root)], tmp_path / "models")
     assert len(list(folder.iterdir())) == 10
-    assert np.array_equal(*(Folder(path=str(folder), size=32).open()[k] for k in (0, 0)))
+    assert len(Folder(path=str(folder), size=32).open()) == 10

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -68,7 +67,8 @@ SCORED = (
 )
 SIZED = (
     "The default preset is sized for two CPU cores: smaller images, networks and schedules than in the papers, so "
-    "figures are lower than published ones. --preset paper takes the published sizes."
+    "figures are lower than published ones. --preset paper takes the published sizes; the configuration below says "
+    "what --steps or --set changed."
 )
 
 
@@ -298,12 +298,6 @@ def _exemplary(run: Run, data: str) -> list[str]:
     return [] if best is None else list(dict.fromkeys([best["variant"], *(set(best["against"]) & {"boxes"})]))
 
 
-def _asked_steps(configuration: Mapping[str, Any]) -> str:
-    """Return the optimiser steps that the command line gave, empty where it left them to the preset."""
-    found = re.search(r"--steps (\d+)", configuration.get("command") or "")
-    return "" if found is None else found[1]
-
-
 def _pictures(row: Row, folder: Path, each: int) -> Iterator[tuple[Path, str]]:
     for rank, meaning in (("best", "highest score"), ("worst", "lowest score")):
         for place, image in list(enumerate(row["examples"].get(rank, ())))[:each]:
@@ -405,8 +399,7 @@ def how(run: Run, configuration: Mapping[str, Any]) -> Iterator[Block]:
                     "Training and validation images are normal; the anomalies among them are synthetic.")  # fmt: skip
     yield Text(SCORED)
     if configuration.get("preset", "default") in (None, "default"):
-        fewer = f" The steps are those of the run, {steps}." if (steps := _asked_steps(configuration)) else ""
-        yield Text(SIZED + fewer)
+        yield Text(SIZED)
     shown = {key: value for key, value in configuration.items() if key not in ("command", "missing")}
     if shown:
         yield Details("Configuration", [Code(_yaml(shown))])
