@@ -6,36 +6,37 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from anomgen.dataset import Dataset
+    from anomgen.dataset.reader import Dataset
     from anomgen.errors import AnomgenError, RecipeError, SourceError, UsageError
     from anomgen.exporters.export import export
-    from anomgen.generators.base import Generator
-    from anomgen.output import make
-    from anomgen.recipe import Recipe, load_recipe
-    from anomgen.registry import build_generator, build_source
+    from anomgen.generators.base import Generator, build_generator
+    from anomgen.making.engine import Recipe
+    from anomgen.making.make import make
+    from anomgen.making.recipe import load_recipe
     from anomgen.rng import Stream, rng_for
-    from anomgen.sample import Reject, Sample, composite
-    from anomgen.sources.base import Pool, Source
+    from anomgen.sources.base import Source, build_source
+    from anomgen.sources.pool import Pool
+    from anomgen.synthesis.sample import Reject, Sample, composite
 
 _HOME = {
     "AnomgenError": "errors",
-    "Dataset": "dataset",
+    "Dataset": "dataset.reader",
     "Generator": "generators.base",
-    "Pool": "sources.base",
-    "Recipe": "recipe",
+    "Pool": "sources.pool",
+    "Recipe": "making.engine",
     "RecipeError": "errors",
-    "Reject": "sample",
-    "Sample": "sample",
+    "Reject": "synthesis.sample",
+    "Sample": "synthesis.sample",
     "Source": "sources.base",
     "SourceError": "errors",
     "Stream": "rng",
     "UsageError": "errors",
-    "build_generator": "registry",
-    "build_source": "registry",
-    "composite": "sample",
+    "build_generator": "generators.base",
+    "build_source": "sources.base",
+    "composite": "synthesis.sample",
     "export": "exporters.export",
-    "load_recipe": "recipe",
-    "make": "output",
+    "load_recipe": "making.recipe",
+    "make": "making.make",
     "rng_for": "rng",
 }
 """Public name → module; a module is imported when its name is first used, so that ``import anomgen`` is instant."""

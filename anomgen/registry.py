@@ -8,13 +8,11 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
+from anomgen.config import validated
 from anomgen.errors import RecipeError, UsageError, near_miss
 
 if TYPE_CHECKING:
-    from anomgen.exporters.base import Exporter
-    from anomgen.generators.base import Config, Generator
-    from anomgen.score.detectors.base import Detector
-    from anomgen.sources.base import SourceConfig
+    pass
 
 BUNDLED: dict[str, dict[str, str]] = {
     "detectors": {
@@ -92,39 +90,8 @@ def version_of(group: str, name: str) -> str | None:
     return None if point is None or point.dist is None else f"{point.dist.name} {point.dist.version}"
 
 
-def validated(model: type[Config], values: Mapping[str, Any]) -> Any:
-    """Return ``model(**values)``; every fault becomes a line of one RecipeError that names its key."""
-    from pydantic import ValidationError
-
-    try:
-        return model.model_validate(dict(values))
-    except ValidationError as error:
-        faults = error.errors()
-        plain = [fault for fault in faults if fault["type"] != "literal_error"]
-        named = {_explain(model, fault)[0] for fault in plain}
-        # Of a key that takes a word or a value, the fault of the value says more than that it is not the word.
-        told = [f for f in faults if f["type"] != "literal_error" or _explain(model, f)[0] not in named]
-        raise RecipeError([_explain(model, fault) for fault in told]) from None
-
-
-def _explain(model: type[Config], fault: Any) -> tuple[str, str]:
-    location = [part for part in fault["loc"] if not _is_union_label(part)]
-    key = ".".join(str(part) for part in location)
-    if fault["type"] == "extra_forbidden":
-        return key, f"unknown key{near_miss(str(location[-1]), model.model_fields)}"
-    if fault["type"] == "missing":
-        return key, "is missing"
-    text = fault["msg"].removeprefix("Value error, ")
-    value = repr(fault["input"])
-    return key, f"{text} (it is {value[:80]})"
-
-
-def _is_union_label(part: Any) -> bool:
-    """Pydantic puts the name of the tried union member into the location; users know nothing of it."""
-    return (isinstance(part, str) and any(sign in part for sign in "[](),-")) or part in {"float", "int", "str", "dict"}
-
-
-def _build(group: str, values: Mapping[str, Any]) -> Any:
+def build(group: str, values: Mapping[str, Any]) -> Any:
+    """Return the plug-in of a group that ``{"kind": name, …}`` describes. Raises RecipeError, which names the key."""
     if not isinstance(values, Mapping):
         raise RecipeError(f"must be a mapping with a `kind` (it is {values!r})")
     if not isinstance(values.get("kind"), str):
@@ -134,25 +101,3 @@ def _build(group: str, values: Mapping[str, Any]) -> Any:
     except UsageError as error:
         raise RecipeError([("kind", str(error))]) from None
     return validated(model, {key: value for key, value in values.items() if key != "kind"})
-
-
-def build_generator(values: Mapping[str, Any]) -> Generator:
-    """Return the generator that ``{"kind": name, …}`` describes; the inverse of ``Generator.config``."""
-    return _build("generators", values)
-
-
-def build_detector(values: Mapping[str, Any]) -> Detector:
-    """Return the detector that ``{"kind": name, …}`` describes; the inverse of ``Detector.config``."""
-    detector: Detector = _build("detectors", values)
-    return detector
-
-
-def build_source(values: Mapping[str, Any]) -> SourceConfig:
-    """Return the source configuration that ``{"kind": name, …}`` describes; the inverse of its ``config``."""
-    return _build("sources", values)
-
-
-def build_exporter(kind: str, settings: Mapping[str, Any] | None = None) -> Exporter:
-    """Return the exporter of a format. Raises UsageError for an unknown one, RecipeError for a wrong setting."""
-    exporter: Exporter = validated(load("exporters", kind), settings or {})
-    return exporter

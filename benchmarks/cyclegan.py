@@ -10,9 +10,9 @@ import time
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from anomgen.models.cyclegan import CycleGANTask, TrainCycleGAN
-from anomgen.models.training import accelerator_for
-from anomgen.models.translation import Translator
+from anomgen.models.cyclegan.model import Translator
+from anomgen.models.cyclegan.training import CycleGANTask, TrainCycleGAN
+from anomgen.models.device import accelerator_for
 from anomgen.sources.builtin import Builtin
 
 

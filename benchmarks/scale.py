@@ -18,8 +18,8 @@ from pathlib import Path
 for library in ("OPENBLAS", "OMP", "MKL"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
-from anomgen.output import make  # noqa: E402
-from anomgen.recipe import load_recipe  # noqa: E402
+from anomgen.making.make import make  # noqa: E402
+from anomgen.making.recipe import load_recipe  # noqa: E402
 
 COLOUR = {"kind": "builtin", "name": "immunohistochemistry"}
 

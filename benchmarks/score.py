@@ -14,8 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from anomgen.score import board
-from anomgen.score.harness import Request, planned
+from anomgen.score import harness as board
+from anomgen.score.plan import Request, planned
 from anomgen.score.rows import RowFile
 
 

@@ -18,13 +18,13 @@ import cv2
 import numpy as np
 import torch
 
-from anomgen.models.ddpm import Category, SDASTask, TrainSDAS
+from anomgen.models.device import accelerator_for
 from anomgen.models.images import scaled, tiled, unscaled
-from anomgen.models.sdas import SDASModel, load_sdas
-from anomgen.models.training import accelerator_for
-from anomgen.registry import build_source
+from anomgen.models.sdas.model import SDASModel, load_sdas
+from anomgen.models.sdas.training import Category, SDASTask, TrainSDAS
 from anomgen.rng import Stream, rng_for
 from anomgen.sources import detect
+from anomgen.sources.base import build_source
 from anomgen.sources.builtin import Builtin
 
 STRENGTHS = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0)

@@ -23,12 +23,12 @@ for library in ("OPENBLAS", "OMP", "MKL"):
 
 import numpy as np  # noqa: E402
 
-from anomgen.engine import Plan, Renderer, single_threaded  # noqa: E402
-from anomgen.output import make  # noqa: E402
-from anomgen.recipe import load_recipe  # noqa: E402
+from anomgen.dataset.png import encode_png  # noqa: E402
+from anomgen.making.engine import Plan, Renderer, single_threaded  # noqa: E402
+from anomgen.making.make import make  # noqa: E402
+from anomgen.making.recipe import load_recipe  # noqa: E402
 from anomgen.rng import Stream, rng_for  # noqa: E402
-from anomgen.sample import Reject  # noqa: E402
-from anomgen.writer import encode_png  # noqa: E402
+from anomgen.synthesis.sample import Reject  # noqa: E402
 
 COLOUR = {"kind": "builtin", "name": "immunohistochemistry"}
 BARS = {

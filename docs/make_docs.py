@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from typer.main import get_command
 
-from anomgen.cli import app
-from anomgen.engine import Plan, Renderer, single_threaded
-from anomgen.preview import Panel, preview_sheet, write_sheet
-from anomgen.recipe import load_recipe
+from anomgen.cli.main import app
+from anomgen.dataset.preview import Panel, preview_sheet, write_sheet
+from anomgen.making.engine import Plan, Renderer, single_threaded
+from anomgen.making.recipe import load_recipe
 
 DOCS = Path(__file__).parent
 GALLERY = ("cutpaste", "scar", "fpi", "pii", "nsa", "perlin")

@@ -13,10 +13,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from anomgen.score.report import leaderboard_markdown, leaderboard_picture, sorted_rows
+from anomgen.files import replacing
+from anomgen.score.report.summary import Run
+from anomgen.score.report.write import leaderboard_markdown, leaderboard_picture, sorted_rows
 from anomgen.score.rows import RowFile
-from anomgen.score.summary import Run
-from anomgen.writer import replacing
 
 ROOT = Path(__file__).parent.parent
 CARD, PICTURE = ROOT / "cards" / "leaderboard.md", ROOT / "docs" / "leaderboard.png"

@@ -7,8 +7,9 @@ import made_dataset
 import pytest
 from hub_server import Server
 
-from anomgen.card import write_card
-from anomgen.dataset import Dataset, statistics
+from anomgen.dataset.card import write_card
+from anomgen.dataset.reader import Dataset
+from anomgen.dataset.statistics import statistics
 
 TOKEN = "hf_theFakeTokenOfMe"
 """Of somebody who may write as `me` and as `team`."""

@@ -29,8 +29,8 @@ def disc(values):
 
 def tiny_cyclegan(out, data) -> Path:
     """Train two steps on the pictures in ``data/good`` and ``data/bad``, 32×32; it changes all of every image."""
-    from anomgen.models.abnormal import Abnormal
-    from anomgen.models.cyclegan import TrainCycleGAN, train_cyclegan
+    from anomgen.models.cyclegan.abnormal import Abnormal
+    from anomgen.models.cyclegan.training import TrainCycleGAN, train_cyclegan
     from anomgen.sources.folder import Folder
 
     settings = TrainCycleGAN(steps=2, width=4, blocks=1, discriminator_width=4, residual=False, resolution=32)
@@ -45,7 +45,7 @@ TINY = {"channels": (32, 32), "attention": (False, True), "batch_size": 4, "warm
 
 def tiny_sdas(out, *, folder=None, steps=2, count=8, size=32, **settings) -> Path:
     """Train a DDPM for a few steps on `count` crops of brick, grey, of the size, or on the images of a folder."""
-    from anomgen.models.ddpm import Category, TrainSDAS, train_sdas
+    from anomgen.models.sdas.training import Category, TrainSDAS, train_sdas
     from anomgen.sources.builtin import Builtin
     from anomgen.sources.folder import Folder
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from anomgen.dataset import Columns, Row
-from anomgen.sample import Sample, value_max
-from anomgen.writer import shard_name, write_shard
+from anomgen.dataset.columns import Columns
+from anomgen.dataset.row import Row
+from anomgen.dataset.writer import shard_name, write_shard
+from anomgen.synthesis.sample import Sample, value_max
 
 SOURCES = 3
 

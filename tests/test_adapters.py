@@ -10,12 +10,13 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the adapters are for torch")
 
-from anomgen.adapters.base import Converted, Drawer  # noqa: E402
-from anomgen.adapters.torch import AnomalyDataset, Seeded  # noqa: E402
-from anomgen.dataset import Dataset, decode_png  # noqa: E402
-from anomgen.errors import AnomgenError, UsageError  # noqa: E402
-from anomgen.output import make  # noqa: E402
-from anomgen.recipe import bundled_recipes, load_recipe  # noqa: E402
+from anomgen.adapters.base import Converted, Drawer
+from anomgen.adapters.torch import AnomalyDataset, Seeded
+from anomgen.dataset.png import decode_png
+from anomgen.dataset.reader import Dataset
+from anomgen.errors import AnomgenError, UsageError
+from anomgen.making.make import make
+from anomgen.making.recipe import bundled_recipes, load_recipe
 
 PAGE = (Path(__file__).parent.parent / "docs" / "adapters.md").read_text(encoding="utf-8")
 SMALL = ["source.count=9", "shard_size=32"]

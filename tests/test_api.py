@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import anomgen
-from anomgen.dataset import Dataset
+from anomgen.dataset.reader import Dataset
 from anomgen.errors import UsageError
 
 OPTIONS = {"count": 24, "size": (48, 64), "seed": 3, "overrides": ["shard_size=16", "generator.shape=ellipse"]}
@@ -23,7 +23,7 @@ def test_make_is_the_command_of_that_name(photos, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = anomgen.make("nsa", source="photos", **OPTIONS)
     assert str(result.path) == "anomgen-out/nsa" and result.rows == 24
-    command = [sys.executable, "-m", "anomgen.cli", "make", "-r", "nsa", "-s", "photos", "-o", "out", *WORDS]
+    command = [sys.executable, "-m", "anomgen", "make", "-r", "nsa", "-s", "photos", "-o", "out", *WORDS]
     subprocess.run(command, check=True, capture_output=True)
     assert shards(tmp_path / "out") == shards(result.path)
     assert anomgen.make("nsa", str(tmp_path / "third"), source=photos, workers=2, **OPTIONS).made == 24
@@ -75,7 +75,7 @@ def test_sampling_leaves_a_recipe_what_it_was():
 
 
 def test_only_a_few_renderers_are_kept():
-    from anomgen import engine
+    from anomgen.making import engine
 
     for seed in range(6):
         anomgen.load_recipe("scar", size=32, seed=seed, overrides=["source.count=2"]).sample(0)

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance, ImageOps
 
-from anomgen.augment import OPERATIONS, augment, operate, operations_for
 from anomgen.rng import Stream, rng_for
+from anomgen.synthesis.augment import OPERATIONS, augment, operate, operations_for
 
 
 def rng(index=0):

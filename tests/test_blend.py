@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.sparse import lil_matrix
 from scipy.sparse.linalg import spsolve
 
-from anomgen.blend import alpha_blend, poisson_blend
+from anomgen.synthesis.blend import alpha_blend, poisson_blend
 
 
 def direct_solution(target, source, mask, guidance, weight):

@@ -12,8 +12,11 @@ import pytest
 import yaml
 from made_dataset import made_rows, provenance_of, recipe_of, write_dataset
 
-from anomgen.card import PAPERS, front_matter, write_card, yaml_features
-from anomgen.dataset import Columns, Dataset, statistics
+from anomgen.cards import PAPERS
+from anomgen.dataset.card import front_matter, write_card, yaml_features
+from anomgen.dataset.columns import Columns
+from anomgen.dataset.reader import Dataset
+from anomgen.dataset.statistics import statistics
 from anomgen.registry import BUNDLED
 
 

@@ -8,10 +8,11 @@ import pytest
 import yaml
 from made_dataset import made_rows, normal_image, write_dataset
 
-from anomgen import writer
-from anomgen.check import RULES, check_dataset
-from anomgen.dataset import Dataset, decode_png
-from anomgen.writer import encode_png, shard_name
+from anomgen.dataset import writer
+from anomgen.dataset.png import decode_png, encode_png
+from anomgen.dataset.reader import Dataset
+from anomgen.dataset.writer import shard_name
+from anomgen.making.check import RULES, check_dataset
 
 
 class MadePool:

@@ -14,7 +14,7 @@ import yaml
 def run(*words, cwd=None, code=0):
     """Run the program; return (standard output, standard error)."""
     environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
-    done = subprocess.run([sys.executable, "-m", "anomgen.cli", *map(str, words)], cwd=cwd, env=environment,
+    done = subprocess.run([sys.executable, "-m", "anomgen", *map(str, words)], cwd=cwd, env=environment,
                           capture_output=True, text=True, check=False)  # fmt: skip
     assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
     assert "Traceback" not in done.stderr, done.stderr
@@ -237,7 +237,7 @@ def test_a_broken_plug_in_is_listed_with_its_error(tmp_path):
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: bad-plugin\nVersion: 1.0\n")
     (folder / "entry_points.txt").write_text("[anomgen.generators]\nbad = no_such_module:Bad\n")
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
-    done = subprocess.run([sys.executable, "-m", "anomgen.cli", "ls", "generators"], env=environment,
+    done = subprocess.run([sys.executable, "-m", "anomgen", "ls", "generators"], env=environment,
                           capture_output=True, text=True, check=False)  # fmt: skip
     assert done.returncode == 0
     assert "broken: the plug-in generator 'bad'" in done.stdout

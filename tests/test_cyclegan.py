@@ -17,18 +17,20 @@ import pytest
 torch = pytest.importorskip("torch", reason="learned generators need the extra `diffusion`")
 pytest.importorskip("accelerate", reason="learned generators need the extra `diffusion`")
 
-from learned import disc, pictures, tiny_cyclegan  # noqa: E402
+from learned import disc, pictures, tiny_cyclegan
 
-from anomgen.check import check_dataset  # noqa: E402
-from anomgen.dataset import Dataset  # noqa: E402
-from anomgen.engine import Plan  # noqa: E402
-from anomgen.errors import RecipeError, SourceError, UsageError  # noqa: E402
-from anomgen.models import cyclegan as training  # noqa: E402
-from anomgen.models.abnormal import Abnormal  # noqa: E402
-from anomgen.models.cyclegan import Buffer, TrainCycleGAN, build_discriminator, learning_rate, train_cyclegan  # noqa: E402
-from anomgen.models.images import turned, turned_back  # noqa: E402
-from anomgen.models.training import Diverged, accelerator_for  # noqa: E402
-from anomgen.models.translation import (  # noqa: E402
+from anomgen.config import validated
+from anomgen.dataset.reader import Dataset
+from anomgen.errors import RecipeError, SourceError, UsageError
+from anomgen.generators.base import build_generator
+from anomgen.generators.conformance import TestPool, check_generator
+from anomgen.making.check import check_dataset
+from anomgen.making.engine import Plan
+from anomgen.making.make import make
+from anomgen.making.recipe import load_recipe
+from anomgen.models.cyclegan import training
+from anomgen.models.cyclegan.abnormal import Abnormal
+from anomgen.models.cyclegan.model import (
     DESCRIPTION,
     FILES,
     TO_ABNORMAL,
@@ -37,14 +39,14 @@ from anomgen.models.translation import (  # noqa: E402
     ResNetGenerator,
     load_translators,
 )
-from anomgen.output import make  # noqa: E402
-from anomgen.recipe import load_recipe  # noqa: E402
-from anomgen.registry import build_generator, validated  # noqa: E402
-from anomgen.rng import Stream, rng_for  # noqa: E402
-from anomgen.sample import Reject  # noqa: E402
-from anomgen.sources.base import Pool  # noqa: E402
-from anomgen.sources.folder import Folder  # noqa: E402
-from anomgen.testing import TestPool, check_generator  # noqa: E402
+from anomgen.models.cyclegan.training import Buffer, TrainCycleGAN, build_discriminator, learning_rate, train_cyclegan
+from anomgen.models.device import accelerator_for
+from anomgen.models.images import turned, turned_back
+from anomgen.models.training import Diverged
+from anomgen.rng import Stream, rng_for
+from anomgen.sources.folder import Folder
+from anomgen.sources.pool import Pool
+from anomgen.synthesis.sample import Reject
 
 SMALL = {"steps": 6, "width": 4, "blocks": 1, "discriminator_width": 4, "resolution": 32}
 
@@ -509,7 +511,7 @@ def test_workers_make_the_same_bytes_and_check_finds_no_fault(model, data, tmp_p
 
 def test_naming_the_generator_imports_no_torch():
     code = (
-        "import sys\nfrom anomgen.registry import load\nfrom anomgen.recipe import load_recipe, recipe_schema\n"
+        "import sys\nfrom anomgen.registry import load\nfrom anomgen.making.recipe import load_recipe, recipe_schema\n"
         "load('generators', 'cyclegan')\nload_recipe('cyclegan').to_yaml()\nrecipe_schema()\n"
         "assert not {'torch', 'accelerate', 'diffusers'} & set(sys.modules)"
     )
@@ -522,7 +524,7 @@ def test_naming_the_generator_imports_no_torch():
 def command(data, out, *words):
     settings = [f"--set={key}={value}" for key, value in SMALL.items() if key != "steps"]
     base = ["train", "cyclegan", "--source", data / "good", "--abnormal", data / "bad", "-o", out, "--size", 32]
-    return [sys.executable, "-m", "anomgen.cli", *map(str, [*base, *settings, *words])]
+    return [sys.executable, "-m", "anomgen", *map(str, [*base, *settings, *words])]
 
 
 def run(words, code=0):
@@ -565,7 +567,7 @@ def test_the_command_trains_and_a_killed_training_goes_on_to_the_same_bytes(data
     ],
 )
 def test_wrong_usage_exits_with_2(words, text, data, tmp_path, capsys, monkeypatch):
-    from anomgen.cli import main
+    from anomgen.cli.main import main
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", command(data, tmp_path / "m", *words)[2:])
@@ -576,7 +578,7 @@ def test_wrong_usage_exits_with_2(words, text, data, tmp_path, capsys, monkeypat
 
 
 def test_a_model_does_not_go_into_its_images(data, capsys, monkeypatch):
-    from anomgen.cli import main
+    from anomgen.cli.main import main
 
     monkeypatch.setattr(sys, "argv", command(data, data / "bad" / "m")[2:])
     with pytest.raises(SystemExit):

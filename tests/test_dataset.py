@@ -15,19 +15,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from made_dataset import made_rows, normal_image, write_dataset
 
-from anomgen.dataset import (
-    Columns,
-    Dataset,
-    Row,
-    Twins,
-    area_of,
-    boxes_of,
-    image_name,
-    severity_of,
-    statistics,
-)
+from anomgen.dataset.columns import Columns
+from anomgen.dataset.reader import Dataset
+from anomgen.dataset.row import Row, area_of, boxes_of, image_name, severity_of
+from anomgen.dataset.statistics import statistics
+from anomgen.dataset.twins import Twins
+from anomgen.dataset.writer import Encoder, shard_name, write_shard
 from anomgen.errors import UsageError
-from anomgen.writer import Encoder, shard_name, write_shard
 
 masks = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=24))
 
@@ -161,7 +155,7 @@ def test_only_the_columns_asked_for_are_read(tmp_path):
 
 
 def test_row_groups_are_found_by_index(tmp_path, monkeypatch):
-    monkeypatch.setattr("anomgen.writer.ROW_GROUP_BYTES", 20_000)
+    monkeypatch.setattr("anomgen.dataset.writer.ROW_GROUP_BYTES", 20_000)
     rows = made_rows(20)
     dataset = Dataset(write_dataset(tmp_path / "d", rows, shards=3))
     assert all(pq.read_metadata(shard).num_row_groups > 1 for shard in dataset.shards)
@@ -180,7 +174,7 @@ def test_shards_are_read_in_the_order_of_their_numbers(tmp_path):
 
 
 def test_streaming_holds_a_row_group_and_not_the_dataset(tmp_path, monkeypatch):
-    monkeypatch.setattr("anomgen.writer.ROW_GROUP_BYTES", 200_000)
+    monkeypatch.setattr("anomgen.dataset.writer.ROW_GROUP_BYTES", 200_000)
     folder = write_dataset(tmp_path / "d", made_rows(60, shape=(128, 128, 3)))
     size = sum(shard.stat().st_size for shard in (folder / "data").iterdir())
     dataset = Dataset(folder)

@@ -9,11 +9,14 @@ import pytest
 torch = pytest.importorskip("torch", reason="detectors need the extra `score`")
 pytest.importorskip("timm", reason="detectors need the extra `score`")
 
-from anomgen.errors import RecipeError, UsageError  # noqa: E402
-from anomgen.registry import build_detector, load, names  # noqa: E402
-from anomgen.score.detectors.base import Detector  # noqa: E402
-from anomgen.score.detectors.conformance import MadeTraining  # noqa: E402
-from anomgen.testing import check_detector  # noqa: E402
+from anomgen.errors import RecipeError, UsageError
+from anomgen.registry import load, names
+from anomgen.score.detectors.base import (
+    Detector,
+    build_detector,
+)
+from anomgen.score.detectors.conformance import MadeTraining
+from anomgen.testing import check_detector
 
 torch.set_num_threads(1)
 

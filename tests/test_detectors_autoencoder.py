@@ -6,10 +6,10 @@ import pytest
 torch = pytest.importorskip("torch", reason="detectors need the extra `score`")
 pytest.importorskip("accelerate", reason="detectors need the extra `score`")
 
-from anomgen.rng import Stream, rng_for  # noqa: E402
-from anomgen.score.detectors.autoencoder import Autoencoder, Network  # noqa: E402
-from anomgen.score.detectors.conformance import MadeTraining, pixel_auroc  # noqa: E402
-from anomgen.score.detectors.networks import normal_batches, tensor  # noqa: E402
+from anomgen.rng import Stream, rng_for
+from anomgen.score.detectors.autoencoder import Autoencoder, Network
+from anomgen.score.detectors.conformance import MadeTraining, pixel_auroc
+from anomgen.score.detectors.networks import normal_batches, tensor
 
 torch.set_num_threads(1)
 

@@ -8,18 +8,9 @@ torch = pytest.importorskip("torch", reason="detectors need the extra `score`")
 covariance = pytest.importorskip("sklearn.covariance", reason="detectors need the extra `score`")
 pytest.importorskip("accelerate", reason="detectors need the extra `score`")
 
-from anomgen.score.detectors.base import Batch  # noqa: E402
-from anomgen.score.detectors.conformance import MadeTraining, check_detector  # noqa: E402
-from anomgen.score.detectors.cutpaste import (  # noqa: E402
-    Classifier,
-    CutPasteGDE,
-    Density,
-    anywhere,
-    around,
-    spread,
-    starts,
-    varied,
-)
+from anomgen.score.detectors.base import Batch
+from anomgen.score.detectors.conformance import MadeTraining, check_detector
+from anomgen.score.detectors.cutpaste import Classifier, CutPasteGDE, Density, anywhere, around, spread, starts, varied
 
 SMALL = {"steps": 4, "batch_size": 4, "windows": 2, "width": 4, "spacing": 0.5}
 

@@ -6,11 +6,11 @@ import pytest
 torch = pytest.importorskip("torch", reason="detectors need the extra `score`")
 pytest.importorskip("accelerate", reason="detectors need the extra `score`")
 
-from anomgen.errors import UsageError  # noqa: E402
-from anomgen.models.cyclegan import TrainCycleGAN  # noqa: E402
-from anomgen.models.training import Diverged  # noqa: E402
-from anomgen.score.detectors.conformance import MadeTraining, check_detector  # noqa: E402
-from anomgen.score.detectors.cyclegan import CycleGANDetector  # noqa: E402
+from anomgen.errors import UsageError
+from anomgen.models.cyclegan.training import TrainCycleGAN
+from anomgen.models.training import Diverged
+from anomgen.score.detectors.conformance import MadeTraining, check_detector
+from anomgen.score.detectors.cyclegan import CycleGANDetector
 
 SMALL = {"steps": 2, "batch_size": 1, "width": 4, "blocks": 1, "discriminator_width": 4}
 

@@ -8,9 +8,9 @@ pytest.importorskip("accelerate", reason="detectors need the extra `score`")
 roc_auc_score = pytest.importorskip("sklearn.metrics").roc_auc_score
 structural_similarity = pytest.importorskip("skimage.metrics").structural_similarity
 
-from anomgen.score.detectors.conformance import MadeTraining  # noqa: E402
-from anomgen.score.detectors.draem import DRAEM, DRAEMNetwork, Reconstructive, focal_loss, ssim  # noqa: E402
-from anomgen.testing import check_detector  # noqa: E402
+from anomgen.score.detectors.conformance import MadeTraining
+from anomgen.score.detectors.draem import DRAEM, DRAEMNetwork, Reconstructive, focal_loss, ssim
+from anomgen.testing import check_detector
 
 torch.set_num_threads(1)
 TINY = {"width": 4, "segmentation_width": 4, "steps": 3, "batch_size": 4}

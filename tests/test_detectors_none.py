@@ -8,10 +8,10 @@ import pytest
 torch = pytest.importorskip("torch", reason="detectors need the extra `score`")
 pytest.importorskip("timm", reason="detectors need the extra `score`")
 
-from anomgen.score.backbone import Backbone  # noqa: E402
-from anomgen.score.detectors.conformance import check_detector  # noqa: E402
-from anomgen.score.detectors.networks import tensor  # noqa: E402
-from anomgen.score.detectors.none import Memory, coreset, enlarged, factor, nearest, patch_features  # noqa: E402
+from anomgen.score.backbone import Backbone
+from anomgen.score.detectors.conformance import check_detector
+from anomgen.score.detectors.networks import tensor
+from anomgen.score.detectors.none import Memory, coreset, enlarged, factor, nearest, patch_features
 
 
 def textures(count, shape, seed=0, channels=3):

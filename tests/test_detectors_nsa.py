@@ -6,11 +6,11 @@ import pytest
 torch = pytest.importorskip("torch", reason="detectors need the extra `score`")
 pytest.importorskip("accelerate", reason="detectors need the extra `score`")
 
-from anomgen.rng import Stream, rng_for  # noqa: E402
-from anomgen.score.detectors.base import Batch  # noqa: E402
-from anomgen.score.detectors.conformance import MadeTraining, pixel_auroc  # noqa: E402
-from anomgen.score.detectors.networks import tensor  # noqa: E402
-from anomgen.score.detectors.nsa import EncoderDecoder, NSAEncoderDecoder  # noqa: E402
+from anomgen.rng import Stream, rng_for
+from anomgen.score.detectors.base import Batch
+from anomgen.score.detectors.conformance import MadeTraining, pixel_auroc
+from anomgen.score.detectors.networks import tensor
+from anomgen.score.detectors.nsa import EncoderDecoder, NSAEncoderDecoder
 
 torch.set_num_threads(1)
 

@@ -8,11 +8,11 @@ pytest.importorskip("accelerate", reason="detectors need the extra `score`")
 timm = pytest.importorskip("timm", reason="detectors need the extra `score`")
 roc_auc_score = pytest.importorskip("sklearn.metrics").roc_auc_score
 
-from torch import nn  # noqa: E402
+from torch import nn
 
-from anomgen.errors import UsageError  # noqa: E402
-from anomgen.score.detectors.conformance import MadeTraining  # noqa: E402
-from anomgen.score.detectors.realnet import (  # noqa: E402
+from anomgen.errors import UsageError
+from anomgen.score.detectors.conformance import MadeTraining
+from anomgen.score.detectors.realnet import (
     Discriminator,
     FeatureUNet,
     RealNet,
@@ -21,7 +21,7 @@ from anomgen.score.detectors.realnet import (  # noqa: E402
     select_channels,
     select_residuals,
 )
-from anomgen.testing import check_detector  # noqa: E402
+from anomgen.testing import check_detector
 
 torch.set_num_threads(1)
 TINY = {"selected": (4, 4, 4), "ranked": 4, "head": (4, 4, 4, 4), "selection_batches": 1, "steps": 2,

@@ -6,8 +6,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="detectors need the extra `score`")
 pytest.importorskip("accelerate", reason="detectors need the extra `score`")
 
-from anomgen.score.detectors.unet import Network, UNet, cross_entropy_and_dice  # noqa: E402
-from anomgen.testing import check_detector  # noqa: E402
+from anomgen.score.detectors.unet import Network, UNet, cross_entropy_and_dice
+from anomgen.testing import check_detector
 
 torch.set_num_threads(1)
 

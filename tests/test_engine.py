@@ -5,11 +5,11 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from anomgen.engine import ATTEMPTS_PER_IMAGE, Plan, Renderer, is_anomalous, shard_ranges
 from anomgen.errors import AnomgenError
 from anomgen.generators.base import Generator
-from anomgen.recipe import load_recipe
-from anomgen.sample import Reject, Sample
+from anomgen.making.engine import ATTEMPTS_PER_IMAGE, Plan, Renderer, is_anomalous, shard_ranges
+from anomgen.making.recipe import load_recipe
+from anomgen.synthesis.sample import Reject, Sample
 
 
 def recipe(**values):

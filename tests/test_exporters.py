@@ -14,12 +14,12 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from anomgen.dataset import Dataset
+from anomgen.dataset.reader import Dataset
 from anomgen.errors import AnomgenError, RecipeError, UsageError
-from anomgen.exporters.base import Exporter, SplitExporter
+from anomgen.exporters.base import Exporter, SplitExporter, build_exporter
 from anomgen.exporters.conformance import contents, made_dataset
 from anomgen.exporters.export import MANIFEST, export
-from anomgen.registry import build_exporter, load, names
+from anomgen.registry import load, names
 from anomgen.testing import check_exporter
 
 
@@ -373,7 +373,7 @@ def test_names_of_files_are_checked(tmp_path):
 
 def run(*words, code=0):
     environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
-    done = subprocess.run([sys.executable, "-m", "anomgen.cli", *map(str, words)], env=environment,
+    done = subprocess.run([sys.executable, "-m", "anomgen", *map(str, words)], env=environment,
                           capture_output=True, text=True, check=False)  # fmt: skip
     assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
     assert "Traceback" not in done.stderr, done.stderr

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from test_exporters_regions import decoded
 
-from anomgen.dataset import Dataset
+from anomgen.dataset.reader import Dataset
 from anomgen.exporters.conformance import made_dataset
 from anomgen.exporters.export import MANIFEST, export
 
@@ -216,8 +216,8 @@ def test_visa_tables_name_images_and_masks(dataset, rows, tmp_path):
 @pytest.mark.parametrize("name", ["mvtec", "visa", "ader"])
 def test_the_layouts_are_sources_again(dataset, rows, tmp_path, name):
     """Their normal training part, as the sources of that layout read it."""
-    from anomgen.registry import build_source
     from anomgen.sources import detect
+    from anomgen.sources.base import build_source
 
     result = export(dataset, name, tmp_path / "out", settings={"category": "part"})
     found = detect(str(tmp_path / "out" / "part"))

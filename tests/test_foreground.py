@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from anomgen.errors import RecipeError, SourceError, UsageError
-from anomgen.foreground import PRESETS, Foreground, border_distance, choose, parse_foreground
-from anomgen.perlin import perlin_noise
 from anomgen.rng import Stream, rng_for
+from anomgen.sources.foreground import PRESETS, Foreground, border_distance, choose, parse_foreground
+from anomgen.synthesis.perlin import perlin_noise
 
 GREEN, GREY, PINK = (60, 130, 50), (120, 120, 120), (190, 150, 160)
 

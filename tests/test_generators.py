@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from learned import LEARNED
 
 from anomgen.errors import RecipeError, SourceError, UsageError
-from anomgen.registry import build_generator, names
+from anomgen.generators.base import build_generator
+from anomgen.generators.conformance import TestPool, check_generator
+from anomgen.registry import names
 from anomgen.rng import Stream, rng_for
-from anomgen.sample import Reject
-from anomgen.testing import TestPool, check_generator
+from anomgen.synthesis.sample import Reject
 
 VARIANTS = {
     "cutpaste": [{}, {"variant": "scar"}, {"variant": "3way"}],

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anomgen.augment import OPERATIONS
 from anomgen.errors import RecipeError, SourceError, UsageError
+from anomgen.generators.base import build_generator
+from anomgen.generators.conformance import TestPool, check_generator
 from anomgen.generators.perlin import Perlin
-from anomgen.registry import build_generator
 from anomgen.rng import Stream, rng_for
-from anomgen.sample import Reject, change_between, smallest_mask
-from anomgen.testing import TestPool, check_generator
-from anomgen.textures import FolderTextures, ProceduralTextures
+from anomgen.synthesis.augment import OPERATIONS
+from anomgen.synthesis.sample import Reject, change_between, smallest_mask
+from anomgen.synthesis.textures import FolderTextures, ProceduralTextures
 
 
 def rng(index=0):

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from anomgen.engine import Plan, Renderer
-from anomgen.recipe import bundled_recipes, load_recipe
+from anomgen.making.engine import Plan, Renderer
+from anomgen.making.recipe import bundled_recipes, load_recipe
 
 NAMES = [name for name in bundled_recipes() if '"model"' not in json.dumps(load_recipe(name).as_dict())]
 """Recipes that need no trained model: what a model draws differs by processor."""

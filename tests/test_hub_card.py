@@ -2,8 +2,9 @@
 
 import pytest
 
+from anomgen.cards import Card
 from anomgen.errors import UsageError
-from anomgen.hub.card import Card, merged
+from anomgen.hub.card import merged
 
 
 def now(name="nsa", rows=12, text="# A chapter\n", **data):

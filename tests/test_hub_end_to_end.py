@@ -52,7 +52,7 @@ def published(made, online):
 
 def run(online, program, *words, code=0, cwd=None):
     """Run anomgen, or Python with a program's text; return standard output and standard error."""
-    module = ["-m", "anomgen.cli"] if program == "anomgen" else ["-c", textwrap.dedent(program)]
+    module = ["-m", "anomgen"] if program == "anomgen" else ["-c", textwrap.dedent(program)]
     done = subprocess.run([sys.executable, *module, *map(str, words)], env=online.environment, cwd=cwd,
                           capture_output=True, text=True, check=False)  # fmt: skip
     assert done.returncode == code, (done.returncode, done.stdout, done.stderr)

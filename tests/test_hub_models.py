@@ -142,7 +142,7 @@ def test_a_trained_model_is_used_from_the_hub(hub, tmp_path):
     import numpy as np
     from learned import tiny_sdas
 
-    from anomgen.models.sdas import load_sdas
+    from anomgen.models.sdas.model import load_sdas
 
     folder = tiny_sdas(tmp_path / "trained")
     pushed = push(folder, "me/brick")
@@ -157,7 +157,7 @@ def test_a_trained_cycle_gan_is_used_from_the_hub(hub, tmp_path):
     pytest.importorskip("torch")
     from learned import disc, pictures, tiny_cyclegan
 
-    from anomgen.models.translation import model_fingerprint
+    from anomgen.models.cyclegan.model import model_fingerprint
 
     pictures(tmp_path / "good", 10)
     pictures(tmp_path / "bad", 10, change=disc)

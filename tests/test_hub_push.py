@@ -9,7 +9,7 @@ import yaml
 from hub_fixtures import TOKEN, write_dataset
 from made_dataset import made_rows
 
-from anomgen.dataset import Dataset
+from anomgen.dataset.reader import Dataset
 from anomgen.errors import AnomgenError, UsageError
 from anomgen.hub import Options, push
 from anomgen.hub.push import MAX_FOLDER_FILES, check_size
@@ -183,8 +183,8 @@ def test_an_edited_chapter_is_kept_and_told(hub, made, tmp_path):
 
 
 def test_a_text_written_before_the_push_is_published(hub, made):
-    from anomgen.card import render_card
-    from anomgen.dataset import statistics
+    from anomgen.dataset.card import render_card
+    from anomgen.dataset.statistics import statistics
 
     dataset = Dataset(made)
     text = render_card(dataset, dataset.provenance, dataset.recipe, statistics(dataset))

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import median_filter
 
-from anomgen.labels import calibrate_logistic, continuous, intensity, logistic
-from anomgen.sample import Box, Composite
+from anomgen.synthesis.labels import calibrate_logistic, continuous, intensity, logistic
+from anomgen.synthesis.sample import Box, Composite
 
 
 def changed(seed=0, h=40, w=50):

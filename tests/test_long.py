@@ -14,7 +14,7 @@ WORDS = [word for change in SMALL for word in ("--set", change)]
 
 
 def command(name, out, workers):
-    return [sys.executable, "-m", "anomgen.cli", "make", "-r", name, "-n", "1600", "-o", str(out), "-j", str(workers)]
+    return [sys.executable, "-m", "anomgen", "make", "-r", name, "-n", "1600", "-o", str(out), "-j", str(workers)]
 
 
 @pytest.mark.parametrize("seed", range(6))

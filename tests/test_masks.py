@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anomgen.masks import ellipse, place, rotated_rectangle
-from anomgen.sample import Box
+from anomgen.synthesis.masks import ellipse, place, rotated_rectangle
+from anomgen.synthesis.sample import Box
 
 
 @pytest.mark.parametrize("tilt", [-0.8, -0.3, 0.0, 0.5, 0.8])

@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anomgen import output
-from anomgen.dataset import Dataset
+from anomgen import versions
+from anomgen.dataset.reader import Dataset
 from anomgen.errors import AnomgenError, UsageError
-from anomgen.output import make, plan_of
-from anomgen.recipe import load_recipe
-from anomgen.replay import replay
+from anomgen.making import make as output
+from anomgen.making.make import make, plan_of
+from anomgen.making.recipe import load_recipe
+from anomgen.making.replay import replay
 
 SMALL = ["source.size=64", "source.count=9", "shard_size=32"]
 
@@ -57,7 +58,7 @@ def test_the_same_bytes_for_any_number_of_workers(made, tmp_path):
 
 
 def test_the_same_bytes_in_another_process_and_again(made, tmp_path):
-    command = [sys.executable, "-m", "anomgen.cli", "make", "-r", "nsa", "-n", "96", "-o", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "anomgen", "make", "-r", "nsa", "-n", "96", "-o", str(tmp_path / "out")]
     subprocess.run([*command, *(word for change in SMALL for word in ("--set", change))], check=True)
     assert digests(tmp_path / "out") == digests(made)
 
@@ -68,7 +69,7 @@ def test_a_killed_run_resumes_to_the_identical_result(tmp_path, workers, name):
     chosen = recipe(name, 640)
     make(chosen, tmp_path / "whole")
     out = tmp_path / "killed"
-    command = [sys.executable, "-m", "anomgen.cli", "make", "-r", name, "-n", "640", "-o", str(out), "-j", str(workers)]
+    command = [sys.executable, "-m", "anomgen", "make", "-r", name, "-n", "640", "-o", str(out), "-j", str(workers)]
     words = [word for change in SMALL for word in ("--set", change)]
     kills = 0
     for wait in (0.02, 0.15, 0.4):
@@ -92,7 +93,7 @@ def count_shards(out):
 
 def test_ctrl_c_leaves_a_resumable_state(tmp_path):
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "anomgen.cli", "make", "-r", "nsa", "-n", "4000", "-o", str(out)]
+    command = [sys.executable, "-m", "anomgen", "make", "-r", "nsa", "-n", "4000", "-o", str(out)]
     words = [word for change in SMALL for word in ("--set", change)]
     process = subprocess.Popen([*command, *words], stderr=subprocess.PIPE, text=True)
     while process.poll() is None and not count_shards(out):
@@ -108,7 +109,7 @@ def test_ctrl_c_leaves_a_resumable_state(tmp_path):
 
 def test_workers_end_when_the_parent_is_killed(tmp_path):
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "anomgen.cli", "make", "-r", "nsa", "-n", "40000", "-o", str(out), "-j", "2"]
+    command = [sys.executable, "-m", "anomgen", "make", "-r", "nsa", "-n", "40000", "-o", str(out), "-j", "2"]
     process = subprocess.Popen([*command, *(word for change in SMALL for word in ("--set", change))])
     while process.poll() is None and not count_shards(out):
         time.sleep(0.05)
@@ -207,7 +208,7 @@ def test_resuming_with_other_textures_is_refused(photos, tmp_path):
     assert set(result.provenance["resolved"]["resources"]) == {"texture"}
     (tmp_path / "out" / "data" / "train-00001-of-00002.parquet").unlink()
     (photos / "a" / "001.png").rename(photos / "a" / "renamed.png")
-    command = [sys.executable, "-m", "anomgen.cli", "make", "-r", "perlin", "-n", "32", "--resume", "-o", "out"]
+    command = [sys.executable, "-m", "anomgen", "make", "-r", "perlin", "-n", "32", "--resume", "-o", "out"]
     words = [word for change in [*SMALL, *texture] for word in ("--set", change)]
     done = subprocess.run([*command, *words], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "other textures" in done.stderr
@@ -257,14 +258,14 @@ def test_the_output_may_not_lie_inside_the_source(photos):
 
 
 def test_two_runs_on_one_output_exclude_each_other(tmp_path):
-    from anomgen.output import locked
+    from anomgen.files import locked
 
     with locked(tmp_path / "out"), pytest.raises(UsageError, match="another run"), locked(tmp_path / "out"):
         pass
 
 
 def test_parts_of_an_array_job_share_the_output_and_exclude_others(tmp_path):
-    from anomgen.output import locked
+    from anomgen.files import locked
 
     out = tmp_path / "out"
     with locked(out, shared=True), locked(out, shared=True):
@@ -277,7 +278,7 @@ def test_parts_of_an_array_job_share_the_output_and_exclude_others(tmp_path):
 
 
 def test_an_array_job_makes_the_same_bytes(made, tmp_path):
-    out, command = tmp_path / "out", [sys.executable, "-m", "anomgen.cli", "make", "-r", "nsa", "-n", "96", "--json"]
+    out, command = tmp_path / "out", [sys.executable, "-m", "anomgen", "make", "-r", "nsa", "-n", "96", "--json"]
     words = ["-o", str(out), *(word for change in SMALL for word in ("--set", change))]
     with pytest.raises(UsageError, match="no dataset that was begun"):
         make(recipe(), out, finish=True)
@@ -411,7 +412,7 @@ def test_versions_of_torch_count_where_a_network_draws_and_only_there(made, tmp_
     chosen = recipe("nsa", 8)
     assert set(make(chosen, tmp_path / "out").provenance["versions"]) == classic | {"torch", "diffusers"}
     assert make(chosen, tmp_path / "out", resume=True).made == 0
-    monkeypatch.setattr(output, "version", lambda name: "0.1" if name == "torch" else version(name))
+    monkeypatch.setattr(versions, "version", lambda name: "0.1" if name == "torch" else version(name))
     with pytest.raises(UsageError, match=r"was made with .*torch.* this is .*torch 0\.1"):
         make(chosen, tmp_path / "out", resume=True)
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anomgen.perlin import draw_perlin, perlin_mask, perlin_noise, rotated_noise
 from anomgen.rng import Stream, rng_for
+from anomgen.synthesis.perlin import draw_perlin, perlin_mask, perlin_noise, rotated_noise
 
 
 def rng(index=0):

@@ -11,14 +11,14 @@ import pytest
 
 fsspec = pytest.importorskip("fsspec", reason="URLs need fsspec, which the extras `hub` and `ray` bring")
 
-from test_output import digests, recipe  # noqa: E402
+from test_output import digests, recipe
 
-from anomgen.check import check_dataset  # noqa: E402
-from anomgen.dataset import Dataset  # noqa: E402
-from anomgen.errors import AnomgenError, UsageError  # noqa: E402
-from anomgen.output import make, plan_of  # noqa: E402
-from anomgen.places import Remote, place  # noqa: E402
-from anomgen.replay import replay  # noqa: E402
+from anomgen.dataset.reader import Dataset
+from anomgen.errors import AnomgenError, UsageError
+from anomgen.making.check import check_dataset
+from anomgen.making.make import make, plan_of
+from anomgen.making.replay import replay
+from anomgen.places import Remote, place
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_an_unknown_scheme_says_what_was_probably_meant():
 
 def test_the_command_line_prints_what_loads_a_url_and_refuses_what_would_be_lost(tmp_path):
     datasets = pytest.importorskip("datasets")
-    command = [sys.executable, "-m", "anomgen.cli", "make", "-r", "scar", "-n", "8", "--size", "48", "-o"]
+    command = [sys.executable, "-m", "anomgen", "make", "-r", "scar", "-n", "8", "--size", "48", "-o"]
     done = subprocess.run([*command, f"local://{tmp_path}/out"], capture_output=True, text=True, check=True)
     line = done.stdout.split("load:  ")[1].strip()
     assert line == f'datasets.load_dataset("parquet", data_files="local://{tmp_path}/out/data/*.parquet")'

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from anomgen.sources.base import Pool
+from anomgen.sources.pool import Pool
 
 
 class Numbers:

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from made_dataset import anomalous, made_rows, normal_image, write_dataset
 
-from anomgen.dataset import Dataset, Row
-from anomgen.preview import (
+from anomgen.dataset.preview import (
     TILE,
     Panel,
     dataset_panels,
@@ -15,6 +14,8 @@ from anomgen.preview import (
     write_preview,
     write_sheet,
 )
+from anomgen.dataset.reader import Dataset
+from anomgen.dataset.row import Row
 
 
 def panels(count=2, shape=(48, 40, 3), dtype=np.uint8, soft=True):

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anomgen.errors import UsageError
-from anomgen.procedural import DEFAULT_FAMILIES, FAMILIES, octaves, ramp, value_noise
 from anomgen.rng import Stream, rng_for
+from anomgen.synthesis.procedural import DEFAULT_FAMILIES, FAMILIES, octaves, ramp, value_noise
 
 NEEDS_EXTRA = pytest.mark.skipif(find_spec("noise") is None, reason="the extra `noise` is not installed")
 

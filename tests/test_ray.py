@@ -13,16 +13,16 @@ import pytest
 
 ray = pytest.importorskip("ray", reason="the engine ray is in the extra `ray`")
 
-from test_output import digests, recipe  # noqa: E402
+from test_output import digests, recipe
 
-from anomgen import runner_ray  # noqa: E402
-from anomgen.dataset import Dataset  # noqa: E402
-from anomgen.engine import Plan  # noqa: E402
-from anomgen.errors import AnomgenError, SourceError, UsageError  # noqa: E402
-from anomgen.generators.cutpaste import CutPaste  # noqa: E402
-from anomgen.output import make  # noqa: E402
-from anomgen.output import versions as versions_here  # noqa: E402
-from anomgen.runners import Shard  # noqa: E402
+from anomgen.dataset.reader import Dataset
+from anomgen.errors import AnomgenError, SourceError, UsageError
+from anomgen.generators.cutpaste import CutPaste
+from anomgen.making.engine import Plan
+from anomgen.making.make import make
+from anomgen.making.runners import ray as runner_ray
+from anomgen.making.runners.base import Shard
+from anomgen.versions import versions as versions_here
 
 
 class Dies(CutPaste):
@@ -152,7 +152,7 @@ def test_the_command_line_says_so_and_writes_nothing(tmp_path):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{unused.getsockname()[1]}"
-    command = [sys.executable, "-m", "anomgen.cli", "make", "-r", "scar", "-n", "4", "-o", "out", "--engine", "ray"]
+    command = [sys.executable, "-m", "anomgen", "make", "-r", "scar", "-n", "4", "-o", "out", "--engine", "ray"]
     done = subprocess.run([*command, "--address", address], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1 and "no Ray cluster answers" in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
@@ -178,7 +178,7 @@ def dead(tmp_path, monkeypatch):
 
 
 def begin(tmp_path, *options):
-    command = [sys.executable, "-m", "anomgen.cli", "make", "-r", "scar", "-n", "4", "-o", "out", "--engine", "ray"]
+    command = [sys.executable, "-m", "anomgen", "make", "-r", "scar", "-n", "4", "-o", "out", "--engine", "ray"]
     started = time.perf_counter()
     done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1 and time.perf_counter() - started < 20 and not (tmp_path / "out").exists()

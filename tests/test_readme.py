@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import yaml
 
-from anomgen.recipe import bundled_recipes, parse_recipe
+from anomgen.making.recipe import bundled_recipes, parse_recipe
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -98,7 +98,7 @@ def test_every_scoring_plans_what_it_says(page, tmp_path, monkeypatch):
     pytest.importorskip("timm", reason="scoring is an extra")
     from typer.testing import CliRunner
 
-    from anomgen.cli import app
+    from anomgen.cli.main import app
 
     scored(tmp_path, monkeypatch)
     commands = [words for words in scoring((ROOT / page).read_text(encoding="utf-8")) if "model=" not in str(words)]
@@ -113,7 +113,7 @@ def test_the_first_look_works_as_written(tmp_path, monkeypatch, capsys):
     pytest.importorskip("timm", reason="scoring is an extra")
     scored(tmp_path, monkeypatch)
     words = scoring(README)[0]
-    command = [sys.executable, "-m", "anomgen.cli", *words, "--size", "32", "--steps", "2", "--workers", "1"]
+    command = [sys.executable, "-m", "anomgen", *words, "--size", "32", "--steps", "2", "--workers", "1"]
     subprocess.run(command, env=environment(), check=True)
     assert (tmp_path / "look" / "report.html").exists()
     page = (ROOT / "docs" / "score.md").read_text(encoding="utf-8")
@@ -156,9 +156,10 @@ def test_the_command_for_ci_is_in_the_readme():
 
 
 def test_every_subpackage_is_in_the_wheel():
-    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
-    found = {".".join(file.parent.relative_to(ROOT).parts) for file in (ROOT / "anomgen").rglob("__init__.py")}
-    assert found <= set(listed)
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert wheel["packages"] == ["anomgen"]  # and all that is below it
+    assert wheel["force-include"] == {"recipes": "anomgen/recipes", "cards": "anomgen/templates"}
+    assert all((ROOT / folder).is_dir() for folder in wheel["force-include"])
 
 
 def test_no_path_or_host_of_a_machine_is_in_the_docs():

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from anomgen.errors import RecipeError, UsageError
-from anomgen.recipe import bundled_recipes, load_recipe, parse_recipe, recipe_schema
+from anomgen.making.recipe import bundled_recipes, load_recipe, parse_recipe, recipe_schema
 
 MINIMAL = {"name": "x", "source": {"kind": "builtin"}, "generator": {"kind": "fpi"}}
 

@@ -9,10 +9,10 @@ from real_data import tiny_data
 
 pytest.importorskip("torch")
 
-from anomgen.dataset import Dataset
-from anomgen.engine import Plan
-from anomgen.output import make
-from anomgen.recipe import load_recipe
+from anomgen.dataset.reader import Dataset
+from anomgen.making.engine import Plan
+from anomgen.making.make import make
+from anomgen.making.recipe import load_recipe
 from anomgen.score.cell import drawn_feed, made_feed
 from anomgen.score.data import load
 from anomgen.score.feed import AHEAD, Feed

@@ -15,13 +15,13 @@ from typer.testing import CliRunner
 pytest.importorskip("timm", reason="scoring is an extra")
 
 from anomgen import registry
-from anomgen.cli import app
+from anomgen.cli.main import app
 from anomgen.errors import UsageError
 from anomgen.models.use import trained_on
-from anomgen.score import board as boards
+from anomgen.score import harness as boards
 from anomgen.score import workers
 from anomgen.score.cell import run
-from anomgen.score.harness import Request, _named, command_of, opened, planned, within, write_split
+from anomgen.score.plan import Request, _named, command_of, opened, planned, within, write_split
 from anomgen.score.rows import RowFile
 from anomgen.score.workers import run_jobs
 
@@ -265,7 +265,7 @@ def test_a_wrong_setting_that_shows_in_the_worker_is_a_failed_row(data, tmp_path
 
 
 def test_the_recorded_command_has_no_path_of_the_machine(data):
-    from anomgen.score.harness import command_of
+    from anomgen.score.plan import command_of
 
     wanted = request(data, bank=16, changes=("recipe.sdas.generator.model=/home/me/model", *QUICK))
     assert "/home" not in command_of(wanted) and "model=model" in command_of(wanted)

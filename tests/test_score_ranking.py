@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from anomgen.errors import UsageError
-from anomgen.score.ranking import board, ranking_metrics
+from anomgen.score.report.ranking import board, ranking_metrics
 
 
 def row(variant, value, *, data="a", detector="probe", seed=0, spread=None, metric="pixel_ap", **more):

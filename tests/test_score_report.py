@@ -13,10 +13,10 @@ import pytest
 pytest.importorskip("matplotlib")
 
 from anomgen.errors import AnomgenError
-from anomgen.score import charts
-from anomgen.score.ranking import board
-from anomgen.score.report import leaderboard_markdown, leaderboard_picture, write_report
-from anomgen.score.summary import gap
+from anomgen.score.report import charts
+from anomgen.score.report.ranking import board
+from anomgen.score.report.summary import gap
+from anomgen.score.report.write import leaderboard_markdown, leaderboard_picture, write_report
 
 PIXELS = ("pixel_ap", "au_pro")
 MEANS = {"real": 0.6, "nsa": 0.4, "perlin": 0.395, "none": 0.3, "boxes": 0.1}

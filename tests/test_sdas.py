@@ -9,22 +9,22 @@ import pytest
 torch = pytest.importorskip("torch", reason="learned generators need the extra `diffusion`")
 diffusers = pytest.importorskip("diffusers", reason="learned generators need the extra `diffusion`")
 
-from diffusers import DDIMScheduler, DDPMPipeline, DDPMScheduler, DiffusionPipeline, UNet2DModel  # noqa: E402
-from learned import tiny_sdas  # noqa: E402
+from diffusers import DDIMScheduler, DDPMPipeline, DDPMScheduler, DiffusionPipeline, UNet2DModel
+from learned import tiny_sdas
 
-from anomgen.check import check_dataset  # noqa: E402
-from anomgen.dataset import Dataset  # noqa: E402
-from anomgen.engine import Plan, Renderer  # noqa: E402
-from anomgen.errors import RecipeError, UsageError  # noqa: E402
-from anomgen.models.latent import fit_transform  # noqa: E402
-from anomgen.models.pipeline import PatchTransform, SDASDDIMScheduler, SDASPipeline, SDASScheduler  # noqa: E402
-from anomgen.models.sdas import load_sdas  # noqa: E402
-from anomgen.output import make  # noqa: E402
-from anomgen.recipe import load_recipe  # noqa: E402
-from anomgen.registry import build_generator  # noqa: E402
-from anomgen.rng import Stream, rng_for  # noqa: E402
-from anomgen.sources.builtin import Builtin  # noqa: E402
-from anomgen.testing import TestPool, check_generator  # noqa: E402
+from anomgen.dataset.reader import Dataset
+from anomgen.errors import RecipeError, UsageError
+from anomgen.generators.base import build_generator
+from anomgen.generators.conformance import TestPool, check_generator
+from anomgen.making.check import check_dataset
+from anomgen.making.engine import Plan, Renderer
+from anomgen.making.make import make
+from anomgen.making.recipe import load_recipe
+from anomgen.models.sdas.latent import fit_transform
+from anomgen.models.sdas.model import load_sdas
+from anomgen.models.sdas.pipeline import PatchTransform, SDASDDIMScheduler, SDASPipeline, SDASScheduler
+from anomgen.rng import Stream, rng_for
+from anomgen.sources.builtin import Builtin
 
 torch.set_num_threads(1)
 

@@ -13,20 +13,20 @@ import pytest
 torch = pytest.importorskip("torch", reason="learned generators need the extra `diffusion`")
 pytest.importorskip("diffusers", reason="learned generators need the extra `diffusion`")
 
-from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel  # noqa: E402
-from learned import TINY, pictures, tiny_sdas  # noqa: E402
-from safetensors.torch import load_file  # noqa: E402
-from typer.testing import CliRunner  # noqa: E402
+from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+from learned import TINY, pictures, tiny_sdas
+from safetensors.torch import load_file
+from typer.testing import CliRunner
 
-from anomgen.cli import app  # noqa: E402
-from anomgen.errors import AnomgenError, Interrupted, RecipeError, SourceError, UsageError  # noqa: E402
-from anomgen.models.bound import variational_bound  # noqa: E402
-from anomgen.models.ddpm import Category, TrainSDAS, build_unet, train_sdas  # noqa: E402
-from anomgen.models.sdas import load_sdas  # noqa: E402
-from anomgen.models.training import Diverged  # noqa: E402
-from anomgen.registry import build_generator  # noqa: E402
-from anomgen.sources.builtin import Builtin  # noqa: E402
-from anomgen.testing import TestPool, check_generator  # noqa: E402
+from anomgen.cli.main import app
+from anomgen.errors import AnomgenError, Interrupted, RecipeError, SourceError, UsageError
+from anomgen.generators.base import build_generator
+from anomgen.generators.conformance import TestPool, check_generator
+from anomgen.models.sdas.bound import variational_bound
+from anomgen.models.sdas.model import load_sdas
+from anomgen.models.sdas.training import Category, TrainSDAS, build_unet, train_sdas
+from anomgen.models.training import Diverged
+from anomgen.sources.builtin import Builtin
 
 torch.set_num_threads(1)
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
@@ -70,7 +70,7 @@ def test_a_training_that_was_killed_and_resumed_ends_with_the_same_weights(tmp_p
 
 def test_a_killed_command_resumes_to_the_same_weights(tmp_path):
     settings = {"channels": "[32,32]", "attention": "[false,true]", "batch_size": "2", "checkpoint_every": "5"}
-    command = [sys.executable, "-m", "anomgen.cli", "train", "sdas", "--source", "builtin", "--size", "32", "--steps",
+    command = [sys.executable, "-m", "anomgen", "train", "sdas", "--source", "builtin", "--size", "32", "--steps",
                "40", "-o", str(tmp_path / "parts")]  # fmt: skip
     for key, value in settings.items():
         command += ["--set", f"{key}={value}"]
@@ -245,7 +245,7 @@ def test_any_diffusers_ddpm_can_be_started_from_and_drawn_from(tmp_path):
 def test_two_processes_train_what_one_trains(tmp_path):
     """What `accelerate launch` does on a machine with two devices, here on the CPU."""
     command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines",
-               "1", "--mixed_precision", "no", "--dynamo_backend", "no", "-m", "anomgen.cli", "train", "sdas",
+               "1", "--mixed_precision", "no", "--dynamo_backend", "no", "-m", "anomgen", "train", "sdas",
                "--source", "builtin", "--size", "32", "--steps", "3", "-o", str(tmp_path / "two")]  # fmt: skip
     for setting in ("channels=[32,32]", "attention=[false,true]", "batch_size=4"):
         command += ["--set", setting]
@@ -258,7 +258,7 @@ def test_two_processes_train_what_one_trains(tmp_path):
 
 
 def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_checkpoint(tmp_path, monkeypatch):
-    from anomgen.models.ddpm import SDASTask
+    from anomgen.models.sdas.training import SDASTask
 
     losses = SDASTask._losses
 
@@ -275,7 +275,7 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_checkpoint(tmp_pat
 
 
 def test_a_loss_that_is_not_a_number_before_the_first_checkpoint_says_to_start_anew(tmp_path, monkeypatch):
-    from anomgen.models.ddpm import SDASTask
+    from anomgen.models.sdas.training import SDASTask
 
     monkeypatch.setattr(SDASTask, "_losses", lambda task, part: {"bound": torch.tensor(float("nan"))})
     with pytest.raises(Diverged, match=r"step 1: the loss bound is nan; there is no checkpoint yet.*--overwrite"):
@@ -306,7 +306,7 @@ def test_the_files_of_a_model_have_the_mode_of_the_umask(tmp_path):
 
 
 def test_running_out_of_memory_says_what_to_lower(tmp_path, monkeypatch):
-    from anomgen.models.ddpm import SDASTask
+    from anomgen.models.sdas.training import SDASTask
 
     def full(task, number):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
@@ -353,7 +353,7 @@ def test_wrong_requests_are_refused(tmp_path):
 
 
 def _validated(values):
-    from anomgen.registry import validated
+    from anomgen.config import validated
 
     return validated(TrainSDAS, values)
 

@@ -12,9 +12,10 @@ from pydantic import ValidationError
 
 from anomgen.errors import SourceError, UsageError
 from anomgen.sources import scan
-from anomgen.sources.base import Pool, portable_path
+from anomgen.sources.base import portable_path
 from anomgen.sources.conformance import check_source
 from anomgen.sources.folder import Folder
+from anomgen.sources.pool import Pool
 
 
 def write(path, height=40, width=50, channels=3, dtype=np.uint8, seed=0):

@@ -60,7 +60,7 @@ def online(tmp_path_factory):
 
 
 def anomgen(online, *words, cwd, code=0):
-    done = subprocess.run([sys.executable, "-m", "anomgen.cli", *map(str, words)], env=online.environment, cwd=cwd,
+    done = subprocess.run([sys.executable, "-m", "anomgen", *map(str, words)], env=online.environment, cwd=cwd,
                           capture_output=True, text=True, check=False)  # fmt: skip
     assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
     assert TOKEN not in done.stdout + done.stderr

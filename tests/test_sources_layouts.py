@@ -242,7 +242,7 @@ def test_a_scikit_image_without_the_texture_is_an_error(monkeypatch, tmp_path):
 def test_the_licence_is_that_of_the_dataset_or_of_a_file_beside_it(tmp_path, kind, path, files, license):
     import cv2
 
-    from anomgen.registry import build_source
+    from anomgen.sources.base import build_source
 
     folder = tmp_path / path.partition("/")[0] / "train" / "good"
     folder.mkdir(parents=True)

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anomgen import textures
 from anomgen.errors import RecipeError, SourceError, UsageError
-from anomgen.procedural import DEFAULT_FAMILIES
 from anomgen.rng import Stream, rng_for
-from anomgen.textures import FolderTextures, ProceduralTextures, build_textures, to_depth
+from anomgen.synthesis import textures
+from anomgen.synthesis.procedural import DEFAULT_FAMILIES
+from anomgen.synthesis.textures import FolderTextures, ProceduralTextures, build_textures, to_depth
 
 
 def rng(index=0):

@@ -16,17 +16,12 @@ from hypothesis.extra import numpy as hnp
 from made_dataset import made_rows, normal_image
 from PIL import Image
 
-from anomgen.dataset import Columns, Dataset, decode_png
+from anomgen.dataset.columns import Columns
+from anomgen.dataset.png import decode_png, encode_png, encode_soft_mask
+from anomgen.dataset.reader import Dataset
+from anomgen.dataset.writer import Encoder, shard_metadata, shard_name, write_shard
 from anomgen.errors import AnomgenError
-from anomgen.writer import (
-    Encoder,
-    encode_png,
-    encode_soft_mask,
-    replacing,
-    shard_metadata,
-    shard_name,
-    write_shard,
-)
+from anomgen.files import replacing
 
 COLUMNS = Columns(("nsa", "scar"))
 
@@ -139,7 +134,7 @@ def test_the_log_of_what_is_no_shard_is_none(tmp_path):
 
 
 def test_row_groups_close_by_size_and_do_not_depend_on_the_reader(tmp_path, monkeypatch):
-    monkeypatch.setattr("anomgen.writer.ROW_GROUP_BYTES", 15_000)
+    monkeypatch.setattr("anomgen.dataset.writer.ROW_GROUP_BYTES", 15_000)
     write_shard(tmp_path / "a.parquet", made_rows(20), COLUMNS, {})
     metadata = pq.read_metadata(tmp_path / "a.parquet")
     sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
@@ -163,8 +158,8 @@ WRITE = """
 import sys
 from pathlib import Path
 from made_dataset import made_rows
-from anomgen.dataset import Columns
-from anomgen.writer import write_shard
+from anomgen.dataset.columns import Columns
+from anomgen.dataset.writer import write_shard
 write_shard(Path(sys.argv[1]), made_rows(30), Columns(("nsa", "scar"), keep_normal=True), {"b": 1, "a": [2]})
 """
 
@@ -196,7 +191,7 @@ def names(folder):
 
 @pytest.mark.parametrize("error", [RuntimeError("drawn badly"), KeyboardInterrupt()])
 def test_a_shard_is_there_whole_or_not_at_all(tmp_path, monkeypatch, error):
-    monkeypatch.setattr("anomgen.writer.ROW_GROUP_BYTES", 10_000)
+    monkeypatch.setattr("anomgen.dataset.writer.ROW_GROUP_BYTES", 10_000)
 
     def rows():
         yield from made_rows(9)
@@ -231,8 +226,8 @@ def test_an_error_of_the_rows_is_not_taken_for_one_of_the_disk(tmp_path):
 @pytest.mark.parametrize("groups", [1, 5])
 @pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
 def test_a_full_or_closed_disk_says_so_and_leaves_nothing(tmp_path, monkeypatch, number, says, groups):
-    monkeypatch.setattr("anomgen.writer.ROW_GROUP_BYTES", 100_000 // groups)
-    monkeypatch.setattr("anomgen.writer._Sink.write", _failing_after(5, number))
+    monkeypatch.setattr("anomgen.dataset.writer.ROW_GROUP_BYTES", 100_000 // groups)
+    monkeypatch.setattr("anomgen.dataset.writer._Sink.write", _failing_after(5, number))
     with pytest.raises(AnomgenError, match=says) as caught:
         write_shard(tmp_path / "a.parquet", made_rows(), COLUMNS, {})
     assert "a.parquet" in str(caught.value) and "--resume" in str(caught.value)
@@ -241,7 +236,7 @@ def test_a_full_or_closed_disk_says_so_and_leaves_nothing(tmp_path, monkeypatch,
 
 
 def _failing_after(writes, number):
-    from anomgen import writer
+    from anomgen.dataset import writer
 
     original, count = writer._Sink.write, iter(range(writes))
 
@@ -303,7 +298,7 @@ def test_replacing_writes_other_files_as_safely(tmp_path):
 
 def test_rows_are_consumed_one_by_one(tmp_path, monkeypatch):
     """Memory does not grow with the count: a row is encoded before the next is drawn."""
-    monkeypatch.setattr("anomgen.writer.ROW_GROUP_BYTES", 10_000)
+    monkeypatch.setattr("anomgen.dataset.writer.ROW_GROUP_BYTES", 10_000)
     drawn, encoded = [], []
     original = Encoder.cells
     monkeypatch.setattr(Encoder, "cells", lambda self, row: encoded.append(row.index) or original(self, row))

@@ -10,7 +10,7 @@ from albumentations.core.type_definitions import Targets
 
 from anomgen.adapters.base import Drawer, drawn_on, to_integers
 from anomgen.errors import UsageError
-from anomgen.recipe import Recipe
+from anomgen.making.engine import Recipe
 
 
 class Anomaly(DualTransform):

@@ -18,7 +18,7 @@ from torch.utils.hooks import RemovableHandle
 
 from anomgen.adapters.base import Drawer
 from anomgen.adapters.torch import draw_on_tensors
-from anomgen.recipe import Recipe
+from anomgen.making.engine import Recipe
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

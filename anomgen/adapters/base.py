@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from anomgen.engine import MAX_ATTEMPTS, Plan, single_threaded
 from anomgen.errors import AnomgenError, UsageError
-from anomgen.recipe import Recipe, recipe_of
+from anomgen.making.engine import MAX_ATTEMPTS, Plan, Recipe, single_threaded
+from anomgen.making.recipe import recipe_of
 from anomgen.rng import Stream, rng_for
-from anomgen.sample import Reject, Sample, value_max
-from anomgen.sources.base import DEFAULT_CACHE_BYTES, Pool, Source
+from anomgen.sources.base import Source
+from anomgen.sources.pool import DEFAULT_CACHE_BYTES, Pool
+from anomgen.synthesis.sample import Reject, Sample, value_max
 
 SLACK = 1e-3
 """How far floating-point images may lie outside 0..1: what is left of undoing a normalisation."""
@@ -157,7 +158,8 @@ def to_integers(image: np.ndarray, dtype: np.dtype) -> np.ndarray:
     low, high = float(image.min()), float(image.max())
     if not (low >= -SLACK and high <= 1 + SLACK):
         raise UsageError(f"the image's values lie in {low:.3g}..{high:.3g}, not in 0..1: draw before normalising")
-    return np.clip(np.rint(image * value_max(dtype)), 0, value_max(dtype)).astype(dtype)
+    result: np.ndarray = np.clip(np.rint(image * value_max(dtype)), 0, value_max(dtype)).astype(dtype)
+    return result
 
 
 def drawn_on(image: np.ndarray, sample: Sample) -> np.ndarray:

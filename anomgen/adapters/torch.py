@@ -13,13 +13,13 @@ from threadpoolctl import ThreadpoolController
 from torch.utils.data import Dataset, get_worker_info
 
 from anomgen.adapters.base import Drawer, drawn_on, to_integers
-from anomgen.dataset import Row
-from anomgen.engine import Plan, Renderer, single_threaded
+from anomgen.dataset.row import Row
 from anomgen.errors import UsageError
-from anomgen.recipe import Recipe, recipe_of
+from anomgen.making.engine import Plan, Recipe, Renderer, single_threaded
+from anomgen.making.recipe import recipe_of
 from anomgen.rng import Stream, rng_for
-from anomgen.sample import value_max
-from anomgen.sources.base import DEFAULT_CACHE_BYTES
+from anomgen.sources.pool import DEFAULT_CACHE_BYTES
+from anomgen.synthesis.sample import value_max
 
 
 class AnomalyDataset(Dataset[dict[str, Any]]):
@@ -115,7 +115,8 @@ class Seeded(Dataset[Any]):
 
 def _shared_counter() -> torch.Tensor:
     """Return a zero in memory that loader workers share, forked or spawned, also those that outlive an epoch."""
-    return torch.zeros((), dtype=torch.int64).share_memory_()
+    result: torch.Tensor = torch.zeros((), dtype=torch.int64).share_memory_()
+    return result
 
 
 def _epoch(value: int) -> int:

@@ -13,7 +13,7 @@ from torchvision.transforms import v2
 from anomgen.adapters.base import Drawer
 from anomgen.adapters.torch import draw_on_tensors
 from anomgen.errors import UsageError
-from anomgen.recipe import Recipe
+from anomgen.making.engine import Recipe
 
 
 class Anomaly(v2.Transform):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from anomgen.dataset import Dataset
+from anomgen.dataset.reader import Dataset
 from anomgen.exporters.base import FOLDER, Files, Record, category_of, json_text
 from anomgen.exporters.mvtec import MVTec, Placed
 

@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,10 +17,21 @@ from typing import IO, Annotated, Any, ClassVar, cast
 import numpy as np
 from pydantic import Field
 
-from anomgen.dataset import ANOMALY, IMAGE_COLUMNS, LABELS, NORMAL, Columns, Dataset, decode_png, image_name
+from anomgen.config import Config, Share, validated
+from anomgen.dataset.columns import IMAGE_COLUMNS, Columns
+from anomgen.dataset.png import decode_png
+from anomgen.dataset.reader import Dataset
+from anomgen.dataset.row import ANOMALY, LABELS, NORMAL, image_name
 from anomgen.errors import AnomgenError, UsageError
-from anomgen.generators.base import Config, Share
-from anomgen.writer import writing
+from anomgen.files import writing
+from anomgen.registry import load
+
+
+def build_exporter(kind: str, settings: Mapping[str, Any] | None = None) -> Exporter:
+    """Return the exporter of a format. Raises UsageError for an unknown one, RecipeError for a wrong setting."""
+    exporter: Exporter = validated(load("exporters", kind), settings or {})
+    return exporter
+
 
 PLAIN_NAME = re.compile(r"\w[\w .-]*")
 """What may become the name of a folder, a class and a part of a pattern."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from anomgen.dataset import Dataset
+from anomgen.dataset.reader import Dataset
 from anomgen.exporters.base import FOLDER, Files, Record, SplitExporter, json_text, license_of
 from anomgen.exporters.regions import components, run_lengths
 

@@ -12,14 +12,16 @@ from typing import Any
 import cv2
 import numpy as np
 
-from anomgen.dataset import Columns, Dataset, Row
+from anomgen.config import validated
+from anomgen.dataset.columns import Columns
+from anomgen.dataset.reader import Dataset
+from anomgen.dataset.row import Row
+from anomgen.dataset.writer import shard_name, write_shard
 from anomgen.errors import UsageError
 from anomgen.exporters.base import Exporter
 from anomgen.exporters.export import Exported, export
-from anomgen.registry import validated
 from anomgen.rng import Stream, rng_for
-from anomgen.sample import Sample, value_max
-from anomgen.writer import shard_name, write_shard
+from anomgen.synthesis.sample import Sample, value_max
 
 TYPES = ("nsa", "scar")
 SOURCES = 6

@@ -14,12 +14,11 @@ from typing import Any
 
 import yaml
 
-from anomgen.dataset import Dataset
+from anomgen.dataset.reader import Dataset
 from anomgen.errors import AnomgenError, UsageError
-from anomgen.exporters.base import FOLDER, SHELL_FOLDER, Exporter, Files, Record, digest, license_of
-from anomgen.output import Progress, locked
-from anomgen.registry import build_exporter
-from anomgen.writer import writing
+from anomgen.exporters.base import FOLDER, SHELL_FOLDER, Exporter, Files, Record, build_exporter, digest, license_of
+from anomgen.files import locked, writing
+from anomgen.making.make import Progress
 
 MANIFEST = "anomgen-export.json"
 """Lists what an export wrote, with digests: how a folder of ours, and a file that somebody changed, are known."""

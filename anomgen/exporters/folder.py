@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import ClassVar
 
-from anomgen.dataset import Dataset
+from anomgen.dataset.reader import Dataset
 from anomgen.exporters.base import FOLDER, Files, Record, SplitExporter, check_types
 from anomgen.exporters.metadata import NAME, Metadata
 

@@ -11,7 +11,7 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
-from anomgen.dataset import Dataset
+from anomgen.dataset.reader import Dataset
 from anomgen.errors import UsageError
 from anomgen.exporters.base import FOLDER, SHELL_FOLDER, Exporter, Files, Record, json_text
 

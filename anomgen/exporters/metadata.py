@@ -15,7 +15,7 @@ from typing import IO, Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from anomgen.dataset import IMAGE_COLUMNS, Columns
+from anomgen.dataset.columns import IMAGE_COLUMNS, Columns
 from anomgen.exporters.base import Record
 
 NAME = "metadata.parquet"

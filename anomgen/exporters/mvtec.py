@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import yaml
 
-from anomgen.dataset import Dataset
+from anomgen.dataset.reader import Dataset
 from anomgen.exporters.base import FOLDER, Category, Files, Record, SplitExporter, category_of, check_types
 from anomgen.exporters.metadata import NAME, Metadata
 

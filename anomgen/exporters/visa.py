@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from anomgen.dataset import Dataset
+from anomgen.dataset.png import encode_png
+from anomgen.dataset.reader import Dataset
 from anomgen.exporters.base import FOLDER, Category, Files, Record, SplitExporter, category_of
 from anomgen.exporters.mvtec import seen_note
-from anomgen.writer import encode_png
 
 
 class VisA(SplitExporter):

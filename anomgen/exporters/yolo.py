@@ -10,7 +10,7 @@ import numpy as np
 import yaml
 from pydantic import Field
 
-from anomgen.dataset import Dataset
+from anomgen.dataset.reader import Dataset
 from anomgen.exporters.base import SHELL_FOLDER, Files, Record, SplitExporter
 from anomgen.exporters.regions import Component, components, polygon
 

@@ -3,75 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import cv2
 import numpy as np
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from anomgen.errors import RecipeError, SourceError, near_miss
-from anomgen.sample import Reject, Sample
+from anomgen.config import PositiveRange, Preset, Range, Share, ShareRange
+from anomgen.errors import SourceError
+from anomgen.registry import build
+from anomgen.sources.base import Images
+from anomgen.synthesis.sample import Reject, Sample
 
-Images = Sequence[np.ndarray]
-"""The pool: normal images (H, W, C), read-only. A list of arrays will do; the engine passes a `Pool`."""
-
-
-def _ordered(pair: tuple[float, float]) -> tuple[float, float]:
-    if pair[0] > pair[1]:
-        raise ValueError(f"the range is empty: its low end {pair[0]:g} is above its high end {pair[1]:g}")
-    return pair
-
-
-Range = Annotated[tuple[float, float], Field(strict=False), AfterValidator(_ordered)]
-"""A pair [low, high], low ≤ high; in a recipe a list of two numbers."""
-Share = Annotated[float, Field(ge=0, le=1)]
-"""A part of a whole, 0 to 1."""
-
-
-def _positive(pair: tuple[float, float]) -> tuple[float, float]:
-    if pair[0] <= 0:
-        raise ValueError("both ends must be above 0")
-    return pair
+__all__ = [
+    "Generator",
+    "Images",
+    "PositiveRange",
+    "Preset",
+    "Range",
+    "Share",
+    "ShareRange",
+    "build_generator",
+    "draw_donor",
+    "fitted",
+    "foreground_of",
+    "require_donors",
+]
+"""What the author of a generator needs, in one place."""
 
 
-PositiveRange = Annotated[Range, AfterValidator(_positive)]
-"""A range above 0."""
-
-
-def _shares(pair: tuple[float, float]) -> tuple[float, float]:
-    if pair[0] < 0 or pair[1] > 1:
-        raise ValueError("both ends must lie between 0 and 1")
-    return pair
-
-
-ShareRange = Annotated[Range, AfterValidator(_shares)]
-"""A range inside [0, 1]."""
-
-
-class Config(BaseModel):
-    """Frozen, strictly validated settings: the fields are the recipe's keys, an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True)
-
-
-class Preset(Config):
-    """Settings with named presets; a class that has some declares the field ``preset: str | None = None``."""
-
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _apply_preset(cls, values: Any) -> Any:
-        """Fill in the preset's values; keys given beside it win."""
-        name = values.get("preset") if isinstance(values, dict) and cls.presets else None
-        if name is None:
-            return values
-        if name not in cls.presets:
-            known = ", ".join(cls.presets)
-            raise RecipeError(
-                [("preset", f"unknown preset {name!r}{near_miss(str(name), cls.presets)} (known: {known})")]
-            )
-        return {**cls.presets[name], **values}
+def build_generator(values: Mapping[str, Any]) -> Generator:
+    """Return the generator that ``{"kind": name, …}`` describes; the inverse of ``Generator.config``."""
+    result: Generator = build("generators", values)
+    return result
 
 
 class Generator(Preset):

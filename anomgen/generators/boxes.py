@@ -6,9 +6,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from anomgen.generators.base import Generator, Images, ShareRange, foreground_of
-from anomgen.masks import in_image, on_foreground
-from anomgen.sample import Box, Reject, Sample, composite, value_max
+from anomgen.config import ShareRange
+from anomgen.generators.base import Generator, foreground_of
+from anomgen.sources.base import Images
+from anomgen.synthesis.masks import in_image, on_foreground
+from anomgen.synthesis.sample import Box, Reject, Sample, composite, value_max
 
 
 class Boxes(Generator):

@@ -14,9 +14,11 @@ from typing import ClassVar, Literal
 import cv2
 import numpy as np
 
-from anomgen.generators.base import Generator, Images, PositiveRange, Range, Share, ShareRange, foreground_of
-from anomgen.masks import in_image, on_foreground, place, rotated_rectangle
-from anomgen.sample import Box, Reject, Sample, composite, quantise, value_max
+from anomgen.config import PositiveRange, Range, Share, ShareRange
+from anomgen.generators.base import Generator, foreground_of
+from anomgen.sources.base import Images
+from anomgen.synthesis.masks import in_image, on_foreground, place, rotated_rectangle
+from anomgen.synthesis.sample import Box, Reject, Sample, composite, quantise, value_max
 
 REFERENCE_SIZE = 256
 """The image size for which the paper gives the scar's size in pixels."""

@@ -24,13 +24,13 @@ import numpy as np
 from pydantic import Field
 
 from anomgen.errors import UsageError
-from anomgen.generators.base import Generator, Images, foreground_of
-from anomgen.models.training import require_diffusion
-from anomgen.sample import Reject, Sample, composite, quantise, value_max
-from anomgen.sources.base import PathText, portable_path
+from anomgen.generators.base import Generator, foreground_of
+from anomgen.models.device import require_diffusion
+from anomgen.sources.base import Images, PathText, portable_path
+from anomgen.synthesis.sample import Reject, Sample, composite, quantise, value_max
 
 if TYPE_CHECKING:
-    from anomgen.models.translation import Translators
+    from anomgen.models.cyclegan.model import Translators
 
 
 COST = 1.4e-6
@@ -82,7 +82,7 @@ class CycleGAN(Generator):
 
     def resources(self) -> dict[str, str]:
         """See `Generator.resources`."""
-        from anomgen.models.translation import model_fingerprint
+        from anomgen.models.cyclegan.model import model_fingerprint
 
         return {} if self.model is None else {"model": model_fingerprint(self.model)}
 
@@ -103,14 +103,14 @@ class CycleGAN(Generator):
         return 0.0 if self.model is None else COST * shape[0] * shape[1]
 
     def _folder(self, model: str) -> Path:
-        from anomgen.models.translation import FILES
+        from anomgen.models.cyclegan.model import FILES
         from anomgen.models.use import model_folder
 
         return model_folder(model, self.kind, FILES)
 
     def sample(self, rng: np.random.Generator, image: np.ndarray, pool: Images) -> Sample:
         """Translate an image; see `Generator.sample`."""
-        from anomgen.models.translation import without_shift
+        from anomgen.models.cyclegan.model import without_shift
 
         translators = self._translators()
         translators.require(image, f"generator.model: {self.model}")
@@ -130,7 +130,7 @@ class CycleGAN(Generator):
         The closing of the smoothed change is what is compared: where it is above the threshold is the closing of
         where the smoothed change is.
         """
-        from anomgen.models.translation import change_map
+        from anomgen.models.cyclegan.model import change_map
 
         threshold = auto if self.threshold == "auto" else self.threshold
         size = change_map(change, self.smoothing)
@@ -160,6 +160,6 @@ class CycleGAN(Generator):
 def _opened(path: str) -> Translators:
     """Return the model in a folder; each process loads it once."""
     require_diffusion()
-    from anomgen.models.translation import load_translators
+    from anomgen.models.cyclegan.model import load_translators
 
     return load_translators(path)

@@ -12,20 +12,13 @@ from typing import Annotated, Any, ClassVar, Self
 import numpy as np
 from pydantic import Field
 
-from anomgen.blend import alpha_blend
-from anomgen.generators.base import (
-    Generator,
-    Images,
-    Share,
-    ShareRange,
-    draw_donor,
-    fitted,
-    foreground_of,
-    require_donors,
-)
-from anomgen.labels import continuous
-from anomgen.masks import TRIES, counts_in, first_box, in_image, integral, on_foreground
-from anomgen.sample import Box, Reject, Sample, composite
+from anomgen.config import Share, ShareRange
+from anomgen.generators.base import Generator, draw_donor, fitted, foreground_of, require_donors
+from anomgen.sources.base import Images
+from anomgen.synthesis.blend import alpha_blend
+from anomgen.synthesis.labels import continuous
+from anomgen.synthesis.masks import TRIES, counts_in, first_box, in_image, integral, on_foreground
+from anomgen.synthesis.sample import Box, Reject, Sample, composite
 
 
 class PatchInterpolation(Generator):

@@ -8,9 +8,11 @@ from typing import Annotated, Any, ClassVar, Self
 import numpy as np
 from pydantic import Field, SerializeAsAny, model_serializer, model_validator
 
+from anomgen.config import Config
 from anomgen.errors import RecipeError, UsageError
-from anomgen.generators.base import Config, Generator, Images
-from anomgen.sample import Reject, Sample
+from anomgen.generators.base import Generator
+from anomgen.sources.base import Images
+from anomgen.synthesis.sample import Reject, Sample
 
 
 class Part(Config):
@@ -22,7 +24,7 @@ class Part(Config):
     @model_validator(mode="before")
     @classmethod
     def _from_flat(cls, values: Any) -> Any:
-        from anomgen.registry import build_generator
+        from anomgen.generators.base import build_generator
 
         if not isinstance(values, Mapping) or isinstance(values.get("generator"), Generator):
             return values
@@ -48,7 +50,7 @@ class Mix(Generator):
         """Build the parts one by one, so that an error says which of them is wrong."""
         if not isinstance(values, dict) or not isinstance(values.get("parts"), (list, tuple)):
             return values
-        from anomgen.registry import validated
+        from anomgen.config import validated
 
         built = []
         for number, part in enumerate(values["parts"]):

@@ -14,23 +14,15 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from anomgen.blend import poisson_blend
+from anomgen.config import PositiveRange, Share, ShareRange
 from anomgen.errors import SourceError
-from anomgen.generators.base import (
-    Generator,
-    Images,
-    PositiveRange,
-    Share,
-    ShareRange,
-    draw_donor,
-    fitted,
-    foreground_of,
-    require_donors,
-)
-from anomgen.labels import calibrate_logistic, continuous, intensity, logistic
-from anomgen.masks import TRIES, counts_in, ellipse, first_box, integral
+from anomgen.generators.base import Generator, draw_donor, fitted, foreground_of, require_donors
 from anomgen.rng import Stream, rng_for
-from anomgen.sample import TOLERANCE, Box, Composite, Reject, Sample, composite
+from anomgen.sources.base import Images
+from anomgen.synthesis.blend import poisson_blend
+from anomgen.synthesis.labels import calibrate_logistic, continuous, intensity, logistic
+from anomgen.synthesis.masks import TRIES, counts_in, ellipse, first_box, integral
+from anomgen.synthesis.sample import TOLERANCE, Box, Composite, Reject, Sample, composite
 
 Auto = Literal["auto"]
 

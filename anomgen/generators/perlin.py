@@ -17,11 +17,13 @@ import cv2
 import numpy as np
 from pydantic import AfterValidator, Field
 
-from anomgen.augment import OPERATIONS, augment
-from anomgen.generators.base import Generator, Images, Range, ShareRange, foreground_of
-from anomgen.perlin import PerlinDraw, perlin_mask
-from anomgen.sample import Box, Reject, Sample, composite, smallest_mask
-from anomgen.textures import ProceduralTextures, TextureField, to_depth
+from anomgen.config import Range, ShareRange
+from anomgen.generators.base import Generator, foreground_of
+from anomgen.sources.base import Images
+from anomgen.synthesis.augment import OPERATIONS, augment
+from anomgen.synthesis.perlin import PerlinDraw, perlin_mask
+from anomgen.synthesis.sample import Box, Reject, Sample, composite, smallest_mask
+from anomgen.synthesis.textures import ProceduralTextures, TextureField, to_depth
 
 REDRAWS = 10
 """Regions drawn before the sample is rejected because none of them was large enough."""

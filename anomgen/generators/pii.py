@@ -10,9 +10,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from anomgen.blend import poisson_blend
 from anomgen.generators.fpi import PatchInterpolation
-from anomgen.sample import Box
+from anomgen.synthesis.blend import poisson_blend
+from anomgen.synthesis.sample import Box
 
 
 class PII(PatchInterpolation):

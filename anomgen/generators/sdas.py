@@ -19,15 +19,16 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import AfterValidator, Field, field_validator
 
+from anomgen.config import PositiveRange, Range, ShareRange
 from anomgen.errors import UsageError
-from anomgen.generators.base import Images, PositiveRange, Range, ShareRange, foreground_of
+from anomgen.generators.base import foreground_of
 from anomgen.generators.perlin import PerlinRegion, lay_over
-from anomgen.sample import TOLERANCE, Reject, Sample, change_between, composite
-from anomgen.sources.base import PathText, portable_path
-from anomgen.textures import ProceduralTextures, TextureField, Textures, to_depth
+from anomgen.sources.base import Images, PathText, portable_path
+from anomgen.synthesis.sample import TOLERANCE, Reject, Sample, change_between, composite
+from anomgen.synthesis.textures import ProceduralTextures, TextureField, Textures, to_depth
 
 if TYPE_CHECKING:
-    from anomgen.models.sdas import SDASModel
+    from anomgen.models.sdas.model import SDASModel
 
 
 STEP_COST = 1.6e-6
@@ -160,7 +161,7 @@ class SDAS(PerlinRegion):
         return 0.0 if self.model is None else STEP_COST * share * self.steps * shape[0] * shape[1]
 
     def _folder(self, model: str) -> Path:
-        from anomgen.models.sdas import FILES
+        from anomgen.models.sdas.model import FILES
         from anomgen.models.use import model_folder
 
         return model_folder(model, self.kind, FILES)
@@ -240,10 +241,10 @@ class SDAS(PerlinRegion):
         return Sample(result.image, result.mask, None, params, self.kind)
 
     def _loaded(self) -> SDASModel:
-        from anomgen.models.training import require_diffusion
+        from anomgen.models.device import require_diffusion
 
         require_diffusion()
-        from anomgen.models.sdas import load_sdas
+        from anomgen.models.sdas.model import load_sdas
 
         try:
             return load_sdas(str(self.model))

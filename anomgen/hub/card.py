@@ -9,66 +9,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-import yaml
-
-from anomgen.card import size_category
-from anomgen.errors import UsageError
-from anomgen.licenses import known
-
-TAG = "anomgen"
-"""The tag in a card's metadata that marks a repository as one that anomgen has pushed to."""
-
-_FRONT = re.compile(r"\A\s*---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.S | re.M)
-
-
-class Card(NamedTuple):
-    """A README.md: the metadata in its first lines, and the text below."""
-
-    data: dict[str, Any]
-    text: str
-
-    @classmethod
-    def parse(cls, content: str, where: str) -> Card:
-        """Return the parts of a card. Raises UsageError, which names `where`, when the metadata is no YAML mapping."""
-        match = _FRONT.match(content)
-        if match is None:
-            return cls({}, content)
-        try:
-            data = yaml.safe_load(match[1])
-        except yaml.YAMLError as error:
-            raise UsageError(f"{where}: the metadata in its first lines is not valid YAML ({error}); mend it") from None
-        if data is not None and not isinstance(data, dict):
-            raise UsageError(f"{where}: the metadata in its first lines is no mapping; mend it")
-        return cls(data or {}, content[match.end() :])
-
-    def render(self) -> str:
-        """Return the card as it is stored."""
-        head = yaml.safe_dump(self.data, sort_keys=False, allow_unicode=True, width=100).rstrip("\n")
-        return f"---\n{head}\n---\n\n{self.text.strip()}\n"
-
-    @property
-    def is_ours(self) -> bool:
-        """Return whether anomgen has pushed to the repository before."""
-        return TAG in listed(self.data.get("tags"))
-
-    @property
-    def licenses(self) -> list[str]:
-        """Return the licences that the metadata names."""
-        return [name for entry in listed(self.data.get("license")) if (name := known(entry))]
-
-    @property
-    def configs(self) -> list[str]:
-        """Return the names of the configurations that the metadata lists."""
-        return [_name(entry) for entry in _entries(self.data.get("configs"))]
-
-
-def listed(value: Any) -> list[str]:
-    """Return a metadata value that may be missing, one, or several, as a list."""
-    if value is None:
-        return []
-    return [str(entry) for entry in value] if isinstance(value, list | tuple) else [str(value)]
+from anomgen.cards import Card, _entries, _name, listed
+from anomgen.dataset.card import size_category
 
 
 def merged(before: Card, now: Card, chapter: str, *, new: bool) -> tuple[Card, list[str]]:
@@ -89,16 +33,6 @@ def merged(before: Card, now: Card, chapter: str, *, new: bool) -> tuple[Card, l
         data.update(_with_config(before.data, now.data["configs"][0], now.data["dataset_info"][0]))
     text, notes = _with_chapter(before.text, chapter, now.text, new)
     return Card(data, text), notes
-
-
-def _name(entry: Mapping[str, Any]) -> str:
-    return str(entry.get("config_name", "default"))
-
-
-def _entries(value: Any) -> list[dict[str, Any]]:
-    """Return the entries of `configs` or `dataset_info`, which may be a mapping when there is only one."""
-    entries = [value] if isinstance(value, dict) else value or []
-    return [entry for entry in entries if isinstance(entry, dict)]
 
 
 def _with_config(data: Mapping[str, Any], config: dict[str, Any], info: dict[str, Any]) -> dict[str, Any]:

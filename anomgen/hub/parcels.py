@@ -10,10 +10,11 @@ from pathlib import Path, PurePosixPath
 from shlex import quote
 from typing import Any
 
-from anomgen.card import HERE, front_matter, render_card
-from anomgen.dataset import SHARD_PATTERN, Dataset, statistics
+from anomgen.cards import TAG, Card, listed
+from anomgen.dataset.card import HERE, front_matter, render_card
+from anomgen.dataset.reader import SHARD_PATTERN, Dataset
+from anomgen.dataset.statistics import statistics
 from anomgen.errors import UsageError
-from anomgen.hub.card import TAG, Card, listed
 from anomgen.licenses import forbidden, known
 
 MODEL_MARKS = ("model_index.json", "anomgen_model.json")

@@ -20,8 +20,9 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from anomgen.cards import Card
 from anomgen.errors import AnomgenError, Interrupted, UsageError
-from anomgen.hub.card import Card, merged
+from anomgen.hub.card import merged
 from anomgen.hub.client import AGAIN, Moved, Repository, State, Stored
 from anomgen.hub.parcels import NoLicense, Parcel, is_model, parcel_of
 from anomgen.licenses import first_conflict, normalised
@@ -214,8 +215,8 @@ def _check_content(parcel: Parcel, progress: Progress) -> tuple[str, ...]:
 
     Raises AnomgenError when something does not hold.
     """
-    from anomgen.check import check_dataset
-    from anomgen.replay import pool_of
+    from anomgen.making.check import check_dataset
+    from anomgen.making.replay import pool_of
 
     if parcel.dataset is None:
         return ()

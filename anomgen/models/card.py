@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from anomgen.card import PAPERS, TAGS, render_template
-from anomgen.writer import replacing
+from anomgen.cards import PAPERS, TAGS, render_template
+from anomgen.files import replacing
 
 
 def write_sdas_card(folder: Path, record: Mapping[str, Any], shape: tuple[int, ...], components: int) -> None:

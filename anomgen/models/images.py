@@ -10,8 +10,9 @@ import numpy as np
 
 from anomgen.errors import SourceError, UsageError
 from anomgen.rng import Stream, rng_for
-from anomgen.sample import value_max
-from anomgen.sources.base import Pool, Source
+from anomgen.sources.base import Source
+from anomgen.sources.pool import Pool
+from anomgen.synthesis.sample import value_max
 
 Augment = Literal["none", "horizontal", "flips", "rotations"]
 """Mirrorings and quarter turns under which a normal image stays normal; `rotations` on square images only."""

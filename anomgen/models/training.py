@@ -10,9 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
-import shlex
 import signal
-import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -25,18 +23,16 @@ import cv2
 import numpy as np
 from pydantic import Field
 
+from anomgen.config import Preset
 from anomgen.errors import AnomgenError, Interrupted, UsageError
-from anomgen.generators.base import Preset
-from anomgen.output import installed, locked, versions_text
-from anomgen.sources.base import Source
-from anomgen.sources.scan import ScannedSource
-from anomgen.writer import replacing
+from anomgen.files import locked, replacing
+from anomgen.models.folder import CHECKPOINT, LOG, SHEETS, write_record
 
 if TYPE_CHECKING:
     import torch
     from accelerate import Accelerator
 
-RECORD, CHECKPOINT, LOG, SHEETS = "training.json", "checkpoint.safetensors", "log.jsonl", "sheets"
+
 LOG_EVERY = 10
 """Steps between two lines of the log."""
 
@@ -63,12 +59,6 @@ class Training(Preset):
     """Steps between two checkpoints: what a killed training loses at most."""
     sheet_every: Annotated[int, Field(ge=1)] = 500
     """Steps between two sheets of samples."""
-
-
-VERSIONED = ("torch", "diffusers", "accelerate")
-"""Distributions whose versions the record tells: with others, the weights may come out a little different."""
-MAY_CHANGE = {"steps", "learning_rate", "gradient_clip", "checkpoint_every", "sheet_every"}
-"""Settings that may differ when a training goes on; with another one, it is no longer what it would have been."""
 
 
 class Diverged(AnomgenError):
@@ -323,166 +313,7 @@ def _divergence_advice(out: Path) -> Iterator[None]:
 # --- the folder -----------------------------------------------------------------------------------------------------
 
 
-def check_folder(out: Path, record: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
-    """Refuse a folder in which training could lose or mix something; writes nothing. See `prepare`."""
-    if resume and overwrite:
-        raise UsageError("--resume and --overwrite exclude each other")
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file; give a folder with -o")
-    before = read_record(out)
-    others = [entry.name for entry in out.iterdir() if not entry.name.endswith(".tmp")] if out.exists() else []
-    if before is None and others:
-        raise UsageError(f"{out} holds other files and no training of anomgen; choose another folder with -o")
-    if before is not None and resume:
-        _refuse_other_training(out, before, record)
-    elif before is not None and not overwrite:
-        raise UsageError(
-            f"{out} holds a training (step {before.get('steps', 0)}); go on with --resume, replace it with "
-            "--overwrite, or choose another folder with -o"
-        )
-
-
-def data_record(name: str, source: Source) -> dict[str, Any]:
-    """Return what training.json says of images that a model learns from.
-
-    files: a hash of each image's file, where it is one; `anomgen score` sees by them that a model knows test images.
-    """
-    return {
-        "category": name,
-        "images": len(source),
-        "fingerprint": source.fingerprint(),
-        "license": source.license,
-        "files": list(source.files()) if isinstance(source, ScannedSource) else [],
-    }
-
-
-def prepare(out: Path, record: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
-    """Begin, begin anew, or go on in a folder, after all the refusals of `check_folder`.
-
-    record: ``{"kind": …, "settings": …, "data": …}``: what must be equal for a training to go on.
-    """
-    check_folder(out, record, resume=resume, overwrite=overwrite)
-    with locked(out):
-        before = read_record(out)
-        if overwrite and before is not None:
-            _clear(out)
-        done = before.get("steps", 0) if resume and before is not None else 0
-        if done and before is not None:
-            _warn_of_versions(out, before.get("versions"))
-        write_record(out, {**record, "steps": done})
-
-
-def _refuse_other_training(out: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    meanings = {"kind": "kind", "data": "data (the images: other folder, other files or another --size)"}
-    different = [
-        meaning for key, meaning in meanings.items() if _without_files(before.get(key)) != _without_files(now[key])
-    ]
-    old, new = before.get("settings", {}), now["settings"]
-    different += [
-        f"{key} ({old.get(key)!r}, now {new.get(key)!r})"
-        for key in sorted({*old, *new} - MAY_CHANGE)
-        if old.get(key) != new.get(key)
-    ]
-    if different:
-        raise UsageError(
-            f"{out} was begun with something else (different: {', '.join(different)}); choose another folder with "
-            f"-o, or repeat the options of the first run ({RECORD} has them)"
-        )
-
-
-def _without_files(value: Any) -> Any:
-    """Return a record's data without the hashes of its files, which the fingerprint covers."""
-    if not isinstance(value, list):
-        return value
-    return [{key: part[key] for key in part if key != "files"} for part in value]
-
-
-def _warn_of_versions(out: Path, before: Mapping[str, str] | None) -> None:
-    """Say when a training goes on with other versions than the last step was done with."""
-    now = installed(VERSIONED)
-    if before is not None and before != now:
-        print(
-            f"warning: {out} was trained with {versions_text(before)}, this is {versions_text(now)}: the weights may "
-            "differ from those of an uninterrupted training",
-            file=sys.stderr,
-            flush=True,
-        )
-
-
-def _clear(out: Path) -> None:
-    """Remove an earlier training: the files that anomgen writes, nothing else; the record, its mark, comes last."""
-    import shutil
-
-    for name in ("unet", "scheduler", "transform", "generators", SHEETS):
-        shutil.rmtree(out / name, ignore_errors=True)
-    for name in ("model_index.json", "anomgen_model.json", "README.md", "pipeline.py", CHECKPOINT, LOG, RECORD):
-        (out / name).unlink(missing_ok=True)
-
-
-def read_record(out: Path) -> dict[str, Any] | None:
-    """Return the record of a training folder, None where there is none."""
-    try:
-        record = json.loads((out / RECORD).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError):
-        return None
-    except json.JSONDecodeError:
-        raise AnomgenError(f"{out / RECORD} is damaged; remove it, or choose another folder with -o") from None
-    return record if isinstance(record, dict) and "kind" in record and "settings" in record else None
-
-
-def write_record(out: Path, record: Mapping[str, Any]) -> None:
-    """Write the record of a training folder, with the versions that are at work."""
-    record = {**record, "versions": installed(VERSIONED)}
-    with replacing(out / RECORD) as file:
-        file.write((json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode())
-
-
-def require_finished(out: Path) -> None:
-    """Raise UsageError for a folder whose training has not come to its end."""
-    record = read_record(out)
-    if record is not None and not record.get("finished"):
-        wanted = record["settings"].get("steps")
-        raise UsageError(
-            f"{out}: the training is not finished (step {record.get('steps', 0)} of {wanted}); go on with "
-            f"`anomgen train {record['kind']} … --resume -o {shlex.quote(str(out))}`"
-        )
-
-
 # --- the device -----------------------------------------------------------------------------------------------------
-
-
-def require_diffusion() -> None:
-    """Raise UsageError when the packages for learned models are not installed."""
-    import importlib.util
-
-    missing = [name for name in ("torch", "diffusers", "accelerate") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UsageError(f'learned generators need {" and ".join(missing)}: pip install "anomgen[diffusion]"')
-
-
-def has_accelerator() -> bool:
-    """Return whether torch sees a GPU or the like."""
-    import torch
-
-    return torch.cuda.is_available() or torch.backends.mps.is_available()
-
-
-def accelerator_for(settings: Training) -> Accelerator:
-    """Return the device layout: what `accelerate launch` says, otherwise the one GPU there is, otherwise the CPU."""
-    import torch
-    from accelerate import Accelerator
-
-    precision = settings.mixed_precision
-    if precision == "auto":
-        precision = "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "no"
-    accelerator = Accelerator(mixed_precision=precision, gradient_accumulation_steps=settings.accumulation)
-    share = settings.accumulation * accelerator.num_processes
-    if settings.batch_size % share:
-        raise UsageError(
-            f"batch_size {settings.batch_size} cannot be split into {settings.accumulation} parts on "
-            f"{accelerator.num_processes} processes; make it a multiple of {share}"
-        )
-    return accelerator
 
 
 def parts_of_batch(task: Task, number: int) -> list[range]:

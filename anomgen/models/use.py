@@ -54,7 +54,7 @@ def drawing_device() -> str:
 
 def model_licenses(folder: Path) -> tuple[str, ...]:
     """Return the licences, where known, of a model and of the images that it was trained on, each once."""
-    from anomgen.hub.card import Card
+    from anomgen.cards import Card
 
     card = folder / _TERMS[0]
     found = Card.parse(card.read_text(encoding="utf-8"), str(card)).licenses if card.is_file() else []

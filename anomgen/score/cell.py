@@ -13,11 +13,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from anomgen.dataset import Row
-from anomgen.engine import Plan, single_threaded
+from anomgen.dataset.preview import OUTLINE
+from anomgen.dataset.row import Row
 from anomgen.errors import AnomgenError
-from anomgen.output import installed
-from anomgen.preview import OUTLINE
+from anomgen.files import replacing
+from anomgen.making.engine import Plan, single_threaded
 from anomgen.rng import Stream, rng_for
 from anomgen.score import metrics
 from anomgen.score.data import RealData
@@ -26,9 +26,9 @@ from anomgen.score.feed import Drawn, Feed, Made
 from anomgen.score.made import load_bank, made_rows
 from anomgen.score.rows import REPLICATES, SCHEMA, Result
 from anomgen.score.variants import RATIO, Variant
-from anomgen.sources.base import Pool
+from anomgen.sources.pool import Pool
 from anomgen.sources.scan import fingerprint_of
-from anomgen.writer import replacing
+from anomgen.versions import installed
 
 VERSIONED = ("anomgen", "torch", "timm", "numpy", "opencv-python")
 EXAMPLES = 3

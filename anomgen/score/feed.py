@@ -12,13 +12,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from anomgen.dataset import ANOMALY, LABELS, NORMAL, Row
-from anomgen.engine import Plan, Renderer, is_anomalous
-from anomgen.generators.base import Images
+from anomgen.dataset.row import ANOMALY, LABELS, NORMAL, Row
+from anomgen.making.engine import Plan, Renderer, is_anomalous
 from anomgen.models.images import turned
 from anomgen.rng import Stream, rng_for
 from anomgen.score.detectors.base import Batch
-from anomgen.sources.base import Pool, Source
+from anomgen.sources.base import Images, Source
+from anomgen.sources.pool import Pool
 
 AHEAD = 4
 """Batches that are drawn before the detector asks for them."""

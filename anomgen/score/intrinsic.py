@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy import stats
 
-from anomgen.dataset import Row
+from anomgen.dataset.row import Row
 from anomgen.score.backbone import pooled_features
 
 FIGURES = ("severity", "area", "area_q25", "area_q50", "area_q75", "diversity", "kid_lite0")

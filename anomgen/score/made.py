@@ -10,16 +10,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from anomgen.dataset import ANOMALY, Dataset, Row, Twins
-from anomgen.engine import Plan, Renderer, single_threaded
+from anomgen.dataset.reader import Dataset
+from anomgen.dataset.row import ANOMALY, Row
+from anomgen.dataset.twins import Twins
 from anomgen.errors import AnomgenError
+from anomgen.files import replacing
+from anomgen.making.engine import Plan, Renderer, single_threaded
 from anomgen.rng import Stream, rng_for
-from anomgen.sample import value_max
 from anomgen.score.data import RealData, TestImages, resized_mask
 from anomgen.score.variants import Variant
-from anomgen.sources.base import Pool, Source
+from anomgen.sources.base import Source
 from anomgen.sources.images import fit_image
-from anomgen.writer import replacing
+from anomgen.sources.pool import Pool
+from anomgen.synthesis.sample import value_max
 
 HELD_OUT = 0.2
 """Share of anomalies made before that goes to validation."""

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from anomgen.errors import AnomgenError
-from anomgen.writer import replacing
+from anomgen.files import replacing
 
 ROWS, SET_ASIDE = "rows.jsonl", "rows.set-aside.jsonl"
 SCHEMA = 1

@@ -9,13 +9,13 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
+from anomgen.dataset.png import encode_png
 from anomgen.errors import AnomgenError, UsageError
 from anomgen.score.data import load
-from anomgen.score.layouts import Listing, listing
 from anomgen.sources.base import MIN_SIDE
 from anomgen.sources.folder import EXTENSIONS
 from anomgen.sources.images import read_image
-from anomgen.writer import encode_png
+from anomgen.sources.labelled import Listing, listing
 
 LICENSE = "LICENSE"
 _LONGEST = 80

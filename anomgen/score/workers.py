@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from anomgen.score.cell import Bench, Cell, failed, reason, run
-from anomgen.score.harness import Job, Plan
 from anomgen.score.made import make_bank
+from anomgen.score.plan import Job, Plan
 from anomgen.score.rows import Result, RowFile
 
 HEARTBEAT = 30.0

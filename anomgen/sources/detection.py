@@ -3,12 +3,37 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from anomgen.errors import UsageError
 from anomgen.sources.folder import extensions_text, image_files, missing_hint
 from anomgen.sources.hub import HUB_ID
 from anomgen.sources.layouts import BTAD, MVTecAD, VisA
+
+
+def categories_of(paths: Iterable[str]) -> dict[str, str]:
+    """Return name → path of every category; the folder of a whole layout stands for all of its categories."""
+    from anomgen.sources.layouts import BTAD, MVTecAD, VisA
+
+    found: dict[str, str] = {}
+    for path in paths:
+        folder = Path(path).expanduser()
+        layouts = (MVTecAD, BTAD, VisA) if folder.is_dir() else ()
+        names = next((names for layout in layouts if not layout.normal_folder(folder)
+                      and (names := layout.categories(folder))), None)  # fmt: skip
+        for name, place in [(name, str(folder / name)) for name in names] if names else [(_name_of(path), path)]:
+            if name in found:
+                raise UsageError(f"--source {place}: there are two categories called {name!r}; rename a folder")
+            found[name] = place
+    return found
+
+
+def _name_of(path: str) -> str:
+    """Return what a category is called: its folder, without the parts that every layout has."""
+    parts = [part for part in Path(path).parts if part not in ("train", "good", "ok", ".", "/")]
+    return parts[-1] if parts else "normal"
+
 
 _MPDD = re.compile(r"bracket_(black|brown|white)|connector|metal_plate|tubes")
 _VISA = re.compile(r"candle|capsules|cashew|chewinggum|fryum|macaroni[12]|pcb[1-4]|pipe_fryum")

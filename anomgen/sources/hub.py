@@ -229,7 +229,8 @@ def _no_such(what: str, name: str, known: list[str]) -> str:
 def _image_column(datasets: Any, dataset: Any, config: Hub) -> str:
     images = [name for name, feature in dataset.features.items() if isinstance(feature, datasets.Image)]
     if config.column is None and images:
-        return images[0]
+        result: str = images[0]
+        return result
     if config.column is not None and config.column in images:
         return config.column
     found = ", ".join(

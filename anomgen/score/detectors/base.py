@@ -12,9 +12,17 @@ from typing import Annotated, Any, ClassVar, Protocol, Self, TypeVar
 import numpy as np
 from pydantic import Field
 
+from anomgen.config import Preset
 from anomgen.errors import UsageError
-from anomgen.generators.base import Images, Preset
-from anomgen.sources.base import portable_path
+from anomgen.registry import build
+from anomgen.sources.base import Images, portable_path
+
+
+def build_detector(values: Mapping[str, Any]) -> Detector:
+    """Return the detector that ``{"kind": name, …}`` describes; the inverse of ``Detector.config``."""
+    detector: Detector = build("detectors", values)
+    return detector
+
 
 T = TypeVar("T")
 

@@ -11,13 +11,13 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
+from anomgen.config import validated
 from anomgen.errors import UsageError
-from anomgen.generators.base import Images
-from anomgen.registry import validated
+from anomgen.generators.conformance import TestPool
 from anomgen.rng import Stream, rng_for
-from anomgen.sample import value_max
 from anomgen.score.detectors.base import Batch, Detector
-from anomgen.testing import TestPool
+from anomgen.sources.base import Images
+from anomgen.synthesis.sample import value_max
 
 DISC = "disc"
 LEAST_AUROC = 0.8

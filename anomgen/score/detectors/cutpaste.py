@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from pydantic import Field, PrivateAttr
 from torch import nn
 
-from anomgen.generators.base import Share
+from anomgen.config import Share
 from anomgen.score.detectors.base import Batch, Detector, Training
 from anomgen.score.detectors.networks import in_parts, seeded, tensor, trained
 

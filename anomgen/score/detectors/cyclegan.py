@@ -20,7 +20,8 @@ from accelerate import Accelerator
 from pydantic import Field, PrivateAttr
 
 from anomgen.errors import UsageError
-from anomgen.models.cyclegan import (
+from anomgen.models.cyclegan.model import SMALLEST
+from anomgen.models.cyclegan.training import (
     SMOOTHING,
     Buffer,
     Networks,
@@ -30,7 +31,6 @@ from anomgen.models.cyclegan import (
     share_of_rate,
 )
 from anomgen.models.training import require_finite
-from anomgen.models.translation import SMALLEST
 from anomgen.score.detectors.base import Detector, Training
 from anomgen.score.detectors.networks import in_parts, tensor
 

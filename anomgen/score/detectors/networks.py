@@ -13,8 +13,8 @@ from accelerate import Accelerator
 from torch import nn
 
 from anomgen.models.training import require_finite
-from anomgen.sample import value_max
 from anomgen.score.detectors.base import Batch, Detector, Training, stacked
+from anomgen.synthesis.sample import value_max
 
 Loss = Callable[[Batch, torch.device], torch.Tensor]
 

@@ -1,0 +1,135 @@
+"""Cards: their templates, front matter and the papers that they cite."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import yaml
+
+from anomgen.errors import UsageError
+from anomgen.files import bundled
+from anomgen.licenses import known
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+TAGS = ("anomaly-detection", "synthetic", "defect-detection", "anomgen")
+
+
+PAPERS = {
+    "cyclegan": "Bougaham, Delchevalerie, El Adoui, Frénay: Industrial and Medical Anomaly Detection Through "
+    "Cycle-Consistent Adversarial Networks, Neurocomputing 614, 2025, "
+    "[arXiv 2302.05154](https://arxiv.org/abs/2302.05154)",
+    "cutpaste": "Li, Sohn, Yoon, Pfister: CutPaste: Self-Supervised Learning for Anomaly Detection and Localization, "
+    "CVPR 2021, [arXiv 2104.04015](https://arxiv.org/abs/2104.04015)",
+    "fpi": "Tan, Hou, Batten, Qiu, Kainz: Detecting Outliers with Foreign Patch Interpolation, MELBA 2022, "
+    "[arXiv 2011.04197](https://arxiv.org/abs/2011.04197)",
+    "pii": "Tan, Hou, Day, Simpson, Rueckert, Kainz: Detecting Outliers with Poisson Image Interpolation, MICCAI 2021, "
+    "[arXiv 2107.02622](https://arxiv.org/abs/2107.02622)",
+    "nsa": "Schlüter, Tan, Hou, Kainz: Natural Synthetic Anomalies for Self-Supervised Anomaly Detection and "
+    "Localization, ECCV 2022, [arXiv 2109.15222](https://arxiv.org/abs/2109.15222)",
+    "sdas": "Zhang, Xu, Zhou: RealNet: A Feature Selection Network with Realistic Synthetic Anomaly for Anomaly "
+    "Detection, CVPR 2024, [arXiv 2403.05897](https://arxiv.org/abs/2403.05897)",
+    "perlin": "Zavrtanik, Kristan, Skočaj: DRAEM, a Discriminatively Trained Reconstruction Embedding for Surface "
+    "Anomaly Detection, ICCV 2021, [arXiv 2108.07610](https://arxiv.org/abs/2108.07610)",
+}
+"""Generator's kind → the paper it implements."""
+
+
+def render_template(name: str, front: Mapping[str, Any], values: Mapping[str, Any]) -> str:
+    """Return a template of the folder `cards` filled in; front: the Hub's metadata, written as YAML."""
+    filled = templates().get_template(name).render({**values, "front_matter": _yaml(front)})
+    return filled.rstrip("\n") + "\n"
+
+
+def templates(autoescape: bool = False) -> Environment:
+    """Return the templates of the folder `cards`; autoescape: for HTML."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(bundled("templates", "cards")),
+        undefined=StrictUndefined,
+        autoescape=autoescape,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["code"] = _code
+    return environment
+
+
+def _yaml(values: Any) -> str:
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100).rstrip("\n")
+
+
+def _code(text: Any) -> str:
+    """Return text as Markdown code; a backtick or line break in it would end the code."""
+    return "`" + str(text).replace("`", "'").replace("\n", " ").replace("|", "¦") + "`"
+
+
+TAG = "anomgen"
+"""The tag in a card's metadata that marks a repository as one that anomgen has pushed to."""
+
+
+_FRONT = re.compile(r"\A\s*---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.S | re.M)
+
+
+class Card(NamedTuple):
+    """A README.md: the metadata in its first lines, and the text below."""
+
+    data: dict[str, Any]
+    text: str
+
+    @classmethod
+    def parse(cls, content: str, where: str) -> Card:
+        """Return the parts of a card. Raises UsageError, which names `where`, when the metadata is no YAML mapping."""
+        match = _FRONT.match(content)
+        if match is None:
+            return cls({}, content)
+        try:
+            data = yaml.safe_load(match[1])
+        except yaml.YAMLError as error:
+            raise UsageError(f"{where}: the metadata in its first lines is not valid YAML ({error}); mend it") from None
+        if data is not None and not isinstance(data, dict):
+            raise UsageError(f"{where}: the metadata in its first lines is no mapping; mend it")
+        return cls(data or {}, content[match.end() :])
+
+    def render(self) -> str:
+        """Return the card as it is stored."""
+        head = yaml.safe_dump(self.data, sort_keys=False, allow_unicode=True, width=100).rstrip("\n")
+        return f"---\n{head}\n---\n\n{self.text.strip()}\n"
+
+    @property
+    def is_ours(self) -> bool:
+        """Return whether anomgen has pushed to the repository before."""
+        return TAG in listed(self.data.get("tags"))
+
+    @property
+    def licenses(self) -> list[str]:
+        """Return the licences that the metadata names."""
+        return [name for entry in listed(self.data.get("license")) if (name := known(entry))]
+
+    @property
+    def configs(self) -> list[str]:
+        """Return the names of the configurations that the metadata lists."""
+        return [_name(entry) for entry in _entries(self.data.get("configs"))]
+
+
+def listed(value: Any) -> list[str]:
+    """Return a metadata value that may be missing, one, or several, as a list."""
+    if value is None:
+        return []
+    return [str(entry) for entry in value] if isinstance(value, list | tuple) else [str(value)]
+
+
+def _name(entry: Mapping[str, Any]) -> str:
+    return str(entry.get("config_name", "default"))
+
+
+def _entries(value: Any) -> list[dict[str, Any]]:
+    """Return the entries of `configs` or `dataset_info`, which may be a mapping when there is only one."""
+    entries = [value] if isinstance(value, dict) else value or []
+    return [entry for entry in entries if isinstance(entry, dict)]

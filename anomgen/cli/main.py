@@ -1,0 +1,409 @@
+"""The command line: parses, calls, prints; results on standard output, progress and errors on standard error."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import time
+from collections.abc import Iterable
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from anomgen.cli.export import app as export_app
+from anomgen.cli.push import app as push_app
+from anomgen.cli.score import app as score_app
+from anomgen.cli.terminal import JsonOption, SeedOption, SetOption, SizeOption, print_json, progress_of
+from anomgen.cli.train import app as train_app
+from anomgen.errors import AnomgenError, Interrupted, UsageError
+from anomgen.making.settings import size_text
+from anomgen.places import load_line, place, refuse_lost
+
+if TYPE_CHECKING:
+    from anomgen.making.engine import Recipe
+    from anomgen.making.make import Result
+
+app = typer.Typer(
+    name="anomgen",
+    help="Make synthetic visual anomalies with exact masks from normal images, as Hugging Face datasets.",
+    epilog="Start with: anomgen make --recipe nsa --source FOLDER_OF_GOOD_IMAGES",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+app.add_typer(export_app)
+app.add_typer(push_app)
+app.add_typer(score_app)
+app.add_typer(train_app)
+
+RecipeOption = Annotated[str, typer.Option("--recipe", "-r", help="Bundled recipe (anomgen ls recipes) or YAML file.")]
+SourceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--source", "-s", help="Folder of normal images, category folder of a known layout, or Hub dataset id."
+    ),
+]
+DatasetArgument = Annotated[
+    Path, typer.Argument(metavar="DATASET", parser=place, help="Folder that `anomgen make` wrote, or its URL.")
+]
+NEXT = {
+    "recipes": ("show", "RECIPE"),
+    "generators": ("show", "nsa", "--set", "generator.kind=GENERATOR"),
+    "sources": ("preview", "--foreground", "--source", "SOURCE"),
+    "detectors": ("score", "DATA", "--recipes", "nsa,perlin", "--detectors", "DETECTOR"),
+    "exporters": ("export", "DATASET", "--to", "EXPORTER", "-o", "FOLDER"),
+}
+"""What to do after `ls` of a group; the words in capitals are for the reader to replace."""
+AgainOption = Annotated[str | None, typer.Option("--source", "-s", help="Where the normal images are now.")]
+
+
+@app.command()
+def make(
+    recipe: RecipeOption,
+    source: SourceOption = None,
+    count: Annotated[int | None, typer.Option("--count", "-n", help="Rows, normal ones included.")] = None,
+    size: SizeOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            parser=place,
+            metavar="PATH",
+            help="Output folder, or the URL of one (s3://, gs://, hf://, …).",
+            show_default="anomgen-out/NAME",
+        ),
+    ] = None,
+    seed: SeedOption = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            "-j",
+            min=1,
+            help="Shards made at once; the result is the same.",
+            show_default="1; with ray all processors",
+        ),
+    ] = None,
+    engine: Annotated[str, typer.Option(help="Who makes the shards: local or ray.")] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Ray cluster, or auto.", show_default="RAY_ADDRESS, else this machine"),
+    ] = None,
+    shard: Annotated[
+        str | None, typer.Option(metavar="K/N", help="Make part K of N only, beside other such runs: array jobs.")
+    ] = None,
+    finish: Annotated[
+        bool, typer.Option("--finish", help="All parts are there: write card, preview and provenance.")
+    ] = False,
+    changes: SetOption = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the dataset in the output folder.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything and print the plan; write nothing.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a dataset of normal and anomalous images with exact masks."""
+    from anomgen.making.make import make as make_dataset
+
+    if out is not None:
+        refuse_lost(out)
+    chosen = _recipe(recipe, source, size, changes, count=count, seed=seed)
+    if dry_run:
+        folder = out or Path("anomgen-out") / chosen.name
+        again = resume or finish or shard is not None
+        _print_plan(chosen, folder, resume=again, overwrite=overwrite, as_json=as_json)
+        return
+    started = time.perf_counter()
+    try:
+        with redirect_stdout(sys.stderr), progress_of("making") as progress:  # Ray tells of dead workers there
+            result = make_dataset(
+                chosen,
+                out,
+                workers=workers,
+                engine=engine,
+                address=address,
+                shard=shard,
+                finish=finish,
+                resume=resume,
+                overwrite=overwrite,
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; what is finished is kept: run the same command with --resume") from None
+    seconds = round(time.perf_counter() - started, 2)
+    if result.provenance is None:
+        _print_part(result, shard, seconds, as_json=as_json)
+        return
+    summary = {
+        "path": str(result.path),
+        "rows": result.provenance["rows"],
+        "made": result.made,
+        "rejects": result.provenance["rejects"],
+        "skipped": result.provenance["source"]["skipped"],
+        "seconds": seconds,
+    }
+    if as_json:
+        print_json(summary)
+    else:
+        _print_made(result, summary)
+
+
+@app.command()
+def preview(
+    dataset: Annotated[Path | None, typer.Argument(metavar="[DATASET]", help="Finished dataset to look at.")] = None,
+    recipe: Annotated[str | None, typer.Option("--recipe", "-r", help="Look at what a recipe would make.")] = None,
+    source: SourceOption = None,
+    size: SizeOption = None,
+    seed: SeedOption = None,
+    changes: SetOption = None,
+    foreground: Annotated[bool, typer.Option("--foreground", help="Show which pixels count as the object.")] = False,
+    rows: Annotated[int, typer.Option(min=1, max=64, help="Samples on the sheet.")] = 8,
+    out: Annotated[Path, typer.Option("--out", "-o", help="PNG file to write.")] = Path("anomgen-preview.png"),
+    as_json: JsonOption = False,
+) -> None:
+    """Draw a sheet of samples: of a dataset, of a recipe before making one, or of the foreground."""
+    from anomgen.making import looks
+
+    if out.suffix.lower() != ".png":
+        raise UsageError(f"-o {out}: the sheet is a PNG file; give a name that ends in .png")
+    if dataset is not None and (recipe or size or seed is not None or (changes and not foreground)):
+        raise UsageError("give a DATASET, or --recipe with its options, not both")
+    if dataset is not None and not foreground:
+        looks.at_dataset(dataset, out, rows)
+        note = {}
+    else:
+        chosen = None if dataset is not None else _recipe(recipe or "nsa", source, size, changes, seed=seed)
+        if foreground:
+            note = looks.at_foreground(chosen, dataset, source, changes or (), out, rows)
+        else:
+            assert chosen is not None
+            note = looks.at_recipe(chosen, out, rows)
+    if as_json:
+        print_json({"path": str(out), **note})
+        return
+    print(out)
+    for key, value in note.items():
+        print(f"  {key}: {json.dumps(value, ensure_ascii=False)}")
+    if dataset is None:
+        _print_next("make", *_words(recipe or "nsa", source, size, seed, changes))
+    else:
+        _print_next("check", dataset)
+
+
+@app.command()
+def check(
+    dataset: DatasetArgument,
+    source: AgainOption = None,
+    changes: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Verify a dataset against its own records; exits with 1 and a report when something does not hold."""
+    from anomgen.dataset.reader import Dataset
+    from anomgen.making.check import check_dataset
+    from anomgen.making.replay import pool_of
+
+    opened = Dataset(dataset)
+    pool, note = pool_of(opened, source, changes or ())
+    with progress_of("checking") as progress:
+        report = check_dataset(opened, pool, progress=lambda done: progress(done, len(opened)))
+    if as_json:
+        print_json({**report.as_dict(), **({"note": note} if note else {})})
+    else:
+        print(report.render())
+        if note:
+            print(f"note: {note}")
+        _print_next(*(("preview", dataset) if report.ok else ("replay", dataset, "INDEX")))
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def replay(
+    dataset: DatasetArgument,
+    index: Annotated[int, typer.Argument(metavar="INDEX", help="Row to make again.")],
+    source: AgainOption = None,
+    changes: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make one sample again from the record alone and say whether it is bit-identical; exits with 1 if not."""
+    from anomgen.dataset.reader import Dataset
+    from anomgen.making.replay import replay as replay_row
+
+    result = replay_row(Dataset(dataset), index, source, changes or ())
+    if as_json:
+        print_json({"index": index, "identical": result.identical, "different": list(result.different),
+                     "notes": list(result.notes)})  # fmt: skip
+    elif result.identical:
+        print(f"{dataset} row {index}: bit-identical")
+        _print_next("check", dataset)
+    else:
+        print(f"{dataset} row {index}: different in {', '.join(result.different)}")
+        for note in result.notes:
+            print(f"  {note}")
+    if not result.identical:
+        raise typer.Exit(1)
+
+
+@app.command("ls")
+def list_names(
+    what: Annotated[
+        str | None, typer.Argument(help="recipes, generators, sources, exporters or detectors; default all.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List what is there: recipes, generators, sources, exporters, detectors."""
+    from anomgen.cli.catalogue import GROUPS, catalogue
+    from anomgen.errors import near_miss
+
+    if what is not None and what not in GROUPS:
+        raise UsageError(f"nothing called {what!r}{near_miss(what, GROUPS)} (there are {', '.join(GROUPS)})")
+    listed = {group: catalogue(group) for group in ([what] if what else GROUPS)}
+    if as_json:
+        print_json(listed)
+        return
+    for group, entries in listed.items():
+        print(f"{group}:")
+        width = max((len(name) for name in entries), default=0)
+        for name, summary in entries.items():
+            print(f"  {name:<{width}}  {summary}")
+    _print_next(*NEXT[what or "recipes"])
+
+
+@app.command()
+def show(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Bundled recipe or YAML file.")],
+    changes: SetOption = None,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of recipes, for editors.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Print a recipe with every key written out; save it as a YAML file to make your own."""
+    from anomgen.making.recipe import load_recipe, recipe_schema
+
+    if schema:
+        print_json(recipe_schema())
+        return
+    chosen = load_recipe(recipe, overrides=changes or ())
+    if as_json:
+        print_json(chosen.as_dict())
+    else:
+        print(chosen.to_yaml(), end="")
+
+
+@app.command()
+def validate(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="YAML file or bundled recipe.")],
+    changes: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say whether a recipe is valid; exits with 2 and names every faulty key when it is not."""
+    from anomgen.making.recipe import load_recipe
+
+    chosen = load_recipe(recipe, overrides=changes or ())
+    if as_json:
+        print_json({"valid": True, "name": chosen.name, "fingerprint": chosen.fingerprint()})
+        return
+    print(f"{recipe}: valid (fingerprint {chosen.fingerprint()})")
+    _print_next("make", *_words(recipe, changes=changes), "--dry-run")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from anomgen import __version__
+
+        print(f"anomgen {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _recipe(name: str, source: str | None, size: str | None, changes: list[str] | None, **values: Any) -> Recipe:
+    """Return the recipe that the options describe; a flag wins over --set, which wins over the file."""
+    from anomgen.making.recipe import load_recipe
+
+    overrides = list(changes or ())
+    if size is not None:
+        overrides.append(f"source.size={size_text(size)}")
+    return load_recipe(name, overrides=overrides, source=source, **values)
+
+
+def _words(
+    recipe: str,
+    source: str | None = None,
+    size: str | None = None,
+    seed: int | None = None,
+    changes: Iterable[str] | None = None,
+) -> list[str]:
+    """Return the options that say the same to another command."""
+    options = {"--recipe": recipe, "--source": source, "--size": size, "--seed": seed}
+    given = [(name, str(value)) for name, value in options.items() if value is not None]
+    return [word for pair in (*given, *(("--set", change) for change in changes or ())) for word in pair]
+
+
+def _print_next(*words: object) -> None:
+    print(f"next: {shlex.join(['anomgen', *map(str, words)])}")
+
+
+def _print_made(result: Result, summary: dict[str, Any]) -> None:
+    rows, folder = summary["rows"], result.path
+    now = f" ({result.made} made now)" if result.made != result.rows else ""
+    counts = f"{result.rows} rows, {rows['anomaly']} anomalous, {rows['normal']} normal"
+    print(f"{folder}: {counts}{now} in {summary['seconds']} s")
+    for reason, number in summary["rejects"].items():
+        print(f"  drawn again {number}×: {reason}")
+    if summary["skipped"]:
+        print(f"  skipped source files: {len(summary['skipped'])} (listed in provenance.json)")
+    print(f"look:  {folder / 'preview.png'}")
+    print(f"check: {shlex.join(['anomgen', 'check', str(folder)])}")
+    print(f"load:  {load_line(folder)}")
+
+
+def _print_part(result: Result, shard: str | None, seconds: float, *, as_json: bool) -> None:
+    parts, shards = int(str(shard).partition("/")[2]), result.shards
+    if parts > shards:
+        empty = f"part {parts} is" if parts == shards + 1 else f"parts {shards + 1} to {parts} are"
+        have = "1 shard" if shards == 1 else f"{shards} shards"
+        print(f"note: the dataset has {have}, so {empty} empty; a smaller shard_size gives more", file=sys.stderr)
+    if as_json:
+        print_json({"path": str(result.path), "shard": shard, "rows": result.rows, "made": result.made,
+                    "seconds": seconds})  # fmt: skip
+        return
+    print(f"{result.path}: part {shard}, {result.rows} rows ({result.made} made now) in {seconds} s")
+    print("when all parts are there: the same command with --finish instead of --shard")
+
+
+def _print_plan(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool, as_json: bool) -> None:
+    from anomgen.making.make import plan_of
+
+    plan = plan_of(recipe, out, resume=resume, overwrite=overwrite)
+    if as_json:
+        print_json(plan)
+        return
+    for key, value in plan.items():
+        print(f"{key:>16}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
+    print("nothing was written; leave out --dry-run to make it")
+    if plan["megabytes_free"] is not None and plan["megabytes"] > plan["megabytes_free"]:
+        print(f"warning: {out} has less space than the dataset needs", file=sys.stderr)
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 1 failed, 2 wrong usage or recipe, 130 interrupted."""
+    try:
+        app()
+    except AnomgenError as error:
+        if "--json" in sys.argv:
+            print_json({"error": str(error)})
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

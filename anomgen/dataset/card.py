@@ -1,0 +1,239 @@
+"""The dataset card: what a dataset is, how it was made, under which licence, and how to load it.
+
+Everything in it follows from the dataset's own records, so the same dataset gives the same card: no time, no path.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from anomgen.cards import PAPERS, TAGS, _code, _yaml, render_template
+from anomgen.dataset.columns import Columns
+from anomgen.dataset.reader import Dataset
+from anomgen.files import replacing
+from anomgen.licenses import inherited
+
+if TYPE_CHECKING:
+    pass
+
+
+TASKS = ("image-segmentation", "image-classification")
+KNOWN_DATASETS = {"mvtec": "MVTec AD", "visa": "VisA", "btad": "BTAD", "mpdd": "MPDD"}
+"""Kinds of source that are a published dataset, and what it is called."""
+
+
+HERE = "path/to/this/folder"
+"""What the card's example loads, as long as nobody knows where the dataset is published."""
+
+LISTED_SKIPPED = 20
+"""How many left-out files the card names."""
+
+
+def write_card(out: Path, provenance: Mapping[str, Any], recipe: Mapping[str, Any], stats: Mapping[str, Any]) -> None:
+    """Write ``out/README.md``, the card of the dataset in `out`.
+
+    provenance, recipe: what is written beside it, without paths of the machine. stats: of
+    `anomgen.dataset.statistics`. Raises AnomgenError when the file cannot be written.
+    """
+    text = render_card(Dataset(out, partial=True), provenance, recipe, stats)
+    with replacing(out / "README.md") as file:
+        file.write(text.encode())
+
+
+def render_card(
+    dataset: Dataset, provenance: Mapping[str, Any], recipe: Mapping[str, Any], stats: Mapping[str, Any]
+) -> str:
+    """Return the card as Markdown with the Hub's YAML in front."""
+    values = _values(dataset, provenance, recipe, stats)
+    return render_template("dataset.md", front_matter(dataset, provenance, recipe, stats), values)
+
+
+def front_matter(
+    dataset: Dataset, provenance: Mapping[str, Any], recipe: Mapping[str, Any], stats: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the card's metadata in the Hub's terms."""
+    sources = _source_datasets(provenance, recipe)
+    size = sum(shard.stat().st_size for shard in dataset.shards)
+    return {
+        "license": _license(provenance, recipe) or "unknown",
+        "pretty_name": _pretty_name(recipe),
+        "tags": list(TAGS),
+        "task_categories": list(TASKS),
+        "annotations_creators": ["machine-generated"],
+        **({"source_datasets": sources} if sources else {}),
+        "size_categories": [size_category(stats["rows"])],
+        "configs": [
+            {
+                "config_name": "default",
+                "description": f"content {_fingerprint(provenance)}",  # `datasets` knows what it has cached by it
+                "data_files": [{"split": "train", "path": "data/train-*"}],
+            }
+        ],
+        "dataset_info": {
+            "features": yaml_features(dataset.columns),
+            "splits": [{"name": "train", "num_bytes": size, "num_examples": stats["rows"]}],
+            "download_size": size,
+            "dataset_size": size,
+        },
+    }
+
+
+def _fingerprint(provenance: Mapping[str, Any]) -> str:
+    """Return the hash of what decides a dataset; the sizes beside it may be equal for other pixels."""
+    return hashlib.blake2b(json.dumps(provenance, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def yaml_features(columns: Columns) -> list[dict[str, Any]]:
+    """Return the features in the form that they have in a card, which differs from their JSON."""
+    return [{"name": name, **_yaml_feature(feature)} for name, feature in columns.features.items()]
+
+
+def _yaml_feature(feature: Mapping[str, Any]) -> dict[str, Any]:
+    kind = feature["_type"]
+    if kind == "ClassLabel":
+        return {"dtype": {"class_label": {"names": {str(k): name for k, name in enumerate(feature["names"])}}}}
+    if kind == "List":
+        inner = _yaml_feature(feature["feature"])
+        length = {"length": feature["length"]} if "length" in feature else {}
+        return {"list": inner["dtype"] if list(inner) == ["dtype"] else inner, **length}
+    return {"dtype": feature.get("dtype", "image")}
+
+
+# --- what the template is told --------------------------------------------------------------------------------------
+
+
+def _values(
+    dataset: Dataset, provenance: Mapping[str, Any], recipe: Mapping[str, Any], stats: Mapping[str, Any]
+) -> dict[str, Any]:
+    source, resolved = provenance["source"], provenance["resolved"]
+    first = next(dataset.rows(["image", "soft_mask"]))
+    license = _license(provenance, recipe)
+    versions = provenance["versions"] | {"anomgen": provenance["anomgen"]}
+    return {
+        "pretty_name": _pretty_name(recipe),
+        "here": HERE,
+        "rows": {**provenance["rows"], "all": stats["rows"]},
+        "source": source,
+        "source_name": _source_name(recipe),
+        "skipped": _skipped(source["skipped"]),
+        "skipped_count": len(source["skipped"]),
+        "images": _about_images(first["image"], recipe),
+        "wide_colour": first["image"].dtype == np.uint16 and first["image"].shape[2] == 3,
+        "soft_masks": _has_soft_masks(dataset),
+        "keep_normal": dataset.columns.keep_normal,
+        "defect_types": dataset.columns.defect_names,
+        "quantiles": list(_quantiles(stats)),
+        "rejects": provenance["rejects"],
+        "foreground": _foreground(resolved["foreground"]),
+        "generator": _yaml(resolved["generator"]),
+        "versions": ", ".join(f"{name} {number}" for name, number in sorted(versions.items())),
+        "command": _command(recipe, source["kind"]),
+        "recipe_fingerprint": provenance["recipe_fingerprint"],
+        "license": license,
+        "inherited": license is not None and license == source["license"],
+        "papers": [PAPERS[kind] for kind in _kinds(resolved["generator"]) if kind in PAPERS],
+    }
+
+
+def _license(provenance: Mapping[str, Any], recipe: Mapping[str, Any]) -> str | None:
+    return recipe.get("license") or inherited(provenance["source"].get("license"), provenance.get("licenses", ()))
+
+
+def _pretty_name(recipe: Mapping[str, Any]) -> str:
+    name = _source_name(recipe) if recipe["source"]["kind"] != "folder" else ""
+    return f"Synthetic anomalies: {recipe['name']}" + (f" on {name}" if name else "")
+
+
+def _source_name(recipe: Mapping[str, Any]) -> str:
+    """Return what the recipe says about which images: a published dataset and its category, an id, a folder."""
+    source = recipe["source"]
+    path = str(source.get("path") or source.get("name") or "")
+    if source["kind"] in KNOWN_DATASETS:
+        return f"{KNOWN_DATASETS[source['kind']]} {source.get('category') or Path(path).name}"
+    return path
+
+
+def _source_datasets(provenance: Mapping[str, Any], recipe: Mapping[str, Any]) -> list[str]:
+    kind, path = provenance["source"]["kind"], str(recipe["source"].get("path") or "")
+    if kind in KNOWN_DATASETS:
+        return [KNOWN_DATASETS[kind]]
+    return [path] if kind == "hub" and path.count("/") == 1 and not Path(path).exists() else []
+
+
+def size_category(rows: int) -> str:
+    """Return the Hub's category of a dataset with so many rows, such as ``1K<n<10K``."""
+    bounds = [("1K", 10**3), ("10K", 10**4), ("100K", 10**5), ("1M", 10**6), ("10M", 10**7), ("100M", 10**8)]
+    below = None
+    for name, bound in bounds:
+        if rows < bound:
+            return f"{below}<n<{name}" if below else f"n<{name}"
+        below = name
+    return "100M<n<1B" if rows < 10**9 else "n>1B"
+
+
+def _about_images(image: np.ndarray, recipe: Mapping[str, Any]) -> str:
+    height, width, channels = image.shape
+    kind = f"{'RGB' if channels == 3 else 'Grayscale'}, {8 * image.dtype.itemsize} bits a channel"
+    if recipe["source"].get("size", 0) is None:
+        return f"{kind}, in the sizes of the source."
+    return f"{kind}, {width} pixels wide and {height} high."
+
+
+def _has_soft_masks(dataset: Dataset) -> bool:
+    return any(row["soft_mask"] is not None for row in _some_rows(dataset))
+
+
+def _some_rows(dataset: Dataset) -> Iterator[dict[str, Any]]:
+    """Yield the soft masks of the first rows: the normal ones have one too where the generator makes any."""
+    for number, row in enumerate(dataset.stored_rows(["soft_mask"])):
+        if number == 64:
+            return
+        yield row
+
+
+def _skipped(names: list[str]) -> list[str]:
+    listed = [_code(name) for name in names[:LISTED_SKIPPED]]
+    return listed + ([f"and {len(names) - LISTED_SKIPPED} more"] if len(names) > LISTED_SKIPPED else [])
+
+
+def _quantiles(stats: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    parts = {"all": stats["all"], **(stats["by_type"] if len(stats["by_type"]) > 1 else {})}
+    for measure in ("area", "severity"):
+        for name, part in parts.items():
+            values = part[measure]
+            if values is not None:
+                label = measure if name == "all" else f"{measure}, {_code(name)}"
+                shares = [f"{100 * value:.2f} %" for value in values.values()]
+                yield {"name": label, "heads": [_head(key) for key in values], "shares": shares}
+
+
+def _head(per_cent: str) -> str:
+    return {"0": "least", "50": "median", "100": "most"}.get(per_cent, f"{per_cent} %")
+
+
+def _foreground(resolved: Mapping[str, Any]) -> str:
+    settings = {key: value for key, value in resolved.items() if key != "method" and value is not None}
+    if resolved.get("method") in (None, "none"):
+        return "none, the anomaly may lie anywhere"
+    listed = ", ".join(f"{key} {value}" for key, value in settings.items())
+    return _code(resolved["method"]) + (f" ({listed})" if listed else "")
+
+
+def _command(recipe: Mapping[str, Any], kind: str) -> str:
+    needs_path = bool(recipe["source"].get("path")) and kind != "hub"
+    source = "--source FOLDER_OF_THE_NORMAL_IMAGES " if needs_path else ""
+    return f"anomgen make --recipe recipe.yaml {source}-o OUT"
+
+
+def _kinds(generator: Mapping[str, Any]) -> list[str]:
+    """Return the kinds of a generator and of its parts, each once."""
+    kinds = [generator["kind"]]
+    for part in generator.get("parts") or ():
+        kinds += _kinds(part)
+    return list(dict.fromkeys(kinds))

@@ -1,0 +1,299 @@
+"""Contact sheets: what a dataset's samples look like, and which pixels count as foreground."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from anomgen.dataset.reader import Dataset
+from anomgen.dataset.row import ANOMALY, Row
+from anomgen.dataset.twins import Twins
+from anomgen.files import replacing
+from anomgen.synthesis.sample import value_max
+
+if TYPE_CHECKING:
+    from PIL.ImageFont import FreeTypeFont, ImageFont
+
+    from anomgen.sources.pool import Pool
+
+TILE = 256
+"""Longest side of a picture on a sheet; larger images are shrunk, small ones enlarged by a whole factor."""
+
+GAP = 8
+MARGIN = 16
+PAPER = 255
+INK = (32, 32, 32)
+FAINT = (112, 112, 112)
+EMPTY = 238
+OUTLINE = (255, 0, 160)
+TITLE_SIZE, HEADING_SIZE, CAPTION_SIZE = 17, 14, 13
+FACTORS = (1, 2, 4, 8, 16)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One sample as a sheet shows it.
+
+    image: (H, W, C) uint8 or uint16. mask: bool (H, W). soft_mask: float32 (H, W) in [0, 1], or None. normal: the
+    image before, or None where it is not known. caption: one line of text.
+    """
+
+    image: np.ndarray
+    mask: np.ndarray
+    soft_mask: np.ndarray | None
+    normal: np.ndarray | None
+    caption: str
+
+    @classmethod
+    def of_row(cls, row: Row) -> Panel:
+        """Return the panel of a row that was just drawn."""
+        caption = _caption(row.index, row.defect_type, row.severity, row.area, row.source_id)
+        return cls(row.image, row.mask, row.soft_mask, row.normal, caption)
+
+
+def preview_sheet(panels: Sequence[Panel], title: str = "") -> np.ndarray:
+    """Return a sheet, (H, W, 3) uint8: normal | anomalous | mask | soft mask | difference, one sample a row.
+
+    The column of soft masks is left out where no sample has one. The difference is the mean over the channels,
+    multiplied by a factor that the heading states. 16-bit images are scaled to the largest value of their row.
+    """
+    soft = any(panel.soft_mask is not None for panel in panels)
+    factor = _factor([_difference(panel) for panel in panels if panel.normal is not None])
+    headings = ["normal", "anomalous", "mask", *(["soft mask"] if soft else [])]
+    headings.append("difference" if factor == 1 else f"difference x{factor}")
+    rows = [(_tiles(panel, soft, factor), panel.caption) for panel in panels]
+    return _sheet(title, headings, rows)
+
+
+def foreground_sheet(
+    images: Sequence[np.ndarray],
+    masks: Sequence[np.ndarray | None],
+    captions: Sequence[str] | None = None,
+    title: str = "",
+) -> np.ndarray:
+    """Return a sheet, (H, W, 3) uint8: image | the same with the background dimmed and the foreground outlined.
+
+    images: (H, W, C) uint8 or uint16. masks: bool (H, W), or None where the whole image is foreground.
+    """
+    captions = captions if captions is not None else [""] * len(images)
+    rows = []
+    for image, mask, caption in zip(images, masks, captions, strict=True):
+        shown = _displayable(image, _scale(image))
+        share = "no background: the whole image" if mask is None else f"{mask.mean():.0%} of the image"
+        text = f"{caption} · {share}" if caption else share
+        rows.append(([_fit(shown), _outlined(shown, mask)], text))
+    return _sheet(title, ["image", "foreground"], rows)
+
+
+def dataset_panels(dataset: Dataset, count: int = 8, pool: Pool | None = None) -> list[Panel]:
+    """Return panels of anomalous rows of a dataset: spread evenly, and over all defect types.
+
+    Rows without a normal image, neither in the dataset nor in `pool`, are shown without it. A dataset of normal
+    rows alone gives panels of normal rows.
+    """
+    twins = Twins(dataset, pool)
+    panels = []
+    for index in _chosen(dataset, count):
+        row = dataset.row(index)
+        twin = twins.of(row) if row["label"] == ANOMALY else row["image"]
+        if twin is not None and twin.shape != row["image"].shape:
+            twin = None
+        panels.append(Panel(row["image"], row["mask"], row["soft_mask"], twin, _caption_of(row)))
+    return panels
+
+
+def write_preview(dataset: Dataset, path: Path, count: int = 8, pool: Pool | None = None) -> None:
+    """Write the sheet of a dataset as a PNG; the same dataset gives the same bytes."""
+    name = dataset.recipe.get("name", dataset.path.name)
+    write_sheet(preview_sheet(dataset_panels(dataset, count, pool), f"{name} · {len(dataset)} rows"), path)
+
+
+def write_sheet(sheet: np.ndarray, path: Path) -> None:
+    """Write a sheet as PNG, whole or not at all. Raises AnomgenError when it cannot be written."""
+    settings = (cv2.IMWRITE_PNG_COMPRESSION, 6)
+    data = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), settings)[1]
+    with replacing(path) as file:
+        file.write(data.tobytes())
+
+
+# --- choosing -------------------------------------------------------------------------------------------------------
+
+
+def _chosen(dataset: Dataset, count: int) -> list[int]:
+    """Return indices of anomalous rows: as many of each defect type as can be, spread evenly over the dataset."""
+    table = dataset.table(["index", "label", "defect_type"])
+    index, label, kind = (table[name].to_numpy() for name in table.column_names)
+    anomalous = label == ANOMALY
+    if not anomalous.any():
+        anomalous = ~anomalous
+    groups = [index[anomalous & (kind == number)] for number in np.unique(kind[anomalous])]
+    places = min(count, sum(map(len, groups)))
+    quotas = [0] * len(groups)
+    while sum(quotas) < places:
+        for number, group in enumerate(groups):
+            if quotas[number] < len(group) and sum(quotas) < places:
+                quotas[number] += 1
+    chosen = [
+        int(group[(2 * k + 1) * len(group) // (2 * quota)])
+        for group, quota in zip(groups, quotas, strict=True)
+        for k in range(quota)
+    ]
+    return sorted(chosen)
+
+
+def _caption_of(row: dict[str, Any]) -> str:
+    return _caption(row["index"], row["defect_type"], row["severity"], row["area"], row["source_id"])
+
+
+def _caption(index: int, defect_type: str, severity: float, area: float, source_id: str) -> str:
+    return f"row {index} · {defect_type} · severity {severity:.1%} · area {area:.1%} · from {source_id}"
+
+
+# --- pictures -------------------------------------------------------------------------------------------------------
+
+
+def _tiles(panel: Panel, soft: bool, factor: int) -> list[np.ndarray | str]:
+    scale = _scale(panel.image, panel.normal)
+    tiles: list[np.ndarray | str] = [
+        "not in the dataset" if panel.normal is None else _fit(_displayable(panel.normal, scale)),
+        _fit(_displayable(panel.image, scale)),
+        _fit(_grey(panel.mask * np.float32(255))),
+    ]
+    if soft:
+        tiles.append("none" if panel.soft_mask is None else _fit(_grey(panel.soft_mask * np.float32(255))))
+    tiles.append("not known" if panel.normal is None else _fit(_coloured(_difference(panel) * factor)))
+    return tiles
+
+
+def _scale(*images: np.ndarray | None) -> float:
+    """Return what a value is multiplied by to be shown: 8-bit values as they are, 16-bit ones up to their largest."""
+    known = [image for image in images if image is not None]
+    if known[0].dtype == np.uint8:
+        return 1.0
+    return 255 / max(int(image.max()) for image in known) if any(image.any() for image in known) else 1.0
+
+
+def _displayable(image: np.ndarray, scale: float) -> np.ndarray:
+    shown = image if scale == 1.0 and image.dtype == np.uint8 else np.rint(image * scale).astype(np.uint8)
+    return np.repeat(shown, 3, axis=2) if shown.shape[2] == 1 else shown
+
+
+def _difference(panel: Panel) -> np.ndarray:
+    """Return the mean change over the channels, float32 (H, W), in the levels of 255 that the sheet shows."""
+    assert panel.normal is not None
+    scale = _scale(panel.image, panel.normal) if value_max(panel.image.dtype) > 255 else 1.0
+    return np.abs(panel.image.astype(np.float32) - panel.normal).mean(axis=2) * np.float32(scale)
+
+
+def _factor(differences: Sequence[np.ndarray]) -> int:
+    """Return the largest factor that saturates no more than a few of the changed pixels."""
+    changed = [difference[difference > 0] for difference in differences if difference.any()]
+    strongest = float(np.quantile(np.concatenate(changed), 0.9)) if changed else 255.0
+    return max(factor for factor in FACTORS if factor == 1 or factor * strongest <= 255)
+
+
+def _grey(values: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(np.rint(values).astype(np.uint8), cv2.COLOR_GRAY2RGB)
+
+
+def _coloured(values: np.ndarray) -> np.ndarray:
+    """Return values 0..255 from black over red and orange to white, as RGB."""
+    levels = np.minimum(values, 255).astype(np.uint8)
+    return cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+
+
+def _size(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return height and width of the tile of an image: longest side at most `TILE`, small ones enlarged."""
+    longest = max(shape[:2])
+    scale = max(TILE // longest, 1) if longest <= TILE else TILE / longest
+    return max(round(shape[0] * scale), 1), max(round(shape[1] * scale), 1)
+
+
+def _fit(image: np.ndarray) -> np.ndarray:
+    height, width = _size(image.shape)
+    if (height, width) == image.shape[:2]:
+        return image
+    shrinking = height < image.shape[0]
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_NEAREST)
+
+
+def _outlined(shown: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    """Return the tile of an image with its background dimmed and a line around the foreground."""
+    tile = _fit(shown)
+    if mask is None:
+        return tile
+    inside = _fit(_grey(mask * np.float32(255)))[..., 0] > 127
+    dimmed = np.rint(tile * np.float32(0.2) + np.float32(0.1 * 255)).astype(np.uint8)
+    result = np.where(inside[..., None], tile, dimmed)
+    contours, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    return cv2.drawContours(np.ascontiguousarray(result), contours, -1, OUTLINE, 1)
+
+
+# --- the sheet ------------------------------------------------------------------------------------------------------
+
+Line = tuple[Sequence[np.ndarray | str], str]
+"""The pictures of one row of a sheet, or why one is missing, and the line of text below them."""
+
+Text = tuple[int, int, str, int, tuple[int, int, int]]
+"""Where to write (x, y), what, in which size and colour."""
+
+
+def _sheet(title: str, headings: Sequence[str], lines: Sequence[Line]) -> np.ndarray:
+    """Lay out rows of tiles on white paper: a title, a heading a column, a caption below each row."""
+    known = [tile for tiles, _ in lines for tile in tiles if not isinstance(tile, str)]
+    step = GAP + max([tile.shape[1] for tile in known] + [_text_width(text, HEADING_SIZE) for text in headings])
+    width = 2 * MARGIN + step * len(headings) - GAP
+    heights = [max(tile.shape[0] for tile in tiles if not isinstance(tile, str)) for tiles, _ in lines]
+    tops = np.cumsum([0, *(height + CAPTION_SIZE + 2 * GAP for height in heights)])
+    top = MARGIN + (2 * TITLE_SIZE if title else 0) + HEADING_SIZE + GAP
+    sheet = np.full((top + int(tops[-1]) + MARGIN - GAP, width, 3), PAPER, np.uint8)
+    texts: list[Text] = [(MARGIN, MARGIN - 4, _shortened(title, TITLE_SIZE, width - 2 * MARGIN), TITLE_SIZE, INK)]
+    for column, heading in enumerate(headings):
+        texts.append((MARGIN + column * step, top - HEADING_SIZE - GAP, heading, HEADING_SIZE, INK))
+    for (tiles, caption), height, y in zip(lines, heights, top + tops[:-1], strict=True):
+        for column, tile in enumerate(tiles):
+            x = MARGIN + column * step
+            if isinstance(tile, str):
+                sheet[y : y + height, x : x + step - GAP] = EMPTY
+                texts.append((x + GAP, int(y) + GAP, tile, CAPTION_SIZE, FAINT))
+            else:
+                sheet[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
+        shown = _shortened(caption, CAPTION_SIZE, width - 2 * MARGIN)
+        texts.append((MARGIN, int(y) + height + GAP // 2, shown, CAPTION_SIZE, FAINT))
+    return _written(sheet, texts)
+
+
+def _written(sheet: np.ndarray, texts: Sequence[Text]) -> np.ndarray:
+    from PIL import Image, ImageDraw
+
+    picture = Image.fromarray(sheet)
+    draw = ImageDraw.Draw(picture)
+    for x, y, text, size, colour in texts:
+        draw.text((x, y), text, fill=colour, font=_font(size))
+    return np.asarray(picture)
+
+
+@cache
+def _font(size: int) -> FreeTypeFont | ImageFont:
+    from PIL import ImageFont
+
+    return ImageFont.load_default(size)
+
+
+def _text_width(text: str, size: int) -> int:
+    return int(np.ceil(_font(size).getlength(text)))
+
+
+def _shortened(text: str, size: int, width: int) -> str:
+    if _text_width(text, size) <= width:
+        return text
+    text = text[: max(width // 3, 1)]
+    while text and _text_width(text + "...", size) > width:
+        text = text[:-1]
+    return text + "..."

@@ -1,0 +1,132 @@
+"""One row of a dataset: images, label, and the measures that the columns hold."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import cv2
+import numpy as np
+
+from anomgen.synthesis.sample import Sample, value_max
+
+LABELS = ("normal", "anomaly")
+
+
+NORMAL, ANOMALY = 0, 1
+
+
+def severity_of(image: np.ndarray, normal: np.ndarray, mask: np.ndarray) -> float:
+    """Return the mean absolute change inside the mask, a share 0..1 of the value range; 0 for an empty mask.
+
+    image, normal: (H, W, C), one dtype. mask: bool (H, W). The sums are of integers, so the result is exact.
+    """
+    x, y, w, h = cv2.boundingRect(mask.view(np.uint8))
+    if w == 0:
+        return 0.0
+    window = slice(y, y + h), slice(x, x + w)
+    means = cv2.mean(cv2.absdiff(image[window], normal[window]), mask[window].view(np.uint8))
+    channels = image.shape[2]
+    return float(np.float32(sum(means[:channels]) / (channels * value_max(image.dtype))))
+
+
+def area_of(mask: np.ndarray) -> float:
+    """Return the share of the image, 0..1, that lies in the mask, bool (H, W)."""
+    return float(np.float32(cv2.countNonZero(mask.view(np.uint8)) / mask.size))
+
+
+def boxes_of(mask: np.ndarray) -> list[list[int]]:
+    """Return [x, y, w, h] of each 8-connected component of a mask, bool (H, W), sorted by y, x, w, h.
+
+    Note: the outer contours of the two-level hierarchy are the components; following them is 20 times faster
+    than labelling every pixel, and a component inside another's hole has an outer contour of its own.
+    """
+    contours, hierarchy = cv2.findContours(mask.view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    if not contours:
+        return []
+    outer = [cv2.boundingRect(c) for c, links in zip(contours, hierarchy[0], strict=True) if links[3] < 0]
+    return [list(box) for box in sorted(outer, key=lambda box: (box[1], box[0], box[2], box[3]))]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One record of a dataset before it is encoded.
+
+    index: position in the dataset. seed, attempt: with index, enough to draw the sample again. source_id:
+    which normal image. normal: that image, untouched, (H, W, C) uint8 or uint16. image: the same with an
+    anomaly, or `normal` itself. mask: bool (H, W), empty for a normal row. soft_mask: float32 (H, W) in [0, 1],
+    or None where the generator makes none. label: 0 normal, 1 anomaly. params: plain JSON, what was drawn.
+
+    Whether `normal` is written is not the row's affair but that of `Columns.keep_normal`.
+    """
+
+    index: int
+    seed: int
+    attempt: int
+    source_id: str
+    normal: np.ndarray
+    image: np.ndarray
+    mask: np.ndarray
+    soft_mask: np.ndarray | None
+    label: int
+    defect_type: str
+    params: dict[str, Any]
+
+    @classmethod
+    def of_normal(cls, index: int, seed: int, source_id: str, image: np.ndarray, *, soft: bool) -> Row:
+        """Return the row of an untouched image; `soft`: whether this dataset's generator makes soft masks."""
+        shape = image.shape[:2]
+        soft_mask = np.zeros(shape, np.float32) if soft else None
+        mask = np.zeros(shape, bool)
+        return cls(index, seed, 0, source_id, image, image, mask, soft_mask, NORMAL, LABELS[NORMAL], {})
+
+    @classmethod
+    def of_sample(
+        cls, sample: Sample, *, index: int, seed: int, attempt: int, source_id: str, normal: np.ndarray
+    ) -> Row:
+        """Return the row of an anomalous image that was made of `normal`."""
+        return cls(
+            index,
+            seed,
+            attempt,
+            source_id,
+            normal,
+            sample.image,
+            sample.mask,
+            sample.soft_mask,
+            ANOMALY,
+            sample.defect_type,
+            sample.params,
+        )
+
+    @property
+    def path(self) -> str:
+        """Return the name of this row's images, see `image_name`."""
+        return image_name(self.index)
+
+    @cached_property
+    def severity(self) -> float:
+        """Return the mean absolute change inside the mask, 0..1 of the value range."""
+        return severity_of(self.image, self.normal, self.mask)
+
+    @cached_property
+    def area(self) -> float:
+        """Return the share of the image in the mask."""
+        return area_of(self.mask)
+
+    @cached_property
+    def boxes(self) -> list[list[int]]:
+        """Return [x, y, w, h] of the connected components of the mask."""
+        return boxes_of(self.mask)
+
+
+def image_name(index: int) -> str:
+    """Return the name of the images of row `index`, ``000123.png``: sorting such names pairs them rightly."""
+    return f"{index:06d}.png"
+
+
+def params_text(params: dict[str, Any]) -> str:
+    """Return the parameters of a sample as the JSON that is stored: sorted keys, no NaN."""
+    return json.dumps(params, sort_keys=True, ensure_ascii=False, allow_nan=False)

@@ -1,0 +1,44 @@
+"""Figures of a whole dataset for its card and its check."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from anomgen.dataset.reader import Dataset
+from anomgen.dataset.row import ANOMALY
+
+QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+
+
+def statistics(dataset: Dataset) -> dict[str, Any]:
+    """Return counts, and quantiles of area and severity of the anomalous rows, overall and by defect type.
+
+    Reads the small columns alone. Quantiles are those of `QUANTILES`, keyed "0", "5", … "100" (per cent).
+    """
+    table = dataset.table(["label", "defect_type", "area", "severity"])
+    columns = {name: table[name].to_numpy() for name in table.column_names}
+    anomalous = columns["label"] == ANOMALY
+    by_type = {
+        name: _measures(columns, anomalous & (columns["defect_type"] == number))
+        for number, name in enumerate(dataset.columns.defect_names)
+        if number
+    }
+    counts = {"normal": int(np.count_nonzero(~anomalous)), "anomaly": int(np.count_nonzero(anomalous))}
+    return {"rows": len(anomalous), **counts, "all": _measures(columns, anomalous), "by_type": by_type}
+
+
+def _measures(columns: dict[str, np.ndarray], chosen: np.ndarray) -> dict[str, Any]:
+    return {"count": int(np.count_nonzero(chosen))} | {
+        name: quantiles_of(columns[name][chosen]) for name in ("area", "severity")
+    }
+
+
+def quantiles_of(values: Iterable[float] | np.ndarray) -> dict[str, float] | None:
+    """Return the quantiles `QUANTILES` of some numbers, keyed by per cent; None where there are none."""
+    numbers = np.asarray(values, dtype=np.float64)
+    if not numbers.size:
+        return None
+    return {f"{100 * q:g}": float(v) for q, v in zip(QUANTILES, np.quantile(numbers, QUANTILES), strict=True)}

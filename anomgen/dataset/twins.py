@@ -1,0 +1,64 @@
+"""The normal image of an anomalous row, wherever it can be had: its column, another row, the source."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from anomgen.dataset.reader import Dataset
+from anomgen.dataset.row import NORMAL
+
+if TYPE_CHECKING:
+    from anomgen.sources.pool import Pool
+
+
+class Twins:
+    """Finds the untouched image that an anomalous row was made of.
+
+    It is looked for in the row itself (column `normal`), then in a normal row of the same source, then in the
+    pool. Holds at most `cache_bytes` of decoded images.
+    """
+
+    def __init__(self, dataset: Dataset, pool: Pool | None = None, cache_bytes: int = 1 << 28):
+        self.dataset = dataset
+        self.pool = pool
+        self._position = {} if pool is None else {pool.source.id(i): i for i in range(len(pool))}
+        self._row_of = _first_normal_rows(dataset)
+        self._cache: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._limit, self._used = cache_bytes, 0
+
+    def of(self, row: dict[str, Any]) -> np.ndarray | None:
+        """Return the twin of a decoded row that has `source_id`, and `normal` where kept; None if nowhere."""
+        if row.get("normal") is not None:
+            return row["normal"]
+        twin = self.in_rows(row["source_id"])
+        return self.in_pool(row["source_id"]) if twin is None else twin
+
+    def in_rows(self, source_id: str) -> np.ndarray | None:
+        """Return the image of the first normal row of a source, or None."""
+        if source_id not in self._row_of:
+            return None
+        if source_id in self._cache:
+            self._cache.move_to_end(source_id)
+            return self._cache[source_id]
+        image = self.dataset.row(self._row_of[source_id], ["image"])["image"]
+        self._cache[source_id] = image
+        self._used += image.nbytes
+        while self._used > self._limit and len(self._cache) > 1:
+            self._used -= self._cache.popitem(last=False)[1].nbytes
+        return image
+
+    def in_pool(self, source_id: str) -> np.ndarray | None:
+        """Return the pool's own image of a source, or None."""
+        position = self._position.get(source_id)
+        return None if self.pool is None or position is None else self.pool[position]
+
+
+def _first_normal_rows(dataset: Dataset) -> dict[str, int]:
+    rows: dict[str, int] = {}
+    for cells in dataset.stored_rows(["index", "label", "source_id"]):
+        if cells["label"] == NORMAL:
+            rows.setdefault(cells["source_id"], cells["index"])
+    return rows

@@ -1,0 +1,1 @@
+"""A recipe becomes a dataset: the recipe, the engine that draws its rows, runners, output folder, check, replay."""

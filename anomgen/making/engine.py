@@ -1,0 +1,292 @@
+"""A recipe, and from it and an index to a row: which image, which randomness, what happens to rejected draws."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
+from itertools import pairwise
+from typing import Annotated, Any, Literal
+
+import cv2
+import numpy as np
+import yaml
+from pydantic import Field, SerializeAsAny, field_serializer
+from threadpoolctl import ThreadpoolController
+
+from anomgen.config import Config, Share
+from anomgen.dataset.columns import Columns
+from anomgen.dataset.row import Row
+from anomgen.errors import AnomgenError, UsageError
+from anomgen.generators.base import Generator
+from anomgen.rng import Stream, rng_for
+from anomgen.sources.base import Source, SourceConfig
+from anomgen.sources.foreground import Foreground, parse_foreground
+from anomgen.sources.pool import DEFAULT_CACHE_BYTES, Pool
+from anomgen.synthesis.sample import Reject, Sample
+
+
+class Recipe(Config):
+    """A dataset in words: which normal images, which generator, how many, from which seed."""
+
+    anomgen: Literal[1] = 1
+    """Version of this schema."""
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=96)]
+    source: SerializeAsAny[SourceConfig]
+    generator: SerializeAsAny[Generator]
+    foreground: Foreground = Field(default_factory=lambda: parse_foreground("none"))
+    count: Annotated[int, Field(ge=1, le=10**9)] = 1000
+    """Rows of the dataset, normal ones included."""
+    anomaly_ratio: Share = 0.5
+    """Share of anomalous rows; the rest are untouched normal images with an empty mask."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    block_size: Annotated[int, Field(ge=1, le=4096)] = 16
+    """Rows that a batched generator sees at once; part of the result's identity."""
+    shard_size: Annotated[int, Field(ge=1, le=10**6)] = 512
+    """Rows of a Parquet file, about: rounded up to whole blocks, so a file may hold up to ``block_size - 1`` more."""
+    keep_normal: bool = False
+    """Whether each row also holds its untouched image, in the column `normal`."""
+    license: Annotated[str, Field(min_length=1)] | None = None
+    """Licence of what comes out; by default that of the source, where it is known."""
+
+    @field_serializer("source", "generator")
+    def _with_kind(self, part: SourceConfig | Generator) -> dict[str, Any]:
+        return part.config()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the recipe as plain JSON; `parse_recipe` reads it back."""
+        return self.model_dump(mode="json")
+
+    def portable(self) -> Recipe:
+        """Return the recipe without paths of this machine: what is written into a dataset."""
+        return self.model_copy(update={"source": self.source.portable(), "foreground": self.foreground.portable(),
+                                       "generator": self.generator.portable()})  # fmt: skip
+
+    def identity(self) -> dict[str, Any]:
+        """Return what of the recipe decides the result: all but where its files lie, whose contents count."""
+        without: dict[str, Any] = _without_paths(self.as_dict())
+        return without
+
+    def fingerprint(self) -> str:
+        """Return the hash of the canonical recipe; equal recipes on two machines have equal ones."""
+        text = json.dumps(self.identity(), sort_keys=True, separators=(",", ":"))
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+    def sample(self, index: int) -> Row:
+        """Return row `index` of the dataset that this recipe makes: image, mask, soft mask, label and all else.
+
+        index: 0 and above; beyond `count` the dataset goes on as a longer one would. The source is opened when this
+        is first called. Raises SourceError, UsageError or AnomgenError as `make` does.
+        """
+        if index < 0:
+            raise UsageError(f"rows are numbered from 0, not {index}")
+        with single_threaded():
+            return renderer_of(self).row(index)
+
+    def to_yaml(self) -> str:
+        """Return the recipe as YAML, every key written out."""
+        return yaml.safe_dump(self.as_dict(), sort_keys=False, allow_unicode=True, width=100)
+
+
+def _without_paths(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_paths(inner) for key, inner in value.items() if key not in ("path", "model")}
+    return [_without_paths(inner) for inner in value] if isinstance(value, list) else value
+
+
+ATTEMPTS_PER_IMAGE = 10
+"""Draws on a sample's own image before the next image of the order stands in for it."""
+MAX_ATTEMPTS = 50
+"""Draws for one sample before the run stops with an error."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A recipe with everything resolved: the opened source, the calibrated generator, the chosen foreground.
+
+    It pickles without decoded images: a worker process gets the plan and draws from it what the parent would.
+    """
+
+    recipe: Recipe
+    source: Source
+    generator: Generator
+    foreground: Foreground
+
+    @classmethod
+    def of(cls, recipe: Recipe, source: Source | None = None) -> Plan:
+        """Open the source, choose the foreground and calibrate the generator. Deterministic in (recipe, images).
+
+        source: instead of the recipe's.
+        """
+        source = recipe.source.open() if source is None else source
+        with single_threaded():
+            pool = Pool(source, None)
+            foreground = recipe.foreground.resolved(pool)
+            generator = recipe.generator.prepared(Pool(source, foreground))
+        return cls(recipe, source, generator, foreground)
+
+    @property
+    def columns(self) -> Columns:
+        """Return what the dataset's columns are."""
+        return Columns(self.generator.defect_types, self.recipe.keep_normal)
+
+    @cached_property
+    def resolved(self) -> dict[str, Any]:
+        """Return generator and foreground as they are used and a hash of each resource that they read.
+
+        Plain JSON without paths of the machine.
+        """
+        foreground = self.foreground.portable().model_dump(mode="json", exclude_defaults=True)
+        return {
+            "generator": self.generator.portable().config(),
+            "foreground": {"method": self.foreground.method, **foreground},
+            "resources": {**self.generator.resources(), **self.foreground.resources()},
+        }
+
+
+@dataclass
+class Renderer:
+    """Draws the rows of a plan; the same row whoever asks, in whatever order."""
+
+    plan: Plan
+    cache_bytes: int = DEFAULT_CACHE_BYTES
+    rejects: Counter[str] = field(default_factory=Counter)
+    """Rejected draws by reason, of everything this renderer has drawn."""
+
+    def __post_init__(self) -> None:
+        self.pool = Pool(self.plan.source, self.plan.foreground, self.cache_bytes)
+
+    def rows(self, indices: range) -> Iterator[Row]:
+        """Yield the rows of a range, drawn in the recipe's blocks; the range starts at the start of a block."""
+        for start in range(indices.start, indices.stop, self.plan.recipe.block_size):
+            yield from self.block(range(start, min(start + self.plan.recipe.block_size, indices.stop)))
+
+    def row(self, index: int) -> Row:
+        """Return one row; the others of its block have no influence on it."""
+        return self.block(range(index, index + 1))[0]
+
+    def block(self, indices: Sequence[int]) -> list[Row]:
+        """Return the rows of one block."""
+        recipe = self.plan.recipe
+        wanted = [index for index in indices if is_anomalous(index, recipe.anomaly_ratio)]
+        drawn = self._draw(wanted)
+        return [drawn.get(index) or self._normal(index) for index in indices]
+
+    def _normal(self, index: int) -> Row:
+        position = self._position(index, 0)
+        soft = self.plan.generator.has_soft_mask
+        seed, source = self.plan.recipe.seed, self.plan.source
+        return Row.of_normal(index, seed, source.id(position), self.pool[position], soft=soft)
+
+    def _draw(self, wanted: list[int]) -> dict[int, Row]:
+        """Draw the anomalous rows as one batch; draw again, with the next attempt's rng, what was rejected."""
+        rows: dict[int, Row] = {}
+        reasons: dict[int, Counter[str]] = {index: Counter() for index in wanted}
+        for attempt in range(MAX_ATTEMPTS):
+            if not wanted:
+                return rows
+            positions = [self._position(index, attempt) for index in wanted]
+            images = [self.pool[position] for position in positions]
+            rngs = [rng_for(self.plan.recipe.seed, Stream.SAMPLE, index, attempt) for index in wanted]
+            results = self.plan.generator.sample_batch(rngs, images, self.pool)
+            left = []
+            for index, position, image, result in zip(wanted, positions, images, results, strict=True):
+                result = _checked(result)
+                if isinstance(result, Reject):
+                    reasons[index][result.reason] += 1
+                    self.rejects[result.reason] += 1
+                    left.append(index)
+                else:
+                    rows[index] = self._row(index, attempt, position, image, result)
+            wanted = left
+        if wanted:
+            raise AnomgenError(self._failure(wanted[0], reasons[wanted[0]]))
+        return rows
+
+    def _row(self, index: int, attempt: int, position: int, image: np.ndarray, sample: Sample) -> Row:
+        source_id, seed, generator = self.plan.source.id(position), self.plan.recipe.seed, self.plan.generator
+        if not sample.defect_type:
+            sample = replace(sample, defect_type=generator.kind)
+        if sample.defect_type not in generator.defect_types:
+            raise AnomgenError(
+                f"the generator {generator.kind!r} returned a sample of type {sample.defect_type!r}, which is none of "
+                f"its defect types {generator.defect_types}"
+            )
+        return Row.of_sample(sample, index=index, seed=seed, attempt=attempt, source_id=source_id, normal=image)
+
+    def _position(self, index: int, attempt: int) -> int:
+        """Return which source image a sample uses: a new permutation of the source in every epoch."""
+        count = len(self.plan.source)
+        epoch, position = divmod(index, count)
+        order = _order(self.plan.recipe.seed, epoch, count)
+        return int(order[(position + attempt // ATTEMPTS_PER_IMAGE) % count])
+
+    def _failure(self, index: int, reasons: Counter[str]) -> str:
+        listed = ", ".join(f"{reason} ({count}×)" for reason, count in reasons.most_common())
+        kind, images = self.plan.generator.kind, MAX_ATTEMPTS // ATTEMPTS_PER_IMAGE
+        return (
+            f"sample {index}: {MAX_ATTEMPTS} draws of {kind!r} on {images} images gave no anomaly: {listed}. "
+            f"{self.plan.generator.advice}"
+        )
+
+
+def _checked(result: Sample | Reject) -> Sample | Reject:
+    """Turn an empty mask into a rejection: no generator, ours or a plug-in, passes a normal image for an anomaly."""
+    if isinstance(result, Sample) and not result.mask.any():
+        return Reject("empty mask")
+    return result
+
+
+def is_anomalous(index: int, ratio: float) -> bool:
+    """Return whether row `index` is an anomalous one: spread evenly, round(ratio · n) among the first n."""
+    return math.floor((index + 1) * ratio + 0.5) > math.floor(index * ratio + 0.5)
+
+
+KEPT_RENDERERS = 4
+_renderers: OrderedDict[int, Renderer] = OrderedDict()
+
+
+def renderer_of(recipe: Recipe) -> Renderer:
+    """Return a renderer of `recipe`; the last few are kept, so that asking again costs nothing.
+
+    They are kept by the object: an equal recipe looks at its source anew.
+    """
+    renderer = _renderers.pop(id(recipe), None) or Renderer(Plan.of(recipe), DEFAULT_CACHE_BYTES // KEPT_RENDERERS)
+    _renderers[id(recipe)] = renderer  # its plan holds the recipe, so the id stays taken
+    if len(_renderers) > KEPT_RENDERERS:
+        _renderers.popitem(last=False)
+    return renderer
+
+
+@lru_cache(maxsize=4)
+def _order(seed: int, epoch: int, count: int) -> np.ndarray:
+    return rng_for(seed, Stream.ORDER, epoch).permutation(count)
+
+
+def shard_ranges(recipe: Recipe) -> list[range]:
+    """Return the rows of each shard: whole blocks, evenly over as few shards as `shard_size`, rounded up, allows."""
+    blocks = math.ceil(recipe.count / recipe.block_size)
+    shards = math.ceil(blocks / math.ceil(recipe.shard_size / recipe.block_size))
+    bounds = [blocks * k // shards * recipe.block_size for k in range(shards + 1)]
+    return [range(start, min(stop, recipe.count)) for start, stop in pairwise(bounds)]
+
+
+@contextmanager
+def single_threaded(controller: ThreadpoolController | None = None) -> Iterator[None]:
+    """Let OpenCV and BLAS use one thread each: the work is small, and the workers are the parallelism.
+
+    It also makes the result independent of how many threads a library would have taken. controller: one made before
+    saves looking for the loaded libraries, 0.7 ms.
+    """
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        with (controller or ThreadpoolController()).limit(limits=1, user_api="blas"):
+            yield
+    finally:
+        cv2.setNumThreads(before)

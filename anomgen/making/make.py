@@ -1,0 +1,414 @@
+"""The output folder of `make`: what may be in it before, what is in it after, and how an interrupted run goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import platform
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from anomgen.dataset.card import write_card
+from anomgen.dataset.preview import write_preview
+from anomgen.dataset.reader import MARK, Dataset, is_ours
+from anomgen.dataset.row import ANOMALY
+from anomgen.dataset.statistics import statistics
+from anomgen.dataset.writer import Encoder, shard_metadata, shard_name
+from anomgen.errors import AnomgenError, UsageError
+from anomgen.files import locked, replacing
+from anomgen.licenses import inherited
+from anomgen.making.engine import Plan, Recipe, Renderer, shard_ranges, single_threaded
+from anomgen.making.memory import remember_source
+from anomgen.making.recipe import parse_recipe, read_recipe, recipe_of
+from anomgen.making.runners.base import Run, Shard
+from anomgen.making.runners.choice import runner
+from anomgen.places import Remote, place
+from anomgen.sources.pool import Pool
+from anomgen.versions import NETWORK, installed, processor, versions, versions_text
+
+Progress = Callable[[int, int], None]
+"""Is told how many rows of how many are done."""
+
+OWN_FILES = ("preview.png", "README.md", "recipe.yaml")
+
+DATA = "data"
+
+
+LISTED_MISSING = 10
+"""How many missing shards an error names."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What `make` did."""
+
+    path: Path
+    rows: int
+    made: int
+    """Rows drawn now; the others were there from the run that this one resumed."""
+    provenance: dict[str, Any] | None
+    """What is written beside the dataset; None for a part of it."""
+    shards: int
+    """Parquet files of the whole dataset."""
+
+
+class Part(NamedTuple):
+    """One of the parts of an array job: every `of`-th shard, counted from `number`, which begins at 1."""
+
+    number: int
+    of: int
+
+    @classmethod
+    def parse(cls, text: str) -> Part:
+        """Return the part that ``3/16`` means. Raises UsageError."""
+        number, slash, of = text.partition("/")
+        if not (slash and number.isdigit() and of.isdigit() and 1 <= int(number) <= int(of)):
+            raise UsageError(f"--shard {text}: write it as K/N with K from 1 to N, for instance 3/16")
+        return cls(int(number), int(of))
+
+
+def make(
+    recipe: Recipe | str,
+    out: str | Path | None = None,
+    *,
+    source: str | Path | Mapping[str, Any] | None = None,
+    count: int | None = None,
+    size: int | Sequence[int] | Literal["native"] | None = None,
+    seed: int | None = None,
+    overrides: Iterable[str] = (),
+    workers: int | None = None,
+    engine: str = "local",
+    address: str | None = None,
+    shard: str | None = None,
+    finish: bool = False,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Result:
+    """Make the dataset of a recipe in the folder `out`; the options are those of `anomgen make`.
+
+    recipe: a name or file, changed by source, count, size, seed and overrides as in `load_recipe`, or a Recipe. out:
+    a folder or the URL of one, by default ``anomgen-out/NAME``. workers: 1 on this machine, all processors with
+    engine "ray". shard: ``"3/16"`` makes that part of the dataset only, beside other such runs; finish: what comes
+    after the last of them.
+
+    Raises UsageError when `out` holds something else, another recipe's dataset, or a dataset and neither `resume`
+    nor `overwrite` is set; SourceError for unusable images; AnomgenError when a run cannot be finished. Whatever
+    shards are complete stay, and `resume` goes on from there to the identical result.
+    """
+    recipe = recipe_of(recipe, source=source, count=count, size=size, seed=seed, overrides=tuple(overrides))
+    out = place(out) if out is not None else Path("anomgen-out") / recipe.name
+    part = None if shard is None else Part.parse(shard)
+    if overwrite and (part or finish):
+        raise UsageError("--overwrite goes with neither --shard nor --finish: it would remove what other parts made")
+    if part and finish:
+        raise UsageError("--finish comes alone, when all parts are there")
+    if finish and not is_ours(out):
+        raise UsageError(f"{out} holds no dataset that was begun; make its parts with --shard first")
+    resume = resume or finish or part is not None
+    check_output(recipe, out, resume=resume, overwrite=overwrite)
+    with runner(engine, workers, address) as run:
+        plan = Plan.of(recipe)
+        with locked(out, shared=part is not None):
+            check_output(recipe, out, resume=resume, overwrite=overwrite)  # another run may have come and gone
+            if overwrite:
+                _clear(out)
+            shards = _shards(plan, out)
+            mine = shards[part.number - 1 :: part.of] if part else shards
+            missing = [shard for shard in mine if not _is_complete(shard)]
+            if finish and missing:
+                raise AnomgenError(_unfinished(out, missing, shards))
+            if part is None:
+                _begin(recipe, out)
+            elif missing:
+                _join(recipe, out)
+            made = _make_shards(plan, mine, missing, run, progress)
+            provenance = None if part else _finish(plan, out, shards)
+    return Result(out, _rows(mine), made, provenance, len(shards))
+
+
+def _make_shards(plan: Plan, mine: list[Shard], missing: list[Shard], run: Run, progress: Progress | None) -> int:
+    """Make the missing shards and return how many rows these are."""
+    done, total, made = _rows(mine) - _rows(missing), _rows(mine), 0
+
+    def tick(rows: int) -> None:
+        nonlocal made
+        made += rows
+        if progress:
+            progress(done + made, total)
+
+    tick(0)
+    run(plan, missing, tick)
+    return made
+
+
+def _rows(shards: Iterable[Shard]) -> int:
+    return sum(len(shard.indices) for shard in shards)
+
+
+def _unfinished(out: Path, missing: list[Shard], shards: list[Shard]) -> str:
+    names = [shard.path.name for shard in missing[:LISTED_MISSING]]
+    more = f" and {len(missing) - LISTED_MISSING} more" if len(missing) > LISTED_MISSING else ""
+    return (
+        f"{out}: {len(missing)} of {len(shards)} shards are not there: {', '.join(names)}{more}; make them with the "
+        "--shard that they belong to, or all of them here with --resume"
+    )
+
+
+# --- before ---------------------------------------------------------------------------------------------------------
+
+
+def check_output(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) -> None:
+    """Refuse an output folder in which `make` could lose or mix something. Raises UsageError."""
+    if resume and overwrite:
+        raise UsageError("--resume and --overwrite exclude each other")
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file; give a folder with -o")
+    _refuse_inside_source(recipe, out)
+    if not out.exists() or not any(entry.name not in _leftovers(out) for entry in out.iterdir()):
+        return
+    if not is_ours(out):
+        raise UsageError(f"{out} holds other files and no anomgen dataset; choose another folder with -o")
+    if resume:
+        _refuse_other_recipe(recipe, out)
+    elif not overwrite:
+        if (out / "provenance.json").is_file():
+            raise UsageError(
+                f"{out} holds a finished dataset; replace it with --overwrite, or choose another folder with -o"
+            )
+        raise UsageError(
+            f"{out} holds an unfinished dataset; go on with --resume, replace it with --overwrite, or choose another "
+            "folder with -o"
+        )
+
+
+def _leftovers(out: Path) -> set[str]:
+    """Return the names of temporary files that a killed run may have left at the top of `out`."""
+    names = {entry.name for entry in out.glob(".*.tmp")}
+    data = out / DATA
+    if data.is_dir() and all(entry.name.startswith(".") for entry in data.iterdir()):
+        names.add(DATA)
+    return names
+
+
+def _refuse_inside_source(recipe: Recipe, out: Path) -> None:
+    path = getattr(recipe.source, "path", None)
+    folder = Path(path).expanduser() if path else None
+    if isinstance(out, Remote) or folder is None or not folder.is_dir():
+        return
+    if out.resolve().is_relative_to(folder.resolve()):
+        raise UsageError(
+            f"the output {out} lies inside the source {folder}: its pictures would become normal images of the next "
+            "run; choose another folder with -o"
+        )
+
+
+def _refuse_other_recipe(recipe: Recipe, out: Path) -> None:
+    began = parse_recipe(read_recipe(str(out / "recipe.yaml")), str(out / "recipe.yaml"))
+    before, now = began.identity(), recipe.identity()
+    different = sorted(_differences(before, now))
+    if different:
+        raise UsageError(
+            f"{out} was begun with another recipe (different: {', '.join(different)}); "
+            "resume with the same one, or choose another folder with -o"
+        )
+
+
+def _differences(before: Any, now: Any, key: str = "") -> Iterator[str]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        for name in {*before, *now}:
+            yield from _differences(before.get(name), now.get(name), f"{key}.{name}" if key else name)
+    elif before != now:
+        yield key
+
+
+def _clear(out: Path) -> None:
+    """Remove an earlier dataset: the files that anomgen writes, nothing else.
+
+    provenance.json goes first, so that what is left is not taken for a finished dataset if this is interrupted, and
+    recipe.yaml last, since it is what tells a folder of ours from any other.
+    """
+    (out / "provenance.json").unlink(missing_ok=True)
+    for shard in (out / DATA).glob("train-*-of-*.parquet"):
+        shard.unlink()
+    for name in OWN_FILES:
+        (out / name).unlink(missing_ok=True)
+
+
+# --- shards ---------------------------------------------------------------------------------------------------------
+
+
+def _shards(plan: Plan, out: Path) -> list[Shard]:
+    ranges = shard_ranges(plan.recipe)
+    identity = {
+        "recipe": plan.recipe.fingerprint(),
+        "source": plan.source.fingerprint(),
+        "resolved": _digest(plan.resolved),
+        "versions": versions(),
+    }
+    if plan.generator.uses_network:
+        identity["network"] = installed(NETWORK)
+    return [
+        Shard(
+            out / DATA / shard_name(number, len(ranges)), indices, {"shard": number, "rows": len(indices), **identity}
+        )
+        for number, indices in enumerate(ranges)
+    ]
+
+
+def _is_complete(shard: Shard) -> bool:
+    """Return whether a shard is there, made by the same plan. Raises UsageError when another plan made it."""
+    log = shard_metadata(shard.path)
+    if log is None:
+        return False
+    for key, meaning in (
+        ("source", "other source images"),
+        ("recipe", "another recipe"),
+        ("resolved", "other textures, masks or settings"),
+    ):
+        if log.get(key) != shard.log[key]:
+            raise UsageError(
+                f"{shard.path} was made from {meaning}; finish with what it was begun with, or start anew "
+                "with --overwrite"
+            )
+    before, now = ({**(found.get("versions") or {}), **found.get("network", {})} for found in (log, shard.log))
+    if before != now:
+        raise UsageError(
+            f"{shard.path} was made with {versions_text(before)}, this is {versions_text(now)}: the result "
+            "would not be reproducible; install the same versions, or start anew with --overwrite"
+        )
+    result: bool = log.get("rows") == shard.log["rows"]
+    return result
+
+
+def _digest(values: Any) -> str:
+    return hashlib.blake2b(json.dumps(values, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+# --- after ----------------------------------------------------------------------------------------------------------
+
+
+def _begin(recipe: Recipe, out: Path) -> None:
+    (out / "provenance.json").unlink(missing_ok=True)
+    _write(out / "recipe.yaml", MARK + recipe.portable().to_yaml())
+    _sweep(out)
+
+
+def _sweep(out: Path) -> None:
+    """Remove the temporary files that killed runs and workers left; nobody else may be at work."""
+    for folder in (out, out / DATA):
+        for leftover in folder.glob(".*.tmp"):
+            leftover.unlink()
+
+
+def _join(recipe: Recipe, out: Path) -> None:
+    """Begin a part of a dataset: like `_begin`, but others may be at work, so nothing of theirs is touched."""
+    (out / "provenance.json").unlink(missing_ok=True)
+    if not is_ours(out):
+        _write(out / "recipe.yaml", MARK + recipe.portable().to_yaml())
+
+
+def _finish(plan: Plan, out: Path, shards: list[Shard]) -> dict[str, Any]:
+    """Write what describes the dataset; provenance.json comes last and marks it as finished."""
+    _sweep(out)
+    expected = {shard.path for shard in shards}
+    for stray in set((out / DATA).glob("train-*.parquet")) - expected:
+        stray.unlink()
+    rejects: Counter[str] = Counter()
+    for shard in shards:
+        rejects.update((shard_metadata(shard.path) or {}).get("rejects", {}))
+    dataset = Dataset(out, partial=True)
+    found = versions(plan.generator.uses_network)
+    provenance = {
+        "anomgen": found["anomgen"],
+        "versions": {"python": platform.python_version(), **found, "processor": processor()},
+        "recipe_fingerprint": plan.recipe.fingerprint(),
+        "source": {
+            "kind": plan.recipe.source.kind,
+            "count": len(plan.source),
+            "fingerprint": plan.source.fingerprint(),
+            "license": plan.source.license,
+            "skipped": list(plan.source.skipped),
+        },
+        "licenses": list(plan.generator.licenses()),
+        "resolved": plan.resolved,
+        "rows": _row_counts(dataset),
+        "rejects": dict(sorted(rejects.items())),
+        "shards": len(shards),
+    }
+    write_preview(dataset, out / "preview.png", pool=Pool(plan.source, plan.foreground))
+    write_card(out, provenance, plan.recipe.portable().as_dict(), statistics(dataset))
+    _write(out / "provenance.json", json.dumps(provenance, indent=2, ensure_ascii=False) + "\n")
+    remember_source(plan)
+    return provenance
+
+
+def _row_counts(dataset: Dataset) -> dict[str, Any]:
+    table = dataset.table(["label", "defect_type"])
+    labels, kinds = (table[name].to_numpy() for name in table.column_names)
+    numbers, counts = np.unique(kinds[labels == ANOMALY], return_counts=True)
+    names = [dataset.columns.defect_names[number] for number in numbers]
+    by_type = dict(sorted(zip(names, counts.tolist(), strict=True)))
+    anomalous = sum(by_type.values())
+    return {"normal": len(dataset) - anomalous, "anomaly": anomalous, "by_type": by_type}
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
+# --- where a source was ---------------------------------------------------------------------------------------------
+
+
+# --- instead --------------------------------------------------------------------------------------------------------
+
+SAMPLE_ROWS = 16
+"""Rows that a dry run draws to estimate size and time."""
+
+
+def plan_of(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = False) -> dict[str, Any]:
+    """Return what `make` would do, as plain JSON, after all of its checks; writes nothing.
+
+    Draws a few rows in memory to estimate bytes and seconds. Raises what `make` would raise.
+    """
+    check_output(recipe, out, resume=resume, overwrite=overwrite)
+    plan = Plan.of(recipe)
+    renderer, encoder = Renderer(plan), Encoder(plan.columns)
+    rows = range(min(SAMPLE_ROWS, recipe.count))
+    with single_threaded():
+        started = time.perf_counter()
+        cells = [encoder.cells(row) for row in renderer.rows(rows)]
+        seconds = (time.perf_counter() - started) / len(rows)
+    size = sum(len(cell["bytes"]) for row in cells for cell in row.values() if isinstance(cell, dict)) / len(rows)
+    anomalous = math.floor(recipe.count * recipe.anomaly_ratio + 0.5)
+    shards = _shards(plan, out)
+    done = [shard for shard in shards if resume and _is_complete(shard)]
+    return {
+        "output": str(out),
+        "recipe": recipe.name,
+        "source": f"{recipe.source.kind}, {len(plan.source)} images",
+        "skipped": list(plan.source.skipped),
+        "image": "×".join(str(side) for side in renderer.pool[0].shape) + f" {renderer.pool[0].dtype}",
+        "rows": f"{recipe.count}: {anomalous} anomalous, {recipe.count - anomalous} normal",
+        "shards": f"{len(shards)}" + (f", {len(done)} of them there already" if done else ""),
+        "license": recipe.license or inherited(plan.source.license, plan.generator.licenses()) or "unknown",
+        "generator": plan.resolved["generator"],
+        "foreground": plan.resolved["foreground"],
+        "megabytes": round(size * recipe.count / 1e6, 1),
+        "megabytes_free": None if isinstance(out, Remote) else _megabytes_free(out),
+        "seconds": round(seconds * recipe.count, 1),
+    }
+
+
+def _megabytes_free(out: Path) -> int:
+    folder = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
+    return round(shutil.disk_usage(folder).free / 1e6)

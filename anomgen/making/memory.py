@@ -1,0 +1,37 @@
+"""Where the source of a dataset was on this machine: noted outside the dataset, for `check` and `replay`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from anomgen.making.engine import Plan
+
+
+def _memory() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "anomgen" / "sources"
+
+
+def remember_source(plan: Plan) -> None:
+    """Note, outside the dataset, where its source is on this machine, so that `replay` and `check` find it."""
+    written = getattr(plan.recipe.source, "path", None)
+    if written is None:
+        return
+    place, split = (written, "") if Path(written).exists() else written.rpartition(":")[::2]
+    if not place or not Path(place).exists():
+        return
+    resolved = str(Path(place).resolve()) + (f":{split}" if split else "")
+    try:
+        _memory().mkdir(parents=True, exist_ok=True)
+        (_memory() / plan.source.fingerprint()).write_text(resolved, encoding="utf-8")
+    except (OSError, ValueError):  # a read-only home folder: replay will ask for --source
+        return
+
+
+def recalled_source(fingerprint: str) -> str | None:
+    """Return where a source of that fingerprint was on this machine, None if that is not known or gone."""
+    try:
+        path = (_memory() / fingerprint).read_text(encoding="utf-8")
+    except OSError:
+        return None
+    return path if Path(path).exists() or Path(path.rpartition(":")[0] or path).exists() else None

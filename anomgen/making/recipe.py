@@ -1,0 +1,155 @@
+"""Recipes: everything that decides a dataset, as strict YAML, validated and fingerprinted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import yaml
+
+from anomgen.config import Config, validated
+from anomgen.errors import RecipeError, UsageError, near_miss
+from anomgen.files import bundled
+from anomgen.generators.base import build_generator
+from anomgen.making.engine import Recipe
+from anomgen.making.settings import _override, _StrictLoader
+from anomgen.places import place
+from anomgen.registry import load, names
+from anomgen.sources.base import build_source
+from anomgen.sources.foreground import parse_foreground
+
+if TYPE_CHECKING:
+    pass
+
+
+PARTS: dict[str, Callable[[Any], Config]] = {
+    "source": build_source,
+    "generator": build_generator,
+    "foreground": parse_foreground,
+}
+"""The keys of a recipe that hold a part with keys of its own, and what builds it."""
+
+
+def parse_recipe(values: Any, name: str = "recipe") -> Recipe:
+    """Return the recipe that a mapping describes. Raises RecipeError, which names every faulty key."""
+    if not isinstance(values, Mapping):
+        raise RecipeError(f"a recipe is a mapping of keys to values, this is {type(values).__name__}", name=name)
+    ready, problems = dict(values), []
+    for key, build in PARTS.items():
+        if key in ready and not isinstance(ready[key], Config):
+            try:
+                ready[key] = build(ready[key])
+            except RecipeError as error:
+                problems += error.inside(key).problems
+                del ready[key]
+    wrong = {key.partition(".")[0] for key, _ in problems}
+    try:
+        recipe: Recipe = validated(Recipe, ready)
+    except RecipeError as error:
+        problems += [(key, _advised(key, text)) for key, text in error.problems if key not in wrong]
+    if problems:
+        raise RecipeError(problems, name=name)
+    return recipe
+
+
+def _advised(key: str, text: str) -> str:
+    return f"{text}; add a line such as `name: scratches`" if (key, text) == ("name", "is missing") else text
+
+
+def bundled_recipes() -> dict[str, Path]:
+    """Return name → file of the recipes that come with the package."""
+    return {file.stem: file for file in sorted(bundled("recipes").glob("*.yaml"))}
+
+
+def read_recipe(name_or_file: str) -> dict[str, Any]:
+    """Return the mapping in a recipe file, or in the bundled recipe of that name, not yet validated."""
+    known_recipes = bundled_recipes()
+    path = place(name_or_file)
+    if path.suffix not in (".yaml", ".yml") and not path.is_file():
+        if name_or_file not in known_recipes:
+            known = ", ".join(known_recipes)
+            raise UsageError(
+                f"no recipe {name_or_file!r}{near_miss(name_or_file, known_recipes)} "
+                f"(bundled: {known}; or give a .yaml file)"
+            )
+        path = known_recipes[name_or_file]
+    try:
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot read the recipe: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise RecipeError("not a text file", name=str(path)) from None
+    except yaml.YAMLError as error:
+        raise RecipeError(f"not valid YAML: {error}", name=str(path)) from None
+    except RecursionError:
+        raise RecipeError("not valid YAML: nested too deeply", name=str(path)) from None
+    if not isinstance(values, dict):
+        raise RecipeError("a recipe is a mapping of keys to values", name=str(path))
+    return values
+
+
+def load_recipe(
+    name_or_file: str,
+    *,
+    source: str | Path | Mapping[str, Any] | None = None,
+    size: int | Sequence[int] | Literal["native"] | None = None,
+    overrides: Iterable[str] = (),
+    **values: Any,
+) -> Recipe:
+    """Return a recipe by bundled name or file, changed by what the command line says.
+
+    source: replaces the recipe's source except for its size, fit and what is done with bad images; a text is what
+    --source takes, a mapping the recipe's key. size: one number, (height, width) or "native". overrides: what --set
+    takes, ``a.b=value`` texts, the value in YAML. values: further top-level keys, such as count and seed; None means
+    not given. Raises UsageError or RecipeError.
+    """
+    mapping = read_recipe(name_or_file)
+    if isinstance(source, str | Path):
+        from anomgen.sources import detect
+
+        source = detect(str(source))
+    if source is not None:
+        previous = mapping.get("source")
+        keys = ("size",) if source.get("kind") == "builtin" else ("size", "fit", "on_bad_image")
+        kept = {key: previous[key] for key in keys if key in previous} if isinstance(previous, dict) else {}
+        mapping["source"] = {**kept, **source}
+    for override in overrides:
+        _override(mapping, override)
+    if size is not None:
+        _override(mapping, f"source.size={'null' if size == 'native' else json.dumps(size)}")
+    mapping.update({key: value for key, value in values.items() if value is not None})
+    return parse_recipe(mapping, name_or_file)
+
+
+def recipe_of(recipe: Recipe | str, **options: Any) -> Recipe:
+    """Return `recipe` itself, or the one that a name or file and the options of `load_recipe` describe.
+
+    Raises UsageError for options beside a recipe that is complete.
+    """
+    given = {key: value for key, value in options.items() if value is not None and value != ()}
+    if isinstance(recipe, str):
+        return load_recipe(recipe, **given)
+    if not isinstance(recipe, Recipe):
+        raise UsageError(f"a recipe is a name, a file's path or a Recipe, not {type(recipe).__name__}")
+    if given:
+        raise UsageError(f"a Recipe is complete: give {', '.join(given)} to load_recipe, or a recipe's name here")
+    return recipe
+
+
+def recipe_schema() -> dict[str, Any]:
+    """Return the JSON schema of recipes, for editors; it knows the keys of every registered kind."""
+    schema = Recipe.model_json_schema(mode="validation")
+    definitions = schema.setdefault("$defs", {})
+    for group, key in (("sources", "source"), ("generators", "generator")):
+        options = []
+        for name in names(group):
+            part = load(group, name).model_json_schema(ref_template="#/$defs/{model}")
+            definitions.update(part.pop("$defs", {}))
+            part["properties"] = {"kind": {"const": name}, **part.get("properties", {})}
+            part["required"] = ["kind", *part.get("required", [])]
+            options.append(part)
+        schema["properties"][key] = {"oneOf": options}
+    schema["properties"]["foreground"] = {"anyOf": [{"type": "string"}, {"type": "object"}]}
+    return schema

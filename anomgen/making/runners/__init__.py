@@ -1,0 +1,1 @@
+"""Runners: which process, on which machine, makes which shard."""

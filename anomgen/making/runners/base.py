@@ -1,0 +1,44 @@
+"""What a runner does: it makes shards, and what comes out does not depend on which one does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from anomgen.dataset.row import Row
+from anomgen.dataset.writer import Encoder, write_shard
+from anomgen.making.engine import Plan, Renderer
+
+Tick = Callable[[int], None]
+"""Is told how many more rows are done."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One Parquet file to make: where, which rows, and the start of its log."""
+
+    path: Path
+    indices: range
+    log: dict[str, Any]
+
+
+Run = Callable[[Plan, Sequence[Shard], Tick], None]
+"""Makes shards; what comes out does not depend on which one does."""
+
+
+def make_shard(renderer: Renderer, encoder: Encoder, shard: Shard, tick: Tick) -> None:
+    """Draw and write one shard; its log ends with the rejected draws by reason."""
+    renderer.rejects.clear()
+    log = dict(shard.log)
+
+    def rows() -> Iterator[Row]:
+        block = renderer.plan.recipe.block_size
+        for done, row in enumerate(renderer.rows(shard.indices), 1):
+            yield row
+            if done % block == 0 or done == len(shard.indices):
+                tick((done - 1) % block + 1)
+        log["rejects"] = dict(sorted(renderer.rejects.items()))
+
+    write_shard(shard.path, rows(), renderer.plan.columns, log, encoder=encoder)

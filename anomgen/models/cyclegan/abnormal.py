@@ -1,0 +1,82 @@
+"""The abnormal images that a Cycle-GAN learns from: a folder of real ones, or a finished dataset's anomalous rows."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import PurePosixPath
+from typing import ClassVar
+
+from anomgen.dataset.reader import Dataset, is_ours
+from anomgen.dataset.row import ANOMALY
+from anomgen.errors import UsageError
+from anomgen.sources.base import PathText, Source, SourceConfig
+from anomgen.sources.folder import (
+    MASK_NAMES,
+    NORMAL_NAMES,
+    existing_folder,
+    extensions_text,
+    folder_source,
+    image_files,
+)
+from anomgen.sources.scan import ScannedConfig, ScannedSource
+
+
+class Abnormal(ScannedConfig):
+    """Abnormal images; of a folder, whatever lies below a subfolder of normal images or of masks is left out."""
+
+    kind: ClassVar[str] = "abnormal"
+
+    path: PathText
+
+    @classmethod
+    def beside(cls, path: str, normal: SourceConfig) -> Abnormal:
+        """Return the configuration for abnormal images that are read as the normal ones are."""
+        shared = {key: getattr(normal, key) for key in ("size", "fit", "on_bad_image") if hasattr(normal, key)}
+        return cls(path=path, **shared)
+
+    def open(self) -> ScannedSource:
+        """Find and decode the images. Raises UsageError for the folder, SourceError for images in it."""
+        root = existing_folder(self.path, "abnormal images")
+        if is_ours(root):
+            return self._anomalous_rows(Dataset(root))
+        ids = [name for name in image_files(root) if _is_abnormal(name)]
+        if not ids:
+            raise UsageError(f"{self.path}: holds no abnormal image ({extensions_text()}); give a folder of such")
+        return folder_source(self, root, ids)
+
+    def _anomalous_rows(self, dataset: Dataset) -> ScannedSource:
+        rows = dataset.table(["index", "label"]).to_pydict()
+        anomalous = [index for index, label in zip(rows["index"], rows["label"], strict=True) if label == ANOMALY]
+        if not anomalous:
+            raise UsageError(f"{self.path}: a dataset without an anomalous row; give one that has some")
+        recipe, source = dataset.recipe, dataset.provenance["source"]
+
+        def read(index: int) -> bytes:
+            data: bytes = dataset.cells(index, ["image"])["image"]["bytes"]
+            return data
+
+        entries = [(f"{index:06d}", index) for index in anomalous]
+        return ScannedSource(self, self.path, entries, read, recipe.get("license") or source.get("license"))
+
+
+def _is_abnormal(name: str) -> bool:
+    path = PurePosixPath(name)
+    folders = {part.lower() for part in path.parts[:-1]}
+    return not folders & (NORMAL_NAMES | MASK_NAMES) and not path.stem.lower().endswith("_mask")
+
+
+def refuse_common_images(normal: Source, abnormal: Source) -> None:
+    """Raise UsageError when an image is among the normal and the abnormal ones."""
+    known = {_digest(normal, index): index for index in range(len(normal))}
+    for index in range(len(abnormal)):
+        twin = known.get(_digest(abnormal, index))
+        if twin is not None:
+            raise UsageError(
+                f"{abnormal.id(index)} of the abnormal images is also {normal.id(twin)} of the normal ones; an image "
+                "is one or the other"
+            )
+
+
+def _digest(source: Source, index: int) -> bytes:
+    image = source[index]
+    return hashlib.blake2b(image.tobytes(), digest_size=16).digest()

@@ -1,0 +1,317 @@
+"""A trained Cycle-GAN on disk and in use: the two translators, normal → abnormal and abnormal → normal.
+
+Zhu, Park, Isola, Efros: Unpaired image-to-image translation using cycle-consistent adversarial networks, ICCV 2017,
+arXiv 1703.10593; the generators are those of Johnson, Alahi, Fei-Fei, ECCV 2016, arXiv 1603.08155.
+
+A model folder holds ``generators/*.safetensors``, ``README.md`` and, written last, ``anomgen_model.json``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import ConfigDict
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import nn
+
+from anomgen.config import Config
+from anomgen.errors import UsageError
+from anomgen.files import replacing
+from anomgen.models.folder import require_finished
+from anomgen.models.images import WAYS, Augment, scaled, turned, turned_back
+from anomgen.models.use import drawing_device, model_folder, threads_for
+from anomgen.sources.scan import files_fingerprint
+
+DESCRIPTION = "anomgen_model.json"
+TO_ABNORMAL, TO_NORMAL = "generators/normal_to_abnormal.safetensors", "generators/abnormal_to_normal.safetensors"
+FILES = (DESCRIPTION, TO_ABNORMAL, TO_NORMAL)
+PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
+SMALLEST = 24
+"""Shortest side, in pixels, that the networks can see."""
+
+
+# --- the network ----------------------------------------------------------------------------------------------------
+
+
+class InstanceNorm(nn.Module):
+    """Each channel of each image to mean 0 and deviation 1: torch's instance norm, by its faster group norm."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Normalise (N, C, H, W)."""
+        return F.group_norm(x, x.shape[1])
+
+
+class _Block(nn.Module):
+    def __init__(self, channels: int):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3),
+            InstanceNorm(),
+            nn.ReLU(inplace=True),
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3),
+            InstanceNorm(),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.layers(x)
+
+
+class ResNetGenerator(nn.Module):
+    """7×7 convolution, two halvings, residual blocks, two doublings, 7×7 convolution, tanh.
+
+    channels: of the image. width: features at full resolution, four times as many in the blocks. residual: the
+    network's output is the change that is added to the image, instead of the image; small networks then learn an
+    anomaly without having to learn the normal image first. upsampling: `transposed` convolutions as in the paper, or
+    `nearest` neighbours and a convolution, which leaves no chequered pattern (Odena, Dumoulin, Olah, Distill 2016).
+    """
+
+    def __init__(self, channels: int, width: int, blocks: int, residual: bool, upsampling: str):
+        super().__init__()
+        self.residual = residual
+        self.layers = nn.Sequential(
+            nn.ReflectionPad2d(3),
+            nn.Conv2d(channels, width, 7),
+            InstanceNorm(),
+            nn.ReLU(inplace=True),
+            *_half(width),
+            *_half(2 * width),
+            *(_Block(4 * width) for _ in range(blocks)),
+            *_double(4 * width, upsampling),
+            *_double(2 * width, upsampling),
+            nn.ReflectionPad2d(3),
+            nn.Conv2d(width, channels, 7),
+            nn.Tanh(),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Translate images (N, C, H, W) in [−1, 1]; a residual network's output may leave that range."""
+        h, w = x.shape[2:]
+        padded = F.pad(x, (0, -w % 4, 0, -h % 4), mode="reflect")
+        output: torch.Tensor = self.layers(padded)[:, :, :h, :w]
+        return x + output if self.residual else output
+
+
+def _half(width: int) -> list[nn.Module]:
+    return [nn.Conv2d(width, 2 * width, 3, stride=2, padding=1), InstanceNorm(), nn.ReLU(inplace=True)]
+
+
+def _double(width: int, upsampling: str) -> list[nn.Module]:
+    up: list[nn.Module]
+    if upsampling == "transposed":
+        up = [nn.ConvTranspose2d(width, width // 2, 3, stride=2, padding=1, output_padding=1)]
+    else:
+        up = [nn.Upsample(scale_factor=2), nn.Conv2d(width, width // 2, 3, padding=1, padding_mode="reflect")]
+    return [*up, InstanceNorm(), nn.ReLU(inplace=True)]
+
+
+# --- orientations ---------------------------------------------------------------------------------------------------
+
+
+# --- in use ---------------------------------------------------------------------------------------------------------
+
+
+class Description(Config):
+    """What ``anomgen_model.json`` says. shape: (H, W, C) of the images that the model was trained on."""
+
+    model_config = ConfigDict(extra="ignore")  # what is known about the training stands beside it
+
+    kind: Literal["cyclegan"] = "cyclegan"
+    shape: tuple[int, int, int]
+    resolution: int | None
+    augment: Augment
+    width: int
+    blocks: int
+    residual: bool
+    upsampling: Literal["nearest", "transposed"]
+    threshold: float
+    """Change, a share of the value range, that is not seen in the identity residuals of held-out normal images."""
+
+    @property
+    def ways(self) -> int:
+        """Return in how many orientations images were trained on, see `turned`."""
+        return WAYS[self.augment]
+
+    @property
+    def seen(self) -> tuple[int, int]:
+        """Return height and width of what the networks see."""
+        return seen_shape(self.shape, self.resolution)
+
+    def network(self) -> ResNetGenerator:
+        """Return a generator with this model's architecture, its weights not set."""
+        with torch.device("meta"):
+            network = ResNetGenerator(self.shape[2], self.width, self.blocks, self.residual, self.upsampling)
+        return network.to_empty(device="cpu")
+
+
+def seen_shape(shape: tuple[int, ...], resolution: int | None) -> tuple[int, int]:
+    """Return (height, width) of what the networks see of images (H, W, …): the longest side is `resolution`."""
+    shrink = min(1.0, (resolution or max(shape[:2])) / max(shape[:2]))
+    return round(shape[0] * shrink), round(shape[1] * shrink)
+
+
+def as_seen(values: np.ndarray, seen: tuple[int, int]) -> np.ndarray:
+    """Return a float32 image (H, W, C) at the size that the networks see."""
+    if values.shape[:2] == seen:
+        return values
+    return cv2.resize(values, seen[::-1], interpolation=cv2.INTER_AREA).reshape(*seen, values.shape[2])
+
+
+@dataclass(frozen=True)
+class Translator:
+    """One direction of a trained model."""
+
+    network: ResNetGenerator
+    seen: tuple[int, int]
+
+    def change(self, image: np.ndarray, way: int = 0) -> np.ndarray:
+        """Return what the translation adds to an image: float32 (H, W, C), a share of the value range, −1 to 1.
+
+        image: (H, W, C) uint8 or uint16, of the model's size. way: the orientation, see `turned`, in which it is
+        translated. The same image gives the same bits in every process of a machine: it is translated alone, on a
+        CPU by one thread.
+        """
+        device = next(self.network.parameters()).device
+        values = turned(as_seen(scaled(image), self.seen), way)
+        pixels = torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))[None].to(device)
+        with threads_for(device), torch.inference_mode():
+            change = (self.network(pixels) - pixels)[0].permute(1, 2, 0).cpu().numpy() / 2
+        change = np.ascontiguousarray(turned_back(change, way))
+        if change.shape[:2] != image.shape[:2]:
+            change = cv2.resize(change, image.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+        return change.reshape(image.shape)
+
+
+@dataclass(frozen=True)
+class Translators:
+    """A trained model: both directions and what is known about it."""
+
+    to_abnormal: Translator
+    to_normal: Translator
+    description: Description
+
+    def require(self, image: np.ndarray, path: str) -> None:
+        """Raise UsageError when images of this size or channel count cannot be translated."""
+        h, w, c = self.description.shape
+        if image.shape[:2] != (h, w):
+            size = f"{h}" if h == w else f"{h}x{w}"
+            raise UsageError(
+                f"{path}: the model was trained on images of {h}×{w}, these are {image.shape[0]}×{image.shape[1]}: "
+                f"use --size {size}, or train one with --size {image.shape[0]}x{image.shape[1]}"
+            )
+        if image.shape[2] != c:
+            raise UsageError(
+                f"{path}: the model was trained on images of {_channels(c)}, these have {_channels(image.shape[2])}; "
+                "train one on such images"
+            )
+
+
+def _channels(count: int) -> str:
+    return "1 channel (grey)" if count == 1 else f"{count} channels"
+
+
+def without_shift(change: np.ndarray) -> np.ndarray:
+    """Return a change (H, W, C) without what it has all over the image: each channel's median.
+
+    Abnormal images that are a little darker or redder than the normal ones teach that to the network, too.
+    """
+    return change - np.median(change, axis=(0, 1), keepdims=True).astype(np.float32)
+
+
+def change_map(change: np.ndarray, smoothing: float) -> np.ndarray:
+    """Return how much a translation changed each pixel: the largest channel's |change|, smoothed; float32 (H, W).
+
+    smoothing: deviation of the Gaussian, a share of the shorter side.
+    """
+    return cv2.GaussianBlur(np.abs(change).max(axis=2), (0, 0), max(smoothing * min(change.shape[:2]), 0.3))
+
+
+# --- on disk --------------------------------------------------------------------------------------------------------
+
+
+def save_translators(
+    folder: Path, to_abnormal: nn.Module, to_normal: nn.Module, description: Description, values: Mapping[str, Any]
+) -> None:
+    """Write the weights of both directions, then the description, by which a finished model is recognised.
+
+    values: what else is worth knowing; plain JSON.
+    """
+    (folder / DESCRIPTION).unlink(missing_ok=True)
+    for name, network in ((TO_ABNORMAL, to_abnormal), (TO_NORMAL, to_normal)):
+        with replacing(folder / name) as file:
+            file.write(save({key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}))
+    with replacing(folder / DESCRIPTION) as file:
+        file.write(
+            (
+                json.dumps({**description.model_dump(mode="json"), **values}, indent=2, ensure_ascii=False) + "\n"
+            ).encode()
+        )
+
+
+def load_translators(path: str | Path) -> Translators:
+    """Load a model folder.
+
+    Raises UsageError when it is missing, unfinished, damaged, or not a model of `anomgen train cyclegan`.
+    """
+    folder = model_folder(path, "cyclegan", FILES)
+    description = _description(folder)
+    to_abnormal, to_normal = (_loaded(folder / name, description) for name in (TO_ABNORMAL, TO_NORMAL))
+    return Translators(Translator(to_abnormal, description.seen), Translator(to_normal, description.seen), description)
+
+
+def model_fingerprint(path: str | Path) -> str:
+    """Return a hash of a model's description and weights."""
+    return files_fingerprint(model_folder(path, "cyclegan", FILES), FILES)
+
+
+def _description(folder: Path) -> Description:
+    if not (folder / DESCRIPTION).is_file():
+        raise UsageError(_what_it_is_instead(folder))
+    require_finished(folder)
+    text = (folder / DESCRIPTION).read_bytes()
+    try:
+        kind = json.loads(text)["kind"]
+        if kind != "cyclegan":
+            raise UsageError(f"{folder}: is a model of kind {kind!r}, not one of `anomgen train cyclegan`")
+        return Description.model_validate_json(text)
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"{folder / DESCRIPTION}: is damaged ({str(error).splitlines()[0]}); train the model again"
+        ) from None
+
+
+def _what_it_is_instead(folder: Path) -> str:
+    """Return an error message for a folder without a description."""
+    require_finished(folder)
+    pickles = sorted(entry.name for entry in folder.iterdir() if entry.suffix in PICKLES)
+    if pickles:
+        return (
+            f"{folder}: holds {pickles[0]}, a pickle, which could run code when it is loaded; only models saved by "
+            "`anomgen train cyclegan` (safetensors) are read"
+        )
+    other = "a diffusers model" if (folder / "model_index.json").is_file() else f"no model (there is no {DESCRIPTION})"
+    return f"{folder}: is {other}, not one of `anomgen train cyclegan`"
+
+
+def _loaded(path: Path, description: Description) -> ResNetGenerator:
+    network = description.network()
+    try:
+        network.load_state_dict(load_file(path))
+    except FileNotFoundError:
+        raise UsageError(f"{path}: the weights are missing; copy the model folder again, whole") from None
+    except (SafetensorError, OSError, RuntimeError) as error:
+        raise UsageError(
+            f"{path}: the weights are damaged or of another network ({str(error).splitlines()[0]}); copy the model "
+            "folder again, whole, or train the model again"
+        ) from None
+    return network.eval().requires_grad_(False).to(drawing_device())

@@ -1,0 +1,198 @@
+"""Load a DDPM and draw SDAS images from it, one seeded CPU generator per image."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import DDPMScheduler, UNet2DModel
+from safetensors import SafetensorError
+
+from anomgen.errors import UsageError
+from anomgen.models.folder import read_record, require_finished
+from anomgen.models.images import scaled
+from anomgen.models.sdas.pipeline import TRANSFORM, PatchTransform, SDASPipeline
+from anomgen.models.use import drawing_device, model_folder, threads_for
+from anomgen.sources.scan import files_fingerprint
+
+BATCH = 16
+"""Images drawn at once on an accelerator; smaller batches are filled up to it, so that nothing depends on the batch."""
+
+
+@dataclass(frozen=True)
+class SDASModel:
+    """A loaded model and what is known of it."""
+
+    name: str
+    pipeline: SDASPipeline
+    categories: tuple[str, ...]
+    """Names of the classes; one for a model that is not class-conditional."""
+    fingerprint: str
+    """Hash of all weights and configurations."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Return (H, W, C) of the images that it draws."""
+        size, transform = self.pipeline.unet.config.sample_size, self.pipeline.transform
+        h, w = (size, size) if isinstance(size, int) else (size[0], size[1])
+        if transform is None:
+            return h, w, int(self.pipeline.unet.config.in_channels)
+        return h * transform.patch, w * transform.patch, transform.channels
+
+    def category(self, name: str | None) -> int | None:
+        """Return the number of a category, None for a model of one. Raises UsageError for an unknown one."""
+        if len(self.categories) == 1 and name in (None, *self.categories):
+            return None
+        if name not in self.categories:
+            asked = "several categories, say which one" if name is None else f"no category {name!r}"
+            raise UsageError(f"{self.name}: {asked} with category=…: {', '.join(self.categories)}")
+        return self.categories.index(name)
+
+    def draw(
+        self,
+        rngs: Sequence[np.random.Generator],
+        strengths: Sequence[float],
+        *,
+        steps: int = 20,
+        sampler: str = "ddpm",
+        labels: Sequence[int | None] | None = None,
+        images: Sequence[np.ndarray] | None = None,
+        starts: Sequence[float] | None = None,
+    ) -> list[np.ndarray]:
+        """Return SDAS images, float32 (H, W, C) in [−1, 1], one for each rng.
+
+        strengths: s ≥ 0 of each. labels: numbers of the categories, None for a model of one. images, starts: normal
+        images, uint8 or uint16 (H, W, C), and the share of the steps that each is carried through from there. Image k
+        depends on entry k of every argument alone, whatever else is drawn beside it.
+        """
+        seeds = [int(rng.integers(2**63)) for rng in rngs]
+        drawn: list[np.ndarray | None] = [None] * len(rngs)
+        with threads_for(self.pipeline.device):
+            for members, start in self._batches(len(rngs), starts, steps):
+                batch = None if images is None else torch.stack([_tensor(images[k]) for k in members])
+                results = self.pipeline(
+                    len(members),
+                    [torch.Generator().manual_seed(seeds[k]) for k in members],
+                    num_inference_steps=steps,
+                    strength=[strengths[k] for k in members],
+                    sampler=sampler,
+                    class_labels=_numbers(labels, members),
+                    images=batch,
+                    start=start,
+                    output_type="np",
+                ).images
+                for k, result in zip(members, results, strict=True):
+                    drawn[k] = result * 2 - 1
+        return [result for result in drawn if result is not None]
+
+    def _batches(self, count: int, starts: Sequence[float] | None, steps: int) -> Iterator[tuple[list[int], float]]:
+        """Yield the images that are drawn together, and their start.
+
+        On the CPU one by one: a batch would be a little faster, but its arithmetic depends on its size. Accelerators
+        get batches of one size, filled up with their first image, which comes out the same again.
+        """
+        groups: dict[int, list[int]] = {}
+        for k in range(count):
+            groups.setdefault(steps if starts is None else max(1, round(starts[k] * steps)), []).append(k)
+        size = 1 if self.pipeline.device.type == "cpu" else BATCH
+        for done, members in groups.items():
+            for first in range(0, len(members), size):
+                chosen = members[first : first + size]
+                yield chosen + chosen[:1] * (size - len(chosen)), done / steps
+
+
+def _numbers(labels: Sequence[int | None] | None, members: Sequence[int]) -> list[int] | None:
+    found = [] if labels is None else [labels[k] for k in members]
+    return [label for label in found if label is not None] or None
+
+
+def _tensor(image: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(scaled(image).transpose(2, 0, 1).copy())
+
+
+# --- loading --------------------------------------------------------------------------------------------------------
+
+PIPELINES = ("DDPMPipeline", "DDIMPipeline", SDASPipeline.__name__)
+WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
+FILES = ("model_index.json", "training.json", "scheduler/*.json", "unet/config.json", "unet/*.safetensors*", TRANSFORM)
+
+
+def load_sdas(name: str) -> SDASModel:
+    """Load a DDPM: a folder that `anomgen train sdas` or diffusers wrote, or a Hub id.
+
+    Raises UsageError for what is missing, unfinished, no DDPM, or has its weights in another format than safetensors.
+    """
+    folder = model_folder(name, "sdas", FILES)
+    index = folder / "model_index.json"
+    if not index.is_file():
+        require_finished(folder)
+        if (folder / "anomgen_model.json").is_file():
+            raise UsageError(f"{name}: is a Cycle-GAN, for the recipe cyclegan; here a diffusion model is needed")
+        raise UsageError(f"{name}: no model: there is no model_index.json in it; `anomgen train sdas` makes one")
+    return _load(name, folder, index.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=2)
+def _load(name: str, folder: Path, changed: int) -> SDASModel:  # noqa: ARG001 - a model trained anew is read anew
+    _require_ddpm(name, folder)
+    try:
+        unet = UNet2DModel.from_pretrained(folder / "unet", use_safetensors=True, local_files_only=True)
+        scheduler = DDPMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
+        transform = PatchTransform.load(folder / TRANSFORM) if (folder / TRANSFORM).is_file() else None
+    except (OSError, SafetensorError, ValueError, KeyError, RuntimeError) as error:
+        raise UsageError(f"{name}: the model is damaged or half-written: {_first_line(error)}") from error
+    _require_consistent(name, unet, transform)
+    unet = unet.eval().requires_grad_(False).to(drawing_device(), memory_format=torch.channels_last)
+    pipeline = SDASPipeline(unet, scheduler, transform)
+    pipeline.set_progress_bar_config(disable=True)
+    return SDASModel(name, pipeline, _categories(folder, unet), fingerprint(folder))
+
+
+def _require_ddpm(name: str, folder: Path) -> None:
+    """Refuse other models, half-written ones, and weights that loading could execute code from."""
+    try:
+        index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise UsageError(f"{name}: the model is damaged: its model_index.json cannot be read") from None
+    parts = [index.get("_class_name"), *((index.get(key) or [None, None])[1] for key in ("unet", "scheduler"))]
+    if parts[0] not in PIPELINES or parts[1] != "UNet2DModel" or parts[2] not in ("DDPMScheduler", "DDIMScheduler"):
+        raise UsageError(f"{name}: no DDPM, but {' with '.join(map(str, parts))}; SDAS needs a DDPMPipeline's parts")
+    weights = {file.suffix for file in (folder / "unet").glob("diffusion_pytorch_model*")}
+    if weights and ".safetensors" not in weights:
+        raise UsageError(
+            f"{name}: the weights are a pickle, which could execute code; only safetensors are read ({WEIGHTS})"
+        )
+    needed = ["unet/config.json", "scheduler/scheduler_config.json"]
+    needed += [TRANSFORM] if parts[0] == SDASPipeline.__name__ else []
+    missing = [file for file in needed if not (folder / file).is_file()] + ([] if weights else [WEIGHTS])
+    if missing:
+        raise UsageError(f"{name}: the model is half-written: {', '.join(missing)} missing")
+
+
+def _require_consistent(name: str, unet: UNet2DModel, transform: PatchTransform | None) -> None:
+    if transform is not None and transform.encode_weight.shape[0] != unet.config.in_channels:
+        raise UsageError(f"{name}: the transform and the U-Net belong to different models")
+    if transform is None and unet.config.in_channels not in (1, 3):
+        raise UsageError(f"{name}: draws {unet.config.in_channels} channels; grey images have 1, colour ones 3")
+
+
+def _categories(folder: Path, unet: UNet2DModel) -> tuple[str, ...]:
+    record = read_record(folder)
+    if record is not None:
+        return tuple(part["category"] for part in record["data"])
+    return tuple(str(k) for k in range(unet.config.num_class_embeds or 1))
+
+
+def fingerprint(folder: Path) -> str:
+    """Return the hash of everything that decides what a model draws."""
+    names = [file.relative_to(folder).as_posix() for pattern in FILES[2:] for file in folder.glob(pattern)]
+    return files_fingerprint(folder, sorted(names))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

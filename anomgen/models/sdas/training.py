@@ -1,0 +1,492 @@
+"""Train the diffusion model behind SDAS and SIA: a DDPM on normal images, in pixels or in a linear latent space.
+
+Ho, Jain, Abbeel: Denoising diffusion probabilistic models, NeurIPS 2020, arXiv 2006.11239; learned variance after
+Nichol, Dhariwal: Improved denoising diffusion probabilistic models, ICML 2021, arXiv 2102.09672; as RealNet uses it,
+Zhang, Xu, Zhou, CVPR 2024, arXiv 2403.05897, with v-prediction (Salimans, Ho, ICLR 2022, arXiv 2202.00512) for small
+budgets: an underfit model then blurs instead of leaving noise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from diffusers import DDPMScheduler, UNet2DModel
+from diffusers.training_utils import EMAModel
+from pydantic import Field
+
+from anomgen.errors import UsageError
+from anomgen.models.device import accelerator_for
+from anomgen.models.folder import check_folder, data_record, prepare
+from anomgen.models.images import WAYS, Augment, Images, require_square, tiled, turned, unscaled
+from anomgen.models.sdas.bound import variational_bound
+from anomgen.models.sdas.latent import fit_transform
+from anomgen.models.sdas.model import load_sdas
+from anomgen.models.sdas.pipeline import SDASPipeline
+from anomgen.models.training import (
+    Progress,
+    Task,
+    Trained,
+    Training,
+    load_optimiser,
+    optimiser_tensors,
+    parts_of_batch,
+    require_finite,
+    train,
+    weights_under,
+)
+from anomgen.rng import Stream, rng_for
+from anomgen.sources.base import Source, portable_path
+from anomgen.versions import versions
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+TIMESTEPS = 1000
+MINIMUM_IMAGES = 8
+"""Fewer normal images are learned by heart within minutes and say nothing about what is normal."""
+FITTED_ON = 200
+"""Images that the latent transform is fitted on, evenly spaced over the source."""
+SHEET_COLUMNS = 6
+
+Levels = Annotated[tuple[int, ...], Field(strict=False, min_length=1, max_length=8)]
+
+
+class TrainSDAS(Training):
+    """Settings of `anomgen train sdas`. The defaults are the preset `laptop`; the paper's model is `paper`."""
+
+    preset: str | None = None
+    steps: Annotated[int, Field(ge=1)] = 6000
+    batch_size: Annotated[int, Field(ge=1)] = 8
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    gradient_clip: Annotated[float, Field(gt=0)] | None = 1.0
+    schedule: Literal["constant", "cosine"] = "cosine"
+    """How the learning rate goes on after the warm-up; cosine ends at a twentieth."""
+    warmup: Annotated[int, Field(ge=0)] = 100
+    """Steps over which the learning rate rises from 0."""
+    patch: Literal[1, 4, 8, 16] = 8
+    """Side of a latent cell in pixels; 1 trains on pixels, without a transform."""
+    components: Annotated[int, Field(ge=1, le=256)] = 16
+    """Numbers per latent cell."""
+    channels: Levels = (64, 128, 256)
+    """Channels of the U-Net's levels, each at half the resolution of the one before; multiples of 32."""
+    attention: Annotated[tuple[bool, ...], Field(strict=False)] = (False, False, True)
+    """Which levels have self-attention."""
+    layers: Annotated[int, Field(ge=1, le=8)] = 1
+    """Residual blocks per level."""
+    head_dim: Annotated[int, Field(ge=8)] = 32
+    """Channels per attention head."""
+    scale_shift: bool = False
+    """Whether the time step scales and shifts the features, instead of being added."""
+    resample: Literal["conv", "resnet"] = "conv"
+    """How levels are joined: by strided convolutions, or inside residual blocks as in BigGAN."""
+    prediction: Literal["epsilon", "v_prediction", "sample"] = "v_prediction"
+    variance: Literal["fixed_small", "learned_range"] = "fixed_small"
+    min_snr: Annotated[float, Field(gt=0)] | None = None
+    """Cap γ of the loss weight min(SNR, γ) (Hang and others, ICCV 2023, arXiv 2303.09556); null weights all alike."""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Decay of the averaged weights, which are what is saved; it rises from 0 as (1 + n) / (10 + n)."""
+    augment: Augment = "none"
+    """Mirrorings and quarter turns under which a normal image stays normal."""
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "laptop": {},
+        "gpu": {
+            "patch": 1,
+            "channels": (128, 128, 256, 256, 512, 512),
+            "attention": (False, False, False, False, True, False),
+            "layers": 2,
+            "steps": 30_000,
+            "batch_size": 16,
+            "learning_rate": 1e-4,
+            "warmup": 500,
+            "ema": 0.9999,
+            "checkpoint_every": 1000,
+            "sheet_every": 2000,
+        },
+        "paper": {
+            "patch": 1,
+            "channels": (256, 256, 512, 512, 1024, 1024),
+            "attention": (False, False, False, True, True, True),
+            "layers": 2,
+            "head_dim": 64,
+            "scale_shift": True,
+            "resample": "resnet",
+            "prediction": "epsilon",
+            "variance": "learned_range",
+            "steps": 15_000,
+            "batch_size": 60,
+            "accumulation": 3,
+            "learning_rate": 1e-4,
+            "schedule": "constant",
+            "warmup": 0,
+            "ema": 0.9999,
+            "checkpoint_every": 500,
+            "sheet_every": 1000,
+        },
+    }
+
+
+@dataclass(frozen=True)
+class Category:
+    """Normal images of one kind and what they are called."""
+
+    name: str
+    source: Source
+
+
+# --- what is built --------------------------------------------------------------------------------------------------
+
+
+def build_unet(settings: TrainSDAS, shape: Sequence[int], categories: int = 1) -> UNet2DModel:
+    """Return the U-Net for images (H, W, C); class-conditional when there are several categories.
+
+    Raises UsageError when the size does not fit the levels.
+    """
+    h, w, c = shape
+    levels = len(settings.channels)
+    unit = settings.patch * 2 ** (levels - 1)
+    if h % unit or w % unit:
+        fitting = f"{max(1, round(h / unit)) * unit}x{max(1, round(w / unit)) * unit}"
+        raise UsageError(
+            f"images of {h}×{w} do not fit a U-Net of {levels} levels on cells of {settings.patch} pixels; both sides "
+            f"must be multiples of {unit}: --size {fitting}, or fewer levels with --set channels=…"
+        )
+    if settings.patch > 1 and settings.variance == "learned_range":
+        raise UsageError("variance: learned_range is for models on pixels; add --set patch=1")
+    if any(channels % 32 for channels in settings.channels):
+        raise UsageError(f"channels: all must be multiples of 32, these are {list(settings.channels)}")
+    if len(settings.attention) != levels:
+        raise UsageError(f"attention has {len(settings.attention)} entries, channels has {levels}: one for each level")
+    latent = c if settings.patch == 1 else min(settings.components, c * settings.patch**2)
+    kinds = _BLOCKS[settings.resample]
+    resnet = settings.resample == "resnet"
+    return UNet2DModel(
+        sample_size=h // settings.patch if h == w else (h // settings.patch, w // settings.patch),
+        in_channels=latent,
+        out_channels=latent * (2 if settings.variance == "learned_range" else 1),
+        block_out_channels=settings.channels,
+        down_block_types=tuple(kinds[attends][0] for attends in settings.attention),
+        up_block_types=tuple(kinds[attends][1] for attends in reversed(settings.attention)),
+        layers_per_block=settings.layers,
+        attention_head_dim=settings.head_dim,
+        resnet_time_scale_shift="scale_shift" if settings.scale_shift else "default",
+        num_class_embeds=categories if categories > 1 else None,
+        downsample_type="resnet" if resnet else "conv",
+        upsample_type="resnet" if resnet else "conv",
+    )
+
+
+_BLOCKS = {
+    "conv": {False: ("DownBlock2D", "UpBlock2D"), True: ("AttnDownBlock2D", "AttnUpBlock2D")},
+    "resnet": {False: ("ResnetDownsampleBlock2D", "ResnetUpsampleBlock2D"), True: ("AttnDownBlock2D", "AttnUpBlock2D")},
+}
+"""How levels are joined → whether a level attends → names of its blocks in diffusers."""
+
+
+def build_scheduler(settings: TrainSDAS) -> DDPMScheduler:
+    """Return the noise schedule: linear from 1e-4 to 0.02 in 1000 steps, respaced as in the official code.
+
+    Predicted pixels are clipped to [−1, 1]; latents have no such bound.
+    """
+    return DDPMScheduler(
+        TIMESTEPS,
+        1e-4,
+        0.02,
+        "linear",
+        prediction_type=settings.prediction,
+        variance_type=settings.variance,
+        clip_sample=settings.patch == 1,
+        timestep_spacing="leading",
+    )
+
+
+# --- the training ---------------------------------------------------------------------------------------------------
+
+
+class SDASTask(Task):
+    """The training of one DDPM."""
+
+    kind: ClassVar[str] = "sdas"
+    settings: TrainSDAS
+
+    def __init__(
+        self,
+        settings: TrainSDAS,
+        accelerator: Accelerator,
+        categories: Sequence[Category],
+        init: SDASPipeline | None = None,
+    ):
+        super().__init__(settings, accelerator)
+        self.images = [Images(category.source, MINIMUM_IMAGES) for category in categories]
+        self.names = [category.name for category in categories]
+        shape = _one_shape(self.images, self.names)
+        require_square(settings.augment, shape)
+        with torch.random.fork_rng():  # the initial weights are the one thing that torch draws by itself
+            torch.manual_seed(int(rng_for(settings.seed, Stream.TRAINING).integers(2**63)))
+            unet = (
+                build_unet(settings, shape, len(categories))
+                if init is None
+                else _started_from(init, settings, shape, len(categories))
+            )
+        self.transform = None if init is None else init.transform
+        if settings.patch > 1 and self.transform is None:
+            self.transform = fit_transform(self._for_fitting, settings.patch, unet.config.in_channels)
+        if self.transform is not None:
+            self.transform.to(accelerator.device)
+        self.scheduler = build_scheduler(settings)
+        unet = unet.to(accelerator.device, memory_format=torch.channels_last)
+        self.ema = EMAModel(unet.parameters(), decay=settings.ema)
+        self.ema.to(accelerator.device)
+        optimiser = torch.optim.Adam(unet.parameters(), settings.learning_rate)
+        self.net, self.optimiser = accelerator.prepare(unet, optimiser)
+        self.noise_levels = self.scheduler.alphas_cumprod.to(accelerator.device)
+
+    def step(self, number: int) -> dict[str, float]:
+        """Do one optimiser step; see `Task.step`."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = _learning_rate(self.settings, number)
+        losses: dict[str, float] = {}
+        self.net.train()
+        for part in parts_of_batch(self, number):
+            with self.accelerator.accumulate(self.net):
+                terms = self._losses(part)
+                for name, term in terms.items():
+                    mean = self.accelerator.reduce(term.detach(), "mean").item()
+                    losses[name] = losses.get(name, 0.0) + mean / self.settings.accumulation
+                require_finite(number, losses)
+                self.accelerator.backward(sum(terms.values()))
+                if self.accelerator.sync_gradients and self.settings.gradient_clip:
+                    self.accelerator.clip_grad_norm_(self.net.parameters(), self.settings.gradient_clip)
+                self.optimiser.step()
+                self.optimiser.zero_grad()
+        self.ema.step(self.net.parameters())
+        return losses
+
+    def _losses(self, part: range) -> dict[str, torch.Tensor]:
+        """Return the loss terms of some of the drawn images."""
+        clean, labels, t, noise = self._batch(part)
+        level = self.noise_levels[t].view(-1, 1, 1, 1)
+        noisy = level.sqrt() * clean + (1 - level).sqrt() * noise
+        output = self.net(noisy, t, class_labels=labels).sample
+        targets: dict[str, Callable[[], torch.Tensor]] = {
+            "epsilon": lambda: noise,
+            "sample": lambda: clean,
+            "v_prediction": lambda: level.sqrt() * noise - (1 - level).sqrt() * clean,
+        }
+        target = targets[self.settings.prediction]()
+        channels = clean.shape[1]
+        errors = ((output[:, :channels] - target).float() ** 2).mean((1, 2, 3))
+        terms = {"loss": (errors * self._weights(t)).mean()}
+        if self.settings.variance == "learned_range":
+            mean_output = output[:, :channels].detach()
+            bound = variational_bound(self.scheduler, clean, noisy, t, mean_output, output[:, channels:])
+            terms["bound"] = bound.mean()
+        return terms
+
+    def _weights(self, t: torch.Tensor) -> torch.Tensor:
+        """Return each image's loss weight: min(SNR, γ), in the units of what is predicted; 1 without γ."""
+        if self.settings.min_snr is None:
+            return torch.ones_like(self.noise_levels[t])
+        snr = self.noise_levels[t] / (1 - self.noise_levels[t])
+        per_unit = {"epsilon": snr, "sample": torch.ones_like(snr), "v_prediction": snr + 1}[self.settings.prediction]
+        result: torch.Tensor = snr.clamp(max=self.settings.min_snr) / per_unit
+        return result
+
+    def _batch(self, part: range) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor, torch.Tensor]:
+        """Return latents or pixels (N, C, H, W), categories, time steps, noise; all follow from the images' numbers."""
+        pixels, times, noises = [], [], []
+        config = self.accelerator.unwrap_model(self.net).config
+        size = config.sample_size
+        shape = (config.in_channels, *((size, size) if isinstance(size, int) else size))
+        ways = WAYS[self.settings.augment]
+        for number in part:
+            rng = rng_for(self.settings.seed, Stream.TRAINING, number, 1)
+            image = self.images[number % len(self.images)].drawn(self.settings.seed, number // len(self.images))
+            pixels.append(np.ascontiguousarray(turned(image, int(rng.integers(ways))).transpose(2, 0, 1)))
+            times.append(int(rng.integers(TIMESTEPS)))
+            noises.append(rng.standard_normal(shape, dtype=np.float32))
+        device = self.accelerator.device
+        clean = torch.from_numpy(np.stack(pixels)).to(device)
+        if self.transform is not None:
+            clean = self.transform.encode(clean)
+        clean = clean.contiguous(memory_format=torch.channels_last)
+        labels = None
+        if len(self.images) > 1:
+            labels = torch.tensor([number % len(self.images) for number in part], device=device)
+        return clean, labels, torch.tensor(times, device=device), torch.from_numpy(np.stack(noises)).to(device)
+
+    def _for_fitting(self) -> Iterator[np.ndarray]:
+        """Yield images evenly spaced over every category, in all the orientations that training shows."""
+        each = max(1, FITTED_ON // len(self.images))
+        for images in self.images:
+            for index in np.unique(np.linspace(0, len(images) - 1, each).astype(int)):
+                for way in range(WAYS[self.settings.augment]):
+                    yield turned(images.scaled(int(index)), way)
+
+    # --- state and results ------------------------------------------------------------------------------------------
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """See `Task.tensors`."""
+        net = self.accelerator.unwrap_model(self.net)
+        found = {f"net.{name}": tensor for name, tensor in net.state_dict().items()}
+        found |= {f"ema.{index}": tensor for index, tensor in enumerate(self.ema.shadow_params)}
+        found |= {f"transform.{name}": buffer for name, buffer in self._buffers().items()}
+        found["ema_step"] = torch.tensor(self.ema.optimization_step)
+        return {**found, **optimiser_tensors("optimiser", self.optimiser.optimizer)}
+
+    def _buffers(self) -> dict[str, torch.Tensor]:
+        return {} if self.transform is None else dict(self.transform.named_buffers())
+
+    def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """See `Task.restore`."""
+        self.accelerator.unwrap_model(self.net).load_state_dict(weights_under("net", tensors))
+        averages = weights_under("ema", tensors)
+        for index, average in enumerate(self.ema.shadow_params):
+            average.copy_(averages[str(index)])
+        self.ema.optimization_step = int(tensors["ema_step"])
+        if self.transform is not None:
+            self.transform.load_state_dict(weights_under("transform", tensors))
+        load_optimiser("optimiser", self.optimiser.optimizer, tensors)
+
+    def sheet(self) -> np.ndarray:
+        """Return normal images, what the transform keeps of them, and two rows of samples at s = 0."""
+        count = min(SHEET_COLUMNS, *(len(images) for images in self.images))
+        which = [divmod(k, len(self.images)) for k in range(count)]
+        normal = [self.images[category].scaled(index) for index, category in which]
+        rows = [normal]
+        if self.transform is not None:
+            batch = torch.from_numpy(np.stack(normal)).permute(0, 3, 1, 2).to(self.accelerator.device)
+            rows.append(list(self.transform.decode(self.transform.encode(batch)).permute(0, 2, 3, 1).cpu().numpy()))
+        labels = [category for _, category in which] if len(self.images) > 1 else None
+        with self._averaged() as pipeline:
+            for row in range(2):
+                generators = [torch.Generator().manual_seed(row * SHEET_COLUMNS + k) for k in range(count)]
+                drawn = pipeline(count, generators, class_labels=labels, output_type="np").images
+                rows.append(list(drawn * 2 - 1))
+        return tiled([[unscaled(image, np.dtype(np.uint8)) for image in row] for row in rows])
+
+    @contextmanager
+    def _averaged(self) -> Iterator[SDASPipeline]:
+        """Lend a pipeline with the averaged weights in the place of the trained ones."""
+        net = self.accelerator.unwrap_model(self.net)
+        self.ema.store(net.parameters())
+        self.ema.copy_to(net.parameters())
+        net.eval()
+        pipeline = SDASPipeline(net, self.scheduler, self.transform)
+        pipeline.set_progress_bar_config(disable=True)
+        try:
+            yield pipeline
+        finally:
+            self.ema.restore(net.parameters())
+
+    def save(self, folder: Path, record: Mapping[str, Any]) -> None:
+        """Write a diffusers pipeline folder with a card; see `SDASPipeline.save_pretrained`."""
+        with self._averaged() as pipeline:
+            from anomgen.models.card import write_sdas_card
+
+            write_sdas_card(folder, record, self.images[0].shape, pipeline.unet.config.in_channels)
+            pipeline.save_pretrained(folder)
+
+
+def _one_shape(sets: Sequence[Images], names: Sequence[str]) -> tuple[int, ...]:
+    for images, name in zip(sets, names, strict=True):
+        if images.shape != sets[0].shape:
+            raise UsageError(
+                f"the images of {name} are {images.shape}, those of {names[0]} {sets[0].shape} (height, width, "
+                "channels): one model takes one size and channel count; train one model for each"
+            )
+    return sets[0].shape
+
+
+def _learning_rate(settings: TrainSDAS, number: int) -> float:
+    """Return the rate of step `number`, counted from 0."""
+    rise = min(1.0, (number + 1) / settings.warmup) if settings.warmup else 1.0
+    if settings.schedule == "constant":
+        return settings.learning_rate * rise
+    fall = 0.525 + 0.475 * math.cos(math.pi * number / settings.steps)
+    return settings.learning_rate * rise * fall
+
+
+# --- from the command's words to a model ----------------------------------------------------------------------------
+
+
+def train_sdas(
+    categories: Sequence[Category],
+    settings: TrainSDAS,
+    out: Path,
+    *,
+    init: str | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Trained:
+    """Train a DDPM on normal images and write it to `out` as a diffusers pipeline folder.
+
+    categories: one, or several for a class-conditional model, with images of one size. init: a diffusers DDPM, by
+    folder or Hub id, whose weights to start from; it decides the network and what it predicts. Raises UsageError for
+    settings that do not fit, SourceError for unusable images, and what `anomgen.models.training.train` raises.
+    """
+    start = None if init is None else load_sdas(init)
+    if start is not None:
+        settings = _as_in(start.pipeline, settings)
+    record = {
+        "kind": SDASTask.kind,
+        "anomgen": versions()["anomgen"],
+        "settings": settings.model_dump(mode="json"),
+        "init": None if start is None else {"name": portable_path(str(init)), "weights": start.fingerprint},
+        "data": [data_record(category.name, category.source) for category in categories],
+    }
+    accelerator = accelerator_for(settings)
+    if accelerator.is_main_process:
+        check_folder(out, record, resume=resume, overwrite=overwrite)
+    task = SDASTask(settings, accelerator, categories, None if start is None else start.pipeline)
+    if accelerator.is_main_process:
+        prepare(out, record, resume=resume, overwrite=overwrite)
+    accelerator.wait_for_everyone()
+    return train(task, out, record, resume=resume, progress=progress)
+
+
+def _as_in(pipeline: SDASPipeline, settings: TrainSDAS) -> TrainSDAS:
+    """Return the settings with those that the model to start from decides. Raises UsageError where they disagree."""
+    scheduler, config = pipeline.scheduler.config, pipeline.unet.config
+    found = {
+        "prediction": scheduler.prediction_type,
+        "variance": "learned_range" if scheduler.variance_type == "learned_range" else "fixed_small",
+        "patch": 1 if pipeline.transform is None else pipeline.transform.patch,
+        "components": config.in_channels if pipeline.transform is not None else settings.components,
+        "channels": tuple(config.block_out_channels),
+        "attention": tuple("Attn" in name for name in config.down_block_types),
+        "layers": config.layers_per_block,
+    }
+    default = TrainSDAS(preset=settings.preset)
+    for key, value in found.items():
+        if getattr(settings, key) not in (getattr(default, key), value):
+            raise UsageError(f"{key}: the model to start from has {value}; leave out --set {key}, or --init")
+    return settings.model_copy(update=found)
+
+
+def _started_from(pipeline: SDASPipeline, settings: TrainSDAS, shape: Sequence[int], categories: int) -> UNet2DModel:
+    """Return the U-Net of a model for other images: of any size that fits, with a label embedding of its own."""
+    old = pipeline.unet
+    channels = shape[2] if pipeline.transform is None else pipeline.transform.channels
+    if channels != shape[2] or (pipeline.transform is None and old.config.in_channels != shape[2]):
+        raise UsageError(f"--init is a model of images with {channels} channels, the normal images have {shape[2]}")
+    unit = settings.patch * 2 ** (len(settings.channels) - 1)
+    if shape[0] % unit or shape[1] % unit:
+        raise UsageError(f"images of {shape[0]}×{shape[1]} do not fit --init, whose sizes are multiples of {unit}")
+    sides = (shape[0] // settings.patch, shape[1] // settings.patch)
+    size = sides[0] if sides[0] == sides[1] else sides
+    fresh = UNet2DModel.from_config(
+        old.config, sample_size=size, num_class_embeds=categories if categories > 1 else None
+    )
+    kept = {name: tensor for name, tensor in old.state_dict().items() if not name.startswith("class_embedding.")}
+    missing, unexpected = fresh.load_state_dict(kept, strict=False)
+    assert not unexpected and all(name.startswith("class_embedding.") for name in missing), (missing, unexpected)
+    return fresh

@@ -1,0 +1,504 @@
+"""From a request to jobs: which cells there are, which are done, which fit the budget; and the run's folder."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import json
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from anomgen.errors import UsageError
+from anomgen.files import locked, replacing
+from anomgen.making.engine import Plan as RecipePlan
+from anomgen.making.recipe import Recipe
+from anomgen.making.settings import settings_of
+from anomgen.registry import names, version_of
+from anomgen.score.cell import Bench, Cell
+from anomgen.score.data import RealData, load
+from anomgen.score.detectors.base import Detector, build_detector
+from anomgen.score.rows import ROWS, RowFile
+from anomgen.score.variants import BASELINES, Variant, variants_of
+from anomgen.sources.base import portable_path
+
+PROTOCOL = 1
+"""Part of every cell's key: raised when the same cell would come out differently."""
+NONE = "none"
+SIZES = {"default": 128, "paper": 256}
+"""Preset → size of the images."""
+REAL_SHARE = 0.3
+"""Of each defect type's anomalies, for `real`."""
+DATA = "{data}"
+"""What a change of a recipe says for the name of the data set, as in ``recipe.sdas.generator.model={data}/model``."""
+RUN_FILE, BANKS = "run.json", "synthetic"
+PREDICTION = 1.2e-6
+"""Seconds per pixel of a test image that maps and metrics take, for the estimate."""
+WORKER_START = 4.0
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `anomgen score` is asked for; plain values, recorded in run.json."""
+
+    data: tuple[str, ...]
+    recipes: tuple[str, ...]
+    detectors: tuple[str, ...] = ("probe",)
+    seeds: int = 3
+    size: int | tuple[int, int] | None = None
+    steps: int | None = None
+    preset: str = "default"
+    ratios: tuple[float, ...] = ()
+    counts: tuple[int, ...] = ()
+    sweeps: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    changes: tuple[str, ...] = ()
+    """``recipe.NAME.key=value``, where `DATA` stands for the data set's name, and ``detector.NAME.key=value``."""
+    bank: int = 256
+    """Anomalies that a generator with a trained model draws beforehand."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Cells that share one fit, and what it will take: seconds of one processor core."""
+
+    cells: tuple[Cell, ...]
+    seconds: float
+
+
+@dataclass
+class Plan:
+    """A request with everything opened. todo: what is not in the rows yet; left_out: what the budget does not allow.
+
+    notes: what the user should know before the rows are believed.
+    """
+
+    request: Request
+    bench: Bench
+    cells: list[Cell]
+    todo: list[Job]
+    left_out: list[Job] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
+
+    def missing_banks(self) -> list[tuple[str, str]]:
+        """Return (data, variant) of the banks that the jobs to do need and that are not drawn yet."""
+        keys = dict.fromkeys((cell.data, cell.variant.name) for job in self.todo for cell in job.cells)
+        banks: dict[Path, tuple[str, str]] = {}
+        for key in keys:  # lines that differ in how many anomalies they show share a bank
+            if key in self.bench.banks:
+                banks.setdefault(self.bench.banks[key], key)
+        return [key for path, key in banks.items() if not path.is_file()]
+
+    def seconds(self, workers: int) -> float:
+        """Return how long the jobs to do will take, with the banks that are drawn before them."""
+        if not self.todo:
+            return 0.0
+        return (
+            sum(_side_by_side(part, workers) for part in ([job.seconds for job in self.todo], self.bank_seconds()))
+            + WORKER_START
+        )
+
+    def bank_seconds(self) -> list[float]:
+        """Return what drawing each missing bank takes, in seconds of one processor core."""
+        return [
+            self.request.bank * self._definition(data, name).generator.cost(self.bench.data[data].train[0].shape)
+            for data, name in self.missing_banks()
+        ]
+
+    def _definition(self, data: str, name: str) -> Recipe:
+        found = (cell.variant.definition for cell in self.cells if (cell.data, cell.variant.name) == (data, name))
+        return next(recipe for recipe in found if recipe is not None)
+
+
+def _side_by_side(seconds: Sequence[float], workers: int) -> float:
+    return max([*seconds, sum(seconds) / workers], default=0.0) if seconds else 0.0
+
+
+# --- planning -------------------------------------------------------------------------------------------------------
+
+
+def planned(request: Request, out: Path, done: RowFile, *, part: tuple[int, int] = (1, 1), retry: bool = False) -> Plan:
+    """Open the data, the recipes and the detectors, and return which cells are to do.
+
+    part: (k, n): only the k-th of n parts of the cells; those that share a fit stay together. retry: also those that
+    failed. Raises UsageError for a wrong request, SourceError for images that cannot be used; writes nothing.
+    """
+    detectors = _detectors(request)
+    data = _opened(request, _variants(request, "data"))  # names, kinds and counts are the same for all data sets
+    variants = {key: _variants(request, opened.name) for key, opened in data.items()}
+    notes = [note for key, opened in data.items() for note in _seen(opened, variants[key])]
+    bench = Bench(data, detectors, {}, _banks(data, variants, out, request.bank), out)
+    cells = [cell for key, opened in data.items() for cell in _cells(key, opened, variants[key], detectors, request)]
+    jobs = _jobs(bench, cells, _paces(done, bench))
+    finished = {key for key, row in done.rows.items() if not (retry and row["status"] == "failed")}
+    todo = _without(finished, [job for k, job in enumerate(jobs) if k % part[1] == part[0] - 1])
+    return Plan(request, replace(bench, plans=_recipe_plans(data, todo)), cells, todo, notes=tuple(notes))
+
+
+def write_split(request: Request, out: Path) -> dict[Path, int]:
+    """Write the images that models may be trained on; see `anomgen.score.split.write_training_images`."""
+    from anomgen.score.split import write_training_images
+
+    _variants(request, "data")  # names that are no recipes are refused
+    return write_training_images(request.data, out, real_share=REAL_SHARE if "real" in request.recipes else 0.0)
+
+
+def _variants(request: Request, data: str) -> list[Variant]:
+    """Return the lines of a data set's board: in changes and values of sweeps its name takes the place of `DATA`."""
+    typed = _prefixed(request.changes, "recipe")
+    overrides = [change.replace(DATA, data) for change in typed]
+    try:
+        return variants_of(
+            request.recipes,
+            overrides=overrides,
+            ratios=request.ratios,
+            counts=request.counts,
+            sweeps={key: [_named(value, data) for value in values] for key, values in request.sweeps.items()},
+        )
+    except UsageError as error:
+        told = str(error)
+        for change, named in zip(typed, overrides, strict=True):
+            told = told.replace(named, change)
+        raise UsageError(told) from error
+
+
+def _named(value: Any, data: str) -> Any:
+    """Return a value of a sweep with the name of the data set in the place of `DATA`."""
+    if isinstance(value, str):
+        return value.replace(DATA, data)
+    if isinstance(value, list):
+        return [_named(part, data) for part in value]
+    return {key: _named(part, data) for key, part in value.items()} if isinstance(value, dict) else value
+
+
+def _seen(data: RealData, variants: Iterable[Variant]) -> Iterator[str]:
+    """Yield, in words, which models were trained on images that thresholds are chosen on.
+
+    Raises UsageError when a model was trained on images that are tested on.
+    """
+    for variant in variants:
+        known = frozenset() if variant.definition is None else variant.definition.generator.trained_on()
+        seen = [name for name, file in zip(data.test.ids, data.test.files, strict=True) if file in known]
+        if seen:
+            raise UsageError(
+                f"recipe {variant.name} on {data.name}: its model was trained on {len(seen)} of the {len(data.test)} "
+                f"test images, such as {seen[0]}; train it on others. With --split DIR the same command writes those "
+                "that it may be trained on; name real among the recipes for real anomalies too"
+            )
+        held = sum(file in known for file in data.validation.files)
+        if held:
+            yield (
+                f"note: the model of {variant.name} was trained on {held} of the {len(data.validation)} normal images "
+                f"of {data.name} that thresholds are chosen on; one trained on what --split writes was not"
+            )
+
+
+def _without(keys: Iterable[str], jobs: Sequence[Job]) -> list[Job]:
+    """Return the jobs without the cells of those keys."""
+    gone = set(keys)
+    kept = [(job, tuple(cell for cell in job.cells if cell.key not in gone)) for job in jobs]
+    return [replace(job, cells=cells) for job, cells in kept if cells]
+
+
+def refreshed(plan: Plan, rows: RowFile, before: Iterable[str]) -> Plan:
+    """Return the plan without what another run has finished since it was made, when the keys `before` were there."""
+    return replace(plan, todo=_without(rows.rows.keys() - set(before), plan.todo))
+
+
+def _recipe_plans(data: Mapping[str, RealData], todo: Sequence[Job]) -> dict[tuple[str, str], RecipePlan]:
+    """Return the calibrated recipes of what is to be trained. Raises UsageError, as for a model that is not there."""
+    found: dict[tuple[str, str], RecipePlan] = {}
+    for cell in (cell for job in todo for cell in job.cells):
+        key, recipe = (cell.data, cell.variant.name), cell.variant.definition
+        if recipe is not None and key not in found:
+            try:
+                found[key] = RecipePlan.of(recipe.model_copy(update={"seed": 0}), data[cell.data].train)
+            except UsageError as error:
+                # What a recipe calls generator.model is said to `score` with the recipe's name before it.
+                told = str(error).replace("--set generator.", f"--set recipe.{cell.variant.recipe}.generator.")
+                if "+" in cell.variant.recipe:
+                    told += "; a mixture written with + takes no changes: write it as a recipe with kind: mix"
+                raise UsageError(f"recipe {cell.variant.name} on {cell.data}: {told}") from error
+    return found
+
+
+def within(plan: Plan, budget: float, workers: int) -> Plan:
+    """Return the plan with what does not fit `budget` seconds left out.
+
+    Whole groups stay or go: all variants with one detector, seed and data set, so that what is compared was treated
+    alike; only if not even the first group fits, a part of it. A bank counts with the first group that needs it.
+    """
+    kept: list[Job] = []
+    left: list[Job] = []
+
+    def fits(jobs: Sequence[Job]) -> bool:
+        return replace(plan, todo=[*kept, *jobs]).seconds(workers) <= budget
+
+    for _, jobs in itertools.groupby(plan.todo, key=_group):
+        group = list(jobs)
+        if not left and fits(group):
+            kept += group
+        else:
+            left += group
+    if not kept:
+        while left and fits(left[:1]):
+            kept.append(left.pop(0))
+    return replace(plan, todo=kept, left_out=left)
+
+
+def _group(job: Job) -> tuple[str, str, int]:
+    cell = job.cells[0]
+    return cell.data, cell.detector, cell.seed
+
+
+def _prefixed(changes: Sequence[str], prefix: str) -> list[str]:
+    for change in changes:
+        if not change.startswith(("recipe.", "detector.")):
+            raise UsageError(
+                f"--set {change}: write recipe.NAME.KEY=VALUE or detector.NAME.KEY=VALUE, for instance "
+                "recipe.perlin.generator.opacity_range=[0.5,1] or detector.realnet.backbone=resnet18"
+            )
+    return [change.removeprefix(f"{prefix}.") for change in changes if change.startswith(f"{prefix}.")]
+
+
+def _detectors(request: Request) -> dict[str, Detector]:
+    """Return the wanted detectors by name, after `none`, which is quick and says what the others are worth."""
+    wanted = list(dict.fromkeys([NONE, *request.detectors]))
+    own: dict[str, Any] = settings_of(_prefixed(request.changes, "detector"))
+    strange = sorted(own.keys() - set(wanted))
+    if strange:
+        raise UsageError(f"--set detector.{strange[0]}: this detector is not asked for with --detectors")
+    shared = {"preset": request.preset, **({} if request.steps is None else {"steps": request.steps})}
+    return {name: _detector(name, {**shared, **own.get(name, {})}) for name in wanted}
+
+
+def _detector(name: str, settings: Mapping[str, Any]) -> Detector:
+    """Return a detector. Errors name the option that was typed."""
+    try:
+        return build_detector({"kind": name, **settings})
+    except UsageError as error:
+        told = str(error)
+        option = f"--detectors: {told[6:]}" if told.startswith("kind: ") else f"--set detector.{name}.{told}"
+        raise UsageError(option) from error
+
+
+def _opened(request: Request, variants: Sequence[Variant]) -> dict[str, RealData]:
+    """Return each data set, once per number of training images; the keys are its name and that number."""
+    size = request.size or SIZES.get(request.preset, 128)
+    share = REAL_SHARE if any(variant.kind == "real" for variant in variants) else 0.0
+    found: dict[str, RealData] = {}
+    for path in request.data:
+        for count in dict.fromkeys(variant.train_count for variant in variants):
+            opened = load(path, size, real_share=share, train_count=count)
+            key = _data_key(opened.name, count)
+            if key in found:
+                raise UsageError(f"two data sets are called {opened.name!r}; rename one folder")
+            if not opened.test.labels.any():
+                raise UsageError(f"{path}: has no anomalous test image; without real anomalies nothing can be tested")
+            _refuse_twin(path, opened, found.values())
+            found[key] = opened
+    return found
+
+
+def _refuse_twin(path: str, data: RealData, others: Iterable[RealData]) -> None:
+    """Raise UsageError when another data set has the same test images: it would count twice."""
+    content = data.test.content_fingerprint
+    twin = next((o for o in others if o.name != data.name and o.test.content_fingerprint == content), None)
+    if twin is not None:
+        raise UsageError(f"{path}: has the same test images as {twin.name}; give one of the two")
+
+
+def _data_key(name: str, count: int | None) -> str:
+    return name if count is None else f"{name} {count}"
+
+
+def _banks(
+    data: Mapping[str, RealData], variants: Mapping[str, Sequence[Variant]], out: Path, bank: int
+) -> dict[tuple[str, str], Path]:
+    """Return where the anomalies of each variant whose generator runs a network lie or will lie."""
+    found = {}
+    for key, opened in data.items():
+        for variant in variants[key]:
+            recipe = variant.definition
+            if (
+                recipe is None
+                or not recipe.generator.uses_network
+                or _data_key(opened.name, variant.train_count) != key
+            ):
+                continue
+            content = {"data": opened.fingerprint, **_identity(variant), "anomaly_ratio": 1.0, "bank": bank}
+            found[key, variant.name] = out / BANKS / f"{_hash(content)}.npz"
+    return found
+
+
+def _cells(
+    key: str, data: RealData, variants: Sequence[Variant], detectors: Mapping[str, Detector], request: Request
+) -> Iterator[Cell]:
+    """Yield the cells of a data set: seed by seed and detector by detector, so that a budget cuts off whole boards."""
+    own = [variant for variant in variants if _data_key(data.name, variant.train_count) == key]
+    for seed in range(request.seeds):
+        for name, detector in detectors.items():
+            for variant in own:
+                if (variant.kind == "none") == (name == NONE):
+                    yield Cell(_cell_key(data, variant, detector, seed, request), key, variant, name, seed)
+
+
+def _cell_key(data: RealData, variant: Variant, detector: Detector, seed: int, request: Request) -> str:
+    bank = request.bank if variant.definition is not None and variant.definition.generator.uses_network else None
+    content = {
+        "protocol": PROTOCOL,
+        "data": data.fingerprint,
+        "detector": detector.keyed(),
+        "seed": seed,
+        "bank": bank,
+    }
+    plugin = version_of("detectors", detector.kind)
+    return _hash({**content, **({} if plugin is None else {"plugin": plugin}), **_identity(variant)})
+
+
+def identity_hash(data: RealData, variant: Variant) -> str:
+    """Return what a variant's anomalies made of a data set's images are known by."""
+    return _hash({"data": data.fingerprint, **_identity(variant)})
+
+
+def _identity(variant: Variant) -> dict[str, Any]:
+    """Return what decides a variant's anomalies, whatever the recipe is called and wherever its files lie."""
+    if variant.kind == "dataset":
+        from anomgen.dataset.reader import Dataset
+
+        assert variant.dataset is not None
+        provenance = Dataset(variant.dataset).provenance
+        return {"dataset": provenance.get("files", provenance), **variant.variation}
+    if variant.definition is None:
+        return {"baseline": variant.kind, **variant.variation}
+    recipe = variant.definition
+    identity = recipe.identity()
+    parts = {name: identity[name] for name in ("generator", "foreground", "anomaly_ratio", "block_size")}
+    resources = {**recipe.generator.resources(), **recipe.foreground.resources()}
+    return {**parts, "resources": resources, "count": variant.train_count}
+
+
+def _hash(content: Mapping[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _jobs(bench: Bench, cells: Sequence[Cell], paces: Mapping[str, float]) -> list[Job]:
+    """Return the cells as jobs: one each, but one for all variants of a detector that learns from normal images."""
+    groups: dict[tuple[Any, ...], list[Cell]] = {}
+    for cell in cells:
+        shared = not bench.detectors[cell.detector].uses_anomalies
+        groups.setdefault((cell.data, cell.detector, cell.seed, None if shared else cell.variant.name), []).append(cell)
+    found = [Job(tuple(group), _seconds(bench, group, paces)) for group in groups.values()]
+    return sorted(
+        found, key=lambda job: (job.cells[0].seed,)
+    )  # stable: data sets within a seed, detectors within those
+
+
+def _seconds(bench: Bench, cells: Sequence[Cell], paces: Mapping[str, float]) -> float:
+    data, detector = bench.data[cells[0].data], bench.detectors[cells[0].detector]
+    height, width = data.test.images.shape[1:3]
+    fit = detector.cost((height, width), len(data.train)) * paces.get(cells[0].detector, 1.0)
+    return fit + PREDICTION * height * width * len(data.test) * len(cells)
+
+
+def _paces(done: RowFile, bench: Bench) -> dict[str, float]:
+    """Return detector → how much longer than estimated its fits took in the rows that are there."""
+    found: dict[str, list[float]] = {}
+    opened = {data.fingerprint: data for data in bench.data.values()}
+    for row in done.rows.values():
+        detector, data = bench.detectors.get(row["detector"]), opened.get(row.get("data_fingerprint", ""))
+        if row["status"] != "done" or detector is None or data is None or row.get("settings") != detector.recorded():
+            continue
+        estimate = detector.cost((row["size"][0], row["size"][1]), len(data.train))
+        if detector.uses_anomalies and estimate > 0:
+            found.setdefault(row["detector"], []).append(row["seconds"]["fit"] / estimate)
+    return {name: median(values) for name, values in found.items()}
+
+
+# --- the folder -----------------------------------------------------------------------------------------------------
+
+
+def require_run_folder(out: Path) -> None:
+    """Raise UsageError for a file, or a folder that holds something else than a run."""
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file; give a folder with -o")
+    others = [entry.name for entry in out.iterdir()] if out.exists() else []
+    if others and not {RUN_FILE, ROWS} & set(others):
+        raise UsageError(f"{out} holds other files and no run of `anomgen score`; choose another folder with -o")
+
+
+@contextlib.contextmanager
+def opened(out: Path) -> Iterator[RowFile]:
+    """Hold the run's folder, so that two runs cannot train the same cells, and yield its rows."""
+    require_run_folder(out)
+    with locked(out):
+        yield RowFile(out)
+
+
+def write_configuration(plan: Plan, out: Path, workers: int, versions: Mapping[str, str]) -> dict[str, Any]:
+    """Write run.json: what was asked for and how the cells are trained; no path of the machine. Return it."""
+    request = plan.request
+    first = next(iter(plan.bench.data.values()))
+    configuration = {
+        "command": command_of(request),
+        "data": [portable_path(path) for path in request.data],
+        "recipes": [portable_path(name) for name in request.recipes],
+        "baselines": list(BASELINES),
+        "detectors": {name: detector.recorded() for name, detector in plan.bench.detectors.items()},
+        "seeds": request.seeds,
+        "size": list(first.test.images.shape[1:3]),
+        "preset": request.preset,
+        "ratios": list(request.ratios),
+        "counts": list(request.counts),
+        "sweeps": {key: list(values) for key, values in request.sweeps.items()},
+        "set": [_portable(change) for change in request.changes],
+        "bank": request.bank,
+        "workers": workers,
+        "protocol": PROTOCOL,
+        "versions": dict(versions),
+    }
+    with replacing(out / RUN_FILE) as file:
+        file.write(json.dumps(configuration, indent=2, ensure_ascii=False).encode() + b"\n")
+    return configuration
+
+
+def command_of(request: Request) -> str:
+    """Return the command line that makes the run again, without paths of the machine."""
+    words = ["anomgen", "score", *(portable_path(path) for path in request.data)]
+    words += ["--recipes", ",".join(portable_path(name) for name in request.recipes)]
+    words += ["--detectors", ",".join(request.detectors), "--seeds", str(request.seeds)]
+    if request.size is not None:
+        words += ["--size", str(request.size) if isinstance(request.size, int) else "x".join(map(str, request.size))]
+    words += [] if request.preset == "default" else ["--preset", request.preset]
+    words += [] if request.steps is None else ["--steps", str(request.steps)]
+    axes: tuple[tuple[str, Sequence[float]], ...] = (("--ratios", request.ratios), ("--counts", request.counts))
+    for option, numbers in axes:
+        words += [option, ",".join(map(str, numbers))] if numbers else []
+    for key, values in request.sweeps.items():
+        words += ["--sweep", f"{key}={json.dumps(list(values))}"]
+    for change in request.changes:
+        words += ["--set", _portable(change)]
+    words += [] if request.bank == Request.bank else ["--bank", str(request.bank)]
+    return shlex.join(words)
+
+
+def _portable(change: str) -> str:
+    """Return a --set text in which absolute paths are cut down to their last part."""
+    return re.sub(r"(?<![\w.~}-])(~?/(?:\{data\}|[^\s,'\"\]}])+)", lambda found: _portable_path(found[1]), change)
+
+
+def _portable_path(path: str) -> str:
+    """Return a path's last component; where `DATA` stands above it, all from there on."""
+    at = path.find(DATA)
+    return portable_path(path) if at < 0 else path[path.rfind("/", 0, at) + 1 :]
+
+
+def chosen_detectors(text: Sequence[str]) -> tuple[str, ...]:
+    """Return names of detectors, each once; ``all`` stands for every one that is installed."""
+    wanted = [name for name in names("detectors") if name != NONE] if list(text) == ["all"] else list(text)
+    return tuple(dict.fromkeys(wanted))

@@ -1,0 +1,1 @@
+"""What is said about a finished board: ranks, findings, charts, and the report that shows them."""

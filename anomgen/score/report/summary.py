@@ -1,0 +1,272 @@
+"""The rows of a run, sorted out for the report: what ranks them, which detectors tell, the best recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import PurePath
+from typing import Any, TypeVar
+
+import numpy as np
+
+from anomgen.score.report import ranking
+from anomgen.score.variants import COUNT
+
+Row = Mapping[str, Any]
+Key = TypeVar("Key")
+
+METRICS = {
+    "pixel_ap": "pixel AP",
+    "au_pro": "AU-PRO (to 30 % FPR)",
+    "pixel_auroc": "pixel AUROC",
+    "pixel_f1_max": "pixel F1-max",
+    "image_ap": "image AP",
+    "image_auroc": "image AUROC",
+    "image_f1_max": "image F1-max",
+    "threshold_f1": "image F1 at the chosen threshold",
+}
+"""What the board knows, and how it is called."""
+CHOSEN_F1 = "threshold_f1"
+"""What ranks where all detectors are indifferent: it alone depends on the recipe."""
+SPARE = "none"
+"""The detector of the baseline without anomalies; it is in no column."""
+RECIPE = "recipe"
+NOTHING = "–"
+ABOUT = {"none": "no anomalies", "boxes": "baseline", "real": "ceiling"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """The rows of a run, and what they have in common. configuration: gives the order, as it was asked for."""
+
+    rows: Sequence[Row]
+    configuration: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def done(self) -> list[Row]:
+        """Return the rows with figures."""
+        return [row for row in self.rows if row["status"] == "done"]
+
+    @cached_property
+    def failed(self) -> list[Row]:
+        """Return the rows without."""
+        return [row for row in self.rows if row["status"] != "done"]
+
+    @cached_property
+    def label(self) -> str:
+        """Return what ranks, for a sentence: one metric, or that of pixels and that of images by data set."""
+        found = self.board["metrics"]
+        names = distinct(found.values()) or ["pixel_ap"]
+        if len(names) == 1:
+            return METRICS[names[0]]
+        without = [data for data, name in found.items() if name == "image_ap"]
+        return f"pixel AP (image AP on {', '.join(without)}, without masks)"
+
+    @cached_property
+    def metrics(self) -> list[str]:
+        """Return the metrics that any row has, those that rank first."""
+        ranks = self.board["metrics"].values()
+        known = (name for name in METRICS if name != CHOSEN_F1 or name in ranks)
+        found = [name for name in known if any(row["metrics"].get(name) is not None for row in self.done)]
+        return sorted(found, key=lambda name: name not in ranks)
+
+    @cached_property
+    def data(self) -> list[str]:
+        """Return the names of the data sets, in the order in which they were asked for."""
+        asked = [PurePath(path).name for path in self.configuration.get("data") or ()]
+        return _in_order(distinct(row["data"] for row in self.rows), asked)
+
+    @cached_property
+    def detectors(self) -> list[str]:
+        """Return the detectors that are trained, in the order in which they were asked for, for the columns."""
+        asked = list(self.configuration.get("detectors") or ())
+        return _in_order(distinct(row["detector"] for row in self.rows if row["detector"] != SPARE), asked)
+
+    @cached_property
+    def indifferent(self) -> list[str]:
+        """Return the detectors whose maps do not depend on the recipe: they say nothing about which is better."""
+        return [name for name in self.detectors if self._is_indifferent(name)]
+
+    def _is_indifferent(self, detector: str) -> bool:
+        ranks = ranking.ranking_metrics(self.rows)
+        groups: dict[Any, list[float | None]] = {}
+        for row in self.done:
+            if row["detector"] == detector:
+                place = (row["data"], row["seed"], self._count(row["variant"]))
+                groups.setdefault(place, []).append(row["metrics"].get(ranks[row["data"]]))
+        shared = [values for values in groups.values() if len(values) > 1]
+        return bool(shared) and all(len(set(values)) == 1 for values in shared)
+
+    @cached_property
+    def board(self) -> dict[str, Any]:
+        """Return the board of the detectors that rank; that of the chosen thresholds where all are indifferent."""
+        kept = [row for row in self.rows if row["detector"] in (*self.ranked, SPARE)]
+        return self._ordered(ranking.board(kept, CHOSEN_F1 if self.by_threshold else None))
+
+    def _ordered(self, board: dict[str, Any]) -> dict[str, Any]:
+        """Return a board with its columns in the order of the request."""
+        data, detectors = _in_order(board["data"], self.data), _in_order(board["detectors"], self.detectors)
+        cells = sorted(board["by_cell"], key=lambda c: (data.index(c["data"]), detectors.index(c["detector"])))
+        return {
+            **board,
+            "data": data,
+            "detectors": detectors,
+            "by_data": {name: board["by_data"][name] for name in data},
+            "by_detector": {name: board["by_detector"][name] for name in detectors},
+            "by_cell": cells,
+        }
+
+    @cached_property
+    def ranked(self) -> list[str]:
+        """Return the detectors that say which recipe is better; all of them where none does."""
+        return [name for name in self.detectors if name not in self.indifferent] or self.detectors
+
+    @cached_property
+    def by_threshold(self) -> bool:
+        """Return whether all detectors are indifferent, so that the recipes decide nothing but the threshold."""
+        chosen = any(CHOSEN_F1 in row["metrics"] for row in self.done)
+        return chosen and bool(self.detectors) and self.indifferent == self.detectors
+
+    @cached_property
+    def by_metric(self) -> dict[str, list[dict[str, Any]]]:
+        """Return metric → the tables of the single cells, of all detectors."""
+        return {metric: self._ordered(ranking.board(self.rows, metric))["by_cell"] for metric in self.metrics}
+
+    @cached_property
+    def lines(self) -> list[dict[str, Any]]:
+        """Return the lines of the board over everything, the best first."""
+        return self.board["overall"]["lines"]
+
+    @cached_property
+    def variants(self) -> list[str]:
+        """Return all variants, the best first, those without a figure last."""
+        return [line["variant"] for line in self.lines]
+
+    @cached_property
+    def best(self) -> dict[str, Any] | None:
+        """Return the line of the best recipe; None where no map tells."""
+        return None if self.by_threshold else self.first(self.board["overall"])
+
+    def first(self, table: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return a table's line of the recipe with the highest mean."""
+        known = (line for line in table["lines"] if line["mean"] is not None)
+        return next((line for line in known if self.kind(line["variant"]) == RECIPE), None)
+
+    @cached_property
+    def missing(self) -> Mapping[str, Any]:
+        """Return which trainings of the request have no row yet: cells, of, list; empty if none."""
+        missing = self.configuration.get("missing") or {}
+        return missing if missing.get("cells") else {}
+
+    def about(self, variant: str) -> str:
+        """Return a variant's name, with what it is where it is a baseline."""
+        kind = self.kind(variant)
+        return f"{variant} ({ABOUT[kind]})" if kind in ABOUT else variant
+
+    def kind(self, variant: str) -> str:
+        """Return "none", "boxes", "real" for a baseline, "recipe" for what competes."""
+        recipe = self._first[variant].get("recipe", variant)
+        return recipe if recipe in ranking.BASELINES else RECIPE
+
+    @cached_property
+    def _first(self) -> dict[str, Row]:
+        return {row["variant"]: row for row in reversed(self.rows)}
+
+    def _count(self, variant: str) -> Any:
+        return (self._first[variant].get("variation") or {}).get(COUNT)
+
+
+# --- selecting ------------------------------------------------------------------------------------------------------
+
+
+def of(rows: Sequence[Row], **wanted: Any) -> list[Row]:
+    """Return the rows whose keys have these values."""
+    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+
+
+def grouped(rows: Sequence[Row], key: Callable[[Row], Key]) -> dict[Key, list[Row]]:
+    """Return key → its rows, in the rows' order."""
+    found: dict[Key, list[Row]] = {}
+    for row in rows:
+        found.setdefault(key(row), []).append(row)
+    return found
+
+
+def distinct(values: Iterable[Any]) -> list[Any]:
+    """Return the values, each once, in their order."""
+    return list(dict.fromkeys(values))
+
+
+def _in_order(names: Sequence[str], asked: Sequence[str]) -> list[str]:
+    """Return the names in the order of those that were asked for, others after them."""
+    return sorted(names, key=lambda name: asked.index(name) if name in asked else len(asked))
+
+
+def mean(values: Iterable[float | None]) -> float | None:
+    """Return the mean of the values that are there, None if none is."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def averaged(trees: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the means of equally nested mappings of numbers, number by number; None where there is none."""
+    found: dict[str, Any] = {}
+    for key in distinct(key for tree in trees for key in tree):
+        values = [tree[key] for tree in trees if tree.get(key) is not None]
+        if values and isinstance(values[0], Mapping):
+            found[key] = averaged(values)
+        else:
+            found[key] = mean(values)
+    return found
+
+
+# --- writing --------------------------------------------------------------------------------------------------------
+
+
+def number(value: float | None) -> str:
+    """Return a figure with three digits."""
+    return NOTHING if value is None else f"{value:.3f}"
+
+
+def signed(value: float, digits: int = 3) -> str:
+    """Return a difference with its sign, a true minus; none where it is rounded to 0."""
+    text = f"{value:+.{digits}f}"
+    return text.replace("-", "−") if float(text) else text[1:]
+
+
+def interval(line: Mapping[str, Any]) -> str:
+    """Return a line's mean with its interval, if it has one."""
+    if line["mean"] is None or line["low"] is None:
+        return number(line["mean"])
+    return f"{line['mean']:.3f} ({line['low']:.3f}–{line['high']:.3f})"
+
+
+def gap(pair: Mapping[str, Any]) -> str:
+    """Return a difference with its interval, if it has one."""
+    return signed(pair["difference"], digits_of(pair)) + ("" if pair["low"] is None else f" ({ends(pair)})")
+
+
+def ends(pair: Mapping[str, Any]) -> str:
+    """Return the interval of a difference of two metrics, within what such a difference can be."""
+    low, high = (signed(min(max(end, -1.0), 1.0), digits_of(pair)) for end in (pair["low"], pair["high"]))
+    return f"{low} to {high}"
+
+
+def digits_of(pair: Mapping[str, Any]) -> int:
+    """Return how many digits a difference is shown with: three, more where a clear one would seem to touch 0."""
+    nearest = min((abs(pair[key]) for key in ("low", "high") if pair["clear"]), default=1.0)
+    return next((digits for digits in (3, 4, 5) if round(nearest, digits)), 6)
+
+
+def percent(value: float | None) -> str:
+    """Return a share in per cent."""
+    return NOTHING if value is None else f"{100 * value:.0f} %"
+
+
+def duration(seconds: float) -> str:
+    """Return a time as a person says it."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"

@@ -1,0 +1,344 @@
+"""What the report says first: which recipe is best, the leaderboard, charts of the metrics, differences, sweeps."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from anomgen.score.report import charts
+from anomgen.score.report.blocks import Block, Cell, Chart, Details, Table, Text
+from anomgen.score.report.summary import (
+    METRICS,
+    NOTHING,
+    RECIPE,
+    SPARE,
+    Row,
+    Run,
+    digits_of,
+    distinct,
+    ends,
+    gap,
+    interval,
+    mean,
+    number,
+    of,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MEANING = {
+    "boxes": "flat rectangles (boxes)",
+    "none": "a detector without anomalies (none)",
+    "real": "training on real anomalies (real)",
+}
+FEW_SEEDS = (
+    "A first look: with fewer than three seeds, how much another training would change is hardly in the intervals."
+)
+INDIFFERENT = (
+    "trained on normal images only, so its maps are the same for every recipe and say nothing about which is better. "
+    "It is left out of the ranking. The recipe decides its threshold alone: see Thresholds."
+)
+ALL_INDIFFERENT = (
+    "trained on normal images only, so the maps are the same for every recipe. A recipe decides nothing but the "
+    "threshold, and the board is about that"
+)
+PARTIAL = "not done yet (left out by the budget, another part, or interrupted): the board is partial."
+MIXED = ("anomgen", "torch", "timm")
+"""What changes figures where its version differs."""
+
+
+def headline(run: Run) -> Iterator[Block]:
+    """Say which recipe is best, by how much, and whether that is clear."""
+    first, *rest = _verdict(run)
+    yield first
+    yield from _left_out(run)
+    yield from _unfinished(run)
+    yield from rest
+    for name, found in _made_with(run).items():
+        yield Text(f"The rows were made with several versions of {name} ({', '.join(found)}): that, too, may differ.")
+
+
+def _verdict(run: Run) -> Iterator[Block]:
+    best = run.best
+    if run.by_threshold:
+        yield from _threshold_verdict(run)
+    elif best is None:
+        yield Text(f"No recipe has a figure: {_why_nothing(run)}.", strong=True)
+        return
+    else:
+        yield from _map_verdict(run, best)
+    if len({row["seed"] for row in run.done}) < 3:
+        yield Text(FEW_SEEDS)
+    if run.indifferent and not run.by_threshold:
+        yield Text(f"{', '.join(run.indifferent)}: {INDIFFERENT}")
+    if run.failed:
+        yield Text(f"{len(run.failed)} of {len(run.rows)} trainings failed; they are listed below, with why.")
+
+
+def _why_nothing(run: Run) -> str:
+    """Return why there is no best recipe."""
+    reasons = [f"{len(run.failed)} of {len(run.rows)} trainings failed"] if run.failed else []
+    if run.missing:
+        reasons.append("trainings are still to be done")
+    if not run.rows and not run.missing:
+        reasons.append("the run has no rows")
+    elif not reasons:
+        recipes = any(run.kind(row["variant"]) == RECIPE for row in run.rows)
+        reasons.append("no metric that ranks is defined" if recipes else "only baselines are trained")
+    return ", and ".join(reasons)
+
+
+def _map_verdict(run: Run, best: Mapping[str, Any]) -> Iterator[Block]:
+    name = best["variant"]
+    yield Text(f"{name} is the best recipe: {run.label} {interval(best)}, over {_scope(run)}.", strong=True)
+    alike = [_other(pair, name) for pair in run.board["pairs"] if name in (pair["a"], pair["b"]) and not pair["clear"]]
+    alike = [other for other in run.variants if other in alike and run.kind(other) == RECIPE]
+    if alike:
+        more = f" and {len(alike) - 5} more" if len(alike) > 5 else ""
+        yield Text(f"It is not clearly apart from {', '.join(alike[:5])}{more}.")
+    for baseline, meaning in MEANING.items():
+        if baseline in best["against"]:
+            yield Text(_gap_sentence(name, meaning, best["against"][baseline]))
+
+
+def _threshold_verdict(run: Run) -> Iterator[Block]:
+    yield Text(f"No recipe is the best by its maps. {', '.join(run.detectors)}: {ALL_INDIFFERENT}.", strong=True)
+    known = [line for line in run.lines if line["mean"] is not None]
+    reached = [
+        f"{line['variant']} {number(line['mean'])} of {number(_best_f1(run, line['variant']))}" for line in known
+    ]
+    if reached:
+        more = f" and {len(reached) - 6} more below" if len(reached) > 6 else ""
+        yield Text(
+            "Image F1 on the test images at the threshold that was chosen with each one's synthetic anomalies, of the "
+            f"best F1 that any threshold reaches: {', '.join(reached[:6])}{more}; over {_scope(run)}."
+        )
+
+
+def _best_f1(run: Run, variant: str, data: str | None = None) -> float | None:
+    """Return the best F1 of any threshold, mean over the rows of a variant that have a chosen one."""
+    rows = [row for row in of(run.done, variant=variant) if data in (None, row["data"])]
+    chosen = [(row.get("thresholds") or {}).get("f1", {}) for row in rows]
+    return mean(part.get("best_f1") for part in chosen if part.get("f1") is not None)
+
+
+def _unfinished(run: Run) -> Iterator[Block]:
+    """Yield how much of the request has no row yet, and what."""
+    if run.missing:
+        count = run.missing["cells"]
+        yield Text(f"{count} of {run.missing['of']} trainings {'is' if count == 1 else 'are'} {PARTIAL}")
+        lines = [
+            [", ".join(variants), detector, data, str(seed)]
+            for data, detector, seed, variants in run.missing.get("list") or ()
+        ]
+        if lines:
+            yield Details("Trainings that are not done yet", [Table(["variants", "detector", "data", "seed"], lines)])
+
+
+def _made_with(run: Run) -> dict[str, list[str]]:
+    """Return what the rows were made with in several versions."""
+    found = {name: {(row.get("versions") or {}).get(name) for row in run.rows} - {None} for name in MIXED}
+    return {name: sorted(map(str, versions)) for name, versions in found.items() if len(versions) > 1}
+
+
+def _other(pair: Mapping[str, Any], name: str) -> str:
+    return pair["b"] if pair["a"] == name else pair["a"]
+
+
+def _gap_sentence(best: str, meaning: str, pair: Mapping[str, Any]) -> str:
+    size = f"{abs(pair['difference']):.{digits_of(pair)}f}"
+    side = f"{size} {'above' if pair['difference'] > 0 else 'below'}" if float(size) else "level with"
+    lead = f"{best} is {side} {meaning}"
+    if pair["low"] is None:
+        return f"{lead}; one seed and no bootstrap give no interval."
+    clear = "a clear difference" if pair["clear"] else "not a clear difference, since that holds 0"
+    return f"{lead}, 95 % interval of the difference {ends(pair)}: {clear}."
+
+
+def _scope(run: Run) -> str:
+    """Return what the means of the whole board are over, in words."""
+    table = run.board["overall"]
+    data, detectors = ({column[k] for column in table["over"]} for k in (0, 1))
+    seeds = len({row["seed"] for row in run.done})
+    parts = [_some(data, run.board["data"], "data set"), _some(detectors, run.board["detectors"], "detector")]
+    return ", ".join([*parts, f"{seeds} seed{'s' if seeds != 1 else ''}"])
+
+
+def _some(chosen: Collection[str], every: Collection[str], name: str) -> str:
+    share = f" of {len(every)}" if len(chosen) < len(every) else ""
+    return f"{len(chosen)}{share} {name}{'s' if len(every) != 1 else ''}"
+
+
+def _left_out(run: Run) -> Iterator[Block]:
+    """Say which pairs of data set and detector the means of the whole board leave out."""
+    table = run.board["overall"]
+    every = [(data, detector) for data in run.board["data"] for detector in run.ranked]
+    gone = [pair for pair in every if list(pair) not in table["over"]]
+    if table["columns"] < table["of"]:
+        yield Text(
+            f"The means leave out {', '.join(f'{data} with {detector}' for data, detector in gone)}: not every line "
+            "has a training there. Each data set's own board has what is there."
+        )
+
+
+def leaderboard(run: Run) -> Iterator[Block]:
+    """Yield the board over everything and that of each data set."""
+    if not run.rows:
+        return
+    varied = " and ".join(run.board["intervals"])
+    caption = (
+        f"{run.label}: mean (95 % interval over {varied}), and the mean with each detector. Variants share a rank "
+        "where nothing tells them apart: the rank is 1 + the number of variants that are clearly better, by their "
+        "paired differences. none and real are no generators and have no rank. ±: standard deviation over seeds. Bold: "
+        "the recipe with the highest mean."
+    )
+    yield _board_table(run, run.board["overall"], run.board["by_detector"], caption)
+    if len(run.board["data"]) > 1:
+        for name, table in run.board["by_data"].items():
+            cells = {cell["detector"]: cell for cell in run.board["by_cell"] if cell["data"] == name}
+            caption = f"{METRICS[run.board['metrics'][name]]}. Bold: the recipe with the highest mean on {name}."
+            yield Details(f"On {name} alone", [_board_table(run, table, cells, caption, name)])
+    rows = [_tau_line(kind, pair) for kind, pairs in run.board["tau"].items() for pair in pairs]
+    if rows:
+        heads = ["do they order the recipes alike?", "Kendall's τ", "variants"]
+        caption = "1: the same order; 0: unrelated; −1: the opposite order."
+        yield Details("Do detectors and data sets agree on the ranking?", [Table(heads, rows, caption)])
+
+
+def _tau_line(kind: str, pair: Mapping[str, Any]) -> list[str]:
+    tau = NOTHING if pair["tau"] is None else f"{pair['tau']:.2f}".replace("-", "−")
+    return [f"{kind}: {' and '.join(pair['between'])}", tau, str(pair["variants"])]
+
+
+def _board_table(
+    run: Run,
+    table: Mapping[str, Any],
+    columns: Mapping[str, Mapping[str, Any]],
+    caption: str,
+    data: str | None = None,
+) -> Table:
+    """Return a board; columns: detector → the table of that detector alone; data: the set it is about, None for all."""
+    columns = {name: column for name, column in columns.items() if name != SPARE}
+    seeds = any(line["sd"] is not None for line in table["lines"])
+    own = {name: {line["variant"]: line for line in column["lines"]} for name, column in columns.items()}
+    first = run.first(table)
+    lines: list[list[str | Cell]] = []
+    for line in table["lines"]:
+        name = line["variant"]
+        is_best = first is not None and run.kind(name) == RECIPE and line["mean"] == first["mean"]
+        faults = f" ({line['failed']} failed)" if line["failed"] else ""
+        trained = [NOTHING if run.kind(name) == SPARE else number(_mean_of(own[d].get(name))) for d in columns]
+        spread = [number(line["sd"])] if seeds else []
+        rank = NOTHING if line["rank"] is None else str(line["rank"])
+        reachable = [number(_best_f1(run, name, data))] if run.by_threshold else []
+        figure = Cell(interval(line) + faults, strong=is_best)
+        lines.append([run.about(name), rank, figure, *reachable, *spread, *trained])
+    if table["columns"] < table["of"]:
+        share = f"{table['columns']} of {table['of']} pairs of data set and detector"
+        caption += f" Means are over {share}: those that every variant has."
+    extra = [*(["best F1 of any threshold"] if run.by_threshold else []), *(["±"] if seeds else [])]
+    return Table(["variant", "rank", "mean (95 % interval)", *extra, *columns], lines, caption)
+
+
+def _mean_of(line: Mapping[str, Any] | None) -> float | None:
+    return line["mean"] if line else None
+
+
+def metric_charts(run: Run) -> Iterator[Block]:
+    """Yield a chart a metric, that of the ranking unfolded."""
+    for metric in run.metrics:
+        label = METRICS[metric]
+        caption = f"{label}: mean and 95 % interval of each variant and detector; ticks: single seeds."
+        chart = Chart(metric, metric_chart(run, metric), caption)
+        yield chart if metric in run.board["metrics"].values() else Details(label, [chart])
+
+
+def metric_chart(run: Run, metric: str) -> Figure:
+    """Return the figure of a metric: a panel a data set."""
+    panels: dict[str, dict[tuple[str, str], charts.Dot]] = {}
+    for cell in run.by_metric[metric]:
+        for line in cell["lines"]:
+            detector = SPARE if run.kind(line["variant"]) == SPARE else cell["detector"]
+            if line["mean"] is not None:
+                panel = panels.setdefault(cell["data"], {})
+                panel[line["variant"], detector] = _dot(run, line, cell["data"], detector, metric)
+    return charts.interval_chart(panels, run.variants, run.detectors, METRICS[metric])
+
+
+def _dot(run: Run, line: Mapping[str, Any], data: str, detector: str, metric: str) -> charts.Dot:
+    rows = of(run.done, data=data, detector=detector, variant=line["variant"])
+    seeds = tuple(row["metrics"][metric] for row in rows if row["metrics"].get(metric) is not None)
+    low, high = (line["mean"] if end is None else end for end in (line["low"], line["high"]))
+    return charts.Dot(line["mean"], low, high, seeds)
+
+
+def differences(run: Run) -> Iterator[Block]:
+    """Yield the paired differences between each variant and the baselines."""
+    caption = (
+        f"Difference in {run.label} (95 % interval), paired: over the same resamples of the test images and the same "
+        "seeds, of all that the two have in common. Bold: clear, since 0 is outside the interval."
+    )
+    table = _difference_table(run, run.board["overall"], caption)
+    if table:
+        yield table
+    if table and len(run.board["data"]) > 1:
+        bold = "Bold: clear, since 0 is outside the interval."
+        tables = ((name, _difference_table(run, part, bold)) for name, part in run.board["by_data"].items())
+        yield from (Details(f"On {name} alone", [part]) for name, part in tables if part)
+
+
+def _difference_table(run: Run, table: Mapping[str, Any], caption: str) -> Table | None:
+    known = [name for name in MEANING if any(name in line["against"] for line in table["lines"])]
+    lines: list[list[str | Cell]] = []
+    for line in table["lines"]:
+        pairs = [line["against"].get(name) for name in known]
+        cells = [Cell(gap(pair), strong=pair["clear"]) if pair else NOTHING for pair in pairs]
+        lines.append([run.about(line["variant"]), *cells])
+    return Table(["variant", *(f"minus {name}" for name in known)], lines, caption) if known else None
+
+
+def sweeps(run: Run) -> Iterator[Block]:
+    """Yield a chart for each key that is varied: the metric that ranks against its values."""
+    metrics = run.board["metrics"]
+    for key in distinct(key for row in run.done for key in row.get("variation") or {}):
+        rows = {row["variant"]: row for row in run.done if key in (row.get("variation") or {})}
+        panels: dict[str, dict[str, dict[Any, charts.Dot]]] = {}
+        for metric in run.metrics:
+            for cell in (cell for cell in run.by_metric[metric] if metrics[cell["data"]] == metric):
+                title = f"{cell['data']} · {cell['detector']}"
+                for line in cell["lines"]:
+                    if line["mean"] is not None and line["variant"] in rows:
+                        name, value = _place(rows[line["variant"]], key)
+                        dot = _dot(run, line, cell["data"], cell["detector"], metric)
+                        panels.setdefault(title, {}).setdefault(name, {})[value] = dot
+        found = distinct(value for lines in panels.values() for dots in lines.values() for value in dots)
+        values = _in_order(found, (run.configuration.get("sweeps") or {}).get(key) or ())
+        if len(values) > 1:
+            figure = charts.sweep_chart(panels, values, key, run.label)
+            yield Chart(f"sweep-{_file_name(key)}", figure, f"{run.label} against {key}: mean; 95 % interval shaded.")
+
+
+def _place(row: Row, key: str) -> tuple[str, Any]:
+    """Return where a row is in the chart of a sweep: the line (the recipe, and what else is varied), and the value."""
+    others = [f"{name.removeprefix('generator.')}={value}" for name, value in row["variation"].items() if name != key]
+    return " ".join([row["recipe"], *others]), _plain(row["variation"][key])
+
+
+def _plain(value: Any) -> Any:
+    """Return a swept value as something that can be a key: lists as text."""
+    return value if isinstance(value, int | float | str) else json.dumps(value)
+
+
+def _in_order(values: Sequence[Any], asked: Sequence[Any]) -> list[Any]:
+    """Return numbers by size, anything else in the order that was asked for."""
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        return sorted(values)
+    known = [_plain(value) for value in asked]
+    return sorted(values, key=lambda value: known.index(value) if value in known else len(known))
+
+
+def _file_name(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9-]+", "-", text).strip("-").lower() or "values"

@@ -1,0 +1,438 @@
+"""Where the object is: which pixels of a normal image may become anomalous.
+
+Named settings come from RealNet (Zhang, Xu, Zhou, CVPR 2024, arXiv 2403.05897) and from NSA (Schlüter et al.,
+ECCV 2022, arXiv 2109.15222). Thresholds: Otsu, "A threshold selection method from gray-level histograms", 1979;
+Zack, Rogers, Latt, "Automatic measurement of sister chromatid exchange frequency", 1977 (triangle).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+import cv2
+import numpy as np
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+from anomgen.config import Config, Share
+from anomgen.errors import RecipeError, SourceError, UsageError, near_miss
+from anomgen.sources.base import Images, PathText, portable_path
+from anomgen.sources.images import Fit, fit_image, read_bytes, read_mask
+from anomgen.sources.scan import files_fingerprint
+
+REFERENCE_SIZE = 256
+"""The image size for which kernel sizes are given; they scale with the image."""
+
+MASK_EXTENSIONS = (".png", ".bmp", ".tif", ".tiff")
+"""Lossless formats, in which a zero is a zero."""
+
+_THRESHOLD = ("channel", "side", "close", "open", "clean")
+_KEYS: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "auto": (),
+    "otsu": _THRESHOLD,
+    "triangle": _THRESHOLD,
+    "background": ("levels",),
+    "background_color": ("tolerance", "lightness", "close", "open", "clean"),
+    "folder": ("path",),
+}
+
+Kernel = Annotated[int, Field(ge=0, le=REFERENCE_SIZE)]
+Pair = Annotated[tuple[float, float], Field(strict=False)]
+
+
+class Foreground(Config):
+    """How to tell the object from its background; which keys apply depends on `method`."""
+
+    method: Literal["none", "auto", "otsu", "triangle", "background", "background_color", "folder"] = "none"
+    """`none`: the whole image. `auto`: chosen by looking at the images. `otsu`, `triangle`: a threshold.
+    `background`: far from known grey levels (NSA). `background_color`: far from the colour of the image's border.
+    `folder`: masks drawn elsewhere."""
+    channel: Literal["gray", "r", "g", "b"] = "gray"
+    """Threshold: what is compared."""
+    side: Literal["bright", "dark"] = "bright"
+    """Threshold: which side of it is the object."""
+    levels: Annotated[tuple[Pair, ...], Field(strict=False)] = ()
+    """Background: pairs (level, tolerance) in grey levels of 255; the object is far from each of them."""
+    tolerance: Annotated[float, Field(gt=0)] | None = None
+    """Background colour: distance (Lab of 8 bits) from which a pixel is object; null: by Otsu, image by image."""
+    lightness: Share = 1.0
+    """Background colour: weight of the lightness in the distance; 0 where shadows and vignettes must not count."""
+    close: Kernel = 6
+    """Side in pixels at 256 × 256 of the square that closes gaps; 0 for none."""
+    open: Kernel = 6
+    """The same for removing specks, after closing."""
+    clean: Share = 0.0
+    """Holes and islands below this share of the object's area are filled and removed; islands at the image's border,
+    where uneven backgrounds end, below five times this share."""
+    path: PathText | None = None
+    """Folder: masks beside each other as the images are, ``NAME.png`` or ``NAME_mask.png``; not zero is object."""
+
+    @model_validator(mode="after")
+    def _check_keys(self) -> Self:
+        keys = _KEYS[self.method]
+        for key in sorted(self.model_fields_set - {"method", *keys}):
+            allowed = f"; it takes {', '.join(keys)}" if keys else ""
+            raise ValueError(f"{key} means nothing to the method {self.method}{allowed}")
+        for key in {"levels", "path"} & set(keys):
+            if not getattr(self, key):
+                raise ValueError(f"the method {self.method} needs {key}")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _only_what_applies(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        keys = ("method", *_KEYS[self.method])
+        return {key: value for key, value in handler(self).items() if key in keys}
+
+    def resolved(self, pool: Images) -> Foreground:
+        """Return a concrete method: `auto` looks at up to 16 images; a texture gives `none`.
+
+        A folder is checked to hold a mask for every image. Raises UsageError for a folder that is not there,
+        SourceError for a missing mask.
+        """
+        if self.method == "auto":
+            return choose(pool)
+        if self.method == "folder":
+            self._check_folder(pool)
+        return self
+
+    def resources(self) -> dict[str, str]:
+        """Return a hash of the files that this foreground reads, by the recipe's key; of `folder` alone."""
+        if self.method != "folder":
+            return {}
+        return {"foreground": _masks_fingerprint(Path(self.path or "").expanduser())}
+
+    def mask(self, image: np.ndarray, source_id: str | None = None, fit: Fit = "stretch") -> np.ndarray | None:
+        """Return the object's pixels, bool (H, W), read-only; None when the whole image is foreground.
+
+        image: (H, W, C) uint8 or uint16. source_id: which image of the source it is, fit: how it was brought to its
+        size; only `folder` needs them, its masks being drawn on the files. Raises SourceError for a missing or
+        unreadable mask.
+        """
+        if self.method == "none":
+            return None
+        if self.method == "auto":
+            raise UsageError("foreground: auto must first be resolved on a pool, with Foreground.resolved")
+        mask = self._folder_mask(image, source_id, fit) if self.method == "folder" else self._segment(image)
+        mask = mask.view(bool)
+        mask.flags.writeable = False
+        return mask
+
+    def portable(self) -> Self:
+        """Return this configuration without paths of the machine: what is written into a dataset."""
+        return self if self.path is None else self.model_copy(update={"path": portable_path(self.path)})
+
+    def _segment(self, image: np.ndarray) -> np.ndarray:
+        """Return 1 for object, 0 for background, uint8."""
+        if self.method == "background":
+            return _far_from_levels(image, self.levels)
+        image = _smoothed(_eight_bits(image))
+        if self.method == "background_color":
+            distance = border_distance(image, self.lightness)
+            if self.tolerance is None:
+                raw = cv2.threshold(distance, 0, 1, cv2.THRESH_OTSU)[1]
+            else:
+                raw = (distance > self.tolerance).view(np.uint8)
+        else:
+            raw = _threshold(image, self.channel, self.side, self.method)
+        return _tidy(raw, self.close, self.open, self.clean)
+
+    def _folder_mask(self, image: np.ndarray, source_id: str | None, fit: Fit) -> np.ndarray:
+        if source_id is None:
+            raise UsageError("foreground: a folder of masks serves images of a source only, which have an id")
+        file = self._mask_file(source_id)
+        mask = read_mask(read_bytes(file, file.name), f"foreground: {file.name}, the mask of {source_id}")
+        levels = np.asarray(mask, dtype=np.uint8)[..., None] * np.uint8(255)
+        shape = (image.shape[0], image.shape[1])
+        return (fit_image(levels, shape, fit, file.name)[..., 0] > 127).view(np.uint8)
+
+    def _mask_file(self, source_id: str) -> Path:
+        place = Path(self.path or "").expanduser() / PurePosixPath(source_id)
+        for name in (place.stem, f"{place.stem}_mask"):
+            for extension in (*MASK_EXTENSIONS, *(known.upper() for known in MASK_EXTENSIONS)):
+                file = place.with_name(name + extension)
+                if file.is_file():
+                    return file
+        relative = PurePosixPath(source_id).with_suffix("")
+        raise SourceError(
+            f"foreground: {self.path} holds no mask of {source_id}: neither {relative}.png nor {relative}_mask.png"
+        )
+
+    def _check_folder(self, pool: Images) -> None:
+        if not Path(self.path or "").expanduser().is_dir():
+            raise UsageError(f"foreground.path: {self.path}: there is no such folder of masks")
+        source = getattr(pool, "source", None)
+        if source is not None:
+            for index in range(len(source)):
+                self._mask_file(source.id(index))
+
+
+def _is_mask(file: Path) -> bool:
+    return file.suffix.lower() in MASK_EXTENSIONS and file.is_file()
+
+
+def _masks_fingerprint(folder: Path) -> str:
+    names = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if _is_mask(file))
+    return files_fingerprint(folder, names)
+
+
+def parse_foreground(value: Any) -> Foreground:
+    """Return the foreground that a recipe describes.
+
+    value: ``none``, ``auto``, a method's name, a preset (``realnet/bottle``, ``nsa/bottle``), or a mapping with
+    `method` and its keys. Raises RecipeError.
+    """
+    if isinstance(value, Foreground):
+        return value
+    if isinstance(value, str):
+        if value in PRESETS:
+            return PRESETS[value]
+        is_folder = value not in _KEYS and Path(value).expanduser().is_dir()
+        value = {"method": "folder", "path": value} if is_folder else {"method": value}
+    if not isinstance(value, Mapping):
+        raise RecipeError(f"must be a name or a mapping with a `method` (it is {value!r})")
+    method = value.get("method")
+    if method not in _KEYS:
+        known = [*_KEYS, *PRESETS]
+        raise RecipeError(
+            f"unknown method {method!r}{near_miss(str(method), known)} (methods: {', '.join(_KEYS)}; "
+            "a folder of masks by its path; presets: "
+            "realnet/… and nsa/… with the name of a class, such as realnet/bottle, realnet/visa/pcb1, nsa/screw)"
+        )
+    from anomgen.config import validated
+
+    result: Foreground = validated(Foreground, value)
+    return result
+
+
+# Segmentation: masks are uint8, 1 for object.
+
+
+def _eight_bits(image: np.ndarray) -> np.ndarray:
+    """Return the image in 8 bits; 16-bit images are scaled by their own maximum, as few fill their range."""
+    if image.dtype == np.uint8:
+        return image
+    return cv2.convertScaleAbs(image, alpha=255 / max(int(image.max()), 1)).reshape(image.shape)
+
+
+def _smoothed(image: np.ndarray) -> np.ndarray:
+    """Average a large image as much as shrinking it to 256 pixels would, so that thresholds mean the same."""
+    side = round(_scale(image.shape))
+    return np.atleast_3d(cv2.blur(image, (side, side))) if side > 1 else image
+
+
+def _threshold(image: np.ndarray, channel: str, side: str, method: str) -> np.ndarray:
+    if image.shape[2] == 1:
+        plane = image[..., 0]
+    elif channel == "gray":
+        plane = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    else:
+        plane = np.ascontiguousarray(image[..., "rgb".index(channel)])
+    rule = cv2.THRESH_OTSU if method == "otsu" else cv2.THRESH_TRIANGLE
+    kind = cv2.THRESH_BINARY if side == "bright" else cv2.THRESH_BINARY_INV
+    return cv2.threshold(plane, 0, 1, kind | rule)[1]
+
+
+def _far_from_levels(image: np.ndarray, levels: Sequence[tuple[float, float]]) -> np.ndarray:
+    grey = image.mean(axis=2, dtype=np.float32) * np.float32(255 / np.iinfo(image.dtype).max)
+    far = np.ones(grey.shape, dtype=bool)
+    for level, tolerance in levels:
+        far &= np.abs(grey - np.float32(level)) > tolerance
+    size = max(3, round(7 * _scale(image.shape)) // 2 * 2 + 1)
+    return cv2.medianBlur(far.view(np.uint8), size)
+
+
+def border_distance(image: np.ndarray, lightness: float = 1.0) -> np.ndarray:
+    """Return the distance of each pixel to the median colour of the image's border, uint8 (H, W).
+
+    image: 8 bits. The distance is that of Lab as OpenCV stores it in 8 bits, with `lightness` as the weight of L;
+    for grey images it is the difference of the values.
+    """
+    space = cv2.cvtColor(image, cv2.COLOR_RGB2Lab) if image.shape[2] == 3 else image
+    weights = (lightness, 1.0, 1.0) if image.shape[2] == 3 else (1.0,)
+    edge = max(1, round(3 * _scale(image.shape)))
+    rim = [space[:edge], space[-edge:], space[:, :edge], space[:, -edge:]]
+    colour = np.median(np.concatenate([part.reshape(-1, space.shape[2]) for part in rim]), axis=0)
+    squares = np.zeros(space.shape[:2], dtype=np.float32)
+    for plane, level, weight in zip(cv2.split(space), colour, weights, strict=True):
+        squares += ((plane - np.float32(level)) * np.float32(weight)) ** 2
+    return cv2.convertScaleAbs(np.sqrt(squares))
+
+
+def _scale(shape: tuple[int, ...]) -> float:
+    return float(np.sqrt(shape[0] * shape[1])) / REFERENCE_SIZE
+
+
+def _tidy(mask: np.ndarray, close: int, open: int, clean: float) -> np.ndarray:
+    """Close gaps, remove specks, fill small holes, remove small islands."""
+    for size, first, second in ((close, cv2.dilate, cv2.erode), (open, cv2.erode, cv2.dilate)):
+        side = round(size * _scale(mask.shape))
+        if side > 1:
+            # An even square has no middle; the two steps use opposite ones, so that nothing moves.
+            square = np.ones((side, side), dtype=np.uint8)
+            mask = first(mask, square, anchor=(side // 2,) * 2)
+            mask = second(mask, square, anchor=((side - 1) // 2,) * 2)
+    if clean > 0 and mask.any():
+        least = clean * np.count_nonzero(mask)
+        mask = _without_small(mask, least, least_at_border=5 * least, connectivity=8)
+        mask = 1 - _without_small(1 - mask, least, least_at_border=0, connectivity=4)
+    return mask
+
+
+def _without_small(mask: np.ndarray, least: float, *, least_at_border: float, connectivity: int) -> np.ndarray:
+    """Return a mask without its components of fewer than `least` pixels."""
+    labels, stats = cv2.connectedComponentsWithStats(mask, connectivity=connectivity)[1:3]
+    left, top, width, height, area = stats.T
+    at_border = (left == 0) | (top == 0) | (left + width == mask.shape[1]) | (top + height == mask.shape[0])
+    keep = area >= np.where(at_border, least_at_border, least)
+    keep[0] = False
+    return mask if keep[1:].all() else keep.astype(np.uint8)[labels]
+
+
+# Choosing by looking at the images.
+
+LOOKS = 16
+"""Images that `choose` looks at, evenly spaced over the pool."""
+
+_AUTO: dict[str, Any] = {"close": 6, "open": 3, "clean": 0.03}
+
+
+class _Fit(NamedTuple):
+    """How object-like a mask is on one image."""
+
+    plausible: bool
+    contrast: float
+    """Difference across the mask's edge, in standard deviations of the background; 0 when not plausible."""
+
+
+def choose(pool: Images) -> Foreground:
+    """Return the method that finds an object in nearly all of up to 16 images, or `none`: then it is a texture.
+
+    Candidates: bright or dark, by Otsu or by the triangle rule; far from the colour of the border, with and without
+    the lightness. A mask is plausible when the background is even compared with its difference from the object, is
+    reached from the image's border, holds most of this border, and when the outline is short. Among the methods
+    whose masks are plausible on three quarters of the images, that with the sharpest
+    edges on most of them wins.
+    """
+    if not len(pool):
+        return Foreground()
+    picked = sorted({round(k) for k in np.linspace(0, len(pool) - 1, LOOKS)})
+    images = [_small(pool[k]) for k in picked]
+    best, best_score = Foreground(), 0.0
+    for candidate in _candidates(images):
+        fits = [_fit(image, candidate) for image in images]
+        plausible = float(np.mean([fit.plausible for fit in fits]))
+        score = plausible * float(np.quantile([fit.contrast for fit in fits], 0.25))
+        if candidate.tolerance is None:
+            score *= 0.9  # a threshold found anew on every image errs now and then on one that was not looked at
+        if plausible >= 0.75 and score > best_score:
+            best, best_score = candidate, score
+    return best
+
+
+def _small(image: np.ndarray) -> np.ndarray:
+    """Return an image of at most 256 pixels in 8 bits."""
+    shrink = REFERENCE_SIZE / max(image.shape[:2])
+    if shrink < 1:
+        size = max(round(image.shape[1] * shrink), 1), max(round(image.shape[0] * shrink), 1)
+        image = np.atleast_3d(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+    return _eight_bits(image)
+
+
+def _candidates(images: list[np.ndarray]) -> list[Foreground]:
+    """Return the methods to try."""
+    found: list[dict[str, Any]] = []
+    for lightness in (1.0, 0.0) if images[0].shape[2] == 3 else (1.0,):
+        distances = [border_distance(image, lightness) for image in images]
+        rules = (cv2.THRESH_OTSU, cv2.THRESH_TRIANGLE)
+        otsu, triangle = (
+            float(np.median([cv2.threshold(distance, 0, 1, rule)[0] for distance in distances])) for rule in rules
+        )
+        # The triangle rule's level is low and may include shadows; above Otsu's, deep shadows are left out.
+        levels = {triangle, float(np.sqrt(otsu * triangle)), otsu, 1.35 * otsu}
+        for tolerance in sorted({round(level, 1) for level in levels} - {0.0}):
+            found.append({"method": "background_color", "tolerance": tolerance, "lightness": lightness})
+    for method in ("otsu", "triangle"):
+        found += [{"method": method, "side": side} for side in ("dark", "bright")]
+    return [Foreground.model_validate({**values, **_AUTO}) for values in found]
+
+
+def _fit(image: np.ndarray, candidate: Foreground) -> _Fit:
+    """Judge a method on an 8-bit image, in the colours that it looks at."""
+    mask = candidate._segment(image)
+    if not 0.005 < mask.mean() < 0.9:
+        return _Fit(False, 0.0)
+    space = cv2.cvtColor(image, cv2.COLOR_RGB2Lab) if image.shape[2] == 3 else image
+    weights = np.array([candidate.lightness, 1.0, 1.0] if image.shape[2] == 3 else [1.0])
+
+    def mean(part: np.ndarray) -> np.ndarray:
+        result: np.ndarray = np.array(cv2.mean(space, part)[: len(weights)]) * weights
+        return result
+
+    deviation = cv2.meanStdDev(space, mask=1 - mask)[1].ravel() * weights
+    spread = float(np.linalg.norm(deviation)) + 1
+    if np.linalg.norm(mean(mask) - mean(1 - mask)) < 3.5 * spread or not _is_compact(mask):
+        return _Fit(False, 0.0)
+    square = np.ones((7, 7), dtype=np.uint8)
+    step = mean(mask - cv2.erode(mask, square)) - mean(cv2.dilate(mask, square) - mask)
+    return _Fit(True, float(np.linalg.norm(step)) / spread)
+
+
+def _is_compact(mask: np.ndarray) -> bool:
+    """Tell a few objects with background around them from the patches of a texture."""
+    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+    outline = np.count_nonzero(mask[1:] != mask[:-1]) + np.count_nonzero(mask[:, 1:] != mask[:, :-1])
+    if border.mean() > 0.35 or outline > 8 * max(mask.shape):
+        return False
+    outside = cv2.copyMakeBorder(1 - mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
+    cv2.floodFill(outside, None, (0, 0), 2)
+    reached = np.count_nonzero(outside[1:-1, 1:-1] == 2)
+    return bool(reached > 0.85 * np.count_nonzero(mask == 0))
+
+
+# Presets.
+
+
+def _cut(method: str, side: str, close: int, open: int, channel: str = "gray") -> Foreground:
+    return Foreground.model_validate({"method": method, "channel": channel, "side": side, "close": close, "open": open})
+
+
+def _presets() -> dict[str, Foreground]:
+    everything = Foreground()
+    table: dict[str, Foreground] = {}
+
+    def realnet(names: str, make: Callable[[], Foreground]) -> None:
+        table.update({f"realnet/{name}": make() for name in names.split()})
+
+    realnet("carpet leather tile wood cable transistor", lambda: everything)
+    realnet("pill", lambda: _cut("otsu", "bright", 6, 6))
+    realnet("hazelnut metal_nut toothbrush", lambda: _cut("triangle", "bright", 6, 6))
+    realnet("bottle capsule grid screw zipper", lambda: _cut("otsu", "dark", 6, 6))
+    realnet("visa/capsules", lambda: everything)
+    realnet("visa/pcb1 visa/pcb2 visa/pcb3 visa/pcb4", lambda: _cut("triangle", "bright", 8, 3, "b"))
+    realnet(
+        "visa/candle visa/cashew visa/chewinggum visa/fryum visa/macaroni1 visa/macaroni2 visa/pipe_fryum",
+        lambda: _cut("otsu", "bright", 3, 3),
+    )
+    realnet("mpdd/bracket_black mpdd/bracket_brown mpdd/connector", lambda: _cut("otsu", "dark", 6, 0, "g"))
+    realnet("mpdd/bracket_white mpdd/tubes", lambda: _cut("otsu", "bright", 6, 0, "b"))
+    realnet("mpdd/metal_plate", lambda: _cut("otsu", "dark", 6, 0))
+    realnet("btad/01 btad/03", lambda: _cut("otsu", "bright", 15, 6))
+    realnet("btad/02", lambda: everything)
+
+    levels = {
+        (200.0, 60.0): "bottle capsule screw zipper",
+        (20.0, 20.0): "hazelnut metal_nut pill toothbrush",
+        (0.0, 20.0): "rcxr",
+    }
+    for pair, names in levels.items():
+        setting = Foreground.model_validate({"method": "background", "levels": [pair]})
+        table.update({f"nsa/{name}": setting for name in names.split()})
+    for name in ("cable", "transistor", "carpet", "grid", "leather", "tile", "wood"):
+        table[f"nsa/{name}"] = everything
+    return table
+
+
+PRESETS: Mapping[str, Foreground] = _presets()
+"""Settings of the papers by name: ``realnet/CLASS`` (MVTec AD), ``realnet/{visa,mpdd,btad}/CLASS``, ``nsa/CLASS``."""

@@ -1,0 +1,367 @@
+"""What a textured anomaly consists of: procedural textures, a folder of textures, or a Hugging Face dataset of them.
+
+DRAEM (Zavrtanik, Kristan, Skočaj, ICCV 2021, arXiv 2108.07610) takes the Describable Textures Dataset, and finds that
+ten textures do nearly as well as thousands. Every kind gives `texture(rng, shape, dtype)`, pure in `rng`.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+from typing import Annotated, Any, Literal, Protocol, Self
+
+import cv2
+import numpy as np
+from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator
+
+from anomgen.config import Config
+from anomgen.errors import RecipeError, SourceError, UsageError, near_miss
+from anomgen.licenses import license_beside
+from anomgen.rng import Stream, rng_for
+from anomgen.sources.base import PathText, portable_path
+from anomgen.sources.folder import extensions_text, image_files, missing_hint
+from anomgen.sources.images import fit_image, quiet, read_image
+from anomgen.sources.scan import files_fingerprint
+from anomgen.synthesis.procedural import DEFAULT_FAMILIES, FAMILIES, require_noise
+
+CACHE_BYTES = 1 << 27
+"""Textures, at the size at which they are used, that a process keeps for one configuration."""
+
+MARGIN = 1.25
+"""Procedural textures are this much longer and wider than the image, and cut at random."""
+
+_WORKERS = 4
+
+
+class Textures(Config):
+    """Base class of the texture sources."""
+
+    kind: str
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[np.ndarray, str]:
+        """Draw a texture, uint8 (H, W, C), and say which; shape: (H, W, C) with C 1 or 3.
+
+        A grey one is the luminance of the coloured one. The result may share memory with others: do not write to it.
+        """
+        raise NotImplementedError
+
+    def texture(self, rng: np.random.Generator, shape: tuple[int, ...], dtype: Any = np.uint8) -> np.ndarray:
+        """Draw a texture of the shape (H, W, C) and dtype, uint8 or uint16, of an image; 8 bits are scaled by 257."""
+        return to_depth(self.draw(rng, shape)[0], np.dtype(dtype))
+
+    def check(self, shape: tuple[int, ...] | None = None) -> None:
+        """Raise whatever later draws would raise; with a `shape`, also keep the textures ready at this size."""
+
+    def portable(self) -> Self:
+        """Return this configuration without paths of the machine: what is written into a dataset."""
+        return self
+
+    def resources(self) -> dict[str, str]:
+        """Return a hash of the pictures that are read, under the recipe's key; empty where none are."""
+        return {}
+
+    def licenses(self) -> tuple[str, ...]:
+        """Return the licence of the pictures; empty where there are none, or it is not known."""
+        return ()
+
+
+def to_depth(texture: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return a uint8 texture in the dtype of an image, uint8 or uint16."""
+    return texture if dtype == np.uint8 else texture.astype(np.uint16) * np.uint16(257)
+
+
+class ProceduralTextures(Textures):
+    """Textures made by formulas: `bank_size` of them, each drawn when it is first wanted, then cut and mirrored."""
+
+    kind: Literal["procedural"] = "procedural"
+    families: Annotated[tuple[str, ...], Field(strict=False, min_length=1)] = DEFAULT_FAMILIES
+    """Kinds of pattern, equally frequent; `simplex` needs the extra `noise`."""
+    bank_size: Annotated[int, Field(ge=1, le=4096)] = 64
+    bank_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    resolution: Annotated[int, Field(ge=64, le=4096)] = 512
+    """Longest side, in pixels, at which textures are drawn; for larger images they are enlarged."""
+
+    @field_validator("families")
+    @classmethod
+    def _check_families(cls, families: tuple[str, ...]) -> tuple[str, ...]:
+        for name in families:
+            if name not in FAMILIES:
+                raise ValueError(f"unknown family {name!r}{near_miss(name, FAMILIES)} (known: {', '.join(FAMILIES)})")
+        return families
+
+    def check(self, shape: tuple[int, ...] | None = None) -> None:  # noqa: ARG002
+        """Raise UsageError when a family needs a package that is not installed."""
+        if "simplex" in self.families:
+            require_noise()
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[np.ndarray, str]:
+        """See `Textures.draw`."""
+        number = int(rng.integers(self.bank_size))
+        shrink = min(1.0, self.resolution / max(shape[:2]))
+        rows, columns = (max(round(side * shrink), 1) for side in shape[:2])
+        canvas = _bank(self).get(number, (round(rows * MARGIN), round(columns * MARGIN)))
+        top = int(rng.integers(canvas.shape[0] - rows + 1))
+        left = int(rng.integers(canvas.shape[1] - columns + 1))
+        cut = canvas[top : top + rows, left : left + columns]
+        mirror = int(rng.integers(-1, 3))
+        if mirror < 2:
+            cut = cv2.flip(cut, mirror)
+        if cut.shape[:2] != shape[:2]:
+            cut = cv2.resize(cut, shape[1::-1], interpolation=cv2.INTER_CUBIC)
+        return _in_channels(cut, shape[2]), f"{self._family(number)}/{number}"
+
+    def _family(self, number: int) -> str:
+        return self.families[number % len(self.families)]
+
+    def _make(self, number: int, shape: tuple[int, int]) -> np.ndarray:
+        rng = rng_for(self.bank_seed, Stream.TEXTURE, number)
+        return FAMILIES[self._family(number)](rng, shape)
+
+
+class _Pictures(Protocol):
+    """A numbered collection of pictures at their own size."""
+
+    def __len__(self) -> int: ...
+
+    def name(self, number: int) -> str:
+        """Return what messages and records call a picture."""
+
+    def read(self, number: int) -> np.ndarray:
+        """Return a picture as (H, W, C)."""
+
+    def fingerprint(self) -> str:
+        """Return a hash of all pictures."""
+
+    @property
+    def license(self) -> str | None:
+        """Return the licence of the pictures, None where it is not known."""
+
+
+class _PictureTextures(Textures):
+    """Textures that are pictures, stretched to the image's size."""
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[np.ndarray, str]:
+        """See `Textures.draw`. Raises SourceError for a picture that has become unreadable."""
+        pictures = _pictures(self)
+        number = int(rng.integers(len(pictures)))
+        return _in_channels(_bank(self).get(number, shape[:2]), shape[2]), pictures.name(number)
+
+    def resources(self) -> dict[str, str]:
+        """See `Textures.resources`."""
+        return {"texture": _pictures(self).fingerprint()}
+
+    def licenses(self) -> tuple[str, ...]:
+        """See `Textures.licenses`."""
+        license = _pictures(self).license
+        return () if license is None else (license,)
+
+    def _open(self) -> _Pictures:
+        raise NotImplementedError
+
+    def _make(self, number: int, shape: tuple[int, int]) -> np.ndarray:
+        picture = _pictures(self).read(number)
+        if picture.dtype == np.uint16:
+            picture = (picture >> 8).astype(np.uint8)
+        if picture.shape[2] == 1:
+            picture = np.repeat(picture, 3, axis=2)
+        return fit_image(picture, shape, "stretch")
+
+
+class FolderTextures(_PictureTextures):
+    """Pictures in a folder, at any depth, such as those of the Describable Textures Dataset."""
+
+    kind: Literal["folder"] = "folder"
+    path: PathText
+
+    def check(self, shape: tuple[int, ...] | None = None) -> None:
+        """Decode every picture. Raises UsageError for the folder, SourceError for pictures, the first one by name."""
+        _forget()
+        pictures, bank = _pictures(self), _bank(self)
+
+        def load(number: int) -> None:
+            if shape is None:
+                pictures.read(number)
+            else:
+                bank.get(number, shape[:2])
+
+        with quiet(), ThreadPoolExecutor(_WORKERS) as executor:
+            for _ in executor.map(load, range(len(pictures))):
+                pass
+
+    def portable(self) -> Self:
+        """See `Textures.portable`."""
+        return self.model_copy(update={"path": portable_path(self.path)})
+
+    def _open(self) -> _Pictures:
+        folder = Path(self.path).expanduser()
+        if not folder.is_dir():
+            hint = " (it is a file)" if folder.exists() else missing_hint(folder)
+            raise UsageError(f"texture.path: {self.path}: there is no such folder of textures{hint}")
+        names = image_files(folder)
+        if not names:
+            raise UsageError(f"texture.path: {self.path}: holds no image ({extensions_text()})")
+        return _FolderPictures(folder.resolve(), names)
+
+
+@dataclass(frozen=True)
+class _FolderPictures:
+    root: Path
+    names: list[str]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def name(self, number: int) -> str:
+        return self.names[number]
+
+    def read(self, number: int) -> np.ndarray:
+        return read_image(self.root / self.names[number], f"texture {self.names[number]}")
+
+    def fingerprint(self) -> str:
+        return files_fingerprint(self.root, self.names)
+
+    @property
+    def license(self) -> str | None:
+        return license_beside(self.root)
+
+
+class HubTextures(_PictureTextures):
+    """A column of pictures of a Hugging Face dataset, by id or local folder; each process opens it once."""
+
+    kind: Literal["hub"] = "hub"
+    path: PathText
+    name: str | None = None
+    split: str | None = None
+    revision: str | None = None
+    column: str | None = None
+
+    def check(self, shape: tuple[int, ...] | None = None) -> None:  # noqa: ARG002
+        """Open the dataset and decode every picture. Raises UsageError or SourceError."""
+        _forget()
+        _pictures(self)
+
+    def portable(self) -> Self:
+        """See `Textures.portable`."""
+        return self.model_copy(update={"path": portable_path(self.path)})
+
+    def _open(self) -> _Pictures:
+        from anomgen.sources.hub import Hub
+
+        values = self.model_dump(exclude={"kind"}, exclude_none=True)
+        try:
+            return _HubPictures(Hub(**values, size=None).open())
+        except (UsageError, SourceError) as error:
+            raise type(error)(f"texture: {error}") from error
+
+
+@dataclass(frozen=True)
+class _HubPictures:
+    source: Any
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def name(self, number: int) -> str:
+        return str(self.source.id(number))
+
+    def read(self, number: int) -> np.ndarray:
+        picture: np.ndarray = self.source[number]
+        return picture
+
+    def fingerprint(self) -> str:
+        return str(self.source.fingerprint())
+
+    @property
+    def license(self) -> str | None:
+        license: str | None = self.source.license
+        return license
+
+
+KINDS: Mapping[str, type[Textures]] = {
+    "procedural": ProceduralTextures,
+    "folder": FolderTextures,
+    "hub": HubTextures,
+}
+"""The kinds of texture source by name."""
+
+
+def build_textures(values: Any) -> Textures:
+    """Return the texture source that ``{"kind": name, …}`` describes. Raises RecipeError.
+
+    Without a kind, what has a path is a folder, everything else procedural.
+    """
+    if isinstance(values, Textures):
+        return values
+    known = ", ".join(KINDS)
+    if not isinstance(values, Mapping):
+        raise RecipeError(f"must be a mapping with a `kind`, one of {known} (it is {values!r})")
+    kind = values.get("kind", "folder" if "path" in values else "procedural")
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise RecipeError([("kind", f"unknown kind {kind!r}{near_miss(str(kind), KINDS)} (known: {known})")])
+    from anomgen.config import validated
+
+    built: Textures = validated(KINDS[kind], values)
+    return built
+
+
+def _under_its_key(values: Any) -> Textures:
+    try:
+        return build_textures(values)
+    except RecipeError as error:
+        raise error.inside("texture") from None
+
+
+TextureField = Annotated[SerializeAsAny[Textures], BeforeValidator(_under_its_key)]
+"""The type of a generator's field `texture`: in a recipe a mapping with a `kind`."""
+
+
+class _Bank:
+    """What a process keeps of one configuration's textures; the least recently used go first."""
+
+    def __init__(self, make: Callable[[int, tuple[int, int]], np.ndarray]):
+        self._make = make
+        self._kept: OrderedDict[tuple[int, int, int], np.ndarray] = OrderedDict()
+        self._used = 0
+        self._lock = Lock()
+
+    def get(self, number: int, shape: tuple[int, ...]) -> np.ndarray:
+        """Return texture `number` at (H, W), uint8 (H, W, 3), read-only."""
+        key = (number, shape[0], shape[1])
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        texture = self._make(number, (shape[0], shape[1]))
+        texture.flags.writeable = False
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = texture
+                self._used += texture.nbytes
+            while self._used > CACHE_BYTES and len(self._kept) > 1:
+                self._used -= self._kept.popitem(last=False)[1].nbytes
+        return texture
+
+
+def _forget() -> None:
+    """Drop what was read from files: they may have changed since."""
+    _pictures.cache_clear()
+    _bank.cache_clear()
+
+
+@lru_cache(maxsize=4)
+def _bank(textures: ProceduralTextures | _PictureTextures) -> _Bank:
+    return _Bank(textures._make)
+
+
+@lru_cache(maxsize=4)
+def _pictures(textures: _PictureTextures) -> _Pictures:
+    return textures._open()
+
+
+def _in_channels(texture: np.ndarray, channels: int) -> np.ndarray:
+    return texture if channels == 3 else cv2.cvtColor(texture, cv2.COLOR_RGB2GRAY)[..., None]

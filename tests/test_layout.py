@@ -1,0 +1,36 @@
+"""The house: which folder may import which, and what a module loads."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "anomgen"
+FOLDERS = sorted(path.parent for path in PACKAGE.rglob("__init__.py"))
+
+
+def loaded_by(module: str) -> set[str]:
+    code = f"import {module}, sys; print(*(name for name in sys.modules if name.startswith('anomgen.')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("model", ["sdas", "cyclegan"])
+def test_training_loads_nothing_of_making_writing_or_cards(model):
+    pytest.importorskip("diffusers")
+    loaded = loaded_by(f"anomgen.models.{model}.training")
+    foreign = ("anomgen.making", "anomgen.cards", "anomgen.models.card", "anomgen.generators", "anomgen.score")
+    writing = {f"anomgen.dataset.{name}" for name in ("writer", "card", "preview", "statistics", "twins")}
+    assert not {name for name in loaded if name.startswith(foreign)} | (loaded & writing)
+
+
+def test_few_modules_stand_beside_the_packages():
+    modules = [path.name for path in PACKAGE.glob("*.py") if path.name != "__init__.py"]
+    assert len(modules) <= 12, modules
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: str(folder.relative_to(PACKAGE.parent)))
+def test_every_folder_says_in_a_sentence_what_it_is_for(folder):
+    first = (folder / "__init__.py").read_text(encoding="utf-8").splitlines()[0]
+    assert first.startswith('"""') and first.rstrip('"').endswith(".") and "TODO" not in first
