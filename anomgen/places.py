@@ -41,7 +41,8 @@ def _file_system(url: str, scheme: str) -> tuple[Any, str]:
     except ImportError:
         raise UsageError(f"{url}: a URL needs the library fsspec: pip install fsspec") from None
     try:
-        return fsspec.core.url_to_fs(url)
+        result: tuple[Any, str] = fsspec.core.url_to_fs(url)
+        return result
     except ImportError as error:
         missing = getattr(error, "name", None)
         advice = f" (pip install {missing})" if missing and "nstall" not in str(error) else ""

@@ -188,7 +188,8 @@ def _difference(panel: Panel) -> np.ndarray:
     """Return the mean change over the channels, float32 (H, W), in the levels of 255 that the sheet shows."""
     assert panel.normal is not None
     scale = _scale(panel.image, panel.normal) if value_max(panel.image.dtype) > 255 else 1.0
-    return np.abs(panel.image.astype(np.float32) - panel.normal).mean(axis=2) * np.float32(scale)
+    result: np.ndarray = np.abs(panel.image.astype(np.float32) - panel.normal).mean(axis=2) * np.float32(scale)
+    return result
 
 
 def _factor(differences: Sequence[np.ndarray]) -> int:
@@ -199,13 +200,15 @@ def _factor(differences: Sequence[np.ndarray]) -> int:
 
 
 def _grey(values: np.ndarray) -> np.ndarray:
-    return cv2.cvtColor(np.rint(values).astype(np.uint8), cv2.COLOR_GRAY2RGB)
+    result: np.ndarray = cv2.cvtColor(np.rint(values).astype(np.uint8), cv2.COLOR_GRAY2RGB)
+    return result
 
 
 def _coloured(values: np.ndarray) -> np.ndarray:
     """Return values 0..255 from black over red and orange to white, as RGB."""
     levels = np.minimum(values, 255).astype(np.uint8)
-    return cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+    result: np.ndarray = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+    return result
 
 
 def _size(shape: tuple[int, ...]) -> tuple[int, int]:

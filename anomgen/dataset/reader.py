@@ -111,7 +111,8 @@ class Dataset:
         self._length = sum(_metadata(shard).num_rows for shard in self.shards)
 
     def __len__(self) -> int:
-        return self._length
+        result: int = self._length
+        return result
 
     def cells(self, index: int, columns: Sequence[str] | None = None) -> dict[str, Any]:
         """Return row `index` as stored, images as {"bytes", "path"}; reads one row group.
@@ -125,7 +126,8 @@ class Dataset:
                     table = file.read_row_group(group.number, columns=sorted({*wanted, "index"}))
                 position = np.flatnonzero(table["index"].to_numpy() == index)
                 if position.size:
-                    return table.select(wanted).slice(int(position[0]), 1).to_pylist()[0]
+                    result: dict[str, Any] = table.select(wanted).slice(int(position[0]), 1).to_pylist()[0]
+                    return result
         raise UsageError(f"{self.path}: no row {index}; it has {len(self)} rows, numbered from 0")
 
     def row(self, index: int, columns: Sequence[str] | None = None) -> dict[str, Any]:

@@ -32,7 +32,8 @@ class Twins:
     def of(self, row: dict[str, Any]) -> np.ndarray | None:
         """Return the twin of a decoded row that has `source_id`, and `normal` where kept; None if nowhere."""
         if row.get("normal") is not None:
-            return row["normal"]
+            result: np.ndarray | None = row["normal"]
+            return result
         twin = self.in_rows(row["source_id"])
         return self.in_pool(row["source_id"]) if twin is None else twin
 
@@ -48,7 +49,8 @@ class Twins:
         self._used += image.nbytes
         while self._used > self._limit and len(self._cache) > 1:
             self._used -= self._cache.popitem(last=False)[1].nbytes
-        return image
+        result: np.ndarray | None = image
+        return result
 
     def in_pool(self, source_id: str) -> np.ndarray | None:
         """Return the pool's own image of a source, or None."""

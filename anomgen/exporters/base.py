@@ -272,7 +272,8 @@ def check_types(dataset: Dataset, taken: Iterable[str] = (LABELS[NORMAL],)) -> N
 
 def license_of(dataset: Dataset) -> str | None:
     """Return the licence that a dataset's card names, None where it is not known."""
-    return dataset.recipe.get("license") or dataset.provenance.get("source", {}).get("license")
+    result: str | None = dataset.recipe.get("license") or dataset.provenance.get("source", {}).get("license")
+    return result
 
 
 def json_text(values: Any) -> str:

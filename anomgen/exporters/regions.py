@@ -78,4 +78,5 @@ def _without_straight_points(points: np.ndarray) -> np.ndarray:
         return points
     before = points - np.roll(points, 1, axis=0)
     after = np.roll(points, -1, axis=0) - points
-    return points[(np.sign(before) != np.sign(after)).any(axis=1)]
+    result: np.ndarray = points[(np.sign(before) != np.sign(after)).any(axis=1)]
+    return result

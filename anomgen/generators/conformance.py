@@ -43,7 +43,8 @@ class TestPool(Sequence[np.ndarray]):
 def _disc(shape: tuple[int, int]) -> np.ndarray:
     y, x = np.mgrid[: shape[0], : shape[1]]
     radius = 0.38 * min(shape)
-    return np.hypot(y - shape[0] / 2, x - shape[1] / 2) < radius
+    result: np.ndarray = np.hypot(y - shape[0] / 2, x - shape[1] / 2) < radius
+    return result
 
 
 def _normal_image(number: int, shape: tuple[int, int, int], dtype: np.dtype, disc: np.ndarray | None) -> np.ndarray:

@@ -142,7 +142,8 @@ class CycleGAN(Generator):
             raise Reject("the translation changed nothing")
         if area > self.max_area:
             raise Reject(f"the translation changed more than {self.max_area:.0%} of the image")
-        return np.clip((closed / np.float32(threshold) - 1) / np.float32(FULL - 1), 0, 1)
+        result: np.ndarray = np.clip((closed / np.float32(threshold) - 1) / np.float32(FULL - 1), 0, 1)
+        return result
 
     def _translators(self) -> Translators:
         if self.model is None:

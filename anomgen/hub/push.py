@@ -378,7 +378,8 @@ def _is_there(file: Path | bytes, stored: Stored | None) -> bool:
         return False
     large = len(stored.oid) == hashlib.sha256().digest_size * 2
     if isinstance(file, bytes):
-        return _start(large, stored.size, file).hexdigest() == stored.oid
+        result: bool = _start(large, stored.size, file).hexdigest() == stored.oid
+        return result
     return _digest(file, file.stat().st_mtime_ns, large) == stored.oid
 
 

@@ -96,7 +96,8 @@ class Curve:
     def f1(self) -> np.ndarray:
         """F1 at each threshold."""
         flagged = self.hits + self.false_alarms
-        return 2 * self.hits / np.maximum(flagged + self.anomalous[..., None], 1)
+        result: np.ndarray = 2 * self.hits / np.maximum(flagged + self.anomalous[..., None], 1)
+        return result
 
     @property
     def f1_max(self) -> Any:
@@ -199,7 +200,8 @@ def reduce_maps(maps: np.ndarray) -> np.ndarray:
     for axis in (1, 2):
         whole = np.arange(side // 2, side // 2 + maps.shape[axis] - side + 1)
         means = ndimage.uniform_filter1d(means, side, axis=axis).take(whole, axis=axis)
-    return means.max(axis=(1, 2))
+    result: np.ndarray = means.max(axis=(1, 2))
+    return result
 
 
 class Measured(NamedTuple):
@@ -350,7 +352,8 @@ def _component_shares(masks: np.ndarray) -> np.ndarray:
     components, _ = ndimage.label(masks, structure=_NEIGHBOURS)
     share = 1 / np.maximum(np.bincount(components.ravel(), minlength=1), 1)
     share[0] = 0
-    return share[components]
+    result: np.ndarray = share[components]
+    return result
 
 
 def _check_maps(masks: np.ndarray, maps: np.ndarray) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 from anomgen.errors import UsageError
 from anomgen.files import locked, replacing
 from anomgen.making.engine import Plan as RecipePlan
-from anomgen.making.recipe import Recipe
+from anomgen.making.engine import Recipe
 from anomgen.making.settings import settings_of
 from anomgen.registry import names, version_of
 from anomgen.score.cell import Bench, Cell
@@ -403,7 +403,8 @@ def _seconds(bench: Bench, cells: Sequence[Cell], paces: Mapping[str, float]) ->
     data, detector = bench.data[cells[0].data], bench.detectors[cells[0].detector]
     height, width = data.test.images.shape[1:3]
     fit = detector.cost((height, width), len(data.train)) * paces.get(cells[0].detector, 1.0)
-    return fit + PREDICTION * height * width * len(data.test) * len(cells)
+    result: float = fit + PREDICTION * height * width * len(data.test) * len(cells)
+    return result
 
 
 def _paces(done: RowFile, bench: Bench) -> dict[str, float]:

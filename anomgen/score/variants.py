@@ -11,7 +11,8 @@ from typing import Any, Literal
 import yaml
 
 from anomgen.errors import UsageError
-from anomgen.making.recipe import Recipe, load_recipe, parse_recipe, read_recipe
+from anomgen.making.engine import Recipe
+from anomgen.making.recipe import load_recipe, parse_recipe, read_recipe
 
 Kind = Literal["recipe", "dataset", "none", "real"]
 BASELINES = ("none", "boxes")

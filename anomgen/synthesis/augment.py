@@ -93,7 +93,8 @@ class _Tones:
 
 
 def _to_table(values: np.ndarray) -> np.ndarray:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    result: np.ndarray = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return result
 
 
 def _gamma(rng: np.random.Generator, tones: _Tones) -> np.ndarray:

@@ -172,13 +172,15 @@ class _Axis:
         """Return the coefficients of `values` (…, h, w) along axis −1 or −2."""
         if self.matrix is None:
             return _sine_transform(values, axis)
-        return values @ self.matrix if axis == -1 else self.matrix.T @ values
+        result: np.ndarray = values @ self.matrix if axis == -1 else self.matrix.T @ values
+        return result
 
     def inverse(self, coefficients: np.ndarray, axis: int) -> np.ndarray:
         """Undo `forward`."""
         if self.matrix is None:
             return _sine_transform(coefficients, axis)
-        return coefficients @ self.matrix.T if axis == -1 else self.matrix @ coefficients
+        result: np.ndarray = coefficients @ self.matrix.T if axis == -1 else self.matrix @ coefficients
+        return result
 
 
 def _eigenvectors(n: int, free_low: bool, free_high: bool) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
@@ -225,7 +227,8 @@ def _axis(n: int, free_low: bool, free_high: bool, precision: type) -> _Axis:
 def _sine_transform(values: np.ndarray, axis: int) -> np.ndarray:
     from scipy.fft import dst
 
-    return dst(values, type=1, axis=axis, norm="ortho")
+    result: np.ndarray = dst(values, type=1, axis=axis, norm="ortho")
+    return result
 
 
 class _Rectangle:
@@ -257,7 +260,8 @@ def _membrane_correction(difference: np.ndarray, free: Sides) -> np.ndarray:
     """
     core = difference[:, *_core(free)]
     if all(free):
-        return core - core.mean(axis=(1, 2), keepdims=True)
+        centred: np.ndarray = core - core.mean(axis=(1, 2), keepdims=True)
+        return centred
     rectangle = _Rectangle(core.shape, free, difference.dtype.type)
     rows, columns = rectangle.rows, rectangle.columns
     inner_rows, inner_columns = _core(free)
@@ -270,7 +274,8 @@ def _membrane_correction(difference: np.ndarray, free: Sides) -> np.ndarray:
         if not is_free:
             line = rows.forward(difference[:, inner_rows, at][..., None], -2)
             coefficients += line * columns.ends[end]
-    return core - rectangle.from_coefficients(coefficients)
+    result: np.ndarray = core - rectangle.from_coefficients(coefficients)
+    return result
 
 
 # --- free-form masks: preconditioned conjugate gradients ----------------------------------------------------------
@@ -314,7 +319,8 @@ def _solve_free_form(excess: np.ndarray, inside: np.ndarray, free: Sides) -> np.
         direction = estimate + turn * direction
         image = response + turn * image
     rim.at(sources)[:, rim.pixels] += found + residual
-    return (rim.rectangle.solve(sources) * inside)[:, :h, :w]
+    result: np.ndarray = (rim.rectangle.solve(sources) * inside)[:, :h, :w]
+    return result
 
 
 class _Rim:
@@ -344,7 +350,8 @@ class _Rim:
         flow = np.einsum("cdp,dp->cp", self.at(solution)[:, self._outside], self._leaving)
         if self._without_edge is not None:
             flow -= self._without_edge * self.at(solution)[:, self.pixels]
-        return flow
+        result: np.ndarray = flow
+        return result
 
     def respond(self, charge: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the field of charges on the rim, cut to the mask, there, and the mask's own Laplacian of it."""
@@ -357,4 +364,5 @@ class _Rim:
 
 def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return the inner product per channel, shaped (C, 1)."""
-    return np.einsum("cp,cp->c", a, b)[:, None]
+    result: np.ndarray = np.einsum("cp,cp->c", a, b)[:, None]
+    return result

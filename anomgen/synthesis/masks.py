@@ -32,7 +32,8 @@ def rotated_rectangle(length: float, width: float, angle: float) -> np.ndarray:
     w = int(np.ceil(abs(length * sin) + abs(width * cos)))
     y = (np.arange(h) - (h - 1) / 2)[:, None]
     x = np.arange(w) - (w - 1) / 2
-    return (np.abs(y * cos - x * sin) <= length / 2) & (np.abs(y * sin + x * cos) <= width / 2)
+    result: np.ndarray = (np.abs(y * cos - x * sin) <= length / 2) & (np.abs(y * sin + x * cos) <= width / 2)
+    return result
 
 
 def integral(mask: np.ndarray) -> np.ndarray:
@@ -44,12 +45,10 @@ def counts_in(
     integral_image: np.ndarray, tops: np.ndarray, lefts: np.ndarray, bottoms: np.ndarray, rights: np.ndarray
 ) -> np.ndarray:
     """Return how many pixels of the mask lie in each of the given rectangles (ends exclusive)."""
-    return (
-        integral_image[bottoms, rights]
-        - integral_image[tops, rights]
-        - integral_image[bottoms, lefts]
-        + integral_image[tops, lefts]
-    )
+    below: np.ndarray = integral_image[bottoms, rights] - integral_image[bottoms, lefts]
+    above: np.ndarray = integral_image[tops, rights] - integral_image[tops, lefts]
+    result: np.ndarray = below - above
+    return result
 
 
 def place(

@@ -125,7 +125,8 @@ def _noise(rng: np.random.Generator, shape: tuple[int, int], steps: tuple[float,
     angle = rng.random((rows.shape[1], columns.shape[1]), dtype=np.float32) * np.float32(2 * math.pi)
     scale = np.float32(math.sqrt(2))
     across = np.concatenate((scale * np.sin(angle) @ columns.T, scale * np.cos(angle) @ columns_offset.T))
-    return np.hstack((rows_offset, rows)) @ across
+    result: np.ndarray = np.hstack((rows_offset, rows)) @ across
+    return result
 
 
 def _basis(length: int, step: float) -> tuple[np.ndarray, np.ndarray]:

@@ -91,7 +91,8 @@ def _smooth(field: np.ndarray, low: float, high: float) -> np.ndarray:
 
 def _fraction(field: np.ndarray) -> np.ndarray:
     """Return what is behind the decimal point."""
-    return field - np.floor(field)
+    result: np.ndarray = field - np.floor(field)
+    return result
 
 
 def _odd(field: np.ndarray) -> np.ndarray:
@@ -167,7 +168,8 @@ def ramp(rng: np.random.Generator) -> np.ndarray:
         stops.reverse()
     position = np.sort(np.concatenate(([0, 255], rng.uniform(30, 225, len(stops) - 2))))
     table = np.stack([np.interp(np.arange(256), position, np.array(stops)[:, c]) for c in range(3)], axis=1)
-    return np.rint(table).astype(np.uint8)
+    result: np.ndarray = np.rint(table).astype(np.uint8)
+    return result
 
 
 def paint(field: np.ndarray, table: np.ndarray) -> np.ndarray:
@@ -462,7 +464,8 @@ def require_noise() -> ModuleType:
             "the texture family 'simplex' needs the package 'noise': pip install \"anomgen[noise]\", "
             "or leave 'simplex' out of texture.families"
         ) from None
-    return noise
+    result: ModuleType = noise
+    return result
 
 
 FAMILIES: dict[str, Family] = {

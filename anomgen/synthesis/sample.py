@@ -88,7 +88,8 @@ def value_max(dtype: np.dtype) -> int:
 
 def quantise(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Round float values to the nearest integer, halves to even, and clip to the range of `dtype`."""
-    return np.clip(np.rint(values), 0, value_max(dtype)).astype(dtype)
+    result: np.ndarray = np.clip(np.rint(values), 0, value_max(dtype)).astype(dtype)
+    return result
 
 
 def change_between(image: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -149,4 +150,5 @@ def majority(changed: np.ndarray, support: np.ndarray, size: int = 5) -> np.ndar
     voters = cv2.boxFilter(
         support.astype(np.uint8), cv2.CV_16U, kernel, normalize=False, borderType=cv2.BORDER_CONSTANT
     )
-    return support & (2 * votes > voters)
+    result: np.ndarray = support & (2 * votes > voters)
+    return result

@@ -64,7 +64,8 @@ class _Block(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.layers(x)
+        result: torch.Tensor = x + self.layers(x)
+        return result
 
 
 class ResNetGenerator(nn.Module):
@@ -189,7 +190,8 @@ class Translator:
         change = np.ascontiguousarray(turned_back(change, way))
         if change.shape[:2] != image.shape[:2]:
             change = cv2.resize(change, image.shape[1::-1], interpolation=cv2.INTER_CUBIC)
-        return change.reshape(image.shape)
+        result: np.ndarray = change.reshape(image.shape)
+        return result
 
 
 @dataclass(frozen=True)
@@ -225,7 +227,8 @@ def without_shift(change: np.ndarray) -> np.ndarray:
 
     Abnormal images that are a little darker or redder than the normal ones teach that to the network, too.
     """
-    return change - np.median(change, axis=(0, 1), keepdims=True).astype(np.float32)
+    result: np.ndarray = change - np.median(change, axis=(0, 1), keepdims=True).astype(np.float32)
+    return result
 
 
 def change_map(change: np.ndarray, smoothing: float) -> np.ndarray:
@@ -233,7 +236,10 @@ def change_map(change: np.ndarray, smoothing: float) -> np.ndarray:
 
     smoothing: deviation of the Gaussian, a share of the shorter side.
     """
-    return cv2.GaussianBlur(np.abs(change).max(axis=2), (0, 0), max(smoothing * min(change.shape[:2]), 0.3))
+    result: np.ndarray = cv2.GaussianBlur(
+        np.abs(change).max(axis=2), (0, 0), max(smoothing * min(change.shape[:2]), 0.3)
+    )
+    return result
 
 
 # --- on disk --------------------------------------------------------------------------------------------------------

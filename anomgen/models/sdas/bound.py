@@ -43,7 +43,8 @@ def variational_bound(
 
     def mean(start: torch.Tensor) -> torch.Tensor:
         step = level / before
-        return (before.sqrt() * beta * start + step.sqrt() * (1 - before) * noisy) / (1 - level)
+        result: torch.Tensor = (before.sqrt() * beta * start + step.sqrt() * (1 - before) * noisy) / (1 - level)
+        return result
 
     distance = (mean(clean) - mean(predicted)) ** 2
     divergence = 0.5 * (log_variance - low - 1 + (low - log_variance).exp() + distance * (-log_variance).exp())

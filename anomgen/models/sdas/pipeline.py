@@ -45,7 +45,8 @@ class SDASScheduler(DDPMScheduler):
         return super().step(*args, **kwargs)
 
     def _get_variance(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        variance, s = super()._get_variance(*args, **kwargs), self._strength
+        variance: torch.Tensor = super()._get_variance(*args, **kwargs)
+        s = self._strength
         if self.config.variance_type == "learned_range":  # its logarithm
             return variance + (torch.log1p(s.to(variance)) if isinstance(s, torch.Tensor) else math.log1p(s))
         if self.config.variance_type == "fixed_small_log":  # its root
@@ -212,7 +213,8 @@ class SDASPipeline(DiffusionPipeline):
             raise ValueError(f"unknown sampler {sampler!r}; it is 'ddpm' or 'ddim'")
         scheduler = classes[sampler].from_config(self.scheduler.config)
         scheduler.set_timesteps(steps)
-        return scheduler
+        result: SDASScheduler | SDASDDIMScheduler = scheduler
+        return result
 
     def _latent_size(self) -> tuple[int, int]:
         size = self.unet.config.sample_size

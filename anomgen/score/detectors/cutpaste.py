@@ -234,7 +234,8 @@ class Density:
     def distances(self, points: np.ndarray) -> np.ndarray:
         """Return the Mahalanobis distances, float32 (N,), of points (N, D)."""
         off = points.astype(np.float64) - self.mean
-        return np.sqrt(np.maximum(np.einsum("nd,nd->n", off @ self.precision, off), 0)).astype(np.float32)
+        result: np.ndarray = np.sqrt(np.maximum(np.einsum("nd,nd->n", off @ self.precision, off), 0)).astype(np.float32)
+        return result
 
 
 # --- the network ----------------------------------------------------------------------------------------------------

@@ -99,7 +99,10 @@ def ssim(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     c1, c2 = 0.01**2, 0.03**2
     covariance = ab - mean_a * mean_b
     variances = (aa - mean_a**2) + (bb - mean_b**2)
-    return (2 * mean_a * mean_b + c1) * (2 * covariance + c2) / ((mean_a**2 + mean_b**2 + c1) * (variances + c2))
+    result: torch.Tensor = (
+        (2 * mean_a * mean_b + c1) * (2 * covariance + c2) / ((mean_a**2 + mean_b**2 + c1) * (variances + c2))
+    )
+    return result
 
 
 def _blurred(x: torch.Tensor) -> torch.Tensor:
@@ -151,7 +154,8 @@ class Reconstructive(nn.Module):
         """Return the repainted images, (N, 3, H, W)."""
         for number, level in enumerate(self.down):
             x = level(F.max_pool2d(x, 2) if number else x)
-        return self.out(self.up(x))
+        result: torch.Tensor = self.out(self.up(x))
+        return result
 
 
 class Discriminative(nn.Module):
@@ -179,7 +183,8 @@ class Discriminative(nn.Module):
             skips.append(x)
         for rise, join, skip in zip(self.rise, self.join, reversed(skips[:-1]), strict=True):
             x = join(torch.cat((rise(x), skip), 1))
-        return self.out(x)
+        result: torch.Tensor = self.out(x)
+        return result
 
 
 def _levels(channels: int, widths: Sequence[int]) -> nn.ModuleList:

@@ -29,7 +29,8 @@ def seeded(rng: np.random.Generator) -> Iterator[None]:
 
 def device() -> torch.device:
     """Return where detectors are trained: what accelerate finds."""
-    return Accelerator().device
+    result: torch.device = Accelerator().device
+    return result
 
 
 def tensor(images: np.ndarray, where: torch.device | str = "cpu") -> torch.Tensor:

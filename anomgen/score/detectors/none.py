@@ -164,4 +164,5 @@ def _projected(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if points.shape[1] <= PROJECTED:
         return points
     matrix = rng.standard_normal((points.shape[1], PROJECTED), dtype=np.float32) / np.float32(PROJECTED**0.5)
-    return points @ matrix
+    result: np.ndarray = points @ matrix
+    return result

@@ -90,7 +90,8 @@ class RealNet(Detector):
 
         def run(x: torch.Tensor) -> torch.Tensor:
             x, inside = padded(x, max(self.strides))
-            return network(network.features(x), x.shape[-2:])[1].softmax(1)[:, 1][inside]
+            result: torch.Tensor = network(network.features(x), x.shape[-2:])[1].softmax(1)[:, 1][inside]
+            return result
 
         return in_parts(images, run)
 
@@ -227,7 +228,8 @@ class Discriminator(nn.Module):
         for mixing in self.mix:
             x = mixing(x)
         x = self.narrow(F.relu(x))
-        return self.mark(_resized(x, [2 * side for side in x.shape[2:]]))
+        result: torch.Tensor = self.mark(_resized(x, [2 * side for side in x.shape[2:]]))
+        return result
 
 
 class _Mixing(nn.Module):
@@ -238,7 +240,8 @@ class _Mixing(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.layers(x)
+        result: torch.Tensor = x + self.layers(x)
+        return result
 
 
 class FeatureUNet(nn.Module):
@@ -279,7 +282,8 @@ class FeatureUNet(nn.Module):
         x = self.middle(x)
         for stage in self.up:
             x = stage(torch.cat((x, skips.pop()), 1))
-        return self.leave(x)[..., :height, :width]
+        result: torch.Tensor = self.leave(x)[..., :height, :width]
+        return result
 
 
 class _Block(nn.Module):
@@ -295,7 +299,8 @@ class _Block(nn.Module):
             self.beside.append(nn.Conv2d(inputs, outputs, 1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.beside(x) + self.layers(x)
+        result: torch.Tensor = self.beside(x) + self.layers(x)
+        return result
 
 
 class _Attention(nn.Module):
@@ -312,7 +317,8 @@ class _Attention(nn.Module):
         n, c, h, w = x.shape
         asked = self.ask(self.norm(x)).reshape(n, 3, self.heads, c // self.heads, h * w).transpose(3, 4)
         found = F.scaled_dot_product_attention(*asked.unbind(1))
-        return x + self.answer(found.transpose(2, 3).reshape(n, c, h, w))
+        result: torch.Tensor = x + self.answer(found.transpose(2, 3).reshape(n, c, h, w))
+        return result
 
 
 def _stage(inputs: int, outputs: int, attention: bool) -> nn.Sequential:

@@ -136,7 +136,8 @@ class Run:
     @cached_property
     def lines(self) -> list[dict[str, Any]]:
         """Return the lines of the board over everything, the best first."""
-        return self.board["overall"]["lines"]
+        result: list[dict[str, Any]] = self.board["overall"]["lines"]
+        return result
 
     @cached_property
     def variants(self) -> list[str]:

@@ -145,7 +145,8 @@ def _made_with(run: Run) -> dict[str, list[str]]:
 
 
 def _other(pair: Mapping[str, Any], name: str) -> str:
-    return pair["b"] if pair["a"] == name else pair["a"]
+    result: str = pair["b"] if pair["a"] == name else pair["a"]
+    return result
 
 
 def _gap_sentence(best: str, meaning: str, pair: Mapping[str, Any]) -> str:
