@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from test_output import SMALL, digests
+from test_making_make import SMALL, digests
 
 pytestmark = pytest.mark.slow
 WORDS = [word for change in SMALL for word in ("--set", change)]

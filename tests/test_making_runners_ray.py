@@ -13,7 +13,7 @@ import pytest
 
 ray = pytest.importorskip("ray", reason="the engine ray is in the extra `ray`")
 
-from test_output import digests, recipe
+from test_making_make import digests, recipe
 
 from anomgen.dataset.reader import Dataset
 from anomgen.errors import AnomgenError, SourceError, UsageError
