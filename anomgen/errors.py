@@ -55,3 +55,8 @@ def near_miss(name: str, known: Iterable[str], cutoff: float = 0.5) -> str:
 
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
     return f"; did you mean {matches[0]!r}?" if matches else ""
+
+
+def install(extra: str) -> str:
+    """Return what installs one of anomgen's extras; the package is on no index, so it is said from a checkout."""
+    return f'pip install ".[{extra}]" in a checkout of anomgen'

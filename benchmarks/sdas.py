@@ -3,7 +3,7 @@
 python benchmarks/sdas.py --model MODEL --source TRAINED_ON --held-out OTHER_NORMALS [--picture docs/sdas.png]
 python benchmarks/sdas.py --speed          training and sampling of the preset `laptop`, on all cores
 
-pip install "anomgen[diffusion,score]"
+pip install ".[diffusion,score]"
 """
 
 from __future__ import annotations

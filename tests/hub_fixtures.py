@@ -25,7 +25,7 @@ def write_dataset(folder, *args, **options):
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
     """A Hub in this process that huggingface_hub talks to; nobody waits. `hub.waits` lists the library's own waits."""
-    pytest.importorskip("huggingface_hub", reason='needs huggingface_hub: pip install "anomgen[hub]"')
+    pytest.importorskip("huggingface_hub", reason='needs huggingface_hub: pip install ".[hub]"')
     waits = []
     with Server() as server:
         constants = {

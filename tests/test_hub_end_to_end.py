@@ -14,7 +14,7 @@ from hub_server import Server
 
 import anomgen
 
-pytest.importorskip("datasets", reason='needs datasets: pip install "anomgen[hub]"')
+pytest.importorskip("datasets", reason='needs datasets: pip install ".[hub]"')
 
 
 @pytest.fixture(scope="module")

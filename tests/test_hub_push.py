@@ -379,5 +379,5 @@ def test_a_licence_that_the_hub_does_not_know_is_told(hub, made):
 
 def test_without_the_library_it_says_how_to_install_it(made, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(UsageError, match=r'pip install "anomgen\[hub\]"'):
+    with pytest.raises(UsageError, match=r'pip install "\.\[hub\]"'):
         push(made, "me/bottle")

@@ -304,7 +304,7 @@ def test_finishing_says_which_shards_are_missing(tmp_path):
 
 def test_without_ray_the_error_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UsageError, match=r'pip install "anomgen\[ray\]"'):
+    with pytest.raises(UsageError, match=r'pip install "\.\[ray\]"'):
         make(recipe(), tmp_path / "out", engine="ray")
     assert not (tmp_path / "out").exists()
 

@@ -369,5 +369,5 @@ def test_a_missing_extra_is_named(monkeypatch):
 
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "torch" else found(name))
-    with pytest.raises(UsageError, match=r'pip install "anomgen\[diffusion\]"'):
+    with pytest.raises(UsageError, match=r'pip install "\.\[diffusion\]"'):
         build_generator({"kind": "sdas", "model": "anything"}).prepared(grey_pool())

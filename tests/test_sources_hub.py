@@ -19,7 +19,7 @@ try:
 except ImportError:
     datasets = None
 
-pytestmark = pytest.mark.skipif(datasets is None, reason='needs datasets: pip install "anomgen[hub]"')
+pytestmark = pytest.mark.skipif(datasets is None, reason='needs datasets: pip install ".[hub]"')
 
 DEEP = np.random.default_rng(0).integers(0, 65535, (5, 40, 50, 3), endpoint=True).astype(np.uint16)
 
@@ -230,7 +230,7 @@ def test_progress_bars_stay_as_they_were(local, capfd):
 
 def test_a_missing_extra_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(UsageError, match=r'pip install "anomgen\[hub\]"'):
+    with pytest.raises(UsageError, match=r'pip install "\.\[hub\]"'):
         Hub(path="a/b").open()
 
 

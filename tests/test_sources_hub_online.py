@@ -13,7 +13,7 @@ import pytest
 from hub_fixtures import TOKEN
 from hub_server import Server
 
-pytest.importorskip("datasets", reason='needs datasets: pip install "anomgen[hub]"')
+pytest.importorskip("datasets", reason='needs datasets: pip install ".[hub]"')
 
 ROWS = 48
 CARD = b"---\nlicense: cc-by-nc-4.0\n---\n"

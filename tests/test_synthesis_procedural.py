@@ -88,7 +88,7 @@ def test_ramps_are_varied():
 
 def test_simplex_without_its_package_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "noise", None)
-    with pytest.raises(UsageError, match=r'pip install "anomgen\[noise\]"'):
+    with pytest.raises(UsageError, match=r'pip install "\.\[noise\]"'):
         FAMILIES["simplex"](rng(), (32, 32))
 
 

@@ -13,7 +13,7 @@ import typer
 import yaml
 
 from anomgen.cli.terminal import JsonOption, print_json, progress_of
-from anomgen.errors import Interrupted, UsageError
+from anomgen.errors import Interrupted, UsageError, install
 from anomgen.making.settings import size_text
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def score(
 def _require_extra() -> None:
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        raise UsageError(f'scoring needs {" and ".join(missing)}: pip install "anomgen[score]"')
+        raise UsageError(f"scoring needs {' and '.join(missing)}: {install('score')}")
 
 
 def _warn(text: str) -> None:

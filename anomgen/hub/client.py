@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from anomgen.errors import AnomgenError, UsageError
+from anomgen.errors import AnomgenError, UsageError, install
 
 Answer = TypeVar("Answer")
 
@@ -43,7 +43,7 @@ def library() -> Any:
     try:
         import huggingface_hub
     except ImportError as error:
-        raise UsageError('the Hub needs the library huggingface_hub: pip install "anomgen[hub]"') from error
+        raise UsageError(f"the Hub needs the library huggingface_hub: {install('hub')}") from error
     return huggingface_hub
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from anomgen.errors import UsageError
+from anomgen.errors import UsageError, install
 from anomgen.models.training import Training
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ def require_diffusion() -> None:
 
     missing = [name for name in ("torch", "diffusers", "accelerate") if importlib.util.find_spec(name) is None]
     if missing:
-        raise UsageError(f'learned generators need {" and ".join(missing)}: pip install "anomgen[diffusion]"')
+        raise UsageError(f"learned generators need {' and '.join(missing)}: {install('diffusion')}")
 
 
 def has_accelerator() -> bool:

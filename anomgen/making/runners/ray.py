@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from anomgen.dataset.writer import Encoder
-from anomgen.errors import AnomgenError, UsageError
+from anomgen.errors import AnomgenError, UsageError, install
 from anomgen.making.engine import Plan, Renderer, single_threaded
 from anomgen.making.runners.base import Run, Shard, Tick, make_shard
 from anomgen.places import Remote
@@ -36,7 +36,7 @@ def cluster(workers: int | None, address: str | None) -> Iterator[Run]:
     try:
         import ray
     except ImportError:
-        raise UsageError('the engine ray needs the library Ray: pip install "anomgen[ray]"') from None
+        raise UsageError(f"the engine ray needs the library Ray: {install('ray')}") from None
     if ray.is_initialized():
         yield _runner(workers)
         return
