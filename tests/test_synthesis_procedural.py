@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from anomgen.errors import UsageError
 from anomgen.rng import Stream, rng_for
-from anomgen.synthesis.procedural import DEFAULT_FAMILIES, FAMILIES, octaves, ramp, value_noise
+from anomgen.synthesis.fields import octaves, ramp, value_noise
+from anomgen.synthesis.procedural import DEFAULT_FAMILIES, FAMILIES
 
 NEEDS_EXTRA = pytest.mark.skipif(find_spec("noise") is None, reason="the extra `noise` is not installed")
 
