@@ -24,4 +24,4 @@ bench:
 	$(PYTHON) benchmarks/speed.py --memory
 
 docs:
-	$(PYTHON) docs/make_docs.py
+	$(PYTHON) tools/make_docs.py

@@ -13,6 +13,8 @@ from anomgen.files import bundled
 from anomgen.licenses import known
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from jinja2 import Environment
 
 
@@ -41,16 +43,17 @@ PAPERS = {
 
 def render_template(name: str, front: Mapping[str, Any], values: Mapping[str, Any]) -> str:
     """Return a template of the folder `cards` filled in; front: the Hub's metadata, written as YAML."""
-    filled = templates().get_template(name).render({**values, "front_matter": _yaml(front)})
+    template = templates(bundled("templates", "cards")).get_template(name)
+    filled = template.render({**values, "front_matter": _yaml(front)})
     return filled.rstrip("\n") + "\n"
 
 
-def templates(autoescape: bool = False) -> Environment:
-    """Return the templates of the folder `cards`; autoescape: for HTML."""
+def templates(folder: Path, autoescape: bool = False) -> Environment:
+    """Return the templates of a folder; autoescape: for HTML."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(bundled("templates", "cards")),
+        loader=FileSystemLoader(folder),
         undefined=StrictUndefined,
         autoescape=autoescape,
         trim_blocks=True,

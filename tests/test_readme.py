@@ -135,7 +135,7 @@ def test_every_bundled_recipe_is_in_the_table():
 
 
 def test_the_command_lines_page_is_what_the_program_prints():
-    sys.path.insert(0, str(ROOT / "docs"))
+    sys.path.insert(0, str(ROOT / "tools"))
     try:
         import make_docs
     finally:

@@ -9,6 +9,7 @@ import base64
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -25,6 +26,7 @@ from anomgen.score.rows import SCHEMA
 
 HTML, MARKDOWN, RESULTS, CHARTS = "report.html", "report.md", "results.json", "charts"
 PLACE = ("data", "variant", "detector")
+TEMPLATES = Path(str(resources.files("anomgen.score.report")))
 
 
 def write_report(
@@ -81,18 +83,18 @@ def as_html(title: str, parts: Sequence[Section], folder: Path) -> str:
     """Return one page that needs nothing else: no network, no script; dark or light as the reader has it."""
     from markupsafe import Markup
 
-    environment = templates(autoescape=True)
+    environment = templates(TEMPLATES, autoescape=True)
     environment.filters["drawn"] = lambda chart: Markup(charts.svg(chart.figure, chart.caption))
     environment.filters["inline"] = lambda path: _inline(folder / path)
-    return _clean(environment.get_template("score.html").render(title=title, sections=parts))
+    return _clean(environment.get_template(HTML).render(title=title, sections=parts))
 
 
 def as_markdown(title: str, parts: Sequence[Section]) -> str:
     """Return the report as GitHub shows it; charts and example maps are files beside it."""
-    environment = templates()
+    environment = templates(TEMPLATES)
     environment.filters["prose"] = _prose
     environment.filters["address"] = lambda path: quote(path.as_posix())
-    text = environment.get_template("score.md").render(title=title, sections=parts)
+    text = environment.get_template(MARKDOWN).render(title=title, sections=parts)
     return re.sub(r"\n{3,}", "\n\n", _clean(text)).lstrip("\n")
 
 

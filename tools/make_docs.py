@@ -1,6 +1,6 @@
 """Make what the documentation shows: the help text of every command, and the picture of every generator.
 
-python docs/make_docs.py
+python tools/make_docs.py
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from anomgen.dataset.preview import Panel, preview_sheet, write_sheet
 from anomgen.making.engine import Plan, Renderer, single_threaded
 from anomgen.making.recipe import load_recipe
 
-DOCS = Path(__file__).parent
+DOCS = Path(__file__).parent.parent / "docs"
 GALLERY = ("cutpaste", "scar", "fpi", "pii", "nsa", "perlin")
 """Recipes in the picture, one row each."""
 
@@ -27,7 +27,7 @@ def help_texts() -> str:
     """Return docs/cli.md: the help text of each command, as the program prints it on 100 columns."""
     os.environ.update(COLUMNS="100", TERMINAL_WIDTH="100", NO_COLOR="1")
     parts = [
-        "# Command line\n\nThis page is made by `python docs/make_docs.py`; a test compares it with the program.\n"
+        "# Command line\n\nThis page is made by `python tools/make_docs.py`; a test compares it with the program.\n"
     ]
     for name, text in _helps():
         parts.append(f"## `{name}`\n\n```text\n{text}\n```\n")
@@ -79,7 +79,7 @@ def _typical(rows):
 
 
 def main() -> None:
-    """Write the files beside this script."""
+    """Write the files into docs/."""
     (DOCS / "cli.md").write_text(help_texts(), encoding="utf-8")
     if "--text" not in sys.argv:
         write_sheet(gallery(), DOCS / "generators.png")

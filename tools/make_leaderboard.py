@@ -1,6 +1,6 @@
 """Write the boards of finished runs into cards/leaderboard.md, between its markers, and the first one's picture.
 
-python docs/make_leaderboard.py RUN [RUN …]
+python tools/make_leaderboard.py RUN [RUN …]
 
 What stands outside the markers is written by hand and stays.
 """
