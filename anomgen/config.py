@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from anomgen.errors import RecipeError, near_miss
+from anomgen.errors import RecipeError, UsageError, near_miss
+
+Item = TypeVar("Item")
 
 
 def validated(model: type[Config], values: Mapping[str, Any]) -> Any:
@@ -100,3 +103,22 @@ class Preset(Config):
                 [("preset", f"unknown preset {name!r}{near_miss(str(name), cls.presets)} (known: {known})")]
             )
         return {**cls.presets[name], **values}
+
+
+class Part(NamedTuple):
+    """One of the parts of a job that is spread over machines: every `of`-th item, counted from `number`, 1 to `of`."""
+
+    number: int = 1
+    of: int = 1
+
+    @classmethod
+    def parse(cls, text: str, option: str) -> Part:
+        """Return the part that ``3/16`` means. Raises UsageError, which names the option, for anything else."""
+        match = re.fullmatch(r"([0-9]+)/([0-9]+)", text)
+        if match is None or not 1 <= int(match[1]) <= int(match[2]):
+            raise UsageError(f"{option} {text}: write it as K/N with K from 1 to N, for instance 3/16")
+        return cls(int(match[1]), int(match[2]))
+
+    def take(self, items: Sequence[Item]) -> Sequence[Item]:
+        """Return what of the items belongs to this part, in their order."""
+        return items[self.number - 1 :: self.of]

@@ -371,7 +371,9 @@ def _print_made(result: Result, summary: dict[str, Any]) -> None:
 
 
 def _print_part(result: Result, shard: str | None, seconds: float, *, as_json: bool) -> None:
-    parts, shards = int(str(shard).partition("/")[2]), result.shards
+    from anomgen.config import Part
+
+    parts, shards = Part.parse(str(shard), "--shard").of, result.shards
     if parts > shards:
         empty = f"part {parts} is" if parts == shards + 1 else f"parts {shards + 1} to {parts} are"
         have = "1 shard" if shards == 1 else f"{shards} shards"

@@ -12,10 +12,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
+from anomgen.config import Part
 from anomgen.dataset.card import write_card
 from anomgen.dataset.preview import write_preview
 from anomgen.dataset.reader import MARK, Dataset, is_ours
@@ -60,21 +61,6 @@ class Result:
     """Parquet files of the whole dataset."""
 
 
-class Part(NamedTuple):
-    """One of the parts of an array job: every `of`-th shard, counted from `number`, which begins at 1."""
-
-    number: int
-    of: int
-
-    @classmethod
-    def parse(cls, text: str) -> Part:
-        """Return the part that ``3/16`` means. Raises UsageError."""
-        number, slash, of = text.partition("/")
-        if not (slash and number.isdigit() and of.isdigit() and 1 <= int(number) <= int(of)):
-            raise UsageError(f"--shard {text}: write it as K/N with K from 1 to N, for instance 3/16")
-        return cls(int(number), int(of))
-
-
 def make(
     recipe: Recipe | str,
     out: str | Path | None = None,
@@ -106,7 +92,7 @@ def make(
     """
     recipe = recipe_of(recipe, source=source, count=count, size=size, seed=seed, overrides=tuple(overrides))
     out = place(out) if out is not None else Path("anomgen-out") / recipe.name
-    part = None if shard is None else Part.parse(shard)
+    part = None if shard is None else Part.parse(shard, "--shard")
     if overwrite and (part or finish):
         raise UsageError("--overwrite goes with neither --shard nor --finish: it would remove what other parts made")
     if part and finish:
@@ -122,7 +108,7 @@ def make(
             if overwrite:
                 _clear(out)
             shards = _shards(plan, out)
-            mine = shards[part.number - 1 :: part.of] if part else shards
+            mine = (part or Part()).take(shards)
             missing = [shard for shard in mine if not _is_complete(shard)]
             if finish and missing:
                 raise AnomgenError(_unfinished(out, missing, shards))
@@ -135,7 +121,7 @@ def make(
     return Result(out, _rows(mine), made, provenance, len(shards))
 
 
-def _make_shards(plan: Plan, mine: list[Shard], missing: list[Shard], run: Run, progress: Progress | None) -> int:
+def _make_shards(plan: Plan, mine: Sequence[Shard], missing: list[Shard], run: Run, progress: Progress | None) -> int:
     """Make the missing shards and return how many rows these are."""
     done, total, made = _rows(mine) - _rows(missing), _rows(mine), 0
 
