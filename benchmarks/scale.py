@@ -1,4 +1,4 @@
-"""What large datasets cost: Ray against local workers, memory over 100,000 rows, finishing; figures of docs/scale.md.
+"""What large datasets cost: Ray and local workers, memory over 100,000 rows, finishing; for docs/how-to/scale.md.
 
 python benchmarks/scale.py            nsa, 16,000 rows at 256×256, two workers: local and Ray   (about two minutes)
 python benchmarks/scale.py --memory   peak memory of 1,000 and of 100,000 rows, and finishing  (minutes; 2.5 GB of disk)

@@ -1,6 +1,6 @@
 """How good and how fast a DDPM of `anomgen train sdas` is: distances to normal images, a strength sweep, times.
 
-python benchmarks/sdas.py --model MODEL --source TRAINED_ON --held-out OTHER_NORMALS [--picture docs/sdas.png]
+python benchmarks/sdas.py --model MODEL --source TRAINED_ON --held-out OTHER_NORMALS [--picture docs/images/sdas.png]
 python benchmarks/sdas.py --speed          training and sampling of the preset `laptop`, on all cores
 
 pip install ".[diffusion,score]"

@@ -18,7 +18,7 @@ from anomgen.errors import AnomgenError, UsageError
 from anomgen.making.make import make
 from anomgen.making.recipe import bundled_recipes, load_recipe
 
-PAGE = (Path(__file__).parent.parent / "docs" / "adapters.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parent.parent / "docs" / "how-to" / "online.md").read_text(encoding="utf-8")
 SMALL = ["source.count=9", "shard_size=32"]
 
 

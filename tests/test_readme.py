@@ -93,7 +93,7 @@ def scored(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/score.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/how-to/compare.md"])
 def test_every_scoring_plans_what_it_says(page, tmp_path, monkeypatch):
     pytest.importorskip("timm", reason="scoring is an extra")
     from typer.testing import CliRunner
@@ -116,7 +116,7 @@ def test_the_first_look_works_as_written(tmp_path, monkeypatch, capsys):
     command = [sys.executable, "-m", "anomgen", *words, "--size", "32", "--steps", "2", "--workers", "1"]
     subprocess.run(command, env=environment(), check=True)
     assert (tmp_path / "look" / "report.html").exists()
-    page = (ROOT / "docs" / "score.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "how-to" / "compare.md").read_text(encoding="utf-8")
     (text,) = re.findall(r"<!-- test: board -->\n```python\n(.*?)```", page, re.S)
     exec(compile(text, "score.md", "exec"), {})
     assert "perlin" in capsys.readouterr().out
@@ -140,12 +140,12 @@ def test_the_command_lines_page_is_what_the_program_prints():
         import make_docs
     finally:
         sys.path.pop(0)
-    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "command-line.md").read_text(encoding="utf-8")
     assert page == make_docs.help_texts(), "run `make docs`"
 
 
 def test_every_option_named_in_the_readme_exists():
-    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "command-line.md").read_text(encoding="utf-8")
     for line in re.findall(r"^anomgen .*$", README, re.M):
         for option in re.findall(r"(?<= )--[a-z-]+", line.split("#")[0]):
             assert option in page, option
@@ -163,7 +163,7 @@ def test_every_subpackage_is_in_the_wheel():
 
 
 def test_no_path_or_host_of_a_machine_is_in_the_docs():
-    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
         assert not re.search(r"/(home|root|tmp|work)/", page.read_text(encoding="utf-8")), page
 
 

@@ -24,7 +24,7 @@ GALLERY = ("cutpaste", "scar", "fpi", "pii", "nsa", "perlin")
 
 
 def help_texts() -> str:
-    """Return docs/cli.md: the help text of each command, as the program prints it on 100 columns."""
+    """Return docs/reference/command-line.md: the help text of each command, as the program prints it on 100 columns."""
     os.environ.update(COLUMNS="100", TERMINAL_WIDTH="100", NO_COLOR="1")
     parts = [
         "# Command line\n\nThis page is made by `python tools/make_docs.py`; a test compares it with the program.\n"
@@ -61,7 +61,7 @@ def _words(parameter) -> list[str]:
 
 
 def gallery() -> np.ndarray:
-    """Return the sheet of docs/generators.png: one sample of each generator on the same real texture."""
+    """Return the sheet of docs/images/generators.png: one sample of each generator on the same real texture."""
     panels = []
     for name in GALLERY:
         recipe = load_recipe(name, source={"kind": "builtin", "name": "brick"}, overrides=["anomaly_ratio=1.0"])
@@ -80,9 +80,9 @@ def _typical(rows):
 
 def main() -> None:
     """Write the files into docs/."""
-    (DOCS / "cli.md").write_text(help_texts(), encoding="utf-8")
+    (DOCS / "reference" / "command-line.md").write_text(help_texts(), encoding="utf-8")
     if "--text" not in sys.argv:
-        write_sheet(gallery(), DOCS / "generators.png")
+        write_sheet(gallery(), DOCS / "images" / "generators.png")
 
 
 if __name__ == "__main__":

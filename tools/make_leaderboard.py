@@ -19,7 +19,7 @@ from anomgen.score.report.write import leaderboard_markdown, leaderboard_picture
 from anomgen.score.rows import RowFile
 
 ROOT = Path(__file__).parent.parent
-CARD, PICTURE = ROOT / "cards" / "leaderboard.md", ROOT / "docs" / "leaderboard.png"
+CARD, PICTURE = ROOT / "cards" / "leaderboard.md", ROOT / "docs" / "images" / "leaderboard.png"
 MARKERS = re.compile(r"(<!-- boards -->\n).*?(<!-- end of boards -->)", re.DOTALL)
 
 
