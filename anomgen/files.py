@@ -1,15 +1,17 @@
-"""Files that are put in place whole, folders that one run holds at a time, and what a full disk says."""
+"""Files that are put in place whole, output folders that one run holds at a time, and hashes of contents."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
+import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from anomgen.errors import AnomgenError, UsageError
 from anomgen.places import Remote
@@ -135,3 +137,28 @@ def bundled(name: str, in_checkout: str | None = None) -> Path:
     package = Path(str(resources.files("anomgen")))
     folders = (package / name, package.parent / (in_checkout or name))
     return next(folder for folder in folders if folder.is_dir())
+
+
+def digest(data: bytes = b"") -> hashlib.blake2b:
+    """Return the hash by which contents are known, of `data` so far."""
+    return hashlib.blake2b(data, digest_size=16)
+
+
+def file_digest(data: bytes) -> str:
+    """Return a hash, 32 hexadecimal digits, of a file's contents."""
+    return digest(data).hexdigest()
+
+
+def fingerprint_of(
+    content: Any,
+    *,
+    size: int = 16,
+    separators: tuple[str, str] | None = None,
+    default: Callable[[Any], Any] | None = None,
+) -> str:
+    """Return a hash, twice `size` hexadecimal digits, of JSON in which the order of keys does not count.
+
+    Fingerprints are recorded, so each caller keeps its form. separators, default: of `json.dumps`.
+    """
+    text = json.dumps(content, sort_keys=True, separators=separators, default=default)
+    return hashlib.blake2b(text.encode(), digest_size=size).hexdigest()

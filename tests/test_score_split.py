@@ -7,10 +7,10 @@ from PIL import Image
 from real_data import texture, tiny_data
 
 from anomgen.errors import AnomgenError, SourceError, UsageError
+from anomgen.files import file_digest
 from anomgen.score.data import load
 from anomgen.score.split import write_training_images
 from anomgen.sources.folder import Folder
-from anomgen.sources.scan import file_digest
 
 
 def test_it_is_the_files_of_train_and_real_and_no_others(tmp_path):

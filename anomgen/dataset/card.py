@@ -5,8 +5,6 @@ Everything in it follows from the dataset's own records, so the same dataset giv
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +14,7 @@ import numpy as np
 from anomgen.cards import PAPERS, TAGS, _code, _yaml, render_template
 from anomgen.dataset.columns import Columns
 from anomgen.dataset.reader import Dataset
-from anomgen.files import replacing
+from anomgen.files import fingerprint_of, replacing
 from anomgen.licenses import inherited
 
 if TYPE_CHECKING:
@@ -71,7 +69,7 @@ def front_matter(
         "configs": [
             {
                 "config_name": "default",
-                "description": f"content {_fingerprint(provenance)}",  # `datasets` knows what it has cached by it
+                "description": f"content {fingerprint_of(provenance)}",  # `datasets` knows what it has cached by it
                 "data_files": [{"split": "train", "path": "data/train-*"}],
             }
         ],
@@ -82,11 +80,6 @@ def front_matter(
             "dataset_size": size,
         },
     }
-
-
-def _fingerprint(provenance: Mapping[str, Any]) -> str:
-    """Return the hash of what decides a dataset; the sizes beside it may be equal for other pixels."""
-    return hashlib.blake2b(json.dumps(provenance, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def yaml_features(columns: Columns) -> list[dict[str, Any]]:

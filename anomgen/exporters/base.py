@@ -23,7 +23,7 @@ from anomgen.dataset.png import decode_png
 from anomgen.dataset.reader import Dataset
 from anomgen.dataset.row import ANOMALY, LABELS, NORMAL, image_name
 from anomgen.errors import AnomgenError, UsageError
-from anomgen.files import writing
+from anomgen.files import digest, file_digest, writing
 from anomgen.registry import load
 
 
@@ -142,7 +142,7 @@ class Files:
 
     def fingerprint(self) -> str:
         """Return the hash of what was written so far; equal when names and contents are equal."""
-        return digest(json_text(sorted(self.digests.items())).encode()).hexdigest()
+        return file_digest(json_text(sorted(self.digests.items())).encode())
 
     def count(self, split: str, record: Record) -> None:
         """Count a record that was written."""
@@ -181,11 +181,6 @@ class _Hashing:
 
     def readable(self) -> bool:
         return False
-
-
-def digest(data: bytes = b"") -> hashlib.blake2b:
-    """Return the hash by which an export recognises its own files, of `data` so far."""
-    return hashlib.blake2b(data, digest_size=16)
 
 
 class Exporter(Config):

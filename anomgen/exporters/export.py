@@ -16,8 +16,8 @@ import yaml
 
 from anomgen.dataset.reader import Dataset
 from anomgen.errors import AnomgenError, UsageError
-from anomgen.exporters.base import FOLDER, SHELL_FOLDER, Exporter, Files, Record, build_exporter, digest, license_of
-from anomgen.files import locked, writing
+from anomgen.exporters.base import FOLDER, SHELL_FOLDER, Exporter, Files, Record, build_exporter, license_of
+from anomgen.files import digest, locked, writing
 from anomgen.making.make import Progress
 
 MANIFEST = "anomgen-export.json"

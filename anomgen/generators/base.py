@@ -120,7 +120,7 @@ class Generator(Preset):
         return ()
 
     def trained_on(self) -> frozenset[str]:
-        """Return the hash (`anomgen.sources.scan.file_digest`) of each image file that its models learnt from."""
+        """Return the hash (`anomgen.files.file_digest`) of each image file that its models learnt from."""
         return frozenset()
 
     def cost(self, shape: tuple[int, ...]) -> float:  # noqa: ARG002

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
@@ -23,6 +21,7 @@ from anomgen.config import Config, Share
 from anomgen.dataset.columns import Columns
 from anomgen.dataset.row import Row
 from anomgen.errors import AnomgenError, UsageError
+from anomgen.files import fingerprint_of
 from anomgen.generators.base import Generator
 from anomgen.rng import Stream, rng_for
 from anomgen.sources.base import Source, SourceConfig
@@ -74,8 +73,7 @@ class Recipe(Config):
 
     def fingerprint(self) -> str:
         """Return the hash of the canonical recipe; equal recipes on two machines have equal ones."""
-        text = json.dumps(self.identity(), sort_keys=True, separators=(",", ":"))
-        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        return fingerprint_of(self.identity(), separators=(",", ":"))
 
     def sample(self, index: int) -> Row:
         """Return row `index` of the dataset that this recipe makes: image, mask, soft mask, label and all else.

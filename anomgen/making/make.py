@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import platform
@@ -24,7 +23,7 @@ from anomgen.dataset.row import ANOMALY
 from anomgen.dataset.statistics import statistics
 from anomgen.dataset.writer import Encoder, shard_metadata, shard_name
 from anomgen.errors import AnomgenError, UsageError
-from anomgen.files import locked, replacing
+from anomgen.files import fingerprint_of, locked, replacing
 from anomgen.licenses import inherited
 from anomgen.making.engine import Plan, Recipe, Renderer, shard_ranges, single_threaded
 from anomgen.making.memory import remember_source
@@ -237,7 +236,7 @@ def _shards(plan: Plan, out: Path) -> list[Shard]:
     identity = {
         "recipe": plan.recipe.fingerprint(),
         "source": plan.source.fingerprint(),
-        "resolved": _digest(plan.resolved),
+        "resolved": fingerprint_of(plan.resolved),
         "versions": versions(),
     }
     if plan.generator.uses_network:
@@ -273,10 +272,6 @@ def _is_complete(shard: Shard) -> bool:
         )
     result: bool = log.get("rows") == shard.log["rows"]
     return result
-
-
-def _digest(values: Any) -> str:
-    return hashlib.blake2b(json.dumps(values, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 # --- after ----------------------------------------------------------------------------------------------------------

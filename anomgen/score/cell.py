@@ -16,7 +16,7 @@ import numpy as np
 from anomgen.dataset.preview import OUTLINE
 from anomgen.dataset.row import Row
 from anomgen.errors import AnomgenError
-from anomgen.files import replacing
+from anomgen.files import fingerprint_of, replacing
 from anomgen.making.engine import Plan, single_threaded
 from anomgen.rng import Stream, rng_for
 from anomgen.score import metrics
@@ -27,7 +27,6 @@ from anomgen.score.made import load_bank, made_rows
 from anomgen.score.rows import REPLICATES, SCHEMA, Result
 from anomgen.score.variants import RATIO, Variant
 from anomgen.sources.pool import Pool
-from anomgen.sources.scan import fingerprint_of
 from anomgen.versions import installed
 
 VERSIONED = ("anomgen", "torch", "timm", "numpy", "opencv-python")

@@ -17,10 +17,10 @@ import cv2
 import numpy as np
 
 from anomgen.errors import SourceError, UsageError
+from anomgen.files import file_digest, fingerprint_of
 from anomgen.sources.base import Source
 from anomgen.sources.images import fit_image, quiet, read_image, read_mask
 from anomgen.sources.labelled import NORMAL, Found, Listing, listing
-from anomgen.sources.scan import file_digest, fingerprint_of
 
 VALIDATION_SHARE = 0.2
 """Of the normal training images."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
 import json
 import re
@@ -15,7 +14,7 @@ from statistics import median
 from typing import Any
 
 from anomgen.errors import UsageError
-from anomgen.files import locked, replacing
+from anomgen.files import fingerprint_of, locked, replacing
 from anomgen.making.engine import Plan as RecipePlan
 from anomgen.making.engine import Recipe
 from anomgen.making.settings import settings_of
@@ -383,8 +382,7 @@ def _identity(variant: Variant) -> dict[str, Any]:
 
 
 def _hash(content: Mapping[str, Any]) -> str:
-    text = json.dumps(content, sort_keys=True, default=str)
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    return fingerprint_of(content, size=8, default=str)
 
 
 def _jobs(bench: Bench, cells: Sequence[Cell], paces: Mapping[str, float]) -> list[Job]:

@@ -11,10 +11,10 @@ import numpy as np
 from pydantic import Field
 
 from anomgen.errors import UsageError
+from anomgen.files import fingerprint_of
 from anomgen.rng import Stream, rng_for
 from anomgen.sources.base import SourceConfig
 from anomgen.sources.images import fit_image, read_bytes, read_image
-from anomgen.sources.scan import fingerprint_of
 
 WINDOW = 256
 """Longer side of a crop in the texture's own pixels; the textures are 512 × 512."""

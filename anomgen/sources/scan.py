@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +13,7 @@ import numpy as np
 from pydantic import model_validator
 
 from anomgen.errors import SourceError
+from anomgen.files import file_digest, fingerprint_of
 from anomgen.sources.base import SourceConfig
 from anomgen.sources.images import Fit, fit_image, quiet, read_image
 
@@ -174,11 +174,6 @@ def _readable(name: str) -> str:
     return name.encode(errors="backslashreplace").decode()
 
 
-def file_digest(data: bytes) -> str:
-    """Return a hash, 32 hexadecimal digits, of a file's contents."""
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
-
-
 def _fingerprint(config: ScannedConfig, contents: list[tuple[str, str]]) -> str:
     return fingerprint_of({"shape": config.shape, "fit": config.fit, "images": contents})
 
@@ -186,10 +181,3 @@ def _fingerprint(config: ScannedConfig, contents: list[tuple[str, str]]) -> str:
 def files_fingerprint(folder: Path, names: Sequence[str]) -> str:
     """Return a hash, 32 hexadecimal digits, of the names and the contents of files in a folder."""
     return fingerprint_of({"files": [(name, file_digest((folder / name).read_bytes())) for name in names]})
-
-
-def fingerprint_of(content: dict[str, Any]) -> str:
-    """Return a hash, 32 hexadecimal digits, of plain JSON that describes a source's images."""
-    import json
-
-    return file_digest(json.dumps(content, sort_keys=True).encode())
