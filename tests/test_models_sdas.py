@@ -103,13 +103,73 @@ def test_the_ddim_step_is_deterministic_without_strength_and_adds_root_s_times_s
     theirs.set_timesteps(20)
     ours.set_timesteps(20)
     x, output, t = noise(1, 3, 128, 128), noise(1, 3, 128, 128, seed=1), ours.timesteps[5]
-    expected = theirs.step(output, t, x, eta=0.0).prev_sample
+    expected = theirs.step(output, t, x, eta=0.0, use_clipped_model_output=True).prev_sample
     assert torch.equal(ours.step(output, t, x, generator=seeded(3)).prev_sample, expected)
     added = ours.step(output, t, x, generator=seeded(3), strength=0.02).prev_sample - expected
     sigma = float(theirs._get_variance(int(t), int(t) - 50)) ** 0.5
     assert abs(added.std() / (0.02**0.5 * sigma) - 1) < 0.01
     last = ours.timesteps[-1]
-    assert torch.equal(ours.step(output, last, x, strength=0.5).prev_sample, theirs.step(output, last, x).prev_sample)
+    expected = theirs.step(output, last, x, use_clipped_model_output=True).prev_sample
+    assert torch.equal(ours.step(output, last, x, strength=0.5).prev_sample, expected)
+
+
+@pytest.mark.parametrize("s", [0.0, 0.2])
+@pytest.mark.parametrize("law", ["fixed_small", "fixed_large", "learned_range"])
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim"])
+def test_images_are_those_of_the_published_formulas_where_predictions_are_clipped(sampler, law, s):
+    unet = untrained_unet(6 if law == "learned_range" else 3)
+    pipeline = SDASPipeline(unet, DDPMScheduler(variance_type=law, timestep_spacing="leading"))
+    pipeline.set_progress_bar_config(disable=True)
+    drawn = pipeline(2, seeded(5), strength=s, sampler=sampler, output_type="pt").images
+    expected, clipped = published(unet, sampler, law, s)
+    assert clipped > 0.1
+    assert np.abs(drawn.numpy() - np.clip(expected / 2 + 0.5, 0, 1)).max() < 1e-3
+
+
+def untrained_unet(outputs):
+    """A denoiser as bad as can be: its prediction of the image leaves [−1, 1] at every second pixel."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        unet = UNet2DModel(
+            16, 3, outputs, block_out_channels=(32,), layers_per_block=1,
+            down_block_types=("DownBlock2D",), up_block_types=("UpBlock2D",),
+        )  # fmt: skip
+    return unet.eval()
+
+
+def published(unet, sampler, law, s):
+    """Images by Ho et al. 2020 (7), Nichol and Dhariwal 2021 (15), Song et al. 2021 (12) and RealNet, in float64.
+
+    Returns the images and which share of the predicted values was clipped.
+    """
+    levels = np.cumprod(1 - np.linspace(1e-4, 0.02, 1000))
+    generator, times = seeded(5), list(range(950, -1, -50))
+    x = torch.randn((2, 3, 16, 16), generator=generator).double().numpy()
+    clipped = []
+    for t in times:
+        level, before = levels[t], levels[t - 50] if t else 1.0
+        with torch.no_grad():
+            output = unet(torch.from_numpy(x).float(), t).sample.double().numpy()
+        start = (x - np.sqrt(1 - level) * output[:, :3]) / np.sqrt(level)
+        clipped.append((np.abs(start) > 1).mean())
+        start = start.clip(-1, 1)
+        beta = 1 - level / before
+        least = (1 - before) / (1 - level) * beta
+        variance = beta if law == "fixed_large" else least
+        if law == "learned_range" and t:
+            share = (output[:, 3:] + 1) / 2
+            variance = beta**share * least ** (1 - share)
+        if sampler == "ddpm":
+            mean = (np.sqrt(before) * beta * start + np.sqrt(level / before) * (1 - before) * x) / (1 - level)
+            factor = np.sqrt(1 + s)
+        else:
+            direction = (x - np.sqrt(level) * start) / np.sqrt(1 - level)
+            mean = np.sqrt(before) * start + np.sqrt(1 - before) * direction
+            factor = np.sqrt(s)
+        x = mean
+        if t:
+            x = x + factor * np.sqrt(variance) * torch.randn(x.shape, generator=generator).numpy()
+    return x, np.mean(clipped)
 
 
 def test_the_variance_that_takes_the_root_of_a_negative_number_is_refused():

@@ -55,7 +55,10 @@ class SDASScheduler(DDPMScheduler):
 
 
 class SDASDDIMScheduler(DDIMScheduler):
-    """The deterministic DDIM step plus √s · σ · z, σ the posterior deviation of the DDPM step."""
+    """The deterministic DDIM step plus √s · σ · z, σ the deviation of the DDPM step.
+
+    As in RealNet's code, the noise is derived anew from a clipped image: else the two would not belong together.
+    """
 
     def step(
         self,
@@ -67,14 +70,26 @@ class SDASDDIMScheduler(DDIMScheduler):
         **kwargs: Any,
     ) -> Any:
         """See `DDIMScheduler.step`; strength: s, of the whole batch or of each image."""
-        mean = model_output[:, : sample.shape[1]]  # a learned variance comes after it, and is not for this step
-        result = super().step(mean, timestep, sample, **kwargs)
+        mean, variance = model_output[:, : sample.shape[1]], model_output[:, sample.shape[1] :]
+        result = super().step(mean, timestep, sample, use_clipped_model_output=True, **kwargs)
         before = int(timestep) - self.config.num_train_timesteps // self.num_inference_steps
         if before >= 0:
             noise = randn_tensor(sample.shape, generator=generator, device=sample.device, dtype=sample.dtype)
-            deviation = self._get_variance(int(timestep), before) ** 0.5
+            deviation = self._ddpm_variance(int(timestep), before, variance) ** 0.5
             result.prev_sample = result.prev_sample + strength**0.5 * deviation * noise
         return result
+
+    def _ddpm_variance(self, t: int, before: int, output: torch.Tensor) -> torch.Tensor:
+        """Return the variance of the DDPM step from t; output: what the network says about it, where it was taught."""
+        law = self.config.get("variance_type", "fixed_small")
+        least: torch.Tensor = self._get_variance(t, before)
+        largest: torch.Tensor = 1 - self.alphas_cumprod[t] / self.alphas_cumprod[before]
+        if law == "learned_range":
+            share = (output + 1) / 2
+            return (share * largest.log() + (1 - share) * least.log()).exp()
+        if law == "learned":
+            return output
+        return largest if law.startswith("fixed_large") else least
 
 
 class PatchTransform(torch.nn.Module):
