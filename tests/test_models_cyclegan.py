@@ -28,7 +28,7 @@ from anomgen.making.check import check_dataset
 from anomgen.making.engine import Plan
 from anomgen.making.make import make
 from anomgen.making.recipe import load_recipe
-from anomgen.models.cyclegan import training
+from anomgen.models.cyclegan import networks, training
 from anomgen.models.cyclegan.abnormal import Abnormal
 from anomgen.models.cyclegan.model import (
     DESCRIPTION,
@@ -39,7 +39,8 @@ from anomgen.models.cyclegan.model import (
     ResNetGenerator,
     load_translators,
 )
-from anomgen.models.cyclegan.training import Buffer, TrainCycleGAN, build_discriminator, learning_rate, train_cyclegan
+from anomgen.models.cyclegan.networks import Buffer, build_discriminator
+from anomgen.models.cyclegan.training import TrainCycleGAN, learning_rate, train_cyclegan
 from anomgen.models.device import accelerator_for
 from anomgen.models.images import turned, turned_back
 from anomgen.models.training import Diverged
@@ -215,7 +216,7 @@ def test_accumulated_parts_give_the_gradient_of_the_whole_batch(data, tmp_path):
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(data, tmp_path, monkeypatch):
     settings = TrainCycleGAN(**SMALL, checkpoint_every=2)
-    monkeypatch.setattr(training, "_squares", _nan_after(training._squares, calls=18))
+    monkeypatch.setattr(networks, "_squares", _nan_after(networks._squares, calls=18))
     with pytest.raises(Diverged, match=r"step 4.*generators is nan.*--resume"):
         train_cyclegan(*sources(data), settings, tmp_path / "m")
     assert json.loads((tmp_path / "m" / "training.json").read_text())["steps"] == 2

@@ -21,8 +21,7 @@ from pydantic import Field, PrivateAttr
 
 from anomgen.errors import UsageError
 from anomgen.models.cyclegan.model import SMALLEST
-from anomgen.models.cyclegan.training import (
-    SMOOTHING,
+from anomgen.models.cyclegan.networks import (
     Buffer,
     Networks,
     build_networks,
@@ -30,6 +29,7 @@ from anomgen.models.cyclegan.training import (
     generator_losses,
     share_of_rate,
 )
+from anomgen.models.cyclegan.training import SMOOTHING
 from anomgen.models.training import require_finite
 from anomgen.score.detectors.base import Detector, Training
 from anomgen.score.detectors.networks import in_parts, tensor
