@@ -82,20 +82,23 @@ def test_the_size_category_is_the_hubs(tmp_path, rows, category):
 
 
 @pytest.mark.parametrize(
-    ("source", "expected", "name"),
+    ("source", "dataset", "name"),
     [
-        ({"kind": "mvtec", "path": "bottle"}, ["MVTec AD"], "on MVTec AD bottle"),
-        ({"kind": "visa", "path": "x", "category": "candle"}, ["VisA"], "on VisA candle"),
-        ({"kind": "hub", "path": "owner/set"}, ["owner/set"], "on owner/set"),
+        ({"kind": "mvtec", "path": "bottle"}, None, "on bottle"),
+        ({"kind": "visa", "path": "x", "category": "candle"}, None, "on candle"),
+        ({"kind": "hub", "path": "owner/set:train"}, "owner/set", "on owner/set"),
+        ({"kind": "hub", "path": "owner/set", "name": "small"}, None, "on set"),
         ({"kind": "builtin", "name": "brick"}, None, "on brick"),
         ({"kind": "folder", "path": "good"}, None, "nsa"),
     ],
 )
-def test_source_datasets_are_named_where_known(tmp_path, source, expected, name):
-    provenance = {"source": provenance_of([], 2)["source"] | {"kind": source["kind"]}}
-    data = head(card_of(tmp_path / "d", provenance=provenance, recipe={"source": source}))
-    assert data.get("source_datasets") == expected
+def test_a_dataset_is_named_as_the_source_only_where_the_images_were_read_from_it(tmp_path, source, dataset, name):
+    provenance = {"source": provenance_of([], 2)["source"] | {"kind": source["kind"], "dataset": dataset}}
+    card = card_of(tmp_path / "d", provenance=provenance, recipe={"source": source})
+    data = head(card)
+    assert data.get("source_datasets") == (None if dataset is None else [dataset])
     assert data["pretty_name"].endswith(name)
+    assert "MVTec" not in card and "VisA" not in card
 
 
 def test_datasets_of_one_name_and_size_do_not_share_a_cache(tmp_path):

@@ -274,6 +274,11 @@ def test_a_finished_dataset_gives_its_anomalous_rows(data, tmp_path):
     make(recipe.model_copy(update={"license": "cc0-1.0"}), tmp_path / "made")
     source = Abnormal(path=str(tmp_path / "made"), size=32).open()
     assert (len(source), source.license) == (12, "cc0-1.0")
+    made = json.loads((tmp_path / "made/provenance.json").read_text())
+    changed = {**made, "source": {**made["source"], "license": "cc-by-4.0"}, "licenses": ["cc-by-nc-4.0"]}
+    (tmp_path / "made/provenance.json").write_text(json.dumps(changed))
+    (tmp_path / "made/recipe.yaml").write_text((tmp_path / "made/recipe.yaml").read_text().replace("cc0-1.0", "null"))
+    assert Abnormal(path=str(tmp_path / "made"), size=32).open().license == "cc-by-nc-4.0"
     rows = [row for row in Dataset(tmp_path / "made").rows() if row["label"] == 1]
     assert np.array_equal(source[5], rows[5]["image"])
     train_cyclegan(sources(data)[0], source, TrainCycleGAN(**SMALL | {"steps": 1}), tmp_path / "m")

@@ -133,17 +133,17 @@ def test_visa_with_a_wrong_table_is_an_error(visa):
 def test_visa_converted(tmp_path):
     write(tmp_path / "visa_pytorch/pcb4", "train/good/0.JPG", "test/bad/0.JPG", "ground_truth/bad/0.png")
     path = str(tmp_path / "visa_pytorch/pcb4")
-    assert detect(path)["kind"] == "visa"
+    assert detect(path)["kind"] == "mvtec"
     assert ids(VisA(path=path).open()) == ["train/good/0.JPG"]
 
 
-def test_detects_layouts_by_structure_and_name(mvtec, visa, tmp_path):
+def test_detects_layouts_by_structure_alone(mvtec, visa, tmp_path):
     assert detect(str(mvtec)) == {"kind": "mvtec", "path": str(mvtec)}
     assert detect(str(mvtec / "bottle")) == {"kind": "mvtec", "path": str(mvtec / "bottle")}
     assert detect(str(mvtec / "bottle/train/good"))["kind"] == "folder"
     assert detect(str(visa))["kind"] == "visa" and detect(str(visa / "candle"))["kind"] == "visa"
-    write(tmp_path / "mpdd" / "tubes", "train/good/0.png")
-    assert detect(str(tmp_path / "mpdd"))["kind"] == "mpdd" and detect(str(tmp_path / "mpdd/tubes"))["kind"] == "mpdd"
+    write(tmp_path / "mine" / "tubes", "train/good/0.png")
+    assert detect(str(tmp_path / "mine"))["kind"] == detect(str(tmp_path / "mine/tubes"))["kind"] == "mvtec"
 
 
 def test_what_is_detected_as_a_plain_folder_still_refuses_test_images(mvtec):
@@ -229,8 +229,8 @@ def test_a_scikit_image_without_the_texture_is_an_error(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("kind", "path", "files", "license"),
     [
-        ("mvtec", "screw", {}, "cc-by-nc-sa-4.0"),
-        ("visa", "candle", {}, "cc-by-4.0"),
+        ("mvtec", "screw", {}, None),
+        ("visa", "candle", {}, None),
         ("mvtec", "our_part", {}, None),
         ("mvtec", "our_part", {"our_part/license.txt": "CC BY 4.0"}, "cc-by-4.0"),
         ("mvtec", "our_part", {"readme.txt": "Attribution-NonCommercial-ShareAlike 4.0"}, "cc-by-nc-sa-4.0"),
@@ -239,7 +239,7 @@ def test_a_scikit_image_without_the_texture_is_an_error(monkeypatch, tmp_path):
         ("folder", "our_part/train", {"LICENSE": "CC BY-SA 4.0"}, None),
     ],
 )
-def test_the_licence_is_that_of_the_dataset_or_of_a_file_beside_it(tmp_path, kind, path, files, license):
+def test_the_licence_is_that_of_a_file_beside_the_images(tmp_path, kind, path, files, license):
     import cv2
 
     from anomgen.sources.base import build_source

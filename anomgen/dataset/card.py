@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 
 TASKS = ("image-segmentation", "image-classification")
-KNOWN_DATASETS = {"mvtec": "MVTec AD", "visa": "VisA", "btad": "BTAD", "mpdd": "MPDD"}
-"""Kinds of source that are a published dataset, and what it is called."""
 
 
 HERE = "path/to/this/folder"
@@ -56,15 +54,15 @@ def front_matter(
     dataset: Dataset, provenance: Mapping[str, Any], recipe: Mapping[str, Any], stats: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the card's metadata in the Hub's terms."""
-    sources = _source_datasets(provenance, recipe)
+    dataset_id = provenance["source"].get("dataset")
     size = sum(shard.stat().st_size for shard in dataset.shards)
     return {
         "license": _license(provenance, recipe) or "unknown",
-        "pretty_name": _pretty_name(recipe),
+        "pretty_name": _pretty_name(provenance, recipe),
         "tags": list(TAGS),
         "task_categories": list(TASKS),
         "annotations_creators": ["machine-generated"],
-        **({"source_datasets": sources} if sources else {}),
+        **({"source_datasets": [dataset_id]} if dataset_id else {}),
         "size_categories": [size_category(stats["rows"])],
         "configs": [
             {
@@ -109,11 +107,11 @@ def _values(
     license = _license(provenance, recipe)
     versions = provenance["versions"] | {"anomgen": provenance["anomgen"]}
     return {
-        "pretty_name": _pretty_name(recipe),
+        "pretty_name": _pretty_name(provenance, recipe),
         "here": HERE,
         "rows": {**provenance["rows"], "all": stats["rows"]},
         "source": source,
-        "source_name": _source_name(recipe),
+        "source_name": _source_name(provenance, recipe),
         "skipped": _skipped(source["skipped"]),
         "skipped_count": len(source["skipped"]),
         "images": _about_images(first["image"], recipe),
@@ -138,25 +136,21 @@ def _license(provenance: Mapping[str, Any], recipe: Mapping[str, Any]) -> str | 
     return recipe.get("license") or inherited(provenance["source"].get("license"), provenance.get("licenses", ()))
 
 
-def _pretty_name(recipe: Mapping[str, Any]) -> str:
-    name = _source_name(recipe) if recipe["source"]["kind"] != "folder" else ""
+def _pretty_name(provenance: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
+    name = _source_name(provenance, recipe) if recipe["source"]["kind"] != "folder" else ""
     return f"Synthetic anomalies: {recipe['name']}" + (f" on {name}" if name else "")
 
 
-def _source_name(recipe: Mapping[str, Any]) -> str:
-    """Return what the recipe says about which images: a published dataset and its category, an id, a folder."""
+def _source_name(provenance: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
+    """Return which images: the id on the Hub that they were read from, else what the category or the folder is called.
+
+    How a folder is laid out or called says nothing of whose images it holds, so no published dataset is named for it.
+    """
     source = recipe["source"]
-    path = str(source.get("path") or source.get("name") or "")
-    if source["kind"] in KNOWN_DATASETS:
-        return f"{KNOWN_DATASETS[source['kind']]} {source.get('category') or Path(path).name}"
-    return path
-
-
-def _source_datasets(provenance: Mapping[str, Any], recipe: Mapping[str, Any]) -> list[str]:
-    kind, path = provenance["source"]["kind"], str(recipe["source"].get("path") or "")
-    if kind in KNOWN_DATASETS:
-        return [KNOWN_DATASETS[kind]]
-    return [path] if kind == "hub" and path.count("/") == 1 and not Path(path).exists() else []
+    if source["kind"] == "folder":
+        return str(source["path"])
+    known = provenance["source"].get("dataset") or source.get("category")
+    return str(known or (Path(source["path"]).name if source.get("path") else source.get("name", "")))
 
 
 def size_category(rows: int) -> str:

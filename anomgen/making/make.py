@@ -317,6 +317,7 @@ def _finish(plan: Plan, out: Path, shards: list[Shard]) -> dict[str, Any]:
             "count": len(plan.source),
             "fingerprint": plan.source.fingerprint(),
             "license": plan.source.license,
+            "dataset": getattr(plan.source, "dataset", None),
             "skipped": list(plan.source.skipped),
         },
         "licenses": list(plan.generator.licenses()),

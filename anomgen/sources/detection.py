@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -35,15 +34,11 @@ def _name_of(path: str) -> str:
     return parts[-1] if parts else "normal"
 
 
-_MPDD = re.compile(r"bracket_(black|brown|white)|connector|metal_plate|tubes")
-_VISA = re.compile(r"candle|capsules|cashew|chewinggum|fryum|macaroni[12]|pcb[1-4]|pipe_fryum")
-
-
 def detect(path: str) -> dict[str, str]:
     """Return the source's configuration, ``{"kind": …, "path": …}``, for what a user names as the source.
 
-    Knows the layouts mvtec, mpdd, btad and visa (a category or the folder of all), datasets of Hugging Face
-    (an id ``owner/name``, a folder of Parquet files, a saved one; each may end in ``:SPLIT``), a folder of images,
+    Knows the layouts mvtec (MPDD has it, too), btad and visa (a category or the folder of all), datasets of Hugging
+    Face (an id ``owner/name``, a folder of Parquet files, a saved one; each may end in ``:SPLIT``), a folder of images,
     and ``builtin`` or ``builtin:NAME``. Raises UsageError when it is none of these.
     """
     folder = Path(path).expanduser()
@@ -84,15 +79,6 @@ def _kind_of_folder(folder: Path, path: str) -> str:
 def _layout(folder: Path) -> str | None:
     """Return the layout of a category, or of a folder of categories; None when it is neither."""
     for layout in (MVTecAD, BTAD, VisA):
-        names = [folder.resolve().name] if layout.normal_folder(folder) else layout.categories(folder)
-        if names:
-            return _same_layout(names) or layout.kind
-    return None
-
-
-def _same_layout(names: list[str]) -> str | None:
-    """Tell apart, by the categories' names, the datasets that share MVTec AD's layout."""
-    for kind, known in (("mpdd", _MPDD), ("visa", _VISA)):
-        if all(known.fullmatch(name) for name in names):
-            return kind
+        if layout.normal_folder(folder) or layout.categories(folder):
+            return layout.kind
     return None

@@ -57,7 +57,8 @@ class Hub(ScannedConfig):
             images = dataset.select_columns([column]).cast_column(column, datasets.Image(decode=False))
             license = license_of(path, self.revision, dataset)
         entries = [(f"{split}/{row:06d}", row) for row in rows]
-        return ScannedSource(self, self.path, entries, RowReader(images, column), license)
+        dataset_id = None if Path(path).expanduser().is_dir() else path
+        return ScannedSource(self, self.path, entries, RowReader(images, column), license, dataset_id)
 
     def path_and_split(self) -> tuple[str, str]:
         """Return the id or folder, and the split that is meant."""

@@ -1,5 +1,7 @@
 """The train/normal part of the field's datasets, as their authors lay them out.
 
+A layout says where the normal images are, not whose they are: anybody's images may be laid out like MVTec AD's.
+
 MVTec AD (Bergmann et al., CVPR 2019), MPDD (Jezek et al., ICUMT 2021), BTAD (Mishra et al., ISIE 2021,
 arXiv 2104.10036), VisA (Zou et al., ECCV 2022, arXiv 2207.14315).
 """
@@ -26,10 +28,6 @@ class Layout(ScannedConfig):
     normal_folders: ClassVar[tuple[str, ...]]
     """Where, below the category's folder, the normal training images are; the first that exists counts."""
 
-    published: ClassVar[tuple[str, ...]] = ()
-    """Categories of the dataset that gave the layout its name, where its licence is known."""
-    published_license: ClassVar[str | None] = None
-
     path: PathText
     category: str | None = None
 
@@ -44,7 +42,8 @@ class Layout(ScannedConfig):
         ids = self._training(folder, [f"{normal}/{name}" for name in image_files(folder / normal)])
         if not ids:
             raise UsageError(f"{folder}: no normal training image in {normal} ({extensions_text()})")
-        return folder_source(self, folder, ids, self._license(folder.resolve()))
+        place = folder.resolve()
+        return folder_source(self, folder, ids, license_beside(place, place.parent))
 
     @classmethod
     def normal_folder(cls, folder: Path) -> str | None:
@@ -78,11 +77,6 @@ class Layout(ScannedConfig):
             "below); for a plain folder of normal images use kind: folder"
         )
 
-    def _license(self, folder: Path) -> str | None:
-        """Return the licence that a file in or above a category's folder names, or that of the published dataset."""
-        beside = license_beside(folder, folder.parent)
-        return beside or (self.published_license if folder.name in self.published else None)
-
     def _training(self, folder: Path, ids: list[str]) -> list[str]:  # noqa: ARG002
         """Return those of the normal images that are for training."""
         return ids
@@ -93,11 +87,6 @@ class MVTecAD(Layout):
 
     kind: ClassVar[str] = "mvtec"
     normal_folders: ClassVar[tuple[str, ...]] = ("train/good",)
-    published: ClassVar[tuple[str, ...]] = (
-        *("bottle", "cable", "capsule", "carpet", "grid", "hazelnut", "leather", "metal_nut", "pill", "screw"),
-        *("tile", "toothbrush", "transistor", "wood", "zipper"),
-    )
-    published_license: ClassVar[str | None] = "cc-by-nc-sa-4.0"
 
 
 class MPDD(Layout):
@@ -123,11 +112,6 @@ class VisA(Layout):
 
     kind: ClassVar[str] = "visa"
     normal_folders: ClassVar[tuple[str, ...]] = ("train/good", "Data/Images/Normal")
-    published: ClassVar[tuple[str, ...]] = (
-        *("candle", "capsules", "cashew", "chewinggum", "fryum", "macaroni1", "macaroni2"),
-        *("pcb1", "pcb2", "pcb3", "pcb4", "pipe_fryum"),
-    )
-    published_license: ClassVar[str | None] = "cc-by-4.0"
 
     def _training(self, folder: Path, ids: list[str]) -> list[str]:
         chosen = None if self.normal_folder(folder) == "train/good" else visa_training(folder, ids)

@@ -9,6 +9,7 @@ from typing import ClassVar
 from anomgen.dataset.reader import Dataset, is_ours
 from anomgen.dataset.row import ANOMALY
 from anomgen.errors import UsageError
+from anomgen.licenses import inherited, license_beside
 from anomgen.sources.base import PathText, Source, SourceConfig
 from anomgen.sources.folder import (
     MASK_NAMES,
@@ -42,21 +43,23 @@ class Abnormal(ScannedConfig):
         ids = [name for name in image_files(root) if _is_abnormal(name)]
         if not ids:
             raise UsageError(f"{self.path}: holds no abnormal image ({extensions_text()}); give a folder of such")
-        return folder_source(self, root, ids)
+        return folder_source(self, root, ids, license_beside(root.resolve()))
 
     def _anomalous_rows(self, dataset: Dataset) -> ScannedSource:
         rows = dataset.table(["index", "label"]).to_pydict()
         anomalous = [index for index, label in zip(rows["index"], rows["label"], strict=True) if label == ANOMALY]
         if not anomalous:
             raise UsageError(f"{self.path}: a dataset without an anomalous row; give one that has some")
-        recipe, source = dataset.recipe, dataset.provenance["source"]
+        recipe, provenance = dataset.recipe, dataset.provenance
+        others = provenance.get("licenses", ())
+        license = recipe.get("license") or inherited(provenance["source"].get("license"), others)
 
         def read(index: int) -> bytes:
             data: bytes = dataset.cells(index, ["image"])["image"]["bytes"]
             return data
 
         entries = [(f"{index:06d}", index) for index in anomalous]
-        return ScannedSource(self, self.path, entries, read, recipe.get("license") or source.get("license"))
+        return ScannedSource(self, self.path, entries, read, license)
 
 
 def _is_abnormal(name: str) -> bool:
