@@ -53,8 +53,8 @@ def plan_of(data, out, **options):
 def test_a_run_writes_a_row_for_every_cell_and_the_report(finished):
     rows = [json.loads(line) for line in (finished / "rows.jsonl").read_text().splitlines()]
     assert {(row["variant"], row["detector"], row["seed"]) for row in rows} == {
-        (variant, detector, seed)
-        for variant, detector in (("none", "none"), ("boxes", "probe"), ("perlin", "probe"))
+        (entry, detector, seed)
+        for entry, detector in (("none", "none"), ("boxes", "probe"), ("perlin", "probe"))
         for seed in (0, 1)
     }
     assert all(row["status"] == "done" for row in rows)
@@ -77,7 +77,7 @@ def test_a_finished_run_trains_nothing_and_gives_the_same_report(data, finished,
 
 def test_one_cell_is_the_same_in_this_process_and_again(data, finished):
     plan = plan_of(data, finished.parent / "other")
-    job = next(job for job in plan.todo if job.cells[0].variant.name == "perlin")
+    job = next(job for job in plan.todo if job.cells[0].entry.name == "perlin")
     row = run(plan.bench, job.cells)[0]
     stored = RowFile(finished).rows[row["key"]]
     for key in ("metrics", "scores", "replicates", "thresholds", "by_type"):
@@ -212,7 +212,7 @@ def test_a_folder_of_something_else_is_refused(data, tmp_path):
 def test_data_without_masks_has_image_metrics_only(tmp_path):
     data = tiny_data(tmp_path / "part", masks=False)
     plan = plan_of(data, tmp_path / "run")
-    row = run(plan.bench, next(job for job in plan.todo if job.cells[0].variant.name == "boxes").cells)[0]
+    row = run(plan.bench, next(job for job in plan.todo if job.cells[0].entry.name == "boxes").cells)[0]
     assert row["metrics"]["pixel_ap"] is None and "no masks" in row["undefined"]["pixel_ap"]
     assert row["metrics"]["image_auroc"] is not None and np.isfinite(row["metrics"]["image_ap"])
     with pytest.raises(UsageError, match="needs masks"):
@@ -222,7 +222,7 @@ def test_data_without_masks_has_image_metrics_only(tmp_path):
 def test_one_class_in_the_test_set_makes_metrics_null_and_says_why(tmp_path):
     data = tiny_data(tmp_path / "part", good=0)
     plan = plan_of(data, tmp_path / "run")
-    row = run(plan.bench, next(job for job in plan.todo if job.cells[0].variant.name == "boxes").cells)[0]
+    row = run(plan.bench, next(job for job in plan.todo if job.cells[0].entry.name == "boxes").cells)[0]
     assert row["metrics"]["image_auroc"] is None and "one class" in row["undefined"]["image_auroc"]
 
 
@@ -234,7 +234,7 @@ def test_images_16_bit_and_grey_go_through(tmp_path):
         if "ground_truth" not in str(path):
             cv2.imwrite(str(path), cv2.imread(str(path), cv2.IMREAD_GRAYSCALE).astype(np.uint16) * 257)
     plan = plan_of(data, tmp_path / "run", recipes=("nsa",))
-    row = run(plan.bench, next(job for job in plan.todo if job.cells[0].variant.name == "nsa").cells)[0]
+    row = run(plan.bench, next(job for job in plan.todo if job.cells[0].entry.name == "nsa").cells)[0]
     assert row["status"] == "done", row["error"]
 
 
@@ -260,7 +260,7 @@ def test_the_same_images_under_two_names_are_refused(data, tmp_path):
 
 def test_a_wrong_setting_that_shows_in_the_worker_is_a_failed_row(data, tmp_path):
     plan = plan_of(data, tmp_path, detectors=("realnet",), changes=("detector.realnet.ranked=1000",))
-    row = run(plan.bench, next(job for job in plan.todo if job.cells[0].variant.name == "boxes").cells)[0]
+    row = run(plan.bench, next(job for job in plan.todo if job.cells[0].entry.name == "boxes").cells)[0]
     assert row["status"] == "failed" and "ranked=1000" in row["error"]
 
 
@@ -281,8 +281,8 @@ def test_changes_name_the_data_set_so_that_each_has_its_own_model(data, tmp_path
     plan = planned(
         replace(request(data, changes=(*QUICK, chosen)), data=(str(data), str(other))), tmp_path, RowFile(tmp_path)
     )
-    paths = {cell.data: cell.variant.definition.generator.texture.path
-             for cell in plan.cells if cell.variant.name == "perlin"}  # fmt: skip
+    paths = {cell.data: cell.entry.definition.generator.texture.path
+             for cell in plan.cells if cell.entry.name == "perlin"}  # fmt: skip
     assert paths == {name: f"{tmp_path}/pictures/{name}" for name in ("part", "other")}
     assert "pictures" not in command_of(plan.request) and "{data}" in command_of(plan.request)
 
@@ -335,7 +335,7 @@ def test_a_budget_counts_a_bank_with_the_first_group_that_needs_it(data, tmp_pat
     monkeypatch.setattr(Perlin, "cost", lambda self, shape: 1.0)
     plan = plan_of(data, tmp_path, bank=1000, recipes=("perlin",), seeds=2)
     assert not free.left_out and 1000 < plan.seconds(8) <= plan.seconds(1) < 1060
-    assert [job.cells[0].variant.name for job in within(plan, 60, 1).todo] == ["none"]
+    assert [job.cells[0].entry.name for job in within(plan, 60, 1).todo] == ["none"]
     assert not within(plan, 1100, 1).left_out
 
 

@@ -22,7 +22,7 @@ PIXELS = ("pixel_ap", "au_pro")
 MEANS = {"real": 0.6, "nsa": 0.4, "perlin": 0.395, "none": 0.3, "boxes": 0.1}
 
 
-def made_row(variant="nsa", detector="probe", data="tiles", seed=0, value=0.4, *, masks=True, **changes):
+def made_row(entry="nsa", detector="probe", data="tiles", seed=0, value=0.4, *, masks=True, **changes):
     """Return a finished row whose metrics all follow from `value`."""
     names = ("image_ap", *PIXELS)
     metrics = {name: value if masks or name not in PIXELS else None for name in names} | {"threshold_f1": 0.8 * value}
@@ -32,10 +32,10 @@ def made_row(variant="nsa", detector="probe", data="tiles", seed=0, value=0.4, *
     rules = {"threshold": 0.5, "validation": rates, "test": rates}
     return {
         "schema": 1,
-        "key": f"{variant}-{detector}-{data}-{seed}".replace("/", "-"),
+        "key": f"{entry}-{detector}-{data}-{seed}".replace("/", "-"),
         "data": data,
-        "variant": variant,
-        "recipe": variant.split()[0],
+        "variant": entry,
+        "recipe": entry.split()[0],
         "variation": {},
         "detector": detector,
         "settings": {"kind": detector, "steps": 3, "preset": None},
@@ -65,12 +65,12 @@ def made_row(variant="nsa", detector="probe", data="tiles", seed=0, value=0.4, *
 
 
 def made_rows(seeds=2, detectors=("draem", "probe"), data=("tiles",), means=MEANS, **changes):
-    """Return the rows of a whole board. Seeds shift neighbouring variants in opposite directions."""
+    """Return the rows of a whole board. Seeds shift neighbouring entries in opposite directions."""
     return [
-        made_row(variant, detector, name, seed, mean - 0.05 * k + (0.02 if (seed + place) % 2 else -0.02), **changes)
+        made_row(entry, detector, name, seed, mean - 0.05 * k + (0.02 if (seed + place) % 2 else -0.02), **changes)
         for name in data
-        for place, (variant, mean) in enumerate(means.items())
-        for k, detector in enumerate(detectors if variant != "none" else ("none",))
+        for place, (entry, mean) in enumerate(means.items())
+        for k, detector in enumerate(detectors if entry != "none" else ("none",))
         for seed in range(seeds)
     ]
 

@@ -7,21 +7,21 @@ from anomgen.errors import UsageError
 from anomgen.score.report.ranking import board, ranking_metrics
 
 
-def row(variant, value, *, data="a", detector="probe", seed=0, spread=None, metric="pixel_ap", **more):
+def row(entry, value, *, data="a", detector="probe", seed=0, spread=None, metric="pixel_ap", **more):
     """A row; `spread`: what the replicates add to the value, None for no replicates."""
-    if variant == "none":
+    if entry == "none":
         detector = "none"
     replicates = {} if spread is None else {metric: [value + s for s in spread]}
     done = {"status": "done", "metrics": {metric: value}, "replicates": replicates}
-    return {"data": data, "variant": variant, "detector": detector, "seed": seed, **done, **more}
+    return {"data": data, "variant": entry, "detector": detector, "seed": seed, **done, **more}
 
 
-def failed(variant, **more):
-    return {**row(variant, 0.0, **more), "status": "failed", "error": "diverged", "metrics": {}, "replicates": {}}
+def failed(entry, **more):
+    return {**row(entry, 0.0, **more), "status": "failed", "error": "diverged", "metrics": {}, "replicates": {}}
 
 
-def line(table, variant):
-    return next(found for found in table["lines"] if found["variant"] == variant)
+def line(table, entry):
+    return next(found for found in table["lines"] if found["variant"] == entry)
 
 
 def spread(seed, size=0.05):
@@ -29,15 +29,15 @@ def spread(seed, size=0.05):
 
 
 def full(values, seeds=(0, 1, 2), data=("a", "b"), detectors=("probe", "unet"), noise=0.01, size=0.05):
-    """Rows of every cell, with noise of the seeds, and of the images alike for all variants of a data set."""
+    """Rows of every cell, with noise of the seeds, and of the images alike for all entries of a data set."""
     rng = np.random.default_rng(0)
     return [
-        row(variant, value + rng.normal() * noise, data=d, detector=t, seed=s, spread=spread(k, size))
+        row(entry, value + rng.normal() * noise, data=d, detector=t, seed=s, spread=spread(k, size))
         for k, d in enumerate(data)
         for t in detectors
         for s in seeds
-        for variant, value in values.items()
-        if variant != "none" or t == detectors[0]
+        for entry, value in values.items()
+        if entry != "none" or t == detectors[0]
     ]
 
 
@@ -78,7 +78,7 @@ def test_the_best_comes_first_and_what_nothing_tells_apart_shares_a_rank():
 
 
 def test_differences_are_paired():
-    """What the images do to both variants alike cancels: the intervals overlap, the difference is clear."""
+    """What the images do to both entries alike cancels: the intervals overlap, the difference is clear."""
     found = board(full({"boxes": 0.40, "nsa": 0.42}, noise=0.001, size=0.1))
     boxes, nsa = line(found["overall"], "boxes"), line(found["overall"], "nsa")
     assert boxes["high"] > nsa["low"]
@@ -183,8 +183,8 @@ def test_where_nothing_is_shared_the_variant_with_the_fewest_trainings_is_left_o
 def test_no_line_ranks_better_than_one_with_a_higher_mean():
     """Alone, scar would share rank 1, as nothing tells it from perlin; but nsa above it is clearly worse."""
     rows = []
-    for variant, value, size in (("perlin", 0.5, 0.001), ("nsa", 0.31, 0.001), ("scar", 0.30, 0.3), ("pii", 0.2, 0.02)):
-        rows.append(row(variant, value, spread=spread(len(variant), size)))
+    for entry, value, size in (("perlin", 0.5, 0.001), ("nsa", 0.31, 0.001), ("scar", 0.30, 0.3), ("pii", 0.2, 0.02)):
+        rows.append(row(entry, value, spread=spread(len(entry), size)))
     lines = board(rows)["overall"]["lines"]
     assert [(entry["variant"], entry["rank"]) for entry in lines] == [
         ("perlin", 1),

@@ -267,7 +267,7 @@ def _print_plan(plan: Plan, workers: int, *, as_json: bool) -> None:
           f"part, {len(cells)} to train, {left} left out")  # fmt: skip
     for detector in dict.fromkeys(cell.detector for _, cell in cells):
         own = [(job, cell) for job, cell in cells if cell.detector == detector]
-        names = ", ".join(dict.fromkeys(cell.variant.name for _, cell in own))
+        names = ", ".join(dict.fromkeys(cell.entry.name for _, cell in own))
         each = sum(job.seconds / len(job.cells) for job, _ in own) / len(own)
         print(f"  {detector}: {_cells(len(own))}, about {_time(each)} each: {names}")
     for text in (*plan.notes, *left_out_text(plan)):
@@ -277,7 +277,7 @@ def _print_plan(plan: Plan, workers: int, *, as_json: bool) -> None:
 
 
 def _cell(seconds: float, cell: Any) -> dict[str, Any]:
-    return {"key": cell.key, "data": cell.data, "variant": cell.variant.name, "detector": cell.detector,
+    return {"key": cell.key, "data": cell.data, "variant": cell.entry.name, "detector": cell.detector,
             "seed": cell.seed, "seconds": round(seconds, 1)}  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""One cell of the board, from fit to row: a detector trained on a variant's anomalies, tested on real ones."""
+"""One cell of the board, from fit to row: a detector trained on an entry's anomalies, tested on real ones."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ import cv2
 import numpy as np
 
 from anomgen.dataset.preview import OUTLINE
-from anomgen.dataset.row import Row
 from anomgen.errors import AnomgenError
 from anomgen.files import fingerprint_of, replacing
 from anomgen.making.engine import Plan, single_threaded
 from anomgen.rng import Stream, rng_for
 from anomgen.score import metrics
+from anomgen.score.bank import Bank, bank_of, load_bank
 from anomgen.score.data import RealData
 from anomgen.score.detectors.base import Batch, Detector
-from anomgen.score.feed import Drawn, Feed, Made
-from anomgen.score.made import load_bank, made_rows
+from anomgen.score.entries import RATIO, Entry
+from anomgen.score.loader import BankRows, GeneratorRows, Loader
 from anomgen.score.rows import REPLICATES, SCHEMA, Result
-from anomgen.score.variants import RATIO, Variant
 from anomgen.sources.pool import Pool
 from anomgen.versions import installed
 
@@ -46,7 +45,7 @@ class Cell:
     key: str
     data: str
     """Name of the data set, and its number of training images where that is varied: the key of the opened data."""
-    variant: Variant
+    entry: Entry
     detector: str
     seed: int
 
@@ -58,14 +57,14 @@ class Bench:
     data: Mapping[str, RealData]
     detectors: Mapping[str, Detector]
     plans: Mapping[tuple[str, str], Plan]
-    """(data, variant) → the recipe, calibrated on the data's normal training images, for what is to be trained."""
+    """(data, entry) → the recipe, calibrated on the data's normal training images, for what is to be trained."""
     banks: Mapping[tuple[str, str], Path]
-    """(data, variant) → anomalies drawn before, for generators that are too slow to draw while training."""
+    """(data, entry) → anomalies drawn before, for generators that are too slow to draw while training."""
     out: Path
 
 
 def run(bench: Bench, cells: Sequence[Cell]) -> list[Result]:
-    """Return the rows of cells that share one fit: one cell, or all variants of a detector that needs no anomalies.
+    """Return the rows of cells that share one fit: one cell, or all entries of a detector that needs no anomalies.
 
     A training that fails, for whatever reason, gives rows that say so.
     """
@@ -87,23 +86,23 @@ def failed(bench: Bench, cells: Sequence[Cell], why: str) -> list[Result]:
 def _run(bench: Bench, cells: Sequence[Cell]) -> list[Result]:
     started = time.perf_counter()
     data, detector = bench.data[cells[0].data], bench.detectors[cells[0].detector].unfitted()
-    feeds = [_feed(bench, cell) for cell in cells]
-    detector.fit(feeds[0], rng_for(cells[0].seed, Stream.TRAINING))
+    loaders = [_loader(bench, cell) for cell in cells]
+    detector.fit(loaders[0], rng_for(cells[0].seed, Stream.TRAINING))
     fitted = time.perf_counter()
     maps = detector.anomaly_maps(data.test.images)
     predicted = time.perf_counter()
     tested = _tested(data, maps)
     rows = []
-    for cell, feed in zip(cells, feeds, strict=True):
+    for cell, loader in zip(cells, loaders, strict=True):
         begun = time.perf_counter()
         row = {**_head(bench, cell), "status": "done", "error": None, **tested.row}
-        row = _with_thresholds(row, data, tested, maps, feed.validation, detector)
+        row = _with_thresholds(row, data, tested, maps, loader.validation, detector)
         row["examples"] = _examples(bench.out / MAPS / cell.key, data, tested.scores, maps)
         share = len(cells)
         row["seconds"] = {
             "fit": (fitted - started) / share,
-            "waiting": feeds[0].waiting / share,
-            "synthesis": feed.synthesis,
+            "waiting": loaders[0].waiting / share,
+            "synthesis": loader.synthesis,
             "predict": (predicted - fitted) / share,
             "metrics": tested.seconds / share + time.perf_counter() - begun,
         }
@@ -115,42 +114,32 @@ def _run(bench: Bench, cells: Sequence[Cell]) -> list[Result]:
 # --- what is trained on ---------------------------------------------------------------------------------------------
 
 
-def _feed(bench: Bench, cell: Cell) -> Feed:
-    data, variant, key = bench.data[cell.data], cell.variant, (cell.data, cell.variant.name)
-    if variant.kind == "recipe" and key not in bench.banks:
-        return drawn_feed(bench.plans[key], data, cell.seed)
-    bank = bench.banks.get(key)
-    rows: list[Row] = []
-    held: list[Row] = []
-    if bank is not None:
-        rows, held = load_bank(bank)
-    elif variant.kind != "none":
-        rows, held = made_rows(data, variant)
-    return made_feed(rows, held, variant, data, cell.seed)
+def _loader(bench: Bench, cell: Cell) -> Loader:
+    data, entry, key = bench.data[cell.data], cell.entry, (cell.data, cell.entry.name)
+    if entry.kind == "recipe" and key not in bench.banks:
+        return generator_loader(bench.plans[key], data, cell.seed)
+    if entry.kind == "none":
+        return bank_loader(Bank([], []), entry, data, cell.seed)
+    bank = load_bank(bench.banks[key]) if key in bench.banks else bank_of(data, entry)
+    return bank_loader(bank, entry, data, cell.seed)
 
 
-def drawn_feed(plan: Plan, data: RealData, seed: int) -> Feed:
+def generator_loader(plan: Plan, data: RealData, seed: int) -> Loader:
     """Return what a detector trains on: the data's normal images, and anomalies that are drawn when they are wanted."""
     seeded = replace(plan, recipe=plan.recipe.model_copy(update={"seed": seed}))
     held_out = replace(seeded, source=data.validation)
-    return Feed(data.train, Drawn(seeded), data.validation, Drawn(held_out))
+    return Loader(data.train, GeneratorRows(seeded), data.validation, GeneratorRows(held_out))
 
 
-def made_feed(
-    rows: Sequence[Row],
-    held: Sequence[Row],
-    variant: Variant,
-    data: RealData,
-    seed: int,
-) -> Feed:
-    """Return what a detector trains on: the data's normal images, and anomalies that were made before.
+def bank_loader(bank: Bank, entry: Entry, data: RealData, seed: int) -> Loader:
+    """Return what a detector trains on: the data's normal images, and a bank's anomalies.
 
-    rows, held: anomalies for training and for validation. Real ones are shown mirrored and turned.
+    Real ones are shown mirrored and turned.
     """
-    ratio = variant.variation.get(RATIO) or (variant.definition.anomaly_ratio if variant.definition else 0.5)
-    train = Made(rows, Pool(data.train), ratio, seed, turn=variant.kind == "real")
-    held_out = Made(held, Pool(data.validation), ratio, seed)
-    return Feed(data.train, train, data.validation, held_out)
+    ratio = entry.variation.get(RATIO) or (entry.definition.anomaly_ratio if entry.definition else 0.5)
+    train = BankRows(bank.training, Pool(data.train), ratio, seed, turn=entry.kind == "real")
+    held_out = BankRows(bank.validation, Pool(data.validation), ratio, seed)
+    return Loader(data.train, train, data.validation, held_out)
 
 
 # --- what came out --------------------------------------------------------------------------------------------------
@@ -248,7 +237,7 @@ def _outlined(colour: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def _head(bench: Bench, cell: Cell) -> Result:
-    data, variant = bench.data[cell.data], cell.variant
+    data, entry = bench.data[cell.data], cell.entry
     labels = data.test.labels
     counts = {
         "train": len(data.train),
@@ -262,9 +251,9 @@ def _head(bench: Bench, cell: Cell) -> Result:
         "key": cell.key,
         "data": data.name,
         "data_fingerprint": data.fingerprint,
-        "variant": variant.name,
-        "recipe": variant.recipe,
-        "variation": dict(variant.variation),
+        "variant": entry.name,
+        "recipe": entry.recipe,
+        "variation": dict(entry.variation),
         "detector": cell.detector,
         "settings": bench.detectors[cell.detector].recorded(),
         "seed": cell.seed,

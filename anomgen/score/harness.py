@@ -17,9 +17,10 @@ from anomgen.errors import AnomgenError
 from anomgen.files import replacing
 from anomgen.making.engine import Plan as RecipePlan
 from anomgen.making.engine import Renderer, single_threaded
+from anomgen.score.bank import bank_of, load_bank
 from anomgen.score.cell import VERSIONED
 from anomgen.score.data import RealData
-from anomgen.score.made import load_bank, made_rows
+from anomgen.score.entries import Entry
 from anomgen.score.plan import (
     Plan,
     Request,
@@ -33,7 +34,6 @@ from anomgen.score.plan import (
 )
 from anomgen.score.report.summary import Run
 from anomgen.score.rows import SET_ASIDE, Result, RowFile
-from anomgen.score.variants import Variant
 from anomgen.score.workers import run_jobs
 from anomgen.versions import installed
 
@@ -126,8 +126,8 @@ def _missing(plan: Plan, rows: RowFile) -> dict[str, Any]:
     groups: dict[tuple[str, str, int], list[str]] = {}
     for cell in plan.cells:
         if cell.key not in rows.rows:
-            groups.setdefault((cell.data, cell.detector, cell.seed), []).append(cell.variant.name)
-    listed = [[*group, variants] for group, variants in groups.items()]
+            groups.setdefault((cell.data, cell.detector, cell.seed), []).append(cell.entry.name)
+    listed = [[*group, entries] for group, entries in groups.items()]
     return {"cells": sum(map(len, groups.values())), "of": len(plan.cells), "list": listed}
 
 
@@ -142,15 +142,15 @@ def _set_aside(rows: RowFile, warn: Callable[[str], None] | None) -> None:
 
 
 def _figures(plan: Plan, out: Path, wanted: set[str], warn: Callable[[str], None] | None) -> dict[str, Any]:
-    """Return data set → variant → figures of the images of those variants; what was measured before is read."""
+    """Return data set → entry → figures of the images of those entries; what was measured before is read."""
     path = out / FIGURES
     stored = _stored(path)
     found: dict[str, Any] = {}
     for key, data in plan.bench.data.items():
         real: np.ndarray | None = None
-        for variant in dict.fromkeys(cell.variant.name for cell in plan.cells if cell.data == key):
-            chosen = next(cell.variant for cell in plan.cells if cell.variant.name == variant and cell.data == key)
-            if chosen.kind == "none" or variant not in wanted:
+        for entry in dict.fromkeys(cell.entry.name for cell in plan.cells if cell.data == key):
+            chosen = next(cell.entry for cell in plan.cells if cell.entry.name == entry and cell.data == key)
+            if chosen.kind == "none" or entry not in wanted:
                 continue
             name = identity_hash(data, chosen)
             if name not in stored:
@@ -159,14 +159,14 @@ def _figures(plan: Plan, out: Path, wanted: set[str], warn: Callable[[str], None
                     stored[name] = _measured(plan, key, data, chosen, real)
                 except AnomgenError as error:  # its rows say so, too
                     if warn is not None:
-                        warn(f"warning: no figures of {variant} on {key}: {error}")
+                        warn(f"warning: no figures of {entry} on {key}: {error}")
                     continue
                 if not stored[name]:  # no bank, which may still come
                     stored.pop(name)
                     continue
                 with replacing(path) as file:
                     file.write(json.dumps(stored, indent=1).encode())
-            found.setdefault(data.name, {})[variant] = stored[name]
+            found.setdefault(data.name, {})[entry] = stored[name]
     return found
 
 
@@ -184,22 +184,22 @@ def _real_features(data: RealData) -> np.ndarray:
     return pooled_features(list(data.test.images[data.test.labels]))
 
 
-def _measured(plan: Plan, key: str, data: RealData, variant: Variant, real: np.ndarray) -> dict[str, float | None]:
+def _measured(plan: Plan, key: str, data: RealData, entry: Entry, real: np.ndarray) -> dict[str, float | None]:
     from anomgen.score.intrinsic import figures
 
-    bank = plan.bench.banks.get((key, variant.name))
-    if variant.kind == "recipe" and bank is None:
-        assert variant.definition is not None
-        chosen = plan.bench.plans.get((key, variant.name)) or RecipePlan.of(
-            variant.definition.model_copy(update={"seed": 0}), data.train
+    bank = plan.bench.banks.get((key, entry.name))
+    if entry.kind == "recipe" and bank is None:
+        assert entry.definition is not None
+        chosen = plan.bench.plans.get((key, entry.name)) or RecipePlan.of(
+            entry.definition.model_copy(update={"seed": 0}), data.train
         )
         recipe = chosen.recipe.model_copy(update={"anomaly_ratio": 1.0})
         with single_threaded():
             rows = list(Renderer(replace(chosen, recipe=recipe)).rows(range(FIGURE_ROWS)))
     elif bank is not None:
-        rows = load_bank(bank)[0][:FIGURE_ROWS] if bank.is_file() else []
+        rows = load_bank(bank).training[:FIGURE_ROWS] if bank.is_file() else []
     else:
-        rows = made_rows(data, variant)[0][:FIGURE_ROWS]
+        rows = bank_of(data, entry).training[:FIGURE_ROWS]
     return figures(rows, real) if rows else {}
 
 

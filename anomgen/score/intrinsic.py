@@ -16,7 +16,7 @@ from anomgen.score.backbone import pooled_features
 
 FIGURES = ("severity", "area", "area_q25", "area_q50", "area_q75", "diversity", "kid_lite0")
 LEAST_PAIRS = 3
-"""Two variants are always in the same or in the opposite order; a correlation needs more."""
+"""Two entries are always in the same or in the opposite order; a correlation needs more."""
 
 Figures = dict[str, float | None]
 
@@ -96,16 +96,16 @@ def _kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def correlations(
     figures: Mapping[str, Mapping[str, float | None]], usefulness: Mapping[str, float | None]
 ) -> dict[str, dict[str, float | int | None]]:
-    """Return Spearman's rank correlation of each figure with usefulness, over the variants that have both.
+    """Return Spearman's rank correlation of each figure with usefulness, over the entries that have both.
 
-    figures: by variant, then by name. usefulness: by variant, such as the mean pixel AP. The result holds by figure
-    ``rho``, in [-1, 1] (ties share their mean rank), and ``n``, the variants that it rests on; rho is None below
-    `LEAST_PAIRS` variants and where one side is constant.
+    figures: by entry, then by name. usefulness: by entry, such as the mean pixel AP. The result holds by figure
+    ``rho``, in [-1, 1] (ties share their mean rank), and ``n``, the entries that it rests on; rho is None below
+    `LEAST_PAIRS` entries and where one side is constant.
     """
     names = list(dict.fromkeys(name for values in figures.values() for name in values))
     found: dict[str, dict[str, float | int | None]] = {}
     for name in names:
-        pairs = [(values.get(name), usefulness.get(variant)) for variant, values in figures.items()]
+        pairs = [(values.get(name), usefulness.get(entry)) for entry, values in figures.items()]
         defined = [(x, y) for x, y in pairs if _is_defined(x) and _is_defined(y)]
         ranks = np.array([stats.rankdata(side) for side in zip(*defined, strict=True)])
         is_enough = len(defined) >= LEAST_PAIRS and bool((np.ptp(ranks, axis=1) > 0).all())

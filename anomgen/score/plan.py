@@ -22,8 +22,8 @@ from anomgen.registry import names, version_of
 from anomgen.score.cell import Bench, Cell
 from anomgen.score.data import RealData, load
 from anomgen.score.detectors.base import Detector, build_detector
+from anomgen.score.entries import BASELINES, Entry, entries_of
 from anomgen.score.rows import ROWS, RowFile
-from anomgen.score.variants import BASELINES, Variant, variants_of
 from anomgen.sources.base import portable_path
 
 PROTOCOL = 1
@@ -84,8 +84,8 @@ class Plan:
     notes: tuple[str, ...] = ()
 
     def missing_banks(self) -> list[tuple[str, str]]:
-        """Return (data, variant) of the banks that the jobs to do need and that are not drawn yet."""
-        keys = dict.fromkeys((cell.data, cell.variant.name) for job in self.todo for cell in job.cells)
+        """Return (data, entry) of the banks that the jobs to do need and that are not drawn yet."""
+        keys = dict.fromkeys((cell.data, cell.entry.name) for job in self.todo for cell in job.cells)
         banks: dict[Path, tuple[str, str]] = {}
         for key in keys:  # lines that differ in how many anomalies they show share a bank
             if key in self.bench.banks:
@@ -109,7 +109,7 @@ class Plan:
         ]
 
     def _definition(self, data: str, name: str) -> Recipe:
-        found = (cell.variant.definition for cell in self.cells if (cell.data, cell.variant.name) == (data, name))
+        found = (cell.entry.definition for cell in self.cells if (cell.data, cell.entry.name) == (data, name))
         return next(recipe for recipe in found if recipe is not None)
 
 
@@ -127,11 +127,11 @@ def planned(request: Request, out: Path, done: RowFile, *, part: tuple[int, int]
     failed. Raises UsageError for a wrong request, SourceError for images that cannot be used; writes nothing.
     """
     detectors = _detectors(request)
-    data = _opened(request, _variants(request, "data"))  # names, kinds and counts are the same for all data sets
-    variants = {key: _variants(request, opened.name) for key, opened in data.items()}
-    notes = [note for key, opened in data.items() for note in _seen(opened, variants[key])]
-    bench = Bench(data, detectors, {}, _banks(data, variants, out, request.bank), out)
-    cells = [cell for key, opened in data.items() for cell in _cells(key, opened, variants[key], detectors, request)]
+    data = _opened(request, _entries(request, "data"))  # names, kinds and counts are the same for all data sets
+    entries = {key: _entries(request, opened.name) for key, opened in data.items()}
+    notes = [note for key, opened in data.items() for note in _seen(opened, entries[key])]
+    bench = Bench(data, detectors, {}, _banks(data, entries, out, request.bank), out)
+    cells = [cell for key, opened in data.items() for cell in _cells(key, opened, entries[key], detectors, request)]
     jobs = _jobs(bench, cells, _paces(done, bench))
     finished = {key for key, row in done.rows.items() if not (retry and row["status"] == "failed")}
     todo = _without(finished, [job for k, job in enumerate(jobs) if k % part[1] == part[0] - 1])
@@ -142,16 +142,16 @@ def write_split(request: Request, out: Path) -> dict[Path, int]:
     """Write the images that models may be trained on; see `anomgen.score.split.write_training_images`."""
     from anomgen.score.split import write_training_images
 
-    _variants(request, "data")  # names that are no recipes are refused
+    _entries(request, "data")  # names that are no recipes are refused
     return write_training_images(request.data, out, real_share=REAL_SHARE if "real" in request.recipes else 0.0)
 
 
-def _variants(request: Request, data: str) -> list[Variant]:
+def _entries(request: Request, data: str) -> list[Entry]:
     """Return the lines of a data set's board: in changes and values of sweeps its name takes the place of `DATA`."""
     typed = _prefixed(request.changes, "recipe")
     overrides = [change.replace(DATA, data) for change in typed]
     try:
-        return variants_of(
+        return entries_of(
             request.recipes,
             overrides=overrides,
             ratios=request.ratios,
@@ -174,24 +174,24 @@ def _named(value: Any, data: str) -> Any:
     return {key: _named(part, data) for key, part in value.items()} if isinstance(value, dict) else value
 
 
-def _seen(data: RealData, variants: Iterable[Variant]) -> Iterator[str]:
+def _seen(data: RealData, entries: Iterable[Entry]) -> Iterator[str]:
     """Yield, in words, which models were trained on images that thresholds are chosen on.
 
     Raises UsageError when a model was trained on images that are tested on.
     """
-    for variant in variants:
-        known = frozenset() if variant.definition is None else variant.definition.generator.trained_on()
+    for entry in entries:
+        known = frozenset() if entry.definition is None else entry.definition.generator.trained_on()
         seen = [name for name, file in zip(data.test.ids, data.test.files, strict=True) if file in known]
         if seen:
             raise UsageError(
-                f"recipe {variant.name} on {data.name}: its model was trained on {len(seen)} of the {len(data.test)} "
+                f"recipe {entry.name} on {data.name}: its model was trained on {len(seen)} of the {len(data.test)} "
                 f"test images, such as {seen[0]}; train it on others. With --split DIR the same command writes those "
                 "that it may be trained on; name real among the recipes for real anomalies too"
             )
         held = sum(file in known for file in data.validation.files)
         if held:
             yield (
-                f"note: the model of {variant.name} was trained on {held} of the {len(data.validation)} normal images "
+                f"note: the model of {entry.name} was trained on {held} of the {len(data.validation)} normal images "
                 f"of {data.name} that thresholds are chosen on; one trained on what --split writes was not"
             )
 
@@ -212,23 +212,23 @@ def _recipe_plans(data: Mapping[str, RealData], todo: Sequence[Job]) -> dict[tup
     """Return the calibrated recipes of what is to be trained. Raises UsageError, as for a model that is not there."""
     found: dict[tuple[str, str], RecipePlan] = {}
     for cell in (cell for job in todo for cell in job.cells):
-        key, recipe = (cell.data, cell.variant.name), cell.variant.definition
+        key, recipe = (cell.data, cell.entry.name), cell.entry.definition
         if recipe is not None and key not in found:
             try:
                 found[key] = RecipePlan.of(recipe.model_copy(update={"seed": 0}), data[cell.data].train)
             except UsageError as error:
                 # What a recipe calls generator.model is said to `score` with the recipe's name before it.
-                told = str(error).replace("--set generator.", f"--set recipe.{cell.variant.recipe}.generator.")
-                if "+" in cell.variant.recipe:
+                told = str(error).replace("--set generator.", f"--set recipe.{cell.entry.recipe}.generator.")
+                if "+" in cell.entry.recipe:
                     told += "; a mixture written with + takes no changes: write it as a recipe with kind: mix"
-                raise UsageError(f"recipe {cell.variant.name} on {cell.data}: {told}") from error
+                raise UsageError(f"recipe {cell.entry.name} on {cell.data}: {told}") from error
     return found
 
 
 def within(plan: Plan, budget: float, workers: int) -> Plan:
     """Return the plan with what does not fit `budget` seconds left out.
 
-    Whole groups stay or go: all variants with one detector, seed and data set, so that what is compared was treated
+    Whole groups stay or go: all entries with one detector, seed and data set, so that what is compared was treated
     alike; only if not even the first group fits, a part of it. A bank counts with the first group that needs it.
     """
     kept: list[Job] = []
@@ -285,13 +285,13 @@ def _detector(name: str, settings: Mapping[str, Any]) -> Detector:
         raise UsageError(option) from error
 
 
-def _opened(request: Request, variants: Sequence[Variant]) -> dict[str, RealData]:
+def _opened(request: Request, entries: Sequence[Entry]) -> dict[str, RealData]:
     """Return each data set, once per number of training images; the keys are its name and that number."""
     size = request.size or SIZES.get(request.preset, 128)
-    share = REAL_SHARE if any(variant.kind == "real" for variant in variants) else 0.0
+    share = REAL_SHARE if any(entry.kind == "real" for entry in entries) else 0.0
     found: dict[str, RealData] = {}
     for path in request.data:
-        for count in dict.fromkeys(variant.train_count for variant in variants):
+        for count in dict.fromkeys(entry.train_count for entry in entries):
             opened = load(path, size, real_share=share, train_count=count)
             key = _data_key(opened.name, count)
             if key in found:
@@ -316,38 +316,34 @@ def _data_key(name: str, count: int | None) -> str:
 
 
 def _banks(
-    data: Mapping[str, RealData], variants: Mapping[str, Sequence[Variant]], out: Path, bank: int
+    data: Mapping[str, RealData], entries: Mapping[str, Sequence[Entry]], out: Path, bank: int
 ) -> dict[tuple[str, str], Path]:
-    """Return where the anomalies of each variant whose generator runs a network lie or will lie."""
+    """Return where the anomalies of each entry whose generator runs a network lie or will lie."""
     found = {}
     for key, opened in data.items():
-        for variant in variants[key]:
-            recipe = variant.definition
-            if (
-                recipe is None
-                or not recipe.generator.uses_network
-                or _data_key(opened.name, variant.train_count) != key
-            ):
+        for entry in entries[key]:
+            recipe = entry.definition
+            if recipe is None or not recipe.generator.uses_network or _data_key(opened.name, entry.train_count) != key:
                 continue
-            content = {"data": opened.fingerprint, **_identity(variant), "anomaly_ratio": 1.0, "bank": bank}
-            found[key, variant.name] = out / BANKS / f"{_hash(content)}.npz"
+            content = {"data": opened.fingerprint, **_identity(entry), "anomaly_ratio": 1.0, "bank": bank}
+            found[key, entry.name] = out / BANKS / f"{_hash(content)}.npz"
     return found
 
 
 def _cells(
-    key: str, data: RealData, variants: Sequence[Variant], detectors: Mapping[str, Detector], request: Request
+    key: str, data: RealData, entries: Sequence[Entry], detectors: Mapping[str, Detector], request: Request
 ) -> Iterator[Cell]:
     """Yield the cells of a data set: seed by seed and detector by detector, so that a budget cuts off whole boards."""
-    own = [variant for variant in variants if _data_key(data.name, variant.train_count) == key]
+    own = [entry for entry in entries if _data_key(data.name, entry.train_count) == key]
     for seed in range(request.seeds):
         for name, detector in detectors.items():
-            for variant in own:
-                if (variant.kind == "none") == (name == NONE):
-                    yield Cell(_cell_key(data, variant, detector, seed, request), key, variant, name, seed)
+            for entry in own:
+                if (entry.kind == "none") == (name == NONE):
+                    yield Cell(_cell_key(data, entry, detector, seed, request), key, entry, name, seed)
 
 
-def _cell_key(data: RealData, variant: Variant, detector: Detector, seed: int, request: Request) -> str:
-    bank = request.bank if variant.definition is not None and variant.definition.generator.uses_network else None
+def _cell_key(data: RealData, entry: Entry, detector: Detector, seed: int, request: Request) -> str:
+    bank = request.bank if entry.definition is not None and entry.definition.generator.uses_network else None
     content = {
         "protocol": PROTOCOL,
         "data": data.fingerprint,
@@ -356,29 +352,29 @@ def _cell_key(data: RealData, variant: Variant, detector: Detector, seed: int, r
         "bank": bank,
     }
     plugin = version_of("detectors", detector.kind)
-    return _hash({**content, **({} if plugin is None else {"plugin": plugin}), **_identity(variant)})
+    return _hash({**content, **({} if plugin is None else {"plugin": plugin}), **_identity(entry)})
 
 
-def identity_hash(data: RealData, variant: Variant) -> str:
-    """Return what a variant's anomalies made of a data set's images are known by."""
-    return _hash({"data": data.fingerprint, **_identity(variant)})
+def identity_hash(data: RealData, entry: Entry) -> str:
+    """Return what an entry's anomalies made of a data set's images are known by."""
+    return _hash({"data": data.fingerprint, **_identity(entry)})
 
 
-def _identity(variant: Variant) -> dict[str, Any]:
-    """Return what decides a variant's anomalies, whatever the recipe is called and wherever its files lie."""
-    if variant.kind == "dataset":
+def _identity(entry: Entry) -> dict[str, Any]:
+    """Return what decides an entry's anomalies, whatever the recipe is called and wherever its files lie."""
+    if entry.kind == "dataset":
         from anomgen.dataset.reader import Dataset
 
-        assert variant.dataset is not None
-        provenance = Dataset(variant.dataset).provenance
-        return {"dataset": provenance.get("files", provenance), **variant.variation}
-    if variant.definition is None:
-        return {"baseline": variant.kind, **variant.variation}
-    recipe = variant.definition
+        assert entry.dataset is not None
+        provenance = Dataset(entry.dataset).provenance
+        return {"dataset": provenance.get("files", provenance), **entry.variation}
+    if entry.definition is None:
+        return {"baseline": entry.kind, **entry.variation}
+    recipe = entry.definition
     identity = recipe.identity()
     parts = {name: identity[name] for name in ("generator", "foreground", "anomaly_ratio", "block_size")}
     resources = {**recipe.generator.resources(), **recipe.foreground.resources()}
-    return {**parts, "resources": resources, "count": variant.train_count}
+    return {**parts, "resources": resources, "count": entry.train_count}
 
 
 def _hash(content: Mapping[str, Any]) -> str:
@@ -386,11 +382,11 @@ def _hash(content: Mapping[str, Any]) -> str:
 
 
 def _jobs(bench: Bench, cells: Sequence[Cell], paces: Mapping[str, float]) -> list[Job]:
-    """Return the cells as jobs: one each, but one for all variants of a detector that learns from normal images."""
+    """Return the cells as jobs: one each, but one for all entries of a detector that learns from normal images."""
     groups: dict[tuple[Any, ...], list[Cell]] = {}
     for cell in cells:
         shared = not bench.detectors[cell.detector].uses_anomalies
-        groups.setdefault((cell.data, cell.detector, cell.seed, None if shared else cell.variant.name), []).append(cell)
+        groups.setdefault((cell.data, cell.detector, cell.seed, None if shared else cell.entry.name), []).append(cell)
     found = [Job(tuple(group), _seconds(bench, group, paces)) for group in groups.values()]
     return sorted(
         found, key=lambda job: (job.cells[0].seed,)

@@ -18,7 +18,7 @@ REPLICATES = 200
 """Bootstrap replicates of each metric in a row."""
 
 Result = dict[str, Any]
-"""One row: the result of one data set, variant, detector and seed; plain JSON.."""
+"""One row: the result of one data set, entry, detector and seed; plain JSON."""
 
 
 class RowFile:

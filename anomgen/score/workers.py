@@ -16,8 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from anomgen.score.bank import draw_bank
 from anomgen.score.cell import Bench, Cell, failed, reason, run
-from anomgen.score.made import make_bank
 from anomgen.score.plan import Job, Plan
 from anomgen.score.rows import Result, RowFile
 
@@ -83,7 +83,7 @@ def _with_banks(plan: Plan, rows: RowFile, crew: _Crew, told: Told | None) -> li
     crew.do(missing, lambda pool, key: pool.submit(_draw, key, plan.request.bank), ended, beat=lambda: tell(""))
     kept = []
     for job in plan.todo:
-        why = [failing.get(plan.bench.banks.get((cell.data, cell.variant.name), Path())) for cell in job.cells]
+        why = [failing.get(plan.bench.banks.get((cell.data, cell.entry.name), Path())) for cell in job.cells]
         for cell, text in zip(job.cells, why, strict=True):
             if text is not None:
                 rows.append(failed(plan.bench, [cell], text))
@@ -211,7 +211,7 @@ def _draw(key: tuple[str, str], count: int) -> str | None:
     """Draw a bank; return why it failed."""
     assert _bench is not None
     try:
-        make_bank(_bench.plans[key], _bench.data[key[0]].validation, _bench.banks[key], count)
+        draw_bank(_bench.plans[key], _bench.data[key[0]].validation, _bench.banks[key], count)
     except (Exception, SystemExit) as error:
         return reason(error)
     return None

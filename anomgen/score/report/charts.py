@@ -67,49 +67,49 @@ class Dot:
 
 
 Dots = Mapping[tuple[str, str], Dot]
-"""(variant, detector) → its dot."""
+"""(entry, detector) → its dot."""
 
 
-def interval_chart(panels: Mapping[str, Dots], variants: Sequence[str], detectors: Sequence[str], label: str) -> Figure:
-    """Return a chart of a metric: a line a variant, a colour a detector, a panel a data set.
+def interval_chart(panels: Mapping[str, Dots], entries: Sequence[str], detectors: Sequence[str], label: str) -> Figure:
+    """Return a chart of a metric: a line an entry, a colour a detector, a panel a data set.
 
-    panels: title → dots. variants: from top to bottom. label: what the horizontal axis says. Single seeds are short
+    panels: title → dots. entries: from top to bottom. label: what the horizontal axis says. Single seeds are short
     ticks. Detectors that are not among `detectors` (such as the one of a baseline) are grey.
     """
     with _style():
-        figure, grid = _panels(panels, variants, len(detectors), label)
+        figure, grid = _panels(panels, entries, len(detectors), label)
         for axes, dots in zip(grid, panels.values(), strict=True):
-            for (variant, detector), dot in dots.items():
-                y = _place(variant, detector, variants, detectors)
+            for (entry, detector), dot in dots.items():
+                y = _place(entry, detector, entries, detectors)
                 colour, marker = _looks(detector, detectors)
                 axes.plot([dot.low, dot.high], [y, y], color=colour, linewidth=1.6, solid_capstyle="butt", zorder=2)
                 axes.plot(dot.seeds, [y] * len(dot.seeds), "|", color=colour, alpha=0.55, markersize=7, zorder=1)
                 axes.plot([dot.value], [y], marker, color=colour, markersize=5, zorder=3)
-            _variant_axis(axes, variants)
+            _entry_axis(axes, entries)
         _legend(figure, detectors, any(d not in detectors for dots in panels.values() for _, d in dots))
     return figure
 
 
 def gap_chart(
     panels: Mapping[str, Mapping[tuple[str, str], tuple[float, float]]],
-    variants: Sequence[str],
+    entries: Sequence[str],
     detectors: Sequence[str],
     label: str,
 ) -> Figure:
     """Return a chart of what was achieved (filled) and what would have been possible (hollow), joined by a line.
 
-    panels: title → (variant, detector) → (achieved, best). The rest as in `interval_chart`.
+    panels: title → (entry, detector) → (achieved, best). The rest as in `interval_chart`.
     """
     with _style():
-        figure, grid = _panels(panels, variants, len(detectors), label)
+        figure, grid = _panels(panels, entries, len(detectors), label)
         for axes, gaps in zip(grid, panels.values(), strict=True):
-            for (variant, detector), (achieved, best) in gaps.items():
-                y = _place(variant, detector, variants, detectors)
+            for (entry, detector), (achieved, best) in gaps.items():
+                y = _place(entry, detector, entries, detectors)
                 colour, marker = _looks(detector, detectors)
                 axes.plot([achieved, best], [y, y], color=colour, linewidth=1.2, zorder=2)
                 axes.plot([best], [y], marker, color=colour, markersize=5, fillstyle="none", zorder=3)
                 axes.plot([achieved], [y], marker, color=colour, markersize=5, zorder=3)
-            _variant_axis(axes, variants)
+            _entry_axis(axes, entries)
         _legend(figure, detectors, any(d not in detectors for gaps in panels.values() for _, d in gaps))
     return figure
 
@@ -195,17 +195,17 @@ def _quiet() -> Iterator[None]:
 
 def _panels(titles: Mapping[str, Any], names: Sequence[str], detectors: int, label: str) -> tuple[Figure, list[Axes]]:
     """Return a figure with a panel a title, high enough for its lines, and the panels; names: of the lines."""
-    variants, most = len(names), max((name.count("\n") + 1 for name in _labels(names)), default=1)
+    entries, most = len(names), max((name.count("\n") + 1 for name in _labels(names)), default=1)
     step = max(0.13 * max(detectors, 1) + 0.12, 0.17 * most + 0.03)
-    figure, grid = _grid(len(titles), height=0.75 + step * variants, share_y=False)
+    figure, grid = _grid(len(titles), height=0.75 + step * entries, share_y=False)
     for number, (axes, title) in enumerate(zip(grid, titles, strict=True)):
         axes.set_title(_short(title, 90 // _columns(len(titles))), loc="left")
         axes.set_xlabel(label)
-        axes.set_ylim(variants - 0.5, -0.5)
-        axes.set_yticks(range(variants))
+        axes.set_ylim(entries - 0.5, -0.5)
+        axes.set_yticks(range(entries))
         axes.tick_params(axis="y", length=0, labelleft=number % _columns(len(titles)) == 0)
         axes.grid(axis="x", color=INK, alpha=0.12, linewidth=0.7)
-        for line in range(0, variants, 2):
+        for line in range(0, entries, 2):
             axes.axhspan(line - 0.5, line + 0.5, color=GREY, alpha=0.10, linewidth=0, zorder=0)
     return figure, grid
 
@@ -226,9 +226,9 @@ def _columns(count: int) -> int:
     return 2 if count == 4 else min(count, COLUMNS)
 
 
-def _place(variant: str, detector: str, variants: Sequence[str], detectors: Sequence[str]) -> float:
-    """Return the height at which a dot is drawn: detectors next to each other within their variant's line."""
-    line = variants.index(variant)
+def _place(entry: str, detector: str, entries: Sequence[str], detectors: Sequence[str]) -> float:
+    """Return the height at which a dot is drawn: detectors next to each other within their entry's line."""
+    line = entries.index(entry)
     if detector not in detectors or len(detectors) < 2:
         return float(line)
     return line + 0.64 * (detectors.index(detector) / (len(detectors) - 1) - 0.5)
@@ -241,10 +241,10 @@ def _looks(name: str, names: Sequence[str]) -> tuple[str, str]:
     return PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
 
 
-def _variant_axis(axes: Axes, variants: Sequence[str]) -> None:
+def _entry_axis(axes: Axes, entries: Sequence[str]) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    axes.set_yticklabels(_labels(variants))
+    axes.set_yticklabels(_labels(entries))
     low, high = axes.get_xlim()
     axes.set_xlim(max(low, -0.02), min(high, 1.02))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=4, min_n_ticks=2))

@@ -1,6 +1,6 @@
 """The board from the rows alone: means, intervals over test images and seeds, paired differences, shared ranks.
 
-A column is a data set with a detector; a table compares the variants over some columns. Every comparison uses only
+A column is a data set with a detector; a table compares the entries over some columns. Every comparison uses only
 the columns and seeds that all its sides have, and says how much that is.
 """
 
@@ -24,7 +24,7 @@ Part = tuple[Column, tuple[int, ...]]
 """A column, and the seeds of it that a comparison uses."""
 
 BASELINES = ("boxes", "none", "real")
-"""What every variant is compared with: flat rectangles, no synthetic anomalies, real anomalies."""
+"""What every entry is compared with: flat rectangles, no synthetic anomalies, real anomalies."""
 REFERENCES = ("none", "real")
 """No generators: they stand on the board without a rank."""
 DRAWS = 1000
@@ -34,7 +34,7 @@ TAIL = 0.975
 
 
 class _Cell(NamedTuple):
-    """One variant in one column: its figures (S,) by seed, their replicates (S, DRAWS), and whether these are real."""
+    """One entry in one column: its figures (S,) by seed, their replicates (S, DRAWS), and whether these are real."""
 
     seeds: tuple[int, ...]
     values: np.ndarray
@@ -66,29 +66,29 @@ def ranking_metrics(rows: Sequence[Row]) -> dict[str, str]:
 def board(rows: Iterable[Row], metric: str | None = None) -> dict[str, Any]:
     """Return the board as plain JSON; the same rows give the same board, in whatever order they come.
 
-    rows: as in rows.jsonl; of two rows of one data set, variant, detector and seed the later finished counts.
+    rows: as in rows.jsonl; of two rows of one data set, entry, detector and seed the later finished counts.
     metric: one for all data sets; by default `ranking_metrics`. Raises UsageError for a metric that no row has.
 
     - metrics: data set → metric. data, detectors: the columns' names. intervals: what they include.
     - overall, by_data {name: table}, by_detector {name: table}, by_cell [{data, detector, ...table}]. A table holds
       `columns` and `seeds`, how many columns the means are over and how many seeds, at the fewest, of each; `of` so
-      many columns; `over`, those columns, each [data, detector]; and `lines`, the best mean first: variant, rank, mean,
-      low, high, sd (over seeds), seeds (fewest in a column) and columns that the variant has, incomplete (it lacks a
+      many columns; `over`, those columns, each [data, detector]; and `lines`, the best mean first: entry, rank, mean,
+      low, high, sd (over seeds), seeds (fewest in a column) and columns that the entry has, incomplete (it lacks a
       training that another generator has), failed and undefined (counts of rows), against {baseline: difference}.
-    - pairs: overall differences of every two variants. A difference `a` - `b` is paired, that is over the same
+    - pairs: overall differences of every two entries. A difference `a` - `b` is paired, that is over the same
       columns, seeds and resamples: difference, low, high, clear (its interval leaves out 0), columns, trainings.
     - tau: Kendall's tau-b between the orders of the generators, for every two detectors and every two data sets.
 
     Means, deviations, intervals and the order of a table are over the columns and, in each, the seeds that all its
-    variants have, so that nothing leads because its weak training is missing. While no column has such a seed, the
-    variant with the fewest trainings (of equals a reference, else the last by name) is left out: it has no mean, no
+    entries have, so that nothing leads because its weak training is missing. While no column has such a seed, the
+    entry with the fewest trainings (of equals a reference, else the last by name) is left out: it has no mean, no
     rank, and is incomplete. A difference uses all that its two sides share, which may be more.
 
     rank: 1 + the number of lines above whose paired difference to this one is clear and positive, so that lines which
     nothing tells apart share a rank; but never better than the line above, even where nothing tells this one from the
     first. The references `none` and `real` have none, and do not count.
 
-    Intervals hold 95 %: in each draw the test images are resampled (the same for all variants), and the seeds of each
+    Intervals hold 95 %: in each draw the test images are resampled (the same for all entries), and the seeds of each
     column. They say what other test images and other trainings would give, not what other data sets would. An
     interval is None where neither varies: one seed, and a metric without replicates.
 
@@ -124,7 +124,7 @@ def board(rows: Iterable[Row], metric: str | None = None) -> dict[str, Any]:
 
 
 class _Results:
-    """The figures of all rows, by variant and column, and the draws that all comparisons share."""
+    """The figures of all rows, by entry and column, and the draws that all comparisons share."""
 
     def __init__(self, rows: Sequence[Row], metrics: Mapping[str, str]):
         self.metrics = dict(metrics)
@@ -133,7 +133,7 @@ class _Results:
         self.detectors = sorted({row["detector"] for row in rows} - {"none"}) or ["none"] * bool(rows)
         self.columns: list[Column] = [(d, t) for d in self.data for t in self.detectors]
         self.recipes = {row["variant"]: (row.get("recipe", row["variant"]), row.get("variation") or {}) for row in rows}
-        self.variants = sorted(self.recipes)
+        self.entries = sorted(self.recipes)
         finished = [row for row in rows if self._value(row) is not None]
         self.resampled = any(self._replicates(row) for row in finished)
         self.cells = self._cells(finished)
@@ -166,76 +166,76 @@ class _Results:
         spread = [np.resize(np.asarray(r or [value], float), DRAWS) for r, value in zip(given, values, strict=True)]
         return _Cell(seeds, values, np.stack(spread), all(given))
 
-    def _has(self, variant: str, columns: Iterable[Column]) -> list[Column]:
-        return [c for c in columns if (variant, c) in self.cells]
+    def _has(self, entry: str, columns: Iterable[Column]) -> list[Column]:
+        return [c for c in columns if (entry, c) in self.cells]
 
     # --- draws ------------------------------------------------------------------------------------------------------
 
-    def _draws(self, variant: str, column: Column, seeds: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-        """Return the draws (DRAWS,) of the variant's mean over those seeds: of the test images, and the seeds' swing.
+    def _draws(self, entry: str, column: Column, seeds: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the draws (DRAWS,) of the entry's mean over those seeds: of the test images, and the seeds' swing.
 
-        The same seeds are drawn for every variant in a column, and in every column for what repeats in all.
+        The same seeds are drawn for every entry in a column, and in every column for what repeats in all.
         """
-        key = (variant, column, seeds)
+        key = (entry, column, seeds)
         if key not in self._drawn:
-            cell, count = self.cells[variant, column], len(seeds)
+            cell, count = self.cells[entry, column], len(seeds)
             kept = cell.replicates[[cell.seeds.index(seed) for seed in seeds]]
             places: list[Hashable] = [*self.columns, *self.data]
-            rng = rng_for(0, Stream.BOOTSTRAP, places.index(self._source(variant, column)))
+            rng = rng_for(0, Stream.BOOTSTRAP, places.index(self._source(entry, column)))
             mean = kept.mean(axis=0)
             swing = np.take_along_axis(kept, rng.integers(count, size=(count, DRAWS)), axis=0).mean(axis=0) - mean
             self._drawn[key] = mean, swing * np.sqrt(count / max(count - 1, 1))
         return self._drawn[key]
 
-    def _source(self, variant: str, column: Column) -> Hashable:
-        """Return what the variant's trainings in a column belong to: the column, or all columns of its data."""
-        return column[0] if variant in self.repeated else column
+    def _source(self, entry: str, column: Column) -> Hashable:
+        """Return what the entry's trainings in a column belong to: the column, or all columns of its data."""
+        return column[0] if entry in self.repeated else column
 
-    def _mean(self, variant: str, parts: Sequence[Part]) -> _Interval:
-        drawn = [self._draws(variant, *part) for part in parts]
+    def _mean(self, entry: str, parts: Sequence[Part]) -> _Interval:
+        drawn = [self._draws(entry, *part) for part in parts]
         freedom: dict[Hashable, int] = {}
         for column, seeds in parts:
-            source = self._source(variant, column)
+            source = self._source(entry, column)
             freedom[source] = max(freedom.get(source, 0), len(seeds) - 1)
         free = sum(freedom.values())
         images, swing = (np.mean([d[k] for d in drawn], axis=0) for k in (0, 1))
-        resampled = all(self.cells[variant, column].resampled for column, _ in parts)
+        resampled = all(self.cells[entry, column].resampled for column, _ in parts)
         return _Interval(images + _widening(free) * swing, resampled or free > 0)
 
     # --- comparisons ------------------------------------------------------------------------------------------------
 
     def table(self, columns: Sequence[Column]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """Return the table over those columns and the differences of every two of its variants."""
-        present = [v for v in self.variants if self._has(v, columns)]
+        """Return the table over those columns and the differences of every two of its entries."""
+        present = [v for v in self.entries if self._has(v, columns)]
         pairs = [p for a, b in combinations(present, 2) if (p := self._difference(a, b, columns))]
         signed = {(p["a"], p["b"]): p for p in pairs} | {(p["b"], p["a"]): _turned(p) for p in pairs}
         compared, parts = self._comparable(present, columns)
-        lines = [self._line(v, columns, parts if v in compared else [], signed) for v in self.variants]
+        lines = [self._line(v, columns, parts if v in compared else [], signed) for v in self.entries]
         lines.sort(key=lambda line: (line["mean"] is None, -(line["mean"] or 0), line["variant"]))
         self._rank([line for line in lines if line["mean"] is not None], signed)
         fewest = min((len(seeds) for _, seeds in parts), default=0)
         over = [list(column) for column, _ in parts]
         return {"columns": len(parts), "of": len(columns), "over": over, "seeds": fewest, "lines": lines}, pairs
 
-    def _comparable(self, variants: Sequence[str], columns: Sequence[Column]) -> tuple[list[str], list[Part]]:
-        """Return the variants that share a training of at least one column, and all that they share."""
-        left = list(variants)
+    def _comparable(self, entries: Sequence[str], columns: Sequence[Column]) -> tuple[list[str], list[Part]]:
+        """Return the entries that share a training of at least one column, and all that they share."""
+        left = list(entries)
         while left and not (parts := self._shared(left, columns)):
             counts = {v: sum(len(self.cells[v, c].seeds) for c in self._has(v, columns)) for v in left}
             fewest = [v for v in left if counts[v] == min(counts.values())]
             left.remove(max(fewest, key=lambda v: (self._is_reference(v), v)))
         return left, parts if left else []
 
-    def _shared(self, variants: Sequence[str], columns: Iterable[Column]) -> list[Part]:
-        """Return the columns in which the variants have seeds in common, with these."""
-        parts = ((column, self._seeds(variants, column)) for column in columns)
+    def _shared(self, entries: Sequence[str], columns: Iterable[Column]) -> list[Part]:
+        """Return the columns in which the entries have seeds in common, with these."""
+        parts = ((column, self._seeds(entries, column)) for column in columns)
         return [(column, seeds) for column, seeds in parts if seeds]
 
-    def _seeds(self, variants: Sequence[str], column: Column) -> tuple[int, ...]:
-        """Return the seeds that all variants have in a column."""
-        if not variants or any((v, column) not in self.cells for v in variants):
+    def _seeds(self, entries: Sequence[str], column: Column) -> tuple[int, ...]:
+        """Return the seeds that all entries have in a column."""
+        if not entries or any((v, column) not in self.cells for v in entries):
             return ()
-        return tuple(sorted(set.intersection(*(set(self.cells[v, column].seeds) for v in variants))))
+        return tuple(sorted(set.intersection(*(set(self.cells[v, column].seeds) for v in entries))))
 
     def _rank(self, lines: Sequence[dict[str, Any]], signed: Mapping[tuple[str, str], Mapping[str, Any]]) -> None:
         """Set the ranks of the generators among the lines, which stand in the order of their means."""
@@ -260,58 +260,58 @@ class _Results:
         return {"a": a, "b": b, "difference": value, "low": low, "high": high, "clear": clear,
                 "columns": len(parts), "trainings": trainings}  # fmt: skip
 
-    def _point(self, variant: str, column: Column, seeds: Sequence[int]) -> float:
-        cell = self.cells[variant, column]
+    def _point(self, entry: str, column: Column, seeds: Sequence[int]) -> float:
+        cell = self.cells[entry, column]
         return float(sum(cell.values[cell.seeds.index(seed)] for seed in seeds) / len(seeds))
 
     def _line(
         self,
-        variant: str,
+        entry: str,
         columns: Sequence[Column],
         parts: Sequence[Part],
         signed: Mapping[tuple[str, str], dict[str, Any]],
     ) -> dict[str, Any]:
-        """Return the variant's line, its figures over the parts (no figures without); the rank is the table's."""
-        has = self._has(variant, columns)
-        ends = self._mean(variant, parts).ends() if parts else None
+        """Return the entry's line, its figures over the parts (no figures without); the rank is the table's."""
+        has = self._has(entry, columns)
+        ends = self._mean(entry, parts).ends() if parts else None
         low, high = (max(0.0, ends[0]), min(1.0, ends[1])) if ends else (None, None)
-        rows = [row for row in self.rows if row["variant"] == variant and self._in(row, columns)]
+        rows = [row for row in self.rows if row["variant"] == entry and self._in(row, columns)]
         return {
-            "variant": variant,
+            "variant": entry,
             "rank": None,
-            "mean": float(np.mean([self._point(variant, *part) for part in parts])) if parts else None,
+            "mean": float(np.mean([self._point(entry, *part) for part in parts])) if parts else None,
             "low": low,
             "high": high,
-            "sd": self._deviation(variant, parts),
-            "seeds": min((len(self.cells[variant, c].seeds) for c in has), default=0),
+            "sd": self._deviation(entry, parts),
+            "seeds": min((len(self.cells[entry, c].seeds) for c in has), default=0),
             "columns": len(has),
-            "incomplete": not parts or self._lacks(variant, columns),
+            "incomplete": not parts or self._lacks(entry, columns),
             "failed": sum(row["status"] != "done" for row in rows),
             "undefined": sum(row["status"] == "done" and self._value(row) is None for row in rows),
-            "against": {name: signed[variant, base] for name in BASELINES
-                        if (base := self._baseline(variant, name)) and (variant, base) in signed},
+            "against": {name: signed[entry, base] for name in BASELINES
+                        if (base := self._baseline(entry, name)) and (entry, base) in signed},
         }  # fmt: skip
 
-    def _lacks(self, variant: str, columns: Sequence[Column]) -> bool:
-        """Return whether a generator has a seed in one of the columns that the variant does not have there."""
-        own = {(c, seed) for c in self._has(variant, columns) for seed in self.cells[variant, c].seeds}
-        generators = [v for v in self.variants if not self._is_reference(v)]
+    def _lacks(self, entry: str, columns: Sequence[Column]) -> bool:
+        """Return whether a generator has a seed in one of the columns that the entry does not have there."""
+        own = {(c, seed) for c in self._has(entry, columns) for seed in self.cells[entry, c].seeds}
+        generators = [v for v in self.entries if not self._is_reference(v)]
         return any((c, s) not in own for v in generators for c in self._has(v, columns) for s in self.cells[v, c].seeds)
 
-    def _deviation(self, variant: str, parts: Sequence[Part]) -> float | None:
+    def _deviation(self, entry: str, parts: Sequence[Part]) -> float | None:
         """Return the standard deviation over the seeds that all parts have of the mean over parts; None below two."""
         seeds = sorted(set.intersection(*(set(seeds) for _, seeds in parts))) if parts else []
         if len(seeds) < 2:
             return None
-        return float(np.std([np.mean([self._point(variant, c, [s]) for c, _ in parts]) for s in seeds], ddof=1))
+        return float(np.std([np.mean([self._point(entry, c, [s]) for c, _ in parts]) for s in seeds], ddof=1))
 
-    def _is_reference(self, variant: str) -> bool:
-        return self.recipes[variant][0] in REFERENCES
+    def _is_reference(self, entry: str) -> bool:
+        return self.recipes[entry][0] in REFERENCES
 
-    def _baseline(self, variant: str, name: str) -> str | None:
-        """Return the line of a baseline that a variant is held against, where baselines are swept: the nearest one."""
-        own = self.recipes[variant][1]
-        found = [v for v in self.variants if self.recipes[v][0] == name and self._shares(self.recipes[v][1], own)]
+    def _baseline(self, entry: str, name: str) -> str | None:
+        """Return the line of a baseline that an entry is held against, where baselines are swept: the nearest one."""
+        own = self.recipes[entry][1]
+        found = [v for v in self.entries if self.recipes[v][0] == name and self._shares(self.recipes[v][1], own)]
         return max(found, key=lambda v: len(self.recipes[v][1]), default=None)
 
     def _shares(self, theirs: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
@@ -322,8 +322,8 @@ class _Results:
 
         tau: 1 the same order, -1 the opposite; None with fewer than two generators or where one side ties them all.
         """
-        both = {v: [p for p in paired if all((v, c) in self.cells for c in p)] for v in self.variants}
-        compared = [v for v in self.variants if both[v] and not self._is_reference(v)]
+        both = {v: [p for p in paired if all((v, c) in self.cells for c in p)] for v in self.entries}
+        compared = [v for v in self.entries if both[v] and not self._is_reference(v)]
         common = [parts for pair in paired if len(parts := self._shared(compared, pair)) == 2]
         tau = np.nan
         if len(compared) > 1 and common:
@@ -334,7 +334,7 @@ class _Results:
 
 
 def _last_of_each(rows: Iterable[Row]) -> list[Row]:
-    """Return the last finished row of each data set, variant, detector and seed, in an order of their own."""
+    """Return the last finished row of each data set, entry, detector and seed, in an order of their own."""
     found: dict[tuple[str, str, str, int], Row] = {}
     for row in rows:
         place = (row["data"], row["variant"], row["detector"], row["seed"])

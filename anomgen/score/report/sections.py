@@ -11,6 +11,7 @@ import yaml
 
 from anomgen.score.report import charts
 from anomgen.score.report.blocks import Block, Cell, Chart, Code, Details, Pictures, Section, Table, Text
+from anomgen.score.report.findings import differences, headline, leaderboard, metric_charts, sweeps
 from anomgen.score.report.summary import (
     METRICS,
     NOTHING,
@@ -27,12 +28,11 @@ from anomgen.score.report.summary import (
     percent,
     signed,
 )
-from anomgen.score.report.verdict import differences, headline, leaderboard, metric_charts, sweeps
 
 TAUGHT = 0.5
 """Recall below which a type of defect counts as not taught."""
 Figures = Mapping[str, Mapping[str, Mapping[str, float | None]]]
-"""Data set → variant → figure → value, as `anomgen.score.intrinsic` measures them."""
+"""Data set → entry → figure → value, as `anomgen.score.intrinsic` measures them."""
 MOST_PICTURES = 48
 UNITS = {"f1": "image F1", "pixel_f1": "pixel F1"}
 ACHIEVED = (
@@ -121,23 +121,23 @@ def _type_table(run: Run, rows: Sequence[Row], figure: str, caption: str) -> Tab
     images = {kind: part["images"] for row in rows for kind, part in row["by_type"].items()}
     write = percent if figure == "recall" else number
     lines: list[list[str | Cell]] = []
-    for variant in (name for name in run.variants if of(rows, variant=name)):
-        values = [_of_type(of(rows, variant=variant), kind, figure) for kind in images]
-        lines.append([run.about(variant), *(Cell(write(value), shade=value) for value in values)])
+    for entry in (name for name in run.entries if of(rows, variant=name)):
+        values = [_of_type(of(rows, variant=entry), kind, figure) for kind in images]
+        lines.append([run.about(entry), *(Cell(write(value), shade=value) for value in values)])
     return Table(["variant", *(f"{kind} ({count})" for kind, count in images.items())], lines, caption)
 
 
 def _untaught(run: Run, rows: Sequence[Row]) -> str:
     """Say which types every recipe misses with every detector, and what finds them best."""
-    by_variant = {name: of(rows, variant=name) for name in run.variants if of(rows, variant=name)}
-    recipes = [name for name in by_variant if run.kind(name) == RECIPE]
+    by_entry = {name: of(rows, variant=name) for name in run.entries if of(rows, variant=name)}
+    recipes = [name for name in by_entry if run.kind(name) == RECIPE]
     kinds = distinct(kind for row in rows for kind in row["by_type"])
     missed = []
     for kind in kinds:
-        recall = {name: _best_recall(own, kind) for name, own in by_variant.items()}
+        recall = {name: _best_recall(own, kind) for name, own in by_entry.items()}
         best = max((found for name in recipes if (found := recall[name]) is not None), default=None)
         if best is not None and best < TAUGHT:
-            others = [f", {name} {percent(recall[name])}" for name in by_variant if name not in recipes]
+            others = [f", {name} {percent(recall[name])}" for name in by_entry if name not in recipes]
             missed.append(f"{kind} (at best {percent(best)}{''.join(others)})")
     several = len(run.ranked) > 1
     if missed:
@@ -166,12 +166,12 @@ def thresholds(run: Run) -> Iterator[Block]:
     panels = {name: _achieved(of(rows, data=name)) for name in run.data}
     shown = {name: gaps for name, gaps in panels.items() if gaps}
     if shown:
-        variants = [name for name in run.variants if of(rows, variant=name)]
+        entries = [name for name in run.entries if of(rows, variant=name)]
         caption = (
             "Image F1 on the test images at the threshold that was chosen on synthetic anomalies (filled), and the "
             "best that any threshold reaches (hollow)."
         )
-        yield Chart("threshold_f1", charts.gap_chart(shown, variants, run.detectors, "image F1"), caption)
+        yield Chart("threshold_f1", charts.gap_chart(shown, entries, run.detectors, "image F1"), caption)
     for name in run.data:
         if of(rows, data=name):
             yield Details(f"Thresholds on {name}", [_threshold_table(run, of(rows, data=name))])
@@ -196,8 +196,8 @@ def _threshold_table(run: Run, rows: Sequence[Row]) -> Table:
         heads += [f"{LIMITS[limit]}: missed", "false alarms"]
     cells = grouped(rows, lambda row: (row["variant"], row["detector"]))
     lines = []
-    for variant, detector in ((v, d) for v in run.variants for d in run.detectors if (v, d) in cells):
-        part = [row["thresholds"] for row in cells[variant, detector]]
+    for entry, detector in ((v, d) for v in run.entries for d in run.detectors if (v, d) in cells):
+        part = [row["thresholds"] for row in cells[entry, detector]]
         f1 = [
             number(mean(chosen.get(rule, {}).get(key) for chosen in part))
             for rule in rules
@@ -208,12 +208,12 @@ def _threshold_table(run: Run, rows: Sequence[Row]) -> Table:
             for limit in limits
             for rate in ("fnr", "fpr")
         ]
-        lines.append([run.about(variant), detector, *f1, *rates])
+        lines.append([run.about(entry), detector, *f1, *rates])
     return Table(heads, lines, ACHIEVED)
 
 
 def intrinsic(run: Run, figures: Figures | None) -> Iterator[Block]:
-    """Yield the figures of the variants' images, a table a data set, and how they go with usefulness."""
+    """Yield the figures of the entries' images, a table a data set, and how they go with usefulness."""
     found = correlated(run, figures)
     for data, measured in (figures or {}).items():
         names = distinct(name for values in measured.values() for name in values)
@@ -221,9 +221,9 @@ def intrinsic(run: Run, figures: Figures | None) -> Iterator[Block]:
         if not names or data not in useful:
             continue
         lines: list[list[str | Cell]] = []
-        for variant in (name for name in run.variants if name in measured):
-            own = [_figure(name, measured[variant].get(name)) for name in names]
-            lines.append([run.about(variant), number(useful[data].get(variant)), *own])
+        for entry in (name for name in run.entries if name in measured):
+            own = [_figure(name, measured[entry].get(name)) for name in names]
+            lines.append([run.about(entry), number(useful[data].get(entry)), *own])
         rho = [found[data].get(name, {}) for name in names]
         lines.append(["Spearman's ρ with usefulness", "", *map(_rho, rho)])
         metric = METRICS[run.board["metrics"][data]]
@@ -237,7 +237,7 @@ def correlated(run: Run, figures: Figures | None) -> dict[str, dict[str, Any]]:
     from anomgen.score.intrinsic import correlations
 
     useful = _usefulness(run)
-    generators = {name for name in run.variants if run.kind(name) in (RECIPE, "boxes")}
+    generators = {name for name in run.entries if run.kind(name) in (RECIPE, "boxes")}
     return {
         data: correlations({name: values for name, values in measured.items() if name in generators}, useful[data])
         for data, measured in figures.items()
@@ -246,7 +246,7 @@ def correlated(run: Run, figures: Figures | None) -> dict[str, dict[str, Any]]:
 
 
 def _usefulness(run: Run) -> dict[str, dict[str, float | None]]:
-    """Return data set → variant → its mean on the board of that data set."""
+    """Return data set → entry → its mean on the board of that data set."""
     boards = run.board["by_data"].items()
     return {data: {line["variant"]: line["mean"] for line in table["lines"]} for data, table in boards}
 
@@ -267,10 +267,10 @@ def _rho(pair: Mapping[str, Any]) -> str:
 def examples(run: Run, folder: Path) -> Iterator[Block]:
     """Yield example maps of each data set's best recipe and of boxes: first seed, each detector."""
     cells = [
-        of(run.done, data=data, detector=detector, variant=variant)[:1]
+        of(run.done, data=data, detector=detector, variant=entry)[:1]
         for data in run.data
         for detector in run.detectors
-        for variant in _exemplary(run, data)
+        for entry in _exemplary(run, data)
     ]
     rows = [row for cell in cells for row in cell if row.get("examples")]
     each = max(MOST_PICTURES // (2 * len(rows)), 1) if rows else 0

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from anomgen.score.entries import COUNT
 from anomgen.score.report import ranking
-from anomgen.score.variants import COUNT
 
 Row = Mapping[str, Any]
 Key = TypeVar("Key")
@@ -140,8 +140,8 @@ class Run:
         return result
 
     @cached_property
-    def variants(self) -> list[str]:
-        """Return all variants, the best first, those without a figure last."""
+    def entries(self) -> list[str]:
+        """Return all entries, the best first, those without a figure last."""
         return [line["variant"] for line in self.lines]
 
     @cached_property
@@ -160,22 +160,22 @@ class Run:
         missing = self.configuration.get("missing") or {}
         return missing if missing.get("cells") else {}
 
-    def about(self, variant: str) -> str:
-        """Return a variant's name, with what it is where it is a baseline."""
-        kind = self.kind(variant)
-        return f"{variant} ({ABOUT[kind]})" if kind in ABOUT else variant
+    def about(self, entry: str) -> str:
+        """Return an entry's name, with what it is where it is a baseline."""
+        kind = self.kind(entry)
+        return f"{entry} ({ABOUT[kind]})" if kind in ABOUT else entry
 
-    def kind(self, variant: str) -> str:
+    def kind(self, entry: str) -> str:
         """Return "none", "boxes", "real" for a baseline, "recipe" for what competes."""
-        recipe = self._first[variant].get("recipe", variant)
+        recipe = self._first[entry].get("recipe", entry)
         return recipe if recipe in ranking.BASELINES else RECIPE
 
     @cached_property
     def _first(self) -> dict[str, Row]:
         return {row["variant"]: row for row in reversed(self.rows)}
 
-    def _count(self, variant: str) -> Any:
-        return (self._first[variant].get("variation") or {}).get(COUNT)
+    def _count(self, entry: str) -> Any:
+        return (self._first[entry].get("variation") or {}).get(COUNT)
 
 
 # --- selecting ------------------------------------------------------------------------------------------------------

@@ -19,9 +19,9 @@ from anomgen.errors import AnomgenError
 from anomgen.files import replacing
 from anomgen.score.report import charts
 from anomgen.score.report.blocks import Block, Chart, Details, Section
+from anomgen.score.report.findings import leaderboard, metric_chart
 from anomgen.score.report.sections import Figures, correlated, sections, versions
 from anomgen.score.report.summary import SPARE, Row, Run, averaged, grouped
-from anomgen.score.report.verdict import leaderboard, metric_chart
 from anomgen.score.rows import SCHEMA
 
 HTML, MARKDOWN, RESULTS, CHARTS = "report.html", "report.md", "results.json", "charts"
@@ -39,7 +39,7 @@ def write_report(
 
     rows: of ``rows.jsonl``, any of them failed. configuration: plain data, shown as it is; ``command`` is the command
     line that makes the run again, ``missing`` what has no row yet: ``cells`` (how many), ``of``, ``list`` of (data,
-    detector, seed, variants). figures: of `anomgen.score.intrinsic`. The example maps are those in ``out/maps``;
+    detector, seed, entries). figures: of `anomgen.score.intrinsic`. The example maps are those in ``out/maps``;
     those that are not there are left out. Raises AnomgenError when a file cannot be written.
     """
     run = Run(sorted_rows(rows), configuration)
@@ -121,7 +121,7 @@ def _place(row: Row) -> tuple[str, ...]:
 
 
 def _cell(run: Run, rows: Sequence[Row]) -> dict[str, Any]:
-    """Return what the seeds of one data set, variant and detector came to; rates and shares are means over them."""
+    """Return what the seeds of one data set, entry and detector came to; rates and shares are means over them."""
     done = [row for row in rows if row["status"] == "done"]
     first = rows[0]
     return {

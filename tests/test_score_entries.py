@@ -3,11 +3,11 @@
 import pytest
 
 from anomgen.errors import UsageError
-from anomgen.score.variants import variants_of
+from anomgen.score.entries import entries_of
 
 
 def names(*args, **options):
-    return [variant.name for variant in variants_of(*args, **options)]
+    return [entry.name for entry in entries_of(*args, **options)]
 
 
 def test_the_baselines_are_always_there_and_nothing_twice():
@@ -15,8 +15,8 @@ def test_the_baselines_are_always_there_and_nothing_twice():
 
 
 def test_ratios_and_counts_sweep():
-    found = variants_of(["nsa", "real"], ratios=[0.25, 0.75], counts=[20, 50])
-    by_name = {variant.name: variant for variant in found}
+    found = entries_of(["nsa", "real"], ratios=[0.25, 0.75], counts=[20, 50])
+    by_name = {entry.name: entry for entry in found}
     assert by_name["nsa count=20 ratio=0.25"].definition.anomaly_ratio == 0.25
     assert by_name["nsa count=20 ratio=0.25"].train_count == 20
     assert {"none count=20", "none count=50", "boxes count=20", "real count=50 ratio=0.75"} <= by_name.keys()
@@ -25,21 +25,19 @@ def test_ratios_and_counts_sweep():
 
 
 def test_any_key_of_the_recipes_sweeps():
-    found = variants_of(["perlin"], sweeps={"generator.opacity_range": [[0.2, 0.4], [0.6, 1.0]]})
-    ranges = {
-        variant.name: variant.definition.generator.opacity_range for variant in found if variant.recipe == "perlin"
-    }
+    found = entries_of(["perlin"], sweeps={"generator.opacity_range": [[0.2, 0.4], [0.6, 1.0]]})
+    ranges = {entry.name: entry.definition.generator.opacity_range for entry in found if entry.recipe == "perlin"}
     assert ranges == {"perlin opacity_range=[0.2,0.4]": (0.2, 0.4), "perlin opacity_range=[0.6,1.0]": (0.6, 1.0)}
 
 
 def test_a_mixture_is_its_parts_in_equal_shares():
-    mixed = next(variant for variant in variants_of(["nsa+perlin"]) if variant.name == "nsa+perlin").definition
+    mixed = next(entry for entry in entries_of(["nsa+perlin"]) if entry.name == "nsa+perlin").definition
     assert [(part.weight, part.generator.kind) for part in mixed.generator.parts] == [(0.5, "nsa"), (0.5, "perlin")]
 
 
 def test_a_change_belongs_to_one_recipe():
-    found = variants_of(["nsa", "perlin"], overrides=["nsa.generator.blend=mixed"])
-    assert next(variant for variant in found if variant.name == "nsa").definition.generator.blend == "mixed"
+    found = entries_of(["nsa", "perlin"], overrides=["nsa.generator.blend=mixed"])
+    assert next(entry for entry in found if entry.name == "nsa").definition.generator.blend == "mixed"
 
 
 @pytest.mark.parametrize(
@@ -63,7 +61,7 @@ def test_a_change_belongs_to_one_recipe():
 )
 def test_what_is_wrong_is_said(recipes, options, words):
     with pytest.raises(UsageError, match=words):
-        variants_of(recipes, **options)
+        entries_of(recipes, **options)
 
 
 def test_a_finished_dataset_is_neither_mixed_nor_changed(tmp_path):
@@ -71,9 +69,9 @@ def test_a_finished_dataset_is_neither_mixed_nor_changed(tmp_path):
     (tmp_path / "made" / "recipe.yaml").write_text("")
     made = str(tmp_path / "made")
     with pytest.raises(UsageError, match=f"only recipes can be mixed, but not {made}, which is a finished dataset"):
-        variants_of([f"nsa+{made}"])
+        entries_of([f"nsa+{made}"])
     with pytest.raises(UsageError, match="is a finished dataset, which has nothing to change"):
-        variants_of([made], overrides=[f"{made}.count=1"])
+        entries_of([made], overrides=[f"{made}.count=1"])
 
 
 def test_a_mixture_uses_the_object_that_any_of_its_parts_uses(tmp_path):
@@ -85,7 +83,7 @@ def test_a_mixture_uses_the_object_that_any_of_its_parts_uses(tmp_path):
             f"foreground: {{method: {method}}}\n"
         )
     for first, second in (files, files[::-1]):
-        assert variants_of([f"{first}+{second}"])[-1].definition.foreground.method == "otsu"
+        assert entries_of([f"{first}+{second}"])[-1].definition.foreground.method == "otsu"
 
 
 def test_a_recipe_file_is_called_by_its_name(tmp_path):
@@ -100,4 +98,4 @@ def test_two_lines_of_one_name_are_refused(tmp_path, called, other):
     file = tmp_path / "mine.yaml"
     file.write_text(f"anomgen: 1\nname: {called}\nsource: {{kind: builtin}}\ngenerator: {{kind: perlin}}\n")
     with pytest.raises(UsageError, match=f"would both be called '{called}'"):
-        variants_of([other, str(file)])
+        entries_of([other, str(file)])

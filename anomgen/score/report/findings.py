@@ -52,7 +52,7 @@ MIXED = ("anomgen", "torch", "timm")
 
 def headline(run: Run) -> Iterator[Block]:
     """Say which recipe is best, by how much, and whether that is clear."""
-    first, *rest = _verdict(run)
+    first, *rest = _best(run)
     yield first
     yield from _left_out(run)
     yield from _unfinished(run)
@@ -61,15 +61,15 @@ def headline(run: Run) -> Iterator[Block]:
         yield Text(f"The rows were made with several versions of {name} ({', '.join(found)}): that, too, may differ.")
 
 
-def _verdict(run: Run) -> Iterator[Block]:
+def _best(run: Run) -> Iterator[Block]:
     best = run.best
     if run.by_threshold:
-        yield from _threshold_verdict(run)
+        yield from _best_by_threshold(run)
     elif best is None:
         yield Text(f"No recipe has a figure: {_why_nothing(run)}.", strong=True)
         return
     else:
-        yield from _map_verdict(run, best)
+        yield from _best_by_maps(run, best)
     if len({row["seed"] for row in run.done}) < 3:
         yield Text(FEW_SEEDS)
     if run.indifferent and not run.by_threshold:
@@ -91,11 +91,11 @@ def _why_nothing(run: Run) -> str:
     return ", and ".join(reasons)
 
 
-def _map_verdict(run: Run, best: Mapping[str, Any]) -> Iterator[Block]:
+def _best_by_maps(run: Run, best: Mapping[str, Any]) -> Iterator[Block]:
     name = best["variant"]
     yield Text(f"{name} is the best recipe: {run.label} {interval(best)}, over {_scope(run)}.", strong=True)
     alike = [_other(pair, name) for pair in run.board["pairs"] if name in (pair["a"], pair["b"]) and not pair["clear"]]
-    alike = [other for other in run.variants if other in alike and run.kind(other) == RECIPE]
+    alike = [other for other in run.entries if other in alike and run.kind(other) == RECIPE]
     if alike:
         more = f" and {len(alike) - 5} more" if len(alike) > 5 else ""
         yield Text(f"It is not clearly apart from {', '.join(alike[:5])}{more}.")
@@ -104,7 +104,7 @@ def _map_verdict(run: Run, best: Mapping[str, Any]) -> Iterator[Block]:
             yield Text(_gap_sentence(name, meaning, best["against"][baseline]))
 
 
-def _threshold_verdict(run: Run) -> Iterator[Block]:
+def _best_by_threshold(run: Run) -> Iterator[Block]:
     yield Text(f"No recipe is the best by its maps. {', '.join(run.detectors)}: {ALL_INDIFFERENT}.", strong=True)
     known = [line for line in run.lines if line["mean"] is not None]
     reached = [
@@ -118,9 +118,9 @@ def _threshold_verdict(run: Run) -> Iterator[Block]:
         )
 
 
-def _best_f1(run: Run, variant: str, data: str | None = None) -> float | None:
-    """Return the best F1 of any threshold, mean over the rows of a variant that have a chosen one."""
-    rows = [row for row in of(run.done, variant=variant) if data in (None, row["data"])]
+def _best_f1(run: Run, entry: str, data: str | None = None) -> float | None:
+    """Return the best F1 of any threshold, mean over the rows of an entry that have a chosen one."""
+    rows = [row for row in of(run.done, variant=entry) if data in (None, row["data"])]
     chosen = [(row.get("thresholds") or {}).get("f1", {}) for row in rows]
     return mean(part.get("best_f1") for part in chosen if part.get("f1") is not None)
 
@@ -131,8 +131,8 @@ def _unfinished(run: Run) -> Iterator[Block]:
         count = run.missing["cells"]
         yield Text(f"{count} of {run.missing['of']} trainings {'is' if count == 1 else 'are'} {PARTIAL}")
         lines = [
-            [", ".join(variants), detector, data, str(seed)]
-            for data, detector, seed, variants in run.missing.get("list") or ()
+            [", ".join(entries), detector, data, str(seed)]
+            for data, detector, seed, entries in run.missing.get("list") or ()
         ]
         if lines:
             yield Details("Trainings that are not done yet", [Table(["variants", "detector", "data", "seed"], lines)])
@@ -266,7 +266,7 @@ def metric_chart(run: Run, metric: str) -> Figure:
             if line["mean"] is not None:
                 panel = panels.setdefault(cell["data"], {})
                 panel[line["variant"], detector] = _dot(run, line, cell["data"], detector, metric)
-    return charts.interval_chart(panels, run.variants, run.detectors, METRICS[metric])
+    return charts.interval_chart(panels, run.entries, run.detectors, METRICS[metric])
 
 
 def _dot(run: Run, line: Mapping[str, Any], data: str, detector: str, metric: str) -> charts.Dot:
@@ -277,7 +277,7 @@ def _dot(run: Run, line: Mapping[str, Any], data: str, detector: str, metric: st
 
 
 def differences(run: Run) -> Iterator[Block]:
-    """Yield the paired differences between each variant and the baselines."""
+    """Yield the paired differences between each entry and the baselines."""
     caption = (
         f"Difference in {run.label} (95 % interval), paired: over the same resamples of the test images and the same "
         "seeds, of all that the two have in common. Bold: clear, since 0 is outside the interval."

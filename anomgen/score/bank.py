@@ -1,11 +1,13 @@
-"""Anomalies that were made before the training: of a finished dataset, real ones, or a bank of a slow generator's."""
+"""Banks of anomalies that are there before the training: of a finished dataset, real ones, a slow generator's."""
 
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -18,14 +20,14 @@ from anomgen.files import replacing
 from anomgen.making.engine import Plan, Renderer, single_threaded
 from anomgen.rng import Stream, rng_for
 from anomgen.score.data import RealData, TestImages, resized_mask
-from anomgen.score.variants import Variant
+from anomgen.score.entries import Entry
 from anomgen.sources.base import Source
 from anomgen.sources.images import fit_image
 from anomgen.sources.pool import Pool
 from anomgen.synthesis.sample import value_max
 
 HELD_OUT = 0.2
-"""Share of anomalies made before that goes to validation."""
+"""Share of a bank's anomalies that goes to validation."""
 INPAINTING = 5
 """Pixels around a hole that its filling looks at."""
 SAME = 3 / 255
@@ -36,27 +38,34 @@ SEEN = 256
 """Pixels that are compared first; only images that agree there are compared wholly."""
 
 
-def made_rows(data: RealData, variant: Variant) -> tuple[list[Row], list[Row]]:
-    """Return the anomalous rows of a dataset or of the real images held out, for training and for validation.
+class Bank(NamedTuple):
+    """Anomalous rows to train on, and others for validation."""
+
+    training: list[Row]
+    validation: list[Row]
+
+
+def bank_of(data: RealData, entry: Entry) -> Bank:
+    """Return the anomalous rows of a dataset or of the real images held out.
 
     Rows that were made of a validation image validate; where there are none, `HELD_OUT` of all rows, drawn at random.
     Raises AnomgenError when a side is empty, or when a row was made of a test image.
     """
-    if variant.kind == "real":
+    if entry.kind == "real":
         assert data.real is not None
-        return parted(_real_rows(data.real), [], variant.name)
-    assert variant.dataset is not None
-    return parted(*_dataset_rows(Dataset(variant.dataset), data), variant.name)
+        return parted(_real_rows(data.real), [], entry.name)
+    assert entry.dataset is not None
+    return parted(*_dataset_rows(Dataset(entry.dataset), data), entry.name)
 
 
-def parted(rows: Sequence[Row], held: Sequence[Row], name: str) -> tuple[list[Row], list[Row]]:
-    """Return rows for training and for validation, in a fixed random order; `held` are for validation already."""
+def parted(rows: Sequence[Row], held: Sequence[Row], name: str) -> Bank:
+    """Return rows as a bank, in a fixed random order; `held` are for validation already."""
     if len(rows) < 2 - bool(held):
         raise AnomgenError(f"{name}: has {len(rows) + len(held)} anomalous images to train on and to choose thresholds "
                            "with; at least one for each is needed")  # fmt: skip
     mixed = [rows[k] for k in rng_for(0, Stream.ORDER).permutation(len(rows))]
     cut = 0 if held else max(1, round(len(rows) * HELD_OUT))
-    return mixed[cut:], [*held, *mixed[:cut]]
+    return Bank(mixed[cut:], [*held, *mixed[:cut]])
 
 
 def _dataset_rows(dataset: Dataset, data: RealData) -> tuple[list[Row], list[Row]]:
@@ -141,10 +150,10 @@ def _filled(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.stack(planes, axis=2)
 
 
-# --- banks ----------------------------------------------------------------------------------------------------------
+# --- drawn before -----------------------------------------------------------------------------------------------------
 
 
-def make_bank(plan: Plan, validation: Source, path: Path, count: int) -> None:
+def draw_bank(plan: Plan, validation: Source, path: Path, count: int) -> None:
     """Draw `count` anomalies, as many as a slow generator can afford, and write them to one file.
 
     `HELD_OUT` of them are made of the validation images, for choosing thresholds.
@@ -174,19 +183,18 @@ def _anomalous(plan: Plan, indices: range) -> list[Row]:
                 for row in renderer.block(range(start, min(start + size, indices.stop)))]  # fmt: skip
 
 
-def load_bank(path: Path) -> tuple[list[Row], list[Row]]:
-    """Return the rows that `make_bank` wrote: for training and for validation."""
+def load_bank(path: Path) -> Bank:
+    """Return what `draw_bank` wrote. Raises AnomgenError for a damaged file."""
     try:
         with np.load(path) as stored:
-            parts = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            images, normals, masks, graded = (stored[name] for name in ("images", "normals", "masks", "soft_masks"))
+            types, held = stored["defect_types"], int(stored["held"])
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise AnomgenError(f"{path}: is damaged ({error}); remove it, then --retry draws it anew") from error
-    graded = parts["soft_masks"].size > 0
-    soft: Sequence[np.ndarray | None] = parts["soft_masks"] if graded else [None] * len(parts["masks"])
+    soft: Sequence[np.ndarray | None] = graded if graded.size else [None] * len(masks)
+    columns = zip(images, normals, masks, soft, types, strict=True)
     rows = [
-        Row(k, 0, 0, "", parts["normals"][k], parts["images"][k], parts["masks"][k], soft[k], ANOMALY,
-            str(parts["defect_types"][k]), {})
-        for k in range(len(parts["images"]))
-    ]  # fmt: skip
-    cut = len(rows) - int(parts["held"])
-    return rows[:cut], rows[cut:]
+        Row(k, 0, 0, "", normal, image, mask, soft_mask, ANOMALY, str(name), {})
+        for k, (image, normal, mask, soft_mask, name) in enumerate(columns)
+    ]
+    return Bank(rows[: len(rows) - held], rows[len(rows) - held :])

@@ -22,7 +22,7 @@ _NO_RECIPES = ("none", "real")
 
 
 @dataclass(frozen=True)
-class Variant:
+class Entry:
     """A line of the board. recipe: its name without the values of the sweep, which `variation` holds."""
 
     name: str
@@ -38,14 +38,14 @@ class Variant:
         return self.variation.get(COUNT)
 
 
-def variants_of(
+def entries_of(
     names: Sequence[str],
     *,
     overrides: Iterable[str] = (),
     ratios: Sequence[float] = (),
     counts: Sequence[int] = (),
     sweeps: Mapping[str, Sequence[Any]] | None = None,
-) -> list[Variant]:
+) -> list[Entry]:
     """Return the lines of the board, baselines first.
 
     names: recipes (bundled or files), mixtures of them (``nsa+perlin``), folders of datasets that anomgen made, and
@@ -57,7 +57,7 @@ def variants_of(
         raise UsageError(f"--sweep {key}: give the values to --{key}s")
     wanted = list(dict.fromkeys([*BASELINES, *names]))
     changes = _changes(overrides, wanted)
-    found: list[Variant] = []
+    found: list[Entry] = []
     called = {"real": "real"}
     for name in wanted:
         lines = _swept(name, changes.get(name, []), ratios, counts, sweeps or {})
@@ -85,7 +85,7 @@ def _changes(overrides: Iterable[str], names: Sequence[str]) -> dict[str, list[s
 
 def _swept(
     name: str, changes: list[str], ratios: Sequence[float], counts: Sequence[int], sweeps: Mapping[str, Sequence[Any]]
-) -> list[Variant]:
+) -> list[Entry]:
     baseline, folder = name in BASELINES, Path(name).expanduser()
     is_dataset = _is_dataset(folder)
     is_recipe = not is_dataset and name not in _NO_RECIPES
@@ -106,14 +106,14 @@ def _swept(
         )
         if not is_recipe:
             kind: Kind = "dataset" if is_dataset else "none" if name == "none" else "real"
-            found.append(Variant(title, label, kind, None, folder if is_dataset else None, variation))
+            found.append(Entry(title, label, kind, None, folder if is_dataset else None, variation))
             continue
         own = [f"{key}={yaml.safe_dump(value, default_flow_style=True).removesuffix('...' + chr(10)).strip()}"
                for key, value in variation.items() if key not in (RATIO, COUNT)]  # fmt: skip
         recipe = _recipe(name, changes, own, variation.get(RATIO))
         label = recipe.name if folder.suffix in (".yaml", ".yml") else name
         title = title.replace(name, label, 1)
-        found.append(Variant(title, label, "recipe", recipe, None, variation))
+        found.append(Entry(title, label, "recipe", recipe, None, variation))
     return found
 
 

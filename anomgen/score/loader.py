@@ -1,11 +1,11 @@
-"""What a detector is trained on: normal images and anomalies that are drawn while it computes, or made before."""
+"""What a detector is trained on: normal images and anomalies, drawn while it computes or taken from a bank."""
 
 from __future__ import annotations
 
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
@@ -40,8 +40,8 @@ class Rows(Protocol):
         """Return the rows of these numbers when that share of all rows is anomalous."""
 
 
-class Drawn:
-    """Rows drawn by a generator when they are asked for."""
+class GeneratorRows:
+    """Rows that a generator draws when they are asked for."""
 
     def __init__(self, plan: Plan):
         self._plan = plan
@@ -58,8 +58,8 @@ class Drawn:
         return self._renderers[anomaly_ratio].block(indices)
 
 
-class Made:
-    """Rows of which the anomalous ones were made before: they are shown again and again, in a new order each time."""
+class BankRows:
+    """Rows whose anomalous ones are a bank's: they are shown again and again, in a new order each time."""
 
     def __init__(
         self, anomalous: Sequence[Row], normals: Images, anomaly_ratio: float, seed: int, *, turn: bool = False
@@ -103,7 +103,7 @@ def batch_of(rows: Sequence[Row]) -> Batch:
 
 
 @dataclass
-class Feed:
+class Loader:
     """What a detector is given to train on; see `anomgen.score.detectors.base.Training`.
 
     waiting: seconds that the detector stood still for the next batch. synthesis: seconds of processor time that
@@ -111,19 +111,18 @@ class Feed:
     """
 
     source: Source
-    drawn: Rows
+    rows: Rows
     held_source: Source
     """Normal images that are kept for validation."""
-    held_out: Rows
+    held_rows: Rows
     """Rows made of these."""
-    told: Callable[[int, int], None] | None = None
     waiting: float = field(default=0.0, init=False)
     synthesis: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
         self.normals: Images = Pool(self.source)
-        self.defect_types, self.graded = self.drawn.defect_types, self.drawn.graded
-        self.label = self.drawn.label
+        self.defect_types, self.graded = self.rows.defect_types, self.rows.graded
+        self.label = self.rows.label
 
     @cached_property
     def validation(self) -> Batch:
@@ -135,19 +134,17 @@ class Feed:
         images = [self.held_source[k] for k in range(count)]
         rows = [Row.of_normal(k, 0, self.held_source.id(k), images[k], soft=self.graded) for k in range(count)]
         first = len(self.held_source) * UNTRAINED
-        for start in range(first, first + count, 16) if self.held_out.defect_types else ():
-            rows += self.held_out.rows(range(start, min(start + 16, first + count)), 1.0)
+        for start in range(first, first + count, 16) if self.held_rows.defect_types else ():
+            rows += self.held_rows.rows(range(start, min(start + 16, first + count)), 1.0)
         self.synthesis += time.thread_time() - started
         return batch_of(rows)
 
     def progress(self, done: int, total: int) -> None:
-        """Pass on how far the fit is."""
-        if self.told is not None:
-            self.told(done, total)
+        """Be told how far the fit is; nobody asks."""
 
     def batches(self, count: int, batch_size: int, anomaly_ratio: float | None = None) -> Iterator[Batch]:
         """Yield `count` batches; a thread draws a few of them ahead."""
-        ratio = self.drawn.anomaly_ratio if anomaly_ratio is None else anomaly_ratio
+        ratio = self.rows.anomaly_ratio if anomaly_ratio is None else anomaly_ratio
         ready: queue.Queue[Any] = queue.Queue(maxsize=AHEAD)
         stop = threading.Event()
         thread = threading.Thread(target=self._draw, args=(count, batch_size, ratio, ready, stop), daemon=True)
@@ -172,7 +169,7 @@ class Feed:
             for number in range(count):
                 if stop.is_set():
                     return
-                item = batch_of(self.drawn.rows(range(number * size, (number + 1) * size), ratio))
+                item = batch_of(self.rows.rows(range(number * size, (number + 1) * size), ratio))
                 now = time.thread_time()
                 self.synthesis += now - before
                 before = now
