@@ -1,9 +1,11 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hub_fixtures import hub  # noqa: F401
+from learned import disc, pictures, tiny_cyclegan, tiny_sdas
 
 GOLDEN = Path(__file__).parent / "golden.json"
 
@@ -57,3 +59,30 @@ def photos(tmp_path):
         picture = np.clip(source[k] * tint, 0, 255).astype(np.uint8)
         cv2.imwrite(str(folder / f"{k:03d}.png"), picture)
     return tmp_path / "photos"
+
+
+@pytest.fixture(scope="session")
+def discs(tmp_path_factory):
+    """Twelve normal pictures of 32×32 in `good`, twelve with a dark disc in `bad`."""
+    root = tmp_path_factory.mktemp("discs")
+    pictures(root / "good", 12)
+    pictures(root / "bad", 12, seed=50, change=disc)
+    return root
+
+
+@pytest.fixture(scope="session")
+def cyclegan_model(discs, tmp_path_factory):
+    """A Cycle-GAN trained two steps on `discs`; it changes all of every image."""
+    return tiny_cyclegan(tmp_path_factory.mktemp("cyclegan") / "model", discs)
+
+
+@pytest.fixture
+def copied_cyclegan(cyclegan_model, tmp_path):
+    """A copy of that model that a test may damage."""
+    return Path(shutil.copytree(cyclegan_model, tmp_path / "copied"))
+
+
+@pytest.fixture(scope="session")
+def sdas_model(tmp_path_factory):
+    """A DDPM on latents of 32×32 grey images, trained two steps."""
+    return tiny_sdas(tmp_path_factory.mktemp("sdas") / "model")

@@ -1,5 +1,6 @@
 """Tiny trained models and their pictures, made in a second: for every test that needs a learned generator."""
 
+import json
 from pathlib import Path
 
 import cv2
@@ -37,6 +38,12 @@ def tiny_cyclegan(out, data) -> Path:
     normal = Folder(path=str(data / "good"), size=32)
     abnormal = Abnormal.beside(str(data / "bad"), normal)
     return train_cyclegan(normal.open(), abnormal.open(), settings, out).path
+
+
+def edit_description(model, **values):
+    """Change values in a Cycle-GAN's description."""
+    path = model / "anomgen_model.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
 
 
 TINY = {"channels": (32, 32), "attention": (False, True), "batch_size": 4, "warmup": 0}

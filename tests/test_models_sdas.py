@@ -1,7 +1,6 @@
-"""SDAS: the step is diffusers' own at s = 0, its variance grows with s, models load anywhere, images go into masks."""
+"""SDAS: the step is diffusers' own at s = 0, its variance grows with s, models load anywhere."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -12,14 +11,6 @@ diffusers = pytest.importorskip("diffusers", reason="learned generators need the
 from diffusers import DDIMScheduler, DDPMPipeline, DDPMScheduler, DiffusionPipeline, UNet2DModel
 from learned import tiny_sdas
 
-from anomgen.dataset.reader import Dataset
-from anomgen.errors import RecipeError, UsageError
-from anomgen.generators.base import build_generator
-from anomgen.generators.conformance import TestPool, check_generator
-from anomgen.making.check import check_dataset
-from anomgen.making.engine import Plan, Renderer
-from anomgen.making.make import make
-from anomgen.making.recipe import load_recipe
 from anomgen.models.sdas.latent import fit_transform
 from anomgen.models.sdas.model import load_sdas
 from anomgen.models.sdas.pipeline import PatchTransform, SDASDDIMScheduler, SDASPipeline, SDASScheduler
@@ -27,11 +18,6 @@ from anomgen.rng import Stream, rng_for
 from anomgen.sources.builtin import Builtin
 
 torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def latent_model(tmp_path_factory):
-    return tiny_sdas(tmp_path_factory.mktemp("models") / "latent")
 
 
 @pytest.fixture(scope="module")
@@ -241,16 +227,14 @@ def test_a_model_on_pixels_is_a_stock_pipeline_and_samples_alike(pixel_model):
     assert type(DiffusionPipeline.from_pretrained(pixel_model)) is DDPMPipeline
 
 
-def test_a_latent_model_loads_by_parts_by_our_class_and_by_plain_diffusers(latent_model, monkeypatch, tmp_path):
+def test_a_latent_model_loads_by_parts_by_our_class_and_by_plain_diffusers(sdas_model, monkeypatch, tmp_path):
     monkeypatch.setattr("diffusers.utils.dynamic_modules_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
-    index = json.loads((latent_model / "model_index.json").read_text())
+    index = json.loads((sdas_model / "model_index.json").read_text())
     assert index["unet"] == ["diffusers", "UNet2DModel"] and index["scheduler"] == ["diffusers", "DDPMScheduler"]
-    assert UNet2DModel.from_pretrained(latent_model, subfolder="unet").config.in_channels == 16
-    by_class = SDASPipeline.from_pretrained(latent_model)
-    custom = DiffusionPipeline.from_pretrained(
-        str(latent_model), custom_pipeline=str(latent_model), trust_remote_code=True
-    )
-    expected = load_sdas(str(latent_model)).pipeline(2, [seeded(0), seeded(1)], strength=0.15, output_type="np").images
+    assert UNet2DModel.from_pretrained(sdas_model, subfolder="unet").config.in_channels == 16
+    by_class = SDASPipeline.from_pretrained(sdas_model)
+    custom = DiffusionPipeline.from_pretrained(str(sdas_model), custom_pipeline=str(sdas_model), trust_remote_code=True)
+    expected = load_sdas(str(sdas_model)).pipeline(2, [seeded(0), seeded(1)], strength=0.15, output_type="np").images
     for pipeline in (by_class, custom):
         assert pipeline.transform is not None
         pipeline.set_progress_bar_config(disable=True)
@@ -261,8 +245,8 @@ def test_a_latent_model_loads_by_parts_by_our_class_and_by_plain_diffusers(laten
     assert torch.equal(again.transform.encode_weight, by_class.transform.encode_weight)
 
 
-def test_every_image_has_its_own_noise_and_strength_whatever_is_drawn_beside_it(latent_model):
-    model = load_sdas(str(latent_model))
+def test_every_image_has_its_own_noise_and_strength_whatever_is_drawn_beside_it(sdas_model):
+    model = load_sdas(str(sdas_model))
 
     def rng(k):
         return rng_for(3, Stream.SAMPLE, k)
@@ -273,8 +257,8 @@ def test_every_image_has_its_own_noise_and_strength_whatever_is_drawn_beside_it(
     assert not np.array_equal(three[0], model.draw([rng(0)], [0.1], steps=4)[0])
 
 
-def test_a_start_from_the_image_stays_near_it(latent_model):
-    model, image = load_sdas(str(latent_model)), Builtin(count=1, size=32).open()[0]
+def test_a_start_from_the_image_stays_near_it(sdas_model):
+    model, image = load_sdas(str(sdas_model)), Builtin(count=1, size=32).open()[0]
     far = []
     for start in (0.05, 1.0):
         drawn = model.draw([rng_for(0, Stream.SAMPLE)], [0.0], images=[image], starts=[start])[0]
@@ -282,152 +266,12 @@ def test_a_start_from_the_image_stays_near_it(latent_model):
     assert far[0] < 0.5 * far[1]
 
 
-# --- the generator --------------------------------------------------------------------------------------------------
-
-
-def grey_pool(**options):
-    return TestPool((32, 32, 1), **options)
-
-
-@pytest.mark.parametrize("settings", [
-    {}, {"preset": "ddim"}, {"start_range": [0.2, 0.6]}, {"extent": "whole"}, {"strength_range": [0, 0]},
-])  # fmt: skip
-def test_the_generator_keeps_the_contract(latent_model, settings):
-    generator = build_generator({"kind": "sdas", "model": str(latent_model), "steps": 3, **settings})
-    check_generator(generator, grey_pool(), count=8)
-    check_generator(generator, grey_pool(dtype=np.uint16), count=4)
-    if settings.get("extent") != "whole":
-        check_generator(generator, grey_pool(with_foreground=True), count=8)
-
-
-def test_the_recipe_makes_a_dataset_that_checks_whoever_draws_it(latent_model, tmp_path):
-    recipe = load_recipe(
-        "sdas",
-        overrides=[f"generator.model={latent_model}", "generator.steps=3", "source.size=32", "shard_size=16"],
-        count=32,
-    )
-    make(recipe, tmp_path / "one")
-    make(recipe, tmp_path / "two", workers=2)
-    for shard in sorted((tmp_path / "one" / "data").iterdir()):
-        assert shard.read_bytes() == (tmp_path / "two" / "data" / shard.name).read_bytes()
-    pool = Renderer(Plan.of(recipe)).pool
-    assert check_dataset(Dataset(tmp_path / "one"), pool).ok
-    provenance = json.loads((tmp_path / "one" / "provenance.json").read_text())
-    assert provenance["resolved"]["resources"]["model"] == load_sdas(str(latent_model)).fingerprint
-    for name in ("recipe.yaml", "provenance.json", "README.md"):
-        assert str(latent_model) not in (tmp_path / "one" / name).read_text()
-
-
-def test_sia_images_serve_as_bank_of_sdas_and_as_texture_of_perlin(latent_model, tmp_path):
-    pytest.importorskip("datasets", reason="a dataset as texture needs the extra `hub`")
-    overrides = [f"generator.model={latent_model}", "generator.steps=3", "source.size=32"]
-    make(load_recipe("sia", overrides=overrides, count=6), tmp_path / "sia")
-    rows = list(Dataset(tmp_path / "sia").rows(["image", "mask", "label", "params"]))
-    assert len(rows) == 6 and all(row["mask"].all() for row in rows)
-    strengths = [row["params"]["strength"] for row in rows]
-    assert all(0.1 <= s <= 0.2 for s in strengths) and len(set(strengths)) == 6
-    bank = f"{{kind: hub, path: {tmp_path / 'sia'}}}"
-    for name in ("sdas", "perlin"):
-        overrides = [f"generator.texture={bank}", "source.size=32"]
-        recipe = load_recipe(name, overrides=overrides, count=8)
-        make(recipe, tmp_path / name)
-        provenance = json.loads((tmp_path / name / "provenance.json").read_text())
-        assert provenance["resolved"]["resources"]["texture"]
-        assert check_dataset(Dataset(tmp_path / name), Renderer(Plan.of(recipe)).pool).ok
-
-
-def test_realnet_mixes_normal_sdas_and_textured_rows(latent_model, tmp_path):
-    overrides = [f"generator.parts.0.model={latent_model}", "generator.parts.0.steps=2", "source.size=32"]
-    make(load_recipe("realnet", overrides=overrides, count=64), tmp_path / "out")
-    rows = json.loads((tmp_path / "out" / "provenance.json").read_text())["rows"]
-    assert rows["normal"] == 32 and set(rows["by_type"]) == {"sdas", "perlin"}
-
-
-def test_the_recipe_does_not_depend_on_where_the_model_lies(latent_model, tmp_path):
-    moved = tmp_path / "moved"
-    shutil.copytree(latent_model, moved)
-    prints = {load_recipe("sdas", overrides=[f"generator.model={m}"]).fingerprint() for m in (latent_model, moved)}
-    assert len(prints) == 1
-    assert load_sdas(str(moved)).fingerprint == load_sdas(str(latent_model)).fingerprint
-
-
 # --- bad input ------------------------------------------------------------------------------------------------------
-
-
-def prepared(model, pool=None, **settings):
-    return build_generator({"kind": "sdas", "model": str(model), **settings}).prepared(pool or grey_pool())
-
-
-def test_without_a_model_the_error_says_how_to_train_one():
-    with pytest.raises(UsageError, match="anomgen train sdas"):
-        build_generator({"kind": "sdas"}).prepared(grey_pool())
-
-
-@pytest.mark.parametrize("break_it, message", [
-    (shutil.rmtree, "no such model folder"),
-    (lambda m: (m / "model_index.json").unlink(), "no model_index.json"),
-    (lambda m: (m / "unet" / "diffusion_pytorch_model.safetensors").unlink(), "half-written"),
-    (lambda m: (m / "unet" / "diffusion_pytorch_model.safetensors").rename(m / "unet" / "diffusion_pytorch_model.bin"),
-     "pickle"),
-    (lambda m: (m / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"12345678"), "damaged"),
-    (lambda m: (m / "unet" / "config.json").unlink(), "half-written: unet/config.json"),
-    (lambda m: shutil.rmtree(m / "scheduler"), "half-written: scheduler/scheduler_config.json"),
-    (lambda m: (m / "transform" / "diffusion_pytorch_model.safetensors").unlink(), "half-written: transform"),
-    (lambda m: (m / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}'), "no DDPM"),
-    (lambda m: (m / "model_index.json").write_text('{"unet": ["diffusers", "UNet2DConditionModel"], '
-                                                   '"scheduler": ["diffusers", "PNDMScheduler"]}'), "no DDPM"),
-    (lambda m: (m / "model_index.json").write_text("{"), "damaged"),
-])  # fmt: skip
-def test_broken_models_are_refused_with_a_reason(latent_model, tmp_path, break_it, message):
-    copy = tmp_path / "model"
-    shutil.copytree(latent_model, copy)
-    break_it(copy)
-    with pytest.raises(UsageError, match=message):
-        prepared(copy)
 
 
 @pytest.mark.parametrize("request_", [
     {"strength": -0.1}, {"strength": [0.1, 0.2, 0.3]}, {"num_inference_steps": 0}, {"start": 0.5}, {"start": 0.0},
 ])  # fmt: skip
-def test_the_pipeline_refuses_nonsense(latent_model, request_):
+def test_the_pipeline_refuses_nonsense(sdas_model, request_):
     with pytest.raises(ValueError, match=r"at least|images"):
-        load_sdas(str(latent_model)).pipeline(2, [seeded(0), seeded(1)], **request_)
-
-
-def test_an_unfinished_training_is_no_model(latent_model, tmp_path):
-    copy = tmp_path / "model"
-    shutil.copytree(latent_model, copy)
-    (copy / "model_index.json").unlink()
-    record = json.loads((copy / "training.json").read_text())
-    (copy / "training.json").write_text(json.dumps({**record, "finished": False, "steps": 1}))
-    with pytest.raises(UsageError, match=r"step 1 of 2.*--resume"):
-        prepared(copy)
-
-
-def test_images_of_another_size_or_channel_count_are_refused(latent_model):
-    with pytest.raises(UsageError, match="--size 32x32"):
-        prepared(latent_model, TestPool((64, 64, 1)))
-    with pytest.raises(UsageError, match="3 channels"):
-        prepared(latent_model, TestPool((32, 32, 3)))
-
-
-@pytest.mark.parametrize("settings, message", [
-    ({"strength_range": [-0.1, 0.2]}, "at least 0"),
-    ({"start_range": [0.5, 1.5]}, "at most 1"),
-    ({"start_range": [0.0, 1.0]}, "above 0"),
-    ({"texture": {"kind": "procedural"}}, "take perlin"),
-    ({"steps": 0}, "greater than or equal to 1"),
-    ({"sampler": "euler"}, "ddpm"),
-])  # fmt: skip
-def test_settings_outside_their_range_are_refused(settings, message):
-    with pytest.raises(RecipeError, match=message):
-        build_generator({"kind": "sdas", **settings})
-
-
-def test_a_missing_extra_is_named(monkeypatch):
-    import importlib.util
-
-    found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "torch" else found(name))
-    with pytest.raises(UsageError, match=r'pip install "\.\[diffusion\]"'):
-        build_generator({"kind": "sdas", "model": "anything"}).prepared(grey_pool())
+        load_sdas(str(sdas_model)).pipeline(2, [seeded(0), seeded(1)], **request_)

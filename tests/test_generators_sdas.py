@@ -1,0 +1,159 @@
+"""The generator sdas: images of a diffusion model go into masks; refuses what it cannot use."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="learned generators need the extra `diffusion`")
+pytest.importorskip("diffusers", reason="learned generators need the extra `diffusion`")
+
+from anomgen.dataset.reader import Dataset
+from anomgen.errors import RecipeError, UsageError
+from anomgen.generators.base import build_generator
+from anomgen.generators.conformance import TestPool, check_generator
+from anomgen.making.check import check_dataset
+from anomgen.making.engine import Plan, Renderer
+from anomgen.making.make import make
+from anomgen.making.recipe import load_recipe
+from anomgen.models.sdas.model import load_sdas
+
+torch.set_num_threads(1)
+
+
+def grey_pool(**options):
+    return TestPool((32, 32, 1), **options)
+
+
+@pytest.mark.parametrize("settings", [
+    {}, {"preset": "ddim"}, {"start_range": [0.2, 0.6]}, {"extent": "whole"}, {"strength_range": [0, 0]},
+])  # fmt: skip
+def test_the_generator_keeps_the_contract(sdas_model, settings):
+    generator = build_generator({"kind": "sdas", "model": str(sdas_model), "steps": 3, **settings})
+    check_generator(generator, grey_pool(), count=8)
+    check_generator(generator, grey_pool(dtype=np.uint16), count=4)
+    if settings.get("extent") != "whole":
+        check_generator(generator, grey_pool(with_foreground=True), count=8)
+
+
+def test_the_recipe_makes_a_dataset_that_checks_whoever_draws_it(sdas_model, tmp_path):
+    recipe = load_recipe(
+        "sdas",
+        overrides=[f"generator.model={sdas_model}", "generator.steps=3", "source.size=32", "shard_size=16"],
+        count=32,
+    )
+    make(recipe, tmp_path / "one")
+    make(recipe, tmp_path / "two", workers=2)
+    for shard in sorted((tmp_path / "one" / "data").iterdir()):
+        assert shard.read_bytes() == (tmp_path / "two" / "data" / shard.name).read_bytes()
+    pool = Renderer(Plan.of(recipe)).pool
+    assert check_dataset(Dataset(tmp_path / "one"), pool).ok
+    provenance = json.loads((tmp_path / "one" / "provenance.json").read_text())
+    assert provenance["resolved"]["resources"]["model"] == load_sdas(str(sdas_model)).fingerprint
+    for name in ("recipe.yaml", "provenance.json", "README.md"):
+        assert str(sdas_model) not in (tmp_path / "one" / name).read_text()
+
+
+def test_sia_images_serve_as_bank_of_sdas_and_as_texture_of_perlin(sdas_model, tmp_path):
+    pytest.importorskip("datasets", reason="a dataset as texture needs the extra `hub`")
+    overrides = [f"generator.model={sdas_model}", "generator.steps=3", "source.size=32"]
+    make(load_recipe("sia", overrides=overrides, count=6), tmp_path / "sia")
+    rows = list(Dataset(tmp_path / "sia").rows(["image", "mask", "label", "params"]))
+    assert len(rows) == 6 and all(row["mask"].all() for row in rows)
+    strengths = [row["params"]["strength"] for row in rows]
+    assert all(0.1 <= s <= 0.2 for s in strengths) and len(set(strengths)) == 6
+    bank = f"{{kind: hub, path: {tmp_path / 'sia'}}}"
+    for name in ("sdas", "perlin"):
+        overrides = [f"generator.texture={bank}", "source.size=32"]
+        recipe = load_recipe(name, overrides=overrides, count=8)
+        make(recipe, tmp_path / name)
+        provenance = json.loads((tmp_path / name / "provenance.json").read_text())
+        assert provenance["resolved"]["resources"]["texture"]
+        assert check_dataset(Dataset(tmp_path / name), Renderer(Plan.of(recipe)).pool).ok
+
+
+def test_realnet_mixes_normal_sdas_and_textured_rows(sdas_model, tmp_path):
+    overrides = [f"generator.parts.0.model={sdas_model}", "generator.parts.0.steps=2", "source.size=32"]
+    make(load_recipe("realnet", overrides=overrides, count=64), tmp_path / "out")
+    rows = json.loads((tmp_path / "out" / "provenance.json").read_text())["rows"]
+    assert rows["normal"] == 32 and set(rows["by_type"]) == {"sdas", "perlin"}
+
+
+def test_the_recipe_does_not_depend_on_where_the_model_lies(sdas_model, tmp_path):
+    moved = tmp_path / "moved"
+    shutil.copytree(sdas_model, moved)
+    prints = {load_recipe("sdas", overrides=[f"generator.model={m}"]).fingerprint() for m in (sdas_model, moved)}
+    assert len(prints) == 1
+    assert load_sdas(str(moved)).fingerprint == load_sdas(str(sdas_model)).fingerprint
+
+
+def prepared(model, pool=None, **settings):
+    return build_generator({"kind": "sdas", "model": str(model), **settings}).prepared(pool or grey_pool())
+
+
+def test_without_a_model_the_error_says_how_to_train_one():
+    with pytest.raises(UsageError, match="anomgen train sdas"):
+        build_generator({"kind": "sdas"}).prepared(grey_pool())
+
+
+@pytest.mark.parametrize("break_it, message", [
+    (shutil.rmtree, "no such model folder"),
+    (lambda m: (m / "model_index.json").unlink(), "no model_index.json"),
+    (lambda m: (m / "unet" / "diffusion_pytorch_model.safetensors").unlink(), "half-written"),
+    (lambda m: (m / "unet" / "diffusion_pytorch_model.safetensors").rename(m / "unet" / "diffusion_pytorch_model.bin"),
+     "pickle"),
+    (lambda m: (m / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"12345678"), "damaged"),
+    (lambda m: (m / "unet" / "config.json").unlink(), "half-written: unet/config.json"),
+    (lambda m: shutil.rmtree(m / "scheduler"), "half-written: scheduler/scheduler_config.json"),
+    (lambda m: (m / "transform" / "diffusion_pytorch_model.safetensors").unlink(), "half-written: transform"),
+    (lambda m: (m / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}'), "no DDPM"),
+    (lambda m: (m / "model_index.json").write_text('{"unet": ["diffusers", "UNet2DConditionModel"], '
+                                                   '"scheduler": ["diffusers", "PNDMScheduler"]}'), "no DDPM"),
+    (lambda m: (m / "model_index.json").write_text("{"), "damaged"),
+])  # fmt: skip
+def test_broken_models_are_refused_with_a_reason(sdas_model, tmp_path, break_it, message):
+    copy = tmp_path / "model"
+    shutil.copytree(sdas_model, copy)
+    break_it(copy)
+    with pytest.raises(UsageError, match=message):
+        prepared(copy)
+
+
+def test_an_unfinished_training_is_no_model(sdas_model, tmp_path):
+    copy = tmp_path / "model"
+    shutil.copytree(sdas_model, copy)
+    (copy / "model_index.json").unlink()
+    record = json.loads((copy / "training.json").read_text())
+    (copy / "training.json").write_text(json.dumps({**record, "finished": False, "steps": 1}))
+    with pytest.raises(UsageError, match=r"step 1 of 2.*--resume"):
+        prepared(copy)
+
+
+def test_images_of_another_size_or_channel_count_are_refused(sdas_model):
+    with pytest.raises(UsageError, match="--size 32x32"):
+        prepared(sdas_model, TestPool((64, 64, 1)))
+    with pytest.raises(UsageError, match="3 channels"):
+        prepared(sdas_model, TestPool((32, 32, 3)))
+
+
+@pytest.mark.parametrize("settings, message", [
+    ({"strength_range": [-0.1, 0.2]}, "at least 0"),
+    ({"start_range": [0.5, 1.5]}, "at most 1"),
+    ({"start_range": [0.0, 1.0]}, "above 0"),
+    ({"texture": {"kind": "procedural"}}, "take perlin"),
+    ({"steps": 0}, "greater than or equal to 1"),
+    ({"sampler": "euler"}, "ddpm"),
+])  # fmt: skip
+def test_settings_outside_their_range_are_refused(settings, message):
+    with pytest.raises(RecipeError, match=message):
+        build_generator({"kind": "sdas", **settings})
+
+
+def test_a_missing_extra_is_named(monkeypatch):
+    import importlib.util
+
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "torch" else found(name))
+    with pytest.raises(UsageError, match=r'pip install "\.\[diffusion\]"'):
+        build_generator({"kind": "sdas", "model": "anything"}).prepared(grey_pool())
