@@ -7,21 +7,91 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from anomgen.errors import AnomgenError, UsageError
 from anomgen.places import Remote
 
 
+class Earlier(NamedTuple):
+    """What of ours an output folder holds already."""
+
+    state: str
+    """Such as ``an unfinished dataset``."""
+    can_go_on: bool = True
+    """Whether --resume goes on with it."""
+
+
+def holds_earlier(
+    out: Path,
+    thing: str,
+    earlier: Callable[[Path], Earlier | None],
+    *,
+    leftovers: Collection[str] = (),
+    resume: bool = False,
+    overwrite: bool = False,
+) -> bool:
+    """Return whether an output folder holds an earlier `thing`, to go on with or to replace.
+
+    earlier: tells what of ours a folder holds, None when it is none of ours. leftovers: names that do not count, beside
+    those of temporary files and locks. Raises UsageError where a run could lose or mix something: for a file, for a
+    folder of other content, and for an earlier `thing` when neither `resume` nor `overwrite` says what becomes of it.
+    """
+    if resume and overwrite:
+        raise UsageError("--resume and --overwrite exclude each other")
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file; give a folder with -o")
+    if not out.exists() or all(entry.name in leftovers or _is_left_over(entry.name) for entry in out.iterdir()):
+        return False
+    found = earlier(out)
+    if found is None:
+        raise UsageError(f"{out} holds other files and no {thing}; choose another folder with -o")
+    if not resume and not overwrite:
+        go_on = "go on with --resume, " if found.can_go_on else ""
+        raise UsageError(
+            f"{out} holds {found.state}; {go_on}replace it with --overwrite, or choose another folder with -o"
+        )
+    return True
+
+
+def _is_left_over(name: str) -> bool:
+    """Return whether a killed run may have left a file of that name."""
+    return name.startswith(LOCK) or (name.startswith(".") and name.endswith(".tmp"))
+
+
+def refuse_inside(out: Path, *sources: str | None) -> None:
+    """Raise UsageError when the output would lie inside a source's folder.
+
+    sources: as they are given; None, and what is no folder of this machine, holds nothing.
+    """
+    if isinstance(out, Remote):
+        return
+    for source in filter(None, sources):
+        folder = Path(source).expanduser()
+        if folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(
+                f"the output {out} lies inside the source {folder}: its pictures would become normal images of the "
+                "next run; choose another folder with -o"
+            )
+
+
+LOCK = ".anomgen.lock"
+"""The file by which a run holds its output folder; each part of an array job has one of its own, with a longer name."""
+
+_PATIENCE = 2.0
+"""Seconds that the parts of an array job wait for each other's look at a lock that a killed run has left."""
+
+
 @contextmanager
 def locked(out: Path, *, shared: bool = False, name: Path | None = None) -> Iterator[None]:
-    """Hold the output folder: a second run on it stops with an error. Killed processes let go by themselves.
+    """Hold the output folder: a second run on it stops with UsageError. Killed processes let go by themselves.
 
-    shared: the parts of an array job hold it together. name: what errors call it. A URL cannot be held.
+    shared: the parts of an array job hold it together. name: what errors call it. A URL cannot be held, nor a folder of
+    a file system without locks.
     """
     name = name or out
     if isinstance(out, Remote):
@@ -31,32 +101,37 @@ def locked(out: Path, *, shared: bool = False, name: Path | None = None) -> Iter
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise AnomgenError(f"{name}: cannot make the output folder: {error.strerror}") from None
-    try:
-        import fcntl
-    except ImportError:  # Windows has no advisory locks on folders
+    whole = out / LOCK
+    with _held(out / f"{LOCK}-{secrets.token_hex(4)}" if shared else whole, name):
+        # Everybody has put up a lock before looking for others', so of two at once at least one sees the other.
+        for other in filter(Path.exists, [whole]) if shared else list(out.glob(f"{LOCK}-*")):
+            with _held(other, name, _PATIENCE if shared else 0.0):
+                pass
         yield
-        return
-    handle = os.open(out, os.O_RDONLY)
+
+
+@contextmanager
+def _held(file: Path, name: Path, patience: float = 0.0) -> Iterator[None]:
+    """Hold a lock and remove its file. Raises UsageError when, after `patience` seconds, another process has it."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(file, mode=0o666, fallback_to_soft=False)  # open to all users of a shared folder
     try:
-        try:
-            fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(
-                f"another run is writing to {name}; wait for it, or choose another folder with -o"
-            ) from None
-        except OSError:  # some network file systems cannot lock a folder
-            pass
+        lock.acquire(timeout=patience)
+    except Timeout:
+        raise UsageError(f"another run is writing to {name}; wait for it, or choose another folder with -o") from None
+    except PermissionError:  # what may not be written says so itself
+        pass
+    except OSError:  # a file system without locks
+        with suppress(OSError):
+            file.unlink()
+    try:
         yield
     finally:
-        os.close(handle)
-
-
-def refuse_inside(out: Path, *sources: str) -> None:
-    """Raise UsageError when the model would lie inside a source: its sheets would become images of the next run."""
-    for source in sources:
-        folder = Path(source).expanduser()
-        if folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):
-            raise UsageError(f"the output {out} lies inside the source {folder}; choose another folder with -o")
+        if lock.is_locked:
+            with suppress(OSError):  # while it is held, so that nobody can have taken it; Windows does so itself
+                file.unlink()
+            lock.release()
 
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

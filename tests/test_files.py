@@ -1,9 +1,19 @@
 """Files put in place whole, output folders that one run holds, and hashes."""
 
+import errno
 import hashlib
+import os
+import signal
+import subprocess
+import sys
+from contextlib import ExitStack
 from pathlib import Path
 
-from anomgen.files import file_digest, fingerprint_of
+import filelock
+import pytest
+
+from anomgen.errors import UsageError
+from anomgen.files import LOCK, Earlier, file_digest, fingerprint_of, holds_earlier, locked, refuse_inside
 
 
 def blake2b(text, size=16):
@@ -16,3 +26,111 @@ def test_fingerprints_are_the_hashes_of_the_text_that_is_written_here():
     assert fingerprint_of(content, separators=(",", ":")) == blake2b(r'{"a":{"y":true,"z":1},"b":["\u00e9",0.5,null]}')
     assert fingerprint_of({"p": Path("a/b")}, size=8, default=str) == blake2b(f'{{"p": "{Path("a/b")}"}}', 8)
     assert file_digest(b"\x00png") == blake2b("\x00png")
+
+
+# --- one run at a time ----------------------------------------------------------------------------------------------
+
+HOLD = (
+    "import sys, time; from pathlib import Path; from anomgen.files import locked\n"
+    "with locked(Path(sys.argv[1]), shared=sys.argv[2] == 'shared'): print('held', flush=True); time.sleep(600)"
+)
+
+
+def holding(out, how):
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(out), how], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+@pytest.mark.parametrize("first", ["whole", "shared"])
+@pytest.mark.parametrize("second", ["whole", "shared"])
+def test_a_folder_is_held_by_one_run_or_by_parts_until_the_process_is_killed(tmp_path, first, second):
+    """Law: only parts go together; a killed process lets go, and the next run leaves no lock behind."""
+    out = tmp_path / "out"
+    process = holding(out, first)
+    try:
+        if (first, second) == ("shared", "shared"):
+            with locked(out, shared=True):
+                pass
+        else:
+            refused = pytest.raises(UsageError, match=r"another run is writing to .*out; wait")
+            with refused, locked(out, shared=second == "shared"):
+                pass
+    finally:
+        process.kill()
+        process.wait()
+    assert [path.name.startswith(LOCK) for path in out.iterdir()] == [True]
+    with locked(out):
+        pass
+    assert not any(out.iterdir())
+
+
+def test_many_parts_that_begin_at_once_hold_a_folder_that_a_killed_run_left(tmp_path):
+    process = holding(tmp_path, "whole")
+    process.send_signal(signal.SIGTERM)
+    process.wait()
+    with ExitStack() as parts:
+        for _ in range(20):
+            parts.enter_context(locked(tmp_path, shared=True))
+        assert len(list(tmp_path.glob(f"{LOCK}-*"))) == 20
+        with pytest.raises(UsageError, match="another run"), locked(tmp_path):
+            pass
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EROFS, errno.EACCES])
+def test_a_file_system_without_locks_is_written_to_all_the_same(tmp_path, monkeypatch, number):
+    def refused(self, *arguments, **options):
+        Path(self.lock_file).touch()
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", refused)
+    with locked(tmp_path / "out"):
+        (tmp_path / "out" / "data").touch()
+    assert number == errno.EACCES or [path.name for path in (tmp_path / "out").iterdir()] == ["data"]
+
+
+def test_the_folder_is_free_again_after_an_error(tmp_path):
+    with pytest.raises(ValueError, match="mine"), locked(tmp_path):
+        raise ValueError("mine")
+    with locked(tmp_path):
+        assert [path.name for path in tmp_path.iterdir()] == [LOCK]
+    assert not any(tmp_path.iterdir())
+
+
+# --- what an output folder may hold ---------------------------------------------------------------------------------
+
+
+def earlier(out):
+    return Earlier("a half cake") if (out / "cake").exists() else None
+
+
+def test_a_folder_that_holds_nothing_is_begun(tmp_path):
+    assert not holds_earlier(tmp_path / "gone", "cake", earlier)
+    for name in (LOCK, f"{LOCK}-1a2b", ".cake.1-2.tmp", "crumbs"):
+        (tmp_path / name).touch()
+    assert not holds_earlier(tmp_path, "cake", earlier, leftovers={"crumbs"})
+    with pytest.raises(UsageError, match="holds other files and no cake; choose another folder with -o"):
+        holds_earlier(tmp_path, "cake", earlier)
+    with pytest.raises(UsageError, match=r"crumbs is a file; give a folder with -o"):
+        holds_earlier(tmp_path / "crumbs", "cake", earlier, overwrite=True)
+
+
+def test_what_an_earlier_run_made_is_touched_only_as_asked(tmp_path):
+    (tmp_path / "cake").touch()
+    assert holds_earlier(tmp_path, "cake", earlier, resume=True)
+    assert holds_earlier(tmp_path, "cake", earlier, overwrite=True)
+    with pytest.raises(UsageError, match="exclude each other"):
+        holds_earlier(tmp_path, "cake", earlier, resume=True, overwrite=True)
+    with pytest.raises(UsageError, match="holds a half cake; go on with --resume, replace it with --overwrite, or"):
+        holds_earlier(tmp_path, "cake", earlier)
+    with pytest.raises(UsageError, match="holds a cake; replace it with --overwrite, or choose"):
+        holds_earlier(tmp_path, "cake", lambda _: Earlier("a cake", can_go_on=False))
+
+
+def test_an_output_inside_a_source_is_refused(tmp_path):
+    (tmp_path / "photos").mkdir()
+    for inside in (tmp_path / "photos", tmp_path / "photos" / "a" / "out", tmp_path / "b" / ".." / "photos" / "out"):
+        with pytest.raises(UsageError, match="lies inside the source"):
+            refuse_inside(inside, None, str(tmp_path / "elsewhere"), str(tmp_path / "photos"))
+    refuse_inside(tmp_path / "out", str(tmp_path / "photos"), "me/a-dataset-of-the-hub", None)

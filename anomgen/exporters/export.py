@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import yaml
 from anomgen.dataset.reader import Dataset
 from anomgen.errors import AnomgenError, UsageError
 from anomgen.exporters.base import FOLDER, SHELL_FOLDER, Exporter, Files, Record, build_exporter, license_of
-from anomgen.files import digest, locked, writing
+from anomgen.files import Earlier, digest, holds_earlier, locked, writing
 from anomgen.making.make import Progress
 
 MANIFEST = "anomgen-export.json"
@@ -68,16 +69,15 @@ def export(
     _check_output(dataset, out, overwrite=overwrite)
     place = out.resolve()  # a link stays, what it leads to is replaced
     work = place.parent / f".{place.name}.anomgen-export"
-    with locked(work, name=out):
-        try:
-            _settle(place, work)
+    try:
+        with locked(work, name=out), _settled(place, work):
             files = _written(dataset, exporter, work / "new", progress)
             _check_output(dataset, out, overwrite=overwrite)  # it took a while: somebody may have used the folder
             with writing(out):
                 _replace(place, work / "new", work / "old")
-        finally:
-            if place.exists() or not (work / "old").exists():
-                shutil.rmtree(work, ignore_errors=True)
+    finally:
+        with suppress(OSError):  # it may hold an earlier export that could not be put back
+            work.rmdir()
     return Exported(
         out,
         exporter.kind,
@@ -109,29 +109,24 @@ def _check_dataset(dataset: Dataset, exporter: Exporter) -> None:
 
 
 def _check_output(dataset: Dataset, out: Path, *, overwrite: bool) -> None:
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file; give a folder with -o")
     if isinstance(dataset.path, Path):  # it may lie at a URL
         place, source = out.resolve(), dataset.path.resolve()
         if place.is_relative_to(source) or source.is_relative_to(place):
             raise UsageError(f"{out} and the dataset {dataset.path} lie in each other; choose another folder with -o")
-    if not out.exists() or not any(out.iterdir()):
+    if not holds_earlier(out, "export of anomgen", _earlier, overwrite=overwrite):
         return
-    manifest = _manifest(out)
-    if manifest is None:
-        raise UsageError(f"{out} holds other files and no export of anomgen; choose another folder with -o")
-    if not overwrite:
-        raise UsageError(
-            f"{out} holds an export ({manifest['format']}); replace it with --overwrite, or choose another folder "
-            "with -o"
-        )
-    foreign = sorted(_foreign(out, manifest["files"]))
+    foreign = sorted(_foreign(out))
     if foreign:
         more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
         raise UsageError(
             f"{out} also holds what the export did not write: {foreign[0]}{more}; move it elsewhere, or choose another "
             "folder with -o"
         )
+
+
+def _earlier(out: Path) -> Earlier | None:
+    manifest = _manifest(out)
+    return None if manifest is None else Earlier(f"an export ({manifest['format']})", can_go_on=False)
 
 
 def _manifest(out: Path) -> dict[str, Any] | None:
@@ -142,8 +137,9 @@ def _manifest(out: Path) -> dict[str, Any] | None:
         return None
 
 
-def _foreign(out: Path, ours: dict[str, str]) -> Iterator[str]:
+def _foreign(out: Path) -> Iterator[str]:
     """Yield files that are not in the manifest or were changed since, and folders that it does not know."""
+    ours = (_manifest(out) or {}).get("files", {})
     folders = {parent for name in ours for parent in (out / name).parents}
     for top, names, files in os.walk(out):
         for name in names:
@@ -258,12 +254,23 @@ def _all_notes(files: Files) -> list[str]:
 # --- in place -------------------------------------------------------------------------------------------------------
 
 
+@contextmanager
+def _settled(place: Path, work: Path) -> Iterator[None]:
+    """Before and after: put back the earlier export that a killed run had moved aside, and remove what it had begun."""
+    _settle(place, work)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            _settle(place, work)
+
+
 def _settle(place: Path, work: Path) -> None:
-    """Put back the earlier export that a killed run had moved aside, and remove what that run had begun."""
-    if (work / "old").exists() and not place.exists():
-        (work / "old").rename(place)
-    for entry in work.iterdir():
-        shutil.rmtree(entry)
+    old, new = work / "old", work / "new"
+    if old.exists() and not place.exists():
+        old.rename(place)
+    for folder in filter(Path.exists, (old, new)):
+        shutil.rmtree(folder)
 
 
 def _replace(out: Path, new: Path, old: Path) -> None:

@@ -23,7 +23,7 @@ from anomgen.dataset.row import ANOMALY
 from anomgen.dataset.statistics import statistics
 from anomgen.dataset.writer import Encoder, shard_metadata, shard_name
 from anomgen.errors import AnomgenError, UsageError
-from anomgen.files import fingerprint_of, locked, replacing
+from anomgen.files import Earlier, fingerprint_of, holds_earlier, locked, refuse_inside, replacing
 from anomgen.licenses import inherited
 from anomgen.making.engine import Plan, Recipe, Renderer, shard_ranges, single_threaded
 from anomgen.making.memory import remember_source
@@ -153,47 +153,21 @@ def _unfinished(out: Path, missing: list[Shard], shards: list[Shard]) -> str:
 
 def check_output(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) -> None:
     """Refuse an output folder in which `make` could lose or mix something. Raises UsageError."""
-    if resume and overwrite:
-        raise UsageError("--resume and --overwrite exclude each other")
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file; give a folder with -o")
-    _refuse_inside_source(recipe, out)
-    if not out.exists() or not any(entry.name not in _leftovers(out) for entry in out.iterdir()):
-        return
-    if not is_ours(out):
-        raise UsageError(f"{out} holds other files and no anomgen dataset; choose another folder with -o")
-    if resume:
-        _refuse_other_recipe(recipe, out)
-    elif not overwrite:
-        if (out / "provenance.json").is_file():
-            raise UsageError(
-                f"{out} holds a finished dataset; replace it with --overwrite, or choose another folder with -o"
-            )
-        raise UsageError(
-            f"{out} holds an unfinished dataset; go on with --resume, replace it with --overwrite, or choose another "
-            "folder with -o"
-        )
-
-
-def _leftovers(out: Path) -> set[str]:
-    """Return the names of temporary files that a killed run may have left at the top of `out`."""
-    names = {entry.name for entry in out.glob(".*.tmp")}
+    refuse_inside(out, getattr(recipe.source, "path", None))
     data = out / DATA
-    if data.is_dir() and all(entry.name.startswith(".") for entry in data.iterdir()):
-        names.add(DATA)
-    return names
+    hidden = data.is_dir() and all(entry.name.startswith(".") for entry in data.iterdir())
+    leftovers = {DATA} if hidden else ()  # of a run that was killed before its first shard
+    begun = holds_earlier(out, "anomgen dataset", _earlier, leftovers=leftovers, resume=resume, overwrite=overwrite)
+    if begun and resume:
+        _refuse_other_recipe(recipe, out)
 
 
-def _refuse_inside_source(recipe: Recipe, out: Path) -> None:
-    path = getattr(recipe.source, "path", None)
-    folder = Path(path).expanduser() if path else None
-    if isinstance(out, Remote) or folder is None or not folder.is_dir():
-        return
-    if out.resolve().is_relative_to(folder.resolve()):
-        raise UsageError(
-            f"the output {out} lies inside the source {folder}: its pictures would become normal images of the next "
-            "run; choose another folder with -o"
-        )
+def _earlier(out: Path) -> Earlier | None:
+    if not is_ours(out):
+        return None
+    if (out / "provenance.json").is_file():
+        return Earlier("a finished dataset", can_go_on=False)
+    return Earlier("an unfinished dataset")
 
 
 def _refuse_other_recipe(recipe: Recipe, out: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anomgen.errors import AnomgenError, UsageError
-from anomgen.files import locked, replacing
+from anomgen.files import Earlier, holds_earlier, locked, replacing
 from anomgen.sources.base import Source
 from anomgen.sources.scan import ScannedSource
 from anomgen.versions import installed, versions_text
@@ -32,21 +32,15 @@ MAY_CHANGE = {"steps", "learning_rate", "gradient_clip", "checkpoint_every", "sh
 
 def check_folder(out: Path, record: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
     """Refuse a folder in which training could lose or mix something; writes nothing. See `prepare`."""
-    if resume and overwrite:
-        raise UsageError("--resume and --overwrite exclude each other")
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file; give a folder with -o")
-    before = read_record(out)
-    others = [entry.name for entry in out.iterdir() if not entry.name.endswith(".tmp")] if out.exists() else []
-    if before is None and others:
-        raise UsageError(f"{out} holds other files and no training of anomgen; choose another folder with -o")
-    if before is not None and resume:
+    begun = holds_earlier(out, "training of anomgen", _earlier, resume=resume, overwrite=overwrite)
+    before = read_record(out) if begun and resume else None
+    if before is not None:
         _refuse_other_training(out, before, record)
-    elif before is not None and not overwrite:
-        raise UsageError(
-            f"{out} holds a training (step {before.get('steps', 0)}); go on with --resume, replace it with "
-            "--overwrite, or choose another folder with -o"
-        )
+
+
+def _earlier(out: Path) -> Earlier | None:
+    before = read_record(out)
+    return None if before is None else Earlier(f"a training (step {before.get('steps', 0)})")
 
 
 def data_record(name: str, source: Source) -> dict[str, Any]:

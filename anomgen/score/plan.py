@@ -14,7 +14,7 @@ from statistics import median
 from typing import Any
 
 from anomgen.errors import UsageError
-from anomgen.files import fingerprint_of, locked, replacing
+from anomgen.files import Earlier, fingerprint_of, holds_earlier, locked, replacing
 from anomgen.making.engine import Plan as RecipePlan
 from anomgen.making.engine import Recipe
 from anomgen.making.settings import settings_of
@@ -420,11 +420,11 @@ def _paces(done: RowFile, bench: Bench) -> dict[str, float]:
 
 def require_run_folder(out: Path) -> None:
     """Raise UsageError for a file, or a folder that holds something else than a run."""
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file; give a folder with -o")
-    others = [entry.name for entry in out.iterdir()] if out.exists() else []
-    if others and not {RUN_FILE, ROWS} & set(others):
-        raise UsageError(f"{out} holds other files and no run of `anomgen score`; choose another folder with -o")
+    holds_earlier(out, "run of `anomgen score`", _earlier, resume=True)
+
+
+def _earlier(out: Path) -> Earlier | None:
+    return Earlier("a run") if (out / RUN_FILE).exists() or (out / ROWS).exists() else None
 
 
 @contextlib.contextmanager
