@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Annotated, Any, ClassVar, NamedTuple, Self, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from anomgen.errors import RecipeError, UsageError, near_miss
 
@@ -79,10 +82,98 @@ ShareRange = Annotated[Range, AfterValidator(_shares)]
 """A range inside [0, 1]."""
 
 
+@dataclass(frozen=True)
+class Located:
+    """Marks a type, in `Annotated`, as a text that says where files lie: their contents count, the text does not."""
+
+
+def _path_text(value: Any) -> Any:
+    text = str(value) if isinstance(value, Path) else value
+    if isinstance(text, str) and not text.isprintable():
+        raise ValueError("the path holds bytes that are no text and could not be recorded; rename the folder")
+    return text
+
+
+PathText = Annotated[str, BeforeValidator(_path_text), Field(min_length=1), Located()]
+"""Where a file, a folder or a data set of the Hub lies, as recipes write it; code may pass a `Path`.
+
+Left out of the canonical form, and shortened in what leaves the machine.
+"""
+
+
 class Config(BaseModel):
     """Frozen, strictly validated settings: the fields are the recipe's keys, an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True)
+
+    def config(self) -> dict[str, Any]:
+        """Return the settings as plain JSON, with the `kind` that the class is registered under."""
+        kind = getattr(type(self), "kind", None)
+        return {**({} if kind is None else {"kind": kind}), **self.model_dump(mode="json")}
+
+    def canonical(self) -> dict[str, Any]:
+        """Return `config` without what is declared as `PathText`: equal wherever the same files lie."""
+        located = _located(type(self))
+        parts = {key: (getattr(self, key, None), plain) for key, plain in self.config().items()}
+        kept = {key: pair for key, pair in parts.items() if key not in located or isinstance(pair[0], Config)}
+        return {key: _canonical(value, plain) for key, (value, plain) in kept.items()}
+
+    def portable(self) -> Self:
+        """Return these settings without paths of the machine, for what leaves it: see `PathText`."""
+        located = _located(type(self))
+        values = {key: getattr(self, key) for key in type(self).model_fields}
+        found = {key: _portable(value, key in located) for key, value in values.items()}
+        return self.model_copy(update={key: value for key, value in found.items() if value != values[key]})
+
+
+@cache
+def _located(model: type[Config]) -> frozenset[str]:
+    """Return the names of the fields that are declared to say where files lie."""
+    fields = model.model_fields.items()
+    return frozenset(name for name, field in fields if _is_located(field.annotation, field.metadata))
+
+
+def _is_located(annotation: Any, marks: Any = ()) -> bool:
+    """Return whether a type, or one inside it (a union's, a list's), is marked."""
+    marks = (*marks, *getattr(annotation, "__metadata__", ()))
+    return any(isinstance(mark, Located) for mark in marks) or any(_is_located(part) for part in get_args(annotation))
+
+
+def _canonical(value: Any, plain: Any) -> Any:
+    """Return `plain`, the JSON of a value, with each configuration in it in its canonical form."""
+    if isinstance(value, Config):
+        return value.canonical()
+    if isinstance(value, list | tuple) and isinstance(plain, list):
+        return [_canonical(*pair) for pair in zip(value, plain, strict=True)]
+    if isinstance(value, Mapping) and isinstance(plain, dict):
+        pairs = zip(plain, value.values(), plain.values(), strict=True)
+        return {key: _canonical(inner, plain_inner) for key, inner, plain_inner in pairs}
+    return plain
+
+
+def _portable(value: Any, located: bool) -> Any:
+    if isinstance(value, Config):
+        return value.portable()
+    if isinstance(value, str) and located:
+        return portable_path(value)
+    if type(value) in (list, tuple):
+        return type(value)(_portable(inner, located) for inner in value)
+    if type(value) is dict:
+        return {key: _portable(inner, located) for key, inner in value.items()}
+    return value
+
+
+def portable_path(path: str) -> str:
+    """Return `path` if it says nothing about the machine, otherwise its last component.
+
+    Absolute paths, paths through the home folder and paths with ``..`` say something.
+    """
+    posix, windows = PurePosixPath(path), PureWindowsPath(path)
+    if windows.is_absolute() or windows.drive:
+        return windows.name or "."
+    if posix.is_absolute() or ".." in posix.parts or path.startswith("~"):
+        return posix.name if posix.name not in ("", "..") else "."
+    return path
 
 
 class Preset(Config):

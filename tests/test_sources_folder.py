@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from anomgen.config import portable_path
 from anomgen.errors import SourceError, UsageError
 from anomgen.sources import scan
-from anomgen.sources.base import portable_path
 from anomgen.sources.conformance import check_source
 from anomgen.sources.folder import Folder
 from anomgen.sources.pool import Pool

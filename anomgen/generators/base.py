@@ -106,10 +106,6 @@ class Generator(Preset):
         except Reject as reject:
             return reject
 
-    def portable(self) -> Self:
-        """Return this configuration without paths of the machine: what is written into a dataset."""
-        return self
-
     def resources(self) -> dict[str, str]:
         """Return a hash of every file that the configuration names, by the recipe's key: recorded, and compared on
         resume."""
@@ -126,10 +122,6 @@ class Generator(Preset):
     def cost(self, shape: tuple[int, ...]) -> float:  # noqa: ARG002
         """Return about how many seconds of one processor core an anomaly of (H, W, C) takes; only networks count."""
         return 0.0
-
-    def config(self) -> dict[str, Any]:
-        """Return the configuration as plain JSON, `kind` included; `registry.build_generator` reads it back."""
-        return {"kind": self.kind, **self.model_dump(mode="json")}
 
 
 def foreground_of(pool: Images, image: np.ndarray) -> np.ndarray | None:

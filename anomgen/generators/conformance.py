@@ -14,6 +14,7 @@ import numpy as np
 from anomgen.generators.base import Generator, build_generator, foreground_of
 from anomgen.rng import Stream, rng_for
 from anomgen.sources.base import Images
+from anomgen.sources.conformance import check_portable
 from anomgen.synthesis.sample import TOLERANCE, Reject, Sample, change_between, smallest_mask
 
 
@@ -94,6 +95,7 @@ def _check_configuration(generator: Generator) -> None:
     again = build_generator(json.loads(json.dumps(configuration)))
     assert again == generator, f"{name}: the configuration does not survive JSON: {again!r} is not {generator!r}"
     assert pickle.loads(pickle.dumps(generator)) == generator, f"{name}: it does not survive pickling"
+    check_portable(generator)
     types = generator.defect_types
     assert types and len(set(types)) == len(types) and "normal" not in types, f"{name}: defect types {types!r}"
 

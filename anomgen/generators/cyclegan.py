@@ -26,7 +26,7 @@ from pydantic import Field
 from anomgen.errors import UsageError
 from anomgen.generators.base import Generator, foreground_of
 from anomgen.models.device import require_diffusion
-from anomgen.sources.base import Images, PathText, portable_path
+from anomgen.sources.base import Images, PathText
 from anomgen.synthesis.sample import Reject, Sample, composite, quantise, value_max
 
 if TYPE_CHECKING:
@@ -75,10 +75,6 @@ class CycleGAN(Generator):
         if self.threshold != "auto":
             return self
         return self.model_copy(update={"threshold": translators.description.threshold})
-
-    def portable(self) -> Self:
-        """See `Generator.portable`."""
-        return self if self.model is None else self.model_copy(update={"model": portable_path(self.model)})
 
     def resources(self) -> dict[str, str]:
         """See `Generator.resources`."""

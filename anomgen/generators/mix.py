@@ -36,6 +36,10 @@ class Part(Config):
     def _to_flat(self) -> dict[str, Any]:
         return {"weight": self.weight, **self.generator.config()}
 
+    def canonical(self) -> dict[str, Any]:
+        """See `Config.canonical`; flat, as in a recipe."""
+        return {"weight": self.weight, **self.generator.canonical()}
+
 
 class Mix(Generator):
     """A weighted mixture; a part keeps its own name as the defect type."""
@@ -89,10 +93,6 @@ class Mix(Generator):
             except UsageError as error:
                 raise UsageError(str(error).replace("generator.", f"generator.parts.{number}.")) from error
         return self._with(prepared)
-
-    def portable(self) -> Self:
-        """Make every part portable."""
-        return self._with([part.generator.portable() for part in self.parts])
 
     def resources(self) -> dict[str, str]:
         """Return the hashes of every part, under ``parts.N``."""

@@ -81,10 +81,6 @@ class Perlin(PerlinRegion):
         self.texture.check(pool[0].shape if len(pool) else None)
         return self
 
-    def portable(self) -> Self:
-        """See `Generator.portable`."""
-        return self.model_copy(update={"texture": self.texture.portable()})
-
     def resources(self) -> dict[str, str]:
         """See `Generator.resources`."""
         return self.texture.resources()

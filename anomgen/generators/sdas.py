@@ -23,7 +23,7 @@ from anomgen.config import PositiveRange, Range, ShareRange
 from anomgen.errors import UsageError
 from anomgen.generators.base import foreground_of
 from anomgen.generators.perlin import PerlinRegion, lay_over
-from anomgen.sources.base import Images, PathText, portable_path
+from anomgen.sources.base import Images, PathText
 from anomgen.synthesis.sample import TOLERANCE, Reject, Sample, change_between, composite
 from anomgen.synthesis.textures import ProceduralTextures, TextureField, Textures, to_depth
 
@@ -128,12 +128,6 @@ class SDAS(PerlinRegion):
                 model.category(self.category)
             except UsageError as error:
                 raise UsageError(f"generator.category: {error}") from error
-
-    def portable(self) -> Self:
-        """See `Generator.portable`."""
-        model = None if self.model is None else portable_path(self.model)
-        texture = None if self.texture is None else self.texture.portable()
-        return self.model_copy(update={"model": model, "texture": texture})
 
     def resources(self) -> dict[str, str]:
         """Return the hash of the model's weights, or of the pictures."""

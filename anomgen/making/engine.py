@@ -59,21 +59,11 @@ class Recipe(Config):
 
     def as_dict(self) -> dict[str, Any]:
         """Return the recipe as plain JSON; `parse_recipe` reads it back."""
-        return self.model_dump(mode="json")
-
-    def portable(self) -> Recipe:
-        """Return the recipe without paths of this machine: what is written into a dataset."""
-        return self.model_copy(update={"source": self.source.portable(), "foreground": self.foreground.portable(),
-                                       "generator": self.generator.portable()})  # fmt: skip
-
-    def identity(self) -> dict[str, Any]:
-        """Return what of the recipe decides the result: all but where its files lie, whose contents count."""
-        without: dict[str, Any] = _without_paths(self.as_dict())
-        return without
+        return self.config()
 
     def fingerprint(self) -> str:
         """Return the hash of the canonical recipe; equal recipes on two machines have equal ones."""
-        return fingerprint_of(self.identity(), separators=(",", ":"))
+        return fingerprint_of(self.canonical(), separators=(",", ":"))
 
     def sample(self, index: int) -> Row:
         """Return row `index` of the dataset that this recipe makes: image, mask, soft mask, label and all else.
@@ -89,12 +79,6 @@ class Recipe(Config):
     def to_yaml(self) -> str:
         """Return the recipe as YAML, every key written out."""
         return yaml.safe_dump(self.as_dict(), sort_keys=False, allow_unicode=True, width=100)
-
-
-def _without_paths(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_paths(inner) for key, inner in value.items() if key not in ("path", "model")}
-    return [_without_paths(inner) for inner in value] if isinstance(value, list) else value
 
 
 ATTEMPTS_PER_IMAGE = 10

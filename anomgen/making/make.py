@@ -172,7 +172,7 @@ def _earlier(out: Path) -> Earlier | None:
 
 def _refuse_other_recipe(recipe: Recipe, out: Path) -> None:
     began = parse_recipe(read_recipe(str(out / "recipe.yaml")), str(out / "recipe.yaml"))
-    before, now = began.identity(), recipe.identity()
+    before, now = began.canonical(), recipe.canonical()
     different = sorted(_differences(before, now))
     if different:
         raise UsageError(

@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from anomgen.config import portable_path
 from anomgen.errors import UsageError
 from anomgen.files import Earlier, fingerprint_of, holds_earlier, locked, replacing
 from anomgen.making.engine import Plan as RecipePlan
@@ -24,7 +25,6 @@ from anomgen.score.data import RealData, load
 from anomgen.score.detectors.base import Detector, build_detector
 from anomgen.score.entries import BASELINES, Entry, entries_of
 from anomgen.score.rows import ROWS, RowFile
-from anomgen.sources.base import portable_path
 
 PROTOCOL = 1
 """Part of every cell's key: raised when the same cell would come out differently."""
@@ -371,8 +371,8 @@ def _identity(entry: Entry) -> dict[str, Any]:
     if entry.definition is None:
         return {"baseline": entry.kind, **entry.variation}
     recipe = entry.definition
-    identity = recipe.identity()
-    parts = {name: identity[name] for name in ("generator", "foreground", "anomaly_ratio", "block_size")}
+    canonical = recipe.canonical()
+    parts = {name: canonical[name] for name in ("generator", "foreground", "anomaly_ratio", "block_size")}
     resources = {**recipe.generator.resources(), **recipe.foreground.resources()}
     return {**parts, "resources": resources, "count": entry.train_count}
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, Self, runtime_checkable
+from typing import Annotated, Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from pydantic import BeforeValidator, Field
 
-from anomgen.config import Config
+from anomgen.config import Config, PathText
 from anomgen.registry import build
 
-if TYPE_CHECKING:  # a foreground may be a folder of masks, which is read with the code of the sources
-    pass
+__all__ = ["Images", "PathText", "Side", "Size", "Source", "SourceConfig", "build_source"]
+"""What the author of a source needs, in one place."""
 
 
 def build_source(values: Mapping[str, Any]) -> SourceConfig:
@@ -70,17 +69,6 @@ Size = Annotated[Side | tuple[Side, Side] | None, BeforeValidator(_size)]
 """One number for a square, [height, width], or null for the images' own size."""
 
 
-def _path_text(value: Any) -> Any:
-    text = str(value) if isinstance(value, Path) else value
-    if isinstance(text, str) and not text.isprintable():
-        raise ValueError("the path holds bytes that are no text and could not be recorded; rename the folder")
-    return text
-
-
-PathText = Annotated[str, BeforeValidator(_path_text), Field(min_length=1)]
-"""A path as recipes write it; code may pass a `Path`."""
-
-
 class SourceConfig(Config):
     """Base class of the sources' configurations: its fields are the recipe's keys under `source`."""
 
@@ -96,29 +84,7 @@ class SourceConfig(Config):
         """
         raise NotImplementedError(f"{type(self).__name__} must define open()")
 
-    def portable(self) -> Self:
-        """Return this configuration without paths of the machine: what is written into a dataset."""
-        path = getattr(self, "path", None)
-        return self if path is None else self.model_copy(update={"path": portable_path(path)})
-
-    def config(self) -> dict[str, Any]:
-        """Return the configuration as plain JSON, `kind` included."""
-        return {"kind": self.kind, **self.model_dump(mode="json")}
-
     @property
     def shape(self) -> tuple[int, int] | None:
         """Return the size as (height, width), None for the images' own."""
         return (self.size, self.size) if isinstance(self.size, int) else self.size
-
-
-def portable_path(path: str) -> str:
-    """Return `path` if it says nothing about the machine, otherwise its last component.
-
-    Absolute paths, paths through the home folder and paths with ``..`` say something.
-    """
-    posix, windows = PurePosixPath(path), PureWindowsPath(path)
-    if windows.is_absolute() or windows.drive:
-        return windows.name or "."
-    if posix.is_absolute() or ".." in posix.parts or path.startswith("~"):
-        return posix.name if posix.name not in ("", "..") else "."
-    return path

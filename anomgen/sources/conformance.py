@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterator
 from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any
 
 import numpy as np
 
+from anomgen.config import Config
 from anomgen.sources.base import MIN_SIDE, Source, SourceConfig
 
 
@@ -39,14 +42,27 @@ def _check_config(config: SourceConfig) -> Source:
     """Check that a configuration round-trips, is portable and opens twice to equal sources; return one."""
     values = config.model_dump(mode="json")
     assert type(config).model_validate(values) == config, f"configuration changed on its way through JSON: {values}"
-    path = getattr(config.portable(), "path", None)
-    assert path is None or not _tells_place(path), f"portable() kept a path of the machine: {path}"
+    check_portable(config)
     first, second = config.open(), config.open()
     assert first.fingerprint() == second.fingerprint(), "opening the same source twice gave two fingerprints"
     assert [first.id(i) for i in range(len(first))] == [second.id(i) for i in range(len(second))], (
         "opening the same source twice gave the images in two orders"
     )
     return first
+
+
+def check_portable(config: Config) -> None:
+    """Raise AssertionError when a configuration, made portable, still holds a path of the machine."""
+    bad = next((text for text in _texts(config.portable().config()) if _tells_place(text)), None)
+    assert bad is None, f"portable() kept a path of the machine, {bad}: declare its field as PathText"
+
+
+def _texts(plain: Any) -> Iterator[str]:
+    if isinstance(plain, str):
+        yield plain
+    elif isinstance(plain, dict | list):
+        for part in plain.values() if isinstance(plain, dict) else plain:
+            yield from _texts(part)
 
 
 def _tells_place(path: str) -> bool:

@@ -17,7 +17,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from anomgen.config import Config, Share
 from anomgen.errors import RecipeError, SourceError, UsageError, near_miss
-from anomgen.sources.base import Images, PathText, portable_path
+from anomgen.sources.base import Images, PathText
 from anomgen.sources.images import Fit, fit_image, read_bytes, read_mask
 from anomgen.sources.scan import files_fingerprint
 
@@ -118,10 +118,6 @@ class Foreground(Config):
         mask = mask.view(bool)
         mask.flags.writeable = False
         return mask
-
-    def portable(self) -> Self:
-        """Return this configuration without paths of the machine: what is written into a dataset."""
-        return self if self.path is None else self.model_copy(update={"path": portable_path(self.path)})
 
     def _segment(self, image: np.ndarray) -> np.ndarray:
         """Return 1 for object, 0 for background, uint8."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import Annotated, Any, Literal, Protocol, Self
+from typing import Annotated, Any, Literal, Protocol
 
 import cv2
 import numpy as np
@@ -23,7 +23,7 @@ from anomgen.config import Config
 from anomgen.errors import RecipeError, SourceError, UsageError, near_miss
 from anomgen.licenses import license_beside
 from anomgen.rng import Stream, rng_for
-from anomgen.sources.base import PathText, portable_path
+from anomgen.sources.base import PathText
 from anomgen.sources.folder import extensions_text, image_files, missing_hint
 from anomgen.sources.images import fit_image, quiet, read_image
 from anomgen.sources.scan import files_fingerprint
@@ -56,10 +56,6 @@ class Textures(Config):
 
     def check(self, shape: tuple[int, ...] | None = None) -> None:
         """Raise whatever later draws would raise; with a `shape`, also keep the textures ready at this size."""
-
-    def portable(self) -> Self:
-        """Return this configuration without paths of the machine: what is written into a dataset."""
-        return self
 
     def resources(self) -> dict[str, str]:
         """Return a hash of the pictures that are read, under the recipe's key; empty where none are."""
@@ -193,10 +189,6 @@ class FolderTextures(_PictureTextures):
             for _ in executor.map(load, range(len(pictures))):
                 pass
 
-    def portable(self) -> Self:
-        """See `Textures.portable`."""
-        return self.model_copy(update={"path": portable_path(self.path)})
-
     def _open(self) -> _Pictures:
         folder = Path(self.path).expanduser()
         if not folder.is_dir():
@@ -244,10 +236,6 @@ class HubTextures(_PictureTextures):
         """Open the dataset and decode every picture. Raises UsageError or SourceError."""
         _forget()
         _pictures(self)
-
-    def portable(self) -> Self:
-        """See `Textures.portable`."""
-        return self.model_copy(update={"path": portable_path(self.path)})
 
     def _open(self) -> _Pictures:
         from anomgen.sources.hub import Hub

@@ -21,6 +21,7 @@ from diffusers import DDPMScheduler, UNet2DModel
 from diffusers.training_utils import EMAModel
 from pydantic import Field
 
+from anomgen.config import portable_path
 from anomgen.errors import UsageError
 from anomgen.models.device import accelerator_for
 from anomgen.models.folder import check_folder, data_record, prepare
@@ -42,7 +43,7 @@ from anomgen.models.training import (
     weights_under,
 )
 from anomgen.rng import Stream, rng_for
-from anomgen.sources.base import Source, portable_path
+from anomgen.sources.base import Source
 from anomgen.versions import versions
 
 if TYPE_CHECKING:

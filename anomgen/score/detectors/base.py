@@ -12,10 +12,10 @@ from typing import Annotated, Any, ClassVar, Protocol, Self, TypeVar
 import numpy as np
 from pydantic import Field
 
-from anomgen.config import Preset
+from anomgen.config import Preset, portable_path
 from anomgen.errors import UsageError
 from anomgen.registry import build
-from anomgen.sources.base import Images, portable_path
+from anomgen.sources.base import Images
 
 
 def build_detector(values: Mapping[str, Any]) -> Detector:
@@ -132,10 +132,6 @@ class Detector(Preset):
         default = type(self).model_fields.get("width")
         width: float | None = getattr(self, "width", None)
         return 1.0 if default is None or width is None else float((width / default.default) ** 1.5)
-
-    def config(self) -> dict[str, Any]:
-        """Return the configuration as plain JSON, `kind` included."""
-        return {"kind": self.kind, **self.model_dump(mode="json")}
 
     def recorded(self) -> dict[str, Any]:
         """Return `config` without paths of the machine: what rows hold."""
