@@ -47,6 +47,7 @@ class Mix(Generator):
     kind: ClassVar[str] = "mix"
 
     parts: Annotated[tuple[Part, ...], Field(strict=False, min_length=1)]
+    """The generators: each a mapping with `kind`, its keys, and `weight`."""
 
     @model_validator(mode="before")
     @classmethod

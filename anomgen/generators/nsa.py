@@ -100,6 +100,7 @@ class NSA(Generator):
     preset: str | None = None
     """The paper's settings for a class of MVTec AD (bottle, …, wood) or for chest X-rays (rcxr)."""
     shape: Literal["rectangle", "ellipse"] = "rectangle"
+    """Outline of a patch."""
     height_range: ShareRange | Auto = "auto"
     """Bounds of the patch's height as a share of the image's; auto: 0.06 to 4/3 of the objects' mean height."""
     width_range: ShareRange | Auto = "auto"

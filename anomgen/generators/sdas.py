@@ -53,6 +53,7 @@ class SDAS(PerlinRegion):
     kind: ClassVar[str] = "sdas"
 
     preset: str | None = None
+    """`ddim`: the faster sampler, with strengths to match."""
     model: PathText | None = None
     """A folder that `anomgen train sdas` wrote, or the Hub id of a diffusers DDPM."""
     texture: TextureField | None = None
@@ -68,6 +69,7 @@ class SDAS(PerlinRegion):
     steps: Annotated[int, Field(ge=1, le=1000)] = 20
     """Steps of the sampler, spread over the 1000 of the training."""
     sampler: Literal["ddpm", "ddim"] = "ddpm"
+    """How the steps are taken; the paper samples with DDPM."""
     start_range: Annotated[PositiveRange, AfterValidator(_at_most_one)] = (1.0, 1.0)
     """Share of the steps that are done: 1 starts from pure noise, as the paper does, less from the noised image."""
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {

@@ -36,14 +36,19 @@ class Recipe(Config):
     anomgen: Literal[1] = 1
     """Version of this schema."""
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=96)]
+    """Name of the dataset, and of its configuration on the Hub."""
     source: SerializeAsAny[SourceConfig]
+    """The normal images."""
     generator: SerializeAsAny[Generator]
+    """What makes the anomalies."""
     foreground: Foreground = Field(default_factory=lambda: parse_foreground("none"))
+    """Which pixels may become anomalous: a method's name, a preset, a folder of masks, or a mapping with `method`."""
     count: Annotated[int, Field(ge=1, le=10**9)] = 1000
     """Rows of the dataset, normal ones included."""
     anomaly_ratio: Share = 0.5
     """Share of anomalous rows; the rest are untouched normal images with an empty mask."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Every row follows from it and its index."""
     block_size: Annotated[int, Field(ge=1, le=4096)] = 16
     """Rows that a batched generator sees at once; part of the result's identity."""
     shard_size: Annotated[int, Field(ge=1, le=10**6)] = 512

@@ -76,6 +76,7 @@ class SourceConfig(Config):
     """Name in recipes and in the registry."""
 
     size: Size = 256
+    """Size of the images: one number for a square, [height, width], or null for the images' own."""
 
     def open(self) -> Source:
         """Find and check the images.

@@ -47,8 +47,11 @@ class Builtin(SourceConfig):
     kind: ClassVar[str] = "builtin"
 
     name: TextureName = "brick"
+    """Which texture."""
     count: Annotated[int, Field(ge=1, le=10_000)] = 64
+    """Number of crops."""
     seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of the crops' positions."""
 
     def open(self) -> BuiltinSource:
         """Draw the crops. Raises UsageError when the installed scikit-image lacks the texture."""

@@ -26,6 +26,7 @@ class Folder(ScannedConfig):
     kind: ClassVar[str] = "folder"
 
     path: PathText
+    """The folder."""
 
     def open(self) -> ScannedSource:
         """Find and decode every image. Raises UsageError for the folder, SourceError for images in it."""

@@ -25,23 +25,24 @@ _LABEL_COLUMNS = frozenset({"label", "class"})
 
 
 class Hub(ScannedConfig):
-    """A column of images of a dataset; ids are ``SPLIT/ROW``.
-
-    path: an id ``owner/name`` or a local folder, either may end in ``:SPLIT``. name: the dataset's configuration.
-    split: default train; ``train[:100]`` takes a part, and of a dataset on the Hub only that part is downloaded.
-    column: default the first of images. label: only the rows with this label in `label_column` (default: the only
-    column of class labels).
-    """
+    """A column of images of a dataset; ids are ``SPLIT/ROW``."""
 
     kind: ClassVar[str] = "hub"
 
     path: PathText
+    """An id ``owner/name`` or a local folder; either may end in ``:SPLIT``."""
     name: str | None = None
+    """The dataset's configuration."""
     split: str | None = None
+    """Default train; ``train[:100]`` takes a part, and of a dataset on the Hub only that part is downloaded."""
     revision: str | None = None
+    """Branch, tag or commit on the Hub."""
     column: str | None = None
+    """Default the first column of images."""
     label_column: str | None = None
+    """Default the only column of class labels."""
     label: str | None = None
+    """Only the rows with this label."""
 
     def open(self) -> ScannedSource:
         """Load the dataset and decode every image.

@@ -29,7 +29,9 @@ class Layout(ScannedConfig):
     """Where, below the category's folder, the normal training images are; the first that exists counts."""
 
     path: PathText
+    """The category's folder, or the folder of all categories."""
     category: str | None = None
+    """Name of the category, where `path` is the folder of all."""
 
     def open(self) -> ScannedSource:
         """Find and decode the normal training images; ids are paths relative to the category's folder.

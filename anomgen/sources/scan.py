@@ -29,7 +29,10 @@ class ScannedConfig(SourceConfig):
     """What all sources that read image files have in common."""
 
     fit: Fit = "stretch"
+    """`stretch`: to the size, whatever the aspect, as the papers do. `crop`: scaled to cover the size, centre kept.
+    `center`: the centre, not scaled."""
     on_bad_image: Literal["error", "skip"] = "error"
+    """What happens to a file that cannot be used: stop, or leave it out and list it in the card."""
 
     @model_validator(mode="after")
     def _check_fit(self) -> Self:
