@@ -3,10 +3,12 @@
 import cv2
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from anomgen.errors import RecipeError, SourceError, UsageError
 from anomgen.rng import Stream, rng_for
-from anomgen.sources.foreground import PRESETS, Foreground, border_distance, choose, parse_foreground
+from anomgen.sources.foreground import PRESETS, Foreground, choose, parse_foreground
+from anomgen.sources.segmentation import border_distance, is_compact, tidy
 from anomgen.synthesis.perlin import perlin_noise
 
 GREEN, GREY, PINK = (60, 130, 50), (120, 120, 120), (190, 150, 160)
@@ -204,6 +206,38 @@ def test_clean_fills_holes_and_removes_islands():
     clean = parse_foreground({"method": "otsu", "close": 0, "open": 0, "clean": 0.05}).mask(image)
     assert not dirty[45, 45] and dirty[112, 112]
     assert clean[45, 45] and not clean[112, 112] and clean.sum() == 80 * 80
+
+
+@pytest.mark.parametrize("number", range(12))
+def test_clean_is_what_its_words_say(number):
+    """Islands below the share go, those at the border below five times the share, and inner holes below it."""
+    rng = rng_for(number, Stream.SOURCE)
+    mask = (perlin_noise(rng, (61, 83), 9, 11) > 0.1).view(np.uint8)
+    least = 0.02 * mask.sum()
+    kept = np.zeros_like(mask)
+    for piece in pieces(mask, np.ones((3, 3))):
+        kept |= piece if piece.sum() >= (5 * least if touches(piece) else least) else 0
+    for hole in pieces(1 - kept, None):
+        kept |= hole if hole.sum() < least and not touches(hole) else 0
+    np.testing.assert_array_equal(tidy(mask, 0, 0, 0.02), kept)
+
+
+def pieces(mask, structure):
+    labels, count = ndimage.label(mask, structure)
+    return [(labels == k).astype(np.uint8) for k in range(1, count + 1)]
+
+
+def touches(piece):
+    return np.concatenate([piece[0], piece[-1], piece[:, 0], piece[:, -1]]).any()
+
+
+def test_what_encloses_its_background_is_no_object():
+    square = np.zeros((64, 64), np.uint8)
+    square[20:44, 20:44] = 1
+    ring = square.copy()
+    ring[8:56, 8:56] = 1
+    ring[9:55, 9:55] = 0
+    assert is_compact(square) and not is_compact(ring)
 
 
 def test_border_distance():

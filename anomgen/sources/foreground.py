@@ -1,13 +1,12 @@
 """Where the object is: which pixels of a normal image may become anomalous.
 
 Named settings come from RealNet (Zhang, Xu, Zhou, CVPR 2024, arXiv 2403.05897) and from NSA (Schlüter et al.,
-ECCV 2022, arXiv 2109.15222). Thresholds: Otsu, "A threshold selection method from gray-level histograms", 1979;
-Zack, Rogers, Latt, "Automatic measurement of sister chromatid exchange frequency", 1977 (triangle).
+ECCV 2022, arXiv 2109.15222). How one image is segmented is in `segmentation.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
@@ -20,9 +19,16 @@ from anomgen.errors import RecipeError, SourceError, UsageError, near_miss
 from anomgen.sources.base import Images, PathText
 from anomgen.sources.images import Fit, fit_image, read_bytes, read_mask
 from anomgen.sources.scan import files_fingerprint
-
-REFERENCE_SIZE = 256
-"""The image size for which kernel sizes are given; they scale with the image."""
+from anomgen.sources.segmentation import (
+    REFERENCE_SIZE,
+    border_distance,
+    by_threshold,
+    eight_bits,
+    far_from_levels,
+    is_compact,
+    smoothed,
+    tidy,
+)
 
 MASK_EXTENSIONS = (".png", ".bmp", ".tif", ".tiff")
 """Lossless formats, in which a zero is a zero."""
@@ -122,8 +128,8 @@ class Foreground(Config):
     def _segment(self, image: np.ndarray) -> np.ndarray:
         """Return 1 for object, 0 for background, uint8."""
         if self.method == "background":
-            return _far_from_levels(image, self.levels)
-        image = _smoothed(_eight_bits(image))
+            return far_from_levels(image, self.levels)
+        image = smoothed(eight_bits(image))
         if self.method == "background_color":
             distance = border_distance(image, self.lightness)
             if self.tolerance is None:
@@ -131,8 +137,8 @@ class Foreground(Config):
             else:
                 raw = (distance > self.tolerance).view(np.uint8)
         else:
-            raw = _threshold(image, self.channel, self.side, self.method)
-        return _tidy(raw, self.close, self.open, self.clean)
+            raw = by_threshold(image, self.channel, self.side, self.method)
+        return tidy(raw, self.close, self.open, self.clean)
 
     def _folder_mask(self, image: np.ndarray, source_id: str | None, fit: Fit) -> np.ndarray:
         if source_id is None:
@@ -202,90 +208,6 @@ def parse_foreground(value: Any) -> Foreground:
     return result
 
 
-# Segmentation: masks are uint8, 1 for object.
-
-
-def _eight_bits(image: np.ndarray) -> np.ndarray:
-    """Return the image in 8 bits; 16-bit images are scaled by their own maximum, as few fill their range."""
-    if image.dtype == np.uint8:
-        return image
-    return cv2.convertScaleAbs(image, alpha=255 / max(int(image.max()), 1)).reshape(image.shape)
-
-
-def _smoothed(image: np.ndarray) -> np.ndarray:
-    """Average a large image as much as shrinking it to 256 pixels would, so that thresholds mean the same."""
-    side = round(_scale(image.shape))
-    return np.atleast_3d(cv2.blur(image, (side, side))) if side > 1 else image
-
-
-def _threshold(image: np.ndarray, channel: str, side: str, method: str) -> np.ndarray:
-    if image.shape[2] == 1:
-        plane = image[..., 0]
-    elif channel == "gray":
-        plane = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    else:
-        plane = np.ascontiguousarray(image[..., "rgb".index(channel)])
-    rule = cv2.THRESH_OTSU if method == "otsu" else cv2.THRESH_TRIANGLE
-    kind = cv2.THRESH_BINARY if side == "bright" else cv2.THRESH_BINARY_INV
-    return cv2.threshold(plane, 0, 1, kind | rule)[1]
-
-
-def _far_from_levels(image: np.ndarray, levels: Sequence[tuple[float, float]]) -> np.ndarray:
-    grey = image.mean(axis=2, dtype=np.float32) * np.float32(255 / np.iinfo(image.dtype).max)
-    far = np.ones(grey.shape, dtype=bool)
-    for level, tolerance in levels:
-        far &= np.abs(grey - np.float32(level)) > tolerance
-    size = max(3, round(7 * _scale(image.shape)) // 2 * 2 + 1)
-    return cv2.medianBlur(far.view(np.uint8), size)
-
-
-def border_distance(image: np.ndarray, lightness: float = 1.0) -> np.ndarray:
-    """Return the distance of each pixel to the median colour of the image's border, uint8 (H, W).
-
-    image: 8 bits. The distance is that of Lab as OpenCV stores it in 8 bits, with `lightness` as the weight of L;
-    for grey images it is the difference of the values.
-    """
-    space = cv2.cvtColor(image, cv2.COLOR_RGB2Lab) if image.shape[2] == 3 else image
-    weights = (lightness, 1.0, 1.0) if image.shape[2] == 3 else (1.0,)
-    edge = max(1, round(3 * _scale(image.shape)))
-    rim = [space[:edge], space[-edge:], space[:, :edge], space[:, -edge:]]
-    colour = np.median(np.concatenate([part.reshape(-1, space.shape[2]) for part in rim]), axis=0)
-    squares = np.zeros(space.shape[:2], dtype=np.float32)
-    for plane, level, weight in zip(cv2.split(space), colour, weights, strict=True):
-        squares += ((plane - np.float32(level)) * np.float32(weight)) ** 2
-    return cv2.convertScaleAbs(np.sqrt(squares))
-
-
-def _scale(shape: tuple[int, ...]) -> float:
-    return float(np.sqrt(shape[0] * shape[1])) / REFERENCE_SIZE
-
-
-def _tidy(mask: np.ndarray, close: int, open: int, clean: float) -> np.ndarray:
-    """Close gaps, remove specks, fill small holes, remove small islands."""
-    for size, first, second in ((close, cv2.dilate, cv2.erode), (open, cv2.erode, cv2.dilate)):
-        side = round(size * _scale(mask.shape))
-        if side > 1:
-            # An even square has no middle; the two steps use opposite ones, so that nothing moves.
-            square = np.ones((side, side), dtype=np.uint8)
-            mask = first(mask, square, anchor=(side // 2,) * 2)
-            mask = second(mask, square, anchor=((side - 1) // 2,) * 2)
-    if clean > 0 and mask.any():
-        least = clean * np.count_nonzero(mask)
-        mask = _without_small(mask, least, least_at_border=5 * least, connectivity=8)
-        mask = 1 - _without_small(1 - mask, least, least_at_border=0, connectivity=4)
-    return mask
-
-
-def _without_small(mask: np.ndarray, least: float, *, least_at_border: float, connectivity: int) -> np.ndarray:
-    """Return a mask without its components of fewer than `least` pixels."""
-    labels, stats = cv2.connectedComponentsWithStats(mask, connectivity=connectivity)[1:3]
-    left, top, width, height, area = stats.T
-    at_border = (left == 0) | (top == 0) | (left + width == mask.shape[1]) | (top + height == mask.shape[0])
-    keep = area >= np.where(at_border, least_at_border, least)
-    keep[0] = False
-    return mask if keep[1:].all() else keep.astype(np.uint8)[labels]
-
-
 # Choosing by looking at the images.
 
 LOOKS = 16
@@ -333,7 +255,7 @@ def _small(image: np.ndarray) -> np.ndarray:
     if shrink < 1:
         size = max(round(image.shape[1] * shrink), 1), max(round(image.shape[0] * shrink), 1)
         image = np.atleast_3d(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
-    return _eight_bits(image)
+    return eight_bits(image)
 
 
 def _candidates(images: list[np.ndarray]) -> list[Foreground]:
@@ -368,23 +290,11 @@ def _fit(image: np.ndarray, candidate: Foreground) -> _Fit:
 
     deviation = cv2.meanStdDev(space, mask=1 - mask)[1].ravel() * weights
     spread = float(np.linalg.norm(deviation)) + 1
-    if np.linalg.norm(mean(mask) - mean(1 - mask)) < 3.5 * spread or not _is_compact(mask):
+    if np.linalg.norm(mean(mask) - mean(1 - mask)) < 3.5 * spread or not is_compact(mask):
         return _Fit(False, 0.0)
     square = np.ones((7, 7), dtype=np.uint8)
     step = mean(mask - cv2.erode(mask, square)) - mean(cv2.dilate(mask, square) - mask)
     return _Fit(True, float(np.linalg.norm(step)) / spread)
-
-
-def _is_compact(mask: np.ndarray) -> bool:
-    """Tell a few objects with background around them from the patches of a texture."""
-    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
-    outline = np.count_nonzero(mask[1:] != mask[:-1]) + np.count_nonzero(mask[:, 1:] != mask[:, :-1])
-    if border.mean() > 0.35 or outline > 8 * max(mask.shape):
-        return False
-    outside = cv2.copyMakeBorder(1 - mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
-    cv2.floodFill(outside, None, (0, 0), 2)
-    reached = np.count_nonzero(outside[1:-1, 1:-1] == 2)
-    return bool(reached > 0.85 * np.count_nonzero(mask == 0))
 
 
 # Presets.
