@@ -65,6 +65,9 @@ class Remote:
     """A file or a folder at a URL, with the part of `pathlib.Path` that datasets use.
 
     Object stores put a file in place whole; nothing locks a URL against a second run.
+
+    Note: no `UPath` of universal_pathlib, which takes a lost connection for a free place and remembers listings that
+    another process may have changed.
     """
 
     url: str
@@ -92,18 +95,23 @@ class Remote:
 
     def exists(self) -> bool:
         """Return whether there is such a file or folder."""
-        with self._talking() as (fs, path):
-            return bool(fs.exists(path))
+        return self._kind() is not None
 
     def is_dir(self) -> bool:
         """Return whether it is a folder."""
-        with self._talking() as (fs, path):
-            return bool(fs.isdir(path))
+        return self._kind() == "directory"
 
     def is_file(self) -> bool:
         """Return whether it is a file."""
+        return self._kind() == "file"
+
+    def _kind(self) -> str | None:
+        """Return what it is, None for nothing. A file system's own `exists` takes a lost connection for nothing."""
         with self._talking() as (fs, path):
-            return bool(fs.isfile(path))
+            try:
+                return str(fs.info(path)["type"])
+            except (FileNotFoundError, NotADirectoryError):
+                return None
 
     def iterdir(self) -> Iterator[Remote]:
         """Yield what the folder holds; nothing when it is not there."""

@@ -94,6 +94,23 @@ def test_an_upload_that_fails_names_the_file_and_leaves_a_resumable_run(url, mon
     assert make(recipe(), url, resume=True).made == 64
 
 
+@pytest.mark.parametrize("ask", ["exists", "is_dir", "is_file"])
+def test_a_lost_connection_is_an_error_and_no_empty_place(url, monkeypatch, ask):
+    """Law: only what the file system says is not there counts as free to write to."""
+    make(recipe(count=8), url)
+    kept = (place(url).exists(), place(url).is_dir(), (place(url) / "README.md").is_file())
+    assert kept == (True, True, True) and not (place(url) / "README.md" / "x").exists()
+
+    def cut_off(*_arguments, **_options):
+        raise ConnectionError("cut off")
+
+    monkeypatch.setattr(type(fsspec.filesystem("memory")), "info", cut_off)
+    with pytest.raises(AnomgenError, match=f"{url}: ConnectionError: cut off"):
+        getattr(place(url), ask)()
+    with pytest.raises(AnomgenError, match="ConnectionError: cut off"):
+        make(recipe(count=8), url)
+
+
 def test_paths_stay_paths_and_urls_become_places(tmp_path):
     assert place(tmp_path) == tmp_path and place("a/b") == Path("a/b") and place("C:/x") == Path("C:/x")
     assert place(f"file://{tmp_path}") == tmp_path
