@@ -55,7 +55,7 @@ def test_the_cache_is_bounded_and_an_image_that_somebody_holds_stays_the_same_ar
     held = pool[0]
     for k in range(1, 10):
         assert pool[k][0, 0, 0] == k
-    assert len(pool._images) == 3
+    assert len(pool._kept) == 3
     assert pool[0] is held
     assert source.reads == [1] * 10
 

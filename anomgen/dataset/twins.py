@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from anomgen.dataset.reader import Dataset
 from anomgen.dataset.row import NORMAL
+from anomgen.sources.cache import bounded
 
 if TYPE_CHECKING:
     from anomgen.sources.pool import Pool
@@ -26,8 +27,7 @@ class Twins:
         self.pool = pool
         self._position = {} if pool is None else {pool.source.id(i): i for i in range(len(pool))}
         self._row_of = _first_normal_rows(dataset)
-        self._cache: OrderedDict[str, np.ndarray] = OrderedDict()
-        self._limit, self._used = cache_bytes, 0
+        self._cache: MutableMapping[str, np.ndarray] = bounded(cache_bytes, lambda image: image.nbytes)
 
     def of(self, row: dict[str, Any]) -> np.ndarray | None:
         """Return the twin of a decoded row that has `source_id`, and `normal` where kept; None if nowhere."""
@@ -41,16 +41,10 @@ class Twins:
         """Return the image of the first normal row of a source, or None."""
         if source_id not in self._row_of:
             return None
-        if source_id in self._cache:
-            self._cache.move_to_end(source_id)
-            return self._cache[source_id]
-        image = self.dataset.row(self._row_of[source_id], ["image"])["image"]
-        self._cache[source_id] = image
-        self._used += image.nbytes
-        while self._used > self._limit and len(self._cache) > 1:
-            self._used -= self._cache.popitem(last=False)[1].nbytes
-        result: np.ndarray | None = image
-        return result
+        image: np.ndarray | None = self._cache.get(source_id)
+        if image is None:
+            image = self._cache[source_id] = self.dataset.row(self._row_of[source_id], ["image"])["image"]
+        return image
 
     def in_pool(self, source_id: str) -> np.ndarray | None:
         """Return the pool's own image of a source, or None."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import weakref
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +19,7 @@ from anomgen.dataset.row import NORMAL, Row, params_text
 from anomgen.errors import AnomgenError
 from anomgen.files import replacing, writing
 from anomgen.places import readable
+from anomgen.sources.cache import bounded
 
 ROW_GROUP_BYTES = 16 << 20
 """A row group is closed as soon as it holds this much: reading one row reads little, and memory stays small."""
@@ -31,6 +31,11 @@ METADATA_KEY = "anomgen"
 # -------------------------------------------------------------------------------------------------- encoding
 
 
+class _Encoded(NamedTuple):
+    image: weakref.ref[np.ndarray]
+    png: bytes
+
+
 class Encoder:
     """Turns rows into the cells that are stored. Remembers the PNGs of untouched images: they come again.
 
@@ -39,8 +44,7 @@ class Encoder:
 
     def __init__(self, columns: Columns, cache_bytes: int = 64 << 20):
         self.columns = columns
-        self._limit, self._used = cache_bytes, 0
-        self._normal: OrderedDict[int, tuple[weakref.ref[np.ndarray], bytes]] = OrderedDict()
+        self._normal: MutableMapping[int, _Encoded] = bounded(cache_bytes, lambda known: len(known.png))
         self._empty: dict[tuple[int, ...], bytes] = {}
 
     def cells(self, row: Row) -> dict[str, Any]:
@@ -81,20 +85,12 @@ class Encoder:
 
     def _untouched(self, image: np.ndarray) -> bytes:
         known = self._normal.get(id(image))
-        if known is not None and known[0]() is image:
-            self._normal.move_to_end(id(image))
-            return known[1]
+        if known is not None and known.image() is image:
+            return known.png
         data = encode_png(image)
-        if not image.flags.writeable:  # somebody could write to it before it comes again
-            self._remember(image, data)
+        if not image.flags.writeable:  # otherwise somebody could write to it before it comes again
+            self._normal[id(image)] = _Encoded(weakref.ref(image), data)
         return data
-
-    def _remember(self, image: np.ndarray, data: bytes) -> None:
-        stale = self._normal.pop(id(image), None)
-        self._used += len(data) - (len(stale[1]) if stale else 0)
-        self._normal[id(image)] = weakref.ref(image), data
-        while self._used > self._limit and len(self._normal) > 1:
-            self._used -= len(self._normal.popitem(last=False)[1][1])
 
 
 # --------------------------------------------------------------------------------------------------- writing

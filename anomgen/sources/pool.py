@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import weakref
-from collections import OrderedDict
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import MutableMapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from anomgen.sources.base import Source
+from anomgen.sources.cache import bounded
 
 if TYPE_CHECKING:
     from anomgen.sources.foreground import Foreground
@@ -17,6 +17,18 @@ if TYPE_CHECKING:
 
 DEFAULT_CACHE_BYTES = 1 << 30
 """Decoded images that a run keeps in memory, all workers together."""
+
+
+class _Kept(NamedTuple):
+    """An image and its foreground, which live and go together."""
+
+    image: np.ndarray
+    is_segmented: bool = False
+    foreground: np.ndarray | None = None
+
+    @property
+    def nbytes(self) -> int:
+        return self.image.nbytes + (0 if self.foreground is None else self.foreground.nbytes)
 
 
 class Pool(Sequence[np.ndarray]):
@@ -29,10 +41,7 @@ class Pool(Sequence[np.ndarray]):
     def __init__(self, source: Source, foreground: Foreground | None = None, cache_bytes: int = DEFAULT_CACHE_BYTES):
         self.source = source
         self._foreground = foreground
-        self._limit = cache_bytes
-        self._used = 0
-        self._images: OrderedDict[int, np.ndarray] = OrderedDict()
-        self._masks: dict[int, np.ndarray | None] = {}
+        self._kept: MutableMapping[int, _Kept] = bounded(cache_bytes, lambda kept: kept.nbytes)
         self._alive: weakref.WeakValueDictionary[int, np.ndarray] = weakref.WeakValueDictionary()
         self._index_of: dict[int, int] = {}
 
@@ -40,16 +49,15 @@ class Pool(Sequence[np.ndarray]):
         return len(self.source)
 
     def __getitem__(self, index: int) -> np.ndarray:  # type: ignore[override]
-        image = self._images.get(index)
-        if image is not None:
-            self._images.move_to_end(index)
-            return image
+        kept = self._kept.get(index)
+        if kept is not None:
+            return kept.image
         image = self._alive.get(index)
         if image is None:
             image = self.source[index]
             self._alive[index] = image
             self._index_of[id(image)] = index
-        self._keep(index, image)
+        self._kept[index] = _Kept(image)
         return image
 
     def foreground(self, image: np.ndarray) -> np.ndarray | None:
@@ -59,18 +67,10 @@ class Pool(Sequence[np.ndarray]):
         index = self._index_of.get(id(image))
         if index is None or self._alive.get(index) is not image:
             return self._foreground.mask(image, None)
-        if index in self._masks:
-            return self._masks[index]
-        mask = self._foreground.mask(image, self.source.id(index), getattr(self.source, "fit", "stretch"))
-        if index in self._images:  # masks live and go with their images
-            self._masks[index] = mask
-            self._used += 0 if mask is None else mask.nbytes
-        return mask
-
-    def _keep(self, index: int, image: np.ndarray) -> None:
-        self._images[index] = image
-        self._used += image.nbytes
-        while self._used > self._limit and len(self._images) > 1:
-            old, evicted = self._images.popitem(last=False)
-            mask = self._masks.pop(old, None)
-            self._used -= evicted.nbytes + (0 if mask is None else mask.nbytes)
+        kept = self._kept.get(index, _Kept(image))
+        if not kept.is_segmented:
+            mask = self._foreground.mask(image, self.source.id(index), getattr(self.source, "fit", "stretch"))
+            kept = _Kept(image, True, mask)
+            self._kept.pop(index, None)
+            self._kept[index] = kept
+        return kept.foreground

@@ -6,8 +6,7 @@ ten textures do nearly as well as thousands. Every kind gives `texture(rng, shap
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,6 +23,7 @@ from anomgen.errors import RecipeError, SourceError, UsageError, near_miss
 from anomgen.licenses import license_beside
 from anomgen.rng import Stream, rng_for
 from anomgen.sources.base import PathText
+from anomgen.sources.cache import bounded
 from anomgen.sources.folder import extensions_text, image_files, missing_hint
 from anomgen.sources.images import fit_image, quiet, read_image
 from anomgen.sources.scan import files_fingerprint
@@ -309,29 +309,26 @@ TextureField = Annotated[SerializeAsAny[Textures], BeforeValidator(_under_its_ke
 
 
 class _Bank:
-    """What a process keeps of one configuration's textures; the least recently used go first."""
+    """What a process keeps of one configuration's textures."""
 
     def __init__(self, make: Callable[[int, tuple[int, int]], np.ndarray]):
         self._make = make
-        self._kept: OrderedDict[tuple[int, int, int], np.ndarray] = OrderedDict()
-        self._used = 0
+        self._kept: MutableMapping[tuple[int, int, int], np.ndarray] = bounded(
+            CACHE_BYTES, lambda texture: texture.nbytes
+        )
         self._lock = Lock()
 
     def get(self, number: int, shape: tuple[int, ...]) -> np.ndarray:
         """Return texture `number` at (H, W), uint8 (H, W, 3), read-only."""
         key = (number, shape[0], shape[1])
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
+            known = self._kept.get(key)
+        if known is not None:
+            return known
         texture = self._make(number, (shape[0], shape[1]))
         texture.flags.writeable = False
         with self._lock:
-            if key not in self._kept:
-                self._kept[key] = texture
-                self._used += texture.nbytes
-            while self._used > CACHE_BYTES and len(self._kept) > 1:
-                self._used -= self._kept.popitem(last=False)[1].nbytes
+            self._kept[key] = texture
         return texture
 
 
