@@ -9,7 +9,8 @@ import yaml
 from anomgen.dataset.columns import Columns
 from anomgen.dataset.row import Row
 from anomgen.dataset.writer import shard_name, write_shard
-from anomgen.synthesis.sample import Sample, value_max
+from anomgen.sources.pixels import value_max
+from anomgen.synthesis.sample import Sample
 
 SOURCES = 3
 

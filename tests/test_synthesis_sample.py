@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anomgen.rng import Stream, rng_for
-from anomgen.synthesis.sample import Box, Reject, change_between, composite, majority, quantise
+from anomgen.sources.pixels import quantise
+from anomgen.synthesis.sample import Box, Reject, change_between, composite, majority
 
 
 @settings(max_examples=60, deadline=None)

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from anomgen.errors import RecipeError, SourceError, UsageError
 from anomgen.rng import Stream, rng_for
+from anomgen.sources.pixels import to_depth
 from anomgen.synthesis import textures
 from anomgen.synthesis.procedural import DEFAULT_FAMILIES
-from anomgen.synthesis.textures import FolderTextures, ProceduralTextures, build_textures, to_depth
+from anomgen.synthesis.textures import FolderTextures, ProceduralTextures, build_textures
 
 
 def rng(index=0):

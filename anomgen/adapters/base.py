@@ -15,8 +15,9 @@ from anomgen.making.engine import MAX_ATTEMPTS, Plan, Recipe, single_threaded
 from anomgen.making.recipe import recipe_of
 from anomgen.rng import Stream, rng_for
 from anomgen.sources.base import Source
+from anomgen.sources.pixels import quantise, to_channels, to_depth, value_max
 from anomgen.sources.pool import DEFAULT_CACHE_BYTES, Pool
-from anomgen.synthesis.sample import Reject, Sample, value_max
+from anomgen.synthesis.sample import Reject, Sample
 
 SLACK = 1e-3
 """How far floating-point images may lie outside 0..1: what is left of undoing a normalisation."""
@@ -122,14 +123,7 @@ class Converted:
         image = self._source[index]
         if image.shape[2] == self._channels and image.dtype == self._dtype:
             return image
-        if image.shape[2] < self._channels:
-            image = np.repeat(image, self._channels, axis=2)
-        elif image.shape[2] > self._channels:
-            weights = np.array([0.299, 0.587, 0.114], np.float32)  # Rec. 601, as image files are made grey
-            image = np.rint(image @ weights)[..., None].astype(image.dtype)
-        if image.dtype != self._dtype:
-            image = image.astype(np.uint16) * np.uint16(257) if self._dtype == np.uint16 else image >> 8
-        return _read_only(np.ascontiguousarray(image, self._dtype))
+        return _read_only(np.ascontiguousarray(to_depth(to_channels(image, self._channels), self._dtype)))
 
     def id(self, index: int) -> str:
         """Return the source's name of the image."""
@@ -158,8 +152,7 @@ def to_integers(image: np.ndarray, dtype: np.dtype) -> np.ndarray:
     low, high = float(image.min()), float(image.max())
     if not (low >= -SLACK and high <= 1 + SLACK):
         raise UsageError(f"the image's values lie in {low:.3g}..{high:.3g}, not in 0..1: draw before normalising")
-    result: np.ndarray = np.clip(np.rint(image * value_max(dtype)), 0, value_max(dtype)).astype(dtype)
-    return result
+    return quantise(image * value_max(dtype), dtype)
 
 
 def drawn_on(image: np.ndarray, sample: Sample) -> np.ndarray:

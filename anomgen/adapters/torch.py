@@ -18,8 +18,8 @@ from anomgen.errors import UsageError
 from anomgen.making.engine import Plan, Recipe, Renderer, single_threaded
 from anomgen.making.recipe import recipe_of
 from anomgen.rng import Stream, rng_for
+from anomgen.sources.pixels import value_max
 from anomgen.sources.pool import DEFAULT_CACHE_BYTES
-from anomgen.synthesis.sample import value_max
 
 
 class AnomalyDataset(Dataset[dict[str, Any]]):

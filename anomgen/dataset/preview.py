@@ -15,7 +15,7 @@ from anomgen.dataset.reader import Dataset
 from anomgen.dataset.row import ANOMALY, Row
 from anomgen.dataset.twins import Twins
 from anomgen.files import replacing
-from anomgen.synthesis.sample import value_max
+from anomgen.sources.pixels import to_channels, value_max
 
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont, ImageFont
@@ -181,7 +181,7 @@ def _scale(*images: np.ndarray | None) -> float:
 
 def _displayable(image: np.ndarray, scale: float) -> np.ndarray:
     shown = image if scale == 1.0 and image.dtype == np.uint8 else np.rint(image * scale).astype(np.uint8)
-    return np.repeat(shown, 3, axis=2) if shown.shape[2] == 1 else shown
+    return to_channels(shown, 3)
 
 
 def _difference(panel: Panel) -> np.ndarray:

@@ -10,7 +10,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from anomgen.synthesis.sample import Sample, value_max
+from anomgen.sources.pixels import value_max
+from anomgen.synthesis.sample import Sample
 
 LABELS = ("normal", "anomaly")
 

@@ -21,7 +21,8 @@ from anomgen.errors import UsageError
 from anomgen.exporters.base import Exporter
 from anomgen.exporters.export import Exported, export
 from anomgen.rng import Stream, rng_for
-from anomgen.synthesis.sample import Sample, value_max
+from anomgen.sources.pixels import value_max
+from anomgen.synthesis.sample import Sample
 
 TYPES = ("nsa", "scar")
 SOURCES = 6

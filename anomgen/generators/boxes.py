@@ -9,8 +9,9 @@ import numpy as np
 from anomgen.config import ShareRange
 from anomgen.generators.base import Generator, foreground_of
 from anomgen.sources.base import Images
+from anomgen.sources.pixels import value_max
 from anomgen.synthesis.masks import in_image, on_foreground
-from anomgen.synthesis.sample import Box, Reject, Sample, composite, value_max
+from anomgen.synthesis.sample import Box, Reject, Sample, composite
 
 
 class Boxes(Generator):

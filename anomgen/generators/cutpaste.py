@@ -17,8 +17,9 @@ import numpy as np
 from anomgen.config import PositiveRange, Range, Share, ShareRange
 from anomgen.generators.base import Generator, foreground_of
 from anomgen.sources.base import Images
+from anomgen.sources.pixels import quantise, value_max
 from anomgen.synthesis.masks import in_image, on_foreground, place, rotated_rectangle
-from anomgen.synthesis.sample import Box, Reject, Sample, composite, quantise, value_max
+from anomgen.synthesis.sample import Box, Reject, Sample, composite
 
 REFERENCE_SIZE = 256
 """The image size for which the paper gives the scar's size in pixels."""

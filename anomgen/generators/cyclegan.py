@@ -27,7 +27,8 @@ from anomgen.errors import UsageError
 from anomgen.generators.base import Generator, foreground_of
 from anomgen.models.device import require_diffusion
 from anomgen.sources.base import Images, PathText
-from anomgen.synthesis.sample import Reject, Sample, composite, quantise, value_max
+from anomgen.sources.pixels import quantise, value_max
+from anomgen.synthesis.sample import Reject, Sample, composite
 
 if TYPE_CHECKING:
     from anomgen.models.cyclegan.model import Translators

@@ -20,10 +20,11 @@ from pydantic import AfterValidator, Field
 from anomgen.config import Range, ShareRange
 from anomgen.generators.base import Generator, foreground_of
 from anomgen.sources.base import Images
+from anomgen.sources.pixels import to_depth
 from anomgen.synthesis.augment import OPERATIONS, augment
 from anomgen.synthesis.perlin import PerlinDraw, perlin_mask
 from anomgen.synthesis.sample import Box, Reject, Sample, composite, smallest_mask
-from anomgen.synthesis.textures import ProceduralTextures, TextureField, to_depth
+from anomgen.synthesis.textures import ProceduralTextures, TextureField
 
 REDRAWS = 10
 """Regions drawn before the sample is rejected because none of them was large enough."""

@@ -24,8 +24,9 @@ from anomgen.errors import UsageError
 from anomgen.generators.base import foreground_of
 from anomgen.generators.perlin import PerlinRegion, lay_over
 from anomgen.sources.base import Images, PathText
+from anomgen.sources.pixels import to_depth
 from anomgen.synthesis.sample import TOLERANCE, Reject, Sample, change_between, composite
-from anomgen.synthesis.textures import ProceduralTextures, TextureField, Textures, to_depth
+from anomgen.synthesis.textures import ProceduralTextures, TextureField, Textures
 
 if TYPE_CHECKING:
     from anomgen.models.sdas.model import SDASModel

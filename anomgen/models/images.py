@@ -11,8 +11,8 @@ import numpy as np
 from anomgen.errors import SourceError, UsageError
 from anomgen.rng import Stream, rng_for
 from anomgen.sources.base import Source
+from anomgen.sources.pixels import quantise, value_max
 from anomgen.sources.pool import Pool
-from anomgen.synthesis.sample import value_max
 
 Augment = Literal["none", "horizontal", "flips", "rotations"]
 """Mirrorings and quarter turns under which a normal image stays normal; `rotations` on square images only."""
@@ -81,8 +81,7 @@ def scaled(image: np.ndarray) -> np.ndarray:
 
 def unscaled(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Return float values of [−1, 1] as an image; what lies outside is clipped, halves round to even."""
-    top = value_max(dtype)
-    return np.clip(np.rint((values.astype(np.float64) + 1) * (top / 2)), 0, top).astype(dtype)
+    return quantise((values.astype(np.float64) + 1) * (value_max(dtype) / 2), dtype)
 
 
 @lru_cache(maxsize=16)

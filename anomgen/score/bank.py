@@ -23,8 +23,8 @@ from anomgen.score.data import RealData, TestImages, resized_mask
 from anomgen.score.entries import Entry
 from anomgen.sources.base import Source
 from anomgen.sources.images import fit_image
+from anomgen.sources.pixels import to_channels, value_max
 from anomgen.sources.pool import Pool
-from anomgen.synthesis.sample import value_max
 
 HELD_OUT = 0.2
 """Share of a bank's anomalies that goes to validation."""
@@ -120,8 +120,7 @@ def shown(image: np.ndarray, mask: np.ndarray, known: np.ndarray) -> int | None:
 
 def _fitted(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     found = fit_image(image, (shape[0], shape[1]), "stretch")
-    if found.shape[2] < shape[2]:
-        found = np.repeat(found, shape[2], axis=2)
+    found = to_channels(found, max(found.shape[2], shape[2]))
     if found.shape != shape:
         raise AnomgenError(f"the dataset's images have {found.shape[2]} channels, the data's {shape[2]}; make it anew")
     return found

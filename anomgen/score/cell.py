@@ -25,6 +25,7 @@ from anomgen.score.detectors.base import Batch, Detector
 from anomgen.score.entries import RATIO, Entry
 from anomgen.score.loader import BankRows, GeneratorRows, Loader
 from anomgen.score.rows import REPLICATES, SCHEMA, Result
+from anomgen.sources.pixels import to_channels, to_depth
 from anomgen.sources.pool import Pool
 from anomgen.versions import installed
 
@@ -223,8 +224,7 @@ def _examples(folder: Path, data: RealData, scores: np.ndarray, maps: np.ndarray
 def _triptych(data: RealData, place: int, anomaly_map: np.ndarray, low: float, high: float) -> np.ndarray:
     """Return image, image with its ground truth, and anomaly map side by side, uint8 (H, 3 W, 3)."""
     image = data.test.images[place]
-    seen = image if image.dtype == np.uint8 else (image >> 8).astype(np.uint8)
-    colour = np.repeat(seen, 3, axis=2) if seen.shape[2] == 1 else seen
+    colour = to_channels(to_depth(image, np.uint8), 3)
     truth = colour if data.test.masks is None else _outlined(colour, data.test.masks[place])
     grey = np.clip((anomaly_map - low) / max(high - low, 1e-12) * 255, 0, 255).astype(np.uint8)
     shown = cv2.applyColorMap(grey, cv2.COLORMAP_VIRIDIS)[..., ::-1]

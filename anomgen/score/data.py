@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 
 from anomgen.errors import SourceError, UsageError
@@ -21,6 +20,7 @@ from anomgen.files import file_digest, fingerprint_of
 from anomgen.sources.base import Source
 from anomgen.sources.images import fit_image, quiet, read_image, read_mask
 from anomgen.sources.labelled import NORMAL, Found, Listing, listing
+from anomgen.sources.pixels import to_channels
 
 VALIDATION_SHARE = 0.2
 """Of the normal training images."""
@@ -341,16 +341,9 @@ def _refuse_mixed(images: Sequence[_Image], path: str) -> None:
 
 
 def _stacked(images: Sequence[_Image], channels: int) -> np.ndarray:
-    result = np.stack([_with_channels(image.pixels, channels) for image in images])
+    result = np.stack([to_channels(image.pixels, channels) for image in images])
     result.flags.writeable = False
     return result
-
-
-def _with_channels(image: np.ndarray, channels: int) -> np.ndarray:
-    """Return grey as colour, or colour as grey (its luminance)."""
-    if image.shape[2] == channels:
-        return image
-    return np.repeat(image, 3, axis=2) if channels == 3 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
 
 
 def _source(images: Sequence[_Image], channels: int, license: str | None) -> MemorySource:

@@ -28,6 +28,7 @@ from PIL import (
 
 from anomgen.errors import SourceError
 from anomgen.sources.base import MIN_SIDE
+from anomgen.sources.pixels import value_max
 
 MAX_PIXELS = 178_956_970
 """Larger images are refused before they are decoded (Pillow's own limit: a quarter of a gibibyte of RGB)."""
@@ -285,7 +286,7 @@ def _over_white(pixels: np.ndarray) -> np.ndarray:
     if pixels.shape[2] in (1, 3):
         return pixels
     colour, alpha = pixels[..., :-1], pixels[..., -1:]
-    white = int(np.iinfo(pixels.dtype).max)
+    white = value_max(pixels.dtype)
     if (alpha == white).all():
         return colour
     opacity = alpha.astype(np.uint32)  # white² and half of white more still fit

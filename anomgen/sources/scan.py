@@ -16,6 +16,7 @@ from anomgen.errors import SourceError
 from anomgen.files import file_digest, fingerprint_of
 from anomgen.sources.base import SourceConfig
 from anomgen.sources.images import Fit, fit_image, quiet, read_image
+from anomgen.sources.pixels import to_channels
 
 KEPT_BYTES = 1 << 28
 """Decoded images that a source keeps from its check, so that a small source is decoded once."""
@@ -112,8 +113,7 @@ class ScannedSource:
 
     def _finished(self, image: np.ndarray) -> np.ndarray:
         """Return a loaded image with the source's channel count, read-only."""
-        if image.shape[2] < self._channels:
-            image = np.repeat(image, self._channels, axis=2)
+        image = to_channels(image, max(image.shape[2], self._channels))
         image.flags.writeable = False
         return image
 

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from anomgen.sources.pixels import to_channels, value_max
+
 REFERENCE_SIZE = 256
 """The image size for which kernel sizes are given; they scale with the image."""
 
@@ -31,10 +33,8 @@ def smoothed(image: np.ndarray) -> np.ndarray:
 
 def by_threshold(image: np.ndarray, channel: str, side: str, method: str) -> np.ndarray:
     """Return what is brighter or darker than a level that Otsu's or the triangle rule finds; image: 8 bits."""
-    if image.shape[2] == 1:
-        plane = image[..., 0]
-    elif channel == "gray":
-        plane = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    if image.shape[2] == 1 or channel == "gray":
+        plane = to_channels(image, 1)[..., 0]
     else:
         plane = np.ascontiguousarray(image[..., "rgb".index(channel)])
     rule = cv2.THRESH_OTSU if method == "otsu" else cv2.THRESH_TRIANGLE
@@ -44,7 +44,7 @@ def by_threshold(image: np.ndarray, channel: str, side: str, method: str) -> np.
 
 def far_from_levels(image: np.ndarray, levels: Sequence[tuple[float, float]]) -> np.ndarray:
     """Return what is far from each of some (level, tolerance) in grey levels of 255; specks and gaps are removed."""
-    grey = image.mean(axis=2, dtype=np.float32) * np.float32(255 / np.iinfo(image.dtype).max)
+    grey = image.mean(axis=2, dtype=np.float32) * np.float32(255 / value_max(image.dtype))
     far = np.ones(grey.shape, dtype=bool)
     for level, tolerance in levels:
         far &= np.abs(grey - np.float32(level)) > tolerance

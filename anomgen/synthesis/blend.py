@@ -16,7 +16,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from anomgen.synthesis.sample import Box, quantise
+from anomgen.sources.pixels import quantise
+from anomgen.synthesis.sample import Box
 
 Guidance = Literal["normal", "mixed", "pii"]
 

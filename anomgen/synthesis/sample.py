@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from anomgen.sources.pixels import value_max
+
 TOLERANCE = 1.0
 """Change, in grey levels of 255, up to which a pixel counts as unchanged (NSA, arXiv 2109.15222)."""
 
@@ -79,17 +81,6 @@ class Composite(NamedTuple):
     box: Box
     change: np.ndarray
     parts: tuple[Box, ...] = ()
-
-
-def value_max(dtype: np.dtype) -> int:
-    """Return the largest value of an image's dtype: 255 or 65535."""
-    return int(np.iinfo(dtype).max)
-
-
-def quantise(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Round float values to the nearest integer, halves to even, and clip to the range of `dtype`."""
-    result: np.ndarray = np.clip(np.rint(values), 0, value_max(dtype)).astype(dtype)
-    return result
 
 
 def change_between(image: np.ndarray, other: np.ndarray) -> np.ndarray:

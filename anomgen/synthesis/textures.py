@@ -26,6 +26,7 @@ from anomgen.sources.base import PathText
 from anomgen.sources.cache import bounded
 from anomgen.sources.folder import extensions_text, image_files, missing_hint
 from anomgen.sources.images import fit_image, quiet, read_image
+from anomgen.sources.pixels import to_channels, to_depth
 from anomgen.sources.scan import files_fingerprint
 from anomgen.synthesis.procedural import DEFAULT_FAMILIES, FAMILIES, require_noise
 
@@ -66,11 +67,6 @@ class Textures(Config):
         return ()
 
 
-def to_depth(texture: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return a uint8 texture in the dtype of an image, uint8 or uint16."""
-    return texture if dtype == np.uint8 else texture.astype(np.uint16) * np.uint16(257)
-
-
 class ProceduralTextures(Textures):
     """Textures made by formulas: `bank_size` of them, each drawn when it is first wanted, then cut and mirrored."""
 
@@ -109,7 +105,7 @@ class ProceduralTextures(Textures):
             cut = cv2.flip(cut, mirror)
         if cut.shape[:2] != shape[:2]:
             cut = cv2.resize(cut, shape[1::-1], interpolation=cv2.INTER_CUBIC)
-        return _in_channels(cut, shape[2]), f"{self._family(number)}/{number}"
+        return to_channels(cut, shape[2]), f"{self._family(number)}/{number}"
 
     def _family(self, number: int) -> str:
         return self.families[number % len(self.families)]
@@ -145,7 +141,7 @@ class _PictureTextures(Textures):
         """See `Textures.draw`. Raises SourceError for a picture that has become unreadable."""
         pictures = _pictures(self)
         number = int(rng.integers(len(pictures)))
-        return _in_channels(_bank(self).get(number, shape[:2]), shape[2]), pictures.name(number)
+        return to_channels(_bank(self).get(number, shape[:2]), shape[2]), pictures.name(number)
 
     def resources(self) -> dict[str, str]:
         """See `Textures.resources`."""
@@ -160,11 +156,7 @@ class _PictureTextures(Textures):
         raise NotImplementedError
 
     def _make(self, number: int, shape: tuple[int, int]) -> np.ndarray:
-        picture = _pictures(self).read(number)
-        if picture.dtype == np.uint16:
-            picture = (picture >> 8).astype(np.uint8)
-        if picture.shape[2] == 1:
-            picture = np.repeat(picture, 3, axis=2)
+        picture = to_channels(to_depth(_pictures(self).read(number), np.uint8), 3)
         return fit_image(picture, shape, "stretch")
 
 
@@ -346,7 +338,3 @@ def _bank(textures: ProceduralTextures | _PictureTextures) -> _Bank:
 @lru_cache(maxsize=4)
 def _pictures(textures: _PictureTextures) -> _Pictures:
     return textures._open()
-
-
-def _in_channels(texture: np.ndarray, channels: int) -> np.ndarray:
-    return texture if channels == 3 else cv2.cvtColor(texture, cv2.COLOR_RGB2GRAY)[..., None]

@@ -17,7 +17,7 @@ from anomgen.generators.conformance import TestPool
 from anomgen.rng import Stream, rng_for
 from anomgen.score.detectors.base import Batch, Detector
 from anomgen.sources.base import Images
-from anomgen.synthesis.sample import value_max
+from anomgen.sources.pixels import value_max
 
 DISC = "disc"
 LEAST_AUROC = 0.8

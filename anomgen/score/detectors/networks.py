@@ -14,7 +14,7 @@ from torch import nn
 
 from anomgen.models.training import require_finite
 from anomgen.score.detectors.base import Batch, Detector, Training, stacked
-from anomgen.synthesis.sample import value_max
+from anomgen.sources.pixels import value_max
 
 Loss = Callable[[Batch, torch.device], torch.Tensor]
 

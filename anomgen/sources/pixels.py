@@ -1,0 +1,39 @@
+"""An image's depth and channels: 8 or 16 bits, grey or RGB, and how one becomes the other."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+
+def value_max(dtype: np.dtype) -> int:
+    """Return the largest value of an image's dtype: 255 or 65535."""
+    return int(np.iinfo(dtype).max)
+
+
+def quantise(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Round float values to the nearest integer, halves to even, and clip to the range of `dtype`."""
+    result: np.ndarray = np.clip(np.rint(values), 0, value_max(dtype)).astype(dtype)
+    return result
+
+
+def to_depth(image: np.ndarray, dtype: np.dtype | type) -> np.ndarray:
+    """Return an image, uint8 or uint16, in the one or the other; the image itself where it is so already.
+
+    8 bits times 257 are 16 bits, from black to white; of 16 bits the upper 8 are kept.
+    """
+    if image.dtype == dtype:
+        return image
+    return image.astype(np.uint16) * np.uint16(257) if dtype == np.uint16 else (image >> 8).astype(np.uint8)
+
+
+def to_channels(image: np.ndarray, channels: int) -> np.ndarray:
+    """Return an image (H, W, C), C 1 or 3, with 1 or 3 channels; the image itself where it is so already.
+
+    Grey becomes three equal channels, RGB its luminance (Rec. 601, as image files are made grey).
+    """
+    if image.shape[2] == channels:
+        return image
+    if channels == 1:
+        return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
+    return np.repeat(image, channels, axis=2)
