@@ -52,7 +52,8 @@ TINY = {"channels": (32, 32), "attention": (False, True), "batch_size": 4, "warm
 
 def tiny_sdas(out, *, folder=None, steps=2, count=8, size=32, **settings) -> Path:
     """Train a DDPM for a few steps on `count` crops of brick, grey, of the size, or on the images of a folder."""
-    from anomgen.models.sdas.training import Category, TrainSDAS, train_sdas
+    from anomgen.models.sdas.settings import TrainSDAS
+    from anomgen.models.sdas.training import Category, train_sdas
     from anomgen.sources.builtin import Builtin
     from anomgen.sources.folder import Folder
 

@@ -24,7 +24,9 @@ from anomgen.generators.base import build_generator
 from anomgen.generators.conformance import TestPool, check_generator
 from anomgen.models.sdas.bound import variational_bound
 from anomgen.models.sdas.model import load_sdas
-from anomgen.models.sdas.training import Category, TrainSDAS, build_unet, train_sdas
+from anomgen.models.sdas.network import build_unet
+from anomgen.models.sdas.settings import TrainSDAS
+from anomgen.models.sdas.training import Category, train_sdas
 from anomgen.models.training import Diverged
 from anomgen.sources.builtin import Builtin
 

@@ -80,7 +80,8 @@ def sdas(
 
     require_diffusion()
     from anomgen.config import validated
-    from anomgen.models.sdas.training import Category, TrainSDAS, train_sdas
+    from anomgen.models.sdas.settings import TrainSDAS
+    from anomgen.models.sdas.training import Category, train_sdas
     from anomgen.sources.detection import categories_of
 
     refuse_inside(out, *source)

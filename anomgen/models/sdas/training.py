@@ -13,28 +13,27 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
-from diffusers import DDPMScheduler, UNet2DModel
 from diffusers.training_utils import EMAModel
-from pydantic import Field
 
 from anomgen.config import portable_path
 from anomgen.errors import UsageError
 from anomgen.models.device import accelerator_for
 from anomgen.models.folder import check_folder, data_record, prepare
-from anomgen.models.images import WAYS, Augment, Images, require_square, tiled, turned, unscaled
+from anomgen.models.images import WAYS, Images, require_square, tiled, turned, unscaled
 from anomgen.models.sdas.bound import variational_bound
 from anomgen.models.sdas.latent import fit_transform
 from anomgen.models.sdas.model import load_sdas
+from anomgen.models.sdas.network import TIMESTEPS, as_in, build_scheduler, build_unet, started_from
 from anomgen.models.sdas.pipeline import SDASPipeline
+from anomgen.models.sdas.settings import TrainSDAS
 from anomgen.models.training import (
     Progress,
     Task,
     Trained,
-    Training,
     load_optimiser,
     optimiser_tensors,
     parts_of_batch,
@@ -49,89 +48,11 @@ from anomgen.versions import versions
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-TIMESTEPS = 1000
 MINIMUM_IMAGES = 8
 """Fewer normal images are learned by heart within minutes and say nothing about what is normal."""
 FITTED_ON = 200
 """Images that the latent transform is fitted on, evenly spaced over the source."""
 SHEET_COLUMNS = 6
-
-Levels = Annotated[tuple[int, ...], Field(strict=False, min_length=1, max_length=8)]
-
-
-class TrainSDAS(Training):
-    """Settings of `anomgen train sdas`. The defaults are the preset `laptop`; the paper's model is `paper`."""
-
-    preset: str | None = None
-    steps: Annotated[int, Field(ge=1)] = 6000
-    batch_size: Annotated[int, Field(ge=1)] = 8
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    gradient_clip: Annotated[float, Field(gt=0)] | None = 1.0
-    schedule: Literal["constant", "cosine"] = "cosine"
-    """How the learning rate goes on after the warm-up; cosine ends at a twentieth."""
-    warmup: Annotated[int, Field(ge=0)] = 100
-    """Steps over which the learning rate rises from 0."""
-    patch: Literal[1, 4, 8, 16] = 8
-    """Side of a latent cell in pixels; 1 trains on pixels, without a transform."""
-    components: Annotated[int, Field(ge=1, le=256)] = 16
-    """Numbers per latent cell."""
-    channels: Levels = (64, 128, 256)
-    """Channels of the U-Net's levels, each at half the resolution of the one before; multiples of 32."""
-    attention: Annotated[tuple[bool, ...], Field(strict=False)] = (False, False, True)
-    """Which levels have self-attention."""
-    layers: Annotated[int, Field(ge=1, le=8)] = 1
-    """Residual blocks per level."""
-    head_dim: Annotated[int, Field(ge=8)] = 32
-    """Channels per attention head."""
-    scale_shift: bool = False
-    """Whether the time step scales and shifts the features, instead of being added."""
-    resample: Literal["conv", "resnet"] = "conv"
-    """How levels are joined: by strided convolutions, or inside residual blocks as in BigGAN."""
-    prediction: Literal["epsilon", "v_prediction", "sample"] = "v_prediction"
-    variance: Literal["fixed_small", "learned_range"] = "fixed_small"
-    min_snr: Annotated[float, Field(gt=0)] | None = None
-    """Cap γ of the loss weight min(SNR, γ) (Hang and others, ICCV 2023, arXiv 2303.09556); null weights all alike."""
-    ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    """Decay of the averaged weights, which are what is saved; it rises from 0 as (1 + n) / (10 + n)."""
-    augment: Augment = "none"
-    """Mirrorings and quarter turns under which a normal image stays normal."""
-
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "laptop": {},
-        "gpu": {
-            "patch": 1,
-            "channels": (128, 128, 256, 256, 512, 512),
-            "attention": (False, False, False, False, True, False),
-            "layers": 2,
-            "steps": 30_000,
-            "batch_size": 16,
-            "learning_rate": 1e-4,
-            "warmup": 500,
-            "ema": 0.9999,
-            "checkpoint_every": 1000,
-            "sheet_every": 2000,
-        },
-        "paper": {
-            "patch": 1,
-            "channels": (256, 256, 512, 512, 1024, 1024),
-            "attention": (False, False, False, True, True, True),
-            "layers": 2,
-            "head_dim": 64,
-            "scale_shift": True,
-            "resample": "resnet",
-            "prediction": "epsilon",
-            "variance": "learned_range",
-            "steps": 15_000,
-            "batch_size": 60,
-            "accumulation": 3,
-            "learning_rate": 1e-4,
-            "schedule": "constant",
-            "warmup": 0,
-            "ema": 0.9999,
-            "checkpoint_every": 500,
-            "sheet_every": 1000,
-        },
-    }
 
 
 @dataclass(frozen=True)
@@ -140,72 +61,6 @@ class Category:
 
     name: str
     source: Source
-
-
-# --- what is built --------------------------------------------------------------------------------------------------
-
-
-def build_unet(settings: TrainSDAS, shape: Sequence[int], categories: int = 1) -> UNet2DModel:
-    """Return the U-Net for images (H, W, C); class-conditional when there are several categories.
-
-    Raises UsageError when the size does not fit the levels.
-    """
-    h, w, c = shape
-    levels = len(settings.channels)
-    unit = settings.patch * 2 ** (levels - 1)
-    if h % unit or w % unit:
-        fitting = f"{max(1, round(h / unit)) * unit}x{max(1, round(w / unit)) * unit}"
-        raise UsageError(
-            f"images of {h}×{w} do not fit a U-Net of {levels} levels on cells of {settings.patch} pixels; both sides "
-            f"must be multiples of {unit}: --size {fitting}, or fewer levels with --set channels=…"
-        )
-    if settings.patch > 1 and settings.variance == "learned_range":
-        raise UsageError("variance: learned_range is for models on pixels; add --set patch=1")
-    if any(channels % 32 for channels in settings.channels):
-        raise UsageError(f"channels: all must be multiples of 32, these are {list(settings.channels)}")
-    if len(settings.attention) != levels:
-        raise UsageError(f"attention has {len(settings.attention)} entries, channels has {levels}: one for each level")
-    latent = c if settings.patch == 1 else min(settings.components, c * settings.patch**2)
-    kinds = _BLOCKS[settings.resample]
-    resnet = settings.resample == "resnet"
-    return UNet2DModel(
-        sample_size=h // settings.patch if h == w else (h // settings.patch, w // settings.patch),
-        in_channels=latent,
-        out_channels=latent * (2 if settings.variance == "learned_range" else 1),
-        block_out_channels=settings.channels,
-        down_block_types=tuple(kinds[attends][0] for attends in settings.attention),
-        up_block_types=tuple(kinds[attends][1] for attends in reversed(settings.attention)),
-        layers_per_block=settings.layers,
-        attention_head_dim=settings.head_dim,
-        resnet_time_scale_shift="scale_shift" if settings.scale_shift else "default",
-        num_class_embeds=categories if categories > 1 else None,
-        downsample_type="resnet" if resnet else "conv",
-        upsample_type="resnet" if resnet else "conv",
-    )
-
-
-_BLOCKS = {
-    "conv": {False: ("DownBlock2D", "UpBlock2D"), True: ("AttnDownBlock2D", "AttnUpBlock2D")},
-    "resnet": {False: ("ResnetDownsampleBlock2D", "ResnetUpsampleBlock2D"), True: ("AttnDownBlock2D", "AttnUpBlock2D")},
-}
-"""How levels are joined → whether a level attends → names of its blocks in diffusers."""
-
-
-def build_scheduler(settings: TrainSDAS) -> DDPMScheduler:
-    """Return the noise schedule: linear from 1e-4 to 0.02 in 1000 steps, respaced as in the official code.
-
-    Predicted pixels are clipped to [−1, 1]; latents have no such bound.
-    """
-    return DDPMScheduler(
-        TIMESTEPS,
-        1e-4,
-        0.02,
-        "linear",
-        prediction_type=settings.prediction,
-        variance_type=settings.variance,
-        clip_sample=settings.patch == 1,
-        timestep_spacing="leading",
-    )
 
 
 # --- the training ---------------------------------------------------------------------------------------------------
@@ -234,7 +89,7 @@ class SDASTask(Task):
             unet = (
                 build_unet(settings, shape, len(categories))
                 if init is None
-                else _started_from(init, settings, shape, len(categories))
+                else started_from(init, settings, shape, len(categories))
             )
         self.transform = None if init is None else init.transform
         if settings.patch > 1 and self.transform is None:
@@ -436,7 +291,7 @@ def train_sdas(
     """
     start = None if init is None else load_sdas(init)
     if start is not None:
-        settings = _as_in(start.pipeline, settings)
+        settings = as_in(start.pipeline, settings)
     record = {
         "kind": SDASTask.kind,
         "anomgen": versions()["anomgen"],
@@ -452,42 +307,3 @@ def train_sdas(
         prepare(out, record, resume=resume, overwrite=overwrite)
     accelerator.wait_for_everyone()
     return train(task, out, record, resume=resume, progress=progress)
-
-
-def _as_in(pipeline: SDASPipeline, settings: TrainSDAS) -> TrainSDAS:
-    """Return the settings with those that the model to start from decides. Raises UsageError where they disagree."""
-    scheduler, config = pipeline.scheduler.config, pipeline.unet.config
-    found = {
-        "prediction": scheduler.prediction_type,
-        "variance": "learned_range" if scheduler.variance_type == "learned_range" else "fixed_small",
-        "patch": 1 if pipeline.transform is None else pipeline.transform.patch,
-        "components": config.in_channels if pipeline.transform is not None else settings.components,
-        "channels": tuple(config.block_out_channels),
-        "attention": tuple("Attn" in name for name in config.down_block_types),
-        "layers": config.layers_per_block,
-    }
-    default = TrainSDAS(preset=settings.preset)
-    for key, value in found.items():
-        if getattr(settings, key) not in (getattr(default, key), value):
-            raise UsageError(f"{key}: the model to start from has {value}; leave out --set {key}, or --init")
-    return settings.model_copy(update=found)
-
-
-def _started_from(pipeline: SDASPipeline, settings: TrainSDAS, shape: Sequence[int], categories: int) -> UNet2DModel:
-    """Return the U-Net of a model for other images: of any size that fits, with a label embedding of its own."""
-    old = pipeline.unet
-    channels = shape[2] if pipeline.transform is None else pipeline.transform.channels
-    if channels != shape[2] or (pipeline.transform is None and old.config.in_channels != shape[2]):
-        raise UsageError(f"--init is a model of images with {channels} channels, the normal images have {shape[2]}")
-    unit = settings.patch * 2 ** (len(settings.channels) - 1)
-    if shape[0] % unit or shape[1] % unit:
-        raise UsageError(f"images of {shape[0]}×{shape[1]} do not fit --init, whose sizes are multiples of {unit}")
-    sides = (shape[0] // settings.patch, shape[1] // settings.patch)
-    size = sides[0] if sides[0] == sides[1] else sides
-    fresh = UNet2DModel.from_config(
-        old.config, sample_size=size, num_class_embeds=categories if categories > 1 else None
-    )
-    kept = {name: tensor for name, tensor in old.state_dict().items() if not name.startswith("class_embedding.")}
-    missing, unexpected = fresh.load_state_dict(kept, strict=False)
-    assert not unexpected and all(name.startswith("class_embedding.") for name in missing), (missing, unexpected)
-    return fresh

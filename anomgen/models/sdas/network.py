@@ -1,0 +1,115 @@
+"""The U-Net and the noise schedule of an SDAS model, new or begun with another model's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from diffusers import DDPMScheduler, UNet2DModel
+
+from anomgen.errors import UsageError
+from anomgen.models.sdas.pipeline import SDASPipeline
+from anomgen.models.sdas.settings import TrainSDAS
+
+TIMESTEPS = 1000
+
+
+def build_unet(settings: TrainSDAS, shape: Sequence[int], categories: int = 1) -> UNet2DModel:
+    """Return the U-Net for images (H, W, C); class-conditional when there are several categories.
+
+    Raises UsageError when the size does not fit the levels.
+    """
+    h, w, c = shape
+    levels = len(settings.channels)
+    unit = settings.patch * 2 ** (levels - 1)
+    if h % unit or w % unit:
+        fitting = f"{max(1, round(h / unit)) * unit}x{max(1, round(w / unit)) * unit}"
+        raise UsageError(
+            f"images of {h}×{w} do not fit a U-Net of {levels} levels on cells of {settings.patch} pixels; both sides "
+            f"must be multiples of {unit}: --size {fitting}, or fewer levels with --set channels=…"
+        )
+    if settings.patch > 1 and settings.variance == "learned_range":
+        raise UsageError("variance: learned_range is for models on pixels; add --set patch=1")
+    if any(channels % 32 for channels in settings.channels):
+        raise UsageError(f"channels: all must be multiples of 32, these are {list(settings.channels)}")
+    if len(settings.attention) != levels:
+        raise UsageError(f"attention has {len(settings.attention)} entries, channels has {levels}: one for each level")
+    latent = c if settings.patch == 1 else min(settings.components, c * settings.patch**2)
+    kinds = _BLOCKS[settings.resample]
+    resnet = settings.resample == "resnet"
+    return UNet2DModel(
+        sample_size=h // settings.patch if h == w else (h // settings.patch, w // settings.patch),
+        in_channels=latent,
+        out_channels=latent * (2 if settings.variance == "learned_range" else 1),
+        block_out_channels=settings.channels,
+        down_block_types=tuple(kinds[attends][0] for attends in settings.attention),
+        up_block_types=tuple(kinds[attends][1] for attends in reversed(settings.attention)),
+        layers_per_block=settings.layers,
+        attention_head_dim=settings.head_dim,
+        resnet_time_scale_shift="scale_shift" if settings.scale_shift else "default",
+        num_class_embeds=categories if categories > 1 else None,
+        downsample_type="resnet" if resnet else "conv",
+        upsample_type="resnet" if resnet else "conv",
+    )
+
+
+_BLOCKS = {
+    "conv": {False: ("DownBlock2D", "UpBlock2D"), True: ("AttnDownBlock2D", "AttnUpBlock2D")},
+    "resnet": {False: ("ResnetDownsampleBlock2D", "ResnetUpsampleBlock2D"), True: ("AttnDownBlock2D", "AttnUpBlock2D")},
+}
+"""How levels are joined → whether a level attends → names of its blocks in diffusers."""
+
+
+def build_scheduler(settings: TrainSDAS) -> DDPMScheduler:
+    """Return the noise schedule: linear from 1e-4 to 0.02 in 1000 steps, respaced as in the official code.
+
+    Predicted pixels are clipped to [−1, 1]; latents have no such bound.
+    """
+    return DDPMScheduler(
+        TIMESTEPS,
+        1e-4,
+        0.02,
+        "linear",
+        prediction_type=settings.prediction,
+        variance_type=settings.variance,
+        clip_sample=settings.patch == 1,
+        timestep_spacing="leading",
+    )
+
+
+def as_in(pipeline: SDASPipeline, settings: TrainSDAS) -> TrainSDAS:
+    """Return the settings with those that the model to start from decides. Raises UsageError where they disagree."""
+    scheduler, config = pipeline.scheduler.config, pipeline.unet.config
+    found = {
+        "prediction": scheduler.prediction_type,
+        "variance": "learned_range" if scheduler.variance_type == "learned_range" else "fixed_small",
+        "patch": 1 if pipeline.transform is None else pipeline.transform.patch,
+        "components": config.in_channels if pipeline.transform is not None else settings.components,
+        "channels": tuple(config.block_out_channels),
+        "attention": tuple("Attn" in name for name in config.down_block_types),
+        "layers": config.layers_per_block,
+    }
+    default = TrainSDAS(preset=settings.preset)
+    for key, value in found.items():
+        if getattr(settings, key) not in (getattr(default, key), value):
+            raise UsageError(f"{key}: the model to start from has {value}; leave out --set {key}, or --init")
+    return settings.model_copy(update=found)
+
+
+def started_from(pipeline: SDASPipeline, settings: TrainSDAS, shape: Sequence[int], categories: int) -> UNet2DModel:
+    """Return the U-Net of a model for other images: of any size that fits, with a label embedding of its own."""
+    old = pipeline.unet
+    channels = shape[2] if pipeline.transform is None else pipeline.transform.channels
+    if channels != shape[2] or (pipeline.transform is None and old.config.in_channels != shape[2]):
+        raise UsageError(f"--init is a model of images with {channels} channels, the normal images have {shape[2]}")
+    unit = settings.patch * 2 ** (len(settings.channels) - 1)
+    if shape[0] % unit or shape[1] % unit:
+        raise UsageError(f"images of {shape[0]}×{shape[1]} do not fit --init, whose sizes are multiples of {unit}")
+    sides = (shape[0] // settings.patch, shape[1] // settings.patch)
+    size = sides[0] if sides[0] == sides[1] else sides
+    fresh = UNet2DModel.from_config(
+        old.config, sample_size=size, num_class_embeds=categories if categories > 1 else None
+    )
+    kept = {name: tensor for name, tensor in old.state_dict().items() if not name.startswith("class_embedding.")}
+    missing, unexpected = fresh.load_state_dict(kept, strict=False)
+    assert not unexpected and all(name.startswith("class_embedding.") for name in missing), (missing, unexpected)
+    return fresh

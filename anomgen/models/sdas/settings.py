@@ -1,0 +1,88 @@
+"""Settings of the training of an SDAS model, and their presets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from anomgen.models.images import Augment
+from anomgen.models.training import Training
+
+Levels = Annotated[tuple[int, ...], Field(strict=False, min_length=1, max_length=8)]
+
+
+class TrainSDAS(Training):
+    """Settings of `anomgen train sdas`. The defaults are the preset `laptop`; the paper's model is `paper`."""
+
+    preset: str | None = None
+    steps: Annotated[int, Field(ge=1)] = 6000
+    batch_size: Annotated[int, Field(ge=1)] = 8
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    gradient_clip: Annotated[float, Field(gt=0)] | None = 1.0
+    schedule: Literal["constant", "cosine"] = "cosine"
+    """How the learning rate goes on after the warm-up; cosine ends at a twentieth."""
+    warmup: Annotated[int, Field(ge=0)] = 100
+    """Steps over which the learning rate rises from 0."""
+    patch: Literal[1, 4, 8, 16] = 8
+    """Side of a latent cell in pixels; 1 trains on pixels, without a transform."""
+    components: Annotated[int, Field(ge=1, le=256)] = 16
+    """Numbers per latent cell."""
+    channels: Levels = (64, 128, 256)
+    """Channels of the U-Net's levels, each at half the resolution of the one before; multiples of 32."""
+    attention: Annotated[tuple[bool, ...], Field(strict=False)] = (False, False, True)
+    """Which levels have self-attention."""
+    layers: Annotated[int, Field(ge=1, le=8)] = 1
+    """Residual blocks per level."""
+    head_dim: Annotated[int, Field(ge=8)] = 32
+    """Channels per attention head."""
+    scale_shift: bool = False
+    """Whether the time step scales and shifts the features, instead of being added."""
+    resample: Literal["conv", "resnet"] = "conv"
+    """How levels are joined: by strided convolutions, or inside residual blocks as in BigGAN."""
+    prediction: Literal["epsilon", "v_prediction", "sample"] = "v_prediction"
+    variance: Literal["fixed_small", "learned_range"] = "fixed_small"
+    min_snr: Annotated[float, Field(gt=0)] | None = None
+    """Cap γ of the loss weight min(SNR, γ) (Hang and others, ICCV 2023, arXiv 2303.09556); null weights all alike."""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Decay of the averaged weights, which are what is saved; it rises from 0 as (1 + n) / (10 + n)."""
+    augment: Augment = "none"
+    """Mirrorings and quarter turns under which a normal image stays normal."""
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "laptop": {},
+        "gpu": {
+            "patch": 1,
+            "channels": (128, 128, 256, 256, 512, 512),
+            "attention": (False, False, False, False, True, False),
+            "layers": 2,
+            "steps": 30_000,
+            "batch_size": 16,
+            "learning_rate": 1e-4,
+            "warmup": 500,
+            "ema": 0.9999,
+            "checkpoint_every": 1000,
+            "sheet_every": 2000,
+        },
+        "paper": {
+            "patch": 1,
+            "channels": (256, 256, 512, 512, 1024, 1024),
+            "attention": (False, False, False, True, True, True),
+            "layers": 2,
+            "head_dim": 64,
+            "scale_shift": True,
+            "resample": "resnet",
+            "prediction": "epsilon",
+            "variance": "learned_range",
+            "steps": 15_000,
+            "batch_size": 60,
+            "accumulation": 3,
+            "learning_rate": 1e-4,
+            "schedule": "constant",
+            "warmup": 0,
+            "ema": 0.9999,
+            "checkpoint_every": 500,
+            "sheet_every": 1000,
+        },
+    }
