@@ -68,7 +68,13 @@ def sdas(
     size: TrainSizeOption = None,
     steps: StepsOption = None,
     preset: PresetOption = None,
-    init: Annotated[str | None, typer.Option(help="Diffusers DDPM to start from: a folder or a Hub id.")] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            help="What to start from: a diffusers DDPM, by folder or Hub id, or OpenAI's guided-diffusion weights as a "
+            "safetensors file, for the preset paper."
+        ),
+    ] = None,
     seed: TrainSeedOption = None,
     changes: TrainSetOption = None,
     resume: ResumeOption = False,

@@ -66,8 +66,7 @@ class Images:
 
     def drawn(self, seed: int, number: int) -> np.ndarray:
         """Return the image that is drawn as number `number`: float32 (H, W, C) in [−1, 1]."""
-        epoch, position = divmod(number, len(self.pool))
-        return self.scaled(int(_order(seed, epoch, len(self.pool))[position]))
+        return self.scaled(shuffled(seed, number, len(self.pool)))
 
     def scaled(self, index: int) -> np.ndarray:
         """Return an image of the source, float32 (H, W, C) in [−1, 1]."""
@@ -82,6 +81,12 @@ def scaled(image: np.ndarray) -> np.ndarray:
 def unscaled(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Return float values of [−1, 1] as an image; what lies outside is clipped, halves round to even."""
     return quantise((values.astype(np.float64) + 1) * (value_max(dtype) / 2), dtype)
+
+
+def shuffled(seed: int, number: int, count: int) -> int:
+    """Return the `number`-th entry of one permutation of `count` things after the other."""
+    epoch, position = divmod(number, count)
+    return int(_order(seed, epoch, count)[position])
 
 
 @lru_cache(maxsize=16)

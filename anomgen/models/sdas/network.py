@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from diffusers import DDPMScheduler, UNet2DModel
 
 from anomgen.errors import UsageError
+from anomgen.models.sdas.guided import load_guided
 from anomgen.models.sdas.pipeline import SDASPipeline
 from anomgen.models.sdas.settings import TrainSDAS
 
@@ -46,6 +48,7 @@ def build_unet(settings: TrainSDAS, shape: Sequence[int], categories: int = 1) -
         layers_per_block=settings.layers,
         attention_head_dim=settings.head_dim,
         resnet_time_scale_shift="scale_shift" if settings.scale_shift else "default",
+        attn_norm_num_groups=32 if settings.scale_shift else None,  # else the middle attention would have no norm
         num_class_embeds=categories if categories > 1 else None,
         downsample_type="resnet" if resnet else "conv",
         upsample_type="resnet" if resnet else "conv",
@@ -57,6 +60,18 @@ _BLOCKS = {
     "resnet": {False: ("ResnetDownsampleBlock2D", "ResnetUpsampleBlock2D"), True: ("AttnDownBlock2D", "AttnUpBlock2D")},
 }
 """How levels are joined → whether a level attends → names of its blocks in diffusers."""
+
+
+def begun_unet(
+    init: SDASPipeline | Path | None, settings: TrainSDAS, shape: Sequence[int], categories: int
+) -> UNet2DModel:
+    """Return the U-Net that a training begins with: new, another model's, or with guided-diffusion's weights."""
+    if isinstance(init, SDASPipeline):
+        return started_from(init, settings, shape, categories)
+    unet = build_unet(settings, shape, categories)
+    if init is not None:
+        load_guided(unet, init)
+    return unet
 
 
 def build_scheduler(settings: TrainSDAS) -> DDPMScheduler:

@@ -46,7 +46,10 @@ class TrainSDAS(Training):
     min_snr: Annotated[float, Field(gt=0)] | None = None
     """Cap γ of the loss weight min(SNR, γ) (Hang and others, ICCV 2023, arXiv 2303.09556); null weights all alike."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    """Decay of the averaged weights, which are what is saved; it rises from 0 as (1 + n) / (10 + n)."""
+    """Decay of the averaged weights, which are what is saved. From new weights it rises from 0 as (1 + n) / (10 + n),
+    so that they are forgotten; from another model's it is constant."""
+    balanced: bool = True
+    """With several categories: show each equally often; otherwise each of their images."""
     augment: Augment = "none"
     """Mirrorings and quarter turns under which a normal image stays normal."""
 
@@ -75,6 +78,8 @@ class TrainSDAS(Training):
             "resample": "resnet",
             "prediction": "epsilon",
             "variance": "learned_range",
+            "balanced": False,
+            "mixed_precision": "no",
             "steps": 15_000,
             "batch_size": 60,
             "accumulation": 3,

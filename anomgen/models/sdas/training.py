@@ -23,11 +23,12 @@ from anomgen.config import portable_path
 from anomgen.errors import UsageError
 from anomgen.models.device import accelerator_for
 from anomgen.models.folder import check_folder, data_record, prepare
-from anomgen.models.images import WAYS, Images, require_square, tiled, turned, unscaled
+from anomgen.models.images import WAYS, Images, require_square, shuffled, tiled, turned, unscaled
 from anomgen.models.sdas.bound import variational_bound
+from anomgen.models.sdas.guided import SUFFIXES, guided_file
 from anomgen.models.sdas.latent import fit_transform
 from anomgen.models.sdas.model import load_sdas
-from anomgen.models.sdas.network import TIMESTEPS, as_in, build_scheduler, build_unet, started_from
+from anomgen.models.sdas.network import TIMESTEPS, as_in, begun_unet, build_scheduler
 from anomgen.models.sdas.pipeline import SDASPipeline
 from anomgen.models.sdas.settings import TrainSDAS
 from anomgen.models.training import (
@@ -43,6 +44,7 @@ from anomgen.models.training import (
 )
 from anomgen.rng import Stream, rng_for
 from anomgen.sources.base import Source
+from anomgen.sources.scan import files_fingerprint
 from anomgen.versions import versions
 
 if TYPE_CHECKING:
@@ -77,7 +79,7 @@ class SDASTask(Task):
         settings: TrainSDAS,
         accelerator: Accelerator,
         categories: Sequence[Category],
-        init: SDASPipeline | None = None,
+        init: SDASPipeline | Path | None = None,
     ):
         super().__init__(settings, accelerator)
         self.images = [Images(category.source, MINIMUM_IMAGES) for category in categories]
@@ -86,19 +88,16 @@ class SDASTask(Task):
         require_square(settings.augment, shape)
         with torch.random.fork_rng():  # the initial weights are the one thing that torch draws by itself
             torch.manual_seed(int(rng_for(settings.seed, Stream.TRAINING).integers(2**63)))
-            unet = (
-                build_unet(settings, shape, len(categories))
-                if init is None
-                else started_from(init, settings, shape, len(categories))
-            )
-        self.transform = None if init is None else init.transform
+            unet = begun_unet(init, settings, shape, len(categories))
+        self.transform = init.transform if isinstance(init, SDASPipeline) else None
         if settings.patch > 1 and self.transform is None:
             self.transform = fit_transform(self._for_fitting, settings.patch, unet.config.in_channels)
         if self.transform is not None:
             self.transform.to(accelerator.device)
         self.scheduler = build_scheduler(settings)
         unet = unet.to(accelerator.device, memory_format=torch.channels_last)
-        self.ema = EMAModel(unet.parameters(), decay=settings.ema)
+        least = 0.0 if init is None else settings.ema
+        self.ema = EMAModel(unet.parameters(), decay=settings.ema, min_decay=least)
         self.ema.to(accelerator.device)
         optimiser = torch.optim.Adam(unet.parameters(), settings.learning_rate)
         self.net, self.optimiser = accelerator.prepare(unet, optimiser)
@@ -162,9 +161,9 @@ class SDASTask(Task):
         size = config.sample_size
         shape = (config.in_channels, *((size, size) if isinstance(size, int) else size))
         ways = WAYS[self.settings.augment]
-        for number in part:
+        drawn = [self._drawn(number) for number in part]
+        for number, (_, image) in zip(part, drawn, strict=True):
             rng = rng_for(self.settings.seed, Stream.TRAINING, number, 1)
-            image = self.images[number % len(self.images)].drawn(self.settings.seed, number // len(self.images))
             pixels.append(np.ascontiguousarray(turned(image, int(rng.integers(ways))).transpose(2, 0, 1)))
             times.append(int(rng.integers(TIMESTEPS)))
             noises.append(rng.standard_normal(shape, dtype=np.float32))
@@ -175,8 +174,19 @@ class SDASTask(Task):
         clean = clean.contiguous(memory_format=torch.channels_last)
         labels = None
         if len(self.images) > 1:
-            labels = torch.tensor([number % len(self.images) for number in part], device=device)
+            labels = torch.tensor([category for category, _ in drawn], device=device)
         return clean, labels, torch.tensor(times, device=device), torch.from_numpy(np.stack(noises)).to(device)
+
+    def _drawn(self, number: int) -> tuple[int, np.ndarray]:
+        """Return the category and the image, float32 (H, W, C) in [−1, 1], that are drawn as number `number`."""
+        seed = self.settings.seed
+        if self.settings.balanced:
+            number, category = divmod(number, len(self.images))
+            return category, self.images[category].drawn(seed, number)
+        ends = np.cumsum([len(images) for images in self.images])
+        place = shuffled(seed, number, int(ends[-1]))
+        category = int(np.searchsorted(ends, place, side="right"))
+        return category, self.images[category].scaled(place - int(ends[category]) + len(self.images[category]))
 
     def _for_fitting(self) -> Iterator[np.ndarray]:
         """Yield images evenly spaced over every category, in all the orientations that training shows."""
@@ -285,25 +295,37 @@ def train_sdas(
 ) -> Trained:
     """Train a DDPM on normal images and write it to `out` as a diffusers pipeline folder.
 
-    categories: one, or several for a class-conditional model, with images of one size. init: a diffusers DDPM, by
-    folder or Hub id, whose weights to start from; it decides the network and what it predicts. Raises UsageError for
-    settings that do not fit, SourceError for unusable images, and what `anomgen.models.training.train` raises.
+    categories: one, or several for a class-conditional model, with images of one size. init: whose weights to
+    start from: a diffusers DDPM, by folder or Hub id, which decides the network and what it predicts, or a safetensors
+    file of guided-diffusion's for the network of the settings. Raises UsageError for settings that do not fit,
+    SourceError for unusable images, and what `anomgen.models.training.train` raises.
     """
-    start = None if init is None else load_sdas(init)
-    if start is not None:
-        settings = as_in(start.pipeline, settings)
+    start, weights = _start(init)
+    if isinstance(start, SDASPipeline):
+        settings = as_in(start, settings)
     record = {
         "kind": SDASTask.kind,
         "anomgen": versions()["anomgen"],
         "settings": settings.model_dump(mode="json"),
-        "init": None if start is None else {"name": portable_path(str(init)), "weights": start.fingerprint},
+        "init": None if init is None else {"name": portable_path(init), "weights": weights},
         "data": [data_record(category.name, category.source) for category in categories],
     }
     accelerator = accelerator_for(settings)
     if accelerator.is_main_process:
         check_folder(out, record, resume=resume, overwrite=overwrite)
-    task = SDASTask(settings, accelerator, categories, None if start is None else start.pipeline)
+    task = SDASTask(settings, accelerator, categories, start)
     if accelerator.is_main_process:
         prepare(out, record, resume=resume, overwrite=overwrite)
     accelerator.wait_for_everyone()
     return train(task, out, record, resume=resume, progress=progress)
+
+
+def _start(init: str | None) -> tuple[SDASPipeline | Path | None, str | None]:
+    """Return what a training starts from, and the hash of its weights."""
+    if init is None:
+        return None, None
+    if init.endswith(SUFFIXES):
+        file = guided_file(init)
+        return file, files_fingerprint(file.parent, [file.name])
+    model = load_sdas(init)
+    return model.pipeline, model.fingerprint
