@@ -16,10 +16,10 @@ from hypothesis.extra import numpy as hnp
 from made_dataset import made_rows, normal_image, write_dataset
 
 from anomgen.dataset.columns import Columns
+from anomgen.dataset.normals import NormalImages
 from anomgen.dataset.reader import Dataset
 from anomgen.dataset.row import Row, area_of, boxes_of, image_name, severity_of
 from anomgen.dataset.statistics import statistics
-from anomgen.dataset.twins import Twins
 from anomgen.dataset.writer import Encoder, shard_name, write_shard
 from anomgen.errors import UsageError
 
@@ -270,23 +270,23 @@ def test_shards_of_two_runs_do_not_mix(tmp_path):
         Dataset(folder)
 
 
-# -------------------------------------------------------------------------------------------- twins, measures
+# -------------------------------------------------------------------------------------------- normal images, measures
 
 
-def test_twins_come_from_the_row_then_the_rows_then_the_pool(tmp_path):
+def test_normal_images_come_from_the_row_then_the_rows_then_the_pool(tmp_path):
     rows = made_rows()
     kept = Dataset(write_dataset(tmp_path / "kept", rows, keep_normal=True))
     plain = Dataset(write_dataset(tmp_path / "plain", rows))
     anomalies = [row for row in rows if row.label]
     alone = Dataset(write_dataset(tmp_path / "alone", anomalies))
     for dataset in (kept, plain):
-        twins = Twins(dataset)
+        normals = NormalImages(dataset)
         for row in dataset.rows():
-            np.testing.assert_array_equal(twins.of(row), rows[row["index"]].normal)
+            np.testing.assert_array_equal(normals.of(row), rows[row["index"]].normal)
     pool = _Pool()
     for row in alone.rows():
-        assert Twins(alone).of(row) is None
-        assert Twins(alone, pool).of(row) is pool.images[int(row["source_id"][5:8])]
+        assert NormalImages(alone).of(row) is None
+        assert NormalImages(alone, pool).of(row) is pool.images[int(row["source_id"][5:8])]
 
 
 class _Pool:
@@ -304,13 +304,13 @@ class _Pool:
         return f"part/{index:03d}.png"
 
 
-def test_twins_hold_no_more_than_they_may(tmp_path):
+def test_normal_images_hold_no_more_than_they_may(tmp_path):
     dataset = Dataset(write_dataset(tmp_path / "d"))
-    twins = Twins(dataset, cache_bytes=2 * 48 * 40 * 3)
+    normals = NormalImages(dataset, cache_bytes=2 * 48 * 40 * 3)
     for _ in range(2):
         for number in range(3):
-            np.testing.assert_array_equal(twins.in_rows(f"part/{number:03d}.png"), normal_image(number))
-            assert len(twins._cache) <= 2
+            np.testing.assert_array_equal(normals.in_rows(f"part/{number:03d}.png"), normal_image(number))
+            assert len(normals._cache) <= 2
 
 
 def test_statistics_count_and_measure_the_anomalies(tmp_path):

@@ -88,7 +88,7 @@ def test_a_sound_dataset_passes_against_its_source(folder):
     assert report.on_foreground == 1.0
 
 
-def test_a_dataset_of_normal_rows_alone_needs_no_twins(tmp_path):
+def test_a_dataset_of_normal_rows_alone_needs_no_normal_images(tmp_path):
     rows = [row for row in made_rows(6) if not row.label]
     for position, row in enumerate(rows):
         object.__setattr__(row, "index", position)
@@ -234,7 +234,7 @@ def test_a_mask_on_a_normal_row_is_caught(folder):
     assert {"mask", "area", "boxes"} <= broken(report)
 
 
-def test_a_changed_twin_is_caught(tmp_path):
+def test_a_changed_normal_image_is_caught(tmp_path):
     folder = write_dataset(tmp_path / "d", keep_normal=True)
     report = check_dataset(edited(folder, lambda rows: edit_image(rows, ANOMALOUS, outside, "normal")))
     assert broken(report) == {"leak", "source"}
@@ -294,7 +294,7 @@ def test_damage_in_a_small_column_is_reported_too(folder):
     assert shard.name in report.render()
 
 
-# ------------------------------------------------------------------------------------------ twins, foreground
+# ------------------------------------------------------------------------------------------ normal images, foreground
 
 
 def test_without_any_normal_image_the_report_asks_for_the_source(tmp_path):

@@ -30,7 +30,7 @@ def _value(dtype: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Columns:
-    """What differs between the columns of two datasets: the names of the defects, and the untouched twin.
+    """What differs between the columns of two datasets: the names of the defects, and the normal image.
 
     Raises UsageError when a defect type is called "normal" or is given twice.
     """

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from anomgen.dataset.normals import NormalImages
 from anomgen.dataset.reader import Dataset
 from anomgen.dataset.row import ANOMALY, Row
-from anomgen.dataset.twins import Twins
 from anomgen.files import replacing
 from anomgen.sources.pixels import to_channels, value_max
 
@@ -97,14 +97,14 @@ def dataset_panels(dataset: Dataset, count: int = 8, pool: Pool | None = None) -
     Rows without a normal image, neither in the dataset nor in `pool`, are shown without it. A dataset of normal
     rows alone gives panels of normal rows.
     """
-    twins = Twins(dataset, pool)
+    normals = NormalImages(dataset, pool)
     panels = []
     for index in _chosen(dataset, count):
         row = dataset.row(index)
-        twin = twins.of(row) if row["label"] == ANOMALY else row["image"]
-        if twin is not None and twin.shape != row["image"].shape:
-            twin = None
-        panels.append(Panel(row["image"], row["mask"], row["soft_mask"], twin, _caption_of(row)))
+        normal = normals.of(row) if row["label"] == ANOMALY else row["image"]
+        if normal is not None and normal.shape != row["image"].shape:
+            normal = None
+        panels.append(Panel(row["image"], row["mask"], row["soft_mask"], normal, _caption_of(row)))
     return panels
 
 

@@ -255,6 +255,3 @@ def _read_json(file: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UsageError(f"{file}: damaged (not an object); run `anomgen make` with --resume")
     return content
-
-
-# ----------------------------------------------------------------------------------------- twins, statistics

@@ -104,7 +104,7 @@ def made_dataset(
 ) -> Path:
     """Write a small finished dataset with masks that are hard to hold: holes in holes, dots, lines, the whole rim.
 
-    Rows are normal and anomalous in turn, of two defect types; with soft masks and untouched twins.
+    Rows are normal and anomalous in turn, of two defect types; with soft masks and normal images.
     """
     columns = Columns(TYPES, keep_normal=True)
     rows = [_row(index, shape, np.dtype(dtype), sources, only_normal) for index in range(count)]

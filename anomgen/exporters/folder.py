@@ -17,7 +17,7 @@ FOLDERS = {"image": "images", "mask": "masks", "soft_mask": "soft_masks", "norma
 class Folder(SplitExporter):
     """Plain folders: {train,test}/{images,masks,…}/DEFECT/000000.png and metadata.parquet with all columns.
 
-    Every kind of picture has a folder of its own, normal rows under ``normal``; soft masks and untouched twins are
+    Every kind of picture has a folder of its own, normal rows under ``normal``; soft masks and normal images are
     there when the dataset has them.
     """
 

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from anomgen.dataset.columns import IMAGE_COLUMNS
+from anomgen.dataset.normals import NormalImages
 from anomgen.dataset.png import decode_png
 from anomgen.dataset.reader import SHARD_PATTERN, Dataset, shard_rows
 from anomgen.dataset.row import ANOMALY, LABELS, NORMAL, area_of, boxes_of, image_name, severity_of
 from anomgen.dataset.statistics import statistics
-from anomgen.dataset.twins import Twins
 from anomgen.errors import UsageError
 from anomgen.generators.base import build_generator
 from anomgen.synthesis.sample import TOLERANCE, change_between, smallest_mask
@@ -217,7 +217,7 @@ class _Checker:
     def __init__(self, dataset: Dataset, pool: Pool | None):
         self.dataset = dataset
         self.pool = pool
-        self.twins = Twins(dataset, pool)
+        self.normals = NormalImages(dataset, pool)
         self.violations: dict[str, Violation] = {}
         self.by_type: dict[str, int] = {}
         self.position = self.compared = 0
@@ -286,13 +286,13 @@ class _Checker:
     def _source_findings(self, record: _Record) -> Findings:
         """A normal image is compared with the pool's; without a pool, with the first normal row of its source."""
         source_id = record.cells["source_id"]
-        if self.pool is not None and self.twins.in_pool(source_id) is None:
+        if self.pool is not None and self.normals.in_pool(source_id) is None:
             yield "source", f"the source that was given has no image {source_id!r}"
             return
         untouched = record.images.get("normal") if record.anomalous else record.image
         if untouched is None:
             return
-        reference = self.twins.in_pool(source_id) if self.pool is not None else self._normal_row(source_id)
+        reference = self.normals.in_pool(source_id) if self.pool is not None else self._normal_row(source_id)
         if reference is not None and not np.array_equal(untouched, reference):
             yield "source", f"its normal image is not {source_id!r} ({_difference(untouched, reference)})"
         kept = record.images.get("normal")
@@ -300,38 +300,38 @@ class _Checker:
             yield "source", "image and normal differ, though the row is normal"
 
     def _anomaly_findings(self, record: _Record) -> Findings:
-        twin = record.images.get("normal")
+        normal = record.images.get("normal")
         source_id = record.cells["source_id"]
-        if twin is None:
-            twin = self._normal_row(source_id)
-        if twin is None:
-            twin = self.twins.in_pool(source_id)
-        if twin is None:
+        if normal is None:
+            normal = self._normal_row(source_id)
+        if normal is None:
+            normal = self.normals.in_pool(source_id)
+        if normal is None:
             yield from _measure_findings(record, None)
             return
-        if twin.shape != record.image.shape or twin.dtype != record.image.dtype:
-            yield "shape", f"its normal image is {_kind(twin)}, the image {_kind(record.image)}"
+        if normal.shape != record.image.shape or normal.dtype != record.image.dtype:
+            yield "shape", f"its normal image is {_kind(normal)}, the image {_kind(record.image)}"
             return
-        yield from _measure_findings(record, twin)
-        yield from self._change_findings(record, twin)
+        yield from _measure_findings(record, normal)
+        yield from self._change_findings(record, normal)
         yield from self._foreground_findings(record, source_id)
 
-    def _change_findings(self, record: _Record, twin: np.ndarray) -> Findings:
+    def _change_findings(self, record: _Record, normal: np.ndarray) -> Findings:
         mask = record.mask
-        leak = np.count_nonzero((record.image != twin).any(axis=2) & ~mask)
+        leak = np.count_nonzero((record.image != normal).any(axis=2) & ~mask)
         if leak:
             yield "leak", f"{leak} pixels changed outside the mask"
         pixels = np.count_nonzero(mask)
         self.compared += 1
         if not pixels:
             return
-        share = np.count_nonzero(change_between(record.image, twin)[mask] <= TOLERANCE) / pixels
+        share = np.count_nonzero(change_between(record.image, normal)[mask] <= TOLERANCE) / pixels
         self.invisible.add(share)
         if share > MAX_INVISIBLE:
             yield "invisible", f"{share:.0%} of the mask's {pixels} pixels did not visibly change"
 
     def _foreground_findings(self, record: _Record, source_id: str) -> Findings:
-        image = self.twins.in_pool(source_id)
+        image = self.normals.in_pool(source_id)
         if image is None or self.pool is None:
             return
         foreground = self.pool.foreground(image)
@@ -345,7 +345,7 @@ class _Checker:
 
     def _normal_row(self, source_id: str) -> np.ndarray | None:
         try:
-            return self.twins.in_rows(source_id)
+            return self.normals.in_rows(source_id)
         except UsageError:
             return None  # the row that cannot be read is reported where it stands
 
@@ -413,13 +413,13 @@ def _mask_findings(record: _Record) -> Findings:
             yield "soft mask", f"{outside} pixels outside the mask are not zero"
 
 
-def _measure_findings(record: _Record, twin: np.ndarray | None) -> Findings:
+def _measure_findings(record: _Record, normal: np.ndarray | None) -> Findings:
     cells, mask = record.cells, record.mask
     if cells["boxes"] != boxes_of(mask):
         yield "boxes", f"recorded {cells['boxes']}, measured {boxes_of(mask)}"
     measured = {"area": area_of(mask)}
-    if twin is not None:
-        measured["severity"] = severity_of(record.image, twin, mask)
+    if normal is not None:
+        measured["severity"] = severity_of(record.image, normal, mask)
     for name, value in measured.items():
         if not np.isclose(cells[name], value, rtol=3e-7, atol=0):
             yield name, f"recorded {cells[name]:.9g}, measured {value:.9g}"

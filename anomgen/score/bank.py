@@ -12,9 +12,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from anomgen.dataset.normals import NormalImages
 from anomgen.dataset.reader import Dataset
 from anomgen.dataset.row import ANOMALY, Row
-from anomgen.dataset.twins import Twins
 from anomgen.errors import AnomgenError
 from anomgen.files import replacing
 from anomgen.making.engine import Plan, Renderer, single_threaded
@@ -77,13 +77,13 @@ def _dataset_rows(dataset: Dataset, data: RealData) -> tuple[list[Row], list[Row
     shape = data.train[0].shape
     rows: list[Row] = []
     held: list[Row] = []
-    twins = Twins(dataset, Pool(data.train))
+    normals = NormalImages(dataset, Pool(data.train))
     validation = np.stack([data.validation[k] for k in range(len(data.validation))])
     for stored in dataset.rows():
         if stored["label"] != ANOMALY:
             continue
         image, mask = _fitted(stored["image"], shape), resized_mask(stored["mask"], shape[:2])
-        twin = twins.of(stored)
+        twin = normals.of(stored)
         normal = _filled(image, mask) if twin is None else _fitted(twin, shape)
         seen, hidden = (image, mask) if twin is None else (normal, np.zeros_like(mask))
         tested = shown(seen, hidden, data.test.images)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from anomgen.sources.pool import Pool
 
 
-class Twins:
+class NormalImages:
     """Finds the untouched image that an anomalous row was made of.
 
     It is looked for in the row itself (column `normal`), then in a normal row of the same source, then in the
@@ -30,12 +30,12 @@ class Twins:
         self._cache: MutableMapping[str, np.ndarray] = bounded(cache_bytes, lambda image: image.nbytes)
 
     def of(self, row: dict[str, Any]) -> np.ndarray | None:
-        """Return the twin of a decoded row that has `source_id`, and `normal` where kept; None if nowhere."""
+        """Return the normal image of a decoded row that has `source_id`, and `normal` where kept; None if nowhere."""
         if row.get("normal") is not None:
             result: np.ndarray | None = row["normal"]
             return result
-        twin = self.in_rows(row["source_id"])
-        return self.in_pool(row["source_id"]) if twin is None else twin
+        image = self.in_rows(row["source_id"])
+        return self.in_pool(row["source_id"]) if image is None else image
 
     def in_rows(self, source_id: str) -> np.ndarray | None:
         """Return the image of the first normal row of a source, or None."""
