@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
@@ -11,6 +12,7 @@ import yaml
 from anomgen.errors import UsageError
 from anomgen.files import bundled
 from anomgen.licenses import known
+from anomgen.registry import load
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,24 +23,13 @@ if TYPE_CHECKING:
 TAGS = ("anomaly-detection", "synthetic", "defect-detection", "anomgen")
 
 
-PAPERS = {
-    "cyclegan": "Bougaham, Delchevalerie, El Adoui, Frénay: Industrial and Medical Anomaly Detection Through "
-    "Cycle-Consistent Adversarial Networks, Neurocomputing 614, 2025, "
-    "[arXiv 2302.05154](https://arxiv.org/abs/2302.05154)",
-    "cutpaste": "Li, Sohn, Yoon, Pfister: CutPaste: Self-Supervised Learning for Anomaly Detection and Localization, "
-    "CVPR 2021, [arXiv 2104.04015](https://arxiv.org/abs/2104.04015)",
-    "fpi": "Tan, Hou, Batten, Qiu, Kainz: Detecting Outliers with Foreign Patch Interpolation, MELBA 2022, "
-    "[arXiv 2011.04197](https://arxiv.org/abs/2011.04197)",
-    "pii": "Tan, Hou, Day, Simpson, Rueckert, Kainz: Detecting Outliers with Poisson Image Interpolation, MICCAI 2021, "
-    "[arXiv 2107.02622](https://arxiv.org/abs/2107.02622)",
-    "nsa": "Schlüter, Tan, Hou, Kainz: Natural Synthetic Anomalies for Self-Supervised Anomaly Detection and "
-    "Localization, ECCV 2022, [arXiv 2109.15222](https://arxiv.org/abs/2109.15222)",
-    "sdas": "Zhang, Xu, Zhou: RealNet: A Feature Selection Network with Realistic Synthetic Anomaly for Anomaly "
-    "Detection, CVPR 2024, [arXiv 2403.05897](https://arxiv.org/abs/2403.05897)",
-    "perlin": "Zavrtanik, Kristan, Skočaj: DRAEM, a Discriminatively Trained Reconstruction Embedding for Surface "
-    "Anomaly Detection, ICCV 2021, [arXiv 2108.07610](https://arxiv.org/abs/2108.07610)",
-}
-"""Generator's kind → the paper it implements."""
+def papers_of(kinds: Iterable[str]) -> list[str]:
+    """Return the papers that generators implement, each once; a generator that is not installed has none here."""
+    found = []
+    for kind in kinds:
+        with suppress(UsageError):
+            found.append(load("generators", kind).paper)
+    return [paper for paper in dict.fromkeys(found) if paper]
 
 
 def render_template(name: str, front: Mapping[str, Any], values: Mapping[str, Any]) -> str:

@@ -6,18 +6,20 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import yaml
 from made_dataset import made_rows, provenance_of, recipe_of, write_dataset
 
-from anomgen.cards import PAPERS
+from anomgen import registry
 from anomgen.dataset.card import front_matter, write_card, yaml_features
 from anomgen.dataset.columns import Columns
 from anomgen.dataset.reader import Dataset
 from anomgen.dataset.statistics import statistics
-from anomgen.registry import BUNDLED
+from anomgen.generators.base import Generator
+from anomgen.registry import BUNDLED, load
 
 
 def card_of(folder, rows=None, *, provenance=None, recipe=None, **options):
@@ -171,14 +173,29 @@ def test_a_mixture_cites_the_paper_of_each_part(tmp_path):
     assert "`otsu` (dilate 3)" in text
 
 
-def test_every_bundled_method_has_its_paper():
-    assert set(BUNDLED["generators"]) - {"boxes", "mix"} <= set(PAPERS)
+@pytest.mark.parametrize("group", ["generators", "detectors"])
+def test_every_method_cites_the_paper_that_its_module_names(group):
+    pytest.importorskip("torch" if group == "detectors" else "numpy")
+    for kind in BUNDLED[group]:
+        method = load(group, kind)
+        identifiers = re.findall(r"arxiv\.org/abs/([0-9.]+)\)", method.paper)
+        assert len(identifiers) == (kind not in ("boxes", "mix", "probe")), kind
+        assert all(
+            f"arXiv {number}" in " ".join(sys.modules[method.__module__].__doc__.split()) for number in identifiers
+        )
 
 
-def test_a_generator_of_a_third_party_is_described_without_a_paper(tmp_path):
+def test_a_third_partys_method_reaches_the_card_as_ours_do(tmp_path, monkeypatch):
+    class Mine(Generator):
+        kind = "mine"
+        paper = "Me: Mine, 2026"
+
     resolved = {"generator": {"kind": "mine"}, "foreground": {"method": "none"}}
     text = body(card_of(tmp_path / "d", provenance={"resolved": resolved}))
-    assert "kind: mine" in text and "Citation" not in text
+    assert "kind: mine" in text and "Citation" not in text, "it is not installed"
+    monkeypatch.setattr(registry, "_plugins", lambda group: {"mine": SimpleNamespace(load=lambda: Mine)})
+    text = body(card_of(tmp_path / "e", provenance={"resolved": resolved}))
+    assert "Citation" in text and "- Me: Mine, 2026" in text
 
 
 @pytest.mark.parametrize(

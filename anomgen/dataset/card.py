@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from anomgen.cards import PAPERS, TAGS, _code, _yaml, render_template
+from anomgen.cards import TAGS, _code, _yaml, papers_of, render_template
 from anomgen.dataset.columns import Columns
 from anomgen.dataset.reader import Dataset
 from anomgen.files import fingerprint_of, replacing
@@ -128,7 +128,7 @@ def _values(
         "recipe_fingerprint": provenance["recipe_fingerprint"],
         "license": license,
         "inherited": license is not None and license == source["license"],
-        "papers": [PAPERS[kind] for kind in _kinds(resolved["generator"]) if kind in PAPERS],
+        "papers": papers_of(_kinds(resolved["generator"])),
     }
 
 

@@ -47,6 +47,8 @@ class Generator(Preset):
 
     kind: ClassVar[str]
     """Name in recipes and in the registry."""
+    paper: ClassVar[str] = ""
+    """What the card of a dataset cites, Markdown: authors, title, venue, year, a link; empty for no paper."""
     advice: ClassVar[str] = (
         "Look at the foreground with `anomgen preview --foreground`, ask for less of it (the generator's "
         "min_foreground or min_object), widen its ranges, or check that the normal images differ from each other"

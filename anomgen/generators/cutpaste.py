@@ -29,6 +29,11 @@ class CutPaste(Generator):
     """CutPaste patches and scars (arXiv 2104.04015, section 2)."""
 
     kind: ClassVar[str] = "cutpaste"
+    paper: ClassVar[str] = (
+        "Li, Sohn, Yoon, Pfister: CutPaste: Self-Supervised Learning for Anomaly Detection and Localization, "
+        "CVPR 2021, "
+        "[arXiv 2104.04015](https://arxiv.org/abs/2104.04015)"
+    )
 
     variant: Literal["patch", "scar", "3way"] = "patch"
     """`patch`, `scar`, or either with equal chance: with normal images the classes of 3-way classification."""

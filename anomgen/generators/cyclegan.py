@@ -46,6 +46,11 @@ class CycleGAN(Generator):
     """A trained translation from normal to abnormal images (arXiv 2302.05154)."""
 
     kind: ClassVar[str] = "cyclegan"
+    paper: ClassVar[str] = (
+        "Bougaham, Delchevalerie, El Adoui, Frénay: Industrial and Medical Anomaly Detection Through Cycle-"
+        "Consistent Adversarial Networks, Neurocomputing 614, 2025, "
+        "[arXiv 2302.05154](https://arxiv.org/abs/2302.05154)"
+    )
     advice: ClassVar[str] = (
         "Look at the sheets of the training; train longer (`anomgen train cyclegan … --steps … --resume`), or change "
         "generator.threshold or generator.max_area"

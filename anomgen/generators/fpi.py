@@ -1,6 +1,6 @@
 """FPI: a square of the image mixed with the same place in a donor.
 
-Tan, Hou, Batten, Qiu, Kainz: Detecting Outliers with Foreign Patch Interpolation, 2020, arXiv 2011.04197.
+Tan, Hou, Batten, Qiu, Kainz: Detecting Outliers with Foreign Patch Interpolation, MELBA 2022, arXiv 2011.04197.
 """
 
 from __future__ import annotations
@@ -92,6 +92,10 @@ class FPI(PatchInterpolation):
     """
 
     kind: ClassVar[str] = "fpi"
+    paper: ClassVar[str] = (
+        "Tan, Hou, Batten, Qiu, Kainz: Detecting Outliers with Foreign Patch Interpolation, MELBA 2022, "
+        "[arXiv 2011.04197](https://arxiv.org/abs/2011.04197)"
+    )
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "brain": {"core": 0.5},

@@ -94,6 +94,11 @@ class NSA(Generator):
     """
 
     kind: ClassVar[str] = "nsa"
+    paper: ClassVar[str] = (
+        "Schlüter, Tan, Hou, Kainz: Natural Synthetic Anomalies for Self-Supervised Anomaly Detection and "
+        "Localization, ECCV 2022, "
+        "[arXiv 2109.15222](https://arxiv.org/abs/2109.15222)"
+    )
     soft: ClassVar[bool] = True
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
 

@@ -71,6 +71,11 @@ class Perlin(PerlinRegion):
     """DRAEM's textured anomalies (arXiv 2108.07610, section 3.3)."""
 
     kind: ClassVar[str] = "perlin"
+    paper: ClassVar[str] = (
+        "Zavrtanik, Kristan, Skočaj: DRAEM, a Discriminatively Trained Reconstruction Embedding for Surface "
+        "Anomaly Detection, ICCV 2021, "
+        "[arXiv 2108.07610](https://arxiv.org/abs/2108.07610)"
+    )
 
     augmentations: Annotated[int, Field(ge=0, le=len(OPERATIONS) - 1)] = 3
     """Distinct operations, of the ten in `anomgen.augment`, applied to each texture."""

@@ -24,6 +24,11 @@ class PII(PatchInterpolation):
     """
 
     kind: ClassVar[str] = "pii"
+    paper: ClassVar[str] = (
+        "Tan, Hou, Day, Simpson, Rueckert, Kainz: Detecting Outliers with Poisson Image Interpolation, MICCAI"
+        " 2021, "
+        "[arXiv 2107.02622](https://arxiv.org/abs/2107.02622)"
+    )
     margin: ClassVar[int] = 1
 
     def _blend(self, image: np.ndarray, donor: np.ndarray, support: np.ndarray, box: Box, weight: float) -> np.ndarray:

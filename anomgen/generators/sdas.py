@@ -52,6 +52,11 @@ class SDAS(PerlinRegion):
     """Strength-controllable diffusion anomaly synthesis (arXiv 2403.05897)."""
 
     kind: ClassVar[str] = "sdas"
+    paper: ClassVar[str] = (
+        "Zhang, Xu, Zhou: RealNet: A Feature Selection Network with Realistic Synthetic Anomaly for Anomaly "
+        "Detection, CVPR 2024, "
+        "[arXiv 2403.05897](https://arxiv.org/abs/2403.05897)"
+    )
 
     preset: str | None = None
     """`ddim`: the faster sampler, with strengths to match."""

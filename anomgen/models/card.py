@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from anomgen.cards import PAPERS, TAGS, render_template
+from anomgen.cards import TAGS, papers_of, render_template
 from anomgen.files import replacing
 
 
@@ -39,7 +39,7 @@ def write_sdas_card(folder: Path, record: Mapping[str, Any], shape: tuple[int, .
         "losses": ", ".join(f"{name} {value:.4g}" for name, value in record["losses"].items()),
         "init": (record["init"] or {}).get("name"),
         "recipe": yaml.safe_dump(settings, sort_keys=False, default_flow_style=None).rstrip("\n"),
-        "paper": PAPERS["sdas"],
+        "paper": "".join(papers_of(["sdas"])),
         "licensed": license is not None,
     }
     with replacing(folder / "README.md") as file:
@@ -67,7 +67,7 @@ def write_cyclegan_card(folder: Path, record: Mapping[str, Any], shape: tuple[in
         "steps": record["steps"],
         "losses": ", ".join(f"{name} {value:.4g}" for name, value in record["losses"].items()),
         "settings": yaml.safe_dump(record["settings"], sort_keys=False, default_flow_style=None).rstrip("\n"),
-        "paper": PAPERS["cyclegan"],
+        "paper": "".join(papers_of(["cyclegan"])),
     }
     with replacing(folder / "README.md") as file:
         file.write(render_template("cyclegan.md", front, values).encode())

@@ -35,6 +35,10 @@ class Autoencoder(Detector):
     """
 
     kind: ClassVar[str] = "autoencoder"
+    paper: ClassVar[str] = (
+        "Minhas, Zelek: Semi-supervised Anomaly Detection Using AutoEncoders, 2020, "
+        "[arXiv 2001.03674](https://arxiv.org/abs/2001.03674)"
+    )
     rate: ClassVar[float] = 1.4
     uses_anomalies: ClassVar[bool] = False
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"default": {}, "paper": {"width": 48, "steps": 12_500}}

@@ -89,6 +89,8 @@ class Detector(Preset):
     """`default`: sized for two CPU cores. `paper`: the published sizes and schedule."""
     kind: ClassVar[str]
     """Name on the command line and in the registry."""
+    paper: ClassVar[str] = ""
+    """The paper, Markdown: authors, title, venue, year, a link; empty for no paper."""
     uses_anomalies: ClassVar[bool] = True
     """False: `fit` reads normal images only; it is then fitted once per seed and serves every recipe."""
     rate: ClassVar[float] = 1.0

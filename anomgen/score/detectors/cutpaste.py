@@ -25,6 +25,7 @@ from pydantic import Field, PrivateAttr
 from torch import nn
 
 from anomgen.config import Share
+from anomgen.generators.cutpaste import CutPaste
 from anomgen.score.detectors.base import Batch, Detector, Training
 from anomgen.score.detectors.networks import in_parts, seeded, tensor, trained
 
@@ -44,6 +45,7 @@ class CutPasteGDE(Detector):
     """
 
     kind: ClassVar[str] = "cutpaste"
+    paper: ClassVar[str] = CutPaste.paper
     rate: ClassVar[float] = 0.65
     """Per million pixels of windows, for a network of width 32."""
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {

@@ -20,6 +20,7 @@ from accelerate import Accelerator
 from pydantic import Field, PrivateAttr
 
 from anomgen.errors import UsageError
+from anomgen.generators.cyclegan import CycleGAN
 from anomgen.models.cyclegan.model import SMALLEST
 from anomgen.models.cyclegan.networks import (
     Buffer,
@@ -39,6 +40,7 @@ class CycleGANDetector(Detector):
     """Two translators, normal ↔ abnormal, and their discriminators; the one to normal is the detector."""
 
     kind: ClassVar[str] = "cyclegan"
+    paper: ClassVar[str] = CycleGAN.paper
     rate: ClassVar[float] = 14.5
     """For the default width and blocks."""
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {

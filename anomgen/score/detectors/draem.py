@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from pydantic import Field, PrivateAttr
 from torch import nn
 
+from anomgen.generators.perlin import Perlin
 from anomgen.score.detectors.base import Batch, Detector, Training
 from anomgen.score.detectors.networks import in_parts, padded, seeded, targets, tensor, trained
 
@@ -35,6 +36,7 @@ class DRAEM(Detector):
     """
 
     kind: ClassVar[str] = "draem"
+    paper: ClassVar[str] = Perlin.paper
     rate: ClassVar[float] = 3.8
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "default": {},

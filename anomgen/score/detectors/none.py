@@ -42,6 +42,11 @@ class Memory(Detector):
     """
 
     kind: ClassVar[str] = "none"
+    paper: ClassVar[str] = (
+        "Roth, Pemula, Zepeda, Schölkopf, Brox, Gehler: Towards Total Recall in Industrial Anomaly Detection,"
+        " CVPR 2022, "
+        "[arXiv 2106.08265](https://arxiv.org/abs/2106.08265)"
+    )
     uses_anomalies: ClassVar[bool] = False
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "default": {},

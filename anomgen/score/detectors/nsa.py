@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from pydantic import Field, PrivateAttr
 from torch import nn
 
+from anomgen.generators.nsa import NSA
 from anomgen.score.detectors.base import Batch, Detector, Training
 from anomgen.score.detectors.networks import in_parts, padded, seeded, targets, tensor, trained
 
@@ -37,6 +38,7 @@ class NSAEncoderDecoder(Detector):
     """
 
     kind: ClassVar[str] = "nsa"
+    paper: ClassVar[str] = NSA.paper
     rate: ClassVar[float] = 0.55
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "default": {},

@@ -17,6 +17,7 @@ from pydantic import Field, PrivateAttr
 from torch import nn
 
 from anomgen.errors import UsageError
+from anomgen.generators.sdas import SDAS
 from anomgen.score.backbone import LITE0, Backbone
 from anomgen.score.detectors.base import Batch, Detector, Training
 from anomgen.score.detectors.networks import device, in_parts, padded, seeded, targets, tensor, trained
@@ -37,6 +38,7 @@ class RealNet(Detector):
     """
 
     kind: ClassVar[str] = "realnet"
+    paper: ClassVar[str] = SDAS.paper
     rate: ClassVar[float] = 1.9
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "default": {},

@@ -30,6 +30,11 @@ class UNet(Detector):
     """
 
     kind: ClassVar[str] = "unet"
+    paper: ClassVar[str] = (
+        "Ronneberger, Fischer, Brox: U-Net: Convolutional Networks for Biomedical Image Segmentation, MICCAI "
+        "2015, "
+        "[arXiv 1505.04597](https://arxiv.org/abs/1505.04597)"
+    )
     rate: ClassVar[float] = 1.7
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "default": {},
