@@ -6,18 +6,15 @@ import json
 import shlex
 import sys
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from anomgen.errors import AnomgenError, UsageError
 from anomgen.files import Earlier, holds_earlier, locked, replacing
 from anomgen.sources.base import Source
 from anomgen.sources.scan import ScannedSource
 from anomgen.versions import installed, versions_text
-
-if TYPE_CHECKING:
-    pass
-
 
 RECORD, CHECKPOINT, LOG, SHEETS = "training.json", "checkpoint.safetensors", "log.jsonl", "sheets"
 
@@ -66,7 +63,7 @@ def prepare(out: Path, record: Mapping[str, Any], *, resume: bool, overwrite: bo
     with locked(out):
         before = read_record(out)
         if overwrite and before is not None:
-            _clear(out)
+            _clear(out, before["kind"])
         done = before.get("steps", 0) if resume and before is not None else 0
         if done and before is not None:
             _warn_of_versions(out, before.get("versions"))
@@ -110,14 +107,24 @@ def _warn_of_versions(out: Path, before: Mapping[str, str] | None) -> None:
         )
 
 
-def _clear(out: Path) -> None:
-    """Remove an earlier training: the files that anomgen writes, nothing else; the record, its mark, comes last."""
+def _clear(out: Path, kind: str) -> None:
+    """Remove an earlier training of a kind: what anomgen writes, nothing else; the record, its mark, comes last."""
     import shutil
 
-    for name in ("unet", "scheduler", "transform", "generators", SHEETS):
-        shutil.rmtree(out / name, ignore_errors=True)
-    for name in ("model_index.json", "anomgen_model.json", "README.md", "pipeline.py", CHECKPOINT, LOG, RECORD):
-        (out / name).unlink(missing_ok=True)
+    for name in (*_written_by(kind), SHEETS, "README.md", CHECKPOINT, LOG, RECORD):
+        if (out / name).is_dir():
+            shutil.rmtree(out / name, ignore_errors=True)
+        else:
+            (out / name).unlink(missing_ok=True)
+
+
+def _written_by(kind: str) -> tuple[str, ...]:
+    """Return what a finished model of a kind consists of: `WRITTEN` of its package, ``anomgen.models.KIND``."""
+    try:
+        names: tuple[str, ...] = import_module(f"anomgen.models.{kind}").WRITTEN
+    except (ImportError, AttributeError):
+        return ()
+    return names
 
 
 def read_record(out: Path) -> dict[str, Any] | None:
