@@ -26,6 +26,7 @@ def test_it_rebuilds_what_is_normal_and_not_bright_discs():
 def test_the_paper_preset_has_the_papers_layers():
     detector = Autoencoder(preset="paper")
     assert (detector.width, detector.batch_size, detector.learning_rate, detector.skip_top) == (48, 4, 1e-3, True)
+    assert not detector.calibrated and detector.steps == 50 * 1000 // 4
     network = Network(detector.width, skip_top=True)
     kernels = [tuple(p.shape) for p in network.parameters() if p.ndim == 4]
     down = [(48, 48 if k else 3, size, size) for k, size in enumerate((11, 9, 7, 5, 3))]
@@ -43,6 +44,24 @@ def test_the_map_is_the_mean_absolute_residual():
         rebuilt = detector._network(tensor(images)).numpy().transpose(0, 2, 3, 1)
     expected = np.abs(images / 255 - rebuilt).mean(axis=3)
     assert np.allclose(detector.anomaly_maps(images), expected, atol=1e-6)
+
+
+def test_a_short_training_arrives_at_the_images_brightness():
+    """Bright and dark images: a bias that begins at 0 stays there, and running means follow the last batches."""
+    train = MadeTraining(count=8)
+    shifted = [np.clip(image * (0.3 if k % 2 else 1.0), 0, 255).astype(np.uint8)
+               for k, image in enumerate(train.normals[k] for k in range(8))]  # fmt: skip
+    train.normals = shifted
+    residuals = {}
+    for calibrated in (False, True):
+        detector = Autoencoder(steps=60, width=4, calibrated=calibrated)
+        detector.fit(train, rng_for(0, Stream.TRAINING))
+        residuals[calibrated] = detector.anomaly_maps(np.stack(shifted)).mean()
+    assert residuals[True] < 0.05 < 0.1 < residuals[False]
+    network = detector._network.cpu()
+    with torch.inference_mode():
+        first = network.down[0][0](tensor(np.stack(shifted)))
+    assert torch.allclose(network.down[0][1].running_mean, first.mean((0, 2, 3)), atol=1e-5)
 
 
 def test_every_epoch_shows_every_normal_image():
