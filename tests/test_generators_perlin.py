@@ -2,7 +2,9 @@
 
 import json
 import random
+import sys
 from collections import Counter
+from importlib.util import find_spec
 
 import cv2
 import numpy as np
@@ -18,6 +20,8 @@ from anomgen.rng import Stream, rng_for
 from anomgen.synthesis.augment import OPERATIONS
 from anomgen.synthesis.sample import Reject, change_between, smallest_mask
 from anomgen.synthesis.textures import FolderTextures, ProceduralTextures
+
+NEEDS_EXTRA = pytest.mark.skipif(find_spec("noise") is None, reason="the extra `noise` is not installed")
 
 
 def rng(index=0):
@@ -47,8 +51,9 @@ def samples(generator, pool, count):
         Perlin(threshold_range=(0.3, 0.6), opacity_range=(0.1, 1.0)),
         Perlin(augmentations=0, rotation_range=(0.0, 0.0), exponent_range=(3, 3)),
         Perlin(texture=ProceduralTextures(families=("fibres",), bank_size=2)),
+        pytest.param(Perlin(field="noise"), marks=NEEDS_EXTRA),
     ],
-    ids=["default", "paper", "plain", "one family"],
+    ids=["default", "paper", "plain", "one family", "the package's field"],
 )
 def test_conformance(generator):
     check_generator(generator)
@@ -204,3 +209,15 @@ def test_configuration_round_trips():
 def test_faults_are_named(values, message):
     with pytest.raises(RecipeError, match=message):
         build_generator({"kind": "perlin", **values})
+
+
+def test_the_field_is_written_where_it_is_chosen():
+    assert "field" not in Perlin().config()
+    chosen = Perlin(field="noise")
+    assert chosen.config()["field"] == "noise" and build_generator(chosen.config()) == chosen
+
+
+def test_the_packages_field_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "noise", None)
+    with pytest.raises(UsageError, match=r"generator\.field: noise needs the package 'noise': .*noise.*, or take"):
+        Perlin(field="noise").prepared(grey_pool(32, 32))

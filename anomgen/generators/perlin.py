@@ -15,14 +15,14 @@ from typing import Annotated, Any, ClassVar, Self
 
 import cv2
 import numpy as np
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer
 
 from anomgen.config import Range, ShareRange
 from anomgen.generators.base import Generator, foreground_of
 from anomgen.sources.base import Images
 from anomgen.sources.pixels import to_depth
 from anomgen.synthesis.augment import OPERATIONS, augment
-from anomgen.synthesis.perlin import PerlinDraw, perlin_mask
+from anomgen.synthesis.perlin import NoiseField, PerlinDraw, perlin_mask, require_package
 from anomgen.synthesis.sample import Box, Reject, Sample, composite, smallest_mask
 from anomgen.synthesis.textures import ProceduralTextures, TextureField
 
@@ -47,6 +47,21 @@ class PerlinRegion(Generator):
     """A pixel is in the region where the noise, about −1 to 1, is above a level drawn from this range."""
     opacity_range: ShareRange = (0.2, 1.0)
     """Weight of the content; 1 covers."""
+    field: NoiseField = "gradient"
+    """Whose noise it is: `gradient`, our own, or `noise`, that of the package of this name (extra `noise`): regions are
+    alike, but take longer."""
+
+    @model_serializer(mode="wrap")
+    def _field_if_chosen(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out the default: recipes and their fingerprints are what they were before there was a choice."""
+        values: dict[str, Any] = handler(self)
+        return {key: value for key, value in values.items() if key != "field" or value != "gradient"}
+
+    def prepared(self, pool: Images) -> Self:
+        """See `Generator.prepared`. Raises UsageError when the field needs a package that is not installed."""
+        if self.field == "noise":
+            require_package()
+        return super().prepared(pool)
 
     def draw_region(
         self, rng: np.random.Generator, shape: tuple[int, ...], foreground: np.ndarray | None
@@ -59,6 +74,7 @@ class PerlinRegion(Generator):
                 exponent_range=self.exponent_range,
                 rotation_range=self.rotation_range,
                 threshold_range=self.threshold_range,
+                field=self.field,
             )
             if foreground is not None:
                 region &= foreground
@@ -85,7 +101,7 @@ class Perlin(PerlinRegion):
     def prepared(self, pool: Images) -> Self:
         """Check the textures. Raises UsageError or SourceError when they cannot be used."""
         self.texture.check(pool[0].shape if len(pool) else None)
-        return self
+        return super().prepared(pool)
 
     def resources(self) -> dict[str, str]:
         """See `Generator.resources`."""

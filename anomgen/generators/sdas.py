@@ -109,6 +109,7 @@ class SDAS(PerlinRegion):
                 "--source GOOD_IMAGES -o MODEL`, then --set generator.model=MODEL), or else generator.texture, images "
                 "sampled beforehand with the recipe sia; one of the two"
             )
+        super().prepared(pool)
         shape = pool[0].shape if len(pool) else None
         if self.texture is not None:
             if self.extent == "whole":

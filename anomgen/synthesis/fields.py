@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import colorsys
 import math
+from types import ModuleType
 
 import cv2
 import numpy as np
+
+from anomgen.errors import UsageError, install
 
 Shape = tuple[int, int]
 
@@ -60,6 +63,16 @@ def octaves(
         total = cv2.scaleAdd(layer, weight, total)
         cells, weight = cells * 2, weight / 2
     return unit(total)
+
+
+def require_noise(what: str, instead: str) -> ModuleType:
+    """Return the package `noise`; UsageError, which tells what needs it and what to do instead, without it."""
+    try:
+        import noise
+    except ImportError:
+        raise UsageError(f"{what} needs the package 'noise': {install('noise')}, or {instead}") from None
+    result: ModuleType = noise
+    return result
 
 
 def unit(field: np.ndarray) -> np.ndarray:

@@ -16,7 +16,6 @@ from types import ModuleType
 import cv2
 import numpy as np
 
-from anomgen.errors import UsageError, install
 from anomgen.synthesis.fields import (
     Shape,
     bend,
@@ -31,6 +30,7 @@ from anomgen.synthesis.fields import (
     plane,
     ramp,
     relief,
+    require_noise,
     seam_distance,
     shaded,
     smooth_step,
@@ -258,7 +258,7 @@ def simplex(rng: np.random.Generator, shape: Shape) -> np.ndarray:
 
     Drawn at up to 160 pixels and enlarged, because the package works point by point.
     """
-    snoise2 = require_noise().snoise2
+    snoise2 = require_simplex().snoise2
     shrink = min(1.0, 160 / max(shape))
     rows, columns = max(round(shape[0] * shrink), 1), max(round(shape[1] * shrink), 1)
     pitch = rng.uniform(2, 8) / max(rows, columns)
@@ -277,17 +277,9 @@ def simplex(rng: np.random.Generator, shape: Shape) -> np.ndarray:
     return grain(rng, paint(field, ramp(rng)), 3)
 
 
-def require_noise() -> ModuleType:
-    """Import and return the `noise` package, or raise UsageError."""
-    try:
-        import noise
-    except ImportError:
-        raise UsageError(
-            f"the texture family 'simplex' needs the package 'noise': {install('noise')}, "
-            "or leave 'simplex' out of texture.families"
-        ) from None
-    result: ModuleType = noise
-    return result
+def require_simplex() -> ModuleType:
+    """Return the `noise` package, which the family `simplex` needs, or raise UsageError."""
+    return require_noise("the texture family 'simplex'", "leave 'simplex' out of texture.families")
 
 
 FAMILIES: dict[str, Family] = {

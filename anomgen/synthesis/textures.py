@@ -28,7 +28,7 @@ from anomgen.sources.folder import extensions_text, image_files, missing_hint
 from anomgen.sources.images import fit_image, quiet, read_image
 from anomgen.sources.pixels import to_channels, to_depth
 from anomgen.sources.scan import files_fingerprint
-from anomgen.synthesis.procedural import DEFAULT_FAMILIES, FAMILIES, require_noise
+from anomgen.synthesis.procedural import DEFAULT_FAMILIES, FAMILIES, require_simplex
 
 CACHE_BYTES = 1 << 27
 """Textures, at the size at which they are used, that a process keeps for one configuration."""
@@ -89,7 +89,7 @@ class ProceduralTextures(Textures):
     def check(self, shape: tuple[int, ...] | None = None) -> None:  # noqa: ARG002
         """Raise UsageError when a family needs a package that is not installed."""
         if "simplex" in self.families:
-            require_noise()
+            require_simplex()
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[np.ndarray, str]:
         """See `Textures.draw`."""
