@@ -15,7 +15,7 @@ from anomgen.sources.base import Images
 from anomgen.synthesis.sample import Reject, Sample
 
 
-class Part(Config):
+class Weighted(Config):
     """A generator and its weight; in a recipe one flat mapping ``{weight: 0.5, kind: nsa, …}``."""
 
     generator: SerializeAsAny[Generator]
@@ -46,7 +46,7 @@ class Mix(Generator):
 
     kind: ClassVar[str] = "mix"
 
-    parts: Annotated[tuple[Part, ...], Field(strict=False, min_length=1)]
+    parts: Annotated[tuple[Weighted, ...], Field(strict=False, min_length=1)]
     """The generators: each a mapping with `kind`, its keys, and `weight`."""
 
     @model_validator(mode="before")
@@ -60,7 +60,7 @@ class Mix(Generator):
         built = []
         for number, part in enumerate(values["parts"]):
             try:
-                built.append(validated(Part, part) if isinstance(part, Mapping) else part)
+                built.append(validated(Weighted, part) if isinstance(part, Mapping) else part)
             except RecipeError as error:
                 raise error.inside(f"parts.{number}") from None
         return {**values, "parts": tuple(built)}
