@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -16,10 +16,6 @@ from anomgen.dataset.columns import Columns
 from anomgen.dataset.reader import Dataset
 from anomgen.files import fingerprint_of, replacing
 from anomgen.licenses import inherited
-
-if TYPE_CHECKING:
-    pass
-
 
 TASKS = ("image-segmentation", "image-classification")
 

@@ -14,13 +14,8 @@ from anomgen.errors import UsageError
 
 IMAGE_COLUMNS = ("image", "mask", "soft_mask", "normal")
 
-
 _IMAGE = {"_type": "Image"}
-
-
 _IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-
-
 _BOX_TYPE = pa.list_(pa.list_(pa.int32(), 4))
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,10 +23,6 @@ from anomgen.dataset.columns import IMAGE_COLUMNS, Columns
 from anomgen.dataset.png import decode_png
 from anomgen.errors import UsageError, near_miss
 from anomgen.places import place, readable
-
-if TYPE_CHECKING:
-    pass
-
 
 MARK = "# The recipe of the dataset in this folder, written by anomgen make.\n"
 """First line of the recipe.yaml in a dataset: what tells our folder from one that holds a recipe of the user's."""

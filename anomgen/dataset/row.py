@@ -14,8 +14,6 @@ from anomgen.sources.pixels import value_max
 from anomgen.synthesis.sample import Sample
 
 LABELS = ("normal", "anomaly")
-
-
 NORMAL, ANOMALY = 0, 1
 
 

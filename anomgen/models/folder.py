@@ -18,10 +18,8 @@ from anomgen.versions import installed, versions_text
 
 RECORD, CHECKPOINT, LOG, SHEETS = "training.json", "checkpoint.safetensors", "log.jsonl", "sheets"
 
-
 VERSIONED = ("torch", "diffusers", "accelerate")
 """Distributions whose versions the record tells: with others, the weights may come out a little different."""
-
 
 MAY_CHANGE = {"steps", "learning_rate", "gradient_clip", "checkpoint_every", "sheet_every"}
 """Settings that may differ when a training goes on; with another one, it is no longer what it would have been."""
