@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -68,9 +67,6 @@ TAG = "anomgen"
 """The tag in a card's metadata that marks a repository as one that anomgen has pushed to."""
 
 
-_FRONT = re.compile(r"\A\s*---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.S | re.M)
-
-
 class Card(NamedTuple):
     """A README.md: the metadata in its first lines, and the text below."""
 
@@ -79,22 +75,25 @@ class Card(NamedTuple):
 
     @classmethod
     def parse(cls, content: str, where: str) -> Card:
-        """Return the parts of a card. Raises UsageError, which names `where`, when the metadata is no YAML mapping."""
-        match = _FRONT.match(content)
-        if match is None:
+        """Return the parts of a card, as the Hub tells them apart.
+
+        Raises UsageError, which names `where`, when the metadata is no YAML mapping.
+        """
+        from huggingface_hub import RepoCard
+
+        if not content.lstrip().startswith("---"):  # of which RepoCard would warn
             return cls({}, content)
         try:
-            data = yaml.safe_load(match[1])
+            card = RepoCard(content)
         except yaml.YAMLError as error:
             raise UsageError(f"{where}: the metadata in its first lines is not valid YAML ({error}); mend it") from None
-        if data is not None and not isinstance(data, dict):
-            raise UsageError(f"{where}: the metadata in its first lines is no mapping; mend it")
-        return cls(data or {}, content[match.end() :])
+        except (TypeError, ValueError):
+            raise UsageError(f"{where}: the metadata in its first lines is no mapping; mend it") from None
+        return cls(dict(vars(card.data)), card.text)
 
     def render(self) -> str:
         """Return the card as it is stored."""
-        head = yaml.safe_dump(self.data, sort_keys=False, allow_unicode=True, width=100).rstrip("\n")
-        return f"---\n{head}\n---\n\n{self.text.strip()}\n"
+        return f"---\n{_yaml(self.data)}\n---\n\n{self.text.strip()}\n"
 
     @property
     def is_ours(self) -> bool:

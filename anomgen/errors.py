@@ -1,6 +1,7 @@
-"""The errors that reach a user: each says what is wrong, where, and what to do."""
+"""What a user is told: errors, each of which says what is wrong, where, and what to do, and progress."""
 
 from collections.abc import Iterable
+from typing import Protocol
 
 
 class AnomgenError(Exception):
@@ -60,3 +61,23 @@ def near_miss(name: str, known: Iterable[str], cutoff: float = 0.5) -> str:
 def install(extra: str) -> str:
     """Return what installs one of anomgen's extras; the package is on no index, so it is said from a checkout."""
     return f'pip install ".[{extra}]" in a checkout of anomgen'
+
+
+class Progress(Protocol):
+    """Is told how much of how much is done, and, where there is something to say, a note."""
+
+    def __call__(self, done: int, total: int, note: str = "", /) -> None:
+        """Show it."""
+
+
+def silent(_done: int, _total: int, _note: str = "", /) -> None:
+    """Show nothing."""
+
+
+def noted(progress: Progress, note: str) -> Progress:
+    """Return what tells `progress` the same with a note."""
+
+    def tell(done: int, total: int, _note: str = "", /) -> None:
+        progress(done, total, note)
+
+    return tell

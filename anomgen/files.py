@@ -185,6 +185,12 @@ def writing(path: Path) -> Iterator[None]:
         raise AnomgenError(f"{path}: {_advice(error)}") from error
 
 
+def remove(path: Path) -> None:
+    """Remove a file, if it is there. Raises AnomgenError, naming the file, when it may not be removed."""
+    with writing(path):
+        path.unlink(missing_ok=True)
+
+
 def _advice(error: OSError) -> str:
     again = "then run the same command again (make: with --resume; finished shards are kept)"
     if error.errno in FULL:

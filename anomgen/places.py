@@ -18,6 +18,11 @@ COMMON = ("s3", "gs", "abfs", "hf", "sftp", "webhdfs")
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)(?:::|://).*")
 
 
+def is_url(where: str | Path) -> bool:
+    """Return whether something is a URL, even one that `Path` has taken a slash from; ``C:/x`` is none."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+:[:/]", str(where)) is not None
+
+
 def place(where: str | Path) -> Path:
     """Return where a dataset lies: a path as it is, a URL as a `Remote`, which has of a path what datasets need.
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import filelock
 import pytest
 
-from anomgen.errors import UsageError
-from anomgen.files import LOCK, Earlier, file_digest, fingerprint_of, holds_earlier, locked, refuse_inside
+from anomgen.errors import AnomgenError, UsageError
+from anomgen.files import LOCK, Earlier, file_digest, fingerprint_of, holds_earlier, locked, refuse_inside, remove
 
 
 def blake2b(text, size=16):
@@ -134,3 +134,17 @@ def test_an_output_inside_a_source_is_refused(tmp_path):
         with pytest.raises(UsageError, match="lies inside the source"):
             refuse_inside(inside, None, str(tmp_path / "elsewhere"), str(tmp_path / "photos"))
     refuse_inside(tmp_path / "out", str(tmp_path / "photos"), "me/a-dataset-of-the-hub", None)
+
+
+def test_what_may_not_be_removed_is_named(tmp_path, monkeypatch):
+    (tmp_path / "here").touch()
+    remove(tmp_path / "here")
+    remove(tmp_path / "gone")
+    assert not any(tmp_path.iterdir())
+
+    def read_only(self, missing_ok=False):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "unlink", read_only)
+    with pytest.raises(AnomgenError, match=r"gone: may not be written \(Read-only file system\); allow it or choose"):
+        remove(tmp_path / "gone")

@@ -22,7 +22,8 @@ def push(before, card, name="nsa", new=True):
     [
         ("---\nlicense: mit\n---\n\nHello\n", {"license": "mit"}, "\nHello\n"),
         ("---\r\nlicense: mit\r\n---\r\nHello\r\n", {"license": "mit"}, "Hello\r\n"),
-        ("---\n---\nHello\n", {}, "Hello\n"),
+        ("---\n---\nHello\n", {}, "---\n---\nHello\n"),  # to the Hub these are two rules
+        ("---\nlicense: null\n---\nHello\n", {"license": None}, "Hello\n"),
         ("Hello\n---\nno: front\n---\n", {}, "Hello\n---\nno: front\n---\n"),
         ("", {}, ""),
         ("---\nlicense: mit\n---", {"license": "mit"}, ""),

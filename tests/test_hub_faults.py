@@ -8,7 +8,7 @@ from hub_fixtures import TOKEN, write_dataset
 from made_dataset import made_rows
 
 from anomgen.errors import AnomgenError, Interrupted, UsageError
-from anomgen.hub import Options, push
+from anomgen.hub import push
 from anomgen.hub.client import MAX_WAIT, TRIES, Repository
 
 
@@ -25,7 +25,7 @@ def waits():
 @pytest.fixture
 def pushing(made, waits):
     """Push the dataset to me/bottle, and note instead of sleeping."""
-    return lambda **options: push(made, "me/bottle", Options(**options), wait=waits.append)
+    return lambda **options: push(made, "me/bottle", **options, wait=waits.append)
 
 
 # ------------------------------------------------------------------------------------------------- who may
@@ -96,7 +96,7 @@ def test_a_hidden_repository_looks_as_if_it_were_not_there(hub, made):
 )
 def test_what_can_pass_is_tried_again(hub, pushing, waits, request_, status, capsys):
     hub.fail(request_, status, times=2)
-    assert pushing(tag="v1").tag == "v1"
+    assert pushing(revision_tag="v1").tag == "v1"
     assert waits == [1, 2]
     told = capsys.readouterr().err
     assert told.count("trying again in") == 2 and str(status) in told
@@ -198,7 +198,7 @@ def test_an_upload_that_is_cut_goes_on_where_it_stopped(hub, made, tmp_path, wai
 
 def test_a_commit_whose_answer_is_lost_is_not_made_twice(hub, pushing, waits):
     hub.fail("POST .*/commit/", None, done=True)
-    pushed = pushing(tag="v1")
+    pushed = pushing(revision_tag="v1")
     repo = hub.repos["dataset", "me/bottle"]
     assert len(repo.commits) == 2 and pushed.commit == repo.refs["main"] == repo.tags["v1"]
 
@@ -282,7 +282,7 @@ def test_who_was_faster_is_merged_with(hub, made, pushing):
     pushing()
     faster(hub, "\nAda was here.\n")
     hub.log.clear()
-    pushed = pushing(config="two", tag="v2")
+    pushed = pushing(config="two", revision_tag="v2")
     assert all(path.endswith(".parquet") for path in pushed.arrived)
     repo = hub.repos["dataset", "me/bottle"]
     card = repo.files["README.md"].decode()

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from anomgen.errors import UsageError
-from anomgen.hub import Options, push
+from anomgen.hub import push
 
 CARD = """---
 license: cc-by-4.0
@@ -56,7 +56,7 @@ def front(repo):
 
 
 def test_what_is_needed_to_use_it_is_pushed_and_nothing_else(hub, model):
-    pushed = push(model, "me/sdas", Options(tag="v1"))
+    pushed = push(model, "me/sdas", revision_tag="v1")
     repo = hub.repos["model", "me/sdas"]
     assert sorted(repo.files) == [".gitattributes", "README.md", "model_index.json", "pipeline.py",
         "scheduler/scheduler_config.json", "sheets/last.png", "training.json", "unet/config.json",
@@ -90,7 +90,7 @@ def test_another_model_is_not_replaced_by_accident(hub, model):
     (model / "training.json").write_text(json.dumps({**RECORD, "data": [{"license": "cc-by-4.0", "images": 9}]}))
     with pytest.raises(UsageError, match=r"holds something else as model .*choose another repository.*--overwrite"):
         push(model, "me/sdas")
-    assert push(model, "me/sdas", Options(overwrite=True)).files == ("training.json",)
+    assert push(model, "me/sdas", overwrite=True).files == ("training.json",)
 
 
 @pytest.mark.parametrize("name", ["weights.bin", "unet/model.pt", "last.ckpt", "a.pkl"])
@@ -118,7 +118,7 @@ def test_what_is_missing_is_named(hub, model, missing, text):
 
 def test_what_does_not_go_with_a_model_is_refused(hub, model):
     with pytest.raises(UsageError, match="no configurations"):
-        push(model, "me/sdas", Options(config="nsa"))
+        push(model, "me/sdas", config="nsa")
     (model / "training.json").write_text(json.dumps({**RECORD, "finished": False}))
     with pytest.raises(UsageError, match="not finished"):
         push(model, "me/sdas")
@@ -162,5 +162,5 @@ def test_a_trained_cycle_gan_is_used_from_the_hub(hub, tmp_path):
     pictures(tmp_path / "good", 10)
     pictures(tmp_path / "bad", 10, change=disc)
     folder = tiny_cyclegan(tmp_path / "trained", tmp_path)
-    push(folder, "me/gan", Options(license="cc-by-4.0"))
+    push(folder, "me/gan", license="cc-by-4.0")
     assert model_fingerprint("me/gan") == model_fingerprint(folder)

@@ -11,8 +11,8 @@ from made_dataset import made_rows
 
 from anomgen.dataset.reader import Dataset
 from anomgen.errors import AnomgenError, UsageError
-from anomgen.hub import Options, push
-from anomgen.hub.push import MAX_FOLDER_FILES, check_size
+from anomgen.hub import push
+from anomgen.hub.upload import MAX_FOLDER_FILES, check_size
 
 NSA = ["nsa/data/train-00000-of-00002.parquet", "nsa/data/train-00001-of-00002.parquet", "nsa/provenance.json",
        "nsa/recipe.yaml"]  # fmt: skip
@@ -51,7 +51,7 @@ def other(made, folder, **values):
 
 
 def test_a_new_repository_gets_one_commit_of_parquet_and_card(hub, made):
-    pushed = push(made, "me/bottle", Options(tag="v1"))
+    pushed = push(made, "me/bottle", revision_tag="v1")
     repo = hub.repos["dataset", "me/bottle"]
     assert len(hub.requests("POST .*/commit/")) == 1 and not repo.private
     assert sorted(repo.files) == [".gitattributes", "README.md", *NSA]
@@ -75,7 +75,7 @@ def test_a_configuration_is_a_dataset_of_its_own(hub, made, tmp_path):
 def test_pushing_again_sends_nothing(hub, made):
     first = push(made, "me/bottle")
     hub.log.clear()
-    again = push(made, "me/bottle", Options(tag="v1"))
+    again = push(made, "me/bottle", revision_tag="v1")
     assert not hub.requests("PUT|/commit/|/preupload/|batch|create")
     assert (again.commit, again.files, again.unchanged, again.new) == (first.commit, (), 5, False)
     assert hub.repos["dataset", "me/bottle"].tags == {"v1": first.commit}
@@ -100,33 +100,33 @@ def test_fewer_shards_replace_more(hub, made, tmp_path):
 
 
 def test_private_is_asked_for_and_kept(hub, made):
-    push(made, "me/secret", Options(private=True))
+    push(made, "me/secret", private=True)
     assert hub.repos["dataset", "me/secret"].private
     assert not push(made, "me/secret").new
     push(made, "me/open")
     with pytest.raises(UsageError, match=r"exists and is public; leave out --private"):
-        push(made, "me/open", Options(private=True))
+        push(made, "me/open", private=True)
 
 
 def test_a_pull_request_leaves_main_alone(hub, made):
     hub.add("somebody/else", {"README.md": b"---\nlicense: cc-by-4.0\n---\n# Mine\n"})
     head = hub.repos["dataset", "somebody/else"].refs["main"]
-    pushed = push(made, "somebody/else", Options(create_pr=True))
+    pushed = push(made, "somebody/else", create_pr=True)
     repo = hub.repos["dataset", "somebody/else"]
     assert pushed.pull_request.endswith("/discussions/1") and repo.refs["main"] == head
     assert NSA[0] in repo.commits[repo.refs["refs/pr/1"]]
     with pytest.raises(UsageError, match="exclude each other"):
-        push(made, "somebody/else", Options(create_pr=True, tag="v1"))
+        push(made, "somebody/else", create_pr=True, revision_tag="v1")
 
 
 def test_a_tag_is_not_moved(hub, made, tmp_path):
-    push(made, "me/bottle", Options(tag="v1"))
-    push(made, "me/bottle", Options(tag="v1"))
+    push(made, "me/bottle", revision_tag="v1")
+    push(made, "me/bottle", revision_tag="v1")
     with pytest.raises(UsageError, match=r"the tag v1 names commit .* already"):
-        push(made, "me/bottle", Options(tag="v1", config="second"))
+        push(made, "me/bottle", revision_tag="v1", config="second")
     with pytest.raises(UsageError, match="write letters"):
-        push(made, "me/bottle", Options(tag="v 1"))
-    push(made, "me/bottle", Options(tag="v2", config="second"))
+        push(made, "me/bottle", revision_tag="v 1")
+    push(made, "me/bottle", revision_tag="v2", config="second")
     assert set(hub.repos["dataset", "me/bottle"].tags) == {"v1", "v2"}
 
 
@@ -137,7 +137,7 @@ def test_the_second_configuration_joins_the_first(hub, made, tmp_path):
     push(made, "me/bottle")
     hub.log.clear()
     more = write_dataset(tmp_path / "more", made_rows(30), shards=1)
-    push(more, "me/bottle", Options(config="scar"))
+    push(more, "me/bottle", config="scar")
     repo = hub.repos["dataset", "me/bottle"]
     data = front(repo)
     assert [(c["config_name"], c.get("default")) for c in data["configs"]] == [("nsa", True), ("scar", None)]
@@ -153,10 +153,10 @@ def test_another_dataset_of_the_same_name_is_not_replaced_by_accident(hub, made,
     cable = other(made, tmp_path / "cable", fingerprint="1" * 32)
     with pytest.raises(UsageError, match=r"holds something else as nsa .* --config, or replace it with --overwrite"):
         push(cable, "me/bottle")
-    assert push(cable, "me/bottle", Options(overwrite=True)).files == ("nsa/provenance.json",)
-    push(made, "me/bottle", Options(config="a"))
+    assert push(cable, "me/bottle", overwrite=True).files == ("nsa/provenance.json",)
+    push(made, "me/bottle", config="a")
     with pytest.raises(UsageError, match="--config a b"):
-        push(made, "me/bottle", Options(config="a b"))
+        push(made, "me/bottle", config="a b")
 
 
 def test_what_people_wrote_on_the_hub_survives(hub, made, tmp_path):
@@ -165,8 +165,8 @@ def test_what_people_wrote_on_the_hub_survives(hub, made, tmp_path):
     edited(repo, lambda text: text.replace("license: cc-by-4.0", "license: cc-by-4.0\nlanguage:\n- en\nviewer: false"))
     edited(repo, lambda text: text.replace("pretty_name: 'Synthetic anomalies: nsa'", "pretty_name: Bottles"))
     edited(repo, lambda text: text + "\n## Our notes\n\nAsk Ada.\n")
-    push(write_dataset(tmp_path / "more", made_rows(30)), "me/bottle", Options(config="scar"))
-    push(write_dataset(tmp_path / "again", made_rows(14)), "me/bottle", Options(overwrite=True))
+    push(write_dataset(tmp_path / "more", made_rows(30)), "me/bottle", config="scar")
+    push(write_dataset(tmp_path / "again", made_rows(14)), "me/bottle", overwrite=True)
     data, text = front(repo), body(repo)
     assert (data["pretty_name"], data["language"], data["viewer"]) == ("Bottles", ["en"], False)
     assert "Ask Ada." in text and text.count("# Synthetic anomalies") == 2
@@ -177,7 +177,7 @@ def test_an_edited_chapter_is_kept_and_told(hub, made, tmp_path):
     push(made, "me/bottle")
     repo = hub.repos["dataset", "me/bottle"]
     edited(repo, lambda text: text.replace("## Load it", "## How Ada loads it"))
-    pushed = push(write_dataset(tmp_path / "again", made_rows(14)), "me/bottle", Options(overwrite=True))
+    pushed = push(write_dataset(tmp_path / "again", made_rows(14)), "me/bottle", overwrite=True)
     assert "How Ada loads it" in body(repo) and "edited on the Hub" in pushed.notes[-1]
     assert front(repo)["dataset_info"][0]["splits"][0]["num_examples"] == 14
 
@@ -219,10 +219,10 @@ def test_a_repository_with_other_content_is_left_alone(hub, made):
     with pytest.raises(UsageError, match=r"holds 1 files that anomgen did not push \(train.csv\).*--adopt"):
         push(made, "me/tables")
     with pytest.raises(UsageError, match="lists no `configs:`"):
-        push(made, "me/tables", Options(adopt=True))
+        push(made, "me/tables", adopt=True)
     listed = b"---\nlicense: cc-by-4.0\nconfigs:\n- config_name: default\n  data_files: train.csv\n---\nMine.\n"
     hub.add("me/tables", {**foreign, "README.md": listed})
-    push(made, "me/tables", Options(adopt=True))
+    push(made, "me/tables", adopt=True)
     repo = hub.repos["dataset", "me/tables"]
     assert [c["config_name"] for c in front(repo)["configs"]] == ["default", "nsa"] and "Mine." in body(repo)
     assert "default" not in front(repo)["configs"][1] and repo.files["train.csv"] == b"a,b\n"
@@ -277,29 +277,29 @@ def test_a_dataset_whose_check_fails_is_not_pushed(hub, made, tmp_path):
     with pytest.raises(AnomgenError, match=r"check failed: area \(1\); nothing was pushed.*--no-check"):
         push(broken, "me/bottle")
     assert not hub.repos
-    push(broken, "me/bottle", Options(check=False))
+    push(broken, "me/bottle", check=False)
     assert ("dataset", "me/bottle") in hub.repos
 
 
 def test_too_many_or_too_large_files_are_refused(hub, made):
     from dataclasses import replace
 
-    from anomgen.hub.parcels import parcel_of
+    from anomgen.hub.upload import upload_of
 
-    parcel = parcel_of(made, "me/bottle", None, None)
-    many = replace(parcel, files={f"nsa/data/{k}": made / "recipe.yaml" for k in range(MAX_FOLDER_FILES + 1)})
+    upload = upload_of(made, "me/bottle", None, None)
+    many = replace(upload, files={f"nsa/data/{k}": made / "recipe.yaml" for k in range(MAX_FOLDER_FILES + 1)})
     with pytest.raises(UsageError, match="takes 10000 in a folder"):
         check_size(many)
     with (made / "large").open("wb") as file:
         file.truncate(51 * 10**9)  # sparse
     with pytest.raises(UsageError, match="has 51 GB, the Hub takes 50"):
-        check_size(replace(parcel, files={"nsa/data/large": made / "large"}))
+        check_size(replace(upload, files={"nsa/data/large": made / "large"}))
 
 
 def test_a_gitignore_that_leaves_files_out_is_noticed(hub, made):
     hub.add("me/odd", {".gitignore": b"*.parquet\n"})
     with pytest.raises(AnomgenError, match=r"lacks 2 files, the first is nsa/data.*\.gitignore"):
-        push(made, "me/odd", Options(tag="v1"))
+        push(made, "me/odd", revision_tag="v1")
     assert not hub.repos["dataset", "me/odd"].tags
 
 
@@ -318,7 +318,7 @@ def test_a_push_without_a_licence_stops_and_says_how_to_give_it(hub, tmp_path):
     with pytest.raises(UsageError, match=r"its licence is not known.*--license cc-by-4.0"):
         push(unknown, "me/bottle")
     assert not hub.requests("POST|PUT")
-    push(unknown, "me/bottle", Options(license="CC BY 4.0"))
+    push(unknown, "me/bottle", license="CC BY 4.0")
     repo = hub.repos["dataset", "me/bottle"]
     assert front(repo)["license"] == "cc-by-4.0" and "`cc-by-4.0`." in body(repo) and "Unknown" not in body(repo)
 
@@ -327,9 +327,9 @@ def test_a_non_commercial_source_stays_non_commercial(hub, made, tmp_path):
     mvtec = other(made, tmp_path / "mvtec", license="cc-by-nc-sa-4.0")
     for license in (None, "mit", "cc-by-4.0", "cc-by-nc-4.0", "cc-by-sa-4.0"):  # None: its recipe says cc-by-4.0
         with pytest.raises(UsageError, match=r"cc-by-nc-sa-4.0 asks for the same terms"):
-            push(mvtec, "me/bottle", Options(license=license))
+            push(mvtec, "me/bottle", license=license)
     assert not hub.repos
-    assert push(mvtec, "me/bottle", Options(license="cc-by-nc-sa-4.0")).license == "cc-by-nc-sa-4.0"
+    assert push(mvtec, "me/bottle", license="cc-by-nc-sa-4.0").license == "cc-by-nc-sa-4.0"
 
 
 def test_the_licence_of_the_repository_is_the_one_to_give(hub, tmp_path):
@@ -337,8 +337,8 @@ def test_the_licence_of_the_repository_is_the_one_to_give(hub, tmp_path):
     unknown = write_dataset(tmp_path / "made", license=None)
     for license in (None, "mit"):  # both errors lead to the same command, which works
         with pytest.raises(UsageError, match=r"me/bottle.* cc-by-4.0.* give --license cc-by-4.0"):
-            push(unknown, "me/bottle", Options(license=license))
-    assert push(unknown, "me/bottle", Options(license="cc-by-4.0")).license == "cc-by-4.0"
+            push(unknown, "me/bottle", license=license)
+    assert push(unknown, "me/bottle", license="cc-by-4.0").license == "cc-by-4.0"
 
 
 @pytest.mark.parametrize("given", [None, "cc-by-4.0", "cc-by-nd-4.0"])
@@ -346,7 +346,7 @@ def test_of_a_no_derivatives_source_nothing_is_published(hub, tmp_path, given):
     strict = write_dataset(tmp_path / "made", license=None)
     strict = other(strict, tmp_path / "strict", license="CC BY-ND 4.0")
     with pytest.raises(UsageError, match=r"cc-by-nd-4.0 allows nothing that is derived .* cannot be pushed") as error:
-        push(strict, "me/bottle", Options(license=given))
+        push(strict, "me/bottle", license=given)
     assert "not known" not in str(error.value) and not hub.log
 
 
@@ -361,19 +361,19 @@ def test_configurations_of_one_repository_have_licences_that_go_together(hub, ma
     push(made, "me/bottle")
     mvtec = other(write_dataset(tmp_path / "nc", license="cc-by-nc-sa-4.0"), tmp_path / "mvtec")
     with pytest.raises(UsageError, match=r"its card says cc-by-4.0, .*repository of its own"):
-        push(mvtec, "me/bottle", Options(config="mvtec"))
+        push(mvtec, "me/bottle", config="mvtec")
     push(mvtec, "me/mvtec")
-    push(made, "me/mvtec", Options(config="free"))  # cc-by-4.0 may come out under stricter terms
+    push(made, "me/mvtec", config="free")  # cc-by-4.0 may come out under stricter terms
     assert front(hub.repos["dataset", "me/mvtec"])["license"] == "cc-by-nc-sa-4.0"
     with pytest.raises(
         UsageError, match=r"its card says cc-by-nc-sa-4.0, not cc-by-4.0; give --license cc-by-nc-sa-4.0"
     ):
-        push(made, "me/mvtec", Options(config="free", license="cc-by-4.0"))
+        push(made, "me/mvtec", config="free", license="cc-by-4.0")
 
 
 def test_a_licence_that_the_hub_does_not_know_is_told(hub, made):
     with pytest.raises(UsageError, match=r"does not take the card's metadata: \"license\" must be one of"):
-        push(made, "me/bottle", Options(license="cc-by-5.0"))
+        push(made, "me/bottle", license="cc-by-5.0")
     assert not hub.repos
 
 
@@ -381,3 +381,17 @@ def test_without_the_library_it_says_how_to_install_it(made, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(UsageError, match=r'pip install "\.\[hub\]"'):
         push(made, "me/bottle")
+
+
+def test_progress_is_told_of_rows_and_then_of_megabytes(hub, made):
+    told = []
+    push(made, "me/bottle", progress=lambda done, total, note="": told.append((note, done, total)))
+    rows = [entry for entry in told if entry[0] == "rows checked"]
+    sent = [entry for entry in told if entry[0] == "MB uploaded"]
+    assert rows == [("rows checked", row, len(Dataset(made))) for row in range(1, len(Dataset(made)) + 1)]
+    assert told == rows + sent and sent[-1][1] == sent[-1][2] > 0
+
+
+def test_only_what_lies_in_a_local_folder_is_pushed(hub):
+    with pytest.raises(UsageError, match="s3://bucket/out: what is pushed must be a local folder"):
+        push("s3://bucket/out", "me/bottle")

@@ -12,7 +12,11 @@ from anomgen.dataset import writer
 from anomgen.dataset.png import decode_png, encode_png
 from anomgen.dataset.reader import Dataset
 from anomgen.dataset.writer import shard_name
-from anomgen.making.check import RULES, check_dataset
+from anomgen.errors import UsageError
+from anomgen.making.check import check, check_dataset
+from anomgen.making.make import make
+from anomgen.making.recipe import load_recipe
+from anomgen.making.report import RULES
 
 
 class MadePool:
@@ -97,8 +101,8 @@ def test_a_dataset_of_normal_rows_alone_needs_no_normal_images(tmp_path):
 
 def test_progress_counts_every_row(folder):
     done = []
-    check_dataset(Dataset(folder), progress=done.append)
-    assert done == list(range(1, 13))
+    check_dataset(Dataset(folder), progress=lambda *counts: done.append(counts))
+    assert done == [(row, 12) for row in range(1, 13)]
 
 
 # ----------------------------------------------------------------------------------------- damage to a row
@@ -342,3 +346,17 @@ def test_the_report_is_json_and_text(folder):
 
 def test_every_rule_has_a_sentence():
     assert all(sentence and not sentence.endswith(".") for sentence in RULES.values())
+
+
+def test_images_that_are_not_at_hand_are_a_note_unless_they_were_named(photos, tmp_path):
+    made = make(load_recipe("fpi", source=photos, size=48, count=6), tmp_path / "made").path
+    report = check(made)
+    assert report.ok and report.note == "" and "note" not in report.as_dict()
+    photos.rename(tmp_path / "moved")
+    lost = check(made)
+    assert "--source" in lost.note and lost.as_dict()["note"] == lost.note
+    assert lost.render().endswith(f"note: {lost.note}")
+    found = check(Dataset(made), source=tmp_path / "moved")
+    assert found.as_dict() == report.as_dict()
+    with pytest.raises(UsageError, match="nowhere"):
+        check(made, source=tmp_path / "nowhere")

@@ -144,7 +144,7 @@ def test_a_cluster_that_is_not_there_is_an_error_within_seconds(scheme):
         port = unused.getsockname()[1]
     started = time.perf_counter()
     with pytest.raises(AnomgenError, match=r"no Ray cluster answers at .*ray start --head"):
-        runner_ray._knock(f"{scheme}127.0.0.1:{port}", "there")
+        runner_ray._refuse_unreachable(f"{scheme}127.0.0.1:{port}", "there")
     assert time.perf_counter() - started < 5
 
 
@@ -161,7 +161,7 @@ def test_the_command_line_says_so_and_writes_nothing(tmp_path):
 @pytest.mark.parametrize("address", ["nonsense", "host:", "host:port", "ray://host"])
 def test_an_address_that_is_none_says_how_to_write_it(address):
     with pytest.raises(UsageError, match="HOST:PORT"):
-        runner_ray._knock(address, address)
+        runner_ray._refuse_unreachable(address, address)
 
 
 @pytest.fixture
@@ -191,7 +191,7 @@ def test_auto_does_not_wait_for_a_cluster_that_died(dead, tmp_path):
 
 
 @pytest.mark.parametrize("options", [(), ("--address", "auto")])
-def test_the_address_in_the_environment_is_used_and_knocked_on(dead, tmp_path, monkeypatch, options):
+def test_the_address_in_the_environment_is_used_and_tried(dead, tmp_path, monkeypatch, options):
     monkeypatch.setenv("RAY_ADDRESS", dead)
     error = begin(tmp_path, *options)
     assert f"no Ray cluster answers at {dead} (RAY_ADDRESS)" in error and "unset RAY_ADDRESS" in error

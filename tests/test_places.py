@@ -18,7 +18,7 @@ from anomgen.errors import AnomgenError, UsageError
 from anomgen.making.check import check_dataset
 from anomgen.making.make import make, plan_of
 from anomgen.making.replay import replay
-from anomgen.places import Remote, place
+from anomgen.places import Remote, is_url, place
 
 
 @pytest.fixture
@@ -117,6 +117,13 @@ def test_paths_stay_paths_and_urls_become_places(tmp_path):
     there = place("memory://bucket/a/b.yaml/")
     assert isinstance(there, Remote) and place(there) is there
     assert (there.name, there.suffix, str(there.parent / "c")) == ("b.yaml", ".yaml", "memory://bucket/a/c")
+
+
+def test_a_url_is_told_from_a_path():
+    for url in ("s3://a/b", "hf://datasets/me/x", "simplecache::s3://a", Path("s3://a/b"), "file:///a"):
+        assert is_url(url), url
+    for path in ("a/b", "C:/a", "C:\\a", "/a:b/c", "a", Path("C:/a")):
+        assert not is_url(path), path
 
 
 def test_a_scheme_whose_package_is_missing_names_it():

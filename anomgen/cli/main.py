@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import yaml
 
 from anomgen.cli.export import app as export_app
 from anomgen.cli.push import app as push_app
@@ -115,9 +116,8 @@ def make(
         refuse_lost(out)
     chosen = _recipe(recipe, source, size, changes, count=count, seed=seed)
     if dry_run:
-        folder = out or Path("anomgen-out") / chosen.name
         again = resume or finish or shard is not None
-        _print_plan(chosen, folder, resume=again, overwrite=overwrite, as_json=as_json)
+        _print_plan(chosen, out, resume=again, overwrite=overwrite, as_json=as_json)
         return
     started = time.perf_counter()
     try:
@@ -168,27 +168,24 @@ def preview(
     as_json: JsonOption = False,
 ) -> None:
     """Draw a sheet of samples: of a dataset, of a recipe before making one, or of the foreground."""
-    from anomgen.making import looks
+    from anomgen.making.preview import preview as draw
 
-    if out.suffix.lower() != ".png":
-        raise UsageError(f"-o {out}: the sheet is a PNG file; give a name that ends in .png")
-    if dataset is not None and (recipe or size or seed is not None or (changes and not foreground)):
-        raise UsageError("give a DATASET, or --recipe with its options, not both")
-    if dataset is not None and not foreground:
-        looks.at_dataset(dataset, out, rows)
-        note = {}
-    else:
-        chosen = None if dataset is not None else _recipe(recipe or "nsa", source, size, changes, seed=seed)
-        if foreground:
-            note = looks.at_foreground(chosen, dataset, source, changes or (), out, rows)
-        else:
-            assert chosen is not None
-            note = looks.at_recipe(chosen, out, rows)
+    result = draw(
+        dataset,
+        recipe=recipe,
+        source=source,
+        size=None if size is None else _sides(size),
+        seed=seed,
+        overrides=changes or (),
+        foreground=foreground,
+        rows=rows,
+        out=out,
+    )
     if as_json:
-        print_json({"path": str(out), **note})
+        print_json({"path": str(out), **result.resolved})
         return
     print(out)
-    for key, value in note.items():
+    for key, value in result.resolved.items():
         print(f"  {key}: {json.dumps(value, ensure_ascii=False)}")
     if dataset is None:
         _print_next("make", *_words(recipe or "nsa", source, size, seed, changes))
@@ -204,20 +201,14 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Verify a dataset against its own records; exits with 1 and a report when something does not hold."""
-    from anomgen.dataset.reader import Dataset
-    from anomgen.making.check import check_dataset
-    from anomgen.making.replay import pool_of
+    from anomgen.making.check import check as verify
 
-    opened = Dataset(dataset)
-    pool, note = pool_of(opened, source, changes or ())
     with progress_of("checking") as progress:
-        report = check_dataset(opened, pool, progress=lambda done: progress(done, len(opened)))
+        report = verify(dataset, source=source, overrides=changes or (), progress=progress)
     if as_json:
-        print_json({**report.as_dict(), **({"note": note} if note else {})})
+        print_json(report.as_dict())
     else:
         print(report.render())
-        if note:
-            print(f"note: {note}")
         _print_next(*(("preview", dataset) if report.ok else ("replay", dataset, "INDEX")))
     if not report.ok:
         raise typer.Exit(1)
@@ -232,10 +223,9 @@ def replay(
     as_json: JsonOption = False,
 ) -> None:
     """Make one sample again from the record alone and say whether it is bit-identical; exits with 1 if not."""
-    from anomgen.dataset.reader import Dataset
     from anomgen.making.replay import replay as replay_row
 
-    result = replay_row(Dataset(dataset), index, source, changes or ())
+    result = replay_row(dataset, index, source, changes or ())
     if as_json:
         print_json({"index": index, "identical": result.identical, "different": list(result.different),
                      "notes": list(result.notes)})  # fmt: skip
@@ -339,6 +329,11 @@ def _recipe(name: str, source: str | None, size: str | None, changes: list[str] 
     return load_recipe(name, overrides=overrides, source=source, **values)
 
 
+def _sides(size: str) -> Any:
+    value = yaml.safe_load(size_text(size))
+    return "native" if value is None else value
+
+
 def _words(
     recipe: str,
     source: str | None = None,
@@ -386,7 +381,7 @@ def _print_part(result: Result, shard: str | None, seconds: float, *, as_json: b
     print("when all parts are there: the same command with --finish instead of --shard")
 
 
-def _print_plan(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool, as_json: bool) -> None:
+def _print_plan(recipe: Recipe, out: Path | None, *, resume: bool, overwrite: bool, as_json: bool) -> None:
     from anomgen.making.make import plan_of
 
     plan = plan_of(recipe, out, resume=resume, overwrite=overwrite)
@@ -397,7 +392,7 @@ def _print_plan(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool, as_
         print(f"{key:>16}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
     print("nothing was written; leave out --dry-run to make it")
     if plan["megabytes_free"] is not None and plan["megabytes"] > plan["megabytes_free"]:
-        print(f"warning: {out} has less space than the dataset needs", file=sys.stderr)
+        print(f"warning: {plan['output']} has less space than the dataset needs", file=sys.stderr)
 
 
 def main() -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from anomgen.cli.terminal import JsonOption, print_json, progress_of
-from anomgen.errors import UsageError
 
 if TYPE_CHECKING:
     from anomgen.hub import Pushed
@@ -53,22 +51,23 @@ def push(
     Several datasets become configurations of one repository. What is there already is not sent again: after an
     interruption, run the same command again. The token is found as by `hf auth login`, or in HF_TOKEN.
     """
-    from anomgen.hub import Options
     from anomgen.hub import push as push_to_hub
 
-    if "://" in folder:
-        raise UsageError(f"{folder}: what is pushed must be a local folder; copy it first")
-    options = Options(
-        config=config,
-        private=private,
-        tag=tag,
-        create_pr=create_pr,
-        license=license,
-        check=not no_check,
-        overwrite=overwrite,
-        adopt=adopt,
-    )
-    pushed = push_to_hub(Path(folder), repo_id, options, dry_run=dry_run, progress=progress_of)
+    with progress_of("pushing") as progress:
+        pushed = push_to_hub(
+            folder,
+            repo_id,
+            config=config,
+            license=license,
+            private=private,
+            revision_tag=tag,
+            create_pr=create_pr,
+            check=not no_check,
+            overwrite=overwrite,
+            adopt=adopt,
+            dry_run=dry_run,
+            progress=progress,
+        )
     if as_json:
         print_json(pushed.as_dict())
     else:

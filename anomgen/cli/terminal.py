@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
 
-Show = Callable[..., None]
-"""Is told how much of how much is done, and, where there is something to say, a note."""
+from anomgen.errors import Progress
 
 SizeOption = Annotated[str | None, typer.Option(help="Image size: N, HxW, or native.")]
 SeedOption = Annotated[int | None, typer.Option(help="Seed; every sample follows from it and its index.")]
@@ -29,50 +28,52 @@ def print_json(values: Any) -> None:
 
 
 @contextmanager
-def progress_of(verb: str) -> Iterator[Show]:
+def progress_of(verb: str) -> Iterator[Progress]:
     """Show rate and time left: a bar on a terminal, otherwise a line every half minute."""
     if not sys.stderr.isatty():
         yield _lines(verb)
         return
+    from rich import progress as bars
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn(verb),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        bars.TextColumn(verb),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TextColumn("{task.fields[rate]}"),
+        bars.TimeRemainingColumn(),
+        bars.TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with bars.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(verb, total=None, rate="", note="")
         rate = _Rate()
 
-        def show(done: int, total: int, note: str = "") -> None:
-            bar.update(task, completed=done, total=total, rate=f"{rate(done):.3g}/s", note=note)
+        def show(done: int, total: int, note: str = "", /) -> None:
+            bar.update(task, completed=done, total=total, rate=f"{rate(done, total):.3g}/s", note=note)
 
         yield show
 
 
 class _Rate:
-    """Rows per second since the first call; what an earlier run had done does not count."""
+    """Items per second since the first call with a total; what an earlier run had done does not count."""
 
     def __init__(self) -> None:
-        self._first: tuple[int, float] | None = None
+        self._total = -1
+        self._first, self._started = 0, 0.0
 
-    def __call__(self, done: int) -> float:
+    def __call__(self, done: int, total: int) -> float:
         now = time.perf_counter()
-        first, started = self._first = self._first or (done, now)
-        return (done - first) / (now - started) if now > started else 0.0
+        if total != self._total:
+            self._total, self._first, self._started = total, done, now
+        return (done - self._first) / (now - self._started) if now > self._started else 0.0
 
 
-def _lines(verb: str, every: float = 30.0) -> Show:
+def _lines(verb: str, every: float = 30.0) -> Progress:
     rate, last = _Rate(), time.perf_counter()
 
-    def show(done: int, total: int, note: str = "") -> None:
+    def show(done: int, total: int, note: str = "", /) -> None:
         nonlocal last
-        speed, now = rate(done), time.perf_counter()
+        speed, now = rate(done, total), time.perf_counter()
         if now - last >= every:
             last = now
             left = f"{(total - done) / speed:.0f} s left" if speed else "time left unknown"

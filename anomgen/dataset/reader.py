@@ -106,6 +106,11 @@ class Dataset:
         self._groups = [group for shard in self.shards for group in _row_groups(shard)]
         self._length = sum(_metadata(shard).num_rows for shard in self.shards)
 
+    @classmethod
+    def of(cls, dataset: Dataset | str | Path) -> Dataset:
+        """Return a finished dataset: as it is when it is open, or opened."""
+        return dataset if isinstance(dataset, Dataset) else cls(dataset)
+
     def __len__(self) -> int:
         result: int = self._length
         return result

@@ -22,11 +22,11 @@ class COCO(SplitExporter):
     def write(self, dataset: Dataset, records: Iterable[Record], files: Files) -> None:
         """Write images and annotations. Raises UsageError when it cannot be split."""
         training = self.training_sources(dataset)
-        parts: dict[str, _Part] = {}
+        parts: dict[str, _Split] = {}
         number = 0
         for record in records:
             split = "train" if record.source_id in training else "val"
-            part = parts.setdefault(split, _Part())
+            part = parts.setdefault(split, _Split())
             h, w = record.mask_pixels.shape
             part.images.append(json_text(_image(record, h, w, dataset)))
             for component in components(record.mask_pixels):
@@ -49,7 +49,7 @@ class COCO(SplitExporter):
             files.load.append(f'pycocotools.coco.COCO("{FOLDER}/{file}")  # its images are in {split}/')
 
 
-class _Part:
+class _Split:
     """The entries of one annotation file, as JSON texts: many thousands of them are small that way."""
 
     def __init__(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping
@@ -16,10 +15,10 @@ from typing import Any
 import yaml
 
 from anomgen.dataset.reader import Dataset
-from anomgen.errors import AnomgenError, UsageError
+from anomgen.errors import AnomgenError, Progress, UsageError, silent
 from anomgen.exporters.base import FOLDER, SHELL_FOLDER, Exporter, Files, Record, build_exporter, license_of
 from anomgen.files import Earlier, digest, holds_earlier, locked, writing
-from anomgen.making.make import Progress
+from anomgen.places import is_url
 
 MANIFEST = "anomgen-export.json"
 """Lists what an export wrote, with digests: how a folder of ours, and a file that somebody changed, are known."""
@@ -50,7 +49,7 @@ def export(
     *,
     overwrite: bool = False,
     settings: Mapping[str, Any] | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Exported:
     """Write a finished dataset to the folder `out` in another tool's format.
 
@@ -60,8 +59,8 @@ def export(
     Raises UsageError for an unknown format or setting, a dataset that is unfinished or does not fit the format, and
     an output folder that holds anything; AnomgenError when files cannot be written.
     """
-    dataset = dataset if isinstance(dataset, Dataset) else Dataset(dataset)
-    if re.match(r"[A-Za-z][\w+.-]+:/", str(out)):
+    dataset = Dataset.of(dataset)
+    if is_url(out):
         raise UsageError(f"{out}: an export is a folder of many small files; give a local one and upload it whole")
     exporter = to if isinstance(to, Exporter) else build_exporter(to, settings)
     out = Path(out)
@@ -163,7 +162,7 @@ def _digest_of(path: Path) -> str:
 # --- the files ------------------------------------------------------------------------------------------------------
 
 
-def _written(dataset: Dataset, exporter: Exporter, folder: Path, progress: Progress | None) -> Files:
+def _written(dataset: Dataset, exporter: Exporter, folder: Path, progress: Progress) -> Files:
     files = Files(folder)
     taken = 0
 
@@ -172,8 +171,7 @@ def _written(dataset: Dataset, exporter: Exporter, folder: Path, progress: Progr
         for cells in dataset.stored_rows():
             yield Record.of_cells(cells, dataset.columns)
             taken += 1
-            if progress:
-                progress(taken, len(dataset))
+            progress(taken, len(dataset))
 
     exporter.write(dataset, records(), files)
     counted = sum(sum(types.values()) for types in files.counts.values())

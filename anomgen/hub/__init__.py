@@ -1,5 +1,5 @@
 """Publishing datasets and models on the Hugging Face Hub."""
 
-from anomgen.hub.push import Options, Pushed, push
+from anomgen.hub.push import Pushed, push
 
-__all__ = ["Options", "Pushed", "push"]
+__all__ = ["Pushed", "push"]

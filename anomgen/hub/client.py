@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 import sys
 import time
@@ -21,21 +20,17 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from anomgen.errors import AnomgenError, UsageError, install
+from anomgen.hub.faults import explained, pause, status_of, symptom
 
 Answer = TypeVar("Answer")
 
 TRIES = 5
 MAX_WAIT = 300.0
 """Seconds: the longest that the Hub may ask to wait before anomgen gives up instead."""
-TRANSIENT = frozenset({429, 500, 502, 503, 504})
 CREATING = "creating it"
-AGAIN = "run the same command again: what has arrived is not sent again"
 
 _TOKEN = re.compile(r"\b(?:hf|api_org)_(?:oauth_|jwt_)?[A-Za-z0-9]{20,}")
 _QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]+")
-_RESET = re.compile(r"\bt=(\d+)")
-_XET_STATUS = re.compile(r"HTTP status (?:client|server) error \((\d{3})\b")
-"""How the Xet library, whose errors hold no answer, says that there was one."""
 
 
 def library() -> Any:
@@ -118,7 +113,7 @@ class Repository:
                 expected=(RepositoryNotFoundError,),
             )
         except RepositoryNotFoundError as error:
-            if _status(error) == 401:
+            if status_of(error) == 401:
                 raise self._explained(error, "looking at it") from None
             return None
         refs = self._patiently("looking at it", lambda: self.api.list_repo_refs(self.id, repo_type=self.kind))
@@ -186,7 +181,7 @@ class Repository:
         there = {str(row.get("oid")) for row in response.json()["objects"] if not row.keys() & {"actions", "error"}}
         return {add.path_in_repo for add in additions if add.upload_info.sha256.hex() in there}
 
-    def upload(self, additions: Sequence[Any], *, create_pr: bool) -> None:
+    def send(self, additions: Sequence[Any], *, create_pr: bool) -> None:
         """Send the contents of files, without a commit; what the Hub has already is not sent."""
         with self._once("uploading"):
             self.api.preupload_lfs_files(self.id, additions, repo_type=self.kind, create_pr=create_pr)
@@ -234,10 +229,10 @@ class Repository:
             except expected:
                 raise
             except Exception as error:
-                seconds = _pause(error, attempt, once)
+                seconds = pause(error, attempt, once)
                 if seconds is None or seconds > MAX_WAIT or attempt == TRIES - 1:
                     raise self._explained(error, doing) from error
-                self.tell(f"{self.id}: {_symptom(error)} while {doing}; trying again in {seconds:.0f} s")
+                self.tell(f"{self.id}: {symptom(error)} while {doing}; trying again in {seconds:.0f} s")
                 self.wait(seconds)
         raise AssertionError("the last try returns or raises")
 
@@ -251,7 +246,7 @@ class Repository:
             raise self._explained(error, doing) from error
 
     def _explained(self, error: Exception, doing: str) -> AnomgenError:
-        return _explained(error, f"{self.id}: {doing}", self.redacted, is_there=doing != CREATING)
+        return explained(error, f"{self.id}: {doing}", self.redacted, is_there=doing != CREATING)
 
     def has_token(self, text: str) -> bool:
         """Return whether a text holds the token in use, or what looks like another."""
@@ -285,10 +280,6 @@ class Repository:
         return True
 
 
-class Moved(AnomgenError):
-    """Something else was committed between reading a repository and writing to it."""
-
-
 def check_id(repo_id: str) -> None:
     """Raise UsageError for what is not an id OWNER/NAME of the Hub."""
     from huggingface_hub.errors import HFValidationError
@@ -313,123 +304,3 @@ def _objections(text: str) -> str:
 
 def _oid(file: Any) -> str:
     return str(file.lfs["sha256"] if file.lfs else file.blob_id)
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _response(error: Exception) -> Any:
-    """Return the Hub's answer that an error is about, None where there was none."""
-    return next((found for link in _chain(error) if (found := getattr(link, "response", None)) is not None), None)
-
-
-def _status(error: Exception) -> int | None:
-    response = _response(error)
-    return _xet_status(error) if response is None else int(response.status_code)
-
-
-def _xet_status(error: Exception) -> int | None:
-    """Return the status in the text of an error of the Xet library, None in all others."""
-    match = _XET_STATUS.search(str(error))
-    return int(match[1]) if match and _response(error) is None else None
-
-
-def _is_network(error: Exception) -> bool:
-    """Return whether a request got no answer; true of the errors of every HTTP library that the Hub's has used."""
-    from huggingface_hub.errors import HfHubHTTPError
-
-    roots = [base for base in HfHubHTTPError.__mro__ if base.__name__ in ("HTTPError", "RequestException")]
-    kinds = (ConnectionError, TimeoutError, *roots)
-    return _status(error) is None and any(isinstance(link, kinds) for link in _chain(error))
-
-
-def _pause(error: Exception, attempt: int, once: bool) -> float | None:
-    """Return the seconds to wait before the next try, None when trying again cannot help."""
-    status, response = _status(error), _response(error)
-    busy = status == 409 and "in progress" in str(error)
-    if once and status != 429:
-        return None
-    if status not in TRANSIENT and not busy and not _is_network(error):
-        return None
-    asked = _retry_after(response.headers) if response is not None else None
-    return 2.0**attempt if asked is None else asked
-
-
-def _retry_after(headers: Any) -> float | None:
-    """Return the seconds that an answer asks to wait: Retry-After (seconds or a date), or when the rate limit ends."""
-    from email.utils import parsedate_to_datetime
-
-    text = headers.get("Retry-After")
-    if text is None:
-        reset = _RESET.search(headers.get("RateLimit") or "")
-        return float(reset[1]) if reset else None
-    try:
-        return max(0.0, float(text))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except ValueError:
-        return None
-
-
-def _symptom(error: Exception) -> str:
-    status = _status(error)
-    return {429: "the Hub asks for patience (429)", None: "the connection broke"}.get(
-        status, f"the Hub answered {status}"
-    )
-
-
-def _explained(error: Exception, where: str, redacted: Callable[[str], str], *, is_there: bool) -> AnomgenError:
-    """Return what an error of the library means for the user; is_there: whether the repository exists."""
-    status, response = _status(error), _response(error)
-    said = redacted(" ".join(str(getattr(error, "server_message", None) or "").split()))[:300]
-    said = f" ({status}: {said})" if said else f" ({status})"
-    if isinstance(error, AnomgenError):
-        return error
-    if _xet_status(error) is not None and status not in TRANSIENT:
-        reason = redacted(" ".join(str(error).split()))[:300]
-        return AnomgenError(
-            f"{where}: the upload by Xet was refused ({reason}); set HF_HUB_DISABLE_XET=1 to upload without it"
-        )
-    if status == 401:
-        return AnomgenError(
-            f"{where}: the Hub does not accept the token{said}; log in again with `hf auth login`, or set HF_TOKEN"
-        )
-    if status == 403 and response is not None and response.request.method == "PUT":
-        return AnomgenError(f"{where}: the storage did not take a file (403), its address may have expired; {AGAIN}")
-    if status == 403:
-        other = "propose the change with --create-pr" if is_there else "name a repository of your own"
-        return AnomgenError(
-            f"{where}: this token may not do that{said}; use a token of the owner that may write, or {other}"
-        )
-    if status == 404:
-        return AnomgenError(f"{where}: not there (any more), or hidden from this token{said}")
-    if status == 412:
-        return Moved(
-            f"{where}: something else was committed meanwhile, or this token may only propose changes (--create-pr); "
-            f"nothing was overwritten; {AGAIN}"
-        )
-    if status == 409:
-        return AnomgenError(f"{where}: the Hub reports a conflict{said}; {AGAIN}")
-    if status == 429:
-        seconds = _retry_after(response.headers) if response is not None else None
-        later = f" in {seconds:.0f} s" if seconds else " later"
-        return AnomgenError(f"{where}: the Hub still asks for patience{said}; {AGAIN}, but{later}")
-    if status in TRANSIENT:
-        return AnomgenError(f"{where}: the Hub kept failing{said}; {AGAIN}")
-    if status is not None:
-        return AnomgenError(f"{where}: the Hub refused{said}")
-    reason = redacted(f"{type(error).__name__}: {' '.join(str(error).split())}")[:300]
-    if _is_network(error):
-        return AnomgenError(f"{where}: the connection to the Hub{_elsewhere()} broke ({reason}); {AGAIN}")
-    return AnomgenError(f"{where}: {reason}")
-
-
-def _elsewhere() -> str:
-    """Return which Hub is meant when the environment names one."""
-    endpoint = os.environ.get("HF_ENDPOINT")
-    return f" at HF_ENDPOINT={endpoint}" if endpoint else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import cv2
 import numpy as np
 import yaml
+from cachetools import LRUCache
 from pydantic import Field, SerializeAsAny, field_serializer
 from threadpoolctl import ThreadpoolController
 
@@ -235,7 +236,7 @@ def is_anomalous(index: int, ratio: float) -> bool:
 
 
 KEPT_RENDERERS = 4
-_renderers: OrderedDict[int, Renderer] = OrderedDict()
+_renderers: LRUCache[int, Renderer] = LRUCache(KEPT_RENDERERS)
 
 
 def renderer_of(recipe: Recipe) -> Renderer:
@@ -243,11 +244,9 @@ def renderer_of(recipe: Recipe) -> Renderer:
 
     They are kept by the object: an equal recipe looks at its source anew.
     """
-    renderer = _renderers.pop(id(recipe), None) or Renderer(Plan.of(recipe), DEFAULT_CACHE_BYTES // KEPT_RENDERERS)
-    _renderers[id(recipe)] = renderer  # its plan holds the recipe, so the id stays taken
-    if len(_renderers) > KEPT_RENDERERS:
-        _renderers.popitem(last=False)
-    return renderer
+    if id(recipe) not in _renderers:  # its plan holds the recipe, so the id stays taken
+        _renderers[id(recipe)] = Renderer(Plan.of(recipe), DEFAULT_CACHE_BYTES // KEPT_RENDERERS)
+    return _renderers[id(recipe)]
 
 
 @lru_cache(maxsize=4)

@@ -8,7 +8,7 @@ import platform
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,8 +22,8 @@ from anomgen.dataset.reader import MARK, Dataset, is_ours
 from anomgen.dataset.row import ANOMALY
 from anomgen.dataset.statistics import statistics
 from anomgen.dataset.writer import Encoder, shard_metadata, shard_name
-from anomgen.errors import AnomgenError, UsageError
-from anomgen.files import Earlier, fingerprint_of, holds_earlier, locked, refuse_inside, replacing
+from anomgen.errors import AnomgenError, Progress, UsageError, silent
+from anomgen.files import Earlier, fingerprint_of, holds_earlier, locked, refuse_inside, remove, replacing
 from anomgen.licenses import inherited
 from anomgen.making.engine import Plan, Recipe, Renderer, shard_ranges, single_threaded
 from anomgen.making.memory import remember_source
@@ -33,9 +33,6 @@ from anomgen.making.runners.choice import runner
 from anomgen.places import Remote, place
 from anomgen.sources.pool import Pool
 from anomgen.versions import NETWORK, installed, processor, versions, versions_text
-
-Progress = Callable[[int, int], None]
-"""Is told how many rows of how many are done."""
 
 OWN_FILES = ("preview.png", "README.md", "recipe.yaml")
 
@@ -76,7 +73,7 @@ def make(
     finish: bool = False,
     resume: bool = False,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Result:
     """Make the dataset of a recipe in the folder `out`; the options are those of `anomgen make`.
 
@@ -90,7 +87,7 @@ def make(
     shards are complete stay, and `resume` goes on from there to the identical result.
     """
     recipe = recipe_of(recipe, source=source, count=count, size=size, seed=seed, overrides=tuple(overrides))
-    out = place(out) if out is not None else Path("anomgen-out") / recipe.name
+    out = _output(recipe, out)
     part = None if shard is None else Part.parse(shard, "--shard")
     if overwrite and (part or finish):
         raise UsageError("--overwrite goes with neither --shard nor --finish: it would remove what other parts made")
@@ -120,15 +117,18 @@ def make(
     return Result(out, _rows(mine), made, provenance, len(shards))
 
 
-def _make_shards(plan: Plan, mine: Sequence[Shard], missing: list[Shard], run: Run, progress: Progress | None) -> int:
+def _output(recipe: Recipe, out: str | Path | None) -> Path:
+    return place(out) if out is not None else Path("anomgen-out") / recipe.name
+
+
+def _make_shards(plan: Plan, mine: Sequence[Shard], missing: list[Shard], run: Run, progress: Progress) -> int:
     """Make the missing shards and return how many rows these are."""
     done, total, made = _rows(mine) - _rows(missing), _rows(mine), 0
 
     def tick(rows: int) -> None:
         nonlocal made
         made += rows
-        if progress:
-            progress(done + made, total)
+        progress(done + made, total)
 
     tick(0)
     run(plan, missing, tick)
@@ -195,11 +195,11 @@ def _clear(out: Path) -> None:
     provenance.json goes first, so that what is left is not taken for a finished dataset if this is interrupted, and
     recipe.yaml last, since it is what tells a folder of ours from any other.
     """
-    (out / "provenance.json").unlink(missing_ok=True)
+    remove(out / "provenance.json")
     for shard in (out / DATA).glob("train-*-of-*.parquet"):
-        shard.unlink()
+        remove(shard)
     for name in OWN_FILES:
-        (out / name).unlink(missing_ok=True)
+        remove(out / name)
 
 
 # --- shards ---------------------------------------------------------------------------------------------------------
@@ -252,7 +252,7 @@ def _is_complete(shard: Shard) -> bool:
 
 
 def _begin(recipe: Recipe, out: Path) -> None:
-    (out / "provenance.json").unlink(missing_ok=True)
+    remove(out / "provenance.json")
     _write(out / "recipe.yaml", MARK + recipe.portable().to_yaml())
     _sweep(out)
 
@@ -261,12 +261,12 @@ def _sweep(out: Path) -> None:
     """Remove the temporary files that killed runs and workers left; nobody else may be at work."""
     for folder in (out, out / DATA):
         for leftover in folder.glob(".*.tmp"):
-            leftover.unlink()
+            remove(leftover)
 
 
 def _join(recipe: Recipe, out: Path) -> None:
     """Begin a part of a dataset: like `_begin`, but others may be at work, so nothing of theirs is touched."""
-    (out / "provenance.json").unlink(missing_ok=True)
+    remove(out / "provenance.json")
     if not is_ours(out):
         _write(out / "recipe.yaml", MARK + recipe.portable().to_yaml())
 
@@ -276,7 +276,7 @@ def _finish(plan: Plan, out: Path, shards: list[Shard]) -> dict[str, Any]:
     _sweep(out)
     expected = {shard.path for shard in shards}
     for stray in set((out / DATA).glob("train-*.parquet")) - expected:
-        stray.unlink()
+        remove(stray)
     rejects: Counter[str] = Counter()
     for shard in shards:
         rejects.update((shard_metadata(shard.path) or {}).get("rejects", {}))
@@ -322,20 +322,20 @@ def _write(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
-# --- where a source was ---------------------------------------------------------------------------------------------
-
-
 # --- instead --------------------------------------------------------------------------------------------------------
 
 SAMPLE_ROWS = 16
 """Rows that a dry run draws to estimate size and time."""
 
 
-def plan_of(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = False) -> dict[str, Any]:
+def plan_of(
+    recipe: Recipe, out: str | Path | None = None, *, resume: bool = False, overwrite: bool = False
+) -> dict[str, Any]:
     """Return what `make` would do, as plain JSON, after all of its checks; writes nothing.
 
     Draws a few rows in memory to estimate bytes and seconds. Raises what `make` would raise.
     """
+    out = _output(recipe, out)
     check_output(recipe, out, resume=resume, overwrite=overwrite)
     plan = Plan.of(recipe)
     renderer, encoder = Renderer(plan), Encoder(plan.columns)

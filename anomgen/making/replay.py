@@ -33,12 +33,18 @@ class Replay:
         return not self.different
 
 
-def replay(dataset: Dataset, index: int, source: str | None = None, overrides: Iterable[str] = ()) -> Replay:
-    """Draw row `index` of a dataset again and compare it with what is stored.
+def replay(
+    dataset: Dataset | str | Path,
+    index: int,
+    source: str | Path | None = None,
+    overrides: Iterable[str] = (),
+) -> Replay:
+    """Draw row `index` of a finished dataset again and compare it with what is stored.
 
     source: where the normal images are now; by default where the recipe says or where they were when the dataset
     was made here. Raises UsageError when they are not there or are other images.
     """
+    dataset = Dataset.of(dataset)
     stored = dataset.cells(index)
     plan = reopened(dataset, source, overrides)
     with single_threaded():
@@ -48,7 +54,7 @@ def replay(dataset: Dataset, index: int, source: str | None = None, overrides: I
     return Replay(index, different, tuple(notes))
 
 
-def reopened(dataset: Dataset, source: str | None = None, overrides: Iterable[str] = ()) -> Plan:
+def reopened(dataset: Dataset, source: str | Path | None = None, overrides: Iterable[str] = ()) -> Plan:
     """Return the plan of a finished dataset, its source opened again and compared with the recorded fingerprint."""
     recipe = dataset_recipe(dataset, source, overrides)
     _same_source(recipe.source.open(), dataset)
@@ -80,10 +86,10 @@ def _same_source(source: Source, dataset: Dataset) -> Source:
     return source
 
 
-def dataset_recipe(dataset: Dataset, source: str | None = None, overrides: Iterable[str] = ()) -> Recipe:
+def dataset_recipe(dataset: Dataset, source: str | Path | None = None, overrides: Iterable[str] = ()) -> Recipe:
     """Return a finished dataset's recipe with a source path that exists on this machine."""
     file = str(dataset.path / "recipe.yaml")
-    place = source or _known_place(dataset)
+    place = str(source) if source else _known_place(dataset)
     changes = list(overrides)
     if place is not None:
         kind = dataset.recipe["source"]["kind"]
@@ -117,7 +123,9 @@ def _version_notes(provenance: dict[str, Any], network: bool) -> Iterable[str]:
             yield f"made with {name} {recorded.get(name)}, replayed with {number}"
 
 
-def pool_of(dataset: Dataset, source: str | None = None, overrides: Iterable[str] = ()) -> tuple[Pool | None, str]:
+def pool_of(
+    dataset: Dataset, source: str | Path | None = None, overrides: Iterable[str] = ()
+) -> tuple[Pool | None, str]:
     """Return the pool that a dataset was made from and an empty note; or what is missing of it, and why.
 
     With an explicit `source` a failure is an error, not a note.

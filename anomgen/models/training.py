@@ -13,7 +13,7 @@ import os
 import signal
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ import numpy as np
 from pydantic import Field
 
 from anomgen.config import Preset
-from anomgen.errors import AnomgenError, Interrupted, UsageError
+from anomgen.errors import AnomgenError, Interrupted, Progress, UsageError, silent
 from anomgen.files import locked, replacing
 from anomgen.models.folder import CHECKPOINT, LOG, SHEETS, write_record
 
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 
 LOG_EVERY = 10
 """Steps between two lines of the log."""
-
-Progress = Callable[[int, int, str], None]
-"""Is told how many steps of how many are done, and the losses in words."""
 
 
 class Training(Preset):
@@ -111,7 +108,7 @@ class Task(ABC):
 
 
 def train(
-    task: Task, out: Path, record: Mapping[str, Any], *, resume: bool = False, progress: Progress | None = None
+    task: Task, out: Path, record: Mapping[str, Any], *, resume: bool = False, progress: Progress = silent
 ) -> Trained:
     """Train from the last checkpoint, or from the start, to the last step, and write the model to `out`.
 
@@ -131,8 +128,7 @@ def train(
             done = number + 1
             if log and (done % LOG_EVERY == 0 or done == steps):
                 log.write(done, last, time.perf_counter() - started)
-            if progress:
-                progress(done, steps, losses.text())
+            progress(done, steps, losses.text())
             stopping = _any_stops(task, stop) and done < steps
             if done % task.settings.checkpoint_every == 0 or done == steps or stopping:
                 _checkpoint(task, out, record, done, losses.values)

@@ -50,7 +50,7 @@ def cluster(workers: int | None, address: str | None) -> Iterator[Run]:
 def _connect(ray: Any, workers: int | None, address: str | None) -> None:
     address, where = _resolved(address)
     if address not in ("auto", "local"):
-        _knock(address, where)
+        _refuse_unreachable(address, where)
     local = {"num_cpus": workers, "include_dashboard": False} if address == "local" else {}
     try:
         ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **local)
@@ -83,7 +83,7 @@ def _note() -> Path:
     return Path(folder) / "ray" / "ray_current_cluster"
 
 
-def _knock(address: str, where: str) -> None:
+def _refuse_unreachable(address: str, where: str) -> None:
     """Raise AnomgenError when nobody listens at HOST:PORT, on which Ray itself would spend minutes."""
     parts = urlsplit(address if "://" in address else f"ray://{address}")
     try:

@@ -19,7 +19,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from anomgen.errors import SourceError, UsageError
+from anomgen.errors import Progress, SourceError, UsageError, silent
 from anomgen.models.cyclegan.abnormal import refuse_common_images
 from anomgen.models.cyclegan.model import (
     SMALLEST,
@@ -36,7 +36,6 @@ from anomgen.models.device import accelerator_for
 from anomgen.models.folder import check_folder, data_record, prepare
 from anomgen.models.images import WAYS, Augment, Images, require_square, tiled, turned, unscaled
 from anomgen.models.training import (
-    Progress,
     Task,
     Trained,
     Training,
@@ -338,7 +337,7 @@ def train_cyclegan(
     *,
     resume: bool = False,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Trained:
     """Train both translators and write the model to `out`.
 

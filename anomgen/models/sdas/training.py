@@ -20,7 +20,7 @@ import torch
 from diffusers.training_utils import EMAModel
 
 from anomgen.config import portable_path
-from anomgen.errors import UsageError
+from anomgen.errors import Progress, UsageError, silent
 from anomgen.models.device import accelerator_for
 from anomgen.models.folder import check_folder, data_record, prepare
 from anomgen.models.images import WAYS, Images, require_square, shuffled, tiled, turned, unscaled
@@ -32,7 +32,6 @@ from anomgen.models.sdas.network import TIMESTEPS, as_in, begun_unet, build_sche
 from anomgen.models.sdas.pipeline import SDASPipeline
 from anomgen.models.sdas.settings import TrainSDAS
 from anomgen.models.training import (
-    Progress,
     Task,
     Trained,
     load_optimiser,
@@ -291,7 +290,7 @@ def train_sdas(
     init: str | None = None,
     resume: bool = False,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Trained:
     """Train a DDPM on normal images and write it to `out` as a diffusers pipeline folder.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -25,6 +26,11 @@ PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib
 PICTURE_BYTES = 5_000_000
 """Larger pictures are not pushed with a model, even when its card shows them."""
 
+MAX_FOLDER_FILES = 10_000
+"""Files that the Hub takes in one folder."""
+MAX_FILE_BYTES = 50 * 10**9
+"""Bytes that the Hub takes in one file."""
+
 _CONFIG_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _HERE = re.compile(r"\bTHIS_FOLDER(?:_OR_REPOSITORY)?\b")
 """How a model's card calls the place where the model is, as long as nobody knows where it is published."""
@@ -36,7 +42,7 @@ class NoLicense(UsageError):
 
 
 @dataclass(frozen=True)
-class Parcel:
+class Upload:
     """Files by their path in the repository, and what the card is to say of them."""
 
     kind: str
@@ -65,7 +71,7 @@ class Parcel:
         return self.kind == "dataset" and is_shard and path not in self.files
 
 
-def parcel_of(folder: Path, repo_id: str, config: str | None, license: str | None) -> Parcel:
+def upload_of(folder: Path, repo_id: str, config: str | None, license: str | None) -> Upload:
     """Return what is to be pushed of a folder.
 
     config: name of a dataset's configuration, by default its recipe's. license: stands for that of the folder's own
@@ -86,7 +92,7 @@ def is_model(folder: Path) -> bool:
 # --- datasets -------------------------------------------------------------------------------------------------------
 
 
-def _dataset(dataset: Dataset, repo_id: str, config: str | None, license: str | None) -> Parcel:
+def _dataset(dataset: Dataset, repo_id: str, config: str | None, license: str | None) -> Upload:
     name = config or str(dataset.recipe.get("name"))
     if not _CONFIG_NAME.fullmatch(name):
         raise UsageError(
@@ -102,7 +108,7 @@ def _dataset(dataset: Dataset, repo_id: str, config: str | None, license: str | 
     _refuse_derivatives(folder, sources)
     card = _dataset_card(dataset, repo_id, name, license)
     rows = card.data["dataset_info"][0]["splits"][0]["num_examples"]
-    return Parcel(
+    return Upload(
         kind="dataset",
         folder=folder,
         name=name,
@@ -149,7 +155,7 @@ def _dataset_card(dataset: Dataset, repo_id: str, name: str, license: str | None
 # --- models ---------------------------------------------------------------------------------------------------------
 
 
-def _model(folder: Path, repo_id: str, license: str | None) -> Parcel:
+def _model(folder: Path, repo_id: str, license: str | None) -> Upload:
     own = _own_card(folder)
     if own is None:
         raise UsageError(f"{folder}: a model is published with its card, and there is no README.md; train it again")
@@ -165,7 +171,7 @@ def _model(folder: Path, repo_id: str, license: str | None) -> Parcel:
     files, left_out = _model_files(folder, own.text)
     data = {**own.data, "license": license}
     data["tags"] = list(dict.fromkeys([*listed(own.data.get("tags")), TAG]))
-    return Parcel(
+    return Upload(
         kind="model",
         folder=folder,
         name="model",
@@ -245,3 +251,20 @@ def _read_record(file: Path) -> dict[str, Any]:
     except ValueError as error:
         raise UsageError(f"{file}: damaged ({error})") from None
     return content if isinstance(content, dict) else {}
+
+
+def check_size(upload: Upload) -> None:
+    """Raise UsageError when the Hub would not take so many or such large files."""
+    folders = Counter(str(PurePosixPath(path).parent) for path in upload.files)
+    folder, count = folders.most_common(1)[0]
+    if count > MAX_FOLDER_FILES:
+        raise UsageError(
+            f"{upload.folder}: {count} files in {folder}, the Hub takes {MAX_FOLDER_FILES} in a folder; make the "
+            "dataset with a larger shard_size"
+        )
+    for path, file in upload.files.items():
+        if file.stat().st_size > MAX_FILE_BYTES:
+            raise UsageError(
+                f"{file}: has {file.stat().st_size / 1e9:.0f} GB, the Hub takes {MAX_FILE_BYTES / 1e9:.0f} in {path}; "
+                "make the dataset with a smaller shard_size"
+            )

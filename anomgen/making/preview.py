@@ -1,0 +1,93 @@
+"""A sheet of samples: of a dataset, of a recipe before a dataset is made of it, or of the foreground of images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from anomgen.dataset.preview import Panel, foreground_sheet, preview_sheet, write_preview, write_sheet
+from anomgen.dataset.reader import Dataset
+from anomgen.errors import UsageError
+from anomgen.making.engine import Plan, Recipe, Renderer, single_threaded
+from anomgen.making.recipe import recipe_of
+from anomgen.making.replay import dataset_recipe, pool_of
+from anomgen.sources.pool import Pool
+
+MAX_ROWS = 64
+"""Samples on the longest sheet."""
+
+
+@dataclass(frozen=True)
+class Previewed:
+    """What `preview` did."""
+
+    path: Path
+    resolved: dict[str, Any] = field(default_factory=dict)
+    """Generator and foreground as they were used, plain JSON; empty for a dataset, whose records have them."""
+
+
+def preview(
+    dataset: Dataset | str | Path | None = None,
+    *,
+    recipe: Recipe | str | None = None,
+    source: str | Path | Mapping[str, Any] | None = None,
+    size: int | Sequence[int] | Literal["native"] | None = None,
+    seed: int | None = None,
+    overrides: Iterable[str] = (),
+    foreground: bool = False,
+    rows: int = 8,
+    out: str | Path = "anomgen-preview.png",
+) -> Previewed:
+    """Draw a sheet of samples as the PNG file `out`; the options are those of `anomgen preview`.
+
+    dataset: a finished one, by default what `recipe`, by default nsa, would make, changed by the options of
+    `load_recipe`; for a dataset, `source` says where its normal images are now. foreground: which pixels count as the
+    object, instead of the samples. rows: samples on the sheet, 1 to 64.
+
+    Raises UsageError for options that exclude each other and for what `make` and `check` refuse.
+    """
+    out = Path(out)
+    if out.suffix.lower() != ".png":
+        raise UsageError(f"-o {out}: the sheet is a PNG file; give a name that ends in .png")
+    if not 1 <= rows <= MAX_ROWS:
+        raise UsageError(f"--rows {rows}: a sheet holds 1 to {MAX_ROWS} samples")
+    if dataset is None:
+        options = {"source": source, "size": size, "seed": seed, "overrides": tuple(overrides)}
+        chosen = recipe_of("nsa" if recipe is None else recipe, **options)
+        return Previewed(out, _draw_foreground(chosen, out, rows) if foreground else _draw_recipe(chosen, out, rows))
+    if recipe is not None or size is not None or seed is not None or (overrides and not foreground):
+        raise UsageError("give a DATASET, or --recipe with its options, not both")
+    if isinstance(source, Mapping):
+        raise UsageError("a dataset's source is a folder or an id of the Hub, not a mapping")
+    opened = Dataset.of(dataset)
+    if foreground:
+        return Previewed(out, _draw_foreground(dataset_recipe(opened, source, overrides), out, rows))
+    write_preview(opened, out, rows, pool_of(opened, source)[0])
+    return Previewed(out)
+
+
+def _draw_recipe(recipe: Recipe, out: Path, rows: int) -> dict[str, Any]:
+    """Draw the first anomalous rows that `make` would write."""
+    plan = Plan.of(recipe.model_copy(update={"anomaly_ratio": 1.0}))
+    with single_threaded():
+        drawn = list(islice(Renderer(plan).rows(range(rows)), rows))
+    write_sheet(preview_sheet([Panel.of_row(row) for row in drawn], recipe.name), out)
+    return plan.resolved
+
+
+def _draw_foreground(recipe: Recipe, out: Path, rows: int) -> dict[str, Any]:
+    """Draw which pixels of the normal images count as the object."""
+    opened = recipe.source.open()
+    with single_threaded():
+        foreground = recipe.foreground.resolved(Pool(opened))
+        pool = Pool(opened, foreground)
+        picked = [round(k) for k in np.linspace(0, len(pool) - 1, min(rows, len(pool)))]
+        shown = [pool[k] for k in picked]
+        masks = [pool.foreground(image) for image in shown]
+    write_sheet(foreground_sheet(shown, masks, [opened.id(k) for k in picked], f"foreground: {foreground.method}"), out)
+    return {"foreground": {"method": foreground.method, **foreground.model_dump(mode="json", exclude_defaults=True)}}

@@ -1,0 +1,179 @@
+"""The rules of `check` that need one row, or the files of a dataset, and nothing to compare with."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from anomgen.dataset.columns import IMAGE_COLUMNS
+from anomgen.dataset.png import decode_png
+from anomgen.dataset.reader import SHARD_PATTERN, Dataset, shard_rows
+from anomgen.dataset.row import ANOMALY, LABELS, NORMAL, area_of, boxes_of, image_name, severity_of
+from anomgen.errors import UsageError
+from anomgen.making.report import EXAMPLES, Findings, Violation
+from anomgen.synthesis.sample import smallest_mask
+
+
+class Record:
+    """A row with its images decoded; `broken` names the columns that could not be."""
+
+    def __init__(self, cells: dict[str, Any]):
+        self.cells = cells
+        self.anomalous = cells["label"] == ANOMALY
+        self.broken: list[str] = []
+        self.images: dict[str, np.ndarray] = {}
+        for name in IMAGE_COLUMNS:
+            self._decode(name)
+
+    def _decode(self, name: str) -> None:
+        cell = self.cells.get(name)
+        if cell is None:
+            if name in ("image", "mask"):
+                self.broken.append(name)
+            return
+        try:
+            self.images[name] = decode_png(cell["bytes"])
+        except ValueError:
+            self.broken.append(name)
+
+    @property
+    def image(self) -> np.ndarray:
+        """Return the image, (H, W, C)."""
+        return self.images["image"]
+
+    @property
+    def mask(self) -> np.ndarray:
+        """Return the mask, bool (H, W)."""
+        return self.images["mask"][..., 0] > 127
+
+
+# --- of one row -----------------------------------------------------------------------------------------------------
+
+
+def record_findings(cells: dict[str, Any], position: int, dataset: Dataset) -> Findings:
+    """Yield what breaks a rule in the small columns of the row that stands at a position."""
+    index, label, defect = cells["index"], cells["label"], cells["defect_type"]
+    if index != position:
+        yield "index", f"stands at position {position}"
+    if label not in (NORMAL, ANOMALY) or not 0 <= defect < len(dataset.columns.defect_names):
+        yield "label", f"label {label} and defect type {defect} are not among the names"
+    elif (label == NORMAL) != (defect == 0):
+        yield "label", f"label {LABELS[label]}, defect type {dataset.columns.defect_names[defect]}"
+    if cells["seed"] != dataset.recipe.get("seed", cells["seed"]) or cells["attempt"] < 0:
+        yield "label", f"seed {cells['seed']}, attempt {cells['attempt']}; the recipe's seed differs"
+    if not _is_json_object(cells["params"]):
+        yield "label", "its parameters are not a JSON object"
+    for name in IMAGE_COLUMNS:
+        cell = cells.get(name)
+        if cell is not None and cell["path"] != image_name(index):
+            yield "name", f"{name} is called {cell['path']!r}"
+
+
+def _is_json_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except (TypeError, ValueError):
+        return False
+
+
+def shape_findings(images: dict[str, np.ndarray]) -> Findings:
+    """Yield the images of a row that do not go together."""
+    image = images["image"]
+    for name, other in images.items():
+        if name == "normal":
+            fits = other.shape == image.shape and other.dtype == image.dtype
+        else:
+            fits = name == "image" or (other.shape == (*image.shape[:2], 1) and other.dtype == np.uint8)
+        if not fits:
+            yield "shape", f"{name} is {kind_of(other)}, the image {kind_of(image)}"
+
+
+def mask_findings(record: Record) -> Findings:
+    """Yield what breaks a rule in the masks of a row."""
+    stored = record.images["mask"]
+    if not np.isin(stored, (0, 255)).all():
+        yield "mask values", f"holds values such as {int(stored[~np.isin(stored, (0, 255))][0])}"
+    pixels = np.count_nonzero(record.mask)
+    if record.anomalous and pixels < smallest_mask(record.mask.shape):
+        yield "mask", f"anomalous, but its mask has {pixels} pixels"
+    if not record.anomalous and stored.any():
+        yield "mask", f"normal, but its mask has {np.count_nonzero(stored)} pixels"
+    soft = record.images.get("soft_mask")
+    if soft is not None:
+        outside = np.count_nonzero(soft[..., 0][~record.mask])
+        if outside:
+            yield "soft mask", f"{outside} pixels outside the mask are not zero"
+
+
+def measure_findings(record: Record, normal: np.ndarray | None) -> Findings:
+    """Yield the recorded measures that are not what is measured; normal: the image before, None if not at hand."""
+    cells, mask = record.cells, record.mask
+    if cells["boxes"] != boxes_of(mask):
+        yield "boxes", f"recorded {cells['boxes']}, measured {boxes_of(mask)}"
+    measured = {"area": area_of(mask)}
+    if normal is not None:
+        measured["severity"] = severity_of(record.image, normal, mask)
+    for name, value in measured.items():
+        if not np.isclose(cells[name], value, rtol=3e-7, atol=0):
+            yield name, f"recorded {cells[name]:.9g}, measured {value:.9g}"
+
+
+def difference(image: np.ndarray, other: np.ndarray) -> str:
+    """Return in words how two images differ."""
+    if image.shape != other.shape or image.dtype != other.dtype:
+        return f"it is {kind_of(image)}, that is {kind_of(other)}"
+    return f"{np.count_nonzero((image != other).any(axis=2))} pixels differ"
+
+
+def kind_of(image: np.ndarray) -> str:
+    """Return size, channels and depth of an image in words."""
+    height, width, channels = image.shape
+    return f"{height}×{width}×{channels} {image.dtype}"
+
+
+# --- of the whole ---------------------------------------------------------------------------------------------------
+
+
+def unreadable_shards(dataset: Dataset) -> Violation:
+    """Return the shards whose small columns are damaged; without those nothing else can be said."""
+    violation = Violation("file")
+    small = [name for name in dataset.columns.names if name not in IMAGE_COLUMNS]
+    for shard in dataset.shards:
+        try:
+            for _ in shard_rows(shard, small):
+                pass
+        except UsageError as error:
+            violation.add(str(error))
+    return violation
+
+
+def shard_findings(dataset: Dataset) -> Findings:
+    """Yield what breaks a rule in the names and the number of the files."""
+    matches = [SHARD_PATTERN.fullmatch(shard.name) for shard in dataset.shards]
+    numbers = [(int(match[1]), int(match[2])) for match in matches if match]
+    count = numbers[0][1]
+    if numbers != [(number, count) for number in range(count)]:
+        there = ", ".join(shard.name for shard in dataset.shards[:EXAMPLES])
+        yield "shards", f"{len(numbers)} files are there ({there}, …), {count} should be"
+    recorded = dataset.provenance.get("shards", count)
+    if recorded != count:
+        yield "shards", f"the provenance says {recorded} shards, the names say {count}"
+
+
+def count_findings(dataset: Dataset, rows: int, by_type: dict[str, int]) -> Findings:
+    """Yield the counts of recipe and provenance that are not those of the rows."""
+    wanted = dataset.recipe.get("count", rows)
+    if wanted != rows:
+        yield "count", f"the recipe asks for {wanted} rows, {rows} are there"
+    recorded = dataset.provenance.get("rows", {})
+    normal = by_type.get(LABELS[NORMAL], 0)
+    counted = {"normal": normal, "anomaly": rows - normal}
+    types = {name: count for name, count in by_type.items() if name != LABELS[NORMAL]}
+    for name, count in counted.items():
+        if recorded.get(name, count) != count:
+            yield "count", f"the provenance says {recorded[name]} {name} rows, {count} are there"
+    stated = {name: count for name, count in recorded.get("by_type", types).items() if count}
+    if stated != types:
+        yield "count", f"the provenance says {stated}, {types} are there"
