@@ -14,9 +14,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from anomgen.score import harness as board
-from anomgen.score.plan import Request, planned
+from anomgen.score import harness
+from anomgen.score.request import Request
+from anomgen.score.result import Done
 from anomgen.score.rows import RowFile
+from anomgen.score.schedule import scheduled
 
 
 def main() -> None:
@@ -26,26 +28,25 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         out, started = Path(folder) / "run", time.perf_counter()
-        board.score(request, out, workers=options.workers, figures=False, progress=_told)
+        harness.run(request, out, workers=options.workers, figures=False, progress=_told)
         wall = time.perf_counter() - started
-        rows = list(RowFile(out).rows.values())
-        estimate = planned(request, Path(folder) / "none", RowFile(Path(folder) / "none")).seconds(options.workers)
-    spent = {name: sum(row["seconds"][name] for row in rows if row["status"] == "done")
-             for name in ("fit", "waiting", "synthesis", "predict", "metrics")}  # fmt: skip
-    arithmetic = spent["fit"] - spent["waiting"] + spent["predict"]
-    total = arithmetic + spent["waiting"] + spent["synthesis"] + spent["metrics"]
+        rows = RowFile(out).rows.values()
+        estimate = scheduled(request, Path(folder) / "none", RowFile(Path(folder) / "none")).seconds(options.workers)
+    done = [row for row in rows if isinstance(row, Done)]
+    arithmetic = sum(row.seconds.fit - row.seconds.waiting + row.seconds.predict for row in done)
+    waiting = sum(row.seconds.waiting for row in done)
+    synthesis = sum(row.seconds.synthesis for row in done)
+    metrics = sum(row.seconds.metrics for row in done)
+    spent = {"arithmetic": arithmetic, "waiting": waiting, "synthesis": synthesis, "metrics": metrics}
     print(
         f"{len(rows)} cells with {options.workers} workers: {wall / 60:.1f} min wall, estimate {estimate / 60:.1f} min"
     )
-    for name, seconds in (
-        ("arithmetic", arithmetic),
-        *((name, spent[name]) for name in ("waiting", "synthesis", "metrics")),
-    ):
-        print(f"{name:<11} {seconds:8.1f} s  {seconds / total:6.1%}")
+    for name, seconds in spent.items():
+        print(f"{name:<11} {seconds:8.1f} s  {seconds / sum(spent.values()):6.1%}")
     print(f"of the workers' wall time, arithmetic is {arithmetic / (wall * options.workers):.1%}")
-    for detector in dict.fromkeys(row["detector"] for row in rows):
-        own = [row["seconds"] for row in rows if row["detector"] == detector and row["status"] == "done"]
-        print(f"{detector:<11} {sum(s['fit'] + s['predict'] + s['metrics'] for s in own) / len(own):6.1f} s a cell")
+    for detector in dict.fromkeys(row.detector for row in done):
+        own = [row.seconds for row in done if row.detector == detector]
+        print(f"{detector:<11} {sum(s.fit + s.predict + s.metrics for s in own) / len(own):6.1f} s a cell")
 
 
 def _options() -> argparse.Namespace:
@@ -54,7 +55,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--recipes", default="nsa,perlin,cutpaste,fpi")
     parser.add_argument("--detectors", default="probe")
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=board.cores())
+    parser.add_argument("--workers", type=int, default=harness.cores())
     return parser.parse_args()
 
 

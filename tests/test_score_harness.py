@@ -16,14 +16,16 @@ pytest.importorskip("timm", reason="scoring is an extra")
 
 from anomgen import registry
 from anomgen.cli.main import app
+from anomgen.config import Part
 from anomgen.errors import UsageError
 from anomgen.models.use import trained_on
-from anomgen.score import harness as boards
-from anomgen.score import workers
+from anomgen.score import harness, jobs
 from anomgen.score.cell import run
-from anomgen.score.plan import Request, _named, command_of, opened, planned, within, write_split
-from anomgen.score.rows import RowFile
-from anomgen.score.workers import run_jobs
+from anomgen.score.configuration import command_of
+from anomgen.score.jobs import run_jobs
+from anomgen.score.request import Request
+from anomgen.score.rows import RowFile, opened
+from anomgen.score.schedule import _named, scheduled, within, write_split
 
 QUICK = ("detector.probe.steps=2", "detector.probe.batch_size=2")
 
@@ -37,7 +39,7 @@ def data(tmp_path_factory):
 def finished(data, tmp_path_factory):
     """Return the folder of a run of two recipes, one detector, two seeds, by two workers."""
     out = tmp_path_factory.mktemp("run") / "run"
-    boards.score(request(data, seeds=2), out, workers=2)
+    harness.run(request(data, seeds=2), out, workers=2)
     return out
 
 
@@ -46,8 +48,8 @@ def request(data, recipes=("perlin",), detectors=("probe",), **options):
     return Request((str(data),), recipes, detectors, **{"seeds": 1, "size": 32, "changes": changes, **options})
 
 
-def plan_of(data, out, **options):
-    return planned(request(data, **options), out, RowFile(out))
+def schedule_of(data, out, **options):
+    return scheduled(request(data, **options), out, RowFile(out))
 
 
 def test_a_run_writes_a_row_for_every_cell_and_the_report(finished):
@@ -70,23 +72,23 @@ def test_a_run_writes_a_row_for_every_cell_and_the_report(finished):
 
 def test_a_finished_run_trains_nothing_and_gives_the_same_report(data, finished, monkeypatch):
     before = {path.name: path.read_bytes() for path in finished.iterdir() if path.is_file()}
-    monkeypatch.setattr("anomgen.score.workers._pool", lambda bench: pytest.fail("a worker was started"))
-    boards.score(request(data, seeds=2), finished, workers=2)
+    monkeypatch.setattr("anomgen.score.jobs._pool", lambda bench: pytest.fail("a worker was started"))
+    harness.run(request(data, seeds=2), finished, workers=2)
     assert {path.name: path.read_bytes() for path in finished.iterdir() if path.is_file()} == before
 
 
 def test_one_cell_is_the_same_in_this_process_and_again(data, finished):
-    plan = plan_of(data, finished.parent / "other")
-    job = next(job for job in plan.todo if job.cells[0].entry.name == "perlin")
-    row = run(plan.bench, job.cells)[0]
-    stored = RowFile(finished).rows[row["key"]]
+    schedule = schedule_of(data, finished.parent / "other")
+    job = next(job for job in schedule.todo if job.cells[0].entry.name == "perlin")
+    row = run(schedule.bench, job.cells)[0]
+    stored = RowFile(finished).rows[row.key]
     for key in ("metrics", "scores", "replicates", "thresholds", "by_type"):
-        assert row[key] == stored[key]
+        assert getattr(row, key) == getattr(stored, key)
 
 
 def test_another_setting_seed_or_image_is_another_cell(data, finished, tmp_path):
     def keys(**options):
-        return {cell.key for cell in plan_of(data, tmp_path, **options).cells}
+        return {cell.key for cell in schedule_of(data, tmp_path, **options).cells}
 
     base = keys()
     assert keys() == base
@@ -94,23 +96,23 @@ def test_another_setting_seed_or_image_is_another_cell(data, finished, tmp_path)
     changed = keys(changes=(*QUICK, "recipe.perlin.generator.opacity_range=[0.5,1]"))
     assert len(base & changed) == len(base) - 1
     more = tiny_data(tmp_path / "part", train=13)
-    assert not base & {cell.key for cell in plan_of(more, tmp_path / "x").cells}
+    assert not base & {cell.key for cell in schedule_of(more, tmp_path / "x").cells}
 
 
 def test_a_failed_training_is_a_row_that_says_so_and_can_be_tried_again(data, tmp_path, monkeypatch):
-    plan = plan_of(data, tmp_path)
-    job = next(job for job in plan.todo if job.cells[0].detector == "probe")
+    schedule = schedule_of(data, tmp_path)
+    job = next(job for job in schedule.todo if job.cells[0].detector == "probe")
 
     def diverge(self, train, rng):
         raise ValueError("loss is nan")
 
     monkeypatch.setattr("anomgen.score.detectors.probe.Probe.fit", diverge)
     rows = RowFile(tmp_path)
-    rows.append(run(plan.bench, job.cells))
+    rows.append(run(schedule.bench, job.cells))
     row = rows.rows[job.cells[0].key]
-    assert row["status"] == "failed" and "loss is nan" in row["error"] and row["metrics"] == {}
-    todo = planned(request(data), tmp_path, rows).todo
-    again = planned(request(data), tmp_path, rows, retry=True).todo
+    assert row.status == "failed" and "loss is nan" in row.error and row.metrics == {}
+    todo = scheduled(request(data), tmp_path, rows).todo
+    again = scheduled(request(data), tmp_path, rows, retry=True).todo
     assert len(again) == len(todo) + 1
 
 
@@ -120,8 +122,8 @@ def test_a_worker_that_dies_gives_a_failed_row_and_the_run_goes_on(data, tmp_pat
     monkeypatch.setitem(registry.BUNDLED["detectors"], "mortal", "mortal:Mortal")
     out = tmp_path / "run"
     with opened(out) as rows:
-        run_jobs(planned(request(data, detectors=("mortal",)), out, rows), rows, 1)
-    states = {row["variant"]: (row["status"], row["error"]) for row in rows.rows.values()}
+        run_jobs(scheduled(request(data, detectors=("mortal",)), out, rows), rows, 1)
+    states = {row.entry: (row.status, row.error) for row in rows.rows.values()}
     assert states["none"] == ("done", None)
     assert states["perlin"][0] == "failed" and "the process died" in states["perlin"][1]
 
@@ -142,24 +144,24 @@ class Mortal(Detector):
 
 
 def test_a_budget_keeps_whole_groups_and_names_what_is_left_out(data, tmp_path):
-    plan = plan_of(data, tmp_path, detectors=("probe", "unet"), seeds=2)
-    first = [job for job in plan.todo if job.cells[0].seed == 0 and job.cells[0].detector in ("none", "probe")]
-    kept = within(plan, sum(job.seconds for job in first) + 5, workers=1)
+    schedule = schedule_of(data, tmp_path, detectors=("probe", "unet"), seeds=2)
+    first = [job for job in schedule.todo if job.cells[0].seed == 0 and job.cells[0].detector in ("none", "probe")]
+    kept = within(schedule, sum(job.seconds for job in first) + 5, workers=1)
     assert {(job.cells[0].seed, job.cells[0].detector) for job in kept.todo} == {(0, "none"), (0, "probe")}
-    assert len(kept.todo) + len(kept.left_out) == len(plan.todo)
-    assert not within(plan, 0.001, 1).todo
+    assert len(kept.todo) + len(kept.left_out) == len(schedule.todo)
+    assert not within(schedule, 0.001, 1).todo
 
 
 def test_parts_of_a_run_are_all_of_it(data, tmp_path):
-    whole = plan_of(data, tmp_path, seeds=3)
-    parts = [planned(request(data, seeds=3), tmp_path, RowFile(tmp_path), part=(k, 2)) for k in (1, 2)]
+    whole = schedule_of(data, tmp_path, seeds=3)
+    parts = [scheduled(request(data, seeds=3), tmp_path, RowFile(tmp_path), part=Part(k, 2)) for k in (1, 2)]
     keys = [cell.key for part in parts for job in part.todo for cell in job.cells]
     assert sorted(keys) == sorted(cell.key for cell in whole.cells)
 
 
 def test_a_detector_that_needs_no_anomalies_is_fitted_once_for_all_recipes(data, tmp_path):
-    plan = plan_of(data, tmp_path, recipes=("perlin", "nsa"), detectors=("autoencoder",))
-    jobs = [job for job in plan.todo if job.cells[0].detector == "autoencoder"]
+    schedule = schedule_of(data, tmp_path, recipes=("perlin", "nsa"), detectors=("autoencoder",))
+    jobs = [job for job in schedule.todo if job.cells[0].detector == "autoencoder"]
     assert [len(job.cells) for job in jobs] == [3]
 
 
@@ -205,25 +207,25 @@ def test_a_dry_run_writes_nothing_and_tells_the_plan(data, tmp_path):
 def test_a_folder_of_something_else_is_refused(data, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(UsageError, match="holds other files"):
-        boards.score(request(data), tmp_path)
+        harness.run(request(data), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
 def test_data_without_masks_has_image_metrics_only(tmp_path):
     data = tiny_data(tmp_path / "part", masks=False)
-    plan = plan_of(data, tmp_path / "run")
-    row = run(plan.bench, next(job for job in plan.todo if job.cells[0].entry.name == "boxes").cells)[0]
-    assert row["metrics"]["pixel_ap"] is None and "no masks" in row["undefined"]["pixel_ap"]
-    assert row["metrics"]["image_auroc"] is not None and np.isfinite(row["metrics"]["image_ap"])
+    schedule = schedule_of(data, tmp_path / "run")
+    row = run(schedule.bench, next(job for job in schedule.todo if job.cells[0].entry.name == "boxes").cells)[0]
+    assert row.metrics["pixel_ap"] is None and "no masks" in row.undefined["pixel_ap"]
+    assert row.metrics["image_auroc"] is not None and np.isfinite(row.metrics["image_ap"])
     with pytest.raises(UsageError, match="needs masks"):
-        plan_of(data, tmp_path / "run", recipes=("real",))
+        schedule_of(data, tmp_path / "run", recipes=("real",))
 
 
 def test_one_class_in_the_test_set_makes_metrics_null_and_says_why(tmp_path):
     data = tiny_data(tmp_path / "part", good=0)
-    plan = plan_of(data, tmp_path / "run")
-    row = run(plan.bench, next(job for job in plan.todo if job.cells[0].entry.name == "boxes").cells)[0]
-    assert row["metrics"]["image_auroc"] is None and "one class" in row["undefined"]["image_auroc"]
+    schedule = schedule_of(data, tmp_path / "run")
+    row = run(schedule.bench, next(job for job in schedule.todo if job.cells[0].entry.name == "boxes").cells)[0]
+    assert row.metrics["image_auroc"] is None and "one class" in row.undefined["image_auroc"]
 
 
 def test_images_16_bit_and_grey_go_through(tmp_path):
@@ -233,9 +235,9 @@ def test_images_16_bit_and_grey_go_through(tmp_path):
     for path in data.rglob("*.png"):
         if "ground_truth" not in str(path):
             cv2.imwrite(str(path), cv2.imread(str(path), cv2.IMREAD_GRAYSCALE).astype(np.uint16) * 257)
-    plan = plan_of(data, tmp_path / "run", recipes=("nsa",))
-    row = run(plan.bench, next(job for job in plan.todo if job.cells[0].entry.name == "nsa").cells)[0]
-    assert row["status"] == "done", row["error"]
+    schedule = schedule_of(data, tmp_path / "run", recipes=("nsa",))
+    row = run(schedule.bench, next(job for job in schedule.todo if job.cells[0].entry.name == "nsa").cells)[0]
+    assert row.status == "done", row.error
 
 
 def test_failures_end_in_rows_and_exit_code_1_and_the_report_is_there_all_the_same(data, tmp_path):
@@ -248,25 +250,23 @@ def test_failures_end_in_rows_and_exit_code_1_and_the_report_is_there_all_the_sa
     result = cli(data, *words, "recipe.perlin.generator.opacity_range=[0.5,1]", "-o", tmp_path / "run", "--json")
     assert result.exit_code == 1, result.output
     rows = RowFile(tmp_path / "run").rows.values()
-    assert {row["variant"]: row["status"] for row in rows}["never"] == "failed"
+    assert {row.entry: row.status for row in rows}["never"] == "failed"
     assert (tmp_path / "run" / "report.html").is_file()
 
 
 def test_the_same_images_under_two_names_are_refused(data, tmp_path):
     twin = tiny_data(tmp_path / "twin")
     with pytest.raises(UsageError, match="same test images as part"):
-        planned(Request((str(data), str(twin)), ("nsa",), size=32), tmp_path, RowFile(tmp_path))
+        scheduled(Request((str(data), str(twin)), ("nsa",), size=32), tmp_path, RowFile(tmp_path))
 
 
 def test_a_wrong_setting_that_shows_in_the_worker_is_a_failed_row(data, tmp_path):
-    plan = plan_of(data, tmp_path, detectors=("realnet",), changes=("detector.realnet.ranked=1000",))
-    row = run(plan.bench, next(job for job in plan.todo if job.cells[0].entry.name == "boxes").cells)[0]
-    assert row["status"] == "failed" and "ranked=1000" in row["error"]
+    schedule = schedule_of(data, tmp_path, detectors=("realnet",), changes=("detector.realnet.ranked=1000",))
+    row = run(schedule.bench, next(job for job in schedule.todo if job.cells[0].entry.name == "boxes").cells)[0]
+    assert row.status == "failed" and "ranked=1000" in row.error
 
 
 def test_the_recorded_command_has_no_path_of_the_machine(data):
-    from anomgen.score.plan import command_of
-
     wanted = request(data, bank=16, changes=("recipe.sdas.generator.model=/home/me/model", *QUICK))
     assert "/home" not in command_of(wanted) and "model=model" in command_of(wanted)
     assert "--bank 16" in command_of(wanted) and str(data) not in command_of(wanted)
@@ -278,13 +278,13 @@ def test_changes_name_the_data_set_so_that_each_has_its_own_model(data, tmp_path
         (tmp_path / "pictures" / name).mkdir(parents=True)
         cv2.imwrite(str(tmp_path / "pictures" / name / "0.png"), texture(300 + seed))
     chosen = f"recipe.perlin.generator.texture={{kind: folder, path: {tmp_path}/pictures/{{data}}}}"
-    plan = planned(
+    schedule = scheduled(
         replace(request(data, changes=(*QUICK, chosen)), data=(str(data), str(other))), tmp_path, RowFile(tmp_path)
     )
     paths = {cell.data: cell.entry.definition.generator.texture.path
-             for cell in plan.cells if cell.entry.name == "perlin"}  # fmt: skip
+             for cell in schedule.cells if cell.entry.name == "perlin"}  # fmt: skip
     assert paths == {name: f"{tmp_path}/pictures/{name}" for name in ("part", "other")}
-    assert "pictures" not in command_of(plan.request) and "{data}" in command_of(plan.request)
+    assert "pictures" not in command_of(schedule.request) and "{data}" in command_of(schedule.request)
 
 
 def test_a_model_that_has_seen_test_images_is_refused_and_the_split_gives_it_others(tmp_path):
@@ -296,24 +296,24 @@ def test_a_model_that_has_seen_test_images_is_refused_and_the_split_gives_it_oth
     (folder / "abnormal").rename(folder / "bad")
     tiny_cyclegan(folder / "model", folder)
     changes = (*QUICK, f"recipe.cyclegan.generator.model={tmp_path}/models/{{data}}/model")
-    assert planned(request(data, recipes=("cyclegan", "real"), changes=changes), tmp_path, RowFile(tmp_path)).todo
+    assert scheduled(request(data, recipes=("cyclegan", "real"), changes=changes), tmp_path, RowFile(tmp_path)).todo
     with pytest.raises(UsageError, match=r"cyclegan on part: .* 12 of the 46 test images, such as test/.*--split"):
-        planned(request(data, recipes=("cyclegan",), changes=changes), tmp_path, RowFile(tmp_path))
+        scheduled(request(data, recipes=("cyclegan",), changes=changes), tmp_path, RowFile(tmp_path))
 
 
 def test_a_trained_model_fills_its_bank_in_the_workers_and_the_estimate_knows(data, tmp_path):
     pytest.importorskip("diffusers", reason="training models is an extra")
     tiny_sdas(tmp_path / "model", folder=data / "train" / "good")
     wanted = request(data, recipes=("sdas",), bank=6, changes=(*QUICK, f"recipe.sdas.generator.model={tmp_path}/model"))
-    plan = planned(wanted, tmp_path / "run", RowFile(tmp_path / "run"))
-    bank = plan.bench.banks["part", "sdas"]
-    assert plan.missing_banks() == [("part", "sdas")] and not bank.exists()
-    assert plan.bank_seconds() == pytest.approx([6 * 0.53 * 32**2 / 128**2], rel=0.02)
+    schedule = scheduled(wanted, tmp_path / "run", RowFile(tmp_path / "run"))
+    bank = schedule.bench.banks["part", "sdas"]
+    assert schedule.missing_banks() == [("part", "sdas")] and not bank.exists()
+    assert schedule.bank_seconds() == pytest.approx([6 * 0.53 * 32**2 / 128**2], rel=0.02)
     told = []
-    boards.score(wanted, tmp_path / "run", workers=2, progress=lambda *words: told.append(words[2]))
+    harness.run(wanted, tmp_path / "run", workers=2, progress=lambda *words: told.append(words[2]))
     assert "drew 6 anomalies of sdas on part" in told and bank.is_file()
-    assert {row["status"] for row in RowFile(tmp_path / "run").rows.values()} == {"done"}
-    again = planned(wanted, tmp_path / "run", RowFile(tmp_path / "run"), retry=True)
+    assert {row.status for row in RowFile(tmp_path / "run").rows.values()} == {"done"}
+    again = scheduled(wanted, tmp_path / "run", RowFile(tmp_path / "run"), retry=True)
     assert again.missing_banks() == [] and again.seconds(1) == 0
 
 
@@ -322,32 +322,32 @@ def test_lines_that_differ_in_their_ratio_share_a_bank(data, tmp_path, monkeypat
 
     monkeypatch.setattr(Perlin, "uses_network", property(lambda self: True))
     monkeypatch.setattr(Perlin, "cost", lambda self, shape: 1.0)
-    plan = plan_of(data, tmp_path, bank=8, ratios=(0.25, 0.5, 0.75))
-    assert len(plan.bench.banks) == 3 and len(plan.missing_banks()) == 1 and plan.bank_seconds() == [8.0]
+    schedule = schedule_of(data, tmp_path, bank=8, ratios=(0.25, 0.5, 0.75))
+    assert len(schedule.bench.banks) == 3 and len(schedule.missing_banks()) == 1 and schedule.bank_seconds() == [8.0]
 
 
 def test_a_budget_counts_a_bank_with_the_first_group_that_needs_it(data, tmp_path, monkeypatch):
     from anomgen.generators.perlin import Perlin
 
-    plan = plan_of(data, tmp_path, bank=1000, recipes=("perlin",), seeds=2)
-    free = within(plan, 60, 1)
+    schedule = schedule_of(data, tmp_path, bank=1000, recipes=("perlin",), seeds=2)
+    free = within(schedule, 60, 1)
     monkeypatch.setattr(Perlin, "uses_network", property(lambda self: True))
     monkeypatch.setattr(Perlin, "cost", lambda self, shape: 1.0)
-    plan = plan_of(data, tmp_path, bank=1000, recipes=("perlin",), seeds=2)
-    assert not free.left_out and 1000 < plan.seconds(8) <= plan.seconds(1) < 1060
-    assert [job.cells[0].entry.name for job in within(plan, 60, 1).todo] == ["none"]
-    assert not within(plan, 1100, 1).left_out
+    schedule = schedule_of(data, tmp_path, bank=1000, recipes=("perlin",), seeds=2)
+    assert not free.left_out and 1000 < schedule.seconds(8) <= schedule.seconds(1) < 1060
+    assert [job.cells[0].entry.name for job in within(schedule, 60, 1).todo] == ["none"]
+    assert not within(schedule, 1100, 1).left_out
 
 
 def test_a_worker_that_dies_idle_is_replaced_and_the_run_goes_on(data, tmp_path):
-    plan = plan_of(data, tmp_path)
-    with workers._Crew(plan.bench, 1) as crew:
+    schedule = schedule_of(data, tmp_path)
+    with jobs._Crew(schedule.bench, 1) as crew:
         (process,) = crew._pools[0]._processes.values()
-        crew._pools[0].submit(workers._ready).result()
+        crew._pools[0].submit(jobs._ready).result()
         os.kill(process.pid, signal.SIGKILL)
         process.join()
         done = []
-        assert crew.do([1], lambda pool, _: pool.submit(workers._ready), lambda task, future: done.append(future)) == []
+        assert crew.do([1], lambda pool, _: pool.submit(jobs._ready), lambda task, future: done.append(future)) == []
     assert done[0].exception() is None
 
 
@@ -369,15 +369,15 @@ def test_a_model_that_has_seen_validation_images_is_told(data, tmp_path):
     pytest.importorskip("diffusers", reason="training models is an extra")
     tiny_sdas(tmp_path / "model", folder=data / "train" / "good")
     changes = (*QUICK, f"recipe.sdas.generator.model={tmp_path}/model")
-    (note,) = plan_of(data, tmp_path / "run", recipes=("sdas",), changes=changes).notes
+    (note,) = schedule_of(data, tmp_path / "run", recipes=("sdas",), changes=changes).notes
     assert "sdas was trained on 2 of the 2 normal images of part" in note
     with pytest.raises(UsageError, match=r"sdas\+perlin .* kind: mix"):
-        plan_of(data, tmp_path / "run", recipes=("sdas+perlin",))
+        schedule_of(data, tmp_path / "run", recipes=("sdas+perlin",))
 
 
 def test_the_data_set_s_name_stands_in_sweeps_too_and_errors_say_what_was_typed(data, tmp_path):
     with pytest.raises(UsageError, match=r"models/\{data\}/sdas"):
-        plan_of(data, tmp_path, changes=(*QUICK, "recipe.sdas.generator.model=models/{data}/sdas"))
+        schedule_of(data, tmp_path, changes=(*QUICK, "recipe.sdas.generator.model=models/{data}/sdas"))
     assert _named(["{data}/a", {"path": "{data}"}, 1], "part") == ["part/a", {"path": "part"}, 1]
 
 
@@ -389,17 +389,17 @@ def test_a_model_that_draws_nothing_gives_rows_that_say_so(data, tmp_path):
         f"recipe.sdas.generator.model={tmp_path}/model",
         "recipe.sdas.generator.opacity_range=[0.001,0.001]",
     )
-    outcome = boards.score(request(data, recipes=("sdas",), bank=2, changes=changes), tmp_path / "run", workers=1)
-    rows = {row["variant"]: row for row in RowFile(tmp_path / "run").rows.values()}
-    assert outcome.summary["failed"] == 1 and rows["boxes"]["status"] == "done"
-    assert rows["sdas"]["status"] == "failed" and rows["sdas"]["error"]
+    outcome = harness.run(request(data, recipes=("sdas",), bank=2, changes=changes), tmp_path / "run", workers=1)
+    rows = {row.entry: row for row in RowFile(tmp_path / "run").rows.values()}
+    assert outcome.summary.failed == 1 and rows["boxes"].status == "done"
+    assert rows["sdas"].status == "failed" and rows["sdas"].error
 
 
 def test_banks_of_other_sizes_are_other_files(data, tmp_path, monkeypatch):
     from anomgen.generators.perlin import Perlin
 
     monkeypatch.setattr(Perlin, "uses_network", property(lambda self: True))
-    few, many = (plan_of(data, tmp_path, bank=count).bench.banks for count in (8, 16))
-    ratios = plan_of(data, tmp_path, bank=8, ratios=(0.25, 0.75)).bench.banks
+    few, many = (schedule_of(data, tmp_path, bank=count).bench.banks for count in (8, 16))
+    ratios = schedule_of(data, tmp_path, bank=8, ratios=(0.25, 0.75)).bench.banks
     assert few.keys() == many.keys() and set(few.values()).isdisjoint(many.values())
     assert len(ratios) == 2 and set(ratios.values()) == set(few.values())

@@ -11,7 +11,7 @@ from scipy import stats
 
 from anomgen.dataset.row import ANOMALY, Row
 from anomgen.score.backbone import pooled_features
-from anomgen.score.intrinsic import FIGURES, correlations, diversity, figures, kid_lite0
+from anomgen.score.intrinsic import FIGURES, Correlation, correlations, diversity, figures, kid_lite0
 
 
 @pytest.fixture(autouse=True)
@@ -95,8 +95,8 @@ def test_correlations_are_those_of_ranks():
         {"a": 0.1, "b": 0.2, "c": 0.3, "d": 0.9, "without": None, "other": 0.5},
     )
     expected = stats.spearmanr([1, 2, 2, 9], [0.1, 0.2, 0.3, 0.9]).statistic
-    assert found["x"] == {"rho": pytest.approx(expected), "n": 4}
-    assert found["y"] == {"rho": pytest.approx(-1), "n": 4}
-    assert found["flat"] == {"rho": None, "n": 4} and found["few"] == {"rho": None, "n": 2}
+    assert found["x"].rho == pytest.approx(expected) and found["x"].n == 4
+    assert found["y"].rho == pytest.approx(-1) and found["y"].n == 4
+    assert found["flat"] == Correlation(rho=None, n=4) and found["few"] == Correlation(rho=None, n=2)
     assert correlations({}, {}) == {}
-    assert correlations({"a": {"x": None}}, {"a": 1.0}) == {"x": {"rho": None, "n": 0}}
+    assert correlations({"a": {"x": None}}, {"a": 1.0}) == {"x": Correlation(rho=None, n=0)}

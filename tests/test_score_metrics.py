@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from anomgen.errors import AnomgenError
 from anomgen.score import metrics
 from anomgen.score.metrics import Curve, au_pro, auroc, average_precision, by_type, f1_max, reduce_maps, replicates
+from anomgen.score.result import ChosenF1, Rates, Thresholds, TypeFigures
 
 TIED = st.lists(st.tuples(st.booleans(), st.integers(-3, 3)), min_size=1, max_size=30)
 
@@ -261,8 +262,8 @@ def test_thresholds_keep_their_constraints_on_validation_data(validation, test, 
         assert curve.f1_at(best) == f1_max(labels, scores)
     truth, found = np.array([p[0] for p in test]), np.array([p[1] for p in test], float)
     rates = Curve.of(truth, found).rates(0.5)
-    assert rates["fpr"] == (pytest.approx((found[~truth] >= 0.5).mean()) if not truth.all() else None)
-    assert rates["fnr"] == (pytest.approx((found[truth] < 0.5).mean()) if truth.any() else None)
+    assert rates.fpr == (pytest.approx((found[~truth] >= 0.5).mean()) if not truth.all() else None)
+    assert rates.fnr == (pytest.approx((found[truth] < 0.5).mean()) if truth.any() else None)
 
 
 def test_max_fpr_is_exact_at_the_boundary():
@@ -274,36 +275,37 @@ def test_max_fpr_is_exact_at_the_boundary():
 
 
 def test_rows_of_thresholds():
-    validation = Curve.of([0, 0, 0, 0, 1, 1], np.array([0.1, 0.2, 0.3, 0.9, 0.4, 0.8]))
+    normal = [*np.linspace(0.1, 0.3, 18), 0.85, 0.9]
+    validation = Curve.of([0] * 20 + [1, 1], np.array([*normal, 0.4, 0.8]))
     test = Curve.of([0, 0, 1, 1], np.array([0.35, 0.45, 0.2, 0.7]))
-    found = metrics.thresholds(validation, test, max_fpr=(0.25, 0.005))
-    assert list(found) == ["f1", "zero_fn", "max_fpr_25", "max_fpr_0.5"]
-    assert found["f1"] == {"threshold": 0.4, "f1": 0.5, "best_f1": pytest.approx(2 / 3), "fpr": 0.5, "fnr": 0.5}
-    assert found["zero_fn"] == {
+    found = metrics.thresholds(validation, test)
+    assert found.f1.plain() == {"threshold": 0.4, "f1": 0.5, "best_f1": pytest.approx(2 / 3), "fpr": 0.5, "fnr": 0.5}
+    assert found.zero_fn.plain() == {
         "threshold": 0.4,
-        "validation": {"fpr": 0.25, "fnr": 0.0},
+        "validation": {"fpr": 0.1, "fnr": 0.0},
         "test": {"fpr": 0.5, "fnr": 0.5},
     }
-    assert found["max_fpr_25"]["validation"] == {"fpr": 0.25, "fnr": 0.0}
-    assert found["max_fpr_25"]["threshold"] == np.nextafter(0.3, 1)
-    assert found["max_fpr_0.5"]["validation"] == {"fpr": 0.0, "fnr": 1.0}
-    assert json.loads(json.dumps(found)) == found
+    assert found.max_fpr_10.validation == Rates(fpr=0.1, fnr=0.0)
+    assert found.max_fpr_10.threshold == np.nextafter(0.3, 1)
+    assert found.max_fpr_5.validation == Rates(fpr=0.05, fnr=1.0) and found.max_fpr_5.threshold == np.nextafter(0.85, 1)
+    assert found.max_fpr_1.validation == Rates(fpr=0.0, fnr=1.0)
+    assert Thresholds.model_validate(json.loads(json.dumps(found.plain()))) == found
 
 
 def test_thresholds_without_synthetic_anomalies():
     found = metrics.thresholds(Curve.of(np.zeros(4), np.arange(4.0)), Curve.of([0, 1], np.array([0.0, 1.0])))
-    assert found["f1"] == {"threshold": None, "f1": None, "best_f1": 1.0, "fpr": None, "fnr": None}
+    assert found.f1.plain() == {"threshold": None, "f1": None, "best_f1": 1.0, "fpr": None, "fnr": None}
     unknown = {"fpr": None, "fnr": None}
-    assert found["zero_fn"] == {"threshold": None, "validation": unknown, "test": unknown}
-    assert found["max_fpr_5"]["validation"] == {"fpr": 0.0, "fnr": None}
+    assert found.zero_fn.plain() == {"threshold": None, "validation": unknown, "test": unknown}
+    assert found.max_fpr_5.validation == Rates(fpr=0.0, fnr=None)
 
 
 def test_pixel_thresholds_survive_the_way_through_json():
     rng = np.random.default_rng(3)
     masks = blobs(rng)
     curve = Curve.of_maps(masks, maps_of(rng, masks, "good"))
-    chosen = json.loads(json.dumps(metrics.chosen_f1(curve, curve)))
-    assert chosen["f1"] == chosen["best_f1"] == curve.f1_at(chosen["threshold"])
+    chosen = ChosenF1.model_validate(json.loads(json.dumps(metrics.chosen_f1(curve, curve).plain())))
+    assert chosen.f1 == chosen.best_f1 == curve.f1_at(chosen.threshold)
 
 
 def test_recall_and_precision_by_type():
@@ -313,16 +315,16 @@ def test_recall_and_precision_by_type():
     types = ("normal", "normal", "crack", "crack", "blot")
     found = by_type(types, np.array([0.0, 0.1, 0.6, 0.2, 0.5]), 0.5, masks, maps)
     assert list(found) == ["blot", "crack"]
-    assert found["blot"] == {"images": 1, "recall": 1.0, "pixel_ap": None}
-    assert found["crack"]["images"] == 2 and found["crack"]["recall"] == 0.5
-    assert found["crack"]["pixel_ap"] == average_precision(masks[:4], maps[:4])
-    assert by_type(types, np.zeros(5), None)["crack"] == {"images": 2, "recall": None, "pixel_ap": None}
+    assert found["blot"] == TypeFigures(images=1, recall=1.0, pixel_ap=None)
+    precision = average_precision(masks[:4], maps[:4])
+    assert found["crack"] == TypeFigures(images=2, recall=0.5, pixel_ap=precision)
+    assert by_type(types, np.zeros(5), None)["crack"] == TypeFigures(images=2, recall=None, pixel_ap=None)
 
 
 def test_recall_by_type_compares_float32_scores_exactly():
     scores = np.array([0.1, 0.1], np.float32)
-    assert by_type(("a", "a"), scores, float(scores[0]))["a"]["recall"] == 1
-    assert by_type(("a", "a"), scores, float(np.nextafter(np.float64(scores[0]), 1)))["a"]["recall"] == 0
+    assert by_type(("a", "a"), scores, float(scores[0]))["a"].recall == 1
+    assert by_type(("a", "a"), scores, float(np.nextafter(np.float64(scores[0]), 1)))["a"].recall == 0
 
 
 def test_resamples_are_stratified_and_the_same_for_one_data_set():

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -9,16 +10,22 @@ from html.parser import HTMLParser
 import cv2
 import numpy as np
 import pytest
+from score_rows import LIMIT, RATES, done_row, failed_row, records
 
 pytest.importorskip("matplotlib")
 
 from anomgen.errors import AnomgenError
+from anomgen.score.configuration import Configuration, Missing
 from anomgen.score.report import charts
+from anomgen.score.report.board import Difference
 from anomgen.score.report.ranking import board
 from anomgen.score.report.summary import gap
 from anomgen.score.report.write import leaderboard_markdown, leaderboard_picture, write_report
 
 PIXELS = ("pixel_ap", "au_pro")
+NONE = {"threshold": None, "validation": {"fpr": None, "fnr": None}, "test": {"fpr": None, "fnr": None}}
+UNDEFINED = {"f1": {"threshold": None, "f1": None, "best_f1": 0.5}, "zero_fn": NONE, "max_fpr_5": NONE}
+"""Thresholds without a synthetic anomaly to choose them with."""
 MEANS = {"real": 0.6, "nsa": 0.4, "perlin": 0.395, "none": 0.3, "boxes": 0.1}
 
 
@@ -26,42 +33,26 @@ def made_row(entry="nsa", detector="probe", data="tiles", seed=0, value=0.4, *, 
     """Return a finished row whose metrics all follow from `value`."""
     names = ("image_ap", *PIXELS)
     metrics = {name: value if masks or name not in PIXELS else None for name in names} | {"threshold_f1": 0.8 * value}
-    rng = np.random.default_rng([seed, len(data)])
-    spread = np.round(rng.normal(0, 0.01, 20), 4)
-    rates = {"fpr": 0.1, "fnr": 0.25}
-    rules = {"threshold": 0.5, "validation": rates, "test": rates}
-    return {
-        "schema": 1,
-        "key": f"{entry}-{detector}-{data}-{seed}".replace("/", "-"),
-        "data": data,
-        "variant": entry,
-        "recipe": entry.split()[0],
-        "variation": {},
-        "detector": detector,
-        "settings": {"kind": detector, "steps": 3, "preset": None},
-        "seed": seed,
-        "size": [32, 32],
+    spread = np.round(np.random.default_rng([seed, len(data)]).normal(0, 0.01, 200), 4)
+    figures = {
+        "key": re.sub(r"[^\w-]", "_", f"{entry}-{detector}-{data}-{seed}"),
         "counts": {"train": 20, "validation": 5, "test_normal": 6, "test_anomalous": 8, "lost_masks": 0},
-        "status": "done",
-        "error": None,
         "metrics": metrics,
         "undefined": {} if masks else dict.fromkeys(PIXELS, "the data has no masks"),
         "replicates": {name: (found + spread).tolist() for name, found in metrics.items() if found is not None},
+        "scores": [0.5] * 14,
         "thresholds": {
-            "f1": {"threshold": 0.5, "f1": 0.8 * value, "best_f1": value, **rates},
-            "zero_fn": rules,
-            "max_fpr_5": rules,
+            "f1": {"threshold": 0.5, "f1": 0.8 * value, "best_f1": value, **RATES},
+            "zero_fn": LIMIT,
+            "max_fpr_5": LIMIT,
         },
         "by_type": {
             "crack": {"images": 5, "recall": value, "pixel_ap": value},
             "spot": {"images": 3, "recall": 0.1, "pixel_ap": value},
         },
         "examples": {"best": ["test/crack/1.png"], "worst": ["test/spot/2.png"]},
-        "seconds": {"fit": 10.0, "waiting": 0.5, "synthesis": 3.0, "predict": 1.0, "metrics": 0.5},
-        "versions": {"anomgen": "0.1.0"},
-        "finished": "2026-11-22T05:00:00Z",
-        **changes,
     }
+    return done_row(entry, detector, data, seed, **{**figures, **changes})
 
 
 def made_rows(seeds=2, detectors=("draem", "probe"), data=("tiles",), means=MEANS, **changes):
@@ -73,13 +64,6 @@ def made_rows(seeds=2, detectors=("draem", "probe"), data=("tiles",), means=MEAN
         for k, detector in enumerate(detectors if entry != "none" else ("none",))
         for seed in range(seeds)
     ]
-
-
-def failed(row, error):
-    """Return a row as it is after a failed training."""
-    empty = dict.fromkeys(("replicates", "thresholds", "by_type", "examples", "seconds", "undefined"))
-    kept = {key: value for key, value in row.items() if key not in empty}
-    return {**kept, "status": "failed", "error": error, "metrics": {}}
 
 
 class Page(HTMLParser):
@@ -110,9 +94,32 @@ class Page(HTMLParser):
         self.text.append(data)
 
 
-def report(folder, rows, configuration=None, figures=None):
+def configured(**changes):
+    """Return the configuration of a run."""
+    plain = {
+        "command": "anomgen score D --seeds 1 -o R",
+        "data": ["D"],
+        "recipes": ["nsa"],
+        "baselines": ["none", "boxes"],
+        "detectors": {},
+        "seeds": 1,
+        "size": [32, 32],
+        "preset": "default",
+        "ratios": [],
+        "counts": [],
+        "sweeps": {},
+        "set": [],
+        "bank": 256,
+        "workers": 2,
+        "protocol": 1,
+        "versions": {},
+    }
+    return Configuration.model_validate({**plain, **changes})
+
+
+def report(folder, rows, configuration=None, missing=None, figures=None):
     """Write a report; return the page, the Markdown and the figures for machines."""
-    files = write_report(rows, folder, configuration or {}, figures)
+    files = write_report(records(rows), folder, configuration, missing, figures)
     assert all(path.is_file() for path in files)
     page = Page((folder / "report.html").read_text())
     return page, (folder / "report.md").read_text(), json.loads((folder / "results.json").read_text())
@@ -121,8 +128,7 @@ def report(folder, rows, configuration=None, figures=None):
 @pytest.fixture(scope="module")
 def usual(tmp_path_factory):
     """The report of a board of one detector and one seed: page, Markdown, figures."""
-    configuration = {"size": 32, "command": "anomgen score D --seeds 1 -o R"}
-    return report(tmp_path_factory.mktemp("usual"), made_rows(seeds=1, detectors=("probe",)), configuration)
+    return report(tmp_path_factory.mktemp("usual"), made_rows(seeds=1, detectors=("probe",)), configured())
 
 
 def tables(markdown):
@@ -159,7 +165,7 @@ def test_says_which_recipe_is_best_and_whether_that_is_clear(tmp_path):
 def test_board_is_that_of_the_ranking(tmp_path):
     rows = made_rows(data=("tiles", "screws"))
     results = report(tmp_path, rows)[2]
-    assert results["board"] == json.loads(json.dumps(board(rows)))
+    assert results["board"] == json.loads(json.dumps(board(records(rows)).plain()))
     cell = next(c for c in results["cells"] if (c["data"], c["variant"], c["detector"]) == ("tiles", "nsa", "draem"))
     line = next(
         line
@@ -174,17 +180,18 @@ def test_board_is_that_of_the_ranking(tmp_path):
 
 def test_same_rows_give_the_same_bytes_in_any_order(tmp_path):
     rows = made_rows(seeds=1, detectors=("probe",))
-    first = write_report(rows, tmp_path / "a", {"seeds": 1})
+    first = write_report(records(rows), tmp_path / "a", configured())
     random.Random(1).shuffle(rows)
-    second = write_report(rows, tmp_path / "b", {"seeds": 1})
+    second = write_report(records(rows), tmp_path / "b", configured())
     assert [path.name for path in first] == [path.name for path in second]
     assert all(a.read_bytes() == b.read_bytes() for a, b in zip(first, second, strict=True))
 
 
 def test_charts_of_an_earlier_request_do_not_stay(tmp_path):
-    first = write_report(made_rows(seeds=1, detectors=("probe",)), tmp_path, {})
+    rows = made_rows(seeds=1, detectors=("probe",))
+    first = write_report(records(rows), tmp_path)
     masked = [path for path in first if path.parent.name == "charts"]
-    second = write_report([{**row, "metrics": {}} for row in made_rows(seeds=1, detectors=("probe",))], tmp_path, {})
+    second = write_report(records([{**row, "metrics": {}} for row in rows]), tmp_path)
     assert masked and set(tmp_path.glob("charts/*")) == {path for path in second if path.parent.name == "charts"}
 
 
@@ -207,8 +214,10 @@ def test_odd_names_are_text_everywhere(tmp_path):
     rows = made_rows(
         seeds=1, detectors=("probe", "<i>d|"), data=("<u>|$1$",), means={odd: 0.5, "boxes": 0.2, "欠陥" * 30: 0.3}
     )
-    rows.append(failed(made_row("nsa", data="<u>|$1$"), "RuntimeError: <script>alert(1)</script> | `x`\nsecond line"))
-    page, markdown, results = report(tmp_path, rows, {"data": ["<u>"], "note": "```\n</pre>"})
+    rows.append(
+        failed_row(made_row("nsa", data="<u>|$1$"), "RuntimeError: <script>alert(1)</script> | `x`\nsecond line")
+    )
+    page, markdown, results = report(tmp_path, rows, configured(data=["<u>"], set=["```\n</pre>"]))
     assert not {"b", "i", "u", "script"} & set(page.tags)
     assert odd in page.text
     assert results["best"] == odd
@@ -223,23 +232,22 @@ def test_odd_names_are_text_everywhere(tmp_path):
     [
         [],
         [made_row()],
-        [failed(made_row(), "AnomgenError: diverged")],
-        [failed(row, "no memory") for row in made_rows(seeds=1)],
-        [made_row("none", "none", thresholds=None, by_type=None)],
+        [failed_row(made_row(), "AnomgenError: diverged")],
+        [failed_row(row, "no memory") for row in made_rows(seeds=1)],
+        [made_row("none", "none", thresholds=UNDEFINED, by_type={})],
         made_rows(seeds=1, means={"boxes": 0.2}),
         [
             made_row(
                 metrics=dict.fromkeys(made_row()["metrics"]), replicates={}, undefined={"image_ap": "one class only"}
             )
         ],
-        [{key: made_row()[key] for key in ("key", "data", "variant", "detector", "seed", "status", "metrics")}],
     ],
-    ids=["none", "one", "one-failed", "all-failed", "no-anomalies", "boxes", "undefined", "bare"],
+    ids=["none", "one", "one-failed", "all-failed", "no-anomalies", "boxes", "undefined"],
 )
 def test_degenerate_runs_have_a_report(tmp_path, rows):
     _, markdown, _ = report(tmp_path, rows)
     assert markdown.startswith("# Which anomalies are useful")
-    leaderboard_markdown(rows)
+    leaderboard_markdown(records(rows))
 
 
 def test_data_without_masks_is_ranked_by_images_and_says_why(tmp_path):
@@ -252,7 +260,7 @@ def test_data_without_masks_is_ranked_by_images_and_says_why(tmp_path):
 
 def test_failed_trainings_are_listed_with_their_errors(tmp_path):
     rows = made_rows()
-    rows[4] = failed(rows[4], "AnomgenError: the detector's training has diverged")
+    rows[4] = failed_row(rows[4], "AnomgenError: the detector's training has diverged")
     page, markdown, results = report(tmp_path, rows)
     assert "1 of 18 trainings failed" in markdown and "training has diverged" in markdown
     assert "(1 failed)" in "".join(page.text)
@@ -262,7 +270,7 @@ def test_failed_trainings_are_listed_with_their_errors(tmp_path):
 def test_the_first_line_says_over_what_the_means_are(tmp_path):
     rows = made_rows(detectors=("probe",), data=("tiles", "wood"))
     whole = report(tmp_path / "whole", rows)[1]
-    gone = [failed(row, "no anomaly") if (row["data"], row["variant"]) == ("wood", "nsa") else row for row in rows]
+    gone = [failed_row(row, "no anomaly") if (row["data"], row["variant"]) == ("wood", "nsa") else row for row in rows]
     part = report(tmp_path / "part", gone)[1]
     assert "over 2 data sets, 1 detector, 2 seeds.**" in whole
     assert "over 1 of 2 data sets, 1 detector, 2 seeds.**" in part
@@ -301,23 +309,25 @@ def test_a_type_is_taught_if_one_recipe_teaches_it_to_one_detector(tmp_path):
 
 
 def test_differences_near_0_are_told_from_0():
-    pair = {"difference": 0.1, "low": -0.0002, "high": 1.2, "clear": False}
-    assert gap(pair) == "+0.100 (0.000 to +1.000)"
-    assert gap(pair | {"low": 0.0002, "clear": True}) == "+0.1000 (+0.0002 to +1.0000)"
-    assert gap(pair | {"low": -0.5, "high": -0.004, "clear": True}) == "+0.100 (−0.500 to −0.004)"
+    def shown(low, high, clear):
+        return gap(Difference(a="a", b="b", difference=0.1, low=low, high=high, clear=clear, columns=1, trainings=1))
+
+    assert shown(-0.0002, 1.2, clear=False) == "+0.100 (0.000 to +1.000)"
+    assert shown(0.0002, 1.2, clear=True) == "+0.1000 (+0.0002 to +1.0000)"
+    assert shown(-0.5, -0.004, clear=True) == "+0.100 (−0.500 to −0.004)"
 
 
 def test_each_board_marks_its_own_best(tmp_path):
     rows = [made_row(v, data=d, value=x) for v, d, x in
             (("nsa", "a", 0.9), ("perlin", "a", 0.4), ("nsa", "b", 0.3), ("perlin", "b", 0.5))]  # fmt: skip
-    markdown = report(tmp_path, rows, {"data": ["x/b", "a"]})[1]
+    markdown = report(tmp_path, rows, configured(data=["x/b", "a"]))[1]
     marked = [[line[0].strip() for line in table if "**" in line[2]] for table in tables(markdown)[:3]]
     assert marked == [["nsa"], ["perlin"], ["nsa"]]
     assert markdown.index("On b alone") < markdown.index("On a alone")
 
 
 def test_detectors_stand_in_the_order_of_the_request(tmp_path):
-    configuration = {"detectors": {"probe": {}, "draem": {}, "none": {}}}
+    configuration = configured(detectors={"probe": {}, "draem": {}, "none": {}})
     head = tables(report(tmp_path, made_rows(), configuration)[1])[0][0]
     assert [cell.strip() for cell in head][-2:] == ["probe", "draem"]
 
@@ -351,12 +361,13 @@ def test_examples_that_are_elsewhere_are_said_to_be(tmp_path):
 
 
 def test_partial_board_says_so(tmp_path):
-    missing = {"cells": 2, "of": 18, "list": [["tiles", "draem", 1, ["nsa", "boxes"]]]}
-    markdown, results = report(tmp_path, made_rows()[:-2], {"missing": missing})[1:]
+    missing = Missing(cells=2, of=18, groups=[("tiles", "draem", 1, ["nsa", "boxes"])])
+    markdown, results = report(tmp_path, made_rows()[:-2], missing=missing)[1:]
     assert "2 of 18 trainings are not done yet" in markdown.split("## Leaderboard")[0]
     assert ["nsa, boxes", "draem", "tiles", "1"] in [[c.strip() for c in line] for line in tables(markdown)[0]]
-    assert results["missing"] == missing and "not done yet" not in report(tmp_path, made_rows(), {})[1]
-    empty = report(tmp_path, [], {"missing": missing})[1]
+    assert results["missing"] == {"cells": 2, "of": 18, "list": [["tiles", "draem", 1, ["nsa", "boxes"]]]}
+    assert "not done yet" not in report(tmp_path, made_rows())[1]
+    empty = report(tmp_path, [], missing=missing)[1]
     assert "No recipe has a figure: trainings are still to be done." in empty and "no rows" not in empty
 
 
@@ -372,7 +383,7 @@ def test_board_of_detectors_that_ignore_the_recipe_is_about_thresholds(tmp_path)
     ]
     for row in rows:
         row["metrics"]["threshold_f1"] = {"nsa": 0.3, "perlin": 0.5, "boxes": 0.4}[row["variant"]] + 0.01 * row["seed"]
-    rows.append(made_row("none", "none", metrics={"pixel_ap": 0.9, "threshold_f1": None}, thresholds=None))
+    rows.append(made_row("none", "none", metrics={"pixel_ap": 0.9, "threshold_f1": None}, thresholds=UNDEFINED))
     markdown, results = report(tmp_path, rows)[1:]
     lead = markdown.split("## Leaderboard")[0]
     assert "No recipe is the best by its maps" in lead and "best recipe" not in lead
@@ -390,7 +401,7 @@ def test_sweeps_have_a_chart_of_the_metric_against_the_value(tmp_path):
         for seed in (0, 1)
     ]
     rows += [{**row, "variant": "fpi x", "recipe": "fpi", "variation": {"area": [0.1, 0.2]}} for row in rows[:1]]
-    files = [path.name for path in write_report(rows, tmp_path, {})]
+    files = [path.name for path in write_report(records(rows), tmp_path)]
     assert "sweep-ratio.png" in files and "sweep-area.png" not in files
 
 
@@ -404,7 +415,7 @@ def test_sweep_of_lists_keeps_its_order_and_its_lines_apart(monkeypatch, tmp_pat
         for count in (4, 8)
         for value in values
     ]
-    page = report(tmp_path, rows, {"sweeps": {key: values}})[0]
+    page = report(tmp_path, rows, configured(sweeps={key: values}))[0]
     chart = next(given for given in drawn if given[2] == key)
     assert list(next(iter(chart[0].values()))) == ["boxes count=4", "boxes count=8", "perlin count=4", "perlin count=8"]
     assert chart[1] == ["[0.6, 1]", "[0.2, 0.4]", "x"]
@@ -438,12 +449,12 @@ def test_time_states_the_share_that_was_waited(usual):
 def test_configuration_and_command_are_shown(usual):
     page, markdown, results = usual
     assert "sized for two CPU cores" in markdown
-    assert "anomgen score D --seeds 1 -o R" in page.text and "size: 32" in markdown
-    assert results["configuration"]["size"] == 32
+    assert "anomgen score D --seeds 1 -o R" in page.text and "size:\n- 32" in markdown
+    assert results["configuration"]["size"] == [32, 32]
 
 
 def test_picture_of_the_leaderboard(tmp_path):
-    leaderboard_picture(made_rows(seeds=1, data=("tiles", "screws")), tmp_path / "board.png")
+    leaderboard_picture(records(made_rows(seeds=1, data=("tiles", "screws"))), tmp_path / "board.png")
     assert cv2.imread(str(tmp_path / "board.png")).shape[1] == 1800
     with pytest.raises(AnomgenError, match="finished training"):
         leaderboard_picture([], tmp_path / "none.png")
@@ -451,7 +462,7 @@ def test_picture_of_the_leaderboard(tmp_path):
 
 def test_leaderboard_markdown_is_the_report_s(usual):
     rows = made_rows(seeds=1, detectors=("probe",))
-    assert tables(leaderboard_markdown(rows))[0] == tables(usual[1])[0]
+    assert tables(leaderboard_markdown(records(rows)))[0] == tables(usual[1])[0]
 
 
 def test_importing_it_loads_no_matplotlib():

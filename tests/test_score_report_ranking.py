@@ -2,22 +2,26 @@ import json
 
 import numpy as np
 import pytest
+from score_rows import done_row, failed_row, records
 
 from anomgen.errors import UsageError
-from anomgen.score.report.ranking import board, ranking_metrics
+from anomgen.score.report import ranking
+
+
+def board(rows, metric=None):
+    """Return the board of rows as plain JSON."""
+    return ranking.board(records(rows), metric).plain()
 
 
 def row(entry, value, *, data="a", detector="probe", seed=0, spread=None, metric="pixel_ap", **more):
     """A row; `spread`: what the replicates add to the value, None for no replicates."""
-    if entry == "none":
-        detector = "none"
     replicates = {} if spread is None else {metric: [value + s for s in spread]}
-    done = {"status": "done", "metrics": {metric: value}, "replicates": replicates}
-    return {"data": data, "variant": entry, "detector": detector, "seed": seed, **done, **more}
+    figures = {"metrics": {metric: value}, "replicates": replicates, **more}
+    return done_row(entry, "none" if entry == "none" else detector, data, seed, **figures)
 
 
 def failed(entry, **more):
-    return {**row(entry, 0.0, **more), "status": "failed", "error": "diverged", "metrics": {}, "replicates": {}}
+    return failed_row(row(entry, 0.0, **more))
 
 
 def line(table, entry):
@@ -106,7 +110,7 @@ def test_two_equal_variants_are_told_apart_as_rarely_as_promised(seeds):
     rng = np.random.default_rng(seeds)
     wrong = 0
     for _ in range(200):
-        rows = [row(v, rng.normal(), seed=s) for v in ("nsa", "perlin") for s in range(seeds)]
+        rows = [row(v, 0.5 + rng.normal() / 20, seed=s) for v in ("nsa", "perlin") for s in range(seeds)]
         wrong += board(rows)["pairs"][0]["clear"]
     assert wrong / 200 < 0.1
 
@@ -257,7 +261,8 @@ def test_data_without_masks_is_ranked_by_image_ap():
     rows[0]["metrics"]["image_ap"] = 0.9
     rows[1]["metrics"]["pixel_ap"] = None
     rows += [failed("boxes", data="bare"), failed("boxes", data="masked")]
-    assert ranking_metrics(rows) == ranking_metrics(rows[::-1]) == {"masked": "pixel_ap", "bare": "image_ap"}
+    for ordered in (rows, rows[::-1]):
+        assert ranking.ranking_metrics(records(ordered)) == {"masked": "pixel_ap", "bare": "image_ap"}
     assert line(board(rows)["overall"], "nsa")["mean"] == pytest.approx(0.6)
     assert line(board(rows, "image_ap")["overall"], "nsa")["mean"] == pytest.approx(0.8)
 

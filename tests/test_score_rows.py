@@ -3,28 +3,37 @@
 import json
 
 import pytest
+from score_rows import done_row, failed_row, records
 
 from anomgen.score.rows import RowFile
 
-RATES = {"fpr": 0.1, "fnr": None}
-LIMIT = {"threshold": 0.5, "validation": RATES, "test": RATES}
-THRESHOLDS = {"f1": {"threshold": None, "f1": 0.4, "best_f1": 0.5}, "zero_fn": LIMIT, "max_fpr_5": LIMIT}
-
 
 def row(key, **more):
-    basis = {"schema": 1, "key": key, "data": "d", "variant": "nsa", "detector": "probe", "seed": 0, "status": "done"}
-    figures = {"metrics": {"pixel_ap": 0.5, "image_ap": None}, "replicates": {"pixel_ap": [0.5] * 200}, "scores": [0.1]}
-    rest = {"counts": {"test_normal": 0, "test_anomalous": 1}, "by_type": {}, "thresholds": THRESHOLDS}
-    return {**basis, **figures, **rest, "seconds": {"fit": 1.0}, "size": [32, 32], **more}
+    """Return a row in JSON whose metrics, replicates, scores and counts hold something."""
+    counts = {"train": 10, "validation": 2, "test_normal": 0, "test_anomalous": 1, "lost_masks": 0}
+    figures = {"metrics": {"pixel_ap": 0.5, "image_ap": None}, "replicates": {"pixel_ap": [0.5] * 200}}
+    return {**done_row(key=key, counts=counts, scores=[0.1]), **figures, **more}
 
 
 def test_rows_are_appended_and_read_back_and_the_later_one_counts(tmp_path):
     rows = RowFile(tmp_path)
-    rows.append([row("a"), row("b")])
-    rows.append([row("a", status="failed")])
+    rows.append(records([row("a"), row("b")]))
+    rows.append(records([failed_row(row("a"))]))
     again = RowFile(tmp_path)
-    assert list(again.rows) == ["a", "b"] and again.rows["a"]["status"] == "failed" and not again.bad
+    assert list(again.rows) == ["a", "b"] and again.rows["a"].status == "failed" and not again.bad
+    assert again.rows == rows.rows
     assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 3
+
+
+def test_the_file_holds_the_keys_that_a_row_was_given_in_their_order(tmp_path):
+    rows = [row("a"), failed_row(row("b"))]
+    RowFile(tmp_path).append(records(rows))
+    assert (tmp_path / "rows.jsonl").read_text() == "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def test_keys_of_a_later_version_are_passed_over(tmp_path):
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row("a", humidity=0.4)) + "\n")
+    assert not RowFile(tmp_path).bad
 
 
 @pytest.mark.parametrize(
@@ -43,10 +52,22 @@ def test_rows_are_appended_and_read_back_and_the_later_one_counts(tmp_path):
         (json.dumps(row("c") | {"scores": [0.1, 0.2]}), "scores: there are 2 for 1"),
         (json.dumps({k: v for k, v in row("c").items() if k != "size"}), "size: Field required"),
         (json.dumps(row("c") | {"thresholds": {"f1": {}}}), "thresholds.f1"),
-        (json.dumps(row("c") | {"thresholds": {**THRESHOLDS, "zero_fn": 3}}), "thresholds.zero_fn"),
+        (json.dumps(row("c") | {"thresholds": {**row("c")["thresholds"], "zero_fn": 3}}), "thresholds.zero_fn"),
         (json.dumps(row("c") | {"by_type": {"crack": {"recall": 0.5}}}), "by_type.crack.images"),
         (json.dumps(row("c") | {"versions": ["torch"]}), "versions"),
         (json.dumps(row("c") | {"undefined": "pixel_ap"}), "undefined"),
+        (json.dumps(row("c") | {"recipe": 3}), "recipe: Input should be a valid string"),
+        (json.dumps(row("c") | {"key": "../../c"}), "key: String should match pattern"),
+        (json.dumps(row("c") | {"metrics": {"pixel_ap": 1.5}}), "metrics.pixel_ap: Input should be less than"),
+        (json.dumps(row("c") | {"seconds": {"fit": -1}}), "seconds.fit"),
+        (json.dumps(row("c") | {"counts": {"train": 1}}), "counts.validation: Field required"),
+        (json.dumps(row("c") | {"examples": {"best": "a.png"}}), "examples.best"),
+        (json.dumps(row("c") | {"variation": [1]}), "variation"),
+        (json.dumps(row("c") | {"seed": True}), "seed: Input should be a valid integer"),
+        (json.dumps(row("c") | {"status": ["done"]}), "status"),
+        (json.dumps(row("c")).replace('"pixel_ap": 0.5', '"pixel_ap": 1e999'), "1e999 is no number"),
+        ("[" * 100000, "nested too deeply"),
+        ('{"seed": ' + "9" * 5000 + "}", "Exceeds the limit"),
         (b"\xff\xfe\x00", "no JSON"),
     ],
 )
@@ -70,7 +91,7 @@ def test_a_line_cut_off_by_a_kill_does_not_swallow_the_next_row(tmp_path):
     (tmp_path / "rows.jsonl").write_text(text)
     rows = RowFile(tmp_path)
     rows.mend()
-    rows.append([row("c")])
+    rows.append(records([row("c")]))
     assert list(RowFile(tmp_path).rows) == ["a", "c"]
 
 
@@ -78,5 +99,5 @@ def test_a_good_last_line_without_its_newline_is_kept(tmp_path):
     (tmp_path / "rows.jsonl").write_text(json.dumps(row("a")))
     rows = RowFile(tmp_path)
     rows.mend()
-    rows.append([row("b")])
+    rows.append(records([row("b")]))
     assert list(RowFile(tmp_path).rows) == ["a", "b"]

@@ -7,15 +7,15 @@ What stands outside the markers is written by hand and stays.
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from pathlib import Path
-from typing import Any
 
 from anomgen.files import replacing
+from anomgen.score.configuration import Configuration
 from anomgen.score.report.summary import Run
 from anomgen.score.report.write import leaderboard_markdown, leaderboard_picture, sorted_rows
+from anomgen.score.result import Result
 from anomgen.score.rows import RowFile
 
 ROOT = Path(__file__).parent.parent
@@ -33,24 +33,24 @@ def main(folders: list[Path]) -> None:
 
 
 def _board(folder: Path) -> str:
-    configuration, rows = json.loads((folder / "run.json").read_text(encoding="utf-8")), _rows(folder)
+    configuration, rows = Configuration.read(folder), _rows(folder)
     run = Run(sorted_rows(rows))
-    versions = ", ".join(f"{name} {number}" for name, number in configuration["versions"].items())
+    versions = ", ".join(f"{name} {number}" for name, number in configuration.versions.items())
     parts = [
         f"## {', '.join(run.data)}",
-        f"```bash\n{configuration['command']}\n```",
-        f"{len(run.done)} trainings, {configuration['size'][0]}×{configuration['size'][1]} pixels; {versions}.",
+        f"```bash\n{configuration.command}\n```",
+        f"{len(run.done)} trainings, {configuration.size[0]}×{configuration.size[1]} pixels; {versions}.",
         leaderboard_markdown(sorted_rows(rows)).strip(),
     ]
     return "\n\n".join(parts)
 
 
-def _rows(folder: Path) -> list[dict[str, Any]]:
+def _rows(folder: Path) -> list[Result]:
     """Return the rows that the run's configuration speaks of; the file may hold others."""
-    configuration = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    data = {Path(name).name for name in configuration["data"]}
+    configuration = Configuration.read(folder)
+    data = {Path(name).name for name in configuration.data}
     rows = RowFile(folder).rows.values()
-    return [row for row in rows if row["data"] in data and row["detector"] in configuration["detectors"]]
+    return [row for row in rows if row.data in data and row.detector in configuration.detectors]
 
 
 if __name__ == "__main__":

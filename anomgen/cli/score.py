@@ -13,12 +13,15 @@ import typer
 import yaml
 
 from anomgen.cli.terminal import JsonOption, print_json, progress_of
+from anomgen.config import Part
 from anomgen.errors import Interrupted, UsageError, install
 from anomgen.making.settings import size_text
 
 if TYPE_CHECKING:
+    from anomgen.score.cell import Cell
     from anomgen.score.harness import Outcome
-    from anomgen.score.plan import Plan, Request
+    from anomgen.score.request import Request
+    from anomgen.score.schedule import Schedule
 
 app = typer.Typer()
 
@@ -118,8 +121,9 @@ def score(
     with 1 when a training failed.
     """
     _require_extra()
-    from anomgen.score import harness as board
-    from anomgen.score.plan import Request, chosen_detectors, write_split
+    from anomgen.score import harness
+    from anomgen.score.request import Request, chosen_detectors
+    from anomgen.score.schedule import write_split
 
     request = Request(
         tuple(data),
@@ -140,14 +144,15 @@ def score(
             raise UsageError("--split writes images, and --dry-run writes nothing; leave out one of them")
         _print_split(write_split(request, split), as_json=as_json)
         return
-    seconds, share = None if budget is None else _seconds(budget), _part(part)
+    seconds = None if budget is None else _seconds(budget)
+    share = Part() if part is None else Part.parse(part, "--part")
     if dry_run:
-        plan = board.plan_only(request, out, part=share, retry=retry, budget=seconds, workers=workers)
-        _print_plan(plan, workers or board.default_workers(), as_json=as_json)
+        schedule = harness.schedule_only(request, out, part=share, retry=retry, budget=seconds, workers=workers)
+        _print_plan(schedule, workers or harness.default_workers(), as_json=as_json)
         return
     try:
         with progress_of("scoring") as progress:
-            outcome = board.score(
+            outcome = harness.run(
                 request,
                 out,
                 workers=workers,
@@ -161,7 +166,7 @@ def score(
     except KeyboardInterrupt:
         raise Interrupted("interrupted; finished trainings are kept: run the same command again") from None
     _print(outcome, request, out, as_json=as_json)
-    if outcome.summary["failed"]:
+    if outcome.summary.failed:
         raise typer.Exit(1)
 
 
@@ -230,15 +235,6 @@ def _seconds(text: str) -> float:
     return float(match[1]) * _UNITS[match[2]]
 
 
-def _part(text: str | None) -> tuple[int, int]:
-    if text is None:
-        return 1, 1
-    match = re.fullmatch(r"(\d+)/(\d+)", text)
-    if match is None or not 1 <= int(match[1]) <= int(match[2]):
-        raise UsageError(f"--part {text}: write K/N with K from 1 to N, such as 2/4")
-    return int(match[1]), int(match[2])
-
-
 def _print_split(written: dict[Path, int], *, as_json: bool) -> None:
     if as_json:
         print_json({str(folder): count for folder, count in written.items()})
@@ -247,44 +243,46 @@ def _print_split(written: dict[Path, int], *, as_json: bool) -> None:
         print(f"{folder}: {count} image{'s' if count != 1 else ''}")
 
 
-def _print_plan(plan: Plan, workers: int, *, as_json: bool) -> None:
-    cells = [(job, cell) for job in plan.todo for cell in job.cells]
-    left = sum(len(job.cells) for job in plan.left_out)
-    finished = len(plan.cells) - len(cells) - left
-    seconds = plan.seconds(workers)
+def _print_plan(schedule: Schedule, workers: int, *, as_json: bool) -> None:
+    cells = [(job, cell) for job in schedule.todo for cell in job.cells]
+    left = [(job, cell) for job in schedule.left_out for cell in job.cells]
+    finished = len(schedule.cells) - len(cells) - len(left)
+    seconds = schedule.seconds(workers)
     if as_json:
         print_json(
             {
-                "cells": len(plan.cells),
+                "cells": len(schedule.cells),
                 "to_train": [_cell(job.seconds / len(job.cells), cell) for job, cell in cells],
-                "left_out": [_cell(job.seconds / len(job.cells), cell) for job in plan.left_out for cell in job.cells],
+                "left_out": [
+                    _cell(job.seconds / len(job.cells), cell) for job in schedule.left_out for cell in job.cells
+                ],
                 "seconds": round(seconds),
                 "workers": workers,
             }
         )
         return
-    print(f"{_cells(len(plan.cells))}, each a data set, recipe, detector and seed: {finished} finished or of another "
-          f"part, {len(cells)} to train, {left} left out")  # fmt: skip
+    lead = f"{_cells(len(schedule.cells))}, each a data set, recipe, detector and seed"
+    print(f"{lead}: {finished} finished or of another part, {len(cells)} to train, {len(left)} left out")
     for detector in dict.fromkeys(cell.detector for _, cell in cells):
         own = [(job, cell) for job, cell in cells if cell.detector == detector]
         names = ", ".join(dict.fromkeys(cell.entry.name for _, cell in own))
         each = sum(job.seconds / len(job.cells) for job, _ in own) / len(own)
         print(f"  {detector}: {_cells(len(own))}, about {_time(each)} each: {names}")
-    for text in (*plan.notes, *left_out_text(plan)):
+    for text in (*schedule.notes, *left_out_text(schedule)):
         print(text)
     print(f"about {_time(seconds)} with {workers} worker{'s' if workers > 1 else ''}")
     print("Start it: the same command without --dry-run")
 
 
-def _cell(seconds: float, cell: Any) -> dict[str, Any]:
+def _cell(seconds: float, cell: Cell) -> dict[str, Any]:
     return {"key": cell.key, "data": cell.data, "variant": cell.entry.name, "detector": cell.detector,
             "seed": cell.seed, "seconds": round(seconds, 1)}  # fmt: skip
 
 
-def left_out_text(plan: Plan) -> Sequence[str]:
+def left_out_text(schedule: Schedule) -> Sequence[str]:
     """Return a line for each detector, data set and seed of which the budget leaves cells out."""
     groups: dict[tuple[str, str, int], int] = {}
-    for job in plan.left_out:
+    for job in schedule.left_out:
         for cell in job.cells:
             groups[cell.data, cell.detector, cell.seed] = groups.get((cell.data, cell.detector, cell.seed), 0) + 1
     return [
@@ -305,15 +303,15 @@ def _time(seconds: float) -> str:
 
 def _print(outcome: Outcome, request: Request, out: Path, *, as_json: bool) -> None:
     if as_json:
-        print_json({"path": str(out), **outcome.summary})
+        print_json({"path": str(out), **outcome.summary.plain()})
         return
     for line in outcome.lines:
         print(line)
-    for text in left_out_text(outcome.plan):
+    for text in left_out_text(outcome.schedule):
         print(text)
-    missing, failed = outcome.summary["missing"], outcome.summary["failed"]
+    missing, failed = outcome.summary.missing, outcome.summary.failed
     if missing:
-        print(f"The board is partial: {missing} of {_cells(outcome.summary['cells'])} are not trained yet")
+        print(f"The board is partial: {missing} of {_cells(outcome.summary.cells)} are not trained yet")
     if failed:
         print(f"{_cells(failed)} failed; the report says why, --retry trains them again")
     print(f"Look at it: {out / 'report.html'}")

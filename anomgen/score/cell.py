@@ -24,7 +24,8 @@ from anomgen.score.data import RealData
 from anomgen.score.detectors.base import Batch, Detector
 from anomgen.score.entries import RATIO, Entry
 from anomgen.score.loader import BankRows, GeneratorRows, Loader
-from anomgen.score.rows import REPLICATES, SCHEMA, Result
+from anomgen.score.result import REPLICATES, SCHEMA, Counts, Done, Examples, Failed, Result, Seconds, Thresholds
+from anomgen.score.rows import MAPS
 from anomgen.sources.pixels import to_channels, to_depth
 from anomgen.sources.pool import Pool
 from anomgen.versions import installed
@@ -32,9 +33,6 @@ from anomgen.versions import installed
 VERSIONED = ("anomgen", "torch", "timm", "numpy", "opencv-python")
 EXAMPLES = 3
 """Best and worst images of which a cell keeps the anomaly map."""
-MAPS = "maps"
-MAX_FPR = (0.01, 0.05, 0.1)
-"""Shares of false positives under which a threshold is chosen."""
 BEST = {"threshold_f1": "image_f1_max", "threshold_pixel_f1": "pixel_f1_max"}
 """F1 at a threshold → the best that any threshold gives, which is not defined where that is not."""
 
@@ -63,8 +61,14 @@ class Bench:
     """(data, entry) → anomalies drawn before, for generators that are too slow to draw while training."""
     out: Path
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Return height and width of the images."""
+        height, width = next(iter(self.data.values())).test.images.shape[1:3]
+        return height, width
 
-def run(bench: Bench, cells: Sequence[Cell]) -> list[Result]:
+
+def run(bench: Bench, cells: Sequence[Cell]) -> Sequence[Result]:
     """Return the rows of cells that share one fit: one cell, or all entries of a detector that needs no anomalies.
 
     A training that fails, for whatever reason, gives rows that say so.
@@ -77,14 +81,12 @@ def run(bench: Bench, cells: Sequence[Cell]) -> list[Result]:
         return failed(bench, cells, reason(error))
 
 
-def failed(bench: Bench, cells: Sequence[Cell], why: str) -> list[Result]:
+def failed(bench: Bench, cells: Sequence[Cell], why: str) -> list[Failed]:
     """Return the rows of cells whose training failed."""
-    return [
-        {**_head(bench, cell), "status": "failed", "error": why, "metrics": {}, "finished": _now()} for cell in cells
-    ]
+    return [Failed(**_head(bench, cell), status="failed", error=why, metrics={}, finished=_now()) for cell in cells]
 
 
-def _run(bench: Bench, cells: Sequence[Cell]) -> list[Result]:
+def _run(bench: Bench, cells: Sequence[Cell]) -> list[Done]:
     started = time.perf_counter()
     data, detector = bench.data[cells[0].data], bench.detectors[cells[0].detector].unfitted()
     loaders = [_loader(bench, cell) for cell in cells]
@@ -96,19 +98,34 @@ def _run(bench: Bench, cells: Sequence[Cell]) -> list[Result]:
     rows = []
     for cell, loader in zip(cells, loaders, strict=True):
         begun = time.perf_counter()
-        row = {**_head(bench, cell), "status": "done", "error": None, **tested.row}
-        row = _with_thresholds(row, data, tested, maps, loader.validation, detector)
-        row["examples"] = _examples(bench.out / MAPS / cell.key, data, tested.scores, maps)
+        chosen = _thresholds(tested, loader.validation, detector)
+        limit = chosen.max_fpr_5.threshold
+        by_type = metrics.by_type(data.test.defect_types, tested.scores, limit, data.test.masks, maps)
+        measured = _with_chosen(tested.measured, chosen)
+        examples = _examples(bench.out / MAPS / cell.key, data, tested.scores, maps)
         share = len(cells)
-        row["seconds"] = {
-            "fit": (fitted - started) / share,
-            "waiting": loaders[0].waiting / share,
-            "synthesis": loader.synthesis,
-            "predict": (predicted - fitted) / share,
-            "metrics": tested.seconds / share + time.perf_counter() - begun,
-        }
-        row["seconds"] = {name: round(value, 2) for name, value in row["seconds"].items()}
-        rows.append({**row, "finished": _now()})
+        seconds = Seconds(
+            fit=round((fitted - started) / share, 2),
+            waiting=round(loaders[0].waiting / share, 2),
+            synthesis=round(loader.synthesis, 2),
+            predict=round((predicted - fitted) / share, 2),
+            metrics=round(tested.seconds / share + time.perf_counter() - begun, 2),
+        )
+        row = Done(
+            **_head(bench, cell),
+            status="done",
+            error=None,
+            metrics=measured.metrics,
+            undefined=measured.undefined,
+            replicates=tested.replicates,
+            scores=[float(f"{score:.6g}") for score in tested.scores],
+            thresholds=chosen,
+            by_type=by_type,
+            examples=examples,
+            seconds=seconds,
+            finished=_now(),
+        )
+        rows.append(row)
     return rows
 
 
@@ -148,7 +165,10 @@ def bank_loader(bank: Bank, entry: Entry, data: RealData, seed: int) -> Loader:
 
 @dataclass(frozen=True)
 class _Tested:
-    row: dict[str, Any]
+    """What does not depend on a threshold. pixels: None where the data has no masks."""
+
+    measured: metrics.Measured
+    replicates: dict[str, list[float]]
     scores: np.ndarray
     images: metrics.Curve
     pixels: metrics.Curve | None
@@ -156,7 +176,6 @@ class _Tested:
 
 
 def _tested(data: RealData, maps: np.ndarray) -> _Tested:
-    """Return everything about the test set that does not depend on a threshold."""
     started = time.perf_counter()
     test = data.test
     if maps.shape != test.images.shape[:3] or maps.dtype != np.float32:
@@ -164,14 +183,10 @@ def _tested(data: RealData, maps: np.ndarray) -> _Tested:
     scores = metrics.reduce_maps(maps)
     images = metrics.Curve.of(test.labels, scores)
     pixels = None if test.masks is None else metrics.Curve.of_maps(test.masks, maps)
-    measured = [metrics.image_metrics(images), metrics.pixel_metrics(pixels)]
-    row = {
-        "metrics": {name: value for part in measured for name, value in part.metrics.items()},
-        "undefined": {name: why for part in measured for name, why in part.undefined.items()},
-        "replicates": metrics.replicates(resampled_by(data), test.labels, scores, test.masks, maps, REPLICATES),
-        "scores": [float(f"{score:.6g}") for score in scores],
-    }
-    return _Tested(row, scores, images, pixels, time.perf_counter() - started)
+    of_images, of_pixels = metrics.image_metrics(images), metrics.pixel_metrics(pixels)
+    measured = metrics.Measured(of_images.metrics | of_pixels.metrics, of_images.undefined | of_pixels.undefined)
+    replicates = metrics.replicates(resampled_by(data), test.labels, scores, test.masks, maps, REPLICATES)
+    return _Tested(measured, replicates, scores, images, pixels, time.perf_counter() - started)
 
 
 def resampled_by(data: RealData) -> str:
@@ -179,46 +194,43 @@ def resampled_by(data: RealData) -> str:
     return fingerprint_of({"test": list(zip(data.test.ids, data.test.defect_types, strict=True))})
 
 
-def _with_thresholds(
-    row: Result, data: RealData, tested: _Tested, maps: np.ndarray, validation: Batch, detector: Detector
-) -> Result:
-    """Add what a threshold that was chosen on synthetic anomalies reaches on the real ones."""
+def _thresholds(tested: _Tested, validation: Batch, detector: Detector) -> Thresholds:
+    """Return what thresholds that were chosen on synthetic anomalies reach on the real ones."""
     judged = detector.anomaly_maps(validation.images)
     images = metrics.Curve.of(validation.labels, metrics.reduce_maps(judged))
-    chosen = metrics.thresholds(images, tested.images, MAX_FPR)
-    figures = {"threshold_f1": chosen["f1"]["f1"]}
-    if tested.pixels is not None:
-        chosen["pixel_f1"] = metrics.chosen_f1(metrics.Curve.of_maps(validation.masks, judged), tested.pixels)
-        figures["threshold_pixel_f1"] = chosen["pixel_f1"]["f1"]
+    chosen = metrics.thresholds(images, tested.images)
+    if tested.pixels is None:
+        return chosen
+    pixels = metrics.chosen_f1(metrics.Curve.of_maps(validation.masks, judged), tested.pixels)
+    return chosen.model_copy(update={"pixel_f1": pixels})
+
+
+def _with_chosen(measured: metrics.Measured, chosen: Thresholds) -> metrics.Measured:
+    """Add F1 at the chosen thresholds; without a best F1 of any threshold it is not defined either."""
+    figures = {"threshold_f1": chosen.f1.f1}
+    if chosen.pixel_f1 is not None:
+        figures["threshold_pixel_f1"] = chosen.pixel_f1.f1
     why = "there is no synthetic anomaly to choose it with"
-    undefined = {name: row["undefined"].get(BEST[name], why) for name in figures if figures[name] is None}
-    limit = chosen["max_fpr_5"]["threshold"]
-    types = metrics.by_type(data.test.defect_types, tested.scores, limit, data.test.masks, maps)
-    return {
-        **row,
-        "metrics": {**row["metrics"], **figures},
-        "undefined": {**row["undefined"], **undefined},
-        "thresholds": chosen,
-        "by_type": types,
-    }
+    undefined = {name: measured.undefined.get(BEST[name], why) for name, f1 in figures.items() if f1 is None}
+    return metrics.Measured(measured.metrics | figures, measured.undefined | undefined)
 
 
-def _examples(folder: Path, data: RealData, scores: np.ndarray, maps: np.ndarray) -> dict[str, list[str]]:
+def _examples(folder: Path, data: RealData, scores: np.ndarray, maps: np.ndarray) -> Examples:
     """Write the maps of the best and the worst image pairs; return the images' ids.
 
     Best: the anomalous images with the highest scores. Worst: the anomalous ones with the lowest.
     """
     anomalous = np.flatnonzero(data.test.labels)
     order = anomalous[np.argsort(-scores[anomalous], kind="stable")]
-    chosen = {"best": order[:EXAMPLES], "worst": order[EXAMPLES:][::-1][:EXAMPLES]}
+    best, worst = order[:EXAMPLES], order[EXAMPLES:][::-1][:EXAMPLES]
     low, high = (float(np.quantile(maps, q)) for q in (0.02, 0.999)) if maps.size else (0.0, 1.0)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, places in chosen.items():
+    for name, places in (("best", best), ("worst", worst)):
         for k, place in enumerate(places):
             picture = _triptych(data, int(place), maps[place], low, high)
             with replacing(folder / f"{name}-{k}.png") as file:
                 file.write(cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
-    return {name: [data.test.ids[place] for place in places] for name, places in chosen.items()}
+    return Examples(best=[data.test.ids[place] for place in best], worst=[data.test.ids[place] for place in worst])
 
 
 def _triptych(data: RealData, place: int, anomaly_map: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -236,29 +248,28 @@ def _outlined(colour: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return cv2.drawContours(colour.copy(), contours, -1, OUTLINE, 1)
 
 
-def _head(bench: Bench, cell: Cell) -> Result:
-    data, entry = bench.data[cell.data], cell.entry
-    labels = data.test.labels
-    counts = {
-        "train": len(data.train),
-        "validation": len(data.validation),
-        "test_normal": int((~labels).sum()),
-        "test_anomalous": int(labels.sum()),
-        "lost_masks": data.test.lost_masks,
-    }
+def _head(bench: Bench, cell: Cell) -> dict[str, Any]:
+    """Return what every row of a cell holds."""
+    data, entry, labels = bench.data[cell.data], cell.entry, bench.data[cell.data].test.labels
     return {
-        "schema": SCHEMA,
+        "schema_version": SCHEMA,
         "key": cell.key,
         "data": data.name,
         "data_fingerprint": data.fingerprint,
-        "variant": entry.name,
+        "entry": entry.name,
         "recipe": entry.recipe,
         "variation": dict(entry.variation),
         "detector": cell.detector,
         "settings": bench.detectors[cell.detector].recorded(),
         "seed": cell.seed,
         "size": list(data.test.images.shape[1:3]),
-        "counts": counts,
+        "counts": Counts(
+            train=len(data.train),
+            validation=len(data.validation),
+            test_normal=int((~labels).sum()),
+            test_anomalous=int(labels.sum()),
+            lost_masks=data.test.lost_masks,
+        ),
         "versions": installed(VERSIONED),
     }
 

@@ -2,54 +2,46 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from anomgen.errors import AnomgenError
-from anomgen.files import replacing
-from anomgen.making.engine import Plan as RecipePlan
-from anomgen.making.engine import Renderer, single_threaded
-from anomgen.score.bank import bank_of, load_bank
+from anomgen.config import Part
 from anomgen.score.cell import VERSIONED
-from anomgen.score.data import RealData
-from anomgen.score.entries import Entry
-from anomgen.score.plan import (
-    Plan,
-    Request,
-    identity_hash,
-    opened,
-    planned,
-    refreshed,
-    require_run_folder,
-    within,
-    write_configuration,
-)
+from anomgen.score.configuration import Configuration, Missing
+from anomgen.score.figures import figures_of
+from anomgen.score.jobs import Progress, run_jobs
+from anomgen.score.report.board import Line, Table
 from anomgen.score.report.summary import Run
-from anomgen.score.rows import SET_ASIDE, Result, RowFile
-from anomgen.score.workers import run_jobs
+from anomgen.score.request import Request
+from anomgen.score.result import Done, Failed, Record, Result
+from anomgen.score.rows import SET_ASIDE, RowFile, opened, require_run_folder
+from anomgen.score.schedule import Schedule, refreshed, scheduled, within
 from anomgen.versions import installed
 
-FIGURES = "figures.json"
-FIGURE_ROWS = 64
-"""Anomalous images of a recipe that its figures are measured on."""
 
-Progress = Callable[[int, int, str], None]
+class Summary(Record):
+    """What a run came to, in cells of its request and in seconds. files: of the report."""
+
+    cells: int
+    done: int
+    failed: int
+    missing: int
+    left_out: int
+    seconds: float
+    board: list[Line]
+    files: list[str]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run ended with. summary: plain JSON; lines: the board for a terminal."""
+    """What a run ended with. lines: the board for a terminal."""
 
-    plan: Plan
-    summary: dict[str, Any]
+    schedule: Schedule
+    summary: Summary
     lines: list[str]
 
 
@@ -65,27 +57,27 @@ def default_workers() -> int:
     return 1 if has_accelerator() else cores()
 
 
-def plan_only(
+def schedule_only(
     request: Request,
     out: Path,
     *,
-    part: tuple[int, int] = (1, 1),
+    part: Part = Part(),
     retry: bool = False,
     budget: float | None = None,
     workers: int | None = None,
-) -> Plan:
-    """Return what `score` would train; reads the rows that are there, writes nothing."""
+) -> Schedule:
+    """Return what `run` would train; reads the rows that are there, writes nothing."""
     require_run_folder(out)
-    plan = planned(request, out, RowFile(out), part=part, retry=retry)
-    return plan if budget is None else within(plan, budget, workers or default_workers())
+    schedule = scheduled(request, out, RowFile(out), part=part, retry=retry)
+    return schedule if budget is None else within(schedule, budget, workers or default_workers())
 
 
-def score(
+def run(
     request: Request,
     out: Path,
     *,
     workers: int | None = None,
-    part: tuple[int, int] = (1, 1),
+    part: Part = Part(),
     retry: bool = False,
     budget: float | None = None,
     figures: bool = True,
@@ -95,7 +87,7 @@ def score(
     """Train what is not in the rows yet, append it, and write the report of all cells of the request.
 
     workers: trainings at once, each with one thread; by default `default_workers`. budget: seconds, of which the
-    plan takes what fits. part: (k, n), for several machines. warn: is told, in words, of rows that were set aside.
+    schedule takes what fits. part: for several machines. warn: is told, in words, of rows that were set aside.
     Raises UsageError and SourceError before anything is trained.
     """
     from anomgen.score.report.write import write_report
@@ -103,32 +95,36 @@ def score(
     started, number = time.monotonic(), workers or default_workers()
     # All refusals come before the folder is made.
     before = set(RowFile(out).rows)
-    plan = plan_only(request, out, part=part, retry=retry, budget=budget, workers=number)
+    schedule = schedule_only(request, out, part=part, retry=retry, budget=budget, workers=number)
     with opened(out) as rows:
-        plan = refreshed(plan, rows, before)
+        schedule = refreshed(schedule, rows, before)
         _set_aside(rows, warn)
         if warn is not None:
-            for note in plan.notes:
+            for note in schedule.notes:
                 warn(note)
-        configuration = write_configuration(plan, out, number, installed(VERSIONED))
+        configuration = Configuration.of(
+            request, schedule.bench.detectors, schedule.bench.size, number, installed(VERSIONED)
+        )
+        configuration.write(out)
         deadline = math.inf if budget is None else started + budget
-        not_begun = run_jobs(plan, rows, number, progress, deadline)
-        plan = replace(plan, left_out=[*not_begun, *plan.left_out])
-        own = [rows.rows[cell.key] for cell in plan.cells if cell.key in rows.rows]
-        measured = _figures(plan, out, {row["variant"] for row in own}, warn) if figures and own else None
-        report = write_report(own, out, {**configuration, "missing": _missing(plan, rows)}, measured)
+        not_begun = run_jobs(schedule, rows, number, progress, deadline)
+        schedule = replace(schedule, left_out=[*not_begun, *schedule.left_out])
+        own = [rows.rows[cell.key] for cell in schedule.cells if cell.key in rows.rows]
+        measured = figures_of(schedule, out, {row.entry for row in own}, warn) if figures and own else None
+        report = write_report(own, out, configuration, _missing(schedule, rows), measured)
     files = [path.relative_to(out).as_posix() for path in report]
-    return Outcome(plan, _summary(plan, own, files, time.monotonic() - started), _lines(own))
+    board = Run(own).board.overall if own else None
+    return Outcome(schedule, _summary(schedule, own, board, files, time.monotonic() - started), _lines(board))
 
 
-def _missing(plan: Plan, rows: RowFile) -> dict[str, Any]:
+def _missing(schedule: Schedule, rows: RowFile) -> Missing | None:
     """Return which cells have no row yet: left out by the budget, another part's, or not begun."""
     groups: dict[tuple[str, str, int], list[str]] = {}
-    for cell in plan.cells:
+    for cell in schedule.cells:
         if cell.key not in rows.rows:
             groups.setdefault((cell.data, cell.detector, cell.seed), []).append(cell.entry.name)
-    listed = [[*group, entries] for group, entries in groups.items()]
-    return {"cells": sum(map(len, groups.values())), "of": len(plan.cells), "list": listed}
+    listed = [(*group, entries) for group, entries in groups.items()]
+    return Missing(cells=sum(map(len, groups.values())), of=len(schedule.cells), groups=listed) if groups else None
 
 
 def _set_aside(rows: RowFile, warn: Callable[[str], None] | None) -> None:
@@ -138,103 +134,38 @@ def _set_aside(rows: RowFile, warn: Callable[[str], None] | None) -> None:
     rows.mend()
 
 
-# --- figures of the images ------------------------------------------------------------------------------------------
-
-
-def _figures(plan: Plan, out: Path, wanted: set[str], warn: Callable[[str], None] | None) -> dict[str, Any]:
-    """Return data set → entry → figures of the images of those entries; what was measured before is read."""
-    path = out / FIGURES
-    stored = _stored(path)
-    found: dict[str, Any] = {}
-    for key, data in plan.bench.data.items():
-        real: np.ndarray | None = None
-        for entry in dict.fromkeys(cell.entry.name for cell in plan.cells if cell.data == key):
-            chosen = next(cell.entry for cell in plan.cells if cell.entry.name == entry and cell.data == key)
-            if chosen.kind == "none" or entry not in wanted:
-                continue
-            name = identity_hash(data, chosen)
-            if name not in stored:
-                try:
-                    real = _real_features(data) if real is None else real
-                    stored[name] = _measured(plan, key, data, chosen, real)
-                except AnomgenError as error:  # its rows say so, too
-                    if warn is not None:
-                        warn(f"warning: no figures of {entry} on {key}: {error}")
-                    continue
-                if not stored[name]:  # no bank, which may still come
-                    stored.pop(name)
-                    continue
-                with replacing(path) as file:
-                    file.write(json.dumps(stored, indent=1).encode())
-            found.setdefault(data.name, {})[entry] = stored[name]
-    return found
-
-
-def _stored(path: Path) -> dict[str, Any]:
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except ValueError:
-        return {}  # a cache: measured anew
-    return stored if isinstance(stored, dict) else {}
-
-
-def _real_features(data: RealData) -> np.ndarray:
-    from anomgen.score.backbone import pooled_features
-
-    return pooled_features(list(data.test.images[data.test.labels]))
-
-
-def _measured(plan: Plan, key: str, data: RealData, entry: Entry, real: np.ndarray) -> dict[str, float | None]:
-    from anomgen.score.intrinsic import figures
-
-    bank = plan.bench.banks.get((key, entry.name))
-    if entry.kind == "recipe" and bank is None:
-        assert entry.definition is not None
-        chosen = plan.bench.plans.get((key, entry.name)) or RecipePlan.of(
-            entry.definition.model_copy(update={"seed": 0}), data.train
-        )
-        recipe = chosen.recipe.model_copy(update={"anomaly_ratio": 1.0})
-        with single_threaded():
-            rows = list(Renderer(replace(chosen, recipe=recipe)).rows(range(FIGURE_ROWS)))
-    elif bank is not None:
-        rows = load_bank(bank).training[:FIGURE_ROWS] if bank.is_file() else []
-    else:
-        rows = bank_of(data, entry).training[:FIGURE_ROWS]
-    return figures(rows, real) if rows else {}
-
-
 # --- what is told ---------------------------------------------------------------------------------------------------
 
 
-def _summary(plan: Plan, rows: Iterable[Result], files: list[str], seconds: float) -> dict[str, Any]:
-    own = list(rows)
-    return {
-        "cells": len(plan.cells),
-        "done": sum(row["status"] == "done" for row in own),
-        "failed": sum(row["status"] == "failed" for row in own),
-        "missing": len(plan.cells) - len(own),
-        "left_out": sum(len(job.cells) for job in plan.left_out),
-        "seconds": round(seconds, 1),
-        "board": Run(own).lines if own else [],
-        "files": files,
-    }
+def _summary(
+    schedule: Schedule, rows: Sequence[Result], board: Table | None, files: list[str], seconds: float
+) -> Summary:
+    return Summary(
+        cells=len(schedule.cells),
+        done=sum(isinstance(row, Done) for row in rows),
+        failed=sum(isinstance(row, Failed) for row in rows),
+        missing=len(schedule.cells) - len(rows),
+        left_out=sum(len(job.cells) for job in schedule.left_out),
+        seconds=round(seconds, 1),
+        board=board.lines if board else [],
+        files=files,
+    )
 
 
-def _lines(rows: Sequence[Result]) -> list[str]:
+def _lines(board: Table | None) -> list[str]:
     """Return the board as text, best first."""
-    found = Run(rows).lines if rows else []
-    width = max((len(line["variant"]) for line in found), default=0)
+    if board is None:
+        return []
+    width = max(len(line.entry) for line in board.lines)
     texts = []
-    for line in found:
-        rank = "" if line.get("rank") is None else str(line["rank"])
-        mean, low, high = (line.get(name) for name in ("mean", "low", "high"))
-        figure = "failed" if mean is None else f"{mean:.3f}"
-        spread = "" if low is None or high is None else f"  [{low:.3f}, {high:.3f}]"
-        texts.append(f"{rank:>3}  {line['variant']:<{width}}  {figure}{spread}")
-    table = Run(rows).board["overall"] if rows else {}
-    if table and table["columns"] < table["of"]:
+    for line in board.lines:
+        rank = "" if line.rank is None else str(line.rank)
+        figure = "failed" if line.mean is None else f"{line.mean:.3f}"
+        spread = "" if line.low is None or line.high is None else f"  [{line.low:.3f}, {line.high:.3f}]"
+        texts.append(f"{rank:>3}  {line.entry:<{width}}  {figure}{spread}")
+    if board.columns < board.of:
         texts.append(
-            f"The means are over {table['columns']} of {table['of']} pairs of data set and detector, those that every "
+            f"The means are over {board.columns} of {board.of} pairs of data set and detector, those that every "
             "line has; the report has each data set alone"
         )
     return texts

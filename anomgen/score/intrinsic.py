@@ -12,13 +12,20 @@ import numpy as np
 from scipy import stats
 
 from anomgen.dataset.row import Row
-from anomgen.score.backbone import pooled_features
+from anomgen.score.result import Record
 
 FIGURES = ("severity", "area", "area_q25", "area_q50", "area_q75", "diversity", "kid_lite0")
 LEAST_PAIRS = 3
 """Two entries are always in the same or in the opposite order; a correlation needs more."""
 
 Figures = dict[str, float | None]
+
+
+class Correlation(Record):
+    """A rank correlation, None where it is not defined, and how many entries it rests on."""
+
+    rho: float | None
+    n: int
 
 
 def figures(rows: Sequence[Row], real_features: np.ndarray | None = None) -> Figures:
@@ -30,6 +37,8 @@ def figures(rows: Sequence[Row], real_features: np.ndarray | None = None) -> Fig
     severity: mean absolute change inside the masks, a share of the value range. area: mean share of the image in the
     mask, and its quartiles. diversity: see `diversity`. kid_lite0: see `kid_lite0`, to the real images.
     """
+    from anomgen.score.backbone import pooled_features
+
     anomalous = [row for row in rows if row.label]
     found: Figures = dict.fromkeys(FIGURES)
     if not anomalous:
@@ -47,6 +56,8 @@ def figures(rows: Sequence[Row], real_features: np.ndarray | None = None) -> Fig
 
 def _normal_features(rows: Sequence[Row]) -> np.ndarray:
     """Return the features of the rows' untouched twins, each computed once."""
+    from anomgen.score.backbone import pooled_features
+
     distinct = {row.normal.tobytes(): row.normal for row in rows}
     features = dict(zip(distinct, pooled_features(list(distinct.values())), strict=True))
     return np.stack([features[row.normal.tobytes()] for row in rows])
@@ -95,7 +106,7 @@ def _kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def correlations(
     figures: Mapping[str, Mapping[str, float | None]], usefulness: Mapping[str, float | None]
-) -> dict[str, dict[str, float | int | None]]:
+) -> dict[str, Correlation]:
     """Return Spearman's rank correlation of each figure with usefulness, over the entries that have both.
 
     figures: by entry, then by name. usefulness: by entry, such as the mean pixel AP. The result holds by figure
@@ -103,13 +114,14 @@ def correlations(
     `LEAST_PAIRS` entries and where one side is constant.
     """
     names = list(dict.fromkeys(name for values in figures.values() for name in values))
-    found: dict[str, dict[str, float | int | None]] = {}
+    found: dict[str, Correlation] = {}
     for name in names:
         pairs = [(values.get(name), usefulness.get(entry)) for entry, values in figures.items()]
         defined = [(x, y) for x, y in pairs if _is_defined(x) and _is_defined(y)]
         ranks = np.array([stats.rankdata(side) for side in zip(*defined, strict=True)])
         is_enough = len(defined) >= LEAST_PAIRS and bool((np.ptp(ranks, axis=1) > 0).all())
-        found[name] = {"rho": float(np.corrcoef(ranks)[0, 1]) if is_enough else None, "n": len(defined)}
+        rho = float(np.corrcoef(ranks)[0, 1]) if is_enough else None
+        found[name] = Correlation(rho=rho, n=len(defined))
     return found
 
 

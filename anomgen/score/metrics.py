@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from anomgen.errors import AnomgenError
 from anomgen.rng import Stream, rng_for
+from anomgen.score.result import ChosenF1, Limit, Rates, Thresholds, TypeFigures
 
 FPR_LIMIT = 0.3
 """AU-PRO integrates up to this share of anomaly-free pixels flagged."""
@@ -130,11 +131,13 @@ class Curve:
             return float(self.thresholds[-1])
         return float(np.nextafter(self.thresholds[beyond], np.inf))
 
-    def rates(self, threshold: float) -> dict[str, float | None]:
-        """Return the share of normal ones flagged, `fpr`, and of anomalous ones missed, `fnr`; None: there are none."""
+    def rates(self, threshold: float) -> Rates:
+        """Return the rates of errors at any threshold."""
         at = self._at(threshold)
-        fpr = float(self.false_alarms[at] / self.normal) if self.normal else None
-        return {"fpr": fpr, "fnr": float(1 - self.hits[at] / self.anomalous) if self.anomalous else None}
+        return Rates(
+            fpr=float(self.false_alarms[at] / self.normal) if self.normal else None,
+            fnr=float(1 - self.hits[at] / self.anomalous) if self.anomalous else None,
+        )
 
     def f1_at(self, threshold: float) -> float | None:
         """Return F1 at any threshold; None if nothing is anomalous or normal."""
@@ -225,34 +228,38 @@ def pixel_metrics(pixels: Curve | None) -> Measured:
     return _measured(PIXEL_METRICS, values, _one_class(pixels, "pixel"))
 
 
-def chosen_f1(validation: Curve, test: Curve) -> dict[str, float | None]:
+def chosen_f1(validation: Curve, test: Curve) -> ChosenF1:
     """Return what the threshold of the best F1 on validation data reaches on the test data, next to the best possible.
 
-    For images or for pixels. Keys: threshold, f1, best_f1, fpr, fnr; all but best_f1 are None where the validation
-    data holds one class only.
+    For images or for pixels; all but best_f1 is None where the validation data holds one class only.
     """
     threshold = validation.best_threshold()
     best = float(test.f1_max) if test.anomalous and test.normal else None
     if threshold is None:
-        return {"threshold": None, "f1": None, "best_f1": best, "fpr": None, "fnr": None}
-    return {"threshold": threshold, "f1": test.f1_at(threshold), "best_f1": best, **test.rates(threshold)}
+        return ChosenF1(threshold=None, f1=None, best_f1=best, fpr=None, fnr=None)
+    rates = test.rates(threshold)
+    return ChosenF1(threshold=threshold, f1=test.f1_at(threshold), best_f1=best, fpr=rates.fpr, fnr=rates.fnr)
 
 
-def thresholds(validation: Curve, test: Curve, max_fpr: Sequence[float] = (0.05,)) -> dict[str, dict[str, Any]]:
+def thresholds(validation: Curve, test: Curve) -> Thresholds:
     """Return thresholds on image scores, chosen on validation data alone, and the rates that they reach.
 
     `f1`: see `chosen_f1`. `zero_fn`: the lowest validation anomaly score. `max_fpr_5`: the lowest threshold that flags
-    at most 5 % of the validation normals. The last two hold threshold, validation {fpr, fnr}, test {fpr, fnr}. A
-    threshold that the validation data cannot give is None, and so are its rates.
+    at most 5 % of the validation normals. A threshold that the validation data cannot give is None, and so are its
+    rates.
     """
-    chosen = {"zero_fn": validation.zero_fn_threshold()}
-    chosen |= {f"max_fpr_{100 * share:g}": validation.max_fpr_threshold(share) for share in max_fpr}
-    found: dict[str, dict[str, Any]] = {"f1": chosen_f1(validation, test)}
-    for name, threshold in chosen.items():
-        found[name] = {"threshold": threshold}
-        for part, curve in (("validation", validation), ("test", test)):
-            found[name][part] = {"fpr": None, "fnr": None} if threshold is None else curve.rates(threshold)
-    return found
+
+    def limit(threshold: float | None) -> Limit:
+        rates = [Rates(fpr=None, fnr=None) if threshold is None else c.rates(threshold) for c in (validation, test)]
+        return Limit(threshold=threshold, validation=rates[0], test=rates[1])
+
+    return Thresholds(
+        f1=chosen_f1(validation, test),
+        zero_fn=limit(validation.zero_fn_threshold()),
+        max_fpr_1=limit(validation.max_fpr_threshold(0.01)),
+        max_fpr_5=limit(validation.max_fpr_threshold(0.05)),
+        max_fpr_10=limit(validation.max_fpr_threshold(0.1)),
+    )
 
 
 def by_type(
@@ -261,21 +268,21 @@ def by_type(
     threshold: float | None,
     masks: np.ndarray | None = None,
     maps: np.ndarray | None = None,
-) -> dict[str, dict[str, Any]]:
-    """Return for each defect type: images, recall, pixel_ap.
+) -> dict[str, TypeFigures]:
+    """Return the figures of each defect type.
 
     defect_types: N names, "normal" for a normal image. recall: share of the type's images whose score (N,) is at least
     `threshold`; None without one. pixel_ap: over the pixels of the type's images and of all normal images; None
     without masks or where the type has none left.
     """
     names = np.asarray(defect_types, dtype=str)
-    rows: dict[str, dict[str, Any]] = {}
+    found: dict[str, TypeFigures] = {}
     for name in sorted(set(defect_types) - {"normal"}):
         of_type, kept = names == name, (names == name) | (names == "normal")
         recall = None if threshold is None else float((np.asarray(scores, np.float64)[of_type] >= threshold).mean())
         value = np.nan if masks is None or maps is None else average_precision(masks[kept], maps[kept])
-        rows[name] = {"images": int(of_type.sum()), "recall": recall, "pixel_ap": _plain(value)}
-    return rows
+        found[name] = TypeFigures(images=int(of_type.sum()), recall=recall, pixel_ap=_plain(value))
+    return found
 
 
 def resamples(fingerprint: str, strata: np.ndarray, count: int) -> np.ndarray:

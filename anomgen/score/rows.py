@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from anomgen.errors import AnomgenError
-from anomgen.files import replacing
+from anomgen.files import Earlier, holds_earlier, locked, replacing
+from anomgen.score.result import Done, Failed, Result, Started
 
-ROWS, SET_ASIDE = "rows.jsonl", "rows.set-aside.jsonl"
-SCHEMA = 1
-REPLICATES = 200
-"""Bootstrap replicates of each metric in a row."""
-
-Result = dict[str, Any]
-"""One row: the result of one data set, entry, detector and seed; plain JSON."""
+RUN_FILE, ROWS, SET_ASIDE = "run.json", "rows.jsonl", "rows.set-aside.jsonl"
+MAPS = "maps"
+"""Folder of the example maps."""
 
 
 class RowFile:
@@ -48,7 +46,7 @@ class RowFile:
             except ValueError as error:
                 self.bad.append((number, line, str(error)))
             else:
-                self.rows[row["key"]] = row
+                self.rows[row.key] = row
 
     def mend(self) -> None:
         """Move the bad lines to a file of their own; the good ones keep their order."""
@@ -67,106 +65,54 @@ class RowFile:
         data = self.path.read_bytes() if self.path.is_file() else b""
         return bool(data) and not data.endswith(b"\n")
 
-    def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
+    def append(self, rows: Iterable[Result]) -> None:
         """Add rows, each with one write."""
         with self.path.open("ab", buffering=0) as file:
             for row in rows:
-                file.write(json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n")
-                self.rows[row["key"]] = dict(row)
+                file.write(json.dumps(row.plain(), ensure_ascii=False, allow_nan=False).encode() + b"\n")
+                self.rows[row.key] = row
 
 
-class _Started(BaseModel):
-    """What every row holds, failed or done; other keys may be there."""
-
-    model_config = ConfigDict(strict=True, allow_inf_nan=False)
-
-    schema_: Literal[1] = Field(alias="schema")
-    key: str
-    data: str
-    variant: str
-    detector: str
-    seed: int
-    status: Literal["done", "failed"]
-    metrics: dict[str, float | None]
+def require_run_folder(out: Path) -> None:
+    """Raise UsageError for a file, or a folder that holds something else than a run."""
+    holds_earlier(out, "run of `anomgen score`", _earlier, resume=True)
 
 
-class _Rates(BaseModel):
-    """Rates of errors at a threshold."""
-
-    fpr: float | None
-    fnr: float | None
+def _earlier(out: Path) -> Earlier | None:
+    return Earlier("a run") if (out / RUN_FILE).exists() or (out / ROWS).exists() else None
 
 
-class _Limit(BaseModel):
-    """A threshold under a constraint, and what it reaches."""
-
-    threshold: float | None
-    validation: _Rates
-    test: _Rates
-
-
-class _F1(BaseModel):
-    """The threshold of the best F1 on the validation data."""
-
-    threshold: float | None
-    f1: float | None
-    best_f1: float | None
-
-
-class _Thresholds(BaseModel):
-    """What a row says of thresholds on image scores; those on pixels are there where the data has masks."""
-
-    model_config = ConfigDict(extra="allow")
-
-    f1: _F1
-    zero_fn: _Limit
-    max_fpr_5: _Limit
-    max_fpr_1: _Limit | None = None
-    max_fpr_10: _Limit | None = None
-    pixel_f1: _F1 | None = None
-
-
-class _Type(BaseModel):
-    """What a row says of a defect type."""
-
-    images: int
-    recall: float | None
-    pixel_ap: float | None
-
-
-class _Done(_Started):
-    """What the row of a finished training holds."""
-
-    replicates: dict[str, Annotated[list[float], Field(min_length=REPLICATES, max_length=REPLICATES)]]
-    scores: list[float]
-    counts: dict[str, int]
-    by_type: dict[str, _Type]
-    thresholds: _Thresholds
-    undefined: dict[str, str] = {}
-    versions: dict[str, str | None] = {}
-    seconds: dict[str, float]
-    size: Annotated[list[int], Field(min_length=2, max_length=2)]
+@contextmanager
+def opened(out: Path) -> Iterator[RowFile]:
+    """Hold the run's folder, so that two runs cannot train the same cells, and yield its rows."""
+    require_run_folder(out)
+    with locked(out):
+        yield RowFile(out)
 
 
 def _row(line: str) -> Result:
     """Return the row in a line. Raises ValueError, which says what is wrong with it."""
     try:
-        row = json.loads(line, parse_constant=_refused)
+        values = json.loads(line, parse_constant=_refused, parse_float=_finite)
     except json.JSONDecodeError as error:
         raise ValueError(f"no JSON: {error}") from None
-    if not isinstance(row, dict):
+    except RecursionError:
+        raise ValueError("no JSON of ours: it is nested too deeply") from None
+    if not isinstance(values, dict):
         raise ValueError("no JSON object")
     try:
-        checked = (_Done if row.get("status") == "done" else _Started).model_validate(row)
+        started = Started.model_validate(values)
+        return (Done if started.status == "done" else Failed).model_validate(values)
     except ValidationError as error:
         fault = error.errors()[0]
-        raise ValueError(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}") from None
-    if isinstance(checked, _Done):
-        tested = checked.counts.get("test_normal", 0) + checked.counts.get("test_anomalous", 0)
-        if len(checked.scores) != tested:
-            raise ValueError(f"scores: there are {len(checked.scores)} for {tested} test images")
-    return row
+        where, told = ".".join(map(str, fault["loc"])), fault["msg"].removeprefix("Value error, ")
+        raise ValueError(f"{where}: {told}" if where else told) from None
 
 
 def _refused(constant: str) -> float:
     raise ValueError(f"{constant} is no number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _refused(text)

@@ -16,8 +16,9 @@ from scipy import stats
 
 from anomgen.errors import UsageError, near_miss
 from anomgen.rng import Stream, rng_for
+from anomgen.score.report.board import Agreement, Board, ColumnTable, Difference, Line, Table, Tau
+from anomgen.score.result import Done, Result
 
-Row = Mapping[str, Any]
 Column = tuple[str, str]
 """Data set and detector."""
 Part = tuple[Column, tuple[int, ...]]
@@ -56,28 +57,18 @@ class _Interval(NamedTuple):
         return float(low), float(high)
 
 
-def ranking_metrics(rows: Sequence[Row]) -> dict[str, str]:
+def ranking_metrics(rows: Sequence[Result]) -> dict[str, str]:
     """Return data set → the metric that ranks: pixel_ap, or image_ap where no finished row has pixel_ap."""
-    finished = {row["data"] for row in rows if row["status"] == "done"}
-    bare = finished - {row["data"] for row in rows if row["metrics"].get("pixel_ap") is not None}
-    return {row["data"]: "image_ap" if row["data"] in bare else "pixel_ap" for row in rows}
+    finished = {row.data for row in rows if isinstance(row, Done)}
+    bare = finished - {row.data for row in rows if row.metrics.get("pixel_ap") is not None}
+    return {row.data: "image_ap" if row.data in bare else "pixel_ap" for row in rows}
 
 
-def board(rows: Iterable[Row], metric: str | None = None) -> dict[str, Any]:
-    """Return the board as plain JSON; the same rows give the same board, in whatever order they come.
+def board(rows: Iterable[Result], metric: str | None = None) -> Board:
+    """Return the board; the same rows give the same board, in whatever order they come.
 
     rows: as in rows.jsonl; of two rows of one data set, entry, detector and seed the later finished counts.
     metric: one for all data sets; by default `ranking_metrics`. Raises UsageError for a metric that no row has.
-
-    - metrics: data set → metric. data, detectors: the columns' names. intervals: what they include.
-    - overall, by_data {name: table}, by_detector {name: table}, by_cell [{data, detector, ...table}]. A table holds
-      `columns` and `seeds`, how many columns the means are over and how many seeds, at the fewest, of each; `of` so
-      many columns; `over`, those columns, each [data, detector]; and `lines`, the best mean first: entry, rank, mean,
-      low, high, sd (over seeds), seeds (fewest in a column) and columns that the entry has, incomplete (it lacks a
-      training that another generator has), failed and undefined (counts of rows), against {baseline: difference}.
-    - pairs: overall differences of every two entries. A difference `a` - `b` is paired, that is over the same
-      columns, seeds and resamples: difference, low, high, clear (its interval leaves out 0), columns, trainings.
-    - tau: Kendall's tau-b between the orders of the generators, for every two detectors and every two data sets.
 
     Means, deviations, intervals and the order of a table are over the columns and, in each, the seeds that all its
     entries have, so that nothing leads because its weak training is missing. While no column has such a seed, the
@@ -106,59 +97,59 @@ def board(rows: Iterable[Row], metric: str | None = None) -> dict[str, Any]:
     of_data = {name: [c for c in columns if c[0] == name] for name in data}
     of_detector = {name: [c for c in columns if c[1] == name] for name in detectors}
     overall, pairs = results.table(columns)
-    return {
-        "metrics": results.metrics,
-        "data": data,
-        "detectors": detectors,
-        "intervals": ["test images", "seeds"] if results.resampled else ["seeds"],
-        "overall": overall,
-        "by_data": {name: results.table(some)[0] for name, some in of_data.items()},
-        "by_detector": {name: results.table(some)[0] for name, some in of_detector.items()},
-        "by_cell": [{"data": c[0], "detector": c[1], **results.table([c])[0]} for c in columns],
-        "pairs": pairs,
-        "tau": {
-            "detectors": [results.tau(a, b, [((d, a), (d, b)) for d in data]) for a, b in combinations(detectors, 2)],
-            "data": [results.tau(a, b, [((a, t), (b, t)) for t in detectors]) for a, b in combinations(data, 2)],
-        },
-    }
+    return Board(
+        metrics=results.metrics,
+        data=data,
+        detectors=detectors,
+        intervals=["test images", "seeds"] if results.resampled else ["seeds"],
+        overall=overall,
+        by_data={name: results.table(some)[0] for name, some in of_data.items()},
+        by_detector={name: results.table(some)[0] for name, some in of_detector.items()},
+        by_cell=[results.column_table(column) for column in columns],
+        pairs=pairs,
+        tau=Agreement(
+            detectors=[results.tau((a, b), [((d, a), (d, b)) for d in data]) for a, b in combinations(detectors, 2)],
+            data=[results.tau((a, b), [((a, t), (b, t)) for t in detectors]) for a, b in combinations(data, 2)],
+        ),
+    )
 
 
 class _Results:
     """The figures of all rows, by entry and column, and the draws that all comparisons share."""
 
-    def __init__(self, rows: Sequence[Row], metrics: Mapping[str, str]):
+    def __init__(self, rows: Sequence[Result], metrics: Mapping[str, str]):
         self.metrics = dict(metrics)
         self.rows = rows
         self.data = sorted(self.metrics)
-        self.detectors = sorted({row["detector"] for row in rows} - {"none"}) or ["none"] * bool(rows)
+        self.detectors = sorted({row.detector for row in rows} - {"none"}) or ["none"] * bool(rows)
         self.columns: list[Column] = [(d, t) for d in self.data for t in self.detectors]
-        self.recipes = {row["variant"]: (row.get("recipe", row["variant"]), row.get("variation") or {}) for row in rows}
+        self.recipes = {row.entry: (row.recipe, row.variation) for row in rows}
         self.entries = sorted(self.recipes)
-        finished = [row for row in rows if self._value(row) is not None]
+        finished = [row for row in rows if isinstance(row, Done) and self._value(row) is not None]
         self.resampled = any(self._replicates(row) for row in finished)
         self.cells = self._cells(finished)
-        self.repeated = {row["variant"] for row in rows if row["detector"] == "none"}
+        self.repeated = {row.entry for row in rows if row.detector == "none"}
         self._drawn: dict[Hashable, tuple[np.ndarray, np.ndarray]] = {}
 
-    def _value(self, row: Row) -> float | None:
-        return row["metrics"].get(self.metrics[row["data"]]) if row["status"] == "done" else None
+    def _value(self, row: Result) -> float | None:
+        return row.metrics.get(self.metrics[row.data])
 
-    def _replicates(self, row: Row) -> list[float] | None:
-        return (row.get("replicates") or {}).get(self.metrics[row["data"]])
+    def _replicates(self, row: Done) -> list[float] | None:
+        return row.replicates.get(self.metrics[row.data])
 
-    def _in(self, row: Row, columns: Iterable[Column]) -> bool:
+    def _in(self, row: Result, columns: Iterable[Column]) -> bool:
         """Return whether the row belongs to one of the columns; one without a detector belongs to all of its data."""
-        return any(row["data"] == data and row["detector"] in (detector, "none") for data, detector in columns)
+        return any(row.data == data and row.detector in (detector, "none") for data, detector in columns)
 
-    def _cells(self, finished: Sequence[Row]) -> dict[tuple[str, Column], _Cell]:
-        found: dict[tuple[str, Column], dict[int, Row]] = {}
+    def _cells(self, finished: Sequence[Done]) -> dict[tuple[str, Column], _Cell]:
+        found: dict[tuple[str, Column], dict[int, Done]] = {}
         for row in finished:
             for column in self.columns:
                 if self._in(row, [column]):
-                    found.setdefault((row["variant"], column), {})[row["seed"]] = row
+                    found.setdefault((row.entry, column), {})[row.seed] = row
         return {key: self._cell(by_seed) for key, by_seed in found.items()}
 
-    def _cell(self, by_seed: Mapping[int, Row]) -> _Cell:
+    def _cell(self, by_seed: Mapping[int, Done]) -> _Cell:
         seeds = tuple(sorted(by_seed))
         values = np.array([self._value(by_seed[seed]) for seed in seeds], float)
         given = [self._replicates(by_seed[seed]) for seed in seeds]
@@ -204,18 +195,28 @@ class _Results:
 
     # --- comparisons ------------------------------------------------------------------------------------------------
 
-    def table(self, columns: Sequence[Column]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    def column_table(self, column: Column) -> ColumnTable:
+        """Return the table of a single column."""
+        table = self.table([column])[0]
+        return ColumnTable(data=column[0], detector=column[1], **dict(table))
+
+    def table(self, columns: Sequence[Column]) -> tuple[Table, list[Difference]]:
         """Return the table over those columns and the differences of every two of its entries."""
         present = [v for v in self.entries if self._has(v, columns)]
         pairs = [p for a, b in combinations(present, 2) if (p := self._difference(a, b, columns))]
-        signed = {(p["a"], p["b"]): p for p in pairs} | {(p["b"], p["a"]): _turned(p) for p in pairs}
+        signed = {(p.a, p.b): p for p in pairs} | {(p.b, p.a): p.turned() for p in pairs}
         compared, parts = self._comparable(present, columns)
         lines = [self._line(v, columns, parts if v in compared else [], signed) for v in self.entries]
-        lines.sort(key=lambda line: (line["mean"] is None, -(line["mean"] or 0), line["variant"]))
-        self._rank([line for line in lines if line["mean"] is not None], signed)
-        fewest = min((len(seeds) for _, seeds in parts), default=0)
-        over = [list(column) for column, _ in parts]
-        return {"columns": len(parts), "of": len(columns), "over": over, "seeds": fewest, "lines": lines}, pairs
+        lines.sort(key=lambda line: (line.mean is None, -(line.mean or 0), line.entry))
+        ranks = self._ranks([line.entry for line in lines if line.mean is not None], signed)
+        table = Table(
+            columns=len(parts),
+            of=len(columns),
+            over=[column for column, _ in parts],
+            seeds=min((len(seeds) for _, seeds in parts), default=0),
+            lines=[line.model_copy(update={"rank": ranks.get(line.entry)}) for line in lines],
+        )
+        return table, pairs
 
     def _comparable(self, entries: Sequence[str], columns: Sequence[Column]) -> tuple[list[str], list[Part]]:
         """Return the entries that share a training of at least one column, and all that they share."""
@@ -237,16 +238,16 @@ class _Results:
             return ()
         return tuple(sorted(set.intersection(*(set(self.cells[v, column].seeds) for v in entries))))
 
-    def _rank(self, lines: Sequence[dict[str, Any]], signed: Mapping[tuple[str, str], Mapping[str, Any]]) -> None:
-        """Set the ranks of the generators among the lines, which stand in the order of their means."""
-        above: list[dict[str, Any]] = []
-        for line in (line for line in lines if not self._is_reference(line["variant"])):
-            pairs = (signed.get((better["variant"], line["variant"])) for better in above)
-            clear = sum(pair is not None and pair["clear"] and pair["difference"] > 0 for pair in pairs)
-            line["rank"] = max([1 + clear, *(better["rank"] for better in above[-1:])])
-            above.append(line)
+    def _ranks(self, ordered: Sequence[str], signed: Mapping[tuple[str, str], Difference]) -> dict[str, int]:
+        """Return the ranks of the generators among entries in the order of their means."""
+        ranks: dict[str, int] = {}
+        for entry in (entry for entry in ordered if not self._is_reference(entry)):
+            pairs = (signed.get((better, entry)) for better in ranks)
+            clear = sum(pair is not None and pair.clear and pair.difference > 0 for pair in pairs)
+            ranks[entry] = max([1 + clear, *ranks.values()])
+        return ranks
 
-    def _difference(self, a: str, b: str, columns: Sequence[Column]) -> dict[str, Any] | None:
+    def _difference(self, a: str, b: str, columns: Sequence[Column]) -> Difference | None:
         """Return a - b over the columns and seeds that both have; None if they share none."""
         parts = self._shared([a, b], columns)
         if not parts:
@@ -257,8 +258,9 @@ class _Results:
         low, high = ends or (None, None)
         clear = ends is not None and not ends[0] <= 0 <= ends[1]
         trainings = sum(len(seeds) for _, seeds in parts)
-        return {"a": a, "b": b, "difference": value, "low": low, "high": high, "clear": clear,
-                "columns": len(parts), "trainings": trainings}  # fmt: skip
+        return Difference(
+            a=a, b=b, difference=value, low=low, high=high, clear=clear, columns=len(parts), trainings=trainings
+        )
 
     def _point(self, entry: str, column: Column, seeds: Sequence[int]) -> float:
         cell = self.cells[entry, column]
@@ -269,28 +271,28 @@ class _Results:
         entry: str,
         columns: Sequence[Column],
         parts: Sequence[Part],
-        signed: Mapping[tuple[str, str], dict[str, Any]],
-    ) -> dict[str, Any]:
+        signed: Mapping[tuple[str, str], Difference],
+    ) -> Line:
         """Return the entry's line, its figures over the parts (no figures without); the rank is the table's."""
         has = self._has(entry, columns)
         ends = self._mean(entry, parts).ends() if parts else None
         low, high = (max(0.0, ends[0]), min(1.0, ends[1])) if ends else (None, None)
-        rows = [row for row in self.rows if row["variant"] == entry and self._in(row, columns)]
-        return {
-            "variant": entry,
-            "rank": None,
-            "mean": float(np.mean([self._point(entry, *part) for part in parts])) if parts else None,
-            "low": low,
-            "high": high,
-            "sd": self._deviation(entry, parts),
-            "seeds": min((len(self.cells[entry, c].seeds) for c in has), default=0),
-            "columns": len(has),
-            "incomplete": not parts or self._lacks(entry, columns),
-            "failed": sum(row["status"] != "done" for row in rows),
-            "undefined": sum(row["status"] == "done" and self._value(row) is None for row in rows),
-            "against": {name: signed[entry, base] for name in BASELINES
-                        if (base := self._baseline(entry, name)) and (entry, base) in signed},
-        }  # fmt: skip
+        rows = [row for row in self.rows if row.entry == entry and self._in(row, columns)]
+        baselines = {name: base for name in BASELINES if (base := self._baseline(entry, name))}
+        return Line(
+            entry=entry,
+            rank=None,
+            mean=float(np.mean([self._point(entry, *part) for part in parts])) if parts else None,
+            low=low,
+            high=high,
+            sd=self._deviation(entry, parts),
+            seeds=min((len(self.cells[entry, c].seeds) for c in has), default=0),
+            columns=len(has),
+            incomplete=not parts or self._lacks(entry, columns),
+            failed=sum(not isinstance(row, Done) for row in rows),
+            undefined=sum(isinstance(row, Done) and self._value(row) is None for row in rows),
+            against={name: signed[entry, base] for name, base in baselines.items() if (entry, base) in signed},
+        )
 
     def _lacks(self, entry: str, columns: Sequence[Column]) -> bool:
         """Return whether a generator has a seed in one of the columns that the entry does not have there."""
@@ -317,7 +319,7 @@ class _Results:
     def _shares(self, theirs: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
         return all(own.get(key) == value for key, value in theirs.items())
 
-    def tau(self, first: str, second: str, paired: Sequence[tuple[Column, Column]]) -> dict[str, Any]:
+    def tau(self, between: tuple[str, str], paired: Sequence[tuple[Column, Column]]) -> Tau:
         """Return how alike the generators are ordered in the first and in the second columns of the pairs.
 
         tau: 1 the same order, -1 the opposite; None with fewer than two generators or where one side ties them all.
@@ -329,36 +331,30 @@ class _Results:
         if len(compared) > 1 and common:
             means = [[np.mean([self._point(v, *parts[k]) for parts in common]) for v in compared] for k in (0, 1)]
             tau = stats.kendalltau(*means).statistic
-        return {"between": [first, second], "tau": float(tau) if np.isfinite(tau) else None,
-                "variants": len(compared), "columns": len(common)}  # fmt: skip
+        value = float(tau) if np.isfinite(tau) else None
+        return Tau(between=between, tau=value, entries=len(compared), columns=len(common))
 
 
-def _last_of_each(rows: Iterable[Row]) -> list[Row]:
+def _last_of_each(rows: Iterable[Result]) -> list[Result]:
     """Return the last finished row of each data set, entry, detector and seed, in an order of their own."""
-    found: dict[tuple[str, str, str, int], Row] = {}
+    found: dict[tuple[str, str, str, int], Result] = {}
     for row in rows:
-        place = (row["data"], row["variant"], row["detector"], row["seed"])
-        if place not in found or (row.get("finished") or "") >= (found[place].get("finished") or ""):
+        place = (row.data, row.entry, row.detector, row.seed)
+        if place not in found or row.finished >= found[place].finished:
             found[place] = row
     return [found[place] for place in sorted(found)]
 
 
-def _chosen(rows: Sequence[Row], metric: str | None) -> dict[str, str]:
+def _chosen(rows: Sequence[Result], metric: str | None) -> dict[str, str]:
     if metric is None:
         return ranking_metrics(rows)
-    known = sorted({name for row in rows for name in row["metrics"]})
+    known = sorted({name for row in rows for name in row.metrics})
     if known and metric not in known:
         raise UsageError(f"no metric {metric!r}{near_miss(metric, known)}: the rows hold {', '.join(known)}")
-    return {row["data"]: metric for row in rows}
+    return {row.data: metric for row in rows}
 
 
 @cache
 def _widening(freedom: int) -> float:
     """Return how much wider an interval is that estimates its deviation with so many degrees of freedom."""
     return float(stats.t.ppf(TAIL, freedom) / stats.norm.ppf(TAIL)) if freedom else 0.0
-
-
-def _turned(pair: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the difference seen from the other side."""
-    low, high = (None if end is None else -end for end in (pair["high"], pair["low"]))
-    return {**pair, "a": pair["b"], "b": pair["a"], "difference": -pair["difference"], "low": low, "high": high}

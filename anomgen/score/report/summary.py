@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePath
 from typing import Any, TypeVar
 
 import numpy as np
 
+from anomgen.score.configuration import Configuration, Missing
 from anomgen.score.entries import COUNT
 from anomgen.score.report import ranking
+from anomgen.score.report.board import Board, ColumnTable, Difference, Line, Table
+from anomgen.score.result import Done, Failed, Result
 
-Row = Mapping[str, Any]
 Key = TypeVar("Key")
+Row = TypeVar("Row", bound=Result)
 
 METRICS = {
     "pixel_ap": "pixel AP",
@@ -38,25 +41,29 @@ ABOUT = {"none": "no anomalies", "boxes": "baseline", "real": "ceiling"}
 
 @dataclass(frozen=True)
 class Run:
-    """The rows of a run, and what they have in common. configuration: gives the order, as it was asked for."""
+    """The rows of a run, and what they have in common.
 
-    rows: Sequence[Row]
-    configuration: Mapping[str, Any] = field(default_factory=dict)
+    configuration: gives the order, as it was asked for. missing: which trainings of the request have no row yet.
+    """
+
+    rows: Sequence[Result]
+    configuration: Configuration | None = None
+    missing: Missing | None = None
 
     @cached_property
-    def done(self) -> list[Row]:
+    def done(self) -> list[Done]:
         """Return the rows with figures."""
-        return [row for row in self.rows if row["status"] == "done"]
+        return [row for row in self.rows if isinstance(row, Done)]
 
     @cached_property
-    def failed(self) -> list[Row]:
+    def failed(self) -> list[Failed]:
         """Return the rows without."""
-        return [row for row in self.rows if row["status"] != "done"]
+        return [row for row in self.rows if isinstance(row, Failed)]
 
     @cached_property
     def label(self) -> str:
         """Return what ranks, for a sentence: one metric, or that of pixels and that of images by data set."""
-        found = self.board["metrics"]
+        found = self.board.metrics
         names = distinct(found.values()) or ["pixel_ap"]
         if len(names) == 1:
             return METRICS[names[0]]
@@ -66,22 +73,22 @@ class Run:
     @cached_property
     def metrics(self) -> list[str]:
         """Return the metrics that any row has, those that rank first."""
-        ranks = self.board["metrics"].values()
+        ranks = self.board.metrics.values()
         known = (name for name in METRICS if name != CHOSEN_F1 or name in ranks)
-        found = [name for name in known if any(row["metrics"].get(name) is not None for row in self.done)]
+        found = [name for name in known if any(row.metrics.get(name) is not None for row in self.done)]
         return sorted(found, key=lambda name: name not in ranks)
 
     @cached_property
     def data(self) -> list[str]:
         """Return the names of the data sets, in the order in which they were asked for."""
-        asked = [PurePath(path).name for path in self.configuration.get("data") or ()]
-        return _in_order(distinct(row["data"] for row in self.rows), asked)
+        asked = [PurePath(path).name for path in self.configuration.data] if self.configuration else []
+        return _in_order(distinct(row.data for row in self.rows), asked)
 
     @cached_property
     def detectors(self) -> list[str]:
         """Return the detectors that are trained, in the order in which they were asked for, for the columns."""
-        asked = list(self.configuration.get("detectors") or ())
-        return _in_order(distinct(row["detector"] for row in self.rows if row["detector"] != SPARE), asked)
+        asked = list(self.configuration.detectors) if self.configuration else []
+        return _in_order(distinct(row.detector for row in self.rows if row.detector != SPARE), asked)
 
     @cached_property
     def indifferent(self) -> list[str]:
@@ -92,30 +99,29 @@ class Run:
         ranks = ranking.ranking_metrics(self.rows)
         groups: dict[Any, list[float | None]] = {}
         for row in self.done:
-            if row["detector"] == detector:
-                place = (row["data"], row["seed"], self._count(row["variant"]))
-                groups.setdefault(place, []).append(row["metrics"].get(ranks[row["data"]]))
+            if row.detector == detector:
+                place = (row.data, row.seed, self._count(row.entry))
+                groups.setdefault(place, []).append(row.metrics.get(ranks[row.data]))
         shared = [values for values in groups.values() if len(values) > 1]
         return bool(shared) and all(len(set(values)) == 1 for values in shared)
 
     @cached_property
-    def board(self) -> dict[str, Any]:
+    def board(self) -> Board:
         """Return the board of the detectors that rank; that of the chosen thresholds where all are indifferent."""
-        kept = [row for row in self.rows if row["detector"] in (*self.ranked, SPARE)]
+        kept = [row for row in self.rows if row.detector in (*self.ranked, SPARE)]
         return self._ordered(ranking.board(kept, CHOSEN_F1 if self.by_threshold else None))
 
-    def _ordered(self, board: dict[str, Any]) -> dict[str, Any]:
+    def _ordered(self, board: Board) -> Board:
         """Return a board with its columns in the order of the request."""
-        data, detectors = _in_order(board["data"], self.data), _in_order(board["detectors"], self.detectors)
-        cells = sorted(board["by_cell"], key=lambda c: (data.index(c["data"]), detectors.index(c["detector"])))
-        return {
-            **board,
+        data, detectors = _in_order(board.data, self.data), _in_order(board.detectors, self.detectors)
+        update = {
             "data": data,
             "detectors": detectors,
-            "by_data": {name: board["by_data"][name] for name in data},
-            "by_detector": {name: board["by_detector"][name] for name in detectors},
-            "by_cell": cells,
+            "by_data": {name: board.by_data[name] for name in data},
+            "by_detector": {name: board.by_detector[name] for name in detectors},
+            "by_cell": sorted(board.by_cell, key=lambda c: (data.index(c.data), detectors.index(c.detector))),
         }
+        return board.model_copy(update=update)
 
     @cached_property
     def ranked(self) -> list[str]:
@@ -125,40 +131,33 @@ class Run:
     @cached_property
     def by_threshold(self) -> bool:
         """Return whether all detectors are indifferent, so that the recipes decide nothing but the threshold."""
-        chosen = any(CHOSEN_F1 in row["metrics"] for row in self.done)
+        chosen = any(CHOSEN_F1 in row.metrics for row in self.done)
         return chosen and bool(self.detectors) and self.indifferent == self.detectors
 
     @cached_property
-    def by_metric(self) -> dict[str, list[dict[str, Any]]]:
+    def by_metric(self) -> dict[str, list[ColumnTable]]:
         """Return metric → the tables of the single cells, of all detectors."""
-        return {metric: self._ordered(ranking.board(self.rows, metric))["by_cell"] for metric in self.metrics}
+        return {metric: self._ordered(ranking.board(self.rows, metric)).by_cell for metric in self.metrics}
 
     @cached_property
-    def lines(self) -> list[dict[str, Any]]:
+    def lines(self) -> list[Line]:
         """Return the lines of the board over everything, the best first."""
-        result: list[dict[str, Any]] = self.board["overall"]["lines"]
-        return result
+        return self.board.overall.lines
 
     @cached_property
     def entries(self) -> list[str]:
         """Return all entries, the best first, those without a figure last."""
-        return [line["variant"] for line in self.lines]
+        return [line.entry for line in self.lines]
 
     @cached_property
-    def best(self) -> dict[str, Any] | None:
+    def best(self) -> Line | None:
         """Return the line of the best recipe; None where no map tells."""
-        return None if self.by_threshold else self.first(self.board["overall"])
+        return None if self.by_threshold else self.first(self.board.overall)
 
-    def first(self, table: Mapping[str, Any]) -> dict[str, Any] | None:
+    def first(self, table: Table) -> Line | None:
         """Return a table's line of the recipe with the highest mean."""
-        known = (line for line in table["lines"] if line["mean"] is not None)
-        return next((line for line in known if self.kind(line["variant"]) == RECIPE), None)
-
-    @cached_property
-    def missing(self) -> Mapping[str, Any]:
-        """Return which trainings of the request have no row yet: cells, of, list; empty if none."""
-        missing = self.configuration.get("missing") or {}
-        return missing if missing.get("cells") else {}
+        known = (line for line in table.lines if line.mean is not None)
+        return next((line for line in known if self.kind(line.entry) == RECIPE), None)
 
     def about(self, entry: str) -> str:
         """Return an entry's name, with what it is where it is a baseline."""
@@ -167,23 +166,30 @@ class Run:
 
     def kind(self, entry: str) -> str:
         """Return "none", "boxes", "real" for a baseline, "recipe" for what competes."""
-        recipe = self._first[entry].get("recipe", entry)
+        recipe = self._first[entry].recipe
         return recipe if recipe in ranking.BASELINES else RECIPE
 
     @cached_property
-    def _first(self) -> dict[str, Row]:
-        return {row["variant"]: row for row in reversed(self.rows)}
+    def _first(self) -> dict[str, Result]:
+        return {row.entry: row for row in reversed(self.rows)}
 
     def _count(self, entry: str) -> Any:
-        return (self._first[entry].get("variation") or {}).get(COUNT)
+        return self._first[entry].variation.get(COUNT)
 
 
 # --- selecting ------------------------------------------------------------------------------------------------------
 
 
-def of(rows: Sequence[Row], **wanted: Any) -> list[Row]:
-    """Return the rows whose keys have these values."""
-    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+def of(
+    rows: Sequence[Row], *, data: str | None = None, entry: str | None = None, detector: str | None = None
+) -> list[Row]:
+    """Return the rows of a data set, an entry, a detector; None: of all."""
+    wanted = (data, entry, detector)
+    return [
+        row
+        for row in rows
+        if all(w in (None, own) for w, own in zip(wanted, (row.data, row.entry, row.detector), strict=True))
+    ]
 
 
 def grouped(rows: Sequence[Row], key: Callable[[Row], Key]) -> dict[Key, list[Row]]:
@@ -236,27 +242,27 @@ def signed(value: float, digits: int = 3) -> str:
     return text.replace("-", "−") if float(text) else text[1:]
 
 
-def interval(line: Mapping[str, Any]) -> str:
+def interval(line: Line) -> str:
     """Return a line's mean with its interval, if it has one."""
-    if line["mean"] is None or line["low"] is None:
-        return number(line["mean"])
-    return f"{line['mean']:.3f} ({line['low']:.3f}–{line['high']:.3f})"
+    if line.mean is None or line.low is None:
+        return number(line.mean)
+    return f"{line.mean:.3f} ({line.low:.3f}–{line.high:.3f})"
 
 
-def gap(pair: Mapping[str, Any]) -> str:
+def gap(pair: Difference) -> str:
     """Return a difference with its interval, if it has one."""
-    return signed(pair["difference"], digits_of(pair)) + ("" if pair["low"] is None else f" ({ends(pair)})")
+    return signed(pair.difference, digits_of(pair)) + ("" if pair.low is None else f" ({ends(pair)})")
 
 
-def ends(pair: Mapping[str, Any]) -> str:
+def ends(pair: Difference) -> str:
     """Return the interval of a difference of two metrics, within what such a difference can be."""
-    low, high = (signed(min(max(end, -1.0), 1.0), digits_of(pair)) for end in (pair["low"], pair["high"]))
-    return f"{low} to {high}"
+    known = (end for end in (pair.low, pair.high) if end is not None)
+    return " to ".join(signed(min(max(end, -1.0), 1.0), digits_of(pair)) for end in known)
 
 
-def digits_of(pair: Mapping[str, Any]) -> int:
+def digits_of(pair: Difference) -> int:
     """Return how many digits a difference is shown with: three, more where a clear one would seem to touch 0."""
-    nearest = min((abs(pair[key]) for key in ("low", "high") if pair["clear"]), default=1.0)
+    nearest = min((abs(end) for end in (pair.low, pair.high) if pair.clear and end is not None), default=1.0)
     return next((digits for digits in (3, 4, 5) if round(nearest, digits)), 6)
 
 

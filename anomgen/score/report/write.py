@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -17,36 +17,36 @@ from urllib.parse import quote
 from anomgen.cards import templates
 from anomgen.errors import AnomgenError
 from anomgen.files import replacing
+from anomgen.score.configuration import Configuration, Missing
 from anomgen.score.report import charts
+from anomgen.score.report.appendix import versions
 from anomgen.score.report.blocks import Block, Chart, Details, Section
 from anomgen.score.report.findings import leaderboard, metric_chart
-from anomgen.score.report.sections import Figures, correlated, sections, versions
-from anomgen.score.report.summary import SPARE, Row, Run, averaged, grouped
-from anomgen.score.rows import SCHEMA
+from anomgen.score.report.sections import Measured, correlated, sections
+from anomgen.score.report.summary import SPARE, Run, averaged, grouped
+from anomgen.score.result import SCHEMA, Done, Result
 
 HTML, MARKDOWN, RESULTS, CHARTS = "report.html", "report.md", "results.json", "charts"
-PLACE = ("data", "variant", "detector")
 TEMPLATES = Path(str(resources.files("anomgen.score.report")))
 
 
 def write_report(
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[Result],
     out: Path,
-    configuration: Mapping[str, Any],
-    figures: Figures | None = None,
+    configuration: Configuration | None = None,
+    missing: Missing | None = None,
+    figures: Measured | None = None,
 ) -> list[Path]:
     """Write the report of `rows` into the folder `out`; return the files.
 
-    rows: of ``rows.jsonl``, any of them failed. configuration: plain data, shown as it is; ``command`` is the command
-    line that makes the run again, ``missing`` what has no row yet: ``cells`` (how many), ``of``, ``list`` of (data,
-    detector, seed, entries). figures: of `anomgen.score.intrinsic`. The example maps are those in ``out/maps``;
-    those that are not there are left out. Raises AnomgenError when a file cannot be written.
+    rows: any of them failed. missing: what has no row yet. figures: of `anomgen.score.intrinsic`. The example maps are
+    those in ``out/maps``; those that are not there are left out. Raises AnomgenError when a file cannot be written.
     """
-    run = Run(sorted_rows(rows), configuration)
-    parts = sections(run, out, configuration, figures)
+    run = Run(sorted_rows(rows), configuration, missing)
+    parts = sections(run, out, figures)
     title = f"Which anomalies are useful: {', '.join(run.data)}" if run.data else "Which anomalies are useful"
     written = [out / HTML, out / MARKDOWN, out / RESULTS]
-    texts = [as_html(title, parts, out), as_markdown(title, parts), as_json(run, configuration, figures)]
+    texts = [as_html(title, parts, out), as_markdown(title, parts), as_json(run, figures)]
     for path, text in zip(written, texts, strict=True):
         with replacing(path) as file:
             file.write(text.encode("utf-8", errors="backslashreplace"))
@@ -58,17 +58,17 @@ def write_report(
     return written
 
 
-def sorted_rows(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def sorted_rows(rows: Sequence[Result]) -> list[Result]:
     """Return the rows in an order that does not depend on which cell was finished first."""
-    return sorted(rows, key=lambda row: (row["data"], row["variant"], row["detector"], row["seed"], row["key"]))
+    return sorted(rows, key=lambda row: (row.data, row.entry, row.detector, row.seed, row.key))
 
 
-def leaderboard_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+def leaderboard_markdown(rows: Sequence[Result]) -> str:
     """Return the leaderboard as Markdown, over everything and for each data set: what a page about it includes."""
     return as_markdown("", [Section("", list(leaderboard(Run(sorted_rows(rows)))))])
 
 
-def leaderboard_picture(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+def leaderboard_picture(rows: Sequence[Result], path: Path) -> None:
     """Write the chart of the ranking metric as PNG, 1800 pixels wide: legible where it is shown 800 wide."""
     run = Run(sorted_rows(rows))
     if not run.metrics:
@@ -98,52 +98,59 @@ def as_markdown(title: str, parts: Sequence[Section]) -> str:
     return re.sub(r"\n{3,}", "\n\n", _clean(text)).lstrip("\n")
 
 
-def as_json(run: Run, configuration: Mapping[str, Any], figures: Figures | None) -> str:
+def as_json(run: Run, figures: Measured | None) -> str:
     """Return the report's figures for machines."""
+    correlations = correlated(run, figures)
     values = {
         "schema": SCHEMA,
-        "best": run.best["variant"] if run.best else None,
+        "best": run.best.entry if run.best else None,
         "not_ranked": run.indifferent,
-        "board": run.board,
+        "board": run.board.plain(),
         "cells": [_cell(run, rows) for rows in grouped(run.rows, _place).values()],
-        "failed": [{key: row.get(key) for key in (*PLACE, "seed", "key", "error")} for row in run.failed],
-        "missing": run.missing,
-        "configuration": {key: value for key, value in configuration.items() if key != "missing"},
+        "failed": [{**_named(row), "seed": row.seed, "key": row.key, "error": row.error} for row in run.failed],
+        "missing": run.missing.plain() if run.missing else {},
+        "configuration": run.configuration.plain() if run.configuration else {},
         "figures": figures,
-        "correlations": correlated(run, figures),
+        "correlations": {
+            data: {name: found.plain() for name, found in by_name.items()} for data, by_name in correlations.items()
+        },
         "versions": versions(run),
     }
-    return json.dumps(values, indent=1, ensure_ascii=False, default=str) + "\n"
+    return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
 
 
-def _place(row: Row) -> tuple[str, ...]:
-    return tuple(row[key] for key in PLACE)
+def _place(row: Result) -> tuple[str, str, str]:
+    return row.data, row.entry, row.detector
 
 
-def _cell(run: Run, rows: Sequence[Row]) -> dict[str, Any]:
+def _named(row: Result) -> dict[str, Any]:
+    return {"data": row.data, "variant": row.entry, "detector": row.detector}
+
+
+def _cell(run: Run, rows: Sequence[Result]) -> dict[str, Any]:
     """Return what the seeds of one data set, entry and detector came to; rates and shares are means over them."""
-    done = [row for row in rows if row["status"] == "done"]
+    done = [row for row in rows if isinstance(row, Done)]
     first = rows[0]
     return {
-        **{key: first[key] for key in PLACE},
-        "recipe": first.get("recipe"),
-        "variation": first.get("variation"),
-        "counts": first.get("counts"),
-        "seeds": [row["seed"] for row in done],
+        **_named(first),
+        "recipe": first.recipe,
+        "variation": first.variation,
+        "counts": first.counts.plain(),
+        "seeds": [row.seed for row in done],
         "metrics": {metric: _figure(run, metric, first) for metric in run.metrics},
-        "undefined": {name: why for row in done for name, why in (row.get("undefined") or {}).items()},
-        "thresholds": averaged([row["thresholds"] for row in done if row.get("thresholds")]),
-        "by_type": averaged([row["by_type"] for row in done if row.get("by_type")]),
-        "seconds": averaged([row["seconds"] for row in done if row.get("seconds")]),
+        "undefined": {name: why for row in done for name, why in row.undefined.items()},
+        "thresholds": averaged([row.thresholds.plain() for row in done]),
+        "by_type": averaged([{name: part.plain() for name, part in row.by_type.items()} for row in done]),
+        "seconds": averaged([row.seconds.plain() for row in done]),
     }
 
 
-def _figure(run: Run, metric: str, row: Row) -> dict[str, Any] | None:
+def _figure(run: Run, metric: str, row: Result) -> dict[str, Any] | None:
     """Return the mean of a row's seeds with its interval."""
     for table in run.by_metric[metric]:
-        if table["data"] == row["data"] and row["detector"] in (table["detector"], SPARE):
-            line = next(line for line in table["lines"] if line["variant"] == row["variant"])
-            return {key: line[key] for key in ("mean", "low", "high", "sd")}
+        if table.data == row.data and row.detector in (table.detector, SPARE):
+            line = table.line(row.entry)
+            return None if line is None else line.model_dump(include={"mean", "low", "high", "sd"})
     return None
 
 

@@ -18,41 +18,43 @@ from typing import Any, Self, TypeVar
 
 from anomgen.score.bank import draw_bank
 from anomgen.score.cell import Bench, Cell, failed, reason, run
-from anomgen.score.plan import Job, Plan
-from anomgen.score.rows import Result, RowFile
+from anomgen.score.result import Failed, Result
+from anomgen.score.rows import RowFile
+from anomgen.score.schedule import Job, Schedule
 
 HEARTBEAT = 30.0
 """Seconds after which progress is told although no training has ended."""
 
-Told = Callable[[int, int, str], None]
+Progress = Callable[[int, int, str], None]
+"""Is told how many cells of how many have ended, and a note, empty where nothing is new."""
 Task = TypeVar("Task")
 
 
 def run_jobs(
-    plan: Plan, rows: RowFile, workers: int, told: Told | None = None, deadline: float = math.inf
+    schedule: Schedule, rows: RowFile, workers: int, progress: Progress | None = None, deadline: float = math.inf
 ) -> list[Job]:
     """Train what is to do, `workers` jobs at once, and append their rows as they come; return what was not begun.
 
     deadline: `time.monotonic()` at which every job should have ended; none is begun that would not. A worker that dies
     (out of memory) gives failed rows.
     """
-    if not plan.todo:
+    if not schedule.todo:
         return []
-    with _Crew(plan.bench, min(workers, max(len(plan.todo), len(plan.missing_banks())))) as crew:
-        todo = _with_banks(plan, rows, crew, told)
+    with _Crew(schedule.bench, min(workers, max(len(schedule.todo), len(schedule.missing_banks())))) as crew:
+        todo = _with_banks(schedule, rows, crew, progress)
         total, finished = sum(len(job.cells) for job in todo), 0
 
-        def ended(job: Job, future: Future[list[Result]]) -> None:
+        def ended(job: Job, future: Future[Sequence[Result]]) -> None:
             nonlocal finished
-            found = failed(plan.bench, job.cells, _DIED) if _died(future) else future.result()
+            found = failed(schedule.bench, job.cells, _DIED) if _died(future) else future.result()
             rows.append(found)
             finished += len(found)
-            if told is not None:
-                told(finished, total, _summary(found[0]))
+            if progress is not None:
+                progress(finished, total, _note(found[0]))
 
         def beat() -> None:
-            if told is not None:
-                told(finished, total, "")
+            if progress is not None:
+                progress(finished, total, "")
 
         return crew.do(
             todo,
@@ -63,30 +65,30 @@ def run_jobs(
         )
 
 
-def _with_banks(plan: Plan, rows: RowFile, crew: _Crew, told: Told | None) -> list[Job]:
+def _with_banks(schedule: Schedule, rows: RowFile, crew: _Crew, progress: Progress | None) -> list[Job]:
     """Draw the banks that are missing; return the jobs to do. Where drawing fails, the cells get rows that say so."""
-    missing = plan.missing_banks()
+    missing = schedule.missing_banks()
     failing: dict[Path, str] = {}
 
     def tell(text: str) -> None:
-        if told is not None:
-            told(0, len(plan.todo), text)
+        if progress is not None:
+            progress(0, len(schedule.todo), text)
 
     def ended(key: tuple[str, str], future: Future[str | None]) -> None:
         why = _DIED if _died(future) else future.result()
         if why is not None:
-            failing[plan.bench.banks[key]] = why
-        tell(f"{'drew' if why is None else 'could not draw'} {plan.request.bank} anomalies of {key[1]} on {key[0]}")
+            failing[schedule.bench.banks[key]] = why
+        tell(f"{'drew' if why is None else 'could not draw'} {schedule.request.bank} anomalies of {key[1]} on {key[0]}")
 
     if missing:
-        tell(f"drawing {plan.request.bank} anomalies of {', '.join(dict.fromkeys(name for _, name in missing))}")
-    crew.do(missing, lambda pool, key: pool.submit(_draw, key, plan.request.bank), ended, beat=lambda: tell(""))
+        tell(f"drawing {schedule.request.bank} anomalies of {', '.join(dict.fromkeys(name for _, name in missing))}")
+    crew.do(missing, lambda pool, key: pool.submit(_draw, key, schedule.request.bank), ended, beat=lambda: tell(""))
     kept = []
-    for job in plan.todo:
-        why = [failing.get(plan.bench.banks.get((cell.data, cell.entry.name), Path())) for cell in job.cells]
+    for job in schedule.todo:
+        why = [failing.get(schedule.bench.banks.get((cell.data, cell.entry.name), Path())) for cell in job.cells]
         for cell, text in zip(job.cells, why, strict=True):
             if text is not None:
-                rows.append(failed(plan.bench, [cell], text))
+                rows.append(failed(schedule.bench, [cell], text))
         cells = tuple(cell for cell, text in zip(job.cells, why, strict=True) if text is None)
         if cells:
             kept.append(replace(job, cells=cells))
@@ -202,7 +204,7 @@ def _ready() -> None:
     return None
 
 
-def _work(cells: Sequence[Cell]) -> list[Result]:
+def _work(cells: Sequence[Cell]) -> Sequence[Result]:
     assert _bench is not None
     return run(_bench, cells)
 
@@ -226,8 +228,9 @@ def _end(pool: ProcessPoolExecutor) -> None:
     pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _summary(row: Result) -> str:
-    figure = row["metrics"].get("pixel_ap")
-    name, value = ("pixel AP", figure) if figure is not None else ("image AP", row["metrics"].get("image_ap"))
-    told = "failed" if row["status"] == "failed" else "" if value is None else f"{name} {value:.3f}"
-    return f"{row['data']} {row['variant']} {row['detector']} seed {row['seed']} {told}".rstrip()
+def _note(row: Result) -> str:
+    """Return what is told of a row."""
+    figure = row.metrics.get("pixel_ap")
+    name, value = ("pixel AP", figure) if figure is not None else ("image AP", row.metrics.get("image_ap"))
+    told = "failed" if isinstance(row, Failed) else "" if value is None else f"{name} {value:.3f}"
+    return f"{row.data} {row.entry} {row.detector} seed {row.seed} {told}".rstrip()

@@ -1,64 +1,35 @@
-"""From a request to jobs: which cells there are, which are done, which fit the budget; and the run's folder."""
+"""From a request to jobs: which cells there are, which are done, which fit the budget."""
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import json
-import re
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from anomgen.config import portable_path
+from anomgen.config import Part
 from anomgen.errors import UsageError
-from anomgen.files import Earlier, fingerprint_of, holds_earlier, locked, replacing
-from anomgen.making.engine import Plan as RecipePlan
-from anomgen.making.engine import Recipe
+from anomgen.making.engine import Plan, Recipe
 from anomgen.making.settings import settings_of
-from anomgen.registry import names, version_of
 from anomgen.score.cell import Bench, Cell
 from anomgen.score.data import RealData, load
 from anomgen.score.detectors.base import Detector, build_detector
-from anomgen.score.entries import BASELINES, Entry, entries_of
-from anomgen.score.rows import ROWS, RowFile
+from anomgen.score.entries import Entry, entries_of
+from anomgen.score.identity import bank_key, cell_key, uses_network
+from anomgen.score.request import DATA, NONE, Request
+from anomgen.score.result import Done
+from anomgen.score.rows import RowFile
 
-PROTOCOL = 1
-"""Part of every cell's key: raised when the same cell would come out differently."""
-NONE = "none"
 SIZES = {"default": 128, "paper": 256}
 """Preset → size of the images."""
 REAL_SHARE = 0.3
 """Of each defect type's anomalies, for `real`."""
-DATA = "{data}"
-"""What a change of a recipe says for the name of the data set, as in ``recipe.sdas.generator.model={data}/model``."""
-RUN_FILE, BANKS = "run.json", "synthetic"
+BANKS = "synthetic"
 PREDICTION = 1.2e-6
 """Seconds per pixel of a test image that maps and metrics take, for the estimate."""
 WORKER_START = 4.0
-
-
-@dataclass(frozen=True)
-class Request:
-    """What `anomgen score` is asked for; plain values, recorded in run.json."""
-
-    data: tuple[str, ...]
-    recipes: tuple[str, ...]
-    detectors: tuple[str, ...] = ("probe",)
-    seeds: int = 3
-    size: int | tuple[int, int] | None = None
-    steps: int | None = None
-    preset: str = "default"
-    ratios: tuple[float, ...] = ()
-    counts: tuple[int, ...] = ()
-    sweeps: Mapping[str, Sequence[Any]] = field(default_factory=dict)
-    changes: tuple[str, ...] = ()
-    """``recipe.NAME.key=value``, where `DATA` stands for the data set's name, and ``detector.NAME.key=value``."""
-    bank: int = 256
-    """Anomalies that a generator with a trained model draws beforehand."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +41,7 @@ class Job:
 
 
 @dataclass
-class Plan:
+class Schedule:
     """A request with everything opened. todo: what is not in the rows yet; left_out: what the budget does not allow.
 
     notes: what the user should know before the rows are believed.
@@ -120,10 +91,10 @@ def _side_by_side(seconds: Sequence[float], workers: int) -> float:
 # --- planning -------------------------------------------------------------------------------------------------------
 
 
-def planned(request: Request, out: Path, done: RowFile, *, part: tuple[int, int] = (1, 1), retry: bool = False) -> Plan:
+def scheduled(request: Request, out: Path, done: RowFile, *, part: Part = Part(), retry: bool = False) -> Schedule:
     """Open the data, the recipes and the detectors, and return which cells are to do.
 
-    part: (k, n): only the k-th of n parts of the cells; those that share a fit stay together. retry: also those that
+    part: only these of the cells; those that share a fit stay together. retry: also those that
     failed. Raises UsageError for a wrong request, SourceError for images that cannot be used; writes nothing.
     """
     detectors = _detectors(request)
@@ -133,9 +104,9 @@ def planned(request: Request, out: Path, done: RowFile, *, part: tuple[int, int]
     bench = Bench(data, detectors, {}, _banks(data, entries, out, request.bank), out)
     cells = [cell for key, opened in data.items() for cell in _cells(key, opened, entries[key], detectors, request)]
     jobs = _jobs(bench, cells, _paces(done, bench))
-    finished = {key for key, row in done.rows.items() if not (retry and row["status"] == "failed")}
-    todo = _without(finished, [job for k, job in enumerate(jobs) if k % part[1] == part[0] - 1])
-    return Plan(request, replace(bench, plans=_recipe_plans(data, todo)), cells, todo, notes=tuple(notes))
+    finished = {key for key, row in done.rows.items() if not (retry and row.status == "failed")}
+    todo = _without(finished, part.take(jobs))
+    return Schedule(request, replace(bench, plans=_recipe_plans(data, todo)), cells, todo, notes=tuple(notes))
 
 
 def write_split(request: Request, out: Path) -> dict[Path, int]:
@@ -203,19 +174,19 @@ def _without(keys: Iterable[str], jobs: Sequence[Job]) -> list[Job]:
     return [replace(job, cells=cells) for job, cells in kept if cells]
 
 
-def refreshed(plan: Plan, rows: RowFile, before: Iterable[str]) -> Plan:
-    """Return the plan without what another run has finished since it was made, when the keys `before` were there."""
-    return replace(plan, todo=_without(rows.rows.keys() - set(before), plan.todo))
+def refreshed(schedule: Schedule, rows: RowFile, before: Iterable[str]) -> Schedule:
+    """Return the schedule without what another run finished since it was made, when the keys `before` were there."""
+    return replace(schedule, todo=_without(rows.rows.keys() - set(before), schedule.todo))
 
 
-def _recipe_plans(data: Mapping[str, RealData], todo: Sequence[Job]) -> dict[tuple[str, str], RecipePlan]:
+def _recipe_plans(data: Mapping[str, RealData], todo: Sequence[Job]) -> dict[tuple[str, str], Plan]:
     """Return the calibrated recipes of what is to be trained. Raises UsageError, as for a model that is not there."""
-    found: dict[tuple[str, str], RecipePlan] = {}
+    found: dict[tuple[str, str], Plan] = {}
     for cell in (cell for job in todo for cell in job.cells):
         key, recipe = (cell.data, cell.entry.name), cell.entry.definition
         if recipe is not None and key not in found:
             try:
-                found[key] = RecipePlan.of(recipe.model_copy(update={"seed": 0}), data[cell.data].train)
+                found[key] = Plan.of(recipe.model_copy(update={"seed": 0}), data[cell.data].train)
             except UsageError as error:
                 # What a recipe calls generator.model is said to `score` with the recipe's name before it.
                 told = str(error).replace("--set generator.", f"--set recipe.{cell.entry.recipe}.generator.")
@@ -225,8 +196,8 @@ def _recipe_plans(data: Mapping[str, RealData], todo: Sequence[Job]) -> dict[tup
     return found
 
 
-def within(plan: Plan, budget: float, workers: int) -> Plan:
-    """Return the plan with what does not fit `budget` seconds left out.
+def within(schedule: Schedule, budget: float, workers: int) -> Schedule:
+    """Return the schedule with what does not fit `budget` seconds left out.
 
     Whole groups stay or go: all entries with one detector, seed and data set, so that what is compared was treated
     alike; only if not even the first group fits, a part of it. A bank counts with the first group that needs it.
@@ -235,9 +206,9 @@ def within(plan: Plan, budget: float, workers: int) -> Plan:
     left: list[Job] = []
 
     def fits(jobs: Sequence[Job]) -> bool:
-        return replace(plan, todo=[*kept, *jobs]).seconds(workers) <= budget
+        return replace(schedule, todo=[*kept, *jobs]).seconds(workers) <= budget
 
-    for _, jobs in itertools.groupby(plan.todo, key=_group):
+    for _, jobs in itertools.groupby(schedule.todo, key=_group):
         group = list(jobs)
         if not left and fits(group):
             kept += group
@@ -246,7 +217,7 @@ def within(plan: Plan, budget: float, workers: int) -> Plan:
     if not kept:
         while left and fits(left[:1]):
             kept.append(left.pop(0))
-    return replace(plan, todo=kept, left_out=left)
+    return replace(schedule, todo=kept, left_out=left)
 
 
 def _group(job: Job) -> tuple[str, str, int]:
@@ -319,15 +290,12 @@ def _banks(
     data: Mapping[str, RealData], entries: Mapping[str, Sequence[Entry]], out: Path, bank: int
 ) -> dict[tuple[str, str], Path]:
     """Return where the anomalies of each entry whose generator runs a network lie or will lie."""
-    found = {}
-    for key, opened in data.items():
-        for entry in entries[key]:
-            recipe = entry.definition
-            if recipe is None or not recipe.generator.uses_network or _data_key(opened.name, entry.train_count) != key:
-                continue
-            content = {"data": opened.fingerprint, **_identity(entry), "anomaly_ratio": 1.0, "bank": bank}
-            found[key, entry.name] = out / BANKS / f"{_hash(content)}.npz"
-    return found
+    return {
+        (key, entry.name): out / BANKS / f"{bank_key(opened, entry, bank)}.npz"
+        for key, opened in data.items()
+        for entry in entries[key]
+        if uses_network(entry) and _data_key(opened.name, entry.train_count) == key
+    }
 
 
 def _cells(
@@ -339,46 +307,7 @@ def _cells(
         for name, detector in detectors.items():
             for entry in own:
                 if (entry.kind == "none") == (name == NONE):
-                    yield Cell(_cell_key(data, entry, detector, seed, request), key, entry, name, seed)
-
-
-def _cell_key(data: RealData, entry: Entry, detector: Detector, seed: int, request: Request) -> str:
-    bank = request.bank if entry.definition is not None and entry.definition.generator.uses_network else None
-    content = {
-        "protocol": PROTOCOL,
-        "data": data.fingerprint,
-        "detector": detector.keyed(),
-        "seed": seed,
-        "bank": bank,
-    }
-    plugin = version_of("detectors", detector.kind)
-    return _hash({**content, **({} if plugin is None else {"plugin": plugin}), **_identity(entry)})
-
-
-def identity_hash(data: RealData, entry: Entry) -> str:
-    """Return what an entry's anomalies made of a data set's images are known by."""
-    return _hash({"data": data.fingerprint, **_identity(entry)})
-
-
-def _identity(entry: Entry) -> dict[str, Any]:
-    """Return what decides an entry's anomalies, whatever the recipe is called and wherever its files lie."""
-    if entry.kind == "dataset":
-        from anomgen.dataset.reader import Dataset
-
-        assert entry.dataset is not None
-        provenance = Dataset(entry.dataset).provenance
-        return {"dataset": provenance.get("files", provenance), **entry.variation}
-    if entry.definition is None:
-        return {"baseline": entry.kind, **entry.variation}
-    recipe = entry.definition
-    canonical = recipe.canonical()
-    parts = {name: canonical[name] for name in ("generator", "foreground", "anomaly_ratio", "block_size")}
-    resources = {**recipe.generator.resources(), **recipe.foreground.resources()}
-    return {**parts, "resources": resources, "count": entry.train_count}
-
-
-def _hash(content: Mapping[str, Any]) -> str:
-    return fingerprint_of(content, size=8, default=str)
+                    yield Cell(cell_key(data, entry, detector, seed, request.bank), key, entry, name, seed)
 
 
 def _jobs(bench: Bench, cells: Sequence[Cell], paces: Mapping[str, float]) -> list[Job]:
@@ -406,94 +335,10 @@ def _paces(done: RowFile, bench: Bench) -> dict[str, float]:
     found: dict[str, list[float]] = {}
     opened = {data.fingerprint: data for data in bench.data.values()}
     for row in done.rows.values():
-        detector, data = bench.detectors.get(row["detector"]), opened.get(row.get("data_fingerprint", ""))
-        if row["status"] != "done" or detector is None or data is None or row.get("settings") != detector.recorded():
+        detector, data = bench.detectors.get(row.detector), opened.get(row.data_fingerprint)
+        if not isinstance(row, Done) or detector is None or data is None or row.settings != detector.recorded():
             continue
-        estimate = detector.cost((row["size"][0], row["size"][1]), len(data.train))
+        estimate = detector.cost((row.size[0], row.size[1]), len(data.train))
         if detector.uses_anomalies and estimate > 0:
-            found.setdefault(row["detector"], []).append(row["seconds"]["fit"] / estimate)
+            found.setdefault(row.detector, []).append(row.seconds.fit / estimate)
     return {name: median(values) for name, values in found.items()}
-
-
-# --- the folder -----------------------------------------------------------------------------------------------------
-
-
-def require_run_folder(out: Path) -> None:
-    """Raise UsageError for a file, or a folder that holds something else than a run."""
-    holds_earlier(out, "run of `anomgen score`", _earlier, resume=True)
-
-
-def _earlier(out: Path) -> Earlier | None:
-    return Earlier("a run") if (out / RUN_FILE).exists() or (out / ROWS).exists() else None
-
-
-@contextlib.contextmanager
-def opened(out: Path) -> Iterator[RowFile]:
-    """Hold the run's folder, so that two runs cannot train the same cells, and yield its rows."""
-    require_run_folder(out)
-    with locked(out):
-        yield RowFile(out)
-
-
-def write_configuration(plan: Plan, out: Path, workers: int, versions: Mapping[str, str]) -> dict[str, Any]:
-    """Write run.json: what was asked for and how the cells are trained; no path of the machine. Return it."""
-    request = plan.request
-    first = next(iter(plan.bench.data.values()))
-    configuration = {
-        "command": command_of(request),
-        "data": [portable_path(path) for path in request.data],
-        "recipes": [portable_path(name) for name in request.recipes],
-        "baselines": list(BASELINES),
-        "detectors": {name: detector.recorded() for name, detector in plan.bench.detectors.items()},
-        "seeds": request.seeds,
-        "size": list(first.test.images.shape[1:3]),
-        "preset": request.preset,
-        "ratios": list(request.ratios),
-        "counts": list(request.counts),
-        "sweeps": {key: list(values) for key, values in request.sweeps.items()},
-        "set": [_portable(change) for change in request.changes],
-        "bank": request.bank,
-        "workers": workers,
-        "protocol": PROTOCOL,
-        "versions": dict(versions),
-    }
-    with replacing(out / RUN_FILE) as file:
-        file.write(json.dumps(configuration, indent=2, ensure_ascii=False).encode() + b"\n")
-    return configuration
-
-
-def command_of(request: Request) -> str:
-    """Return the command line that makes the run again, without paths of the machine."""
-    words = ["anomgen", "score", *(portable_path(path) for path in request.data)]
-    words += ["--recipes", ",".join(portable_path(name) for name in request.recipes)]
-    words += ["--detectors", ",".join(request.detectors), "--seeds", str(request.seeds)]
-    if request.size is not None:
-        words += ["--size", str(request.size) if isinstance(request.size, int) else "x".join(map(str, request.size))]
-    words += [] if request.preset == "default" else ["--preset", request.preset]
-    words += [] if request.steps is None else ["--steps", str(request.steps)]
-    axes: tuple[tuple[str, Sequence[float]], ...] = (("--ratios", request.ratios), ("--counts", request.counts))
-    for option, numbers in axes:
-        words += [option, ",".join(map(str, numbers))] if numbers else []
-    for key, values in request.sweeps.items():
-        words += ["--sweep", f"{key}={json.dumps(list(values))}"]
-    for change in request.changes:
-        words += ["--set", _portable(change)]
-    words += [] if request.bank == Request.bank else ["--bank", str(request.bank)]
-    return shlex.join(words)
-
-
-def _portable(change: str) -> str:
-    """Return a --set text in which absolute paths are cut down to their last part."""
-    return re.sub(r"(?<![\w.~}-])(~?/(?:\{data\}|[^\s,'\"\]}])+)", lambda found: _portable_path(found[1]), change)
-
-
-def _portable_path(path: str) -> str:
-    """Return a path's last component; where `DATA` stands above it, all from there on."""
-    at = path.find(DATA)
-    return portable_path(path) if at < 0 else path[path.rfind("/", 0, at) + 1 :]
-
-
-def chosen_detectors(text: Sequence[str]) -> tuple[str, ...]:
-    """Return names of detectors, each once; ``all`` stands for every one that is installed."""
-    wanted = [name for name in names("detectors") if name != NONE] if list(text) == ["all"] else list(text)
-    return tuple(dict.fromkeys(wanted))

@@ -1,0 +1,64 @@
+"""What decides a cell and its anomalies, hashed: the keys of rows, of banks and of figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from anomgen.files import fingerprint_of
+from anomgen.registry import version_of
+from anomgen.score.data import RealData
+from anomgen.score.detectors.base import Detector
+from anomgen.score.entries import Entry
+
+PROTOCOL = 1
+"""Part of every cell's key: raised when the same cell would come out differently."""
+
+
+def cell_key(data: RealData, entry: Entry, detector: Detector, seed: int, bank: int) -> str:
+    """Return the key of a cell; bank: how many anomalies a generator with a model draws beforehand."""
+    content = {
+        "protocol": PROTOCOL,
+        "data": data.fingerprint,
+        "detector": detector.keyed(),
+        "seed": seed,
+        "bank": bank if uses_network(entry) else None,
+    }
+    plugin = version_of("detectors", detector.kind)
+    return _hash({**content, **({} if plugin is None else {"plugin": plugin}), **_identity(entry)})
+
+
+def bank_key(data: RealData, entry: Entry, bank: int) -> str:
+    """Return the key of the bank of an entry: the same for every share of anomalous images."""
+    return _hash({"data": data.fingerprint, **_identity(entry), "anomaly_ratio": 1.0, "bank": bank})
+
+
+def anomalies_key(data: RealData, entry: Entry) -> str:
+    """Return what an entry's anomalies made of a data set's images are known by."""
+    return _hash({"data": data.fingerprint, **_identity(entry)})
+
+
+def uses_network(entry: Entry) -> bool:
+    """Return whether the entry's anomalies come from a generator that runs a network."""
+    return entry.definition is not None and entry.definition.generator.uses_network
+
+
+def _identity(entry: Entry) -> dict[str, Any]:
+    """Return what decides an entry's anomalies, whatever the recipe is called and wherever its files lie."""
+    if entry.kind == "dataset":
+        from anomgen.dataset.reader import Dataset
+
+        assert entry.dataset is not None
+        provenance = Dataset(entry.dataset).provenance
+        return {"dataset": provenance.get("files", provenance), **entry.variation}
+    if entry.definition is None:
+        return {"baseline": entry.kind, **entry.variation}
+    recipe = entry.definition
+    canonical = recipe.canonical()
+    parts = {name: canonical[name] for name in ("generator", "foreground", "anomaly_ratio", "block_size")}
+    resources = {**recipe.generator.resources(), **recipe.foreground.resources()}
+    return {**parts, "resources": resources, "count": entry.train_count}
+
+
+def _hash(content: Mapping[str, Any]) -> str:
+    return fingerprint_of(content, size=8, default=str)
