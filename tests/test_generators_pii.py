@@ -25,3 +25,23 @@ def test_the_square_solves_the_papers_equation():
             found = found + of_drawn
         inside = cv2.erode(sample.mask.view(np.uint8), np.ones((3, 3), np.uint8)) > 0
         assert np.abs(found - wanted)[inside].max() <= 8 * 0.5 + 0.1  # eight halves of a level from rounding
+
+
+def test_no_value_leaves_the_images_own_range():
+    """Values that no normal image holds would tell a detector where to look."""
+    pool, at_the_end = Uneven((64, 64, 3), count=4), 0
+    for sample in draws({"kind": "pii"}, pool, 40):
+        normal = min(pool, key=lambda image: np.count_nonzero(image != sample.image))
+        low, high = normal.min(axis=(0, 1)), normal.max(axis=(0, 1))
+        assert (sample.image >= low).all() and (sample.image <= high).all()
+        at_the_end += np.count_nonzero(((sample.image == low) | (sample.image == high))[sample.mask])
+    assert at_the_end > 1000  # much was clipped
+
+
+class Uneven(TestPool):
+    """Images of which every second fills a tenth of the levels, each channel another tenth."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        faint = [(image * 0.1 + np.array([50, 100, 150])).astype(np.uint8) for image in self._images]
+        self._images = [faint[k] if k % 2 else image for k, image in enumerate(self._images)]

@@ -19,8 +19,12 @@ class PII(PatchInterpolation):
     """Poisson image interpolation (arXiv 2107.02622, section 2).
 
     At every pair of neighbours the guidance is the larger of α·∇donor and (1 − α)·∇image; as published, so even a
-    donor equal to the image flattens it. Colour images choose by the magnitude over the channels (the paper's are
-    grey). The square keeps a margin of one pixel to the image's border, whose values the solution needs.
+    donor equal to the image flattens it. What the solution puts outside of the image's own range is clipped to it. The
+    square keeps a margin of one pixel to the image's border, whose values the solution needs.
+
+    Note: the paper's images are grey and standardised. Colour ones choose by the magnitude over the channels, and each
+    channel has its own range. The paper labels every pixel that changes by a thousandth of a deviation, here it is one
+    grey level of 255.
     """
 
     kind: ClassVar[str] = "pii"
@@ -34,5 +38,6 @@ class PII(PatchInterpolation):
     def _blend(self, image: np.ndarray, donor: np.ndarray, support: np.ndarray, box: Box, weight: float) -> np.ndarray:
         ring = Box(box.y - 1, box.x - 1, box.h + 2, box.w + 2).slices
         drawn = image.copy()
-        drawn[ring] = poisson_blend(image[ring], donor[ring], support[ring], guidance="pii", weight=weight)
+        blended = poisson_blend(image[ring], donor[ring], support[ring], guidance="pii", weight=weight)
+        drawn[ring] = blended.clip(image.min(axis=(0, 1)), image.max(axis=(0, 1)))
         return drawn
