@@ -10,7 +10,7 @@ from scipy.sparse.linalg import spsolve
 from anomgen.synthesis.blend import alpha_blend, poisson_blend
 
 
-def direct_solution(target, source, mask, guidance, weight):
+def direct_solution(target, source, mask, guidance, weight, inner=None):
     """Solve the Poisson equation pixel by pixel and edge by edge, with a sparse LU, in float64."""
     t, s = target.astype(float), source.astype(float)
     h, w, channels = t.shape
@@ -34,13 +34,13 @@ def direct_solution(target, source, mask, guidance, weight):
             matrix[k, k] += 1
             dt, ds = t[y, x] - t[q], s[y, x] - s[q]
             blended = weight * ds + (1 - weight) * dt
+            owner = (y, x) if dy + dx > 0 else q
             if guidance == "mixed":
-                owner = (y, x) if dy + dx > 0 else q
                 blended = blended if magnitude(s, *owner) > magnitude(t, *owner) else dt
             elif guidance == "pii":
                 near, far = (1 - weight) * dt, weight * ds
                 blended = near if (near**2).sum() > (far**2).sum() else far
-            right[k] += blended
+            right[k] += blended if inner is None or inner[owner] else dt
             if q in number:
                 matrix[k, number[q]] -= 1
             else:
@@ -117,6 +117,23 @@ def test_free_forms_equal_the_direct_sparse_solution(guidance, name, channels, d
     result = poisson_blend(target, source, mask, guidance=guidance)
     expected = direct_solution(target, source, mask, guidance, 1.0)
     assert np.abs(result - expected).max() <= 0.6
+
+
+@pytest.mark.parametrize("guidance", ["normal", "mixed"])
+@pytest.mark.parametrize("shape", ["rectangle", "free form"])
+def test_the_guidance_leads_from_the_inner_pixels_alone(guidance, shape):
+    target, source = scene(3, 24, 28, 3, np.uint8)
+    mask = rectangle("rectangle", 24, 28)
+    if shape == "free form":
+        mask &= np.add.outer(np.arange(24), np.arange(28)) < 36
+    inner = np.zeros_like(mask)
+    inner[9:13, 8:17] = True
+    result = poisson_blend(target, source, mask, guidance=guidance, inner=inner)
+    expected = direct_solution(target, source, mask, guidance, 1.0, inner)
+    assert np.abs(result - expected).max() <= 0.6
+    assert np.abs(expected - direct_solution(target, source, mask, guidance, 1.0)).max() > 5
+    none = poisson_blend(target, source, mask, guidance=guidance, inner=np.zeros_like(mask))
+    assert np.array_equal(none, target)
 
 
 @settings(max_examples=60, deadline=None)

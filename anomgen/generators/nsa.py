@@ -41,6 +41,10 @@ CALIBRATION_IMAGES = 64
 """Images of the pool that calibration looks at, evenly spaced."""
 
 
+PUBLISHED = {"size_clip": "code", "margin": 4 / 256, "min_foreground": 0.0}
+"""What every preset takes from the code behind the published numbers."""
+
+
 def _objects(
     height: tuple[float, float], width: tuple[float, float], min_object: float | None, patches: int, slope: float,
     midpoint: float,
@@ -49,7 +53,7 @@ def _objects(
     return {
         "height_range": [2 * height[0], 2 * height[1]], "width_range": [2 * width[0], 2 * width[1]],
         "min_object": min_object or 0.0, "patches": patches, "slope": slope, "midpoint": midpoint,
-        "resize_range": [0.7, 1.3], "blend": "normal", "min_overlap": 0.25,
+        "resize_range": [0.7, 1.3], "blend": "normal", "min_overlap": 0.25, **PUBLISHED,
     }  # fmt: skip
 
 
@@ -115,7 +119,8 @@ class NSA(Generator):
     size_scale: Annotated[float, Field(gt=0, le=1)] = SIZE_SCALE
     """Scale of the gamma distribution (shape 2) of both sides."""
     size_clip: Literal["full", "code"] = "full"
-    """How a resized patch is clipped: by the bounds, or by half of them as the official code does."""
+    """How a resized patch is clipped: by the bounds, or as the official code does, by half of them and to whole pixels
+    on the way."""
     resize_range: PositiveRange | Auto = "auto"
     """Bounds of the patch's magnification, drawn from N(1, 0.5); auto: 0.7–1.3 for objects, 0.5–2 for textures."""
     patches: Annotated[int, Field(ge=1, le=64)] | Auto = "auto"
@@ -124,6 +129,10 @@ class NSA(Generator):
     """Share of object that a patch must hold; auto: 0.5 for small objects, else 0.7."""
     min_overlap: Share = 0.25
     """Share of the patch's object that must land on the image's object."""
+    min_foreground: Share = 0.5
+    """Least share of the mask that lies on the image's object; what has less is drawn again."""
+    margin: Share = 0.0
+    """Width of the patch's rim, a share of the image's shorter side, in which the image's own gradients go on."""
     blend: Literal["normal", "mixed", "auto"] = "auto"
     """Gradients of the donor, or the stronger of both; auto: normal for objects, mixed for textures."""
     tolerance: Annotated[float, Field(ge=TOLERANCE, le=255)] = TOLERANCE
@@ -137,8 +146,8 @@ class NSA(Generator):
 
     @property
     def min_on_foreground(self) -> float:
-        """Return one half: the donor's object may overhang the image's."""
-        return 0.5
+        """Return `min_foreground`: the donor's object may overhang the image's."""
+        return self.min_foreground
 
     @property
     def has_soft_mask(self) -> bool:
@@ -189,7 +198,8 @@ class NSA(Generator):
         for box in boxes[1:]:
             hull = hull.union(box)
         result = composite(image, drawn, support, box=hull, tolerance=self.tolerance)
-        if near is not None and 2 * np.count_nonzero(result.mask & near.mask) < np.count_nonzero(result.mask):
+        pixels = np.count_nonzero(result.mask)
+        if near is not None and np.count_nonzero(result.mask & near.mask) < self.min_foreground * pixels:
             raise Reject("mostly off the foreground")
         return result._replace(parts=tuple(boxes)), {"boxes": [list(box) for box in boxes], "weight": weight}
 
@@ -208,6 +218,7 @@ class NSA(Generator):
         if self.shape == "ellipse":
             outline = ellipse(h, w, float(rng.uniform(-0.8, 0.8)))
         outline[[0, -1]] = outline[:, [0, -1]] = False
+        inner = _narrowed(outline, round(self.margin * min(drawn.shape[:2])))
         content_object = None
         if far is not None:
             content_object = cv2.resize(far.mask[cut.slices].view(np.uint8), (w, h)).view(bool)
@@ -220,7 +231,9 @@ class NSA(Generator):
         if np.count_nonzero(outline) < smallest:
             return None
         assert self.blend != "auto"
-        drawn[box.slices] = poisson_blend(drawn[box.slices], content, outline, guidance=self.blend, weight=weight)
+        drawn[box.slices] = poisson_blend(
+            drawn[box.slices], content, outline, guidance=self.blend, weight=weight, inner=inner
+        )
         support[box.slices] |= outline
         return box
 
@@ -246,13 +259,13 @@ class NSA(Generator):
     def _resized(self, rng: np.random.Generator, cut: Box, shape: tuple[int, ...]) -> tuple[int, int]:
         """Draw the magnification and return the new (h, w): aspect kept, clipped to the bounds and the image."""
         assert self.resize_range != "auto" and self.height_range != "auto" and self.width_range != "auto"
-        unit = 0.5 if self.size_clip == "code" else 1.0
+        unit, whole = (0.5, int) if self.size_clip == "code" else (1.0, float)
         low_h, high_h = (round(unit * bound * shape[0]) for bound in self.height_range)
         low_w, high_w = (round(unit * bound * shape[1]) for bound in self.width_range)
         scale = float(np.clip(rng.normal(1, 0.5), *self.resize_range))
         h = float(np.clip(scale * cut.h, low_h, high_h))
-        w = float(np.clip(h / cut.h * cut.w, low_w, high_w))
-        h = float(np.clip(w / cut.w * cut.h, low_h, high_h))
+        w = float(np.clip(whole(h / cut.h * cut.w), low_w, high_w))
+        h = float(np.clip(whole(w / cut.w * cut.h), low_h, high_h))
         return int(np.clip(h, 4, shape[0] - 2)), int(np.clip(w, 4, shape[1] - 2))
 
     def _destination(
@@ -326,6 +339,14 @@ def _widened(objects: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     radius = max(1, round(RIM * min(shape[:2])))
     disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     return cv2.dilate(objects.view(np.uint8), disk).view(bool)
+
+
+def _narrowed(outline: np.ndarray, by: int) -> np.ndarray | None:
+    """Return the pixels, bool (h, w), more than `by` away from where the outline ends; None for all of them."""
+    if not by:
+        return None
+    square = np.ones((2 * by + 1, 2 * by + 1), np.uint8)
+    return cv2.erode(outline.view(np.uint8), square, borderType=cv2.BORDER_CONSTANT, borderValue=0).view(bool)
 
 
 def _mean_length(mask: np.ndarray, axis: int) -> float:

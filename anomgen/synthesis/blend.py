@@ -41,6 +41,7 @@ def poisson_blend(
     *,
     guidance: Guidance = "normal",
     weight: float = 1.0,
+    inner: np.ndarray | None = None,
 ) -> np.ndarray:
     """Blend `source` into `target` inside `mask` by its gradients.
 
@@ -52,6 +53,9 @@ def poisson_blend(
     is larger than the target's, by its magnitude over all channels (Pérez et al., eq. 12), else ∇target; `pii`
     takes at every pair of neighbours the larger of weight·∇source and (1 − weight)·∇target (PII, arXiv
     2107.02622), which flattens what it does not select.
+
+    inner: bool (H, W), the pixels of the mask from which the guidance leads on; from the others ∇target does, so that
+    what stands there only gives way. By default all.
 
     Returns a new array of target's dtype: rounded, clipped, equal to `target` outside the mask bit for bit.
     """
@@ -66,10 +70,14 @@ def poisson_blend(
     near = _channels_first(target[ring.slices], precision)
     far = _channels_first(source[ring.slices], precision)
     inside = mask[box.slices]
-    if inside.all() and guidance == "normal":
+    if inside.all() and guidance == "normal" and inner is None:
         correction = weight * _membrane_correction(far - near, free)
     else:
-        excess = _divergence(*_excess(near, far, guidance, weight))[:, *_core(free)]
+        across, down = _excess(near, far, guidance, weight)
+        if inner is not None:
+            across *= inner[ring.slices][:, :-1]
+            down *= inner[ring.slices][:-1]
+        excess = _divergence(across, down)[:, *_core(free)]
         correction = (
             _Rectangle(excess.shape, free, precision).solve(excess)
             if inside.all()
