@@ -101,6 +101,14 @@ def test_brightness_and_contrast_vary_by_a_tenth():
     assert 0.45 <= means.min() < 0.46 < 0.54 < means.max() <= 0.55
 
 
+def test_the_papers_models_differ_in_what_they_see():
+    whole, patches = CutPasteGDE(preset="paper-image"), CutPasteGDE(preset="paper")
+    assert (whole.window, patches.window) == (1.0, 0.25)
+    for detector in (whole, patches):
+        assert (detector.width, detector.steps, detector.batch_size, detector.windows) == (64, 256 * 256, 32, 1)
+        assert (detector.optimiser, detector.learning_rate) == ("sgd", 0.03)
+
+
 def test_the_presets_cost_what_they_show():
     cost = CutPasteGDE().cost((128, 128), 400)
     assert 20 < cost < 90

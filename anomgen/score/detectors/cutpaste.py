@@ -7,8 +7,9 @@ paper's patch model: windows are scored one by one, and a Gaussian spreads each 
 Note: the paper pastes into each window; here windows are cut from the recipe's images, a window counts as anomalous
 when the rim of an anomaly is in its central half, and the same window of the image's normal is its counterpart. Classes
 are the normal one and the recipe's defect types, all of them, so a recipe of two types is classified in three ways.
-Windows vary in brightness and contrast, not in hue and saturation. The default preset's network has half the width
-and learns by Adam, because the paper's SGD has hardly begun to tell pasted from untouched after some hundred steps.
+Windows vary in brightness and contrast, not in hue and saturation. The default preset's network has half the width and
+learns by Adam, because the paper's SGD has hardly begun to tell pasted from untouched after some hundred steps. The
+paper's maps of its image model, by GradCAM, are not there.
 """
 
 from __future__ import annotations
@@ -36,13 +37,19 @@ EMBEDDED = 10
 AT_ONCE = 256
 """Windows that go through the network together."""
 NORMAL = "normal"
+PAPER = {
+    "steps": 65_536,
+    "batch_size": 32,
+    "windows": 1,
+    "width": 64,
+    "optimiser": "sgd",
+    "learning_rate": 0.03,
+}
+"""What both of the paper's models have: 256 epochs of 256 updates, ResNet-18 as it was published."""
 
 
 class CutPasteGDE(Detector):
-    """ResNet-18 from scratch on windows, Gaussian density estimate of its embeddings of normal windows.
-
-    ``window: 1`` is the paper's image model: one score for the whole image, and a constant map.
-    """
+    """ResNet-18 from scratch on windows, Gaussian density estimate of its embeddings of normal windows."""
 
     kind: ClassVar[str] = "cutpaste"
     paper: ClassVar[str] = CutPaste.paper
@@ -51,16 +58,11 @@ class CutPasteGDE(Detector):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "default": {},
         "image": {"steps": 250, "window": 1.0, "windows": 1},
-        "paper": {
-            "steps": 65_536,
-            "batch_size": 32,
-            "windows": 1,
-            "width": 64,
-            "spacing": 1 / 16,
-            "optimiser": "sgd",
-            "learning_rate": 0.03,
-        },
+        "paper": {**PAPER, "spacing": 1 / 16},
+        "paper-image": {**PAPER, "window": 1.0},
     }
+    """`paper`: the paper's patch model, which localises. `paper-image`: its image model, behind its headline, with
+    `image` as a small version; these have one score for the whole image, and a constant map."""
 
     steps: Annotated[int, Field(ge=1)] = 600
     optimiser: Literal["adam", "sgd"] = "adam"
