@@ -54,7 +54,7 @@ def test_conforms(tmp_path, size, channels, dtype):
 
 
 def test_finds_every_extension_in_any_case_and_no_hidden_file(good):
-    for name in (".DS_Store", ".hidden.png", "__MACOSX/b.png", ".git/a.png", "notes.txt", "Thumbs.db", "x.gif"):
+    for name in (".DS_Store", ".hidden.png", "__MACOSX/b.png", ".git/a.png", "notes.txt", "Thumbs.db", "x.heic"):
         (good / name).parent.mkdir(exist_ok=True)
         shutil.copy(good / "b.png", good / name)
     for extension in ("jpg", "JPEG", "webp", "tiff"):

@@ -146,6 +146,30 @@ def test_alpha_is_composited_on_white(dtype):
     assert np.abs(read_image(data) - expected[..., :1]).max() <= 1
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_alpha_of_zero_all_over_was_not_meant(dtype):
+    """32-bit bitmaps of many programs leave it so; a picture of one colour that nobody can see is none."""
+    array = pixels(channels=4, dtype=dtype)
+    array[..., 3] = 0
+    assert np.array_equal(read_image(cv_bytes(array)), array[..., :3])
+    grey = array[..., [0, 3]]
+    data = pil_bytes(Image.fromarray(grey)) if dtype == np.uint8 else png16(grey, 4)
+    assert np.array_equal(read_image(data), grey[..., :1])
+    if dtype == np.uint8:
+        assert np.array_equal(read_image(bmp32(array)), array[..., :3])
+    with pytest.raises(SourceError, match=r"part\.png: is transparent all over and shows nothing"):
+        read_image(cv_bytes(np.zeros_like(array)), "part.png")
+
+
+def bmp32(array):
+    """Write a bitmap whose header names the place of alpha (version 4)."""
+    height, width = array.shape[:2]
+    data = array[::-1, :, [2, 1, 0, 3]].tobytes()
+    head = struct.pack("<IiiHHIIiiII", 108, width, height, 1, 32, 3, len(data), 2835, 2835, 0, 0)
+    head += struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000) + b"BGRs" + bytes(48)
+    return struct.pack("<2sIHHI", b"BM", 14 + len(head) + len(data), 0, 0, 14 + len(head)) + head + data
+
+
 def test_transparent_colours_become_white():
     array = pixels(channels=3, dtype=np.uint16)
     key = chunk(b"tRNS", struct.pack(">HHH", *array[0, 0].tolist()))

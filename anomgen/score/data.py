@@ -18,8 +18,9 @@ import numpy as np
 from anomgen.errors import SourceError, UsageError
 from anomgen.files import file_digest, fingerprint_of
 from anomgen.sources.base import Source
-from anomgen.sources.images import fit_image, quiet, read_image, read_mask
+from anomgen.sources.images import fit_image, quiet, read_image
 from anomgen.sources.labelled import NORMAL, Found, Listing, listing
+from anomgen.sources.mask_files import read_defect_mask
 from anomgen.sources.pixels import to_channels
 
 VALIDATION_SHARE = 0.2
@@ -230,7 +231,7 @@ def _read(found: Found, listed: Listing, shape: tuple[int, int], has_masks: bool
     if found.mask is None:
         return _Image(found, _digest(image), pixels, np.zeros(shape, bool), file=file)
     name = found.mask if isinstance(found.mask, str) else f"mask of {found.id}"
-    mask = read_mask(listed.read(found.mask), name)
+    mask = read_defect_mask(listed.read(found.mask), name)
     if mask.shape != image.shape[:2]:
         sides = " × ".join(map(str, mask.shape)), " × ".join(map(str, image.shape[:2]))
         raise SourceError(f"{name}: is {sides[0]} pixels, but its image {found.id} is {sides[1]}; draw it on the image")

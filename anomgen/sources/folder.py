@@ -15,13 +15,13 @@ from anomgen.sources.base import PathText
 from anomgen.sources.images import read_bytes
 from anomgen.sources.scan import ScannedConfig, ScannedSource
 
-EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
 NORMAL_NAMES = frozenset({"good", "ok", "normal"})
 MASK_NAMES = frozenset({"ground_truth", "groundtruth", "gt", "mask", "masks"})
 
 
 class Folder(ScannedConfig):
-    """A folder of normal images: png, jpg, bmp, tif, webp at any depth, in the order of their paths' bytes."""
+    """A folder of normal images: png, jpg, bmp, tif, webp, gif at any depth, in the order of their paths' bytes."""
 
     kind: ClassVar[str] = "folder"
 

@@ -17,7 +17,8 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from anomgen.config import Config, Share
 from anomgen.errors import RecipeError, SourceError, UsageError, near_miss
 from anomgen.sources.base import Images, PathText
-from anomgen.sources.images import Fit, fit_image, read_bytes, read_mask
+from anomgen.sources.images import Fit, fit_image, read_bytes
+from anomgen.sources.mask_files import read_mask
 from anomgen.sources.scan import files_fingerprint
 from anomgen.sources.segmentation import (
     REFERENCE_SIZE,
@@ -30,8 +31,8 @@ from anomgen.sources.segmentation import (
     tidy,
 )
 
-MASK_EXTENSIONS = (".png", ".bmp", ".tif", ".tiff")
-"""Lossless formats, in which a zero is a zero."""
+MASK_EXTENSIONS = (".png", ".bmp", ".tif", ".tiff", ".gif", ".webp")
+"""Formats of masks; JPEG is left to photographs."""
 
 _THRESHOLD = ("channel", "side", "close", "open", "clean")
 _KEYS: dict[str, tuple[str, ...]] = {

@@ -46,7 +46,6 @@ _WHAT_TO_DO = {
     "I": "holds 32-bit or signed numbers; save it as 8-bit or 16-bit unsigned integers",
 }
 _ORIENTATION, _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 274, 258, 262, 339
-_JPEG = b"\xff\xd8\xff"
 _PNG_DEPTH, _PNG_COLOUR_TYPE = 24, 25  # bytes of the header, which is always a PNG's first chunk
 
 
@@ -56,7 +55,8 @@ def read_image(file: str | Path | bytes, name: str | None = None) -> np.ndarray:
     file: a path, or the file's contents. name: what error messages call it (default: the path).
 
     The EXIF orientation is applied. Palettes become their colours, or grey when all of these are grey. Alpha is
-    dropped where it is opaque and otherwise composited on white, like a document. 16 bits stay 16 bits.
+    dropped where it is opaque, or zero all over, as programs leave it that do not use it, and otherwise composited on
+    white, like a document. 16 bits stay 16 bits.
 
     Raises SourceError, which says what to do, for a file that cannot be read, is not a PNG, JPEG, BMP, TIFF, WebP
     or GIF, is damaged or truncated, has several frames, is CMYK, Lab, 1-bit, signed or floating-point, has more
@@ -66,22 +66,6 @@ def read_image(file: str | Path | bytes, name: str | None = None) -> np.ndarray:
     data = file if isinstance(file, bytes) else read_bytes(Path(file), name)
     with quiet():
         return np.ascontiguousarray(_decode(data, name))
-
-
-def read_mask(data: bytes, name: str) -> np.ndarray:
-    """Return a mask file's contents as bool (H, W): True where any colour is not zero, whatever the values mean.
-
-    Alpha says nothing. A JPEG, whose zeros are not exact, is cut at half of its range. Raises SourceError, which
-    calls the file `name`, when it is no image.
-    """
-    with quiet():
-        stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
-    if stored is None:
-        raise SourceError(f"{name}: cannot be read as an image")
-    pixels = np.atleast_3d(stored)
-    colours = pixels.shape[2] - (pixels.shape[2] in (2, 4))
-    limit = 127 if data.startswith(_JPEG) else 0
-    return np.asarray((pixels[..., :colours] > limit).any(axis=2))
 
 
 def read_bytes(path: Path, name: str) -> bytes:
@@ -163,7 +147,7 @@ def quiet() -> Iterator[None]:
 def _decode(data: bytes, name: str) -> np.ndarray:
     if not data:
         raise SourceError(f"{name}: is empty (0 bytes)")
-    image = _open(data, name)
+    image = open_header(data, name)
     try:
         _check_header(image, data, name)
         return _grey_or_colour(image, data, name)
@@ -173,8 +157,8 @@ def _decode(data: bytes, name: str) -> np.ndarray:
         raise SourceError(f"{name}: is damaged or truncated ({error})") from error
 
 
-def _open(data: bytes, name: str) -> Image.Image:
-    """Read the header only."""
+def open_header(data: bytes, name: str) -> Image.Image:
+    """Return an image of which only the header was read. Raises SourceError when it is none."""
     try:
         return Image.open(io.BytesIO(data), formats=_FORMATS)
     except Image.DecompressionBombError as error:
@@ -221,11 +205,11 @@ def _is_deep(image: Image.Image, data: bytes) -> bool:
 def _grey_or_colour(image: Image.Image, data: bytes, name: str) -> np.ndarray:
     """Decode everything, and return it upright with 1 or 3 channels."""
     if not _is_deep(image, data):
-        return _upright(_shallow(image, name), image)
+        return upright(_shallow(image, name), image)
     grey = image.format == "PNG" and data[_PNG_COLOUR_TYPE] in (0, 4)
     if image.mode.startswith("I"):
-        return _upright(_deep_grey(image), image)
-    pixels = _over_white(_deep_colour(image, data, name))
+        return upright(_deep_grey(image), image)
+    pixels = _over_white(_deep_colour(image, data, name), name)
     return pixels[..., :1] if grey else pixels
 
 
@@ -235,13 +219,13 @@ def _shallow(image: Image.Image, name: str) -> np.ndarray:
     if mode == "L" and not image.has_transparency_data:
         return np.asarray(image)[..., None]
     if mode in ("L", "LA", "La"):
-        return _over_white(np.asarray(image.convert("LA")))
+        return _over_white(np.asarray(image.convert("LA")), name)
     if mode in ("P", "PA"):
-        pixels = _over_white(np.asarray(image.convert("RGBA")))
+        pixels = _over_white(np.asarray(image.convert("RGBA")), name)
         is_grey = (pixels == pixels[..., :1]).all()
         return pixels[..., :1] if is_grey else pixels
     if mode in ("RGB", "RGBA", "RGBa") and image.has_transparency_data:
-        return _over_white(np.asarray(image.convert("RGBA")))
+        return _over_white(np.asarray(image.convert("RGBA")), name)
     if mode in ("RGB", "RGBX", "YCbCr"):
         return np.asarray(image.convert("RGB"))
     raise SourceError(f"{name}: has the colour mode {mode}, which is not supported; save it as RGB or 8-bit grey")
@@ -263,13 +247,13 @@ def _deep_colour(image: Image.Image, data: bytes, name: str) -> np.ndarray:
 
     OpenCV misreads some TIFFs without an error and its versions differ in whether they turn the image upright.
     """
-    high = _upright(np.asarray(image.convert("RGB")), image)
+    high = upright(np.asarray(image.convert("RGB")), image)
     deep = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if deep is None:
         raise SourceError(f"{name}: is damaged or truncated")
     if deep.ndim == 3 and deep.shape[2] in (3, 4) and deep.dtype == np.uint16:
         deep = cv2.cvtColor(deep, cv2.COLOR_BGR2RGB if deep.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
-        for candidate in (deep, _upright(deep, image)):
+        for candidate in (deep, upright(deep, image)):
             if _high_bytes_agree(candidate, high):
                 return candidate
     raise SourceError(f"{name}: is a variant of 16-bit colour that cannot be read; save it as 16-bit PNG")
@@ -281,19 +265,26 @@ def _high_bytes_agree(deep: np.ndarray, high: np.ndarray) -> bool:
     return int(cv2.absdiff((deep[..., :3] >> 8).astype(np.uint8), high).max()) <= 1
 
 
-def _over_white(pixels: np.ndarray) -> np.ndarray:
-    """Return (H, W, C) from (H, W, C + 1) with alpha, composited on white; without alpha, the pixels themselves."""
+def _over_white(pixels: np.ndarray, name: str) -> np.ndarray:
+    """Return (H, W, C) from (H, W, C + 1) with alpha, composited on white; without alpha, the pixels themselves.
+
+    Alpha that is zero all over was not meant: no picture is invisible.
+    """
     if pixels.shape[2] in (1, 3):
         return pixels
     colour, alpha = pixels[..., :-1], pixels[..., -1:]
     white = value_max(pixels.dtype)
     if (alpha == white).all():
         return colour
+    if not alpha.any():
+        if (colour == colour[0, 0]).all():
+            raise SourceError(f"{name}: is transparent all over and shows nothing; save the picture itself")
+        return colour
     opacity = alpha.astype(np.uint32)  # white² and half of white more still fit
     return ((colour * opacity + white * (white - opacity) + white // 2) // white).astype(pixels.dtype)
 
 
-def _upright(pixels: np.ndarray, image: Image.Image) -> np.ndarray:
+def upright(pixels: np.ndarray, image: Image.Image) -> np.ndarray:
     """Apply the EXIF orientation that is left after loading (Pillow applies a TIFF's itself)."""
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)
