@@ -193,6 +193,28 @@ def test_a_broken_image_is_named_before_anything_is_written_and_can_be_skipped(g
     assert "broken.png" in (tmp_path / "out" / "README.md").read_text()
 
 
+def test_masks_beside_images_and_files_that_are_not_read_are_left_out_and_named_everywhere(good, tmp_path):
+    import cv2
+
+    for k in range(3):
+        cv2.imwrite(str(good / f"{k}_GT.png"), np.uint8(255 * (k == 2)) * np.eye(64, dtype=np.uint8))
+    (good / "phone.heic").write_bytes(b"")
+    words = ("-r", "cutpaste", "-s", good)
+    notes = [
+        "left out 3 files, masks: 0_GT.png, 1_GT.png, 2_GT.png",
+        "left out 1 file, whose masks mark an anomaly: 2.png",
+        "left out 1 file, of kinds that are not read (.heic 1): phone.heic",
+    ]
+    out, _ = run("make", *words, "-n", 4, "-o", "out", cwd=tmp_path)
+    plan, _ = run("make", *words, "--dry-run", cwd=tmp_path)
+    seen, _ = run("preview", *words, "--rows", 1, cwd=tmp_path)
+    card = (tmp_path / "out" / "README.md").read_text()
+    for note in notes:
+        assert note in out and note in plan and note in seen and note in card
+    record = json.loads((tmp_path / "out" / "provenance.json").read_text())["source"]
+    assert record["notes"][:3] == notes and record["count"] == 5
+
+
 def test_one_image_is_too_few_for_a_donor(tmp_path):
     picture(tmp_path / "one" / "a.png")
     _, errors = run("make", "-r", "nsa", "-s", tmp_path / "one", cwd=tmp_path, code=1)

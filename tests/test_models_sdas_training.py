@@ -208,12 +208,14 @@ def test_the_folder_of_all_categories_stands_for_each_of_them(tmp_path):
 def test_skipped_images_are_told(tmp_path):
     pictures(tmp_path / "data", 8, grey=True)
     (tmp_path / "data" / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "data" / "notes.txt").write_text("")
     arguments = ["train", "sdas", "-s", str(tmp_path / "data"), "--size", "32", "--steps", "1", "-o",
                  str(tmp_path / "model"), "--set", "channels=[32,32]", "--set", "attention=[false,true]",
                  "--set", "source.on_bad_image=skip"]  # fmt: skip
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     assert "skipped source files: 1, the first is broken.png" in result.stderr
+    assert "note: left out 1 file, of kinds that are not read (.txt 1): notes.txt" in result.stderr
 
 
 def test_a_start_from_another_model_takes_its_weights(tmp_path):

@@ -251,7 +251,7 @@ def test_an_unreadable_folder_is_named(good, monkeypatch):
     def denied(path):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("anomgen.sources.folder.os.scandir", denied)
+    monkeypatch.setattr("anomgen.sources.tree.os.scandir", denied)
     with pytest.raises(UsageError, match=r"good: cannot be listed \(Permission denied\)"):
         Folder(path=str(good)).open()
 

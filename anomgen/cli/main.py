@@ -146,6 +146,7 @@ def make(
         "made": result.made,
         "rejects": result.provenance["rejects"],
         "skipped": result.provenance["source"]["skipped"],
+        "notes": result.provenance["source"]["notes"],
         "seconds": seconds,
     }
     if as_json:
@@ -360,6 +361,8 @@ def _print_made(result: Result, summary: dict[str, Any]) -> None:
         print(f"  drawn again {number}×: {reason}")
     if summary["skipped"]:
         print(f"  skipped source files: {len(summary['skipped'])} (listed in provenance.json)")
+    for note in summary["notes"]:
+        print(f"  {note}")
     print(f"look:  {folder / 'preview.png'}")
     print(f"check: {shlex.join(['anomgen', 'check', str(folder)])}")
     print(f"load:  {load_line(folder)}")

@@ -178,10 +178,15 @@ def open_source(path: str, size: str | None, settings: dict[str, Any]) -> Source
 
 
 def tell_skipped(*sources: Source) -> None:
-    """Say on standard error how many files of the sources could not be used, and which came first."""
+    """Say on standard error what of the sources could not be used, was left out or changed."""
+    from anomgen.sources.base import notes_of
+
     names = [name for source in sources for name in source.skipped]
     if names and os.environ.get("RANK", "0") == "0":
         print(f"warning: skipped source files: {len(names)}, the first is {names[0]}", file=sys.stderr)
+    if os.environ.get("RANK", "0") == "0":
+        for note in dict.fromkeys(note for source in sources for note in notes_of(source)):
+            print(f"note: {note}", file=sys.stderr)
 
 
 def following(recipe: str, source: str, size: str | None, out: Path, *more: str) -> str:

@@ -110,6 +110,7 @@ def _values(
         "source_name": _source_name(provenance, recipe),
         "skipped": _skipped(source["skipped"]),
         "skipped_count": len(source["skipped"]),
+        "notes": source.get("notes", ()),
         "images": _about_images(first["image"], recipe),
         "wide_colour": first["image"].dtype == np.uint16 and first["image"].shape[2] == 3,
         "soft_masks": _has_soft_masks(dataset),

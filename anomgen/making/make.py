@@ -31,6 +31,7 @@ from anomgen.making.recipe import parse_recipe, read_recipe, recipe_of
 from anomgen.making.runners.base import Run, Shard
 from anomgen.making.runners.choice import runner
 from anomgen.places import Remote, place
+from anomgen.sources.base import notes_of
 from anomgen.sources.pool import Pool
 from anomgen.versions import NETWORK, installed, processor, versions, versions_text
 
@@ -293,6 +294,7 @@ def _finish(plan: Plan, out: Path, shards: list[Shard]) -> dict[str, Any]:
             "license": plan.source.license,
             "dataset": getattr(plan.source, "dataset", None),
             "skipped": list(plan.source.skipped),
+            "notes": list(notes_of(plan.source)),
         },
         "licenses": list(plan.generator.licenses()),
         "resolved": plan.resolved,
@@ -353,6 +355,7 @@ def plan_of(
         "recipe": recipe.name,
         "source": f"{recipe.source.kind}, {len(plan.source)} images",
         "skipped": list(plan.source.skipped),
+        "notes": list(notes_of(plan.source)),
         "image": "×".join(str(side) for side in renderer.pool[0].shape) + f" {renderer.pool[0].dtype}",
         "rows": f"{recipe.count}: {anomalous} anomalous, {recipe.count - anomalous} normal",
         "shards": f"{len(shards)}" + (f", {len(done)} of them there already" if done else ""),

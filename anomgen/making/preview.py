@@ -16,6 +16,7 @@ from anomgen.errors import UsageError
 from anomgen.making.engine import Plan, Recipe, Renderer, single_threaded
 from anomgen.making.recipe import recipe_of
 from anomgen.making.replay import dataset_recipe, pool_of
+from anomgen.sources.base import notes_of
 from anomgen.sources.pool import Pool
 
 MAX_ROWS = 64
@@ -28,7 +29,10 @@ class Previewed:
 
     path: Path
     resolved: dict[str, Any] = field(default_factory=dict)
-    """Generator and foreground as they were used, plain JSON; empty for a dataset, whose records have them."""
+    """Generator and foreground as they were used, and the source's notes; empty for a dataset, whose records have them.
+
+    Plain JSON.
+    """
 
 
 def preview(
@@ -77,7 +81,7 @@ def _draw_recipe(recipe: Recipe, out: Path, rows: int) -> dict[str, Any]:
     with single_threaded():
         drawn = list(islice(Renderer(plan).rows(range(rows)), rows))
     write_sheet(preview_sheet([Panel.of_row(row) for row in drawn], recipe.name), out)
-    return plan.resolved
+    return {**plan.resolved, "notes": list(notes_of(plan.source))}
 
 
 def _draw_foreground(recipe: Recipe, out: Path, rows: int) -> dict[str, Any]:
@@ -90,4 +94,5 @@ def _draw_foreground(recipe: Recipe, out: Path, rows: int) -> dict[str, Any]:
         shown = [pool[k] for k in picked]
         masks = [pool.foreground(image) for image in shown]
     write_sheet(foreground_sheet(shown, masks, [opened.id(k) for k in picked], f"foreground: {foreground.method}"), out)
-    return {"foreground": {"method": foreground.method, **foreground.model_dump(mode="json", exclude_defaults=True)}}
+    settings = foreground.model_dump(mode="json", exclude_defaults=True)
+    return {"foreground": {"method": foreground.method, **settings}, "notes": list(notes_of(opened))}

@@ -72,7 +72,7 @@ class RealData:
     """A data set, split. train and validation share no image with each other, with `test` or with `real`.
 
     real: a held-out share of the anomalies to train on, None unless it was asked for. fingerprint: of the images'
-    contents, the size and the splits.
+    contents, the size and the splits. notes: sentences on files that were left out.
     """
 
     name: str
@@ -81,6 +81,7 @@ class RealData:
     test: TestImages
     real: TestImages | None
     fingerprint: str
+    notes: tuple[str, ...] = ()
 
 
 class MemorySource:
@@ -175,6 +176,7 @@ def load(
         _tests(test, channels),
         _tests(real, channels) if real else None,
         _fingerprint(shape, channels, {"train": training, "validation": validation}, {"test": test, "real": real}),
+        listed.notes,
     )
 
 
@@ -230,8 +232,11 @@ def _read(found: Found, listed: Listing, shape: tuple[int, int], has_masks: bool
         return _Image(found, _digest(image), pixels, None, file=file)
     if found.mask is None:
         return _Image(found, _digest(image), pixels, np.zeros(shape, bool), file=file)
-    name = found.mask if isinstance(found.mask, str) else f"mask of {found.id}"
-    mask = read_defect_mask(listed.read(found.mask), name)
+    names = [key if isinstance(key, str) else f"mask of {found.id}" for key in found.mask]
+    masks = [read_defect_mask(listed.read(key), name) for key, name in zip(found.mask, names, strict=True)]
+    name, mask = names[0], masks[0]
+    for other in masks[1:]:
+        mask = mask | other if other.shape == mask.shape else other
     if mask.shape != image.shape[:2]:
         sides = " × ".join(map(str, mask.shape)), " × ".join(map(str, image.shape[:2]))
         raise SourceError(f"{name}: is {sides[0]} pixels, but its image {found.id} is {sides[1]}; draw it on the image")

@@ -13,9 +13,9 @@ from anomgen.dataset.png import encode_png
 from anomgen.errors import AnomgenError, UsageError
 from anomgen.score.data import load
 from anomgen.sources.base import MIN_SIDE
-from anomgen.sources.folder import EXTENSIONS
 from anomgen.sources.images import read_image
 from anomgen.sources.labelled import Listing, listing
+from anomgen.sources.tree import EXTENSIONS
 
 LICENSE = "LICENSE"
 _LONGEST = 80

@@ -32,7 +32,11 @@ class Source(Protocol):
     license: str | None
     """SPDX-like identifier as the Hub writes it (cc-by-4.0), None where it is not known."""
     skipped: tuple[str, ...]
-    """Ids of the files that were left out because they could not be used and the user said to skip such files."""
+    """Ids of the files that were left out because they could not be used and the user said to skip such files.
+
+    A source may also have `notes`, sentences on what else was left out or done to the images, and `dataset`, the id on
+    the Hub that they were read from.
+    """
 
     def __len__(self) -> int: ...
 
@@ -44,6 +48,11 @@ class Source(Protocol):
 
     def fingerprint(self) -> str:
         """Return a hash of the images' ids, contents and size: equal when the images are equal."""
+
+
+def notes_of(source: Source) -> tuple[str, ...]:
+    """Return what a source says of files that it left out and of what it did to its images; see `Source`."""
+    return getattr(source, "notes", ())
 
 
 MIN_SIDE = 16

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from anomgen.errors import UsageError
-from anomgen.sources.folder import extensions_text, image_files, missing_hint
+from anomgen.sources.folder import missing_hint
 from anomgen.sources.hub import HUB_ID
 from anomgen.sources.layouts import BTAD, MVTecAD, VisA
+from anomgen.sources.tree import extensions_text, image_files
 
 
 def categories_of(paths: Iterable[str]) -> dict[str, str]:

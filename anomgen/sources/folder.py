@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -13,11 +11,9 @@ from anomgen.errors import UsageError, near_miss
 from anomgen.licenses import license_beside
 from anomgen.sources.base import PathText
 from anomgen.sources.images import read_bytes
+from anomgen.sources.pairing import normal_among
 from anomgen.sources.scan import ScannedConfig, ScannedSource
-
-EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
-NORMAL_NAMES = frozenset({"good", "ok", "normal"})
-MASK_NAMES = frozenset({"ground_truth", "groundtruth", "gt", "mask", "masks"})
+from anomgen.sources.tree import MASK_NAMES, NORMAL_NAMES, Tree, extensions_text, not_read, tree_of
 
 
 class Folder(ScannedConfig):
@@ -31,11 +27,11 @@ class Folder(ScannedConfig):
     def open(self) -> ScannedSource:
         """Find and decode every image. Raises UsageError for the folder, SourceError for images in it."""
         root = existing_folder(self.path)
-        ids = image_files(root)
-        if not ids:
+        files = tree_of(root)
+        if not files.pictures:
             raise UsageError(f"{self.path}: holds no image ({extensions_text()})")
-        _refuse_anomalous(ids, self.path)
-        return folder_source(self, root, ids, _license_of(root.resolve()))
+        _refuse_anomalous(files.pictures, self.path)
+        return folder_source(self, root, files, _license_of(root.resolve()))
 
 
 @dataclass(frozen=True)
@@ -49,9 +45,17 @@ class FileReader:
         return read_bytes(self.root / relative, relative)
 
 
-def folder_source(config: ScannedConfig, root: Path, ids: list[str], license: str | None = None) -> ScannedSource:
-    """Return the checked source of the files `ids` (POSIX paths relative to `root`)."""
-    return ScannedSource(config, str(root), [(name, name) for name in ids], FileReader(root.resolve()), license)
+def folder_source(config: ScannedConfig, root: Path, files: Tree, license: str | None = None) -> ScannedSource:
+    """Return the checked source of the normal images among files below `root`; what is left out is in its notes.
+
+    Raises UsageError when none is left.
+    """
+    read = FileReader(root.resolve())
+    normal = normal_among(files.pictures, read, str(root))
+    if not normal.images:
+        raise UsageError(f"{root}: no picture is a normal image: {'; '.join(normal.notes)}")
+    notes = (*normal.notes, *not_read(files.others))
+    return ScannedSource(config, str(root), [(name, name) for name in normal.images], read, license, notes=notes)
 
 
 def _license_of(root: Path) -> str | None:
@@ -59,11 +63,6 @@ def _license_of(root: Path) -> str | None:
     if root.name.lower() not in NORMAL_NAMES or root.parent.name.lower() != "train":
         return license_beside(root)
     return license_beside(root, root.parent.parent, root.parent.parent.parent)
-
-
-def extensions_text() -> str:
-    """Return the known extensions for a message."""
-    return ", ".join(sorted(extension[1:] for extension in EXTENSIONS))
 
 
 def existing_folder(path: str, what: str = "normal images") -> Path:
@@ -87,34 +86,6 @@ def missing_hint(folder: Path) -> str:
     except OSError:
         siblings = []
     return f" (no {folder.name!r} in {parent}){near_miss(folder.name, siblings)}"
-
-
-def image_files(root: Path) -> list[str]:
-    """Return the images below a folder as POSIX paths relative to it, sorted by their bytes.
-
-    Hidden files and folders and ``__MACOSX`` are left out. Links are followed, but never back into a folder that
-    is being listed. Raises UsageError when a folder cannot be listed.
-    """
-    return sorted(_walk(root, "", ()), key=os.fsencode)
-
-
-def _walk(folder: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
-    try:
-        status = folder.stat()
-        entries = list(os.scandir(folder))
-    except OSError as error:
-        raise UsageError(f"{folder}: cannot be listed ({error.strerror or error})") from error
-    here = (status.st_dev, status.st_ino)
-    if here in above:
-        return
-    for entry in entries:
-        if entry.name.startswith(".") or entry.name == "__MACOSX":
-            continue
-        path = folder / entry.name  # unlike the entry, it does not raise at a link to itself
-        if path.is_dir():
-            yield from _walk(path, f"{prefix}{entry.name}/", (*above, here))
-        elif path.suffix.lower() in EXTENSIONS and (path.is_file() or path.is_symlink()):
-            yield prefix + entry.name
 
 
 def _refuse_anomalous(ids: list[str], path: str) -> None:

@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 
 from anomgen.errors import AnomgenError, SourceError, UsageError, install, near_miss
 from anomgen.sources.base import PathText
-from anomgen.sources.folder import NORMAL_NAMES, missing_hint
+from anomgen.sources.folder import missing_hint
 from anomgen.sources.images import read_bytes
 from anomgen.sources.scan import ScannedConfig, ScannedSource
+from anomgen.sources.tree import NORMAL_NAMES
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 """owner/name, the only ids that the Hub gives today."""

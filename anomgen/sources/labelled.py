@@ -7,7 +7,8 @@ arXiv 2104.10036), VisA (Zou et al., ECCV 2022, arXiv 2207.14315), plain folders
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
@@ -16,19 +17,30 @@ from typing import Any
 from anomgen.errors import SourceError, UsageError
 from anomgen.licenses import license_beside
 from anomgen.sources import detect
-from anomgen.sources.folder import MASK_NAMES, NORMAL_NAMES, FileReader, image_files, missing_hint
+from anomgen.sources.folder import FileReader, missing_hint
 from anomgen.sources.hub import HUB_ID, Hub, RowReader, datasets_library, labels_of, license_of, load_split, split_names
 from anomgen.sources.layouts import visa_training
+from anomgen.sources.pairing import marks, paired
+from anomgen.sources.tree import (
+    MASK_NAMES,
+    NORMAL_NAMES,
+    PLAIN_NAMES,
+    folders_of,
+    image_files,
+    left_out,
+    masks_among,
+    not_read,
+    tree_of,
+)
 
 NORMAL = "normal"
 """The defect type of a normal image."""
 
 _TRAIN = frozenset({"train", "validation", "val"})
 _TEST = frozenset({"test", "test_public"})
-_PLAIN = frozenset({"data", "images", "image", "imgs"})  # folders whose names say nothing
+_UNLABELLED = frozenset({"test_private", "test_private_mixed"})  # of MVTec AD 2, whose labels its authors keep
+_SAMPLE = re.compile(r"S\d{4}")  # the folder of one object in Real-IAD
 _BAD = frozenset({"bad", "ko", "ng", "anomaly", "anomalous", "abnormal", "defect", "defective"})
-_MASK_ENDINGS = ("", "_mask", "_gt", "_label")
-_BESIDE = ("_mask", "_gt")  # endings that tell a mask from the image beside it
 _LABEL_COLUMNS = ("defect_type", "defect", "label", "class", "anomaly", "is_anomaly")
 _MASK_COLUMNS = MASK_NAMES | {"label_mask", "anomaly_mask"}
 _NAMED = 5
@@ -36,20 +48,23 @@ _NAMED = 5
 
 @dataclass(frozen=True)
 class Found:
-    """One image: its portable id, its defect type, whether it is for training, what reads it and its mask."""
+    """One image: its portable id, its defect type, whether it is for training, what reads it and its mask.
+
+    mask: one or several files, which together say what is anomalous; None where there are none.
+    """
 
     id: str
     defect_type: str
     for_training: bool
     key: Any
-    mask: Any = None
+    mask: Sequence[Any] | None = None
 
 
 @dataclass(frozen=True)
 class Listing:
     """What a data set holds. is_split: whether it says which of the normal images are for training.
 
-    root: its folder, None for one of the Hub.
+    root: its folder, None for one of the Hub. notes: sentences on what was left out.
     """
 
     name: str
@@ -58,6 +73,7 @@ class Listing:
     is_split: bool
     license: str | None = None
     root: Path | None = None
+    notes: tuple[str, ...] = ()
 
 
 def listing(path: str) -> Listing:
@@ -105,27 +121,50 @@ def _kind(path: str) -> str:
 
 def _files(path: str) -> Listing:
     root = _category(Path(path).expanduser(), path)
-    names = image_files(root)
-    masks = _masks(names)
-    images = [name for name in names if name not in masks]
+    place, files = root.resolve(), tree_of(root)
+    read = FileReader(place)
+    unlabelled = [name for name in files.pictures if folders_of(name) & _UNLABELLED]
+    pictures = [name for name in files.pictures if not folders_of(name) & _UNLABELLED]
+    masks = masks_among(pictures, read)
+    images = [name for name in pictures if name not in masks]
     table = visa_training(root, images) if (root / "Data" / "Images").is_dir() else None
-    training = {name for name in images if _folders(name) & _TRAIN} if table is None else set(table)
-    types = {name: _type_of(name, path) for name in images}
+    training = {name for name in images if folders_of(name) & _TRAIN} if table is None else set(table)
+    types = _types_by_masks(images, masks, read, path) or {name: _type_of(name, path) for name in images}
     anomalous = [name for name in images if types[name] != NORMAL]
     noted = _noted_types(root)
     types |= {name: noted[name] for name in anomalous if noted.get(name)}
-    mask_of = _paired(anomalous, [mask for mask in sorted(masks) if not _folders(mask) & NORMAL_NAMES], path)
+    masks_of = paired(anomalous, sorted(mask for mask in masks if not folders_of(mask) & NORMAL_NAMES), path)
+    if masks_of:
+        _refuse_missing([name for name in anomalous if name not in masks_of], len(anomalous), path)
     found = tuple(
-        Found(name, types[name], name in training and types[name] == NORMAL, name, mask_of.get(name)) for name in images
+        Found(name, types[name], name in training and types[name] == NORMAL, name, masks_of.get(name))
+        for name in images
     )
-    is_split = table is not None or any(_folders(name) & (_TRAIN | _TEST) for name in images)
-    place = root.resolve()
-    return Listing(place.name, found, FileReader(place), is_split, license_beside(place, place.parent), place)
+    is_split = table is not None or any(folders_of(name) & (_TRAIN | _TEST) for name in images)
+    used = {mask for own in masks_of.values() for mask in own}
+    notes = (
+        *left_out(unlabelled, "whose labels are not public"),
+        *left_out(sorted(masks - used), "masks of no anomalous image"),
+        *not_read(files.others),
+    )
+    return Listing(place.name, found, read, is_split, license_beside(place, place.parent), place, notes)
+
+
+def _types_by_masks(
+    images: Sequence[str], masks: set[str], read: Callable[[str], bytes], path: str
+) -> dict[str, str] | None:
+    """Return what the masks say, where no folder names normal images and each image has a mask; None elsewhere."""
+    if not masks or any(folders_of(name) & NORMAL_NAMES for name in images):
+        return None
+    masks_of = paired(images, sorted(masks), path)
+    if any(name not in masks_of for name in images):
+        return None
+    return {name: "anomaly" if marks(masks_of[name], read) else NORMAL for name in images}
 
 
 def _category(root: Path, path: str) -> Path:
     """Return the folder of one category: the path itself, or the only one below it that has normal images."""
-    names = sorted({_leading(name) for name in image_files(root) if _folders(name) & NORMAL_NAMES})
+    names = sorted({_leading(name) for name in image_files(root) if folders_of(name) & NORMAL_NAMES})
     if "" in names or not names:
         return root
     if len(names) > 1:
@@ -137,30 +176,16 @@ def _category(root: Path, path: str) -> Path:
 def _leading(name: str) -> str:
     """Return the folders of an image above the first whose name says what is in it."""
     folders = PurePosixPath(name).parts[:-1]
-    telling = _TRAIN | _TEST | _PLAIN | NORMAL_NAMES | MASK_NAMES
+    telling = _TRAIN | _TEST | PLAIN_NAMES | NORMAL_NAMES | MASK_NAMES
     return "/".join(takewhile(lambda folder: folder.lower() not in telling, folders))
-
-
-def _folders(name: str) -> set[str]:
-    return {part.lower() for part in PurePosixPath(name).parts[:-1]}
-
-
-def _masks(names: Sequence[str]) -> set[str]:
-    """Return those that are masks: in a folder of masks, or called STEM_mask or STEM_gt beside an image STEM."""
-    stems = {name.rpartition(".")[0].casefold() for name in names}
-
-    def is_beside_its_image(name: str) -> bool:
-        stem = name.rpartition(".")[0].casefold()
-        return any(stem.endswith(end) and stem.removesuffix(end) in stems for end in _BESIDE)
-
-    return {name for name in names if _folders(name) & MASK_NAMES or is_beside_its_image(name)}
 
 
 def _type_of(name: str, path: str) -> str:
     """Return the defect type that an image's folders name; "bad/scratch" is scratch."""
-    parts = [part for part in PurePosixPath(name).parts[:-1] if part.lower() not in _TRAIN | _TEST | _PLAIN]
+    parts = [part for part in PurePosixPath(name).parts[:-1] if part.lower() not in _TRAIN | _TEST | PLAIN_NAMES]
     if any(part.lower() in NORMAL_NAMES for part in parts):
         return NORMAL
+    parts = [part for part in parts if not _SAMPLE.fullmatch(part)]
     if len(parts) > 1 and parts[0].lower() in _BAD:
         parts = parts[1:]
     if not parts:
@@ -182,50 +207,6 @@ def _noted_types(root: Path) -> dict[str, str]:
         raise SourceError(
             f"{table}: is not VisA's table of image, label, mask ({error!r}); unpack the dataset again, or remove it"
         ) from error
-
-
-def _paired(images: Sequence[str], masks: Sequence[str], path: str) -> dict[str, str]:
-    """Return the mask of each anomalous image, matched by folders and stem; nothing where there are no masks at all.
-
-    A mask's folders, without the one that says that it holds masks, are the last ones of the image's:
-    ``test/crack/001.jpg`` has ``ground_truth/crack/001_mask.png``, ``bad/001.jpg`` has ``masks/001.png``.
-    """
-    if not masks:
-        return {}
-    known: dict[tuple[str, ...], str] = {}
-    for mask in masks:
-        place = _place(mask)
-        if place in known:
-            raise SourceError(f"{path}: {known[place]} and {mask} are masks of the same image; remove one")
-        known[place] = mask
-    mask_of: dict[str, str] = {}
-    image_of: dict[str, str] = {}
-    for image in images:
-        chosen = next((known[place] for place in _mask_places(image) if place in known), None)
-        if chosen is None:
-            continue
-        if chosen in image_of:
-            raise SourceError(
-                f"{path}: {chosen} could be the mask of {image_of[chosen]} and of {image}; put the masks into folders "
-                "named like those of the images"
-            )
-        mask_of[image], image_of[chosen] = chosen, image
-    _refuse_missing([image for image in images if image not in mask_of], len(images), path)
-    return mask_of
-
-
-def _place(name: str) -> tuple[str, ...]:
-    file = PurePosixPath(name)
-    parts = [part.casefold() for part in (*file.parts[:-1], file.stem)]
-    return (*(part for part in parts[:-1] if part not in MASK_NAMES | _PLAIN), parts[-1])
-
-
-def _mask_places(image: str) -> Iterable[tuple[str, ...]]:
-    """Yield where an image's mask may be, the nearest match first."""
-    *folders, stem = _place(image)
-    for start in range(len(folders) + 1):
-        for ending in _MASK_ENDINGS:
-            yield (*folders[start:], stem + ending)
 
 
 def _refuse_missing(missing: Sequence[str], count: int, path: str) -> None:
@@ -299,7 +280,7 @@ def _split_rows(dataset: Any, path: str, split: str, columns: tuple[str, str | N
             kind,
             split == "train" and kind == NORMAL,
             (split, image, row),
-            (split, mask, row) if kind != NORMAL and has_mask[row] else None,
+            [(split, mask, row)] if kind != NORMAL and has_mask[row] else None,
         )
         for row, kind in enumerate(types)
     ]

@@ -16,8 +16,9 @@ from typing import ClassVar
 from anomgen.errors import SourceError, UsageError, near_miss
 from anomgen.licenses import license_beside
 from anomgen.sources.base import PathText
-from anomgen.sources.folder import existing_folder, extensions_text, folder_source, image_files
+from anomgen.sources.folder import existing_folder, folder_source
 from anomgen.sources.scan import ScannedConfig, ScannedSource
+from anomgen.sources.tree import extensions_text, tree_of
 
 _LISTED = 20
 
@@ -41,11 +42,12 @@ class Layout(ScannedConfig):
         folder = self._category_folder(existing_folder(self.path))
         normal = self.normal_folder(folder)
         assert normal is not None
-        ids = self._training(folder, [f"{normal}/{name}" for name in image_files(folder / normal)])
-        if not ids:
+        files = tree_of(folder / normal).below(normal)
+        files = files._replace(pictures=self._training(folder, files.pictures))
+        if not files.pictures:
             raise UsageError(f"{folder}: no normal training image in {normal} ({extensions_text()})")
         place = folder.resolve()
-        return folder_source(self, folder, ids, license_beside(place, place.parent))
+        return folder_source(self, folder, files, license_beside(place, place.parent))
 
     @classmethod
     def normal_folder(cls, folder: Path) -> str | None:

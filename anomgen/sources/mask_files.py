@@ -10,6 +10,10 @@ from anomgen.sources.images import open_header, quiet, upright
 
 _JPEG = b"\xff\xd8\xff"
 _HALF_LOSSY = 127  # of 8 bits, which is all that the lossy formats have
+_NEAR = 24
+"""How far from black and from white the losses of JPEG and WebP leave most pixels of a mask."""
+_MOST_VALUES = 32
+"""Different values in a channel of a mask; anything drawn by a camera has more."""
 _MOST_COLOURS = 256
 """Different colours in a mask of classes or of instances; a photograph has more."""
 
@@ -38,6 +42,17 @@ def read_defect_mask(data: bytes, name: str) -> np.ndarray:
     if mask.mean() > 0.5 and rim.mean() > 0.9:
         raise SourceError(f"{name}: marks {mask.mean():.0%} of the image and all of its rim, as if inverted; {advice}")
     return mask
+
+
+def looks_like_a_mask(data: bytes) -> bool:
+    """Return whether a file holds few values, as masks do, or, stored with losses, hardly any but the two extremes."""
+    try:
+        pixels = _pixels(data, "")
+    except SourceError:
+        return False
+    if _is_lossy(data):
+        return bool((np.abs(pixels.astype(np.int16) - 127) > 127 - _NEAR).mean() > 0.98)
+    return all(len(np.unique(pixels[..., channel])) <= _MOST_VALUES for channel in range(pixels.shape[2]))
 
 
 def _pixels(data: bytes, name: str) -> np.ndarray:

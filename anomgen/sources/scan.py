@@ -57,7 +57,7 @@ class ScannedSource:
 
     where: what messages call the source. entries: (id, key) of each image in order; `read(key)` returns the
     file's contents and must pickle. Grey images among colour ones become RGB; all grey stay one channel.
-    dataset: the id on the Hub that they were read from.
+    dataset: the id on the Hub that they were read from. notes: see `Source`.
 
     Raises SourceError when no image is usable, or when one is not and the configuration does not say to skip.
     """
@@ -70,8 +70,9 @@ class ScannedSource:
         read: Callable[[Any], bytes],
         license: str | None = None,
         dataset: str | None = None,
+        notes: tuple[str, ...] = (),
     ):
-        self.license, self.dataset = license, dataset
+        self.license, self.dataset, self.notes = license, dataset, notes
         self._shape, self.fit = config.shape, config.fit
         self._read = read
         self._kept: dict[int, np.ndarray] = {}

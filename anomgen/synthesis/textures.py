@@ -24,10 +24,11 @@ from anomgen.licenses import license_beside
 from anomgen.rng import Stream, rng_for
 from anomgen.sources.base import PathText
 from anomgen.sources.cache import bounded
-from anomgen.sources.folder import extensions_text, image_files, missing_hint
+from anomgen.sources.folder import missing_hint
 from anomgen.sources.images import fit_image, quiet, read_image
 from anomgen.sources.pixels import to_channels, to_depth
 from anomgen.sources.scan import files_fingerprint
+from anomgen.sources.tree import extensions_text, image_files
 from anomgen.synthesis.procedural import DEFAULT_FAMILIES, FAMILIES, require_simplex
 
 CACHE_BYTES = 1 << 27

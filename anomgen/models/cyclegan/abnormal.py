@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import PurePosixPath
 from typing import ClassVar
 
 from anomgen.dataset.reader import Dataset, is_ours
@@ -11,15 +10,10 @@ from anomgen.dataset.row import ANOMALY
 from anomgen.errors import UsageError
 from anomgen.licenses import inherited, license_beside
 from anomgen.sources.base import PathText, Source, SourceConfig
-from anomgen.sources.folder import (
-    MASK_NAMES,
-    NORMAL_NAMES,
-    existing_folder,
-    extensions_text,
-    folder_source,
-    image_files,
-)
+from anomgen.sources.folder import FileReader, existing_folder
+from anomgen.sources.pairing import abnormal_among
 from anomgen.sources.scan import ScannedConfig, ScannedSource
+from anomgen.sources.tree import extensions_text, not_read, tree_of
 
 
 class Abnormal(ScannedConfig):
@@ -40,10 +34,13 @@ class Abnormal(ScannedConfig):
         root = existing_folder(self.path, "abnormal images")
         if is_ours(root):
             return self._anomalous_rows(Dataset(root))
-        ids = [name for name in image_files(root) if _is_abnormal(name)]
-        if not ids:
+        files, read = tree_of(root), FileReader(root.resolve())
+        abnormal = abnormal_among(files.pictures, read, self.path)
+        if not abnormal.images:
             raise UsageError(f"{self.path}: holds no abnormal image ({extensions_text()}); give a folder of such")
-        return folder_source(self, root, ids, license_beside(root.resolve()))
+        entries = [(name, name) for name in abnormal.images]
+        notes = (*abnormal.notes, *not_read(files.others))
+        return ScannedSource(self, str(root), entries, read, license_beside(root.resolve()), notes=notes)
 
     def _anomalous_rows(self, dataset: Dataset) -> ScannedSource:
         rows = dataset.table(["index", "label"]).to_pydict()
@@ -60,12 +57,6 @@ class Abnormal(ScannedConfig):
 
         entries = [(f"{index:06d}", index) for index in anomalous]
         return ScannedSource(self, self.path, entries, read, license)
-
-
-def _is_abnormal(name: str) -> bool:
-    path = PurePosixPath(name)
-    folders = {part.lower() for part in path.parts[:-1]}
-    return not folders & (NORMAL_NAMES | MASK_NAMES) and not path.stem.lower().endswith("_mask")
 
 
 def refuse_common_images(normal: Source, abnormal: Source) -> None:

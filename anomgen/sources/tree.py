@@ -1,0 +1,167 @@
+"""What lies below a folder: pictures, masks among them, files of other kinds."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from anomgen.errors import UsageError
+from anomgen.sources.mask_files import looks_like_a_mask
+
+EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
+NORMAL_NAMES = frozenset({"good", "ok", "normal"})
+MASK_NAMES = frozenset({"ground_truth", "groundtruth", "gt", "mask", "masks"})
+"""Folders of masks."""
+PERHAPS_MASK_NAMES = frozenset({"label", "labels", "annotation", "annotations", "segmentation", "segmentations"})
+"""Folders of masks, where their files are called like images elsewhere; they may also be what is on the images."""
+PLAIN_NAMES = frozenset({"data", "images", "image", "imgs"})
+"""Folders whose names say nothing."""
+
+_NAMED = 5
+_SURE = re.compile(r"(.+)[ ._-](?:masks?|gt|ground[ _-]?truth)|(?:masks?|gt|ground[ _-]?truth)[ ._-](.+)")
+_PERHAPS = re.compile(r"(.+)[ ._-](?:labels?|seg|segmentation|annotations?)|(?:labels?|seg)[ ._-](.+)")
+
+
+class Tree(NamedTuple):
+    """Files below a folder, as POSIX paths relative to it, sorted by their bytes. others: those that are not read."""
+
+    pictures: list[str]
+    others: list[str]
+
+    def below(self, folder: str) -> Tree:
+        """Return the same files as seen from the folder above, in which theirs is `folder`."""
+        return Tree(*([f"{folder}/{name}" for name in names] for names in self))
+
+
+def tree_of(root: Path) -> Tree:
+    """Return the files below a folder.
+
+    Hidden files and folders and ``__MACOSX`` are left out. Links are followed, but never back into a folder that
+    is being listed. Raises UsageError when a folder cannot be listed.
+    """
+    names = sorted(_walk(root, "", ()), key=os.fsencode)
+    pictures = [name for name in names if PurePosixPath(name).suffix.lower() in EXTENSIONS]
+    known = set(pictures)
+    return Tree(pictures, [name for name in names if name not in known])
+
+
+def image_files(root: Path) -> list[str]:
+    """Return the pictures of `tree_of` a folder."""
+    return tree_of(root).pictures
+
+
+def extensions_text() -> str:
+    """Return the known extensions for a message."""
+    return ", ".join(sorted(extension[1:] for extension in EXTENSIONS))
+
+
+def _walk(folder: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
+    try:
+        status = folder.stat()
+        entries = list(os.scandir(folder))
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be listed ({error.strerror or error})") from error
+    here = (status.st_dev, status.st_ino)
+    if here in above:
+        return
+    for entry in entries:
+        if entry.name.startswith(".") or entry.name == "__MACOSX":
+            continue
+        path = folder / entry.name  # unlike the entry, it does not raise at a link to itself
+        if path.is_dir():
+            yield from _walk(path, f"{prefix}{entry.name}/", (*above, here))
+        elif path.is_file() or path.is_symlink():
+            yield prefix + entry.name
+
+
+# --- which are masks ------------------------------------------------------------------------------------------------
+
+
+def masks_among(pictures: Sequence[str], read: Callable[[str], bytes]) -> set[str]:
+    """Return those pictures that are masks; `read` returns a file's contents.
+
+    Masks are what lies in a folder of masks, and what is called like an image beside it with an ending (``_mask``,
+    ``_GT``) or a beginning that says so. What is only perhaps called so (``_label``, the same name with another
+    extension, a folder ``Label``) must also look like a mask.
+    """
+    images_at = _by_place(pictures)
+    beside = {_full_stem(name) for name in pictures}
+    twins: dict[str, list[str]] = defaultdict(list)
+    for name in pictures:
+        twins[_full_stem(name)].append(name)
+
+    def is_mask(name: str) -> bool:
+        if folders_of(name) & MASK_NAMES or _has_image_beside(name, _SURE, beside):
+            return True
+        others = [twin for twin in twins[_full_stem(name)] if twin != name]
+        if folders_of(name) & PERHAPS_MASK_NAMES:
+            others += [image for place in mask_places(name) for image in images_at.get(place, ()) if image != name]
+        if _has_image_beside(name, _PERHAPS, beside):
+            return looks_like_a_mask(read(name))
+        return bool(others) and looks_like_a_mask(read(name)) and not all(map(looks_like_a_mask, map(read, others)))
+
+    return {name for name in pictures if is_mask(name)}
+
+
+def folders_of(name: str) -> set[str]:
+    """Return the names of the folders that a file is in, in small letters."""
+    return {part.lower() for part in PurePosixPath(name).parts[:-1]}
+
+
+def place_of(name: str) -> tuple[str, ...]:
+    """Return the folders that say what an image or a mask shows, and its stem, in small letters."""
+    file = PurePosixPath(name)
+    *folders, stem = [part.casefold() for part in (*file.parts[:-1], file.stem)]
+    return (*(part for part in folders if part not in MASK_NAMES | PERHAPS_MASK_NAMES | PLAIN_NAMES), stem)
+
+
+def mask_places(name: str) -> Iterator[tuple[str, ...]]:
+    """Yield the places of the image that a mask may belong to, its own and that without what says that it is a mask."""
+    *folders, stem = place_of(name)
+    yield (*folders, stem)
+    for said in (_SURE.fullmatch(stem), _PERHAPS.fullmatch(stem)):
+        if said:
+            yield (*folders, said[1] or said[2])
+
+
+def _by_place(pictures: Sequence[str]) -> dict[tuple[str, ...], list[str]]:
+    found: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for name in pictures:
+        if not folders_of(name) & (MASK_NAMES | PERHAPS_MASK_NAMES):
+            found[place_of(name)].append(name)
+    return found
+
+
+def _full_stem(name: str) -> str:
+    return name.rpartition(".")[0].casefold()
+
+
+def _has_image_beside(name: str, ending: re.Pattern[str], stems: set[str]) -> bool:
+    folder, slash, stem = _full_stem(name).rpartition("/")
+    said = ending.fullmatch(stem)
+    return bool(said) and f"{folder}{slash}{said[1] or said[2]}" in stems if said else False
+
+
+# --- what to say of files that are not taken ------------------------------------------------------------------------
+
+
+def left_out(names: Sequence[str], why: str) -> tuple[str, ...]:
+    """Return a note that names files and says why they were left out; none where there are none."""
+    if not names:
+        return ()
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    named = ", ".join(name if name.isprintable() else ascii(name)[1:-1] for name in names[:_NAMED])
+    return (f"left out {len(names)} {'file' if len(names) == 1 else 'files'}, {why}: {named}{more}",)
+
+
+def not_read(others: Sequence[str]) -> tuple[str, ...]:
+    """Return a note that counts, by extension, files of kinds that are not read."""
+    if not others:
+        return ()
+    kinds = Counter(PurePosixPath(name).suffix.lower() or "no extension" for name in others)
+    counts = ", ".join(f"{kind} {number}" for kind, number in sorted(kinds.items(), key=lambda kind: (-kind[1], kind)))
+    return left_out(others, f"of kinds that are not read ({counts})")

@@ -1,0 +1,87 @@
+"""What lies below a folder: which files are pictures, which masks, and what is said of the others."""
+
+import cv2
+import numpy as np
+import pytest
+
+from anomgen.sources.folder import FileReader
+from anomgen.sources.tree import left_out, masks_among, not_read, tree_of
+
+PICTURE = np.random.default_rng(0).integers(0, 255, (32, 40, 3)).astype(np.uint8)
+MASK = np.zeros((32, 40), np.uint8)
+MASK[4:20, 6:30] = 255
+
+
+def put(root, *names):
+    """Write pictures, and masks under names that end in an exclamation mark."""
+    for name in names:
+        path = root / name.rstrip("!")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), MASK if name.endswith("!") else PICTURE)
+    return root
+
+
+def masks(root, *names):
+    put(root, *names)
+    return masks_among(tree_of(root).pictures, FileReader(root))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "a_GT.png!",
+            "a_mask.png!",
+            "a-masks.bmp!",
+            "a_ground_truth.png!",
+            "mask_a.png!",
+            "a_label.bmp!",
+            "a_seg.png!",
+        ),
+        *("a.png!", "a.bmp!", "a.webp!", "Label/a_label.png!", "labels/a.png!", "masks/a.png!", "GT/other.png!"),
+    ],
+)
+def test_masks_are_told_from_the_image_that_they_belong_to(tmp_path, name):
+    """a.jpg is the image; KolektorSDD2, labelme, Kolektor, Real-IAD and DAGM lay their masks out in these ways."""
+    assert masks(tmp_path, "a.jpg", "b.jpg", name) == {name.rstrip("!")}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("a_GT.png", "b.png"),  # no image of that name
+        ("a.jpg", "a_label.png"),  # perhaps called like a mask, but a picture
+        ("a.jpg", "a.png"),  # one picture in two formats
+        ("a.jpg", "labels/b.png", "labels/c.png"),  # pictures of labels
+        ("label/good/a.png", "label/good/b.png"),
+        ("a.bmp!", "a.png!"),  # neither is the picture
+        ("1.png", "10.png", "1_0.png"),
+    ],
+)
+def test_pictures_are_not_taken_for_masks(tmp_path, names):
+    assert masks(tmp_path, *names) == set()
+
+
+def test_a_mask_in_a_lossy_file_is_seen(tmp_path):
+    put(tmp_path, "a.png")
+    cv2.imwrite(str(tmp_path / "a.jpg"), MASK)
+    assert masks_among(["a.jpg", "a.png"], FileReader(tmp_path)) == {"a.jpg"}
+
+
+def test_files_of_other_kinds_are_counted_by_extension_and_named(tmp_path):
+    put(tmp_path, "a.png", "b/c.JPG")
+    for name in ("x.heic", "b/y.HEIC", "z.txt", "README", ".hidden.heic"):
+        (tmp_path / name).write_text("")
+    files = tree_of(tmp_path)
+    assert files.pictures == ["a.png", "b/c.JPG"] and files.others == ["README", "b/y.HEIC", "x.heic", "z.txt"]
+    assert not_read(files.others) == (
+        "left out 4 files, of kinds that are not read (.heic 2, .txt 1, no extension 1): "
+        "README, b/y.HEIC, x.heic, z.txt",
+    )
+    assert files.below("k").pictures == ["k/a.png", "k/b/c.JPG"]
+    assert not_read([]) == left_out([], "nothing") == ()
+
+
+def test_a_note_names_a_few_and_has_no_control_characters():
+    assert left_out(["a\x1b[31m.png"], "w") == ("left out 1 file, w: a\\x1b[31m.png",)
+    assert left_out([f"{k}.png" for k in range(9)], "w")[0].endswith("4.png and 4 more")
