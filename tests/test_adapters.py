@@ -130,8 +130,10 @@ def test_grey_and_16_bit_images_keep_every_level(tmp_path, dtype):
         picture = (np.random.default_rng(k).normal(0.5, 0.1, (64, 80)).clip(0, 1) * top).astype(dtype)
         cv2.imwrite(str(tmp_path / f"{k}.png"), cv2.GaussianBlur(picture, (0, 0), 2))
     chosen = load_recipe("fpi", source=tmp_path, size="native", count=6)
+    dataset = AnomalyDataset(chosen)
+    low, high = dataset.plan.source.value_range or (0, top)
     for index in range(6):
-        restored = np.rint(AnomalyDataset(chosen)[index]["image"].double().numpy() * top)
+        restored = np.rint(dataset[index]["image"].double().numpy() * (high - low) + low)
         assert np.array_equal(restored.astype(dtype)[0], chosen.sample(index).image[..., 0])
 
 

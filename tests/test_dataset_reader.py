@@ -300,6 +300,8 @@ class _Pool:
     def __getitem__(self, index):
         return self.images[index]
 
+    stored = __getitem__
+
     def id(self, index):
         return f"part/{index:03d}.png"
 

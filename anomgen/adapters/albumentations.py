@@ -8,7 +8,7 @@ import numpy as np
 from albumentations import DualTransform
 from albumentations.core.type_definitions import Targets
 
-from anomgen.adapters.base import Drawer, drawn_on, to_integers
+from anomgen.adapters.base import Drawer
 from anomgen.errors import UsageError
 from anomgen.making.engine import Recipe
 
@@ -25,7 +25,8 @@ class Anomaly(DualTransform):
     (epoch, index), for any number of workers.
 
     recipe, options: a Recipe, or what `anomgen.load_recipe` takes. p: how often the transform is applied at all.
-    Raises UsageError for a call without a mask: the anomaly's would be lost.
+    Raises UsageError for a call without a mask, for the anomaly's would be lost, and with a second image
+    (`additional_targets`, `images`, `volume`), for its anomaly would be another.
     """
 
     _targets = (Targets.IMAGE, Targets.MASK, Targets.BBOXES, Targets.KEYPOINTS)
@@ -37,15 +38,23 @@ class Anomaly(DualTransform):
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
         """Draw the anomaly: the new image and its mask."""
-        if "image" not in data or ("mask" not in data and "masks" not in data):
-            given = ", ".join(sorted(data))
-            raise UsageError(f"Anomaly needs an image and a mask of zeros to mark the anomaly in; given: {given}")
+        targets = {key: target for key, target in self._key2func.items() if key in data}
+        images = sorted(key for key, target in targets.items() if target in self._of_images())
+        masks = sorted(key for key, target in targets.items() if target in (self.apply_to_mask, self.apply_to_masks))
+        if images != ["image"] or not masks:
+            raise UsageError(
+                "Anomaly needs one image and a mask of zeros to mark the anomaly in, for what it draws on one image is "
+                f"not on another; given: {', '.join([*images, *masks]) or 'neither'}. Give other images to transforms "
+                "before or after it"
+            )
         image = np.atleast_3d(data["image"])
-        number = int(self.random_generator.integers(2**63))
-        (sample,) = self.drawer.draw([to_integers(image, self.drawer.dtype)], [number])
-        drawn = image if sample is None else drawn_on(image, sample)
+        (sample,) = self.drawer.draw([image], [int(self.random_generator.integers(2**63))])
+        drawn = image if sample is None else sample.image
         marked = np.zeros(image.shape[:2], bool) if sample is None else sample.mask
         return {**params, "drawn": drawn.reshape(data["image"].shape), "marked": marked}
+
+    def _of_images(self) -> tuple[Any, ...]:
+        return self.apply, self.apply_to_images, self.apply_to_volume, self.apply_to_volumes
 
     def apply(self, img: np.ndarray, *args: Any, drawn: np.ndarray, **params: Any) -> np.ndarray:  # noqa: ARG002
         """Return the image with the anomaly."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +18,7 @@ from anomgen.rng import Stream, rng_for
 from anomgen.sources.base import Source
 from anomgen.sources.pixels import quantise, to_channels, to_depth, value_max
 from anomgen.sources.pool import DEFAULT_CACHE_BYTES, Pool
+from anomgen.sources.value_range import ValueRange, stretched
 from anomgen.synthesis.sample import Reject, Sample
 
 SLACK = 1e-3
@@ -46,14 +48,46 @@ class Drawer:
         return {**self.__dict__, "_pools": {}, "_threads": None}
 
     def draw(self, images: Sequence[np.ndarray], numbers: Sequence[int]) -> list[Sample | None]:
-        """Return an anomaly for each image, or None where it stays normal.
+        """Return an anomaly for each image, in its dtype, or None where it stays normal.
 
-        images: (H, W, C) uint8 or uint16, C 1 or 3, all alike in dtype and C. numbers: 0 and above, one an image.
-        Raises AnomgenError when a generator keeps failing on an image: a normal one never stands in for an anomaly.
+        images: (H, W, C) uint8, uint16 (values as the source's), or floating point in 0..1 (of the source's range of
+        values), C 1 or 3, all alike in dtype and C. numbers: 0 and above, one an image. Outside the mask what is
+        returned is the image, bit for bit. Raises UsageError for other images, AnomgenError when a generator keeps
+        failing on one: a normal one never stands in for an anomaly.
         """
         self._threads = self._threads or ThreadpoolController()
+        shown = [_read_only(self._shown(image)) for image in images]
         with single_threaded(self._threads):
-            return self._draw([_read_only(image) for image in images], numbers)
+            samples = self._draw(shown, numbers)
+        return [
+            None if sample is None else self._returned(image, sample)
+            for image, sample in zip(images, samples, strict=True)
+        ]
+
+    def _shown(self, image: np.ndarray) -> np.ndarray:
+        """Return an image as the generator sees it: uint8 or uint16, in its whole depth."""
+        if image.ndim != 3 or image.shape[2] not in (1, 3):
+            raise UsageError(
+                f"an image is (H, W, C) with 1 channel or 3, not {image.shape}; take transparency (alpha) off before"
+            )
+        if image.dtype.kind == "f":
+            return _integers(image, self.dtype)
+        if image.dtype not in (np.uint8, np.uint16):
+            raise UsageError(f"images are uint8, uint16 or floating point in 0..1, not {image.dtype}")
+        return stretched(image, self._range_of(image))
+
+    def _returned(self, image: np.ndarray, sample: Sample) -> Sample:
+        """Return a sample with its image in the dtype and among the values of the image that it was drawn on."""
+        if image.dtype.kind == "f":
+            scaled = (sample.image / np.float32(value_max(sample.image.dtype))).astype(image.dtype)
+            return replace(sample, image=np.where(sample.mask[..., None], scaled, image))
+        value_range = self._range_of(image)
+        if value_range is None:
+            return sample
+        return replace(sample, image=value_range.drawn_on(image, sample.image, sample.mask))
+
+    def _range_of(self, image: np.ndarray) -> ValueRange | None:
+        return getattr(self.plan.source, "value_range", None) if image.dtype == self.dtype else None
 
     def _draw(self, images: list[np.ndarray], numbers: Sequence[int]) -> list[Sample | None]:
         self._check_shapes(images)
@@ -110,7 +144,7 @@ class Drawer:
 
 
 class Converted:
-    """A source whose images get another number of channels or another depth where they have not got it already."""
+    """A source's images, stretched to their whole depth, with another number of channels or another depth."""
 
     def __init__(self, source: Source, channels: int, dtype: np.dtype):
         self._source, self._channels, self._dtype = source, channels, dtype
@@ -120,9 +154,9 @@ class Converted:
         return len(self._source)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        image = self._source[index]
+        image = stretched(self._source[index], getattr(self._source, "value_range", None))
         if image.shape[2] == self._channels and image.dtype == self._dtype:
-            return image
+            return _read_only(image)
         return _read_only(np.ascontiguousarray(to_depth(to_channels(image, self._channels), self._dtype)))
 
     def id(self, index: int) -> str:
@@ -140,24 +174,12 @@ def _read_only(image: np.ndarray) -> np.ndarray:
     return view
 
 
-def to_integers(image: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return a floating-point image in 0..1 as uint8 or uint16, rounded; integers pass.
+def _integers(image: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return a floating-point image in 0..1 as uint8 or uint16, rounded.
 
-    Raises UsageError for values outside 0..1, which a normalised image has, and for other dtypes.
+    Raises UsageError for values outside 0..1, which a normalised image has.
     """
-    if image.dtype in (np.uint8, np.uint16):
-        return image
-    if image.dtype.kind != "f":
-        raise UsageError(f"images are uint8, uint16 or floating point in 0..1, not {image.dtype}")
     low, high = float(image.min()), float(image.max())
     if not (low >= -SLACK and high <= 1 + SLACK):
         raise UsageError(f"the image's values lie in {low:.3g}..{high:.3g}, not in 0..1: draw before normalising")
     return quantise(image * value_max(dtype), dtype)
-
-
-def drawn_on(image: np.ndarray, sample: Sample) -> np.ndarray:
-    """Return the anomalous image in the dtype of `image`; outside the mask it is `image`, bit for bit."""
-    if image.dtype.kind != "f":
-        return sample.image
-    scaled = (sample.image / np.float32(value_max(sample.image.dtype))).astype(image.dtype)
-    return np.where(sample.mask[..., None], scaled, image)

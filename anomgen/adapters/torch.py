@@ -12,7 +12,7 @@ import torch
 from threadpoolctl import ThreadpoolController
 from torch.utils.data import Dataset, get_worker_info
 
-from anomgen.adapters.base import Drawer, drawn_on, to_integers
+from anomgen.adapters.base import Drawer
 from anomgen.dataset.row import Row
 from anomgen.errors import UsageError
 from anomgen.making.engine import Plan, Recipe, Renderer, single_threaded
@@ -20,6 +20,7 @@ from anomgen.making.recipe import recipe_of
 from anomgen.rng import Stream, rng_for
 from anomgen.sources.pixels import value_max
 from anomgen.sources.pool import DEFAULT_CACHE_BYTES
+from anomgen.sources.value_range import ValueRange
 
 
 class AnomalyDataset(Dataset[dict[str, Any]]):
@@ -29,9 +30,9 @@ class AnomalyDataset(Dataset[dict[str, Any]]):
     on with. An item follows from (recipe, epoch, index) alone: the same for any number of loader workers.
 
     An item is a dict of `image` and, where the recipe has ``keep_normal``, `normal`: float32 (C, H, W) in 0..1,
-    the pixel divided by 255 or 65535; `mask`: float32 (1, H, W), 0 or 1; `soft_mask`: float32 (1, H, W) in 0..1,
-    where the generator makes one; `label`: 0 normal, 1 anomaly; `defect_type`: its number in `defect_names`;
-    `index`: the row's.
+    the pixel's place in the source's range of values (8 bits: the pixel / 255); `mask`: float32 (1, H, W), 0 or 1;
+    `soft_mask`: float32 (1, H, W) in 0..1, where the generator makes one; `label`: 0 normal, 1 anomaly;
+    `defect_type`: its number in `defect_names`; `index`: the row's.
 
     recipe, options: a Recipe, or what `anomgen.load_recipe` takes. Raises what that raises, and SourceError.
     """
@@ -63,10 +64,10 @@ class AnomalyDataset(Dataset[dict[str, Any]]):
         soft = row.mask if row.soft_mask is None else row.soft_mask
         has_soft, has_normal = self.plan.generator.has_soft_mask, self.plan.recipe.keep_normal
         return {
-            "image": image_tensor(row.image),
+            "image": image_tensor(row.image, row.value_range),
             "mask": mask_tensor(row.mask),
             **({"soft_mask": mask_tensor(soft)} if has_soft else {}),
-            **({"normal": image_tensor(row.normal)} if has_normal else {}),
+            **({"normal": image_tensor(row.normal, row.value_range)} if has_normal else {}),
             "label": row.label,
             "defect_type": self.defect_names.index(row.defect_type),
             "index": row.index,
@@ -132,10 +133,14 @@ def _epoch(value: int) -> int:
 # --- tensors --------------------------------------------------------------------------------------------------------
 
 
-def image_tensor(image: np.ndarray) -> torch.Tensor:
-    """Return float32 (C, H, W) in 0..1 of an image (H, W, C), uint8 or uint16."""
-    planes = np.ascontiguousarray(image.transpose(2, 0, 1))
-    return torch.from_numpy(planes.astype(np.float32)).div_(value_max(image.dtype))
+def image_tensor(image: np.ndarray, value_range: ValueRange | None = None) -> torch.Tensor:
+    """Return float32 (C, H, W) of an image (H, W, C), uint8 or uint16: 0..1 from end to end of the range of values.
+
+    value_range: None for the whole depth; outliers of another lie outside 0..1.
+    """
+    planes = np.ascontiguousarray(image.transpose(2, 0, 1)).astype(np.float32)
+    low, high = value_range or (0, value_max(image.dtype))
+    return torch.from_numpy(planes).sub_(low).div_(high - low)
 
 
 def mask_tensor(mask: np.ndarray) -> torch.Tensor:
@@ -159,11 +164,11 @@ def draw_on_tensors(drawer: Drawer, batch: torch.Tensor) -> tuple[torch.Tensor, 
             f"an image is (C, H, W) or a batch (B, C, H, W) with 1 or 3 channels, not {tuple(batch.shape)}"
         )
     images = _arrays(batch)
-    samples = drawer.draw([to_integers(image, drawer.dtype) for image in images], drawn_numbers(len(images)))
+    samples = drawer.draw(images, drawn_numbers(len(images)))
     out, masks = batch.clone(), batch.new_zeros((len(images), 1, *batch.shape[2:]), dtype=torch.float32)
-    for k, (image, sample) in enumerate(zip(images, samples, strict=True)):
+    for k, sample in enumerate(samples):
         if sample is not None:
-            planes = np.ascontiguousarray(drawn_on(image, sample).transpose(2, 0, 1))
+            planes = np.ascontiguousarray(sample.image.transpose(2, 0, 1))
             out[k] = torch.from_numpy(planes)
             masks[k] = mask_tensor(sample.mask)
     return out, masks

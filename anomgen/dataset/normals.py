@@ -31,11 +31,15 @@ class NormalImages:
 
     def of(self, row: dict[str, Any]) -> np.ndarray | None:
         """Return the normal image of a decoded row that has `source_id`, and `normal` where kept; None if nowhere."""
+        image = self.in_dataset(row)
+        return self.in_pool(row["source_id"]) if image is None else image
+
+    def in_dataset(self, row: dict[str, Any]) -> np.ndarray | None:
+        """Return the normal image of a decoded row that the dataset holds, in the row or in a normal one, or None."""
         if row.get("normal") is not None:
             result: np.ndarray | None = row["normal"]
             return result
-        image = self.in_rows(row["source_id"])
-        return self.in_pool(row["source_id"]) if image is None else image
+        return self.in_rows(row["source_id"])
 
     def in_rows(self, source_id: str) -> np.ndarray | None:
         """Return the image of the first normal row of a source, or None."""
@@ -49,7 +53,12 @@ class NormalImages:
     def in_pool(self, source_id: str) -> np.ndarray | None:
         """Return the pool's own image of a source, or None."""
         position = self._position.get(source_id)
-        return None if self.pool is None or position is None else self.pool[position]
+        return None if self.pool is None or position is None else self.pool.stored(position)
+
+    def foreground(self, source_id: str) -> np.ndarray | None:
+        """Return the foreground of the pool's image of a source, bool (H, W); None where there is none."""
+        position = self._position.get(source_id)
+        return None if self.pool is None or position is None else self.pool.foreground(self.pool[position])
 
 
 def _first_normal_rows(dataset: Dataset) -> dict[str, int]:

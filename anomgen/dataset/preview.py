@@ -16,6 +16,7 @@ from anomgen.dataset.reader import Dataset
 from anomgen.dataset.row import ANOMALY, Row
 from anomgen.files import replacing
 from anomgen.sources.pixels import to_channels, value_max
+from anomgen.sources.value_range import stretched
 
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont, ImageFont
@@ -40,8 +41,8 @@ FACTORS = (1, 2, 4, 8, 16)
 class Panel:
     """One sample as a sheet shows it.
 
-    image: (H, W, C) uint8 or uint16. mask: bool (H, W). soft_mask: float32 (H, W) in [0, 1], or None. normal: the
-    image before, or None where it is not known. caption: one line of text.
+    image: (H, W, C) uint8 or uint16, stretched to its depth. mask: bool (H, W). soft_mask: float32 (H, W)
+    in [0, 1], or None. normal: the image before, or None where it is not known. caption: one line of text.
     """
 
     image: np.ndarray
@@ -54,7 +55,8 @@ class Panel:
     def of_row(cls, row: Row) -> Panel:
         """Return the panel of a row that was just drawn."""
         caption = _caption(row.index, row.defect_type, row.severity, row.area, row.source_id)
-        return cls(row.image, row.mask, row.soft_mask, row.normal, caption)
+        image, normal = stretched(row.image, row.value_range), stretched(row.normal, row.value_range)
+        return cls(image, row.mask, row.soft_mask, normal, caption)
 
 
 def preview_sheet(panels: Sequence[Panel], title: str = "") -> np.ndarray:
@@ -98,13 +100,18 @@ def dataset_panels(dataset: Dataset, count: int = 8, pool: Pool | None = None) -
     rows alone gives panels of normal rows.
     """
     normals = NormalImages(dataset, pool)
+    value_range = dataset.value_range if pool is None else pool.value_range
     panels = []
     for index in _chosen(dataset, count):
         row = dataset.row(index)
         normal = normals.of(row) if row["label"] == ANOMALY else row["image"]
         if normal is not None and normal.shape != row["image"].shape:
             normal = None
-        panels.append(Panel(row["image"], row["mask"], row["soft_mask"], normal, _caption_of(row)))
+        image, normal = (
+            stretched(row["image"], value_range),
+            normal if normal is None else stretched(normal, value_range),
+        )
+        panels.append(Panel(image, row["mask"], row["soft_mask"], normal, _caption_of(row)))
     return panels
 
 

@@ -23,6 +23,7 @@ from anomgen.dataset.columns import IMAGE_COLUMNS, Columns
 from anomgen.dataset.png import decode_png
 from anomgen.errors import UsageError, near_miss
 from anomgen.places import place, readable
+from anomgen.sources.value_range import ValueRange, recorded_range
 
 MARK = "# The recipe of the dataset in this folder, written by anomgen make.\n"
 """First line of the recipe.yaml in a dataset: what tells our folder from one that holds a recipe of the user's."""
@@ -110,6 +111,11 @@ class Dataset:
     def of(cls, dataset: Dataset | str | Path) -> Dataset:
         """Return a finished dataset: as it is when it is open, or opened."""
         return dataset if isinstance(dataset, Dataset) else cls(dataset)
+
+    @property
+    def value_range(self) -> ValueRange | None:
+        """Return the range of the source's values, as recorded; None for the whole depth."""
+        return recorded_range(self.provenance.get("source", {}).get("range"))
 
     def __len__(self) -> int:
         result: int = self._length

@@ -11,16 +11,20 @@ import cv2
 import numpy as np
 
 from anomgen.sources.pixels import value_max
+from anomgen.sources.value_range import ValueRange
 from anomgen.synthesis.sample import Sample
 
 LABELS = ("normal", "anomaly")
 NORMAL, ANOMALY = 0, 1
 
 
-def severity_of(image: np.ndarray, normal: np.ndarray, mask: np.ndarray) -> float:
+def severity_of(
+    image: np.ndarray, normal: np.ndarray, mask: np.ndarray, value_range: ValueRange | None = None
+) -> float:
     """Return the mean absolute change inside the mask, a share 0..1 of the value range; 0 for an empty mask.
 
-    image, normal: (H, W, C), one dtype. mask: bool (H, W). The sums are of integers, so the result is exact.
+    image, normal: (H, W, C), one dtype. mask: bool (H, W). value_range: None for that of the dtype. The sums are of
+    integers, so the result is exact.
     """
     x, y, w, h = cv2.boundingRect(mask.view(np.uint8))
     if w == 0:
@@ -28,7 +32,8 @@ def severity_of(image: np.ndarray, normal: np.ndarray, mask: np.ndarray) -> floa
     window = slice(y, y + h), slice(x, x + w)
     means = cv2.mean(cv2.absdiff(image[window], normal[window]), mask[window].view(np.uint8))
     channels = image.shape[2]
-    return float(np.float32(sum(means[:channels]) / (channels * value_max(image.dtype))))
+    span = value_max(image.dtype) if value_range is None else value_range.high - value_range.low
+    return float(np.float32(min(sum(means[:channels]) / (channels * span), 1.0)))
 
 
 def area_of(mask: np.ndarray) -> float:
@@ -57,6 +62,7 @@ class Row:
     which normal image. normal: that image, untouched, (H, W, C) uint8 or uint16. image: the same with an
     anomaly, or `normal` itself. mask: bool (H, W), empty for a normal row. soft_mask: float32 (H, W) in [0, 1],
     or None where the generator makes none. label: 0 normal, 1 anomaly. params: plain JSON, what was drawn.
+    value_range: of the source, None for the whole depth.
 
     Whether `normal` is written is not the row's affair but that of `Columns.keep_normal`.
     """
@@ -72,18 +78,36 @@ class Row:
     label: int
     defect_type: str
     params: dict[str, Any]
+    value_range: ValueRange | None = None
 
     @classmethod
-    def of_normal(cls, index: int, seed: int, source_id: str, image: np.ndarray, *, soft: bool) -> Row:
+    def of_normal(
+        cls,
+        index: int,
+        seed: int,
+        source_id: str,
+        image: np.ndarray,
+        *,
+        soft: bool,
+        value_range: ValueRange | None = None,
+    ) -> Row:
         """Return the row of an untouched image; `soft`: whether this dataset's generator makes soft masks."""
         shape = image.shape[:2]
         soft_mask = np.zeros(shape, np.float32) if soft else None
         mask = np.zeros(shape, bool)
-        return cls(index, seed, 0, source_id, image, image, mask, soft_mask, NORMAL, LABELS[NORMAL], {})
+        return cls(index, seed, 0, source_id, image, image, mask, soft_mask, NORMAL, LABELS[NORMAL], {}, value_range)
 
     @classmethod
     def of_sample(
-        cls, sample: Sample, *, index: int, seed: int, attempt: int, source_id: str, normal: np.ndarray
+        cls,
+        sample: Sample,
+        *,
+        index: int,
+        seed: int,
+        attempt: int,
+        source_id: str,
+        normal: np.ndarray,
+        value_range: ValueRange | None = None,
     ) -> Row:
         """Return the row of an anomalous image that was made of `normal`."""
         return cls(
@@ -98,6 +122,7 @@ class Row:
             ANOMALY,
             sample.defect_type,
             sample.params,
+            value_range,
         )
 
     @property
@@ -108,7 +133,7 @@ class Row:
     @cached_property
     def severity(self) -> float:
         """Return the mean absolute change inside the mask, 0..1 of the value range."""
-        return severity_of(self.image, self.normal, self.mask)
+        return severity_of(self.image, self.normal, self.mask, self.value_range)
 
     @cached_property
     def area(self) -> float:

@@ -34,6 +34,7 @@ from anomgen.making.rules import (
     unreadable_shards,
 )
 from anomgen.sources.pool import Pool
+from anomgen.sources.value_range import stretched
 from anomgen.synthesis.sample import TOLERANCE, change_between
 
 
@@ -101,6 +102,7 @@ class _Checker:
         self.dataset = dataset
         self.pool = pool
         self.normals = NormalImages(dataset, pool)
+        self.value_range = dataset.value_range
         self.violations: dict[str, Violation] = {}
         self.by_type: dict[str, int] = {}
         self.position = self.compared = 0
@@ -164,7 +166,7 @@ class _Checker:
         if record.anomalous:
             yield from self._anomaly_findings(record)
         else:
-            yield from measure_findings(record, record.image)
+            yield from measure_findings(record, record.image, self.value_range)
 
     def _source_findings(self, record: Record) -> Findings:
         """A normal image is compared with the pool's; without a pool, with the first normal row of its source."""
@@ -190,12 +192,12 @@ class _Checker:
         if normal is None:
             normal = self.normals.in_pool(source_id)
         if normal is None:
-            yield from measure_findings(record, None)
+            yield from measure_findings(record, None, self.value_range)
             return
         if normal.shape != record.image.shape or normal.dtype != record.image.dtype:
             yield "shape", f"its normal image is {kind_of(normal)}, the image {kind_of(record.image)}"
             return
-        yield from measure_findings(record, normal)
+        yield from measure_findings(record, normal, self.value_range)
         yield from self._change_findings(record, normal)
         yield from self._foreground_findings(record, source_id)
 
@@ -208,16 +210,14 @@ class _Checker:
         self.compared += 1
         if not pixels:
             return
-        share = np.count_nonzero(change_between(record.image, normal)[mask] <= TOLERANCE) / pixels
+        shown = [stretched(image, self.value_range) for image in (record.image, normal)]
+        share = np.count_nonzero(change_between(*shown)[mask] <= TOLERANCE) / pixels
         self.invisible.add(share)
         if share > MAX_INVISIBLE:
             yield "invisible", f"{share:.0%} of the mask's {pixels} pixels did not visibly change"
 
     def _foreground_findings(self, record: Record, source_id: str) -> Findings:
-        image = self.normals.in_pool(source_id)
-        if image is None or self.pool is None:
-            return
-        foreground = self.pool.foreground(image)
+        foreground = self.normals.foreground(source_id)
         pixels = np.count_nonzero(record.mask)
         if foreground is None or not pixels:
             return

@@ -28,6 +28,7 @@ from anomgen.rng import Stream, rng_for
 from anomgen.sources.base import Source, SourceConfig
 from anomgen.sources.foreground import Foreground, parse_foreground
 from anomgen.sources.pool import DEFAULT_CACHE_BYTES, Pool
+from anomgen.sources.value_range import ValueRange
 from anomgen.synthesis.sample import Reject, Sample
 
 
@@ -169,7 +170,8 @@ class Renderer:
         position = self._position(index, 0)
         soft = self.plan.generator.has_soft_mask
         seed, source = self.plan.recipe.seed, self.plan.source
-        return Row.of_normal(index, seed, source.id(position), self.pool[position], soft=soft)
+        image, value_range = self.pool.stored(position), self.pool.value_range
+        return Row.of_normal(index, seed, source.id(position), image, soft=soft, value_range=value_range)
 
     def _draw(self, wanted: list[int]) -> dict[int, Row]:
         """Draw the anomalous rows as one batch; draw again, with the next attempt's rng, what was rejected."""
@@ -183,20 +185,20 @@ class Renderer:
             rngs = [rng_for(self.plan.recipe.seed, Stream.SAMPLE, index, attempt) for index in wanted]
             results = self.plan.generator.sample_batch(rngs, images, self.pool)
             left = []
-            for index, position, image, result in zip(wanted, positions, images, results, strict=True):
-                result = _checked(result)
+            for index, position, result in zip(wanted, positions, results, strict=True):
+                result = _checked(result, self.pool.stored(position), self.pool.value_range)
                 if isinstance(result, Reject):
                     reasons[index][result.reason] += 1
                     self.rejects[result.reason] += 1
                     left.append(index)
                 else:
-                    rows[index] = self._row(index, attempt, position, image, result)
+                    rows[index] = self._row(index, attempt, position, result)
             wanted = left
         if wanted:
             raise AnomgenError(self._failure(wanted[0], reasons[wanted[0]]))
         return rows
 
-    def _row(self, index: int, attempt: int, position: int, image: np.ndarray, sample: Sample) -> Row:
+    def _row(self, index: int, attempt: int, position: int, sample: Sample) -> Row:
         source_id, seed, generator = self.plan.source.id(position), self.plan.recipe.seed, self.plan.generator
         if not sample.defect_type:
             sample = replace(sample, defect_type=generator.kind)
@@ -205,7 +207,15 @@ class Renderer:
                 f"the generator {generator.kind!r} returned a sample of type {sample.defect_type!r}, which is none of "
                 f"its defect types {generator.defect_types}"
             )
-        return Row.of_sample(sample, index=index, seed=seed, attempt=attempt, source_id=source_id, normal=image)
+        return Row.of_sample(
+            sample,
+            index=index,
+            seed=seed,
+            attempt=attempt,
+            source_id=source_id,
+            normal=self.pool.stored(position),
+            value_range=self.pool.value_range,
+        )
 
     def _position(self, index: int, attempt: int) -> int:
         """Return which source image a sample uses: a new permutation of the source in every epoch."""
@@ -223,11 +233,21 @@ class Renderer:
         )
 
 
-def _checked(result: Sample | Reject) -> Sample | Reject:
-    """Turn an empty mask into a rejection: no generator, ours or a plug-in, passes a normal image for an anomaly."""
-    if isinstance(result, Sample) and not result.mask.any():
-        return Reject("empty mask")
-    return result
+def _checked(result: Sample | Reject, stored: np.ndarray, value_range: ValueRange | None) -> Sample | Reject:
+    """Turn an empty mask into a rejection: no generator, ours or a plug-in, passes a normal image for an anomaly.
+
+    What was drawn on a stretched image is put back among the values of `stored`, the image as the source has it; where
+    these are few, it may vanish.
+    """
+    if isinstance(result, Reject):
+        return result
+    if value_range is not None:
+        image = value_range.drawn_on(stored, result.image, result.mask)
+        changed = (image != stored).any(axis=2)
+        if 2 * np.count_nonzero(changed) < np.count_nonzero(result.mask):
+            return Reject("nothing visible changed")
+        result = replace(result, image=image)
+    return result if result.mask.any() else Reject("empty mask")
 
 
 def is_anomalous(index: int, ratio: float) -> bool:

@@ -283,6 +283,8 @@ def _finish(plan: Plan, out: Path, shards: list[Shard]) -> dict[str, Any]:
         rejects.update((shard_metadata(shard.path) or {}).get("rejects", {}))
     dataset = Dataset(out, partial=True)
     found = versions(plan.generator.uses_network)
+    pool = Pool(plan.source, plan.foreground)
+    value_range = pool.value_range
     provenance = {
         "anomgen": found["anomgen"],
         "versions": {"python": platform.python_version(), **found, "processor": processor()},
@@ -295,6 +297,7 @@ def _finish(plan: Plan, out: Path, shards: list[Shard]) -> dict[str, Any]:
             "dataset": getattr(plan.source, "dataset", None),
             "skipped": list(plan.source.skipped),
             "notes": list(notes_of(plan.source)),
+            "range": value_range and list(value_range),
         },
         "licenses": list(plan.generator.licenses()),
         "resolved": plan.resolved,
@@ -302,7 +305,7 @@ def _finish(plan: Plan, out: Path, shards: list[Shard]) -> dict[str, Any]:
         "rejects": dict(sorted(rejects.items())),
         "shards": len(shards),
     }
-    write_preview(dataset, out / "preview.png", pool=Pool(plan.source, plan.foreground))
+    write_preview(dataset, out / "preview.png", pool=pool)
     write_card(out, provenance, plan.recipe.portable().as_dict(), statistics(dataset))
     _write(out / "provenance.json", json.dumps(provenance, indent=2, ensure_ascii=False) + "\n")
     remember_source(plan)
@@ -357,6 +360,7 @@ def plan_of(
         "skipped": list(plan.source.skipped),
         "notes": list(notes_of(plan.source)),
         "image": "×".join(str(side) for side in renderer.pool[0].shape) + f" {renderer.pool[0].dtype}",
+        "range": renderer.pool.value_range and list(renderer.pool.value_range),
         "rows": f"{recipe.count}: {anomalous} anomalous, {recipe.count - anomalous} normal",
         "shards": f"{len(shards)}" + (f", {len(done)} of them there already" if done else ""),
         "license": recipe.license or inherited(plan.source.license, plan.generator.licenses()) or "unknown",

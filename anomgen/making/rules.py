@@ -13,6 +13,7 @@ from anomgen.dataset.reader import SHARD_PATTERN, Dataset, shard_rows
 from anomgen.dataset.row import ANOMALY, LABELS, NORMAL, area_of, boxes_of, image_name, severity_of
 from anomgen.errors import UsageError
 from anomgen.making.report import EXAMPLES, Findings, Violation
+from anomgen.sources.value_range import ValueRange
 from anomgen.synthesis.sample import smallest_mask
 
 
@@ -107,14 +108,14 @@ def mask_findings(record: Record) -> Findings:
             yield "soft mask", f"{outside} pixels outside the mask are not zero"
 
 
-def measure_findings(record: Record, normal: np.ndarray | None) -> Findings:
+def measure_findings(record: Record, normal: np.ndarray | None, value_range: ValueRange | None) -> Findings:
     """Yield the recorded measures that are not what is measured; normal: the image before, None if not at hand."""
     cells, mask = record.cells, record.mask
     if cells["boxes"] != boxes_of(mask):
         yield "boxes", f"recorded {cells['boxes']}, measured {boxes_of(mask)}"
     measured = {"area": area_of(mask)}
     if normal is not None:
-        measured["severity"] = severity_of(record.image, normal, mask)
+        measured["severity"] = severity_of(record.image, normal, mask, value_range)
     for name, value in measured.items():
         if not np.isclose(cells[name], value, rtol=3e-7, atol=0):
             yield name, f"recorded {cells[name]:.9g}, measured {value:.9g}"

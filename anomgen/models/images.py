@@ -45,14 +45,19 @@ def require_square(augment: Augment, shape: Sequence[int]) -> None:
 
 
 class Images:
-    """A source as floats: image k of the training is the k-th of permutation after permutation of the source."""
+    """A source as floats: image k of the training is the k-th of permutation after permutation of the source.
 
-    def __init__(self, source: Source, minimum: int = 2):
+    like: images whose range of values is this one's, too, whatever its own is.
+    """
+
+    def __init__(self, source: Source, minimum: int = 2, like: Images | None = None):
         if len(source) < minimum:
             raise SourceError(
                 f"training needs at least {minimum} images, the source has {len(source)}: add normal images"
             )
         self.pool = Pool(source)
+        if like is not None:
+            self.pool.value_range = like.pool.value_range
         self.shape: tuple[int, ...] = self.pool[0].shape
         for index in range(len(source)):
             if self.pool[index].shape != self.shape:

@@ -25,6 +25,7 @@ from anomgen.sources.base import Source
 from anomgen.sources.images import fit_image
 from anomgen.sources.pixels import to_channels, value_max
 from anomgen.sources.pool import Pool
+from anomgen.sources.value_range import stretched
 
 HELD_OUT = 0.2
 """Share of a bank's anomalies that goes to validation."""
@@ -82,8 +83,10 @@ def _dataset_rows(dataset: Dataset, data: RealData) -> tuple[list[Row], list[Row
     for stored in dataset.rows():
         if stored["label"] != ANOMALY:
             continue
-        image, mask = _fitted(stored["image"], shape), resized_mask(stored["mask"], shape[:2])
-        twin = normals.of(stored)
+        image = _fitted(stretched(stored["image"], dataset.value_range), shape)
+        mask = resized_mask(stored["mask"], shape[:2])
+        own = normals.in_dataset(stored)
+        twin = normals.in_pool(stored["source_id"]) if own is None else stretched(own, dataset.value_range)
         normal = _filled(image, mask) if twin is None else _fitted(twin, shape)
         seen, hidden = (image, mask) if twin is None else (normal, np.zeros_like(mask))
         tested = shown(seen, hidden, data.test.images)

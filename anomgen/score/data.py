@@ -22,6 +22,7 @@ from anomgen.sources.images import fit_image, quiet, read_image
 from anomgen.sources.labelled import NORMAL, Found, Listing, listing
 from anomgen.sources.mask_files import read_defect_mask
 from anomgen.sources.pixels import to_channels
+from anomgen.sources.value_range import ValueRange, measured_on, stretched
 
 VALIDATION_SHARE = 0.2
 """Of the normal training images."""
@@ -134,6 +135,8 @@ def load(
     the size; they are colour where a training image is. Masks are true where the file is not zero, resized by area,
     and true again from one half on.
 
+    16-bit values are stretched from the range that the normal training images take to their whole depth.
+
     real_share: share of the anomalous images of each defect type, in [0, 1), that goes to `real` instead of `test`.
     train_count: how many normal images to train on (after the validation images are set aside, which do not depend
     on it); a smaller count is a part of a larger one.
@@ -165,16 +168,17 @@ def load(
         )
     trained, tested = [*training, *validation, *real], [*test_normals, *anomalies]
     _refuse_common({"training": trained, "test": tested}, path)
+    value_range = measured_on([image.pixels for image in (*training, *validation)])
     training = _limited(training, train_count, path)
     _refuse_mixed([*training, *validation, *test_normals, *anomalous], path)
     channels = max(image.pixels.shape[2] for image in (*training, *validation))
     test = [*test_normals, *anomalies]
     return RealData(
         listed.name,
-        _source(training, channels, listed.license),
-        _source(validation, channels, listed.license),
-        _tests(test, channels),
-        _tests(real, channels) if real else None,
+        _source(training, channels, listed.license, value_range),
+        _source(validation, channels, listed.license, value_range),
+        _tests(test, channels, value_range),
+        _tests(real, channels, value_range) if real else None,
         _fingerprint(shape, channels, {"train": training, "validation": validation}, {"test": test, "real": real}),
         listed.notes,
     )
@@ -346,18 +350,22 @@ def _refuse_mixed(images: Sequence[_Image], path: str) -> None:
 # ------------------------------------------------------------------------------------------------------ results
 
 
-def _stacked(images: Sequence[_Image], channels: int) -> np.ndarray:
-    result = np.stack([to_channels(image.pixels, channels) for image in images])
+def _stacked(images: Sequence[_Image], channels: int, value_range: ValueRange | None) -> np.ndarray:
+    result = np.stack([to_channels(stretched(image.pixels, value_range), channels) for image in images])
     result.flags.writeable = False
     return result
 
 
-def _source(images: Sequence[_Image], channels: int, license: str | None) -> MemorySource:
+def _source(
+    images: Sequence[_Image], channels: int, license: str | None, value_range: ValueRange | None
+) -> MemorySource:
     ids, digests = [image.found.id for image in images], [image.digest for image in images]
-    return MemorySource(_stacked(images, channels), ids, digests, license, [image.file for image in images])
+    return MemorySource(
+        _stacked(images, channels, value_range), ids, digests, license, [image.file for image in images]
+    )
 
 
-def _tests(images: Sequence[_Image], channels: int) -> TestImages:
+def _tests(images: Sequence[_Image], channels: int, value_range: ValueRange | None) -> TestImages:
     ordered = sorted(images, key=lambda image: image.found.id)
     masks = None
     if ordered[0].mask is not None:
@@ -365,7 +373,7 @@ def _tests(images: Sequence[_Image], channels: int) -> TestImages:
         masks.flags.writeable = False
     types, ids = tuple(image.found.defect_type for image in ordered), tuple(image.found.id for image in ordered)
     files = tuple(image.file for image in ordered)
-    return TestImages(_stacked(ordered, channels), masks, types, ids, files)
+    return TestImages(_stacked(ordered, channels, value_range), masks, types, ids, files)
 
 
 def _fingerprint(

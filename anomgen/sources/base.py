@@ -34,8 +34,8 @@ class Source(Protocol):
     skipped: tuple[str, ...]
     """Ids of the files that were left out because they could not be used and the user said to skip such files.
 
-    A source may also have `notes`, sentences on what else was left out or done to the images, and `dataset`, the id on
-    the Hub that they were read from.
+    A source may also have `notes`, sentences on what else was left out or done to the images; `dataset`, the id on the
+    Hub that they were read from; and `value_range`, see `anomgen.sources.value_range`, None for the whole depth.
     """
 
     def __len__(self) -> int: ...

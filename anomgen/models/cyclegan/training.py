@@ -122,7 +122,8 @@ class CycleGANTask(Task):
 
     def __init__(self, settings: TrainCycleGAN, accelerator: Accelerator, normal: Source, abnormal: Source):
         super().__init__(settings, accelerator)
-        self.normal, self.abnormal = Images(normal, 1), Images(abnormal, 1)
+        self.normal = Images(normal, 1)
+        self.abnormal = Images(abnormal, 1, like=self.normal)
         _require_alike(self.normal, self.abnormal)
         self.shape = self.normal.shape
         self.seen = seen_shape(self.shape, settings.resolution)

@@ -1,0 +1,151 @@
+"""The range of a source's values: measured once, and all that is drawn is drawn in it."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anomgen.dataset.reader import Dataset
+from anomgen.errors import RecipeError, UsageError
+from anomgen.making.check import check_dataset
+from anomgen.making.engine import Plan, Renderer
+from anomgen.making.make import make
+from anomgen.making.recipe import load_recipe
+from anomgen.making.replay import pool_of, replay
+from anomgen.sources.folder import Folder
+from anomgen.sources.pool import Pool
+from anomgen.sources.value_range import ValueRange, measured_on
+
+NAMES = ("boxes", "cutpaste", "fpi", "nsa", "perlin", "pii", "scar")
+
+
+def pictures(folder, low, high, count=6, outlier=None):
+    """Write smooth 16-bit pictures whose values lie in low..high; each has its least and its largest value."""
+    folder.mkdir(parents=True)
+    for k in range(count):
+        values = cv2.GaussianBlur(np.random.default_rng(k).normal(size=(64, 72)), (0, 0), 2)
+        values = (values - values.min()) / np.ptp(values)
+        image = np.rint(low + values * (high - low)).astype(np.uint16)
+        if outlier is not None and k == 0:
+            image[0, 0] = outlier
+        cv2.imwrite(str(folder / f"{k}.png"), image)
+    return folder
+
+
+def plan(name, folder, *changes):
+    return Plan.of(load_recipe(name, source=folder, size="native", count=8, overrides=["anomaly_ratio=1.0", *changes]))
+
+
+@given(st.integers(0, 65000), st.integers(1, 535), st.sampled_from([np.uint8, np.uint16]))
+def test_stretching_is_undone_exactly(low, width, dtype):
+    top = np.iinfo(dtype).max
+    low = low % (top - 1)
+    found = ValueRange(low, min(top, low + width))
+    image = np.arange(found.low, found.high + 1).astype(dtype).reshape(1, -1, 1)
+    shown = found.stretched(image)
+    assert shown.dtype == dtype and (shown.min(), shown.max()) == (0, top)
+    assert np.array_equal(found.restored(shown), image)
+
+
+def test_the_range_leaves_out_a_pixel_in_ten_thousand_at_either_end():
+    image = np.linspace(500, 1205, 30_000).astype(np.uint16).reshape(100, 300, 1)
+    spoilt = image.copy()
+    spoilt[0, :2], spoilt[0, 2:4] = 65535, 0
+    for picture in (image, spoilt):
+        low, high = measured_on([picture, picture])
+        assert 500 <= low <= 501 and 1204 <= high <= 1205
+
+
+def test_what_fills_its_depth_or_is_flat_or_has_8_bits_is_left_alone():
+    deep = np.arange(65536, dtype=np.uint16).reshape(256, 256, 1)
+    for image in (deep, deep[10:-10], np.full((32, 32, 1), 900, np.uint16), (deep >> 10).astype(np.uint8)):
+        assert measured_on([image]) is None
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 4095), (500, 1205)])
+@pytest.mark.parametrize("name", NAMES)
+def test_every_generator_draws_visibly_within_the_range(tmp_path, name, low, high):
+    """A 12-bit camera and an X-ray detector: nothing beyond their values, and nothing too faint for them."""
+    plan_ = plan(name, pictures(tmp_path / "s", low, high))
+    renderer = Renderer(plan_)
+    for row in renderer.rows(range(8)):
+        changed = row.image[row.mask].astype(int)
+        assert low <= changed.min() and changed.max() <= high
+        assert np.array_equal(row.image[~row.mask], row.normal[~row.mask])
+        assert (row.image != row.normal).any(axis=2)[row.mask].mean() > 0.5 and row.severity > 1 / 255
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_narrow_range_is_drawn_on_as_a_full_one(tmp_path, name):
+    """The same pictures, once over the whole depth, once over a twelfth of it: the same places, the same severity."""
+    wide = Renderer(plan(name, pictures(tmp_path / "wide", 0, 65535), "source.range=[0, 65535]"))
+    narrow = Renderer(plan(name, pictures(tmp_path / "narrow", 1000, 6461), "source.range=[1000, 6461]"))
+    for a, b in zip(wide.rows(range(8)), narrow.rows(range(8)), strict=True):
+        assert (a.mask != b.mask).mean() < 0.01
+        assert a.severity == pytest.approx(b.severity, rel=0.02)
+
+
+def test_a_dataset_keeps_its_range_and_stands_its_own_check(tmp_path):
+    source = pictures(tmp_path / "s", 500, 1205, outlier=65535)
+    recipe = load_recipe("nsa", source=source, size="native", count=12)
+    result = make(recipe, tmp_path / "d")
+    low, high = json.loads((tmp_path / "d/provenance.json").read_text())["source"]["range"]
+    assert 500 <= low < 520 and 1190 < high <= 1205
+    dataset = Dataset(tmp_path / "d")
+    assert check_dataset(dataset, pool_of(dataset)[0]).ok and check_dataset(dataset).ok
+    assert replay(dataset, 1).identical
+    images = [row["image"] for row in dataset.rows()]
+    assert sum(image[0, 0, 0] == 65535 for image in images) == 2, "what is not drawn on stays as stored"
+    assert result.provenance["source"]["range"] == [low, high]
+    made = json.loads((tmp_path / "d/provenance.json").read_text())
+    (tmp_path / "d/provenance.json").write_text(json.dumps({**made, "source": {**made["source"], "range": None}}))
+    assert not check_dataset(Dataset(tmp_path / "d")).ok, "measured in the whole depth, the severities are others"
+
+
+def test_a_range_can_be_given(tmp_path):
+    folder = pictures(tmp_path / "s", 500, 1205)
+    assert Pool(Folder(path=str(folder), size=None, range=[0, 4095]).open())[0].max() < 65535 / 3
+    assert Pool(Folder(path=str(folder), size=None, range=[0, 65535]).open()).value_range is None
+    auto, given = Folder(path=str(folder)).open(), Folder(path=str(folder), range=[0, 4095]).open()
+    assert auto.fingerprint() != given.fingerprint()
+    cv2.imwrite(str(tmp_path / "s8.png"), np.zeros((32, 32), np.uint8))
+    for file in folder.iterdir():
+        cv2.imwrite(str(file), np.zeros((32, 32), np.uint8))
+    with pytest.raises(UsageError, match=r"source\.range: \[0, 4095\] ends above 255, and the images are uint8"):
+        Folder(path=str(folder), range=[0, 4095]).open()
+    for wrong in ([5, 5], [0, 70000], [1.5, 3], "all", [1]):
+        with pytest.raises(RecipeError, match=r"source\.range: .*\[low, high\] with 0 ≤ low < high ≤ 65535"):
+            load_recipe("nsa", source={"kind": "folder", "path": str(folder), "range": wrong})
+
+
+def test_detectors_and_models_see_the_range_stretched(tmp_path):
+    from anomgen.models.images import Images
+    from anomgen.score.data import load
+
+    pictures(tmp_path / "d/train/good", 500, 1205, count=8)
+    pictures(tmp_path / "d/test/bad", 400, 1300, count=2)
+    data = load(str(tmp_path / "d"), 48)
+    assert data.train[0].dtype == np.uint16 and np.ptp(np.stack(list(data.train))) > 0.9 * 65535
+    assert data.test.images.max() == 65535 and data.test.images.min() == 0
+    seen = Images(Folder(path=str(tmp_path / "d/train/good"), size=48).open())
+    assert seen.scaled(0).min() < -0.7 and seen.scaled(0).max() > 0.7
+    other = Images(Folder(path=str(tmp_path / "d/test/bad"), size=48).open(), like=seen)
+    assert other.pool.value_range == seen.pool.value_range
+
+
+@pytest.mark.parametrize("kind", ["float", "deep"])
+def test_images_from_outside_are_drawn_on_in_the_range(tmp_path, kind):
+    from anomgen.adapters.base import Drawer
+
+    folder = pictures(tmp_path / "s", 500, 1205)
+    drawer = Drawer("perlin", source=str(folder), overrides=["anomaly_ratio=1.0"], size="native")
+    deep = Folder(path=str(folder), size=None).open()[0]
+    image = deep if kind == "deep" else ((deep.astype(np.float32) - 500) / 705)
+    (sample,) = drawer.draw([image], [1])
+    low, high = (500, 1205) if kind == "deep" else (0, 1)
+    assert sample.image.dtype == image.dtype and np.array_equal(sample.image[~sample.mask], image[~sample.mask])
+    assert low <= sample.image.min() and sample.image.max() <= high
+    assert np.abs(sample.image - image.astype(float))[sample.mask].mean() > (high - low) / 100
