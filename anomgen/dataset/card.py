@@ -111,7 +111,7 @@ def _values(
         "skipped": _skipped(source["skipped"]),
         "skipped_count": len(source["skipped"]),
         "notes": source.get("notes", ()),
-        "images": _about_images(first["image"], recipe),
+        "images": _about_images(first["image"], provenance["source"], recipe),
         "wide_colour": first["image"].dtype == np.uint16 and first["image"].shape[2] == 3,
         "soft_masks": _has_soft_masks(dataset),
         "keep_normal": dataset.columns.keep_normal,
@@ -161,11 +161,13 @@ def size_category(rows: int) -> str:
     return "100M<n<1B" if rows < 10**9 else "n>1B"
 
 
-def _about_images(image: np.ndarray, recipe: Mapping[str, Any]) -> str:
+def _about_images(image: np.ndarray, source: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
     height, width, channels = image.shape
     kind = f"{'RGB' if channels == 3 else 'Grayscale'}, {8 * image.dtype.itemsize} bits a channel"
     if recipe["source"].get("size", 0) is None:
         return f"{kind}, in the sizes of the source."
+    if "shape" in source and source["shape"] is None and source["kind"] != "builtin":
+        return f"{kind}, of several sizes, the longer side {recipe['source']['size']} pixels."
     return f"{kind}, {width} pixels wide and {height} high."
 
 

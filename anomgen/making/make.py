@@ -298,6 +298,7 @@ def _finish(plan: Plan, out: Path, shards: list[Shard]) -> dict[str, Any]:
             "skipped": list(plan.source.skipped),
             "notes": list(notes_of(plan.source)),
             "range": value_range and list(value_range),
+            "shape": list(shape) if (shape := getattr(plan.source, "shape", None)) else None,
         },
         "licenses": list(plan.generator.licenses()),
         "resolved": plan.resolved,

@@ -40,7 +40,7 @@ def require_square(augment: Augment, shape: Sequence[int]) -> None:
     if augment == "rotations" and shape[0] != shape[1]:
         raise UsageError(
             f"augment: rotations needs square images, these are {shape[0]}×{shape[1]}: use --set augment=flips (or "
-            "horizontal, or none), or a square --size"
+            "horizontal, or none), or make them square with --set source.fit=crop"
         )
 
 
@@ -63,7 +63,7 @@ class Images:
             if self.pool[index].shape != self.shape:
                 raise SourceError(
                     f"{source.id(index)} is {_text(self.pool[index].shape)}, the first image {_text(self.shape)}: "
-                    "training needs one size; give it with --size"
+                    "training needs one size; give it with --size HxW, or cut them alike with --set source.fit=crop"
                 )
 
     def __len__(self) -> int:

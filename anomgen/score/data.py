@@ -22,6 +22,7 @@ from anomgen.sources.images import fit_image, quiet, read_image
 from anomgen.sources.labelled import NORMAL, Found, Listing, listing
 from anomgen.sources.mask_files import read_defect_mask
 from anomgen.sources.pixels import to_channels
+from anomgen.sources.scan import resized
 from anomgen.sources.value_range import ValueRange, measured_on, stretched
 
 VALIDATION_SHARE = 0.2
@@ -180,7 +181,7 @@ def load(
         _tests(test, channels, value_range),
         _tests(real, channels, value_range) if real else None,
         _fingerprint(shape, channels, {"train": training, "validation": validation}, {"test": test, "real": real}),
-        listed.notes,
+        (*listed.notes, *resized("stretch", [(image.before, shape) for image in images])),
     )
 
 
@@ -191,7 +192,7 @@ def load(
 class _Image:
     """An image at the wanted size. mask: at the size, None where there are none.
 
-    digest: of its pixels as stored. file: of the file.
+    digest: of its pixels as stored. file: of the file. before: height and width as stored.
     """
 
     found: Found
@@ -200,6 +201,7 @@ class _Image:
     mask: np.ndarray | None
     mask_digest: str = ""
     file: str = ""
+    before: tuple[int, ...] = ()
 
     @property
     def order(self) -> tuple[str, str]:
@@ -233,9 +235,9 @@ def _read(found: Found, listed: Listing, shape: tuple[int, int], has_masks: bool
     image, file = read_image(stored, found.id), file_digest(stored)
     pixels = fit_image(image, shape, "stretch", found.id)
     if not has_masks:
-        return _Image(found, _digest(image), pixels, None, file=file)
+        return _Image(found, _digest(image), pixels, None, file=file, before=image.shape[:2])
     if found.mask is None:
-        return _Image(found, _digest(image), pixels, np.zeros(shape, bool), file=file)
+        return _Image(found, _digest(image), pixels, np.zeros(shape, bool), file=file, before=image.shape[:2])
     names = [key if isinstance(key, str) else f"mask of {found.id}" for key in found.mask]
     masks = [read_defect_mask(listed.read(key), name) for key, name in zip(found.mask, names, strict=True)]
     name, mask = names[0], masks[0]
@@ -249,7 +251,8 @@ def _read(found: Found, listed: Listing, shape: tuple[int, int], has_masks: bool
             f"{name}: marks no pixel, but its image {found.id} is anomalous ({found.defect_type}); draw the defect, or "
             "put the image among the normal ones"
         )
-    return _Image(found, _digest(image), pixels, resized_mask(mask, shape), _digest(mask[..., None]), file)
+    mask_digest = _digest(mask[..., None])
+    return _Image(found, _digest(image), pixels, resized_mask(mask, shape), mask_digest, file, image.shape[:2])
 
 
 def resized_mask(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -35,7 +35,8 @@ class Source(Protocol):
     """Ids of the files that were left out because they could not be used and the user said to skip such files.
 
     A source may also have `notes`, sentences on what else was left out or done to the images; `dataset`, the id on the
-    Hub that they were read from; and `value_range`, see `anomgen.sources.value_range`, None for the whole depth.
+    Hub that they were read from; `shape`, the (height, width) of all, None where they differ; `value_range`, see
+    `anomgen.sources.value_range`, None for the whole depth.
     """
 
     def __len__(self) -> int: ...
@@ -95,6 +96,11 @@ class SourceConfig(Config):
         raise NotImplementedError(f"{type(self).__name__} must define open()")
 
     @property
-    def shape(self) -> tuple[int, int] | None:
+    def exact_shape(self) -> tuple[int, int] | None:
         """Return the size as (height, width), None for the images' own."""
         return (self.size, self.size) if isinstance(self.size, int) else self.size
+
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        """Return the (height, width) that every image has, None where they may differ."""
+        return self.exact_shape

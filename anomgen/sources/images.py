@@ -33,8 +33,9 @@ from anomgen.sources.pixels import value_max
 MAX_PIXELS = 178_956_970
 """Larger images are refused before they are decoded (Pillow's own limit: a quarter of a gibibyte of RGB)."""
 
-Fit = Literal["stretch", "crop", "center"]
-"""stretch: to the size, whatever the aspect, as the papers do. crop: scaled to cover the size, centre kept.
+Fit = Literal["keep", "stretch", "crop", "center"]
+"""keep: one number is the longer side, and the aspect stays; of [height, width], as stretch. stretch: to the size,
+whatever the aspect, as the papers do. crop: scaled to cover the size, centre kept.
 center: the centre, not scaled."""
 
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
@@ -76,16 +77,21 @@ def read_bytes(path: Path, name: str) -> bytes:
         raise SourceError(f"{name}: cannot be read ({error.strerror or error})") from error
 
 
-def fit_image(image: np.ndarray, shape: tuple[int, int] | None, fit: Fit, name: str = "image") -> np.ndarray:
-    """Return an image (H, W, C) at `shape` (height, width); None leaves it as it is.
+def fit_image(image: np.ndarray, size: int | tuple[int, int] | None, fit: Fit, name: str = "image") -> np.ndarray:
+    """Return an image (H, W, C) at `size`: one number or (height, width); None leaves it as it is.
 
     Shrinking averages areas, enlarging is bilinear; neither leaves the range of the image's values. Raises
-    SourceError when `fit` is "center" and the image is smaller than `shape`.
+    SourceError when `fit` is "center" and the image is smaller than the size, and when the shorter side of a long
+    image would be shorter than `MIN_SIDE`.
     """
-    if shape is None or image.shape[:2] == shape:
+    if size is None:
         return image
-    height, width = shape
-    if fit == "stretch":
+    if isinstance(size, int):
+        size = _kept(image.shape, size, name) if fit == "keep" else (size, size)
+    if image.shape[:2] == size:
+        return image
+    height, width = size
+    if fit in ("keep", "stretch"):
         return _resize(image, height, width)
     if fit == "crop":
         scale = max(height / image.shape[0], width / image.shape[1])
@@ -97,6 +103,18 @@ def fit_image(image: np.ndarray, shape: tuple[int, int] | None, fit: Fit, name: 
         )
     top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
     return np.ascontiguousarray(image[top : top + height, left : left + width])
+
+
+def _kept(shape: tuple[int, ...], longer: int, name: str) -> tuple[int, int]:
+    """Return the height and width of an image of `shape` when its longer side is `longer`."""
+    scale = longer / max(shape[:2])
+    height, width = round(shape[0] * scale), round(shape[1] * scale)
+    if min(height, width) < MIN_SIDE:
+        raise SourceError(
+            f"{name}: is {shape[0]} × {shape[1]} pixels and would be {height} × {width} at the size {longer}; at least "
+            f"{MIN_SIDE} × {MIN_SIDE} are needed: use a larger size, or fit: crop"
+        )
+    return height, width
 
 
 def _resize(image: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -30,8 +30,9 @@ SKIP_HINT = "--set source.on_bad_image=skip"
 class ScannedConfig(SourceConfig):
     """What all sources that read image files have in common."""
 
-    fit: Fit = "stretch"
-    """`stretch`: to the size, whatever the aspect, as the papers do. `crop`: scaled to cover the size, centre kept.
+    fit: Fit = "keep"
+    """`keep`: of a size of one number that is the longer side, and the aspect stays; [height, width] is taken as it is.
+    `stretch`: to the size, whatever the aspect, as the papers do. `crop`: scaled to cover the size, centre kept.
     `center`: the centre, not scaled."""
     range: RangeField = "auto"
     """Darkest and brightest value that means something. auto: of 8 bits all, of 16 bits what all but 1 in 10,000 pixels
@@ -39,9 +40,14 @@ class ScannedConfig(SourceConfig):
     on_bad_image: Literal["error", "skip"] = "error"
     """What happens to a file that cannot be used: stop, or leave it out and list it in the card."""
 
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        """See `SourceConfig.shape`."""
+        return None if self.fit == "keep" and isinstance(self.size, int) else self.exact_shape
+
     @model_validator(mode="after")
     def _check_fit(self) -> Self:
-        if self.size is None and self.fit != "stretch":
+        if self.size is None and self.fit not in ("keep", "stretch"):
             raise ValueError(f"fit: {self.fit} needs a size; with size: null the images stay as they are")
         return self
 
@@ -55,6 +61,8 @@ class _Checked(NamedTuple):
     image: np.ndarray | None = None
     problem: str = ""
     counts: np.ndarray | None = None
+    before: tuple[int, ...] = ()
+    after: tuple[int, ...] = ()
 
 
 class ScannedSource:
@@ -78,7 +86,7 @@ class ScannedSource:
         notes: tuple[str, ...] = (),
     ):
         self.license, self.dataset, self.notes = license, dataset, notes
-        self._shape, self.fit = config.shape, config.fit
+        self._size, self.fit = config.size, config.fit
         self._read = read
         self._counts: np.ndarray | None = None
         self._kept: dict[int, np.ndarray] = {}
@@ -91,6 +99,9 @@ class ScannedSource:
         self._channels = max(checked[index].channels for index in good)
         self._kept = {place: self._finished(self._kept[i]) for place, i in enumerate(good) if i in self._kept}
         self._files = tuple(checked[index].digest for index in good)
+        self.notes += resized(config.fit, [(checked[index].before, checked[index].after) for index in good])
+        shapes = {checked[index].after for index in good}
+        self.shape = shapes.pop() if len(shapes) == 1 else None
         self.value_range = _range_of(config, self._counts, checked[good[0]].dtype)
         self._counts = None
         self._fingerprint = _fingerprint(config, list(zip(self._ids, self._files, strict=True)))
@@ -127,20 +138,30 @@ class ScannedSource:
         return image
 
     def _load(self, name: str, data: bytes) -> np.ndarray:
-        return fit_image(read_image(data, name), self._shape, self.fit, name)
+        return fit_image(read_image(data, name), self._size, self.fit, name)
 
     def _check(self, entry: tuple[str, Any]) -> _Checked:
         name, key = entry
         try:
             name.encode()
             data = self._read(key)
-            image = self._load(name, data)
+            stored = read_image(data, name)
+            image = fit_image(stored, self._size, self.fit, name)
         except SourceError as error:
             return _Checked(problem=str(error))
         except UnicodeEncodeError:
             return _Checked(problem=f"{_readable(name)}: its name is not valid Unicode; rename it")
         kept = image if image.nbytes <= _KEPT_IMAGE_BYTES else None
-        return _Checked(file_digest(data), image.dtype.name, image.shape[2], kept, counts=counted(image))
+        return _Checked(
+            file_digest(data),
+            image.dtype.name,
+            image.shape[2],
+            kept,
+            "",
+            counted(image),
+            stored.shape[:2],
+            image.shape[:2],
+        )
 
     def _check_all(self, entries: Sequence[tuple[str, Any]]) -> Iterator[_Checked]:
         """Check in a few threads (the decoders release the interpreter's lock) and a few images at a time."""
@@ -156,6 +177,30 @@ class ScannedSource:
                     if checked.counts is not None:
                         self._counts = checked.counts if self._counts is None else self._counts + checked.counts
                     yield checked._replace(image=None, counts=None)
+
+
+def resized(fit: Fit, changes: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]) -> tuple[str, ...]:
+    """Return a note on how the images' sizes changed, (height, width) before and after; none where they did not."""
+    changed = [change for change in changes if change[0] != change[1]]
+    if not changed:
+        return ()
+    how = {"crop": "scaled and cut to the middle", "center": "cut to the middle"}.get(fit, "scaled")
+    if fit in ("keep", "stretch") and any(not _is_alike(*change) for change in changed):
+        how = "stretched, which changes their aspect"
+    before, after = (_span([change[end] for change in changed]) for end in (0, 1))
+    return (f"{len(changed)} of {len(changes)} images {how}, from {before} to {after} pixels (height × width)",)
+
+
+def _is_alike(before: tuple[int, ...], after: tuple[int, ...]) -> bool:
+    """Return whether two sizes have the same aspect, as far as whole pixels allow."""
+    scale = max(after) / max(before)
+    return all(abs(side * scale - end) <= 1 for side, end in zip(before, after, strict=True))
+
+
+def _span(sizes: Sequence[tuple[int, ...]]) -> str:
+    least, most = min(sizes), max(sizes)
+    texts = [f"{height}×{width}" for height, width in dict.fromkeys((least, most))]
+    return " … ".join(texts)
 
 
 def _range_of(config: ScannedConfig, counts: np.ndarray | None, dtype: str) -> ValueRange | None:
@@ -202,7 +247,8 @@ def _readable(name: str) -> str:
 
 def _fingerprint(config: ScannedConfig, contents: list[tuple[str, str]]) -> str:
     given = {} if config.range == "auto" else {"range": config.range}
-    return fingerprint_of({"shape": config.shape, "fit": config.fit, **given, "images": contents})
+    shape = config.size if config.fit == "keep" else config.exact_shape
+    return fingerprint_of({"shape": shape, "fit": config.fit, **given, "images": contents})
 
 
 def files_fingerprint(folder: Path, names: Sequence[str]) -> str:
