@@ -42,6 +42,7 @@ class Autoencoder(Detector):
     """
 
     kind: ClassVar[str] = "autoencoder"
+    widths: ClassVar[tuple[str, ...]] = ("width",)
     paper: ClassVar[str] = (
         "Minhas, Zelek: Semi-supervised Anomaly Detection Using AutoEncoders, 2020, "
         "[arXiv 2001.03674](https://arxiv.org/abs/2001.03674)"

@@ -95,6 +95,10 @@ class Detector(Preset):
     """False: `fit` reads normal images only; it is then fitted once per seed and serves every recipe."""
     rate: ClassVar[float] = 1.0
     """Seconds of one CPU core per million pixels shown in training: what `cost` is estimated from."""
+    widths: ClassVar[tuple[str, ...]] = ()
+    """Settings that say how many features the network has: what a step costs grows with them."""
+    files: ClassVar[tuple[str, ...]] = ()
+    """Settings that name a file that is read, such as pretrained weights."""
 
     preset: str | None = None
     steps: Annotated[int, Field(ge=1)] = 300
@@ -130,27 +134,28 @@ class Detector(Preset):
 
     @property
     def growth(self) -> float:
-        """Return about how much more a step costs than at the default `width`, for a detector that has this setting."""
-        default = type(self).model_fields.get("width")
-        width: float | None = getattr(self, "width", None)
-        return 1.0 if default is None or width is None else float((width / default.default) ** 1.5)
+        """Return about how much more a step costs than with the default `widths`."""
+        shares = [getattr(self, key) / type(self).model_fields[key].default for key in self.widths]
+        return float(np.prod(shares) ** 1.5)
 
     def recorded(self) -> dict[str, Any]:
         """Return `config` without paths of the machine: what rows hold."""
-        values = self.config()
-        if isinstance(values.get("weights"), str):
-            values["weights"] = portable_path(values["weights"])
-        return values
+        named = {key: portable_path(path) for key, path in self._named().items()}
+        return {**self.config(), **named}
 
     def keyed(self) -> dict[str, Any]:
-        """Return `config` with the contents of a file of weights instead of its path: part of every cell's key."""
+        """Return `config` with hashes of the `files` instead of their paths: part of every cell's key."""
         values = self.config()
-        if isinstance(values.get("weights"), str):
-            file = Path(values["weights"]).expanduser()
+        for key, path in self._named().items():
+            file = Path(path).expanduser()
             if not file.is_file():
-                raise UsageError(f"detector {self.kind}: weights={values['weights']}: there is no such file")
-            values["weights"] = hashlib.sha256(file.read_bytes()).hexdigest()
+                raise UsageError(f"detector {self.kind}: {key}={path}: there is no such file")
+            values[key] = hashlib.sha256(file.read_bytes()).hexdigest()
         return values
+
+    def _named(self) -> dict[str, str]:
+        """Return the paths of the `files`, where they are given."""
+        return {key: path for key in self.files if (path := getattr(self, key)) is not None}
 
     def unfitted(self) -> Self:
         """Return a detector of the same configuration that has learnt nothing."""

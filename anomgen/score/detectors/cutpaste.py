@@ -52,6 +52,7 @@ class CutPasteGDE(Detector):
     """ResNet-18 from scratch on windows, Gaussian density estimate of its embeddings of normal windows."""
 
     kind: ClassVar[str] = "cutpaste"
+    widths: ClassVar[tuple[str, ...]] = ("width",)
     paper: ClassVar[str] = CutPaste.paper
     rate: ClassVar[float] = 0.65
     """Per million pixels of windows, for a network of width 32."""

@@ -40,6 +40,7 @@ class CycleGANDetector(Detector):
     """Two translators, normal ↔ abnormal, and their discriminators; the one to normal is the detector."""
 
     kind: ClassVar[str] = "cyclegan"
+    widths: ClassVar[tuple[str, ...]] = ("width",)
     paper: ClassVar[str] = CycleGAN.paper
     rate: ClassVar[float] = 14.5
     """For the default width and blocks."""

@@ -36,6 +36,7 @@ class DRAEM(Detector):
     """
 
     kind: ClassVar[str] = "draem"
+    widths: ClassVar[tuple[str, ...]] = ("width",)
     paper: ClassVar[str] = Perlin.paper
     rate: ClassVar[float] = 3.8
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {

@@ -42,6 +42,7 @@ class Memory(Detector):
     """
 
     kind: ClassVar[str] = "none"
+    files: ClassVar[tuple[str, ...]] = ("weights",)
     paper: ClassVar[str] = (
         "Roth, Pemula, Zepeda, Schölkopf, Brox, Gehler: Towards Total Recall in Industrial Anomaly Detection,"
         " CVPR 2022, "

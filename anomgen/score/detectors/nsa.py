@@ -38,6 +38,7 @@ class NSAEncoderDecoder(Detector):
     """
 
     kind: ClassVar[str] = "nsa"
+    widths: ClassVar[tuple[str, ...]] = ("width",)
     paper: ClassVar[str] = NSA.paper
     rate: ClassVar[float] = 0.55
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {

@@ -23,6 +23,8 @@ class Probe(Detector):
     """
 
     kind: ClassVar[str] = "probe"
+    files: ClassVar[tuple[str, ...]] = ("weights",)
+    widths: ClassVar[tuple[str, ...]] = ("width",)
     rate: ClassVar[float] = 0.36
     presets: ClassVar = {"default": {}, "paper": {"steps": 3000}}
 

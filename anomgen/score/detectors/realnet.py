@@ -38,6 +38,7 @@ class RealNet(Detector):
     """
 
     kind: ClassVar[str] = "realnet"
+    files: ClassVar[tuple[str, ...]] = ("weights",)
     paper: ClassVar[str] = SDAS.paper
     rate: ClassVar[float] = 1.9
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {

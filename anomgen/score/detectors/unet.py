@@ -30,6 +30,7 @@ class UNet(Detector):
     """
 
     kind: ClassVar[str] = "unet"
+    widths: ClassVar[tuple[str, ...]] = ("width",)
     paper: ClassVar[str] = (
         "Ronneberger, Fischer, Brox: U-Net: Convolutional Networks for Biomedical Image Segmentation, MICCAI "
         "2015, "
