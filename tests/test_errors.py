@@ -1,0 +1,39 @@
+"""What is missing is named with the extra that brings it."""
+
+import importlib
+import sys
+
+import pytest
+
+from anomgen.errors import MissingExtra, UsageError, require
+
+
+@pytest.mark.parametrize(
+    ("adapter", "library"),
+    [
+        ("torch", "torch"),
+        ("torchvision", "torchvision"),
+        ("albumentations", "albumentations"),
+        ("anomalib", "torch"),
+    ],
+)
+def test_an_adapter_without_its_library_names_the_extra(adapter, library, monkeypatch):
+    monkeypatch.setitem(sys.modules, library, None)
+    monkeypatch.delitem(sys.modules, f"anomgen.adapters.{adapter}", raising=False)
+    message = rf'anomgen\.adapters\.{adapter} needs {library}: pip install "\.\[adapters\]"'
+    with pytest.raises(MissingExtra, match=message) as told:
+        importlib.import_module(f"anomgen.adapters.{adapter}")
+    assert isinstance(told.value, UsageError) and isinstance(told.value, ImportError)
+
+
+def test_only_what_is_missing_is_named():
+    require("hub", "this", "json", "pathlib")
+    with pytest.raises(MissingExtra, match=r'^this needs no_such_a and no_such_b: pip install "\.\[hub\]"'):
+        require("hub", "this", "json", "no_such_a", "no_such_b")
+
+
+def test_a_folder_of_that_name_is_no_library(tmp_path, monkeypatch):
+    (tmp_path / "some_pictures").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(MissingExtra, match="some_pictures"):
+        require("hub", "this", "some_pictures")

@@ -1,0 +1,72 @@
+"""Plug-ins are found by name, bundled ones first; a fault in one is told with its name and touches no other."""
+
+import pytest
+
+from anomgen import registry
+from anomgen.errors import RecipeError, UsageError
+from anomgen.generators.cutpaste import CutPaste
+
+
+@pytest.fixture
+def plugins(tmp_path, monkeypatch):
+    """A distribution `extra 1.5` with entry points, as pip leaves it; the tests are shut off from all others."""
+    folder = tmp_path / "extra-1.5.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: extra\nVersion: 1.5\n")
+    (folder / "entry_points.txt").write_text(
+        "[anomgen.generators]\nmine = extra_plugin:Mine\nbroken = no_such_module:It\nnsa = extra_plugin:Mine\n"
+    )
+    (tmp_path / "extra_plugin.py").write_text(
+        "from anomgen.generators.cutpaste import CutPaste\n\n\nclass Mine(CutPaste):\n    kind = 'mine'\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delenv("ANOMGEN_NO_PLUGINS")
+    registry._plugins.cache_clear()
+    yield
+    registry._plugins.cache_clear()
+
+
+@pytest.mark.parametrize("group", registry.BUNDLED)
+def test_every_bundled_name_is_that_of_its_class(group):
+    if group == "detectors":
+        pytest.importorskip("torch", reason="detectors need the extra `score`")
+    assert registry.names(group) == sorted(registry.BUNDLED[group])
+    for name in registry.names(group):
+        assert registry.load(group, name).kind == name
+        assert registry.version_of(group, name) is None
+
+
+def test_an_unknown_name_is_told_with_the_nearest_and_all_known_ones():
+    with pytest.raises(UsageError, match=r"unknown generator 'cutpast'; did you mean 'cutpaste'\? \(known: boxes, "):
+        registry.load("generators", "cutpast")
+
+
+def test_a_plug_in_is_found_by_its_entry_point_and_knows_its_distribution(plugins):
+    assert {"mine", "broken", "nsa", "cutpaste"} <= set(registry.names("generators"))
+    assert issubclass(registry.load("generators", "mine"), CutPaste)
+    assert registry.build("generators", {"kind": "mine", "jitter": 0.2}).config()["kind"] == "mine"
+    assert registry.version_of("generators", "mine") == "extra 1.5"
+
+
+def test_a_bundled_name_cannot_be_taken(plugins):
+    assert registry.load("generators", "nsa").__module__ == "anomgen.generators.nsa"
+    assert registry.version_of("generators", "nsa") is None
+
+
+def test_a_broken_plug_in_is_named_with_its_error(plugins):
+    with pytest.raises(UsageError, match=r"plug-in generator 'broken' \(no_such_module:It\).*No module named"):
+        registry.load("generators", "broken")
+
+
+def test_plug_ins_can_be_left_out(plugins, monkeypatch):
+    monkeypatch.setenv("ANOMGEN_NO_PLUGINS", "1")
+    assert registry.names("generators") == sorted(registry.BUNDLED["generators"])
+
+
+@pytest.mark.parametrize(("values", "text"), [
+    (["nsa"], "must be a mapping"), ({}, "kind: is missing: one of boxes, "), ({"kind": "nsaa"}, "kind: unknown"),
+    ({"kind": "cutpaste", "jiter": 1}, "jiter: unknown key; did you mean 'jitter'"),
+])  # fmt: skip
+def test_a_wrong_configuration_names_the_key(values, text):
+    with pytest.raises(RecipeError, match=text):
+        registry.build("generators", values)
