@@ -7,7 +7,10 @@ from importlib.metadata import PackageNotFoundError, version
 
 import cv2
 
-VERSIONED = ("anomgen", "numpy", "scipy", "opencv-python", "pillow", "pyarrow")
+OPENCV = "opencv-python"
+"""The name of OpenCV in every record, whichever distribution of it is installed."""
+
+VERSIONED = ("anomgen", "numpy", "scipy", OPENCV, "pillow", "pyarrow")
 """Distributions whose version decides the bytes of a dataset."""
 
 
@@ -17,20 +20,24 @@ NETWORK = ("torch", "diffusers")
 
 def versions(network: bool = False) -> dict[str, str]:
     """Return the versions of everything that decides the bytes of a dataset; network: whether one draws it."""
-    found = installed((*VERSIONED, *(NETWORK if network else ())))
-    if found["opencv-python"] == "unknown":  # another distribution of it, such as opencv-python-headless
-        found["opencv-python"] = cv2.__version__
-    return found
+    return installed((*VERSIONED, *(NETWORK if network else ())))
 
 
 def installed(names: Iterable[str]) -> dict[str, str]:
     """Return the versions of distributions, read from their metadata: nothing is imported."""
-    found = {}
-    for name in names:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:  # running from a checkout
-            found[name] = "unknown"
+    return {name: _opencv() if name == OPENCV else _version(name) for name in names}
+
+
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:  # running from a checkout
+        return "unknown"
+
+
+def _opencv() -> str:
+    """Return the version of the cv2 that is used: several distributions bring one, and the last one installed wins."""
+    found: str = getattr(getattr(cv2, "version", None), "opencv_version", cv2.__version__)
     return found
 
 
