@@ -1,6 +1,7 @@
 """What a user is told: errors, each of which says what is wrong, where, and what to do, and progress."""
 
 from collections.abc import Iterable
+from importlib.util import find_spec
 from typing import Protocol
 
 
@@ -41,6 +42,10 @@ class SourceError(AnomgenError):
     """The images of a source cannot be used; names the image."""
 
 
+class MissingExtra(UsageError, ImportError):
+    """A library that an extra brings is not installed; an ImportError, too, for who tries an import."""
+
+
 class Interrupted(AnomgenError):
     """The user stopped a run; it can be resumed."""
 
@@ -58,9 +63,16 @@ def near_miss(name: str, known: Iterable[str], cutoff: float = 0.5) -> str:
     return f"; did you mean {matches[0]!r}?" if matches else ""
 
 
-def install(extra: str) -> str:
-    """Return what installs one of anomgen's extras; the package is on no index, so it is said from a checkout."""
-    return f'pip install ".[{extra}]" in a checkout of anomgen'
+def require(extra: str, what: str, *libraries: str, instead: str = "") -> None:
+    """Raise MissingExtra when libraries that `what` needs are not installed; `extra` brings them. Imports nothing.
+
+    instead: what else the user can do. The package is on no index, so installing is said from a checkout.
+    """
+    specs = {name: find_spec(name) for name in libraries}
+    missing = [name for name, spec in specs.items() if spec is None or spec.origin is None]  # None: a mere folder
+    if missing:
+        command = f'pip install ".[{extra}]" in a checkout of anomgen{instead and f", or {instead}"}'
+        raise MissingExtra(f"{what} needs {' and '.join(missing)}: {command}")
 
 
 class Progress(Protocol):

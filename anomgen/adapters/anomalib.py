@@ -9,6 +9,10 @@ SuperSimpleNet draws on features; `feed` gives its network anomalous images with
 
 from __future__ import annotations
 
+from anomgen.errors import require
+
+require("adapters", __name__, "torch")
+
 from collections.abc import Sequence
 from typing import Any
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from anomgen.errors import require
+
+require("adapters", __name__, "torch")
+
 import operator
 import os
 from collections.abc import Sequence

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from anomgen.errors import require
+
+require("adapters", __name__, "torch", "torchvision")
+
 from typing import Any
 
 import numpy as np

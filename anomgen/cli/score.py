@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -14,7 +13,7 @@ import yaml
 
 from anomgen.cli.terminal import JsonOption, print_json, progress_of
 from anomgen.config import Part
-from anomgen.errors import Interrupted, UsageError, install
+from anomgen.errors import Interrupted, UsageError, require
 from anomgen.making.settings import size_text
 
 if TYPE_CHECKING:
@@ -120,7 +119,7 @@ def score(
     is written anew each time. Rows of other machines are added with `cat OTHER/rows.jsonl >> RUN/rows.jsonl`. Exits
     with 1 when a training failed.
     """
-    _require_extra()
+    require("score", "scoring", *NEEDED)
     from anomgen.score import harness
     from anomgen.score.request import Request, chosen_detectors
     from anomgen.score.schedule import write_split
@@ -168,12 +167,6 @@ def score(
     _print(outcome, request, out, as_json=as_json)
     if outcome.summary.failed:
         raise typer.Exit(1)
-
-
-def _require_extra() -> None:
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UsageError(f"scoring needs {' and '.join(missing)}: {install('score')}")
 
 
 def _warn(text: str) -> None:

@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from anomgen.errors import AnomgenError, UsageError, install
+from anomgen.errors import AnomgenError, UsageError, require
 from anomgen.hub.faults import explained, pause, status_of, symptom
 
 Answer = TypeVar("Answer")
@@ -35,10 +35,9 @@ _QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]+")
 
 def library() -> Any:
     """Return the library huggingface_hub. Raises UsageError when it is not installed."""
-    try:
-        import huggingface_hub
-    except ImportError as error:
-        raise UsageError(f"the Hub needs the library huggingface_hub: {install('hub')}") from error
+    require("hub", "the Hub", "huggingface_hub")
+    import huggingface_hub
+
     return huggingface_hub
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from anomgen.errors import UsageError, install
+from anomgen.errors import UsageError, require
 from anomgen.models.training import Training
 
 if TYPE_CHECKING:
@@ -13,11 +13,7 @@ if TYPE_CHECKING:
 
 def require_diffusion() -> None:
     """Raise UsageError when the packages for learned models are not installed."""
-    import importlib.util
-
-    missing = [name for name in ("torch", "diffusers", "accelerate") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UsageError(f"learned generators need {' and '.join(missing)}: {install('diffusion')}")
+    require("diffusion", "a learned generator", "torch", "diffusers", "accelerate")
 
 
 def has_accelerator() -> bool:

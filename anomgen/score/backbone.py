@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from anomgen.errors import UsageError, install
+from anomgen.errors import UsageError, require
 from anomgen.sources.pixels import to_channels, value_max
 
 LITE0 = "lite0"
@@ -134,18 +134,17 @@ def _normalisation(name: str) -> tuple[Sequence[float], Sequence[float]]:
 
 
 def _timm() -> Any:
-    try:
-        import timm
-    except ModuleNotFoundError:
-        raise UsageError(f"pretrained features need timm: {install('score')}") from None
+    require("score", "a pretrained network", "timm")
+    import timm
+
     return timm
 
 
 def _lite0_weights() -> Iterator[tuple[str, torch.Tensor]]:
     """Yield the packaged weights under the names that timm gives them."""
+    require("score", "EfficientNet-Lite0", PACKAGE)
     found = importlib.util.find_spec(PACKAGE)
-    if found is None or found.origin is None:
-        raise UsageError(f"the weights of EfficientNet-Lite0 are not installed: {install('score')}")
+    assert found is not None and found.origin is not None
     file = next((Path(found.origin).parent / "models").glob("efficientnet-lite0-*.pth"), None)
     if file is None or hashlib.sha256(file.read_bytes()).hexdigest() != SHA256:
         raise UsageError(

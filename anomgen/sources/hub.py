@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from anomgen.errors import AnomgenError, SourceError, UsageError, install, near_miss
+from anomgen.errors import AnomgenError, SourceError, UsageError, near_miss, require
 from anomgen.sources.base import PathText
 from anomgen.sources.folder import missing_hint
 from anomgen.sources.images import read_bytes
@@ -91,10 +91,9 @@ class RowReader:
 @contextmanager
 def datasets_library() -> Iterator[Any]:
     """Give the library with its progress bars off."""
-    try:
-        import datasets
-    except ImportError as error:
-        raise UsageError(f"a source of kind hub needs the library datasets: {install('hub')}") from error
+    require("hub", "a source of kind hub", "datasets")
+    import datasets
+
     bars = not datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:

@@ -13,7 +13,7 @@ from types import ModuleType
 import cv2
 import numpy as np
 
-from anomgen.errors import UsageError, install
+from anomgen.errors import require
 
 Shape = tuple[int, int]
 
@@ -66,11 +66,10 @@ def octaves(
 
 
 def require_noise(what: str, instead: str) -> ModuleType:
-    """Return the package `noise`; UsageError, which tells what needs it and what to do instead, without it."""
-    try:
-        import noise
-    except ImportError:
-        raise UsageError(f"{what} needs the package 'noise': {install('noise')}, or {instead}") from None
+    """Return the package `noise`. Raises MissingExtra, which names what needs it and what to do instead."""
+    require("noise", what, "noise", instead=instead)
+    import noise
+
     result: ModuleType = noise
     return result
 

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from anomgen.dataset.writer import Encoder
-from anomgen.errors import AnomgenError, UsageError, install
+from anomgen.errors import AnomgenError, UsageError, require
 from anomgen.making.engine import Plan, Renderer, single_threaded
 from anomgen.making.runners.base import Run, Shard, Tick, make_shard
 from anomgen.places import Remote
@@ -33,10 +33,9 @@ def cluster(workers: int | None, address: str | None) -> Iterator[Run]:
     workers: shards at once, by default as many as there are processors. A session of Ray that the caller has begun is
     used and left running. Raises UsageError without Ray, AnomgenError for a cluster that does not answer.
     """
-    try:
-        import ray
-    except ImportError:
-        raise UsageError(f"the engine ray needs the library Ray: {install('ray')}") from None
+    require("ray", "the engine ray", "ray")
+    import ray
+
     if ray.is_initialized():
         yield _runner(workers)
         return
