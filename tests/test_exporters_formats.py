@@ -193,11 +193,16 @@ def test_ader_rows_name_images_and_masks(dataset, rows, tmp_path):
     assert found.keys() == rows.keys()
 
 
+def rows_of(table):
+    with table.open(newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
 def test_visa_tables_name_images_and_masks(dataset, rows, tmp_path):
     out = tmp_path / "out"
     export(dataset, "visa", out, settings={"category": "candle"})
-    table = list(csv.DictReader((out / "split_csv" / "1cls.csv").open(newline="")))
-    annotations = {a["image"]: a for a in csv.DictReader((out / "candle" / "image_anno.csv").open(newline=""))}
+    table = rows_of(out / "split_csv" / "1cls.csv")
+    annotations = {entry["image"]: entry for entry in rows_of(out / "candle" / "image_anno.csv")}
     assert list(table[0]) == ["object", "split", "label", "image", "mask"] and len(table) == len(rows)
     for entry in table:
         row = rows[int(entry["image"][-10:-4])]
