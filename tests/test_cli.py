@@ -237,8 +237,7 @@ def test_an_output_below_a_file_says_so(good, tmp_path):
 
 def test_a_full_disk_says_so_and_keeps_what_is_finished(good, tmp_path):
     """The size limit of files stands in for the full disk: the third shard is larger than allowed."""
-    import resource
-
+    resource = pytest.importorskip("resource", reason="limits of POSIX")
     script = (
         "import resource, signal, sys\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, {resource.RLIM_INFINITY}))\n"

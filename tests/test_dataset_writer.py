@@ -267,7 +267,7 @@ def test_a_folder_that_is_a_file(tmp_path):
 
 def test_a_file_size_limit_is_met_with_a_clear_error(tmp_path):
     """A real refusal of the system: no file may grow beyond 20 kB in this child process."""
-    pytest.importorskip("resource")
+    pytest.importorskip("resource", reason="limits of POSIX")
     code = (
         "import resource, signal\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
@@ -282,6 +282,7 @@ def test_a_file_size_limit_is_met_with_a_clear_error(tmp_path):
     assert names(tmp_path) == []
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="modes of POSIX")
 def test_the_mode_of_the_file_follows_the_umask(tmp_path):
     write_shard(tmp_path / "a.parquet", made_rows(2), COLUMNS, {})
     (tmp_path / "b").write_text("")

@@ -311,8 +311,8 @@ export(sys.argv[1], "mvtec", Path(sys.argv[2]), progress=lambda done, total: tim
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_a_killed_export_leaves_no_folder_that_looks_finished(dataset, tmp_path, number):
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGINT"])
+def test_a_killed_export_leaves_no_folder_that_looks_finished(dataset, tmp_path, name):
     out = tmp_path / "out"
     process = subprocess.Popen([sys.executable, "-c", SLOW, str(dataset), str(out)], stderr=subprocess.DEVNULL)
     new = tmp_path / ".out.anomgen-export" / "new"
@@ -321,7 +321,7 @@ def test_a_killed_export_leaves_no_folder_that_looks_finished(dataset, tmp_path,
         time.sleep(0.01)
     with pytest.raises(UsageError, match="another run is writing"):
         export(dataset, "coco", out)
-    process.send_signal(number)
+    process.send_signal(signal.Signals[name])
     process.wait()
     assert not out.exists()
     export(dataset, "mvtec", out)  # the next run clears up

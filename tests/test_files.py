@@ -3,10 +3,9 @@
 import errno
 import hashlib
 import os
-import signal
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import filelock
@@ -36,10 +35,16 @@ HOLD = (
 )
 
 
+@contextmanager
 def holding(out, how):
-    process = subprocess.Popen([sys.executable, "-c", HOLD, str(out), how], stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "held\n"
-    return process
+    """Hold a folder from another process, which is killed at the end."""
+    words = [sys.executable, "-c", HOLD, str(out), how]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "held\n"
+        try:
+            yield
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("first", ["whole", "shared"])
@@ -47,18 +52,14 @@ def holding(out, how):
 def test_a_folder_is_held_by_one_run_or_by_parts_until_the_process_is_killed(tmp_path, first, second):
     """Law: only parts go together; a killed process lets go, and the next run leaves no lock behind."""
     out = tmp_path / "out"
-    process = holding(out, first)
-    try:
+    refused = pytest.raises(UsageError, match=r"another run is writing to .*out; wait")
+    with holding(out, first):
         if (first, second) == ("shared", "shared"):
             with locked(out, shared=True):
                 pass
         else:
-            refused = pytest.raises(UsageError, match=r"another run is writing to .*out; wait")
             with refused, locked(out, shared=second == "shared"):
                 pass
-    finally:
-        process.kill()
-        process.wait()
     assert [path.name.startswith(LOCK) for path in out.iterdir()] == [True]
     with locked(out):
         pass
@@ -66,9 +67,8 @@ def test_a_folder_is_held_by_one_run_or_by_parts_until_the_process_is_killed(tmp
 
 
 def test_many_parts_that_begin_at_once_hold_a_folder_that_a_killed_run_left(tmp_path):
-    process = holding(tmp_path, "whole")
-    process.send_signal(signal.SIGTERM)
-    process.wait()
+    with holding(tmp_path, "whole"):
+        pass
     with ExitStack() as parts:
         for _ in range(20):
             parts.enter_context(locked(tmp_path, shared=True))

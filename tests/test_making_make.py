@@ -1,16 +1,15 @@
 """`make`: what is in the output folder, that runs are reproducible and resumable, and that nothing is lost."""
 
-import hashlib
 import json
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
+from small import command, count_shards, digests, recipe
 
 from anomgen import versions
 from anomgen.dataset.reader import Dataset
@@ -19,21 +18,6 @@ from anomgen.making import make as output
 from anomgen.making.make import make, plan_of
 from anomgen.making.recipe import load_recipe
 from anomgen.making.replay import replay
-
-SMALL = ["source.size=64", "source.count=9", "shard_size=32"]
-
-
-def recipe(name="nsa", count=96, overrides=(), **values):
-    return load_recipe(name, count=count, overrides=[*SMALL, *overrides], **values)
-
-
-def digests(out):
-    """Return name → hash of every file in a dataset."""
-    return {
-        str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(Path(out).rglob("*"))
-        if path.is_file()
-    }
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +42,7 @@ def test_the_same_bytes_for_any_number_of_workers(made, tmp_path):
 
 
 def test_the_same_bytes_in_another_process_and_again(made, tmp_path):
-    command = [sys.executable, "-m", "anomgen", "make", "-r", "nsa", "-n", "96", "-o", str(tmp_path / "out")]
-    subprocess.run([*command, *(word for change in SMALL for word in ("--set", change))], check=True)
+    subprocess.run(command(tmp_path / "out", 96), check=True)
     assert digests(tmp_path / "out") == digests(made)
 
 
@@ -69,33 +52,27 @@ def test_a_killed_run_resumes_to_the_identical_result(tmp_path, workers, name):
     chosen = recipe(name, 640)
     make(chosen, tmp_path / "whole")
     out = tmp_path / "killed"
-    command = [sys.executable, "-m", "anomgen", "make", "-r", name, "-n", "640", "-o", str(out), "-j", str(workers)]
-    words = [word for change in SMALL for word in ("--set", change)]
+    words = command(out, 640, name, "-j", str(workers))
     kills = 0
     for wait in (0.02, 0.15, 0.4):
-        process = subprocess.Popen([*command, *words, *(["--resume"] if kills else [])], start_new_session=True)
+        process = subprocess.Popen([*words, *(["--resume"] if kills else [])])
         shards = count_shards(out)
         while process.poll() is None and count_shards(out) == shards:
             time.sleep(0.01)
         time.sleep(wait)
         if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
+            process.kill()
             kills += 1
         process.wait()
     assert kills
-    subprocess.run([*command, *words, "--resume"], check=True)
+    subprocess.run([*words, "--resume"], check=True)
     assert digests(out) == digests(tmp_path / "whole")
 
 
-def count_shards(out):
-    return len(list((out / "data").glob("train-*.parquet")))
-
-
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_ctrl_c_leaves_a_resumable_state(tmp_path):
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "anomgen", "make", "-r", "nsa", "-n", "4000", "-o", str(out)]
-    words = [word for change in SMALL for word in ("--set", change)]
-    process = subprocess.Popen([*command, *words], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command(out, 4000), stderr=subprocess.PIPE, text=True)
     while process.poll() is None and not count_shards(out):
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
@@ -105,20 +82,6 @@ def test_ctrl_c_leaves_a_resumable_state(tmp_path):
     assert 0 < count_shards(out) < 125
     with pytest.raises(UsageError, match="unfinished"):
         Dataset(out)
-
-
-def test_workers_end_when_the_parent_is_killed(tmp_path):
-    out = tmp_path / "out"
-    command = [sys.executable, "-m", "anomgen", "make", "-r", "nsa", "-n", "40000", "-o", str(out), "-j", "2"]
-    process = subprocess.Popen([*command, *(word for change in SMALL for word in ("--set", change))])
-    while process.poll() is None and not count_shards(out):
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    time.sleep(1.5)
-    after = count_shards(out)
-    time.sleep(1.5)
-    assert count_shards(out) == after
 
 
 def test_an_output_that_holds_something_is_refused(made, tmp_path):
@@ -208,9 +171,9 @@ def test_resuming_with_other_textures_is_refused(photos, tmp_path):
     assert set(result.provenance["resolved"]["resources"]) == {"texture"}
     (tmp_path / "out" / "data" / "train-00001-of-00002.parquet").unlink()
     (photos / "a" / "001.png").rename(photos / "a" / "renamed.png")
-    command = [sys.executable, "-m", "anomgen", "make", "-r", "perlin", "-n", "32", "--resume", "-o", "out"]
-    words = [word for change in [*SMALL, *texture] for word in ("--set", change)]
-    done = subprocess.run([*command, *words], cwd=tmp_path, capture_output=True, text=True, check=False)
+    changes = [word for change in texture for word in ("--set", change)]
+    words = command("out", 32, "perlin", *changes, "--resume")
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "other textures" in done.stderr
 
 
@@ -278,15 +241,15 @@ def test_parts_of_an_array_job_share_the_output_and_exclude_others(tmp_path):
 
 
 def test_an_array_job_makes_the_same_bytes(made, tmp_path):
-    out, command = tmp_path / "out", [sys.executable, "-m", "anomgen", "make", "-r", "nsa", "-n", "96", "--json"]
-    words = ["-o", str(out), *(word for change in SMALL for word in ("--set", change))]
+    out = tmp_path / "out"
+    words = command(out, 96, "nsa", "--json")
     with pytest.raises(UsageError, match="no dataset that was begun"):
         make(recipe(), out, finish=True)
-    jobs = [subprocess.Popen([*command, *words, "--shard", f"{k}/2"], stdout=subprocess.PIPE) for k in (1, 2)]
+    jobs = [subprocess.Popen([*words, "--shard", f"{k}/2"], stdout=subprocess.PIPE) for k in (1, 2)]
     results = [json.loads(job.communicate()[0]) for job in jobs]
     assert [result["rows"] for result in results] == [64, 32]
     assert not (out / "provenance.json").exists()
-    subprocess.run([*command, *words, "--finish"], check=True, capture_output=True)
+    subprocess.run([*words, "--finish"], check=True, capture_output=True)
     assert digests(out) == digests(made)
     assert make(recipe(), out, shard="1/2").made == 0 and digests(out) == digests(made)
 
@@ -300,13 +263,6 @@ def test_finishing_says_which_shards_are_missing(tmp_path):
         make(recipe(seed=1), out, shard="1/3")
     with pytest.raises(UsageError, match="unfinished"):
         make(recipe(), out)
-
-
-def test_without_ray_the_error_says_how_to_get_it(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UsageError, match=r'pip install "\.\[ray\]"'):
-        make(recipe(), tmp_path / "out", engine="ray")
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("text", ["0/4", "5/4", "3", "a/b", "1/0", "-1/4", "1/4/2"])
@@ -333,35 +289,6 @@ def test_a_dry_run_writes_nothing(tmp_path):
     plan = plan_of(recipe(), tmp_path / "out")
     assert plan["rows"] == "96: 48 anomalous, 48 normal"
     assert not (tmp_path / "out").exists()
-
-
-def test_replay_is_bit_identical_and_notices_other_images(photos, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    chosen = load_recipe("nsa", source={"kind": "folder", "path": str(photos)}, count=32)
-    make(chosen, tmp_path / "out")
-    dataset = Dataset(tmp_path / "out")
-    for index in (0, 1, 17, 31):
-        assert replay(dataset, index).identical
-    shutil.move(photos, tmp_path / "moved")
-    with pytest.raises(UsageError, match="--source"):
-        replay(dataset, 0)
-    assert replay(dataset, 0, str(tmp_path / "moved")).identical
-    (tmp_path / "moved" / "a" / "001.png").unlink()
-    with pytest.raises(UsageError, match="not the 12"):
-        replay(dataset, 0, str(tmp_path / "moved"))
-
-
-def test_replay_notices_a_changed_record(made, tmp_path):
-    import pyarrow.parquet as pq
-
-    shutil.copytree(made, tmp_path / "copy")
-    shard = tmp_path / "copy" / "data" / "train-00000-of-00003.parquet"
-    table = pq.read_table(shard)
-    swapped = table.set_column(table.column_names.index("severity"), table.schema.field("severity"),
-                               [np.full(len(table), 0.5, np.float32)])  # fmt: skip
-    pq.write_table(swapped, shard)
-    result = replay(Dataset(tmp_path / "copy"), 0)
-    assert result.different == ("severity",)
 
 
 def test_no_path_of_the_machine_is_written(photos, tmp_path):
@@ -415,20 +342,3 @@ def test_versions_of_torch_count_where_a_network_draws_and_only_there(made, tmp_
     monkeypatch.setattr(versions, "version", lambda name: "0.1" if name == "torch" else version(name))
     with pytest.raises(UsageError, match=r"was made with .*torch.* this is .*torch 0\.1"):
         make(chosen, tmp_path / "out", resume=True)
-
-
-@pytest.mark.parametrize("changed, key", [
-    ("texture", "generator.texture.path"),
-    ("foreground", "foreground.path"),
-    ("model", "generator.model"),
-    ("parts.1.model", "generator.parts.1.model"),
-    ("parts.0.texture", "generator.parts.0.texture.path"),
-])  # fmt: skip
-def test_replay_names_the_key_of_what_changed(made, tmp_path, changed, key):
-    shutil.copytree(made, tmp_path / "copy")
-    file = tmp_path / "copy" / "provenance.json"
-    provenance = json.loads(file.read_text())
-    provenance["resolved"]["resources"] = {changed: "other"}
-    file.write_text(json.dumps(provenance))
-    with pytest.raises(UsageError, match=f"under {changed} are not those.*--set {key}=FOLDER"):
-        replay(Dataset(tmp_path / "copy"), 0)

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -391,7 +390,7 @@ def test_the_command_trains_and_a_killed_training_goes_on_to_the_same_bytes(disc
     until = time.monotonic() + 60
     while time.monotonic() < until and not (record.exists() and json.loads(record.read_text())["steps"] >= 5):
         time.sleep(0.02)
-    killed.send_signal(signal.SIGKILL)
+    killed.kill()
     killed.wait()
     assert not (tmp_path / "cut" / DESCRIPTION).exists()
     done = json.loads(run(command(discs, tmp_path / "cut", *words, "--resume", "--json")).stdout)

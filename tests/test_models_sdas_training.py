@@ -299,6 +299,7 @@ def test_the_record_tells_the_versions_and_others_are_warned_of(tmp_path, capsys
     assert "trained with torch 0.1" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="modes of POSIX")
 def test_the_files_of_a_model_have_the_mode_of_the_umask(tmp_path):
     before = os.umask(0o027)
     try:

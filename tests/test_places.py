@@ -11,7 +11,7 @@ import pytest
 
 fsspec = pytest.importorskip("fsspec", reason="URLs need fsspec, which the extras `hub` and `ray` bring")
 
-from test_making_make import digests, recipe
+from small import digests, recipe
 
 from anomgen.dataset.reader import Dataset
 from anomgen.errors import AnomgenError, UsageError

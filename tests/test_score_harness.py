@@ -1,8 +1,6 @@
 """A whole run of `anomgen score` on a tiny data set: cells, cache, failures, budget, parts, what is refused."""
 
 import json
-import os
-import signal
 from dataclasses import replace
 
 import cv2
@@ -344,7 +342,7 @@ def test_a_worker_that_dies_idle_is_replaced_and_the_run_goes_on(data, tmp_path)
     with jobs._Crew(schedule.bench, 1) as crew:
         (process,) = crew._pools[0]._processes.values()
         crew._pools[0].submit(jobs._ready).result()
-        os.kill(process.pid, signal.SIGKILL)
+        process.kill()
         process.join()
         done = []
         assert crew.do([1], lambda pool, _: pool.submit(jobs._ready), lambda task, future: done.append(future)) == []

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anomgen.rng import Stream, rng_for
 from anomgen.sources.pixels import quantise
 from anomgen.synthesis.sample import Box, Reject, change_between, composite, majority
 
@@ -65,11 +64,3 @@ def test_an_invisible_change_is_rejected():
 
 def test_quantise_rounds_and_clips():
     assert quantise(np.array([-3.0, 0.4, 0.6, 1.5, 2.5, 300.0]), np.dtype(np.uint8)).tolist() == [0, 0, 1, 2, 2, 255]
-
-
-def test_generators_of_neighbouring_samples_are_unrelated():
-    """The trap that spawn keys avoid: a list of seeds would make (7, 0) and 7 the same generator."""
-    first = {rng_for(seed, Stream.SAMPLE, index, attempt).random() for seed in range(4) for index in range(50)
-             for attempt in range(3)}  # fmt: skip
-    assert len(first) == 600
-    assert rng_for(7, Stream.SAMPLE).random() != np.random.Generator(np.random.Philox(7)).random()
