@@ -7,10 +7,7 @@ setup:
 	$(PYTHON) -m pip install -e ".[dev]"
 
 check:
-	$(PYTHON) -m ruff check .
-	$(PYTHON) -m ruff format --check .
-	$(PYTHON) -m mypy
-	lint-imports
+	pre-commit run --all-files
 
 test:
 	$(PYTHON) -m pytest
