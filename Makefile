@@ -1,7 +1,7 @@
 # The names that people and CI call. Everything runs in the active Python environment.
 PYTHON ?= python
 
-.PHONY: setup check test slow bench docs
+.PHONY: setup check test slow coverage bench docs
 
 setup:
 	$(PYTHON) -m pip install -e ".[dev]"
@@ -14,6 +14,9 @@ test:
 
 slow:
 	$(PYTHON) -m pytest -m slow
+
+coverage:
+	$(PYTHON) -m pytest -n 2 --cov
 
 bench:
 	$(PYTHON) benchmarks/speed.py
