@@ -34,7 +34,7 @@ def papers_of(kinds: Iterable[str]) -> list[str]:
 def render_template(name: str, front: Mapping[str, Any], values: Mapping[str, Any]) -> str:
     """Return a template of the folder `cards` filled in; front: the Hub's metadata, written as YAML."""
     template = templates(bundled("templates", "cards")).get_template(name)
-    filled = template.render({**values, "front_matter": _yaml(front)})
+    filled = template.render({**values, "front_matter": as_yaml(front)})
     return filled.rstrip("\n") + "\n"
 
 
@@ -50,15 +50,16 @@ def templates(folder: Path, autoescape: bool = False) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["code"] = _code
+    environment.filters["code"] = as_code
     return environment
 
 
-def _yaml(values: Any) -> str:
+def as_yaml(values: Any) -> str:
+    """Return values as YAML, in their order, without the last line's end."""
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100).rstrip("\n")
 
 
-def _code(text: Any) -> str:
+def as_code(text: Any) -> str:
     """Return text as Markdown code; a backtick or line break in it would end the code."""
     return "`" + str(text).replace("`", "'").replace("\n", " ").replace("|", "¦") + "`"
 
@@ -93,7 +94,7 @@ class Card(NamedTuple):
 
     def render(self) -> str:
         """Return the card as it is stored."""
-        return f"---\n{_yaml(self.data)}\n---\n\n{self.text.strip()}\n"
+        return f"---\n{as_yaml(self.data)}\n---\n\n{self.text.strip()}\n"
 
     @property
     def is_ours(self) -> bool:
@@ -108,7 +109,7 @@ class Card(NamedTuple):
     @property
     def configs(self) -> list[str]:
         """Return the names of the configurations that the metadata lists."""
-        return [_name(entry) for entry in _entries(self.data.get("configs"))]
+        return [name_of(entry) for entry in entries_of(self.data.get("configs"))]
 
 
 def listed(value: Any) -> list[str]:
@@ -118,11 +119,12 @@ def listed(value: Any) -> list[str]:
     return [str(entry) for entry in value] if isinstance(value, list | tuple) else [str(value)]
 
 
-def _name(entry: Mapping[str, Any]) -> str:
+def name_of(entry: Mapping[str, Any]) -> str:
+    """Return the name of the configuration that an entry of `configs` or `dataset_info` is about."""
     return str(entry.get("config_name", "default"))
 
 
-def _entries(value: Any) -> list[dict[str, Any]]:
+def entries_of(value: Any) -> list[dict[str, Any]]:
     """Return the entries of `configs` or `dataset_info`, which may be a mapping when there is only one."""
     entries = [value] if isinstance(value, dict) else value or []
     return [entry for entry in entries if isinstance(entry, dict)]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from anomgen.cards import TAGS, _code, _yaml, papers_of, render_template
+from anomgen.cards import TAGS, as_code, as_yaml, papers_of, render_template
 from anomgen.dataset.columns import Columns
 from anomgen.dataset.reader import Dataset
 from anomgen.files import fingerprint_of, replacing
@@ -119,7 +119,7 @@ def _values(
         "quantiles": list(_quantiles(stats)),
         "rejects": provenance["rejects"],
         "foreground": _foreground(resolved["foreground"]),
-        "generator": _yaml(resolved["generator"]),
+        "generator": as_yaml(resolved["generator"]),
         "versions": ", ".join(f"{name} {number}" for name, number in sorted(versions.items())),
         "command": _command(recipe, source["kind"]),
         "recipe_fingerprint": provenance["recipe_fingerprint"],
@@ -184,7 +184,7 @@ def _some_rows(dataset: Dataset) -> Iterator[dict[str, Any]]:
 
 
 def _skipped(names: list[str]) -> list[str]:
-    listed = [_code(name) for name in names[:LISTED_SKIPPED]]
+    listed = [as_code(name) for name in names[:LISTED_SKIPPED]]
     return listed + ([f"and {len(names) - LISTED_SKIPPED} more"] if len(names) > LISTED_SKIPPED else [])
 
 
@@ -194,7 +194,7 @@ def _quantiles(stats: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         for name, part in parts.items():
             values = part[measure]
             if values is not None:
-                label = measure if name == "all" else f"{measure}, {_code(name)}"
+                label = measure if name == "all" else f"{measure}, {as_code(name)}"
                 shares = [f"{100 * value:.2f} %" for value in values.values()]
                 yield {"name": label, "heads": [_head(key) for key in values], "shares": shares}
 
@@ -208,7 +208,7 @@ def _foreground(resolved: Mapping[str, Any]) -> str:
     if resolved.get("method") in (None, "none"):
         return "none, the anomaly may lie anywhere"
     listed = ", ".join(f"{key} {value}" for key, value in settings.items())
-    return _code(resolved["method"]) + (f" ({listed})" if listed else "")
+    return as_code(resolved["method"]) + (f" ({listed})" if listed else "")
 
 
 def _command(recipe: Mapping[str, Any], kind: str) -> str:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from anomgen.cards import Card, _entries, _name, listed
+from anomgen.cards import Card, entries_of, listed, name_of
 from anomgen.dataset.card import size_category
 
 
@@ -40,11 +40,11 @@ def _with_config(data: Mapping[str, Any], config: dict[str, Any], info: dict[str
 
     The first one is the default: without any, `load_dataset` would insist on a name.
     """
-    configs = _entries(data.get("configs"))
+    configs = entries_of(data.get("configs"))
     configs = _replaced(configs, config if configs else {**config, "default": True})
-    infos = _replaced(_entries(data.get("dataset_info")), info)
+    infos = _replaced(entries_of(data.get("dataset_info")), info)
     result: dict[str, Any] = {"configs": configs, "dataset_info": infos}
-    if {_name(entry) for entry in configs} <= {_name(entry) for entry in infos}:  # the size of all of them is known
+    if {name_of(entry) for entry in configs} <= {name_of(entry) for entry in infos}:  # the size of all of them is known
         rows = sum(int(split.get("num_examples") or 0) for entry in infos for split in entry.get("splits") or ())
         result["size_categories"] = [size_category(rows)]
     return result
@@ -52,9 +52,9 @@ def _with_config(data: Mapping[str, Any], config: dict[str, Any], info: dict[str
 
 def _replaced(entries: list[dict[str, Any]], entry: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the entries with the one of the same name updated, or with a new one at the end."""
-    if not any(_name(old) == _name(entry) for old in entries):
+    if not any(name_of(old) == name_of(entry) for old in entries):
         return [*entries, entry]
-    return [{**old, **entry} if _name(old) == _name(entry) else old for old in entries]
+    return [{**old, **entry} if name_of(old) == name_of(entry) else old for old in entries]
 
 
 def _with_chapter(text: str, name: str, chapter: str, new: bool) -> tuple[str, list[str]]:
