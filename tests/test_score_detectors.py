@@ -131,3 +131,27 @@ def test_made_training_gives_the_same_batches_again():
 def test_what_was_not_learnt_is_said():
     with pytest.raises(UsageError, match="detector unet: it has learnt nothing yet"):
         build_detector({"kind": "unet"}).anomaly_maps(np.zeros((1, 32, 32, 3), np.uint8))
+
+
+def test_files_are_recorded_by_name_and_keyed_by_what_is_in_them(tmp_path):
+    """The key of a score follows the weights' contents; what is written says nothing of the machine."""
+    probe = load("detectors", "probe")
+    digests = []
+    for name, content in (("a", b"one"), ("b", b"one"), ("c", b"two")):
+        (tmp_path / name).write_bytes(content)
+        detector = probe(weights=str(tmp_path / name))
+        assert detector.recorded() == {**detector.config(), "weights": name}
+        digests.append(detector.keyed()["weights"])
+    assert digests[0] == digests[1] != digests[2]
+    with pytest.raises(UsageError, match=r"probe: weights=.*gone: there is no such file"):
+        probe(weights=str(tmp_path / "gone")).keyed()
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in names("detectors") if "width" in load("detectors", name).model_fields]
+)
+def test_a_step_costs_more_with_wider_networks(name):
+    """By the power 3/2 of the width, which every network that has one declares."""
+    detector = load("detectors", name)
+    default = detector().width
+    assert detector(width=4 * default).growth == pytest.approx(8) and detector().growth == 1
