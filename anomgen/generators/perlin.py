@@ -3,10 +3,13 @@
 Zavrtanik, Kristan, Skočaj: DRAEM – A discriminatively trained reconstruction embedding for surface anomaly detection,
 ICCV 2021, arXiv 2108.07610.
 
-Note: the defaults are those of the official code. The paper draws the opacity from 0.1 to 1 and the threshold at
-random (`opacity_range: [0.1, 1.0]`, `threshold_range: [lo, hi]`). The rotation of the whole normal image, which the
-code applies to three of ten, is an augmentation for training and is left out: outside the mask the image is the input.
-The official code keeps empty masks as normal samples; here the region is drawn again.
+Note: the defaults are those of the official code. The paper draws the opacity from 0.1 to 1 and the threshold at random
+(`opacity_range: [0.1, 1.0]`, `threshold_range: [lo, hi]`). The rotation of the whole normal image, which the code
+applies to three of ten, is an augmentation for training and is left out: outside the mask the image is the input. The
+official code keeps empty masks as normal samples; here the region is drawn again. Its textures are the 5,640
+photographs of DTD (`texture: {kind: folder, path: dtd/images}`); by default ours are procedural, which need no
+download. It knows no foreground; the bundled recipe cuts the regions to the object (`foreground: none` does not), as
+RealNet does.
 """
 
 from __future__ import annotations

@@ -32,9 +32,12 @@ class NSAEncoderDecoder(Detector):
     Where the generator grades nothing, the targets are the masks.
 
     Note: the default is the same network of half the width, trained for fewer steps. The authors rotate objects and
-    crop at random; here images are as the source delivers them. Their image score is the mean of the map; here one
-    rule turns every detector's maps into scores. They train 320 to 560 epochs of 200 to 390 images, a different
-    number for each category; the paper preset has the steps of 320 epochs of 256 images.
+    crop at random; here images are as the source delivers them. All of their training images hold an anomaly, here
+    as many as the recipe says: half, unless it says `anomaly_ratio: 1.0`. For X-rays, their network has one input
+    channel for values as they are; here grey images are three equal channels, normalised as ImageNet's. Their image
+    score is the mean of the map; here one rule turns every detector's maps into scores. They train 320 to 560
+    epochs of 200 to 390 images, a different number for each category; the paper preset has the steps of 320 epochs
+    of 256 images.
     """
 
     kind: ClassVar[str] = "nsa"
@@ -111,7 +114,7 @@ class EncoderDecoder(nn.Module):
         """Return the values before the last activation."""
         x, inside = padded((x - self.mean) / self.std, STRIDE)
         small = self.decode(self.squeeze(self.encode(x)))
-        values: torch.Tensor = self.end(F.interpolate(small, scale_factor=2, mode="bilinear", align_corners=False))
+        values: torch.Tensor = self.end(F.interpolate(small, scale_factor=2, mode="bilinear", align_corners=True))
         return values[inside]
 
 
