@@ -23,8 +23,16 @@ def is_url(where: str | Path) -> bool:
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]+:[:/]", str(where)) is not None
 
 
+def home(where: str | Path) -> Path:
+    """Return a path whose ``~`` is the home folder; the shell leaves it alone after ``--out=``."""
+    try:
+        return Path(where).expanduser()
+    except RuntimeError as error:  # there is no home folder, or no such user
+        raise UsageError(f"{where}: {error}; write the folder's full path") from None
+
+
 def place(where: str | Path) -> Path:
-    """Return where a dataset lies: a path as it is, a URL as a `Remote`, which has of a path what datasets need.
+    """Return where a dataset lies: a path, a URL as a `Remote`, which has of a path what datasets need.
 
     Raises UsageError for a URL whose scheme nobody knows or whose package is missing; it names the package.
     """
@@ -32,7 +40,7 @@ def place(where: str | Path) -> Path:
         return where  # type: ignore[return-value]
     match = _URL.fullmatch(str(where))
     if match is None:
-        return Path(where)
+        return home(where)
     if match[1] == "file":
         return Path(str(where).removeprefix("file://"))
     url = str(where).rstrip("/")

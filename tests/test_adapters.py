@@ -375,6 +375,22 @@ def test_albumentations_leaves_boxes_and_says_what_is_missing(compose):
         compose(image=outside())
 
 
+def test_albumentations_refuses_a_second_image_and_alpha(compose):
+    """The first image's anomaly is not the second's, and alpha is no colour."""
+    import albumentations as A
+
+    mask = np.zeros((80, 72), np.uint8)
+    pair = A.Compose([compose.transforms[0]], additional_targets={"right": "image", "other": "mask"})
+    with pytest.raises(UsageError, match=r"one image and a mask.*given: image, right, mask"):
+        pair(image=outside(0), right=outside(1), mask=mask)
+    with pytest.raises(UsageError, match="given: image, images, mask"):
+        compose(image=outside(0), images=np.stack([outside(1)] * 2), mask=mask)
+    item = pair(image=outside(0), mask=mask, other=mask)
+    assert np.array_equal(item["mask"], item["other"]) and item["mask"].any()
+    with pytest.raises(UsageError, match=r"1 channel or 3, not \(80, 72, 4\); take transparency"):
+        compose(image=np.dstack([outside(), mask]), mask=mask)
+
+
 # --- anomalib -------------------------------------------------------------------------------------------------------
 
 

@@ -15,6 +15,7 @@ import yaml
 from test_exporters_regions import decoded
 
 from anomgen.dataset.reader import Dataset
+from anomgen.errors import UsageError
 from anomgen.exporters.conformance import made_dataset
 from anomgen.exporters.export import MANIFEST, export
 
@@ -39,6 +40,40 @@ def pixels(path):
 
 def same(image, row):
     return np.array_equal(np.atleast_3d(image), row["image"])
+
+
+# --- names ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["ader", "coco", "folder", "labelstudio", "mvtec", "visa", "yolo"])
+def test_classes_are_called_what_the_user_calls_them(dataset, tmp_path, name):
+    out = tmp_path / "out"
+    export(dataset, name, out, settings={"names": {"nsa": "chip"}})
+    texts = [path.relative_to(out).as_posix() for path in out.rglob("*")]
+    texts += [path.read_text() for path in out.rglob("*.*") if path.suffix in (".csv", ".json", ".yaml", ".xml")]
+    assert any("chip" in text for text in texts) and any("scar" in text for text in texts)
+    assert Dataset(dataset).columns.defect_types == ("nsa", "scar")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ({"nas": "chip"}, "no defect type 'nas'; did you mean 'nsa'"),
+        ({"nsa": "scar"}, "'scar' would stand for two classes"),
+        ({"nsa": "normal"}, "'normal' would stand for two classes"),
+    ],
+)
+def test_a_name_that_cannot_be_is_refused(dataset, tmp_path, names, message):
+    with pytest.raises(UsageError, match=message):
+        export(dataset, "coco", tmp_path / "out", settings={"names": names})
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_load_line_of_visa_is_for_categories_that_anomalib_takes(dataset, tmp_path):
+    known = export(dataset, "visa", tmp_path / "a", settings={"category": "pcb1"})
+    other = export(dataset, "visa", tmp_path / "b", settings={"category": "part"})
+    assert "anomalib.data.Visa" in str(known.load) and "anomalib" not in str(other.load)
+    assert any("'part' is none; export it with --set category=candle" in note for note in other.notes)
 
 
 # --- COCO -----------------------------------------------------------------------------------------------------------

@@ -164,3 +164,12 @@ def test_a_dataset_is_written_to_a_repository_of_the_hub(hub, tmp_path):
     make(recipe(), tmp_path / "out")
     make(recipe(), "hf://datasets/me/made/out")
     assert stored("hf://datasets/me/made/out") == digests(tmp_path / "out")
+
+
+def test_the_home_folder_is_meant_by_a_tilde(monkeypatch, tmp_path):
+    """The shell leaves it alone after ``--out=``; a folder called ~ would be a trap."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert place("~/data") == tmp_path / "data" and place("a~b") == Path("a~b")
+    with pytest.raises(UsageError, match="write the folder's full path"):
+        place("~nobody-of-this-name/data")

@@ -15,6 +15,7 @@ from anomgen.cli.terminal import JsonOption, print_json, progress_of
 from anomgen.config import Part
 from anomgen.errors import Interrupted, UsageError, require
 from anomgen.making.settings import size_text
+from anomgen.places import home
 
 if TYPE_CHECKING:
     from anomgen.score.cell import Cell
@@ -51,9 +52,9 @@ def score(
         str, typer.Option("--detectors", "-d", help="Comma-separated (anomgen ls detectors), or all.")
     ] = "probe",
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each recipe and detector; 3 or more to rank.")] = 3,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the rows and the report.")] = Path(
-        "anomgen-score"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", parser=home, metavar="PATH", help="Folder for the rows and the report.")
+    ] = Path("anomgen-score"),
     size: Annotated[
         str | None, typer.Option(help="Size of the images: N or HxW.", show_default="128; with the preset paper 256")
     ] = None,

@@ -16,6 +16,7 @@ from anomgen.cli.terminal import JsonOption, print_json, progress_of
 from anomgen.errors import Interrupted
 from anomgen.files import refuse_inside
 from anomgen.making.settings import size_text, split_changes
+from anomgen.places import home
 
 if TYPE_CHECKING:
     from anomgen.models.training import Trained
@@ -35,7 +36,12 @@ def _settle() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read once, when torch is imported
 
 
-OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder for the model, its checkpoint and its sheets.")]
+OutOption = Annotated[
+    Path,
+    typer.Option(
+        "--out", "-o", parser=home, metavar="PATH", help="Folder for the model, its checkpoint and its sheets."
+    ),
+]
 StepsOption = Annotated[int | None, typer.Option(min=1, help="Optimiser steps.", show_default="the preset's")]
 PresetOption = Annotated[
     str | None,

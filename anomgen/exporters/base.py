@@ -9,7 +9,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import IO, Annotated, Any, ClassVar, cast
@@ -22,7 +23,7 @@ from anomgen.dataset.columns import IMAGE_COLUMNS, Columns
 from anomgen.dataset.png import decode_png
 from anomgen.dataset.reader import Dataset
 from anomgen.dataset.row import ANOMALY, LABELS, NORMAL, image_name
-from anomgen.errors import AnomgenError, UsageError
+from anomgen.errors import AnomgenError, UsageError, near_miss
 from anomgen.files import digest, file_digest, writing
 from anomgen.registry import load
 
@@ -194,6 +195,26 @@ class Exporter(Config):
     bits: ClassVar[int] = 16
     """How many bits a channel the format's readers keep; a dataset with more is refused."""
 
+    names: dict[str, str] = Field(default_factory=dict)
+    """What defect types are called in the export, ``{nsa: scratch}``; by default as in the dataset."""
+
+    def renamed(self, dataset: Dataset) -> Dataset:
+        """Return the dataset with its defect types called as `names` says. Raises UsageError where that cannot be."""
+        if not self.names:
+            return dataset
+        known = dataset.columns.defect_types
+        for name in self.names:
+            if name not in known:
+                listed = ", ".join(known)
+                raise UsageError(f"names: no defect type {name!r}{near_miss(name, known)} (there is {listed})")
+        types = tuple(self.names.get(name, name) for name in known)
+        twice = next((name for name in types if not name or (LABELS[NORMAL], *types).count(name) > 1), None)
+        if twice is not None:
+            raise UsageError(f"names: {twice!r} would stand for two classes, or for none; give each a name of its own")
+        result = copy(dataset)
+        result.columns = replace(dataset.columns, defect_types=types)
+        return result
+
     def write(self, dataset: Dataset, records: Iterable[Record], files: Files) -> None:
         """Write every record.
 
@@ -261,7 +282,7 @@ def check_types(dataset: Dataset, taken: Iterable[str] = (LABELS[NORMAL],)) -> N
         if name in taken or not PLAIN_NAME.fullmatch(name):
             raise UsageError(
                 f"{dataset.path}: the defect type {name!r} cannot be the name of a folder in this format; export it "
-                "--to coco, or rename the generator's kind"
+                f"--to coco, or give it another with --set names='{{{name}: NAME}}'"
             )
 
 

@@ -18,7 +18,7 @@ from anomgen.dataset.reader import Dataset
 from anomgen.errors import AnomgenError, Progress, UsageError, silent
 from anomgen.exporters.base import FOLDER, SHELL_FOLDER, Exporter, Files, Record, build_exporter, license_of
 from anomgen.files import Earlier, digest, holds_earlier, locked, writing
-from anomgen.places import is_url
+from anomgen.places import home, is_url
 
 MANIFEST = "anomgen-export.json"
 """Lists what an export wrote, with digests: how a folder of ours, and a file that somebody changed, are known."""
@@ -59,11 +59,11 @@ def export(
     Raises UsageError for an unknown format or setting, a dataset that is unfinished or does not fit the format, and
     an output folder that holds anything; AnomgenError when files cannot be written.
     """
-    dataset = Dataset.of(dataset)
     if is_url(out):
         raise UsageError(f"{out}: an export is a folder of many small files; give a local one and upload it whole")
     exporter = to if isinstance(to, Exporter) else build_exporter(to, settings)
-    out = Path(out)
+    dataset = exporter.renamed(Dataset.of(dataset))
+    out = home(out)
     _check_dataset(dataset, exporter)
     _check_output(dataset, out, overwrite=overwrite)
     place = out.resolve()  # a link stays, what it leads to is replaced

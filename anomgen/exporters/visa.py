@@ -14,6 +14,12 @@ from anomgen.dataset.reader import Dataset
 from anomgen.exporters.base import FOLDER, Category, Files, Record, SplitExporter, category_of
 from anomgen.exporters.mvtec import seen_note
 
+CATEGORIES = (
+    *("candle", "capsules", "cashew", "chewinggum", "fryum", "macaroni1", "macaroni2", "pcb1", "pcb2", "pcb3"),
+    *("pcb4", "pipe_fryum"),
+)
+"""What the published data set holds."""
+
 
 class VisA(SplitExporter):
     """VisA: split_csv/1cls.csv, CATEGORY/Data/Images and Masks, masks with the number of the defect type.
@@ -48,7 +54,13 @@ class VisA(SplitExporter):
             annotations.append((image, record.defect_type, mask))
         files.write("split_csv/1cls.csv", _csv(split_rows))
         files.write(f"{name}/image_anno.csv", _csv(annotations))
-        files.load.append(f'anomalib.data.Visa(root="{FOLDER}", category="{name}")')
+        if name in CATEGORIES:
+            files.load.append(f'anomalib.data.Visa(root="{FOLDER}", category="{name}")')
+        else:
+            files.notes.append(
+                f"anomalib's Visa takes VisA's own categories alone, and {name!r} is none; export it with "
+                f"--set category={CATEGORIES[0]}, or --to mvtec"
+            )
         if seen:
             files.notes.append(seen_note(seen))
 

@@ -16,6 +16,7 @@ from anomgen.errors import UsageError
 from anomgen.making.engine import Plan, Recipe, Renderer, single_threaded
 from anomgen.making.recipe import recipe_of
 from anomgen.making.replay import dataset_recipe, pool_of
+from anomgen.places import home
 from anomgen.sources.base import notes_of
 from anomgen.sources.pool import Pool
 
@@ -55,7 +56,7 @@ def preview(
 
     Raises UsageError for options that exclude each other and for what `make` and `check` refuse.
     """
-    out = Path(out)
+    out = home(out)
     if out.suffix.lower() != ".png":
         raise UsageError(f"-o {out}: the sheet is a PNG file; give a name that ends in .png")
     if not 1 <= rows <= MAX_ROWS:

@@ -192,6 +192,8 @@ def parse_foreground(value: Any) -> Foreground:
         if value in PRESETS:
             return PRESETS[value]
         is_folder = value not in _KEYS and Path(value).expanduser().is_dir()
+        if value not in _KEYS and Path(value).expanduser().is_file():
+            raise RecipeError(f"{value} is a file; give the folder of the masks, one for each image")
         value = {"method": "folder", "path": value} if is_folder else {"method": value}
     if not isinstance(value, Mapping):
         raise RecipeError(f"must be a name or a mapping with a `method` (it is {value!r})")
