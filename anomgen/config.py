@@ -105,9 +105,13 @@ class Config(BaseModel):
     """Frozen, strictly validated settings: the fields are the recipe's keys, an unknown key is an error."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True,
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        validate_default=True,
         use_attribute_docstrings=True,  # the schema explains every key
-    )  # fmt: skip
+    )
 
     def config(self) -> dict[str, Any]:
         """Return the settings as plain JSON, with the `kind` that the class is registered under."""

@@ -36,10 +36,13 @@ def theirs(pool: Pool, preset: NSA, count: int) -> Iterator[Drawn]:
     assert preset.blend != "auto" and preset.height_range != "auto" and preset.width_range != "auto"
     row = {
         "half_widths": [[side / 2 for side in bounds] for bounds in (preset.height_range, preset.width_range)],
-        "min_object": preset.min_object, "patches": preset.patches, "slope": preset.slope, "midpoint": preset.midpoint,
+        "min_object": preset.min_object,
+        "patches": preset.patches,
+        "slope": preset.slope,
+        "midpoint": preset.midpoint,
         "resize": preset.resize_range,
         "clone": {"normal": cv2.NORMAL_CLONE, "mixed": cv2.MIXED_CLONE}[preset.blend],
-    }  # fmt: skip
+    }
     for seed in range(count):
         rng = np.random.default_rng(seed)
         image, donor = (pool[int(k)] for k in rng.choice(len(pool), 2, replace=False))

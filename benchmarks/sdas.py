@@ -87,8 +87,9 @@ def picture(model: SDASModel, source: str, changes: dict[float, float], path: st
     from matplotlib import pyplot as plt
 
     rows = [opened(source, model.shape, COLUMNS), *(drawn(model, s, COLUMNS) for s in STRENGTHS)]
-    framed = [[cv2.copyMakeBorder(image, 3, 3, 3, 3, cv2.BORDER_CONSTANT, value=(255,) * 3) for image in row]
-              for row in rows]  # fmt: skip
+    framed = [
+        [cv2.copyMakeBorder(image, 3, 3, 3, 3, cv2.BORDER_CONSTANT, value=(255,) * 3) for image in row] for row in rows
+    ]
     sheet = tiled([[image.reshape(*image.shape[:2], -1) for image in row] for row in framed])
     sheet = np.repeat(sheet, 3, axis=2) if sheet.shape[2] == 1 else sheet
     figure, (left, right) = plt.subplots(1, 2, figsize=(14, 13), width_ratios=[5, 3])
@@ -114,8 +115,10 @@ def speed(steps: int = 20) -> None:
         task.step(number)
     each = (time.perf_counter() - started) / steps
     threads = torch.get_num_threads()
-    print(f"training: {each:.3f} s a step of {settings.batch_size} images on {threads} threads; "
-          f"{settings.steps} steps take {each * settings.steps / 60:.1f} minutes")  # fmt: skip
+    print(
+        f"training: {each:.3f} s a step of {settings.batch_size} images on {threads} threads; "
+        f"{settings.steps} steps take {each * settings.steps / 60:.1f} minutes"
+    )
     with task._averaged() as pipeline:
         model = SDASModel("benchmark", pipeline, ("tissue",), "")
         drawn(model, 0.1, 1)

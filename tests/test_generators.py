@@ -39,9 +39,13 @@ def test_every_registered_generator_keeps_the_contract(name, variant):
 
 @settings(max_examples=25, deadline=None)
 @given(
-    st.sampled_from([case for case in CASES if case[0] != "mix"]), st.integers(32, 90), st.integers(32, 90),
-    st.sampled_from([1, 3]), st.sampled_from([np.uint8, np.uint16]), st.booleans(),
-)  # fmt: skip
+    st.sampled_from([case for case in CASES if case[0] != "mix"]),
+    st.integers(32, 90),
+    st.integers(32, 90),
+    st.sampled_from([1, 3]),
+    st.sampled_from([np.uint8, np.uint16]),
+    st.booleans(),
+)
 def test_any_size_from_32_any_depth_grey_or_colour(case, h, w, channels, dtype, with_foreground):
     pool = TestPool((h, w, channels), dtype, with_foreground=with_foreground, count=3)
     generator = build_generator({"kind": case[0], **case[1]}).prepared(pool)

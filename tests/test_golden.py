@@ -16,10 +16,15 @@ def test_the_first_rows_of_every_bundled_recipe(name, golden):
     """Drawn numbers exactly; mask areas to a percent of the image, since arithmetic differs a little by processor."""
     renderer = Renderer(Plan.of(load_recipe(name, overrides=["source.size=128"])))
     rows = [
-        {"source": row.source_id, "type": row.defect_type, "attempt": row.attempt, "params": rounded(row.params),
-         "area": round(row.area, 2)}
+        {
+            "source": row.source_id,
+            "type": row.defect_type,
+            "attempt": row.attempt,
+            "params": rounded(row.params),
+            "area": round(row.area, 2),
+        }
         for row in renderer.rows(range(8))
-    ]  # fmt: skip
+    ]
     golden(name, rows)
 
 

@@ -66,8 +66,13 @@ def test_the_first_configuration_is_the_default_and_stays_it():
 
 
 def test_what_others_wrote_in_the_metadata_is_kept():
-    before = {"license": "cc0-1.0", "tags": ["mine"], "language": "en", "configs": {"data_dir": "x"},
-              "size_categories": ["n>1T"]}  # fmt: skip
+    before = {
+        "license": "cc0-1.0",
+        "tags": ["mine"],
+        "language": "en",
+        "configs": {"data_dir": "x"},
+        "size_categories": ["n>1T"],
+    }
     card = push(Card(before, ""), now(tags=["anomgen", "mine"], source_datasets=["a/b"]))
     assert card.data["license"] == "cc0-1.0" and card.data["tags"] == ["mine", "anomgen"]
     assert card.configs == ["default", "nsa"] and card.data["size_categories"] == ["n>1T"]  # of x nothing is known

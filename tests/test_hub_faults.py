@@ -181,8 +181,11 @@ def test_a_connection_that_is_cut_once_is_no_trouble(hub, pushing, waits):
 def test_an_upload_that_is_cut_goes_on_where_it_stopped(hub, made, tmp_path, waits):
     four = write_dataset(tmp_path / "four", made_rows(16), shards=4)
     hub.fail("PUT ", None, times=999, after=2)
-    with pytest.raises(AnomgenError, match=r"uploading: the connection to the Hub broke .* run the same command again: "
-                                           "what has arrived is not sent again"):  # fmt: skip
+    with pytest.raises(
+        AnomgenError,
+        match=r"uploading: the connection to the Hub broke .* run the same command again: "
+        "what has arrived is not sent again",
+    ):
         push(four, "me/bottle", wait=waits.append)
     arrived = dict(hub.blobs)
     assert len(arrived) == 2 and "README.md" not in hub.repos["dataset", "me/bottle"].files

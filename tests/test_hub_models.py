@@ -58,9 +58,17 @@ def front(repo):
 def test_what_is_needed_to_use_it_is_pushed_and_nothing_else(hub, model):
     pushed = push(model, "me/sdas", revision_tag="v1")
     repo = hub.repos["model", "me/sdas"]
-    assert sorted(repo.files) == [".gitattributes", "README.md", "model_index.json", "pipeline.py",
-        "scheduler/scheduler_config.json", "sheets/last.png", "training.json", "unet/config.json",
-        "unet/diffusion_pytorch_model.safetensors"]  # fmt: skip
+    assert sorted(repo.files) == [
+        ".gitattributes",
+        "README.md",
+        "model_index.json",
+        "pipeline.py",
+        "scheduler/scheduler_config.json",
+        "sheets/last.png",
+        "training.json",
+        "unet/config.json",
+        "unet/diffusion_pytorch_model.safetensors",
+    ]
     assert pushed.kind == "model" and "checkpoint.safetensors" in pushed.left_out and "log.jsonl" in pushed.left_out
     assert repo.tags == {"v1": pushed.commit} and len(hub.requests("POST .*/commit/")) == 1
     assert front(repo)["license"] == "cc-by-4.0" and "anomgen" in front(repo)["tags"]

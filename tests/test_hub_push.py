@@ -14,8 +14,12 @@ from anomgen.errors import AnomgenError, UsageError
 from anomgen.hub import push
 from anomgen.hub.upload import MAX_FOLDER_FILES, check_size
 
-NSA = ["nsa/data/train-00000-of-00002.parquet", "nsa/data/train-00001-of-00002.parquet", "nsa/provenance.json",
-       "nsa/recipe.yaml"]  # fmt: skip
+NSA = [
+    "nsa/data/train-00000-of-00002.parquet",
+    "nsa/data/train-00001-of-00002.parquet",
+    "nsa/provenance.json",
+    "nsa/recipe.yaml",
+]
 
 
 @pytest.fixture

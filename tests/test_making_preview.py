@@ -43,8 +43,9 @@ def test_the_sheet_of_a_recipe_shows_the_first_anomalous_rows_that_make_writes(m
 def test_the_foreground_of_a_dataset_is_that_of_its_recipe(made, photos, tmp_path):
     given = {"foreground": True, "rows": 3}
     of_dataset = preview(made, **given, out=tmp_path / "a.png")
-    of_recipe = preview(recipe="nsa", source=photos, size=48, overrides=["foreground=otsu"], **given,
-                        out=tmp_path / "b.png")  # fmt: skip
+    of_recipe = preview(
+        recipe="nsa", source=photos, size=48, overrides=["foreground=otsu"], **given, out=tmp_path / "b.png"
+    )
     assert np.array_equal(pixels(of_dataset), pixels(of_recipe))
     assert of_dataset.resolved["foreground"]["method"] == "otsu"
     other = preview(made, overrides=["foreground=none"], **given, out=tmp_path / "c.png")

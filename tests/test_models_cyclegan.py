@@ -117,8 +117,17 @@ def test_it_learns_to_paint_what_the_abnormal_images_have(tmp_path):
     """Normal: grey noise. Abnormal: a dark disc in the middle. After a few steps the middle becomes darker."""
     pictures(tmp_path / "good", 16)
     pictures(tmp_path / "bad", 16, seed=50, change=disc)
-    settings = TrainCycleGAN(steps=300, width=8, blocks=1, discriminator_width=16, learning_rate=1e-3, cycle=3.0,
-                             identity=1.0, augment="flips", resolution=32)  # fmt: skip
+    settings = TrainCycleGAN(
+        steps=300,
+        width=8,
+        blocks=1,
+        discriminator_width=16,
+        learning_rate=1e-3,
+        cycle=3.0,
+        identity=1.0,
+        augment="flips",
+        resolution=32,
+    )
     result = train_cyclegan(*sources(tmp_path), settings, tmp_path / "m")
     model = load_translators(result.path)
     source = sources(tmp_path)[0]
@@ -205,9 +214,9 @@ def test_held_out_images_are_never_trained_on(discs):
     task = training.CycleGANTask(settings, accelerator_for(settings), *sources(discs))
     assert len(task.held_out) == 2 and len(task.trained_on) == 10
     assert not {*task.held_out} & {*task.trained_on}
-    task.normal.scaled = lambda index: (_ for _ in ()).throw(AssertionError) if index in task.held_out else np.zeros(
-        (32, 32, 3), np.float32
-    )  # fmt: skip
+    task.normal.scaled = lambda index: (
+        (_ for _ in ()).throw(AssertionError) if index in task.held_out else np.zeros((32, 32, 3), np.float32)
+    )
     for number in range(20):
         task._drawn(range(number, number + 1))
 

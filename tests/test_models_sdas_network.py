@@ -21,9 +21,17 @@ from anomgen.sources.builtin import Builtin
 torch.set_num_threads(1)
 
 SMALL = {
-    "patch": 1, "channels": (32, 64), "attention": (False, True), "layers": 2, "head_dim": 16, "scale_shift": True,
-    "resample": "resnet", "prediction": "epsilon", "variance": "learned_range", "batch_size": 2,
-}  # fmt: skip
+    "patch": 1,
+    "channels": (32, 64),
+    "attention": (False, True),
+    "layers": 2,
+    "head_dim": 16,
+    "scale_shift": True,
+    "resample": "resnet",
+    "prediction": "epsilon",
+    "variance": "learned_range",
+    "batch_size": 2,
+}
 """The paper's network with two levels of few channels."""
 
 
@@ -165,8 +173,11 @@ def test_a_training_begins_with_openais_weights(published, tmp_path):
     after = load_file(tmp_path / "model/unet/diffusion_pytorch_model.safetensors")
     fresh = build_unet(settings, (16, 16, 3), 2)
     load_guided(fresh, file)
-    assert all(torch.allclose(after[name], tensor, atol=1e-6)
-               for name, tensor in fresh.state_dict().items() if name != "class_embedding.weight")  # fmt: skip
+    assert all(
+        torch.allclose(after[name], tensor, atol=1e-6)
+        for name, tensor in fresh.state_dict().items()
+        if name != "class_embedding.weight"
+    )
     assert json.loads((tmp_path / "model/training.json").read_text())["init"]["name"] == "weights.safetensors"
 
 

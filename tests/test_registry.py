@@ -63,10 +63,15 @@ def test_plug_ins_can_be_left_out(plugins, monkeypatch):
     assert registry.names("generators") == sorted(registry.BUNDLED["generators"])
 
 
-@pytest.mark.parametrize(("values", "text"), [
-    (["nsa"], "must be a mapping"), ({}, "kind: is missing: one of boxes, "), ({"kind": "nsaa"}, "kind: unknown"),
-    ({"kind": "cutpaste", "jiter": 1}, "jiter: unknown key; did you mean 'jitter'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        (["nsa"], "must be a mapping"),
+        ({}, "kind: is missing: one of boxes, "),
+        ({"kind": "nsaa"}, "kind: unknown"),
+        ({"kind": "cutpaste", "jiter": 1}, "jiter: unknown key; did you mean 'jitter'"),
+    ],
+)
 def test_a_wrong_configuration_names_the_key(values, text):
     with pytest.raises(RecipeError, match=text):
         registry.build("generators", values)

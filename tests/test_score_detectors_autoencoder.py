@@ -49,8 +49,10 @@ def test_the_map_is_the_mean_absolute_residual():
 def test_a_short_training_arrives_at_the_images_brightness():
     """Bright and dark images: a bias that begins at 0 stays there, and running means follow the last batches."""
     train = MadeTraining(count=8)
-    shifted = [np.clip(image * (0.3 if k % 2 else 1.0), 0, 255).astype(np.uint8)
-               for k, image in enumerate(train.normals[k] for k in range(8))]  # fmt: skip
+    shifted = [
+        np.clip(image * (0.3 if k % 2 else 1.0), 0, 255).astype(np.uint8)
+        for k, image in enumerate(train.normals[k] for k in range(8))
+    ]
     train.normals = shifted
     residuals = {}
     for calibrated in (False, True):
@@ -66,8 +68,11 @@ def test_a_short_training_arrives_at_the_images_brightness():
 
 def test_every_epoch_shows_every_normal_image():
     train, detector = MadeTraining(count=6), Autoencoder(steps=6, batch_size=4)
-    shown = [image.tobytes() for batch in normal_batches(train, detector, rng_for(0, Stream.TRAINING))
-             for image in batch.images]  # fmt: skip
+    shown = [
+        image.tobytes()
+        for batch in normal_batches(train, detector, rng_for(0, Stream.TRAINING))
+        for image in batch.images
+    ]
     assert len(shown) == 24
     known = {image.tobytes() for image in train.normals}
     assert all(set(shown[start : start + 6]) == known for start in range(0, 24, 6))

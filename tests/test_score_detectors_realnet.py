@@ -24,8 +24,7 @@ from anomgen.score.detectors.realnet import (
 from anomgen.testing import check_detector
 
 torch.set_num_threads(1)
-TINY = {"selected": (4, 4, 4), "ranked": 4, "head": (4, 4, 4, 4), "selection_batches": 1, "steps": 2,
-        "batch_size": 4}  # fmt: skip
+TINY = {"selected": (4, 4, 4), "ranked": 4, "head": (4, 4, 4, 4), "selection_batches": 1, "steps": 2, "batch_size": 4}
 
 
 def drawn(*shape, seed=0):

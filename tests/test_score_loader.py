@@ -151,8 +151,11 @@ def test_a_test_image_is_known_by_what_is_outside_the_mask(data):
     image[mask] = 0
     assert shown(image, mask, data.test.images) == 0
     assert shown(image, mask & False, data.test.images) is None  # what covers it is a part of the image
-    resized = cv2.resize(cv2.resize(data.test.images[3], (128, 128), interpolation=cv2.INTER_CUBIC), (32, 32),
-                         interpolation=cv2.INTER_AREA)  # fmt: skip
+    resized = cv2.resize(
+        cv2.resize(data.test.images[3], (128, 128), interpolation=cv2.INTER_CUBIC),
+        (32, 32),
+        interpolation=cv2.INTER_AREA,
+    )
     assert shown(resized, mask, data.test.images) == 3
     assert all(shown(data.train[k], mask, data.test.images) is None for k in range(len(data.train)))
     assert shown(np.full_like(image, 7), mask, data.test.images) is None

@@ -318,8 +318,10 @@ def test_differences_near_0_are_told_from_0():
 
 
 def test_each_board_marks_its_own_best(tmp_path):
-    rows = [made_row(v, data=d, value=x) for v, d, x in
-            (("nsa", "a", 0.9), ("perlin", "a", 0.4), ("nsa", "b", 0.3), ("perlin", "b", 0.5))]  # fmt: skip
+    rows = [
+        made_row(v, data=d, value=x)
+        for v, d, x in (("nsa", "a", 0.9), ("perlin", "a", 0.4), ("nsa", "b", 0.3), ("perlin", "b", 0.5))
+    ]
     markdown = report(tmp_path, rows, configured(data=["x/b", "a"]))[1]
     marked = [[line[0].strip() for line in table if "**" in line[2]] for table in tables(markdown)[:3]]
     assert marked == [["nsa"], ["perlin"], ["nsa"]]

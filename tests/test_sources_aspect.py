@@ -48,17 +48,23 @@ def test_one_number_is_the_longer_side_and_the_aspect_stays(height, width, size)
     ("settings", "note"),
     [
         ({"size": 64}, "3 of 3 images scaled, from 64×128 to 32×64 pixels (height × width)"),
-        ({"size": 64, "fit": "stretch"},
-         "3 of 3 images stretched, which changes their aspect, from 64×128 to 64×64 pixels (height × width)"),
-        ({"size": 64, "fit": "crop"},
-         "3 of 3 images scaled and cut to the middle, from 64×128 to 64×64 pixels (height × width)"),
-        ({"size": 32, "fit": "center"},
-         "3 of 3 images cut to the middle, from 64×128 to 32×32 pixels (height × width)"),
+        (
+            {"size": 64, "fit": "stretch"},
+            "3 of 3 images stretched, which changes their aspect, from 64×128 to 64×64 pixels (height × width)",
+        ),
+        (
+            {"size": 64, "fit": "crop"},
+            "3 of 3 images scaled and cut to the middle, from 64×128 to 64×64 pixels (height × width)",
+        ),
+        (
+            {"size": 32, "fit": "center"},
+            "3 of 3 images cut to the middle, from 64×128 to 32×32 pixels (height × width)",
+        ),
         ({"size": (32, 64)}, "3 of 3 images scaled, from 64×128 to 32×64 pixels (height × width)"),
         ({"size": 128}, None),
         ({"size": None}, None),
     ],
-)  # fmt: skip
+)
 def test_what_happened_to_the_images_is_said(tmp_path, settings, note):
     folder = pictures(tmp_path / "s", *[(64, 128)] * 3)
     assert notes_of(Folder(path=str(folder), **settings).open()) == (() if note is None else (note,))

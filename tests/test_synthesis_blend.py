@@ -138,9 +138,13 @@ def test_the_guidance_leads_from_the_inner_pixels_alone(guidance, shape):
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.integers(8, 60), st.integers(8, 60), st.sampled_from([1, 2, 3, 4]),
-    st.sampled_from([np.uint8, np.uint16]), st.sampled_from(["normal", "mixed"]), st.integers(0, 10_000),
-)  # fmt: skip
+    st.integers(8, 60),
+    st.integers(8, 60),
+    st.sampled_from([1, 2, 3, 4]),
+    st.sampled_from([np.uint8, np.uint16]),
+    st.sampled_from(["normal", "mixed"]),
+    st.integers(0, 10_000),
+)
 def test_a_patch_pasted_onto_itself_is_the_identity(h, w, channels, dtype, guidance, seed):
     rng = np.random.default_rng(seed)
     image = rng.integers(0, np.iinfo(dtype).max, (h, w, channels), endpoint=True).astype(dtype)

@@ -55,10 +55,14 @@ def test_features_scale_with_the_image(name):
         grey = cv2.cvtColor(texture, cv2.COLOR_RGB2GRAY).astype(float)
         return np.abs(np.diff(grey, axis=1)).mean() / max(grey.std(), 1)
 
-    small = [coarseness(cv2.resize(FAMILIES[name](rng(k), (256, 256)), (128, 128), interpolation=cv2.INTER_AREA))
-             for k in range(6)]  # fmt: skip
-    large = [coarseness(cv2.resize(FAMILIES[name](rng(k), (512, 512)), (128, 128), interpolation=cv2.INTER_AREA))
-             for k in range(6)]  # fmt: skip
+    small = [
+        coarseness(cv2.resize(FAMILIES[name](rng(k), (256, 256)), (128, 128), interpolation=cv2.INTER_AREA))
+        for k in range(6)
+    ]
+    large = [
+        coarseness(cv2.resize(FAMILIES[name](rng(k), (512, 512)), (128, 128), interpolation=cv2.INTER_AREA))
+        for k in range(6)
+    ]
     assert np.mean(large) == pytest.approx(np.mean(small), rel=0.35)
 
 

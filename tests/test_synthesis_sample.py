@@ -10,8 +10,14 @@ from anomgen.synthesis.sample import Box, Reject, change_between, composite, maj
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(32, 70), st.integers(32, 70), st.sampled_from([1, 3]), st.sampled_from([np.uint8, np.uint16]),
-       st.floats(0, 1), st.integers(0, 9999))  # fmt: skip
+@given(
+    st.integers(32, 70),
+    st.integers(32, 70),
+    st.sampled_from([1, 3]),
+    st.sampled_from([np.uint8, np.uint16]),
+    st.floats(0, 1),
+    st.integers(0, 9999),
+)
 def test_outside_the_mask_the_image_is_the_input(h, w, channels, dtype, density, seed):
     rng = np.random.default_rng(seed)
     image = rng.integers(0, np.iinfo(dtype).max, (h, w, channels)).astype(dtype)

@@ -108,8 +108,11 @@ def _swept(
             kind: Kind = "dataset" if is_dataset else "none" if name == "none" else "real"
             found.append(Entry(title, label, kind, None, folder if is_dataset else None, variation))
             continue
-        own = [f"{key}={yaml.safe_dump(value, default_flow_style=True).removesuffix('...' + chr(10)).strip()}"
-               for key, value in variation.items() if key not in (RATIO, COUNT)]  # fmt: skip
+        own = [
+            f"{key}={yaml.safe_dump(value, default_flow_style=True).removesuffix('...' + chr(10)).strip()}"
+            for key, value in variation.items()
+            if key not in (RATIO, COUNT)
+        ]
         recipe = _recipe(name, changes, own, variation.get(RATIO))
         label = recipe.name if folder.suffix in (".yaml", ".yml") else name
         title = title.replace(name, label, 1)

@@ -20,8 +20,10 @@ def categories_of(paths: Iterable[str]) -> dict[str, str]:
     for path in paths:
         folder = Path(path).expanduser()
         layouts = (MVTecAD, BTAD, VisA) if folder.is_dir() else ()
-        names = next((names for layout in layouts if not layout.normal_folder(folder)
-                      and (names := layout.categories(folder))), None)  # fmt: skip
+        names = next(
+            (names for layout in layouts if not layout.normal_folder(folder) and (names := layout.categories(folder))),
+            None,
+        )
         for name, place in [(name, str(folder / name)) for name in names] if names else [(_name_of(path), path)]:
             if name in found:
                 raise UsageError(f"--source {place}: there are two categories called {name!r}; rename a folder")

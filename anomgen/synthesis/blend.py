@@ -64,8 +64,12 @@ def poisson_blend(
     if box is None:
         return result
     free = Sides(box.y == 0, box.y + box.h == target.shape[0], box.x == 0, box.x + box.w == target.shape[1])
-    ring = Box(box.y - (not free.top), box.x - (not free.left),
-               box.h + (not free.top) + (not free.bottom), box.w + (not free.left) + (not free.right))  # fmt: skip
+    ring = Box(
+        box.y - (not free.top),
+        box.x - (not free.left),
+        box.h + (not free.top) + (not free.bottom),
+        box.w + (not free.left) + (not free.right),
+    )
     precision = np.float32 if target.dtype == np.uint8 else np.float64
     near = _channels_first(target[ring.slices], precision)
     far = _channels_first(source[ring.slices], precision)

@@ -37,8 +37,9 @@ class MadeTraining:
         self.normals: Images = TestPool(shape, dtype, count=count)
         self.read = 0
         self._held_out = [TestPool(shape, dtype, count=count + 4)[count + k] for k in range(4)]
-        self.validation = _batch([_with_disc(image, 900 + k) if k % 2 else _untouched(image)
-                                  for k, image in enumerate(self._held_out)])  # fmt: skip
+        self.validation = _batch(
+            [_with_disc(image, 900 + k) if k % 2 else _untouched(image) for k, image in enumerate(self._held_out)]
+        )
 
     def batches(self, count: int, batch_size: int, anomaly_ratio: float | None = None) -> Iterator[Batch]:
         """Yield batches; image k is anomalous as soon as the share of anomalous images has fallen behind."""

@@ -156,8 +156,11 @@ def how(run: Run) -> Iterator[Block]:
         images = (counts.train, counts.validation, counts.test_normal, counts.test_anomalous)
         lines.append([name, size, *map(str, images)])
     if lines:
-        yield Table(["data", "size", "training", "validation", "normal test images", "anomalous test images"], lines,
-                    "Training and validation images are normal; the anomalies among them are synthetic.")  # fmt: skip
+        yield Table(
+            ["data", "size", "training", "validation", "normal test images", "anomalous test images"],
+            lines,
+            "Training and validation images are normal; the anomalies among them are synthetic.",
+        )
     yield Text(SCORED)
     configuration = run.configuration
     if configuration is None or configuration.preset == "default":

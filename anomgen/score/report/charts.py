@@ -290,8 +290,9 @@ def _labels(names: Sequence[str], longest: int = LONGEST) -> list[str]:
         labels = [_cut(name, length) for name in names]
         if len(set(labels)) == len(set(names)):
             return labels
-    return [textwrap.fill(name, longest) if labels.count(_cut(name, length)) > 1 else _cut(name, longest)
-            for name in names]  # fmt: skip
+    return [
+        textwrap.fill(name, longest) if labels.count(_cut(name, length)) > 1 else _cut(name, longest) for name in names
+    ]
 
 
 def _cut(name: str, longest: int) -> str:
