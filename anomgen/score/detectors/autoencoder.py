@@ -29,8 +29,8 @@ class Autoencoder(Detector):
     """Trained on normal images alone; the map is the residual, averaged over the channels and not smoothed.
 
     The synthetic anomalies serve to choose its threshold, which is hard: the first convolution's output goes past
-    the bottleneck, so part of an anomaly is rebuilt and residuals are small. ``skip_top=False`` closes that way; on
-    seven real data sets that raises the mean image AUROC by .016 and costs .027 of pixel AP (docs/score.md).
+    the bottleneck, so part of an anomaly is rebuilt and residuals are small. ``skip_top=False`` closes that way;
+    on seven real data sets neither is clearly better (docs/reference/methods.md), so the default is the paper's.
 
     Note: as in the code, every layer ends in batch normalisation and a leaky ReLU of slope 0.2, the last one too;
     the paper says ReLU. By default that last normalisation starts at the images' own mean and deviation, and all are
