@@ -100,8 +100,30 @@ def test_after_ten_attempts_the_next_image_stands_in():
 
 
 def test_a_recipe_that_keeps_failing_stops_with_the_reasons():
-    with pytest.raises(AnomgenError, match=r"50 draws of 'stubborn'.*not today \(50×\)\. Look at the foreground"):
-        Renderer(stubborn_plan(chance=0.0)).row(0)
+    renderer = Renderer(stubborn_plan(chance=0.0))
+    with pytest.raises(AnomgenError, match=r"70 draws of 'stubborn' on 7 .*not today \(70×\)\. Look at") as caught:
+        renderer.row(0)
+    assert f"The images: {renderer.plan.source.id(renderer._position(0, 0))}, " in str(caught.value)
+
+
+class OnlyOne(Stubborn):
+    """Draws on one picture of the source alone."""
+
+    kind: ClassVar[str] = "only_one"
+
+    def sample(self, rng, image, pool):
+        if image is not pool[0]:
+            raise Reject("an empty picture")
+        return super().sample(rng, image, pool)
+
+
+def test_most_pictures_may_be_empty():
+    """One picture of 40 holds an object: every row falls back on it, however far away it is."""
+    plan = Plan.of(load_recipe("fpi", overrides=["source.size=64", "source.count=40"], count=40))
+    renderer = Renderer(Plan(plan.recipe, plan.source, OnlyOne(chance=1.0), plan.foreground))
+    rows = list(renderer.rows(range(40)))
+    assert {row.source_id for row in rows if row.label} == {plan.source.id(0)}
+    assert max(row.attempt for row in rows) > 100
 
 
 def test_an_empty_mask_never_becomes_a_row():

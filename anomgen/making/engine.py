@@ -90,8 +90,12 @@ class Recipe(Config):
 
 ATTEMPTS_PER_IMAGE = 10
 """Draws on a sample's own image before the next image of the order stands in for it."""
+MIN_IMAGES, MAX_IMAGES = 5, 50
+"""Images tried for one sample before the run stops with an error: as many as the source has, within these bounds."""
 MAX_ATTEMPTS = 50
-"""Draws for one sample before the run stops with an error."""
+"""Draws on one image from outside before that is an error."""
+NAMED_IMAGES = 20
+"""How many of the images that took no anomaly an error names."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +181,7 @@ class Renderer:
         """Draw the anomalous rows as one batch; draw again, with the next attempt's rng, what was rejected."""
         rows: dict[int, Row] = {}
         reasons: dict[int, Counter[str]] = {index: Counter() for index in wanted}
-        for attempt in range(MAX_ATTEMPTS):
+        for attempt in range(self._images_a_row * ATTEMPTS_PER_IMAGE):
             if not wanted:
                 return rows
             positions = [self._position(index, attempt) for index in wanted]
@@ -217,6 +221,12 @@ class Renderer:
             value_range=self.pool.value_range,
         )
 
+    @property
+    def _images_a_row(self) -> int:
+        """Return how many images may stand in for one another in a row; a network takes too long for many."""
+        most = MIN_IMAGES if self.plan.generator.uses_network else MAX_IMAGES
+        return min(max(len(self.plan.source), MIN_IMAGES), most)
+
     def _position(self, index: int, attempt: int) -> int:
         """Return which source image a sample uses: a new permutation of the source in every epoch."""
         count = len(self.plan.source)
@@ -226,10 +236,13 @@ class Renderer:
 
     def _failure(self, index: int, reasons: Counter[str]) -> str:
         listed = ", ".join(f"{reason} ({count}×)" for reason, count in reasons.most_common())
-        kind, images = self.plan.generator.kind, MAX_ATTEMPTS // ATTEMPTS_PER_IMAGE
+        kind, images = self.plan.generator.kind, self._images_a_row
+        tried = [self._position(index, place * ATTEMPTS_PER_IMAGE) for place in range(images)]
+        names = list(dict.fromkeys(self.plan.source.id(position) for position in tried))
+        more = f" and {len(names) - NAMED_IMAGES} more" if len(names) > NAMED_IMAGES else ""
         return (
-            f"sample {index}: {MAX_ATTEMPTS} draws of {kind!r} on {images} images gave no anomaly: {listed}. "
-            f"{self.plan.generator.advice}"
+            f"sample {index}: {images * ATTEMPTS_PER_IMAGE} draws of {kind!r} on {images} images gave no anomaly: "
+            f"{listed}. {self.plan.generator.advice}. The images: {', '.join(names[:NAMED_IMAGES])}{more}"
         )
 
 
