@@ -36,7 +36,9 @@ def test_the_sheet_of_a_recipe_shows_the_first_anomalous_rows_that_make_writes(m
     before = preview(recipe="nsa", source=photos, size=48, overrides=overrides, rows=6, out=tmp_path / "before.png")
     after = preview(made, rows=6, out=tmp_path / "after.png")
     assert np.array_equal(pixels(before), pixels(after))
-    assert before.resolved == Plan.of(load_recipe("nsa", source=photos, size=48, overrides=overrides)).resolved
+    plan = Plan.of(load_recipe("nsa", source=photos, size=48, overrides=overrides))
+    notes = ["12 of 12 images scaled, from 96×96 to 48×48 pixels (height × width)"]
+    assert before.resolved == {**plan.resolved, "notes": notes}
     assert after.resolved == {}
 
 
