@@ -114,7 +114,11 @@ def textures():
     def plain(index, size):
         return np.full((128, 128, 3), size + index, np.uint8)
 
-    return [(noise, 2), (noise, 16), (checker, 16), (checker, 40), (shaded, 5), (plain, 90)]
+    def brushed(index, size):  # one hue: without the lightness nearly every pixel is the border's colour
+        lines = np.repeat(rng(index).normal(140, size, (128, 1, 1)), 128, axis=1)
+        return np.clip(lines * (0.965, 0.985, 1.0), 0, 255).astype(np.uint8)
+
+    return [(noise, 2), (noise, 16), (checker, 16), (checker, 40), (shaded, 5), (plain, 90), (brushed, 25)]
 
 
 @pytest.mark.parametrize(("make", "size"), textures())

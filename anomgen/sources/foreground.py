@@ -268,8 +268,9 @@ def _candidates(images: list[np.ndarray]) -> list[Foreground]:
         distances = [border_distance(image, lightness) for image in images]
         rules = (cv2.THRESH_OTSU, cv2.THRESH_TRIANGLE)
         otsu, triangle = (
-            float(np.median([cv2.threshold(distance, 0, 1, rule)[0] for distance in distances])) for rule in rules
-        )
+            max(float(np.median([cv2.threshold(distance, 0, 1, rule)[0] for distance in distances])), 0.0)
+            for rule in rules
+        )  # the triangle rule gives −1 where nearly all distances are 0
         # The triangle rule's level is low and may include shadows; above Otsu's, deep shadows are left out.
         levels = {triangle, float(np.sqrt(otsu * triangle)), otsu, 1.35 * otsu}
         for tolerance in sorted({round(level, 1) for level in levels} - {0.0}):
