@@ -1,0 +1,150 @@
+"""Draw the pictures of the documentation from what may be shown: built-in textures, and materials drawn by formulas.
+
+python tools/pictures.py                   all but those that need trained models
+python tools/pictures.py front nsa         these alone
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import materials
+import numpy as np
+from generator_pages import recipes_of
+from PIL import Image, ImageDraw, ImageFont
+
+from anomgen.dataset.preview import Panel, preview_sheet
+from anomgen.dataset.row import Row
+from anomgen.making.engine import Plan, Renderer, single_threaded
+from anomgen.making.recipe import load_recipe
+from anomgen.registry import BUNDLED
+
+IMAGES = Path(__file__).parent.parent / "docs" / "images"
+COLOURS = 256
+"""Colours of a picture: what shows no difference in a textured one and takes a third of the space."""
+
+BUILT_IN = ("brick", "grass", "gravel", "immunohistochemistry")
+
+KINDS = tuple(kind for kind in BUNDLED["generators"] if kind not in ("cyclegan", "sdas"))
+"""The generators that need no trained model."""
+
+
+class Show(NamedTuple):
+    """One picture of the front: a material, what is done to it, and which row of the dataset is shown."""
+
+    material: str
+    recipe: str
+    index: int
+    changes: tuple[str, ...] = ()
+
+
+PERLIN = ("generator.exponent_range=[1,3]", "generator.opacity_range=[0.5,0.8]")
+FRONT = (
+    Show("steel", "perlin", 3, (*PERLIN, "generator.texture.families=[rust,blotches]")),
+    Show("fabric", "nsa", 1),
+    Show("wood", "perlin", 2, ("generator.opacity_range=[0.5,0.9]", "generator.texture.families=[cracks,veins]")),
+    Show("leather", "perlin", 0, ("generator.opacity_range=[0.4,0.7]", "generator.texture.families=[clouds,blotches]")),
+    Show("pill", "nsa", 4, ("foreground=otsu",)),
+    Show("board", "nsa", 2, ("foreground=none",)),
+)
+
+SHOWN = ("brick", "immunohistochemistry", "pill")
+"""What the generators' pages show: two built-in textures, grey and colour, and an object on its background."""
+
+SIDE = 192
+"""Side of the images on the generators' pages."""
+
+CANDIDATES = 16
+"""Rows of which a page shows the one in the middle."""
+
+
+def front() -> Image.Image:
+    """Return the picture at the top of the README: normal, anomalous, mask, for six materials."""
+    tile, gap, margin = 200, 6, 100
+    sheet = Image.new("RGB", (margin + 6 * (tile + gap) - gap, 3 * (tile + gap) - gap + 26), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(18)
+    for line, name in enumerate(("normal", "anomalous", "mask")):
+        draw.text((margin - 12, line * (tile + gap) + tile / 2), name, fill=(60, 60, 60), font=font, anchor="rm")
+    with _folder() as folder:
+        for column, show in enumerate(FRONT):
+            row = _rows(show.recipe, str(folder / show.material), show.changes, range(show.index, show.index + 1))[0]
+            left = margin + column * (tile + gap)
+            mask = np.repeat(row.mask[..., None] * np.uint8(255), 3, axis=2)
+            for line, picture in enumerate((row.normal, row.image, mask)):
+                shown = Image.fromarray(picture).resize((tile, tile), Image.Resampling.BOX)
+                sheet.paste(shown, (left, line * (tile + gap)))
+            text = f"{show.material} · {show.recipe}"
+            draw.text((left + tile / 2, 3 * (tile + gap) - gap + 4), text, fill=(60, 60, 60), font=font, anchor="mt")
+    return sheet
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """Give a folder with twelve pictures of each material of the front."""
+    with tempfile.TemporaryDirectory() as folder:
+        for show in FRONT:
+            materials.write(materials.specimens(show.material, 12, 256), Path(folder) / show.material)
+        yield Path(folder)
+
+
+def _rows(recipe: str, source: str, changes: Sequence[str], indices: range) -> list[Row]:
+    """Return anomalous rows of a recipe."""
+    loaded = load_recipe(recipe, source=source, overrides=["anomaly_ratio=1.0", *changes])
+    with single_threaded():
+        return list(Renderer(Plan.of(loaded)).rows(indices))
+
+
+def page(kind: str) -> Image.Image:
+    """Return the picture of a generator's page: a typical sample of each of its recipes on three materials."""
+    with _folder() as folder:
+        panels = [_typical(recipe, material, folder) for recipe in shown_recipes(kind) for material in SHOWN]
+    return Image.fromarray(preview_sheet(panels))
+
+
+def overview() -> Image.Image:
+    """Return one sample of each recipe that needs no trained model, on brick."""
+    names = [name for kind in KINDS for name in shown_recipes(kind)]
+    with _folder() as folder:
+        return Image.fromarray(preview_sheet([_typical(name, "brick", folder) for name in names]))
+
+
+def shown_recipes(kind: str) -> list[str]:
+    """Return the recipes of a generator that look different: those of one kind of anomaly, or else the first."""
+    names = recipes_of(kind)
+    return [name for name in names if len(load_recipe(name).generator.defect_types) == 1] or names[:1]
+
+
+def _typical(recipe: str, material: str, folder: Path) -> Panel:
+    """Return the row whose severity times area is in the middle of those in few pieces: neither bold nor faint."""
+    built_in = material in BUILT_IN
+    source = f"builtin:{material}" if built_in else str(folder / material)
+    changes = [f"source.size={SIDE}", *([] if built_in else ["foreground=otsu"])]
+    rows = _rows(recipe, source, changes, range(CANDIDATES))
+    few = [row for row in rows if len(row.boxes) <= 8] or rows
+    row = sorted(few, key=lambda row: row.severity * row.area)[len(few) // 2]
+    caption = f"{recipe} · severity {row.severity:.1%} · area {row.area:.1%}"
+    return Panel(row.image, row.mask, row.soft_mask, row.normal, caption)
+
+
+def write(picture: Image.Image, name: str) -> None:
+    """Write a picture as a PNG of few colours."""
+    small = picture.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, kmeans=4)
+    small = picture.quantize(palette=small, dither=Image.Dither.FLOYDSTEINBERG)
+    small.save(IMAGES / f"{name}.png", optimize=True)
+
+
+def main(names: Sequence[str]) -> None:
+    """Draw the pictures of these names, or all that need no trained model."""
+    for name in names or ["front", "generators", *KINDS]:
+        picture = {"front": front, "generators": overview}.get(name, partial(page, name))()
+        write(picture, name if name in ("front", "generators") else f"generators/{name}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
