@@ -25,3 +25,4 @@ bench:
 
 docs:
 	$(PYTHON) tools/make_docs.py
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet

@@ -97,7 +97,7 @@ class Perlin(PerlinRegion):
     )
 
     augmentations: Annotated[int, Field(ge=0, le=len(OPERATIONS) - 1)] = 3
-    """Distinct operations, of the ten in `anomgen.augment`, applied to each texture."""
+    """Distinct operations, of the ten in `anomgen.synthesis.augment`, applied to each texture."""
     texture: TextureField = ProceduralTextures()
     """Where textures come from: ``{kind: procedural}``, ``{kind: folder, path: …}``, ``{kind: hub, path: …}``."""
 
