@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -151,9 +152,6 @@ def test_settings_outside_their_range_are_refused(settings, message):
 
 
 def test_a_missing_extra_is_named(monkeypatch):
-    import importlib.util
-
-    found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "torch" else found(name))
-    with pytest.raises(UsageError, match=r'pip install "\.\[diffusion\]"'):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(UsageError, match=r'a learned generator needs torch: pip install "\.\[diffusion\]"'):
         build_generator({"kind": "sdas", "model": "anything"}).prepared(grey_pool())
