@@ -366,3 +366,9 @@ def test_values_of_some_presets():
 def test_faults_are_named(value, message):
     with pytest.raises(RecipeError, match=message):
         parse_foreground(value)
+
+
+def test_a_file_as_foreground_is_told_from_a_method_that_is_misspelt(tmp_path):
+    (tmp_path / "mask.png").write_bytes(b"")
+    with pytest.raises(RecipeError, match=r"mask\.png is a file; give the folder of the masks"):
+        parse_foreground(str(tmp_path / "mask.png"))
