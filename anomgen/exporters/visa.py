@@ -57,6 +57,7 @@ class VisA(SplitExporter):
         if name in CATEGORIES:
             files.load.append(f'anomalib.data.Visa(root="{FOLDER}", category="{name}")')
         else:
+            files.load.append(f'list(csv.DictReader(open("{FOLDER}/split_csv/1cls.csv", newline="")))')
             files.notes.append(
                 f"anomalib's Visa takes VisA's own categories alone, and {name!r} is none; export it with "
                 f"--set category={CATEGORIES[0]}, or --to mvtec"
