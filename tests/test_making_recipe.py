@@ -106,6 +106,15 @@ def test_a_recipe_file_can_be_wrong_in_many_ways(tmp_path):
         load_recipe(str(tmp_path / "missing.yaml"))
 
 
+def test_a_file_of_powershell_is_read_and_another_encoding_named(tmp_path):
+    text = load_recipe("perlin").to_yaml()
+    (tmp_path / "mine.yaml").write_bytes(text.encode("utf-16"))
+    assert load_recipe(str(tmp_path / "mine.yaml")) == load_recipe("perlin")
+    (tmp_path / "mine.yaml").write_bytes(f"# größer\n{text}".encode("cp1252"))
+    with pytest.raises(RecipeError, match=r"mine\.yaml: not a text file in UTF-8; save it"):
+        load_recipe(str(tmp_path / "mine.yaml"))
+
+
 def test_overrides_reach_any_depth():
     recipe = load_recipe(
         "mix", overrides=["generator.parts.0.weight=3", "count=7", "generator.parts.1.opacity_range=[0.5, 1.0]"]

@@ -19,8 +19,8 @@ from anomgen.cli.push import app as push_app
 from anomgen.cli.score import app as score_app
 from anomgen.cli.terminal import JsonOption, SeedOption, SetOption, SizeOption, print_json, progress_of
 from anomgen.cli.train import app as train_app
+from anomgen.config.text import size_of
 from anomgen.errors import AnomgenError, Interrupted, UsageError
-from anomgen.making.settings import size_text
 from anomgen.places import load_line, place, refuse_lost
 
 if TYPE_CHECKING:
@@ -324,10 +324,8 @@ def _recipe(name: str, source: str | None, size: str | None, changes: list[str] 
     """Return the recipe that the options describe; a flag wins over --set, which wins over the file."""
     from anomgen.making.recipe import load_recipe
 
-    overrides = list(changes or ())
-    if size is not None:
-        overrides.append(f"source.size={size_text(size)}")
-    return load_recipe(name, overrides=overrides, source=source, **values)
+    sides = None if size is None else size_of(size)
+    return load_recipe(name, source=source, size=sides, overrides=changes or (), **values)
 
 
 def _sides(size: str) -> Any:

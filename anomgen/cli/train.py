@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import yaml
 
 from anomgen.cli.terminal import JsonOption, print_json, progress_of
-from anomgen.errors import Interrupted
+from anomgen.config.text import changed, size_of
+from anomgen.errors import Interrupted, UsageError
 from anomgen.files import refuse_inside
-from anomgen.making.settings import size_text, split_changes
 from anomgen.places import home
 
 if TYPE_CHECKING:
@@ -97,7 +96,7 @@ def sdas(
     from anomgen.sources.detection import categories_of
 
     refuse_inside(out, *source)
-    own, of_source = split_changes(changes)
+    own, of_source = _split(changes)
     chosen = preset or ("gpu" if has_accelerator() else "laptop")
     given = {"steps": steps, "seed": seed, "preset": chosen, **own}
     settings = validated(TrainSDAS, {key: value for key, value in given.items() if value is not None})
@@ -146,7 +145,7 @@ def cyclegan(
     from anomgen.models.cyclegan.abnormal import Abnormal
     from anomgen.models.cyclegan.training import TrainCycleGAN, train_cyclegan
 
-    own, of_source = split_changes(changes)
+    own, of_source = _split(changes)
     chosen = preset or ("paper" if has_accelerator() else "laptop")
     given = {"steps": steps, "seed": seed, "preset": chosen, **own}
     settings = validated(TrainCycleGAN, {key: value for key, value in given.items() if value is not None})
@@ -169,12 +168,22 @@ def cyclegan(
 # --- what the commands share ----------------------------------------------------------------------------------------
 
 
+def _split(changes: list[str] | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the settings that --set names, those of the training and those of the source."""
+    own = changed({}, changes or (), "learning_rate=1e-4")
+    of_source = own.pop("source", {})
+    if not isinstance(of_source, dict):
+        raise UsageError("--set source=…: name a key of the source, for instance --set source.fit=crop")
+    return own, of_source
+
+
 def source_config(path: str, size: str | None, settings: dict[str, Any]) -> SourceConfig:
     """Return the source of normal images that the command line says, at 256 × 256 unless it says otherwise."""
     from anomgen.sources import detect
     from anomgen.sources.base import build_source
 
-    sized = {} if size is None else {"size": yaml.safe_load(size_text(size))}
+    sides = None if size is None else size_of(size)
+    sized = {} if sides is None else {"size": None if sides == "native" else sides}
     return build_source({**detect(path), **sized, **settings})
 
 

@@ -238,6 +238,8 @@ def _row_groups(shard: Path) -> Iterator[_Group]:
 def _read_recipe(path: Path) -> dict[str, Any]:
     import yaml
 
+    from anomgen.config.text import decoded, read_yaml
+
     if not path.exists():
         raise UsageError(f"{path}: no such folder")
     if not path.is_dir():
@@ -246,8 +248,8 @@ def _read_recipe(path: Path) -> dict[str, Any]:
     if not file.is_file():
         raise UsageError(f"{path}: not an anomgen dataset (no recipe.yaml); give a folder that `anomgen make` wrote")
     try:
-        recipe = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        recipe = read_yaml(decoded(file.read_bytes()))
+    except (yaml.YAMLError, ValueError) as error:
         raise UsageError(f"{file}: not valid YAML: {error}") from error
     if not isinstance(recipe, dict):
         raise UsageError(f"{file}: holds no recipe")

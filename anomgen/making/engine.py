@@ -13,12 +13,12 @@ from typing import Annotated, Any, Literal
 
 import cv2
 import numpy as np
-import yaml
 from cachetools import LRUCache
 from pydantic import Field, SerializeAsAny, field_serializer
 from threadpoolctl import ThreadpoolController
 
 from anomgen.config import Config, Share
+from anomgen.config.text import write_yaml
 from anomgen.dataset.columns import Columns
 from anomgen.dataset.row import Row
 from anomgen.errors import AnomgenError, UsageError
@@ -85,7 +85,7 @@ class Recipe(Config):
 
     def to_yaml(self) -> str:
         """Return the recipe as YAML, every key written out."""
-        return yaml.safe_dump(self.as_dict(), sort_keys=False, allow_unicode=True, width=100)
+        return write_yaml(self.as_dict())
 
 
 ATTEMPTS_PER_IMAGE = 10

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from anomgen.config import Part
+from anomgen.config.text import Overrides
 from anomgen.dataset.card import write_card
 from anomgen.dataset.preview import write_preview
 from anomgen.dataset.reader import MARK, Dataset, is_ours
@@ -66,7 +67,7 @@ def make(
     count: int | None = None,
     size: int | Sequence[int] | Literal["native"] | None = None,
     seed: int | None = None,
-    overrides: Iterable[str] = (),
+    overrides: Overrides = (),
     workers: int | None = None,
     engine: str = "local",
     address: str | None = None,
@@ -87,7 +88,7 @@ def make(
     nor `overwrite` is set; SourceError for unusable images; AnomgenError when a run cannot be finished. Whatever
     shards are complete stay, and `resume` goes on from there to the identical result.
     """
-    recipe = recipe_of(recipe, source=source, count=count, size=size, seed=seed, overrides=tuple(overrides))
+    recipe = recipe_of(recipe, source=source, count=count, size=size, seed=seed, overrides=overrides)
     out = _output(recipe, out)
     part = None if shard is None else Part.parse(shard, "--shard")
     if overwrite and (part or finish):

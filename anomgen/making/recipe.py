@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
 from anomgen.config import Config, validated
+from anomgen.config.text import Overrides, changed, decoded, read_yaml
 from anomgen.errors import RecipeError, UsageError, near_miss
 from anomgen.files import bundled
 from anomgen.generators.base import build_generator
 from anomgen.making.engine import Recipe
-from anomgen.making.settings import _override, _StrictLoader
 from anomgen.places import place
 from anomgen.registry import load, names
 from anomgen.sources.base import build_source
@@ -76,15 +75,13 @@ def read_recipe(name_or_file: str) -> dict[str, Any]:
             )
         path = known_recipes[name_or_file]
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
+        values = read_yaml(decoded(path.read_bytes()))
     except OSError as error:
         raise UsageError(f"{path}: cannot read the recipe: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise RecipeError("not a text file", name=str(path)) from None
     except yaml.YAMLError as error:
         raise RecipeError(f"not valid YAML: {error}", name=str(path)) from None
-    except RecursionError:
-        raise RecipeError("not valid YAML: nested too deeply", name=str(path)) from None
+    except ValueError as error:
+        raise RecipeError(str(error), name=str(path)) from None
     if not isinstance(values, dict):
         raise RecipeError("a recipe is a mapping of keys to values", name=str(path))
     return values
@@ -95,15 +92,15 @@ def load_recipe(
     *,
     source: str | Path | Mapping[str, Any] | None = None,
     size: int | Sequence[int] | Literal["native"] | None = None,
-    overrides: Iterable[str] = (),
+    overrides: Overrides = (),
     **values: Any,
 ) -> Recipe:
     """Return a recipe by bundled name or file, changed by what the command line says.
 
     source: replaces the recipe's source except for its size, fit and what is done with bad images; a text is what
     --source takes, a mapping the recipe's key. size: one number, (height, width) or "native". overrides: what --set
-    takes, ``a.b=value`` texts, the value in YAML. values: further top-level keys, such as count and seed; None means
-    not given. Raises UsageError or RecipeError.
+    takes, ``a.b=value`` texts with the value in YAML, or a mapping. values: further top-level keys, such as count and
+    seed; None means not given. Raises UsageError or RecipeError.
     """
     mapping = read_recipe(name_or_file)
     if isinstance(source, str | Path):
@@ -115,10 +112,9 @@ def load_recipe(
         keys = ("size",) if source.get("kind") == "builtin" else ("size", "fit", "on_bad_image")
         kept = {key: previous[key] for key in keys if key in previous} if isinstance(previous, dict) else {}
         mapping["source"] = {**kept, **source}
-    for override in overrides:
-        _override(mapping, override)
+    mapping = changed(mapping, overrides)
     if size is not None:
-        _override(mapping, f"source.size={'null' if size == 'native' else json.dumps(size)}")
+        mapping = changed(mapping, {"source.size": None if size == "native" else size})
     mapping.update({key: value for key, value in values.items() if value is not None})
     return parse_recipe(mapping, name_or_file)
 
@@ -128,7 +124,7 @@ def recipe_of(recipe: Recipe | str, **options: Any) -> Recipe:
 
     Raises UsageError for options beside a recipe that is complete.
     """
-    given = {key: value for key, value in options.items() if value is not None and value != ()}
+    given = {key: value for key, value in options.items() if value not in (None, (), [], {})}
     if isinstance(recipe, str):
         return load_recipe(recipe, **given)
     if not isinstance(recipe, Recipe):

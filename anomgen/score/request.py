@@ -10,8 +10,8 @@ from typing import Any, TypedDict, TypeVar
 
 import yaml
 
+from anomgen.config.text import read_yaml, size_of
 from anomgen.errors import UsageError, require
-from anomgen.making.settings import size_text
 from anomgen.registry import names
 
 Number = TypeVar("Number", int, float)
@@ -148,9 +148,9 @@ def _numbers(
 
 
 def _size(given: str | int | tuple[int, int]) -> int | tuple[int, int]:
-    if given == "native":
+    value = size_of(given) if isinstance(given, str) else given
+    if value == "native":
         raise UsageError("--size native: detectors need one size; give N or HxW")
-    value = yaml.safe_load(size_text(given)) if isinstance(given, str) else given
     sides = [value] if isinstance(value, int) else value
     if any(side < 32 for side in sides):
         raise UsageError(f"--size {given}: detectors need 32 pixels or more")
@@ -162,7 +162,7 @@ def _sweeps(texts: Iterable[str]) -> dict[str, list[Any]]:
     for text in texts:
         key, equals, values = text.partition("=")
         try:
-            parsed = yaml.safe_load(values) if equals else None
+            parsed = read_yaml(values) if equals else None
         except yaml.YAMLError:
             parsed = None
         if not isinstance(parsed, list) or not parsed or not key.strip():

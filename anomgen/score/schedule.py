@@ -10,9 +10,9 @@ from statistics import median
 from typing import Any
 
 from anomgen.config import Part
+from anomgen.config.text import changed
 from anomgen.errors import UsageError
 from anomgen.making.engine import Plan, Recipe
-from anomgen.making.settings import settings_of
 from anomgen.score.cell import Bench, Cell
 from anomgen.score.data import RealData, load
 from anomgen.score.detectors.base import Detector, build_detector
@@ -239,7 +239,7 @@ def _prefixed(changes: Sequence[str], prefix: str) -> list[str]:
 def _detectors(request: Request) -> dict[str, Detector]:
     """Return the wanted detectors by name, after `none`, which is quick and says what the others are worth."""
     wanted = list(dict.fromkeys([NONE, *request.detectors]))
-    own: dict[str, Any] = settings_of(_prefixed(request.changes, "detector"))
+    own = changed({}, _prefixed(request.changes, "detector"), "detector.draem.width=32")
     strange = sorted(own.keys() - set(wanted))
     if strange:
         raise UsageError(f"--set detector.{strange[0]}: this detector is not asked for with --detectors")

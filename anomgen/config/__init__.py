@@ -1,0 +1,27 @@
+"""Settings: frozen, strictly validated models of them, and how they are read from text."""
+
+from anomgen.config.base import (
+    Config,
+    Part,
+    PathText,
+    PositiveRange,
+    Preset,
+    Range,
+    Share,
+    ShareRange,
+    portable_path,
+    validated,
+)
+
+__all__ = [
+    "Config",
+    "Part",
+    "PathText",
+    "PositiveRange",
+    "Preset",
+    "Range",
+    "Share",
+    "ShareRange",
+    "portable_path",
+    "validated",
+]

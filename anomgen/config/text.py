@@ -1,0 +1,185 @@
+"""Settings as text: strict YAML with the numbers of YAML 1.2, the `key=value` texts of --set, and sizes."""
+
+from __future__ import annotations
+
+import codecs
+import copy
+import re
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from typing import Any, Literal
+
+import yaml
+from yaml.constructor import ConstructorError
+
+from anomgen.errors import UsageError
+
+MAX_ALIASES = 20
+"""YAML aliases in one text; a few lines of nested ones can stand for gigabytes."""
+MAX_DIGITS = 100
+"""Characters of a whole number; no setting is that large, and Python refuses to print some thousands."""
+
+Overrides = Iterable[str] | Mapping[str, Any]
+"""Changes of settings: what --set takes, ``a.b=value`` texts with the value in YAML, or a mapping of a.b to value."""
+
+# --- YAML -----------------------------------------------------------------------------------------------------------
+
+_PLAIN = (
+    ("bool", r"yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF", "yYnNtTfFoO"),
+    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
+    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+     "-+.0123456789"),
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+)  # fmt: skip
+"""What a word without quotes means, as type, pattern, first characters: YAML 1.2's core schema, and 1.1's booleans."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which a key given twice is an error, not a silent choice, and aliases neither multiply nor nest."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - the class's own, filled below
+    aliases = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.events.AliasEvent):
+            self.aliases += 1
+            if self.aliases > MAX_ALIASES:
+                raise ConstructorError(None, None, f"more than {MAX_ALIASES} aliases (*name)")
+        return super().compose_node(parent, index)
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:  # noqa: ARG002 - at once, to see circles
+        if node in self.recursive_objects:
+            raise ConstructorError(None, None, "a value contains itself (*name inside &name)", node.start_mark)
+        try:
+            return super().construct_object(node, deep=True)
+        except (ValueError, LookupError, AttributeError, ArithmeticError):  # !!int abc, !!timestamp 2020-99-99
+            name = str(node.tag).rpartition(":")[2]
+            raise ConstructorError(None, None, f"a value does not fit its tag !!{name}", node.start_mark) from None
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node)
+            if isinstance(key, Hashable) and key in seen:
+                raise ConstructorError(None, None, f"the key {key!r} is given twice", key_node.start_mark)
+            if isinstance(key, Hashable):
+                seen.add(key)
+        return super().construct_mapping(node, deep)
+
+    def construct_whole_number(self, node: Any) -> int:
+        """Return the number; unlike in YAML 1.1, 010 is ten and 0o10 eight."""
+        text = self.construct_scalar(node)
+        if len(text) > MAX_DIGITS:
+            raise ConstructorError(None, None, f"a number of more than {MAX_DIGITS} digits", node.start_mark)
+        return int(text, 0 if text[:2].lower() in ("0o", "0x") else 10)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Safe YAML that puts a text in quotes where YAML 1.1 or 1.2 would take it for something else."""
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_whole_number)
+for _name, _pattern, _first in _PLAIN:
+    for _class in (_Loader, _Dumper):
+        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", re.compile(f"(?:{_pattern})$"), list(_first))
+
+
+def read_yaml(text: str) -> Any:
+    """Return what strict YAML says. Raises yaml.YAMLError, and nothing else, when it says nothing valid."""
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except RecursionError:
+        raise yaml.YAMLError("nested too deeply") from None
+
+
+def write_yaml(values: Any) -> str:
+    """Return YAML that `read_yaml`, and any reader of YAML 1.1, takes for equal values."""
+    return str(yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100))
+
+
+def decoded(data: bytes) -> str:
+    """Return a file's text: UTF-8, or UTF-16 with its mark, as Windows PowerShell writes with ``>``.
+
+    Raises ValueError, which says what to do, for another encoding.
+    """
+    is_wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = data.decode("utf-16" if is_wide else "utf-8-sig")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise ValueError("not a text file in UTF-8; save it in this encoding (PowerShell: … | Out-File -Encoding utf8)")
+    return text
+
+
+# --- what options take ----------------------------------------------------------------------------------------------
+
+
+def changed(
+    settings: Mapping[str, Any], overrides: Overrides, example: str = "generator.blend=mixed"
+) -> dict[str, Any]:
+    """Return settings with values changed at any depth, ``a.b.0.c``; missing mappings on the way are made.
+
+    example: what errors show. Raises UsageError for a text that is no change.
+    """
+    result = dict(settings)
+    for key, value, text in _pairs(overrides, example):
+        *path, last = key.split(".")
+        place: Any = result
+        if path == ["foreground"] and isinstance(result.get("foreground"), str):
+            result["foreground"] = {"method": result["foreground"]}
+        for part in path:
+            place = _step(place, part, text)
+        if isinstance(place, list):
+            place[_position(place, last, text)] = value
+        elif isinstance(place, dict):
+            place[last] = value
+        else:
+            raise UsageError(f"--set {text}: {'.'.join(path)} holds {place!r}, which has no keys")
+    return result
+
+
+def _pairs(overrides: Overrides, example: str) -> Iterator[tuple[str, Any, str]]:
+    """Yield key, value and text of each change."""
+    if isinstance(overrides, Mapping):
+        yield from ((key, value, f"{key}={value}") for key, value in overrides.items())
+        return
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip(".") or not key.strip():
+            raise UsageError(f"--set {text}: write it as key=value, for instance --set {example}")
+        if not value.strip():
+            raise UsageError(f"--set {text}: the value is empty; give one, or leave the setting at its default")
+        try:
+            yield key, read_yaml(value), text
+        except yaml.YAMLError as error:
+            reason = getattr(error, "problem", None) or error
+            raise UsageError(f"--set {text[:80]}: the value is not valid YAML: {reason}") from None
+
+
+def _step(place: Any, part: str, text: str) -> Any:
+    """Return what `place` holds under a key: a copy of its own, which YAML's aliases do not share."""
+    if isinstance(place, list):
+        key: Any = _position(place, part, text)
+    elif isinstance(place, dict):
+        key = part
+        place.setdefault(part, {})
+    else:
+        raise UsageError(f"--set {text}: {part!r} is inside {place!r}, which has no keys")
+    place[key] = copy.copy(place[key])
+    return place[key]
+
+
+def _position(place: list[Any], part: str, text: str) -> int:
+    if not part.isdecimal() or int(part) >= len(place):
+        raise UsageError(f"--set {text}: {part!r} is no position in a list of {len(place)}")
+    return int(part)
+
+
+def size_of(text: str) -> int | tuple[int, int] | Literal["native"]:
+    """Return what --size says: ``256``, ``256x512`` (height first) or ``native``."""
+    if text == "native":
+        return "native"
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(re.fullmatch("[0-9]{1,9}", part) for part in parts):
+        raise UsageError(f"--size {text}: write N, HxW (height first) or native")
+    return int(parts[0]) if len(parts) == 1 else (int(parts[0]), int(parts[1]))
