@@ -234,6 +234,7 @@ class SplitExporter(Exporter):
     """
 
     train_share: Share = 0.8
+    """Share of the normal images whose rows are for training, 0 to 1; no image is in both parts."""
 
     def training_sources(self, dataset: Dataset, *, normal_only: bool = False) -> frozenset[str]:
         """Return the ids of the normal images whose rows are for training.

@@ -31,6 +31,7 @@ class LabelStudio(Exporter):
 
     kind: ClassVar[str] = "labelstudio"
     image_root: str = "/data/local-files/?d="
+    """What stands before ``images/000000.png`` in a task: a prefix of local file storage, or a URL of your own."""
 
     def write(self, dataset: Dataset, records: Iterable[Record], files: Files) -> None:
         """Write images, tasks and interface."""

@@ -34,6 +34,7 @@ class MVTec(SplitExporter):
     kind: ClassVar[str] = "mvtec"
     bits: ClassVar[int] = 8
     category: Category = None
+    """Name of the category's folder; by default the recipe's name."""
 
     def write(self, dataset: Dataset, records: Iterable[Record], files: Files) -> None:
         """Write the tree and, for `datasets`, its metadata. Raises UsageError when it cannot be split."""

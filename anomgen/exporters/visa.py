@@ -33,6 +33,7 @@ class VisA(SplitExporter):
     kind: ClassVar[str] = "visa"
     bits: ClassVar[int] = 8
     category: Category = None
+    """Name of the category's folder; by default the recipe's name."""
 
     def write(self, dataset: Dataset, records: Iterable[Record], files: Files) -> None:
         """Write images, masks and the two tables. Raises UsageError when it cannot be split."""

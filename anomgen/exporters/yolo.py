@@ -31,6 +31,7 @@ class YOLO(SplitExporter):
     kind: ClassVar[str] = "yolo"
     bits: ClassVar[int] = 8
     train_share: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    """Share of the normal images whose rows are for training, between 0 and 1: its readers want both parts."""
 
     def write(self, dataset: Dataset, records: Iterable[Record], files: Files) -> None:
         """Write images, labels and data.yaml. Raises UsageError when it cannot be split."""

@@ -19,7 +19,9 @@ class Weighted(Config):
     """A generator and its weight; in a recipe one flat mapping ``{weight: 0.5, kind: nsa, …}``."""
 
     generator: SerializeAsAny[Generator]
+    """What draws; in a recipe its `kind` and keys stand beside the weight."""
     weight: Annotated[float, Field(gt=0)] = 1.0
+    """How often it is chosen, relative to the other parts' weights; above 0."""
 
     @model_validator(mode="before")
     @classmethod

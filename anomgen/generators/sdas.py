@@ -70,6 +70,7 @@ class SDAS(PerlinRegion):
     extent: Literal["perlin", "whole"] = "perlin"
     """`perlin`: local anomalies; `whole`: the sampled image as it is, as in the SIA data set."""
     opacity_range: ShareRange = (0.5, 1.0)
+    """Weight of the sampled content, 0 to 1; 1 covers. The paper's 0.5 to 1."""
     strength_range: Annotated[Range, AfterValidator(_not_negative)] = (0.1, 0.2)
     """s: each step's variance is multiplied by 1 + s. What is visible depends on how well the model is trained."""
     steps: Annotated[int, Field(ge=1, le=1000)] = 20

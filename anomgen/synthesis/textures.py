@@ -44,6 +44,7 @@ class Textures(Config):
     """Base class of the texture sources."""
 
     kind: str
+    """Which kind of texture source."""
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[np.ndarray, str]:
         """Draw a texture, uint8 (H, W, C), and say which; shape: (H, W, C) with C 1 or 3.
@@ -72,10 +73,13 @@ class ProceduralTextures(Textures):
     """Textures made by formulas: `bank_size` of them, each drawn when it is first wanted, then cut and mirrored."""
 
     kind: Literal["procedural"] = "procedural"
+    """Made by formulas."""
     families: Annotated[tuple[str, ...], Field(strict=False, min_length=1)] = DEFAULT_FAMILIES
     """Kinds of pattern, equally frequent; `simplex` needs the extra `noise`."""
     bank_size: Annotated[int, Field(ge=1, le=4096)] = 64
+    """How many different textures there are."""
     bank_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Seed of the textures; apart from the recipe's."""
     resolution: Annotated[int, Field(ge=64, le=4096)] = 512
     """Longest side, in pixels, at which textures are drawn; for larger images they are enlarged."""
 
@@ -165,7 +169,9 @@ class FolderTextures(_PictureTextures):
     """Pictures in a folder, at any depth, such as those of the Describable Textures Dataset."""
 
     kind: Literal["folder"] = "folder"
+    """Pictures in a folder."""
     path: PathText
+    """Folder of pictures."""
 
     def check(self, shape: tuple[int, ...] | None = None) -> None:
         """Decode every picture. Raises UsageError for the folder, SourceError for pictures, the first one by name."""
@@ -219,11 +225,17 @@ class HubTextures(_PictureTextures):
     """A column of pictures of a Hugging Face dataset, by id or local folder; each process opens it once."""
 
     kind: Literal["hub"] = "hub"
+    """Pictures of a Hugging Face dataset."""
     path: PathText
+    """Its id ``owner/name``, which may end in ``:SPLIT``, or a local folder."""
     name: str | None = None
+    """Its configuration, where it has several."""
     split: str | None = None
+    """Its split, such as ``train`` or ``train[:500]``."""
     revision: str | None = None
+    """Commit, branch or tag."""
     column: str | None = None
+    """Column of the pictures, where it has several."""
 
     def check(self, shape: tuple[int, ...] | None = None) -> None:  # noqa: ARG002
         """Open the dataset and decode every picture. Raises UsageError or SourceError."""

@@ -22,6 +22,7 @@ class Abnormal(ScannedConfig):
     kind: ClassVar[str] = "abnormal"
 
     path: PathText
+    """Folder of abnormal images, or a dataset that `anomgen make` wrote."""
 
     @classmethod
     def beside(cls, path: str, normal: SourceConfig) -> Abnormal:

@@ -128,13 +128,21 @@ class Description(Config):
     model_config = ConfigDict(extra="ignore")  # what is known about the training stands beside it
 
     kind: Literal["cyclegan"] = "cyclegan"
+    """Which model the folder holds."""
     shape: tuple[int, int, int]
+    """Height, width and channels of the images that the model was trained on."""
     resolution: int | None
+    """Longest side, in pixels, that the networks see; null for all of the image."""
     augment: Augment
+    """Mirrorings and quarter turns that were part of the training."""
     width: int
+    """Features of a generator at full resolution."""
     blocks: int
+    """Residual blocks of a generator."""
     residual: bool
+    """Whether a generator's output is added to the image."""
     upsampling: Literal["nearest", "transposed"]
+    """How a generator doubles its resolution."""
     threshold: float
     """Change, a share of the value range, that is not seen in the identity residuals of held-out normal images."""
 

@@ -71,8 +71,11 @@ class TrainCycleGAN(Training):
     """Settings of `anomgen train cyclegan`. The defaults are the preset `laptop`; the paper's model is `paper`."""
 
     preset: str | None = None
+    """Settings by name, `laptop` or `paper`; keys given beside it win."""
     steps: Annotated[int, Field(ge=1)] = 2000
+    """Optimiser steps of the generators, and as many of the discriminators."""
     batch_size: Annotated[int, Field(ge=1)] = 1
+    """Pairs of a normal and an abnormal image in one step, over all devices and accumulated parts."""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-4
     """Of Adam with β = (0.5, 0.999); constant for the first 10 % of the steps, then falling to 0 on a line."""
     cycle: Annotated[float, Field(ge=0)] = 10.0

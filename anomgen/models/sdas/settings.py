@@ -17,10 +17,15 @@ class TrainSDAS(Training):
     """Settings of `anomgen train sdas`. The defaults are the preset `laptop`; the paper's model is `paper`."""
 
     preset: str | None = None
+    """Settings by name, `laptop`, `gpu` or `paper`; keys given beside it win."""
     steps: Annotated[int, Field(ge=1)] = 6000
+    """Optimiser steps."""
     batch_size: Annotated[int, Field(ge=1)] = 8
+    """Images of one optimiser step, over all devices and accumulated parts."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    """Of Adam, the highest one: after the warm-up."""
     gradient_clip: Annotated[float, Field(gt=0)] | None = 1.0
+    """Largest norm of the gradient; longer ones are scaled down. null: none are."""
     schedule: Literal["constant", "cosine"] = "cosine"
     """How the learning rate goes on after the warm-up; cosine ends at a twentieth."""
     warmup: Annotated[int, Field(ge=0)] = 100
@@ -42,7 +47,10 @@ class TrainSDAS(Training):
     resample: Literal["conv", "resnet"] = "conv"
     """How levels are joined: by strided convolutions, or inside residual blocks as in BigGAN."""
     prediction: Literal["epsilon", "v_prediction", "sample"] = "v_prediction"
+    """What the network predicts: the noise, v (Salimans, Ho, ICLR 2022, arXiv 2202.00512), or the image."""
     variance: Literal["fixed_small", "learned_range"] = "fixed_small"
+    """Of a sampling step: the posterior's, or learned between that and the largest (Nichol, Dhariwal, ICML 2021,
+    arXiv 2102.09672), for models on pixels."""
     min_snr: Annotated[float, Field(gt=0)] | None = None
     """Cap γ of the loss weight min(SNR, γ) (Hang and others, ICCV 2023, arXiv 2303.09556); null weights all alike."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999

@@ -55,12 +55,15 @@ class Autoencoder(Detector):
     }
 
     steps: Annotated[int, Field(ge=1)] = 500
+    """Optimiser steps."""
     batch_size: Annotated[int, Field(ge=1)] = 4
+    """Normal images of one step."""
     width: Annotated[int, Field(ge=1)] = 16
     """Channels of every layer."""
     skip_top: bool = True
     """Whether the features at full resolution go straight to the last layer, as in the paper."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    """Of Adam; constant."""
     calibrated: bool = True
     """Whether the last normalisation starts at the training images' mean and deviation, and all end with statistics of
     these images; otherwise they start at 0 and 1 and end with running means, as the paper's."""

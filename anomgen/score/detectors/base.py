@@ -101,9 +101,11 @@ class Detector(Preset):
     """Settings that name a file that is read, such as pretrained weights."""
 
     preset: str | None = None
+    """Settings by name, `default` or `paper`; keys given beside it win."""
     steps: Annotated[int, Field(ge=1)] = 300
     """Optimiser steps."""
     batch_size: Annotated[int, Field(ge=1)] = 16
+    """Images of one optimiser step."""
 
     @abstractmethod
     def fit(self, train: Training, rng: np.random.Generator) -> None:

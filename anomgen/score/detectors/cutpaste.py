@@ -66,6 +66,7 @@ class CutPasteGDE(Detector):
     `image` as a small version; these have one score for the whole image, and a constant map."""
 
     steps: Annotated[int, Field(ge=1)] = 600
+    """Optimiser steps."""
     optimiser: Literal["adam", "sgd"] = "adam"
     """Weight decay is 3e-5; SGD has momentum 0.9."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3

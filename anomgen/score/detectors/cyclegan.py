@@ -59,6 +59,7 @@ class CycleGANDetector(Detector):
     }
 
     steps: Annotated[int, Field(ge=1)] = 500
+    """Optimiser steps of the translators, and as many of the discriminators."""
     batch_size: Annotated[int, Field(ge=1)] = 1
     """Pairs of a normal and an abnormal image."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3

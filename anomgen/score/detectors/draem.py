@@ -48,12 +48,15 @@ class DRAEM(Detector):
     """`paper`: 700 epochs of 240 images, about what a category of MVTec AD has."""
 
     batch_size: Annotated[int, Field(ge=2)] = 8
+    """Images of one optimiser step; 2 or more."""
     steps: Annotated[int, Field(ge=1)] = 130
+    """Optimiser steps."""
     width: Annotated[int, Field(ge=1)] = 16
     """Channels of the reconstructive network's first level; the deeper levels have up to eight times as many."""
     segmentation_width: Annotated[int, Field(ge=1)] = 16
     """The same of the discriminative network."""
     learning_rate: Annotated[float, Field(gt=0)] = 5e-3
+    """Of Adam, before it falls."""
 
     _network: Any = PrivateAttr(None)
 

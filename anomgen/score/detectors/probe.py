@@ -29,13 +29,17 @@ class Probe(Detector):
     presets: ClassVar = {"default": {}, "paper": {"steps": 3000}}
 
     steps: Annotated[int, Field(ge=1)] = 300
+    """Optimiser steps."""
     learning_rate: Annotated[float, Field(gt=0)] = 3e-3
+    """Of AdamW, the highest one: it rises and falls again."""
     width: Annotated[int, Field(ge=1)] = 32
     """Channels of the head."""
     backbone: str = LITE0
+    """Frozen network that gives the features: `lite0`, which is packaged, or a name that timm knows."""
     weights: str | None = None
     """File with the backbone's weights, for one that is not installed."""
     strides: Annotated[tuple[int, ...], Field(strict=False, min_length=1)] = (4, 8, 16)
+    """Of the feature maps, in pixels of the image."""
 
     _network: Any = PrivateAttr(None)
 

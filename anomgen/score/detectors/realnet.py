@@ -52,8 +52,11 @@ class RealNet(Detector):
     """`paper`: 1000 epochs of 240 images, about what a category of MVTec AD has."""
 
     steps: Count = 250
+    """Optimiser steps."""
     batch_size: Annotated[int, Field(ge=2)] = 8
+    """Images of one optimiser step; 2 or more."""
     backbone: str = LITE0
+    """Frozen network that gives the features: `lite0`, which is packaged, or a name that timm knows."""
     weights: str | None = None
     """File with the backbone's weights, for one that is not installed."""
     strides: Annotated[tuple[int, ...], Field(strict=False, min_length=1)] = (4, 8, 16)
@@ -67,6 +70,7 @@ class RealNet(Detector):
     head: Annotated[tuple[Count, Count, Count, Count], Field(strict=False)] = (32, 16, 8, 4)
     """Channels of the discriminator's convolutions."""
     learning_rate: Annotated[float, Field(gt=0)] = 4e-3
+    """Of Adam."""
     one_cycle: bool = True
     """Raise the learning rate to this and lower it again; otherwise it is constant."""
 

@@ -43,12 +43,15 @@ class UNet(Detector):
     }
 
     steps: Annotated[int, Field(ge=1)] = 250
+    """Optimiser steps."""
     batch_size: Annotated[int, Field(ge=1)] = 8
+    """Images of one optimiser step."""
     width: Annotated[int, Field(ge=1)] = 12
     """Channels at the images' resolution; twice as many at each halving."""
     depth: Annotated[int, Field(ge=1, le=6)] = 4
     """Halvings of the resolution."""
     learning_rate: Annotated[float, Field(gt=0)] = 3e-3
+    """Of Adam, the highest one: it rises and falls again."""
 
     _network: Any = PrivateAttr(None)
 
