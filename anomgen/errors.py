@@ -52,6 +52,10 @@ class Interrupted(AnomgenError):
     exit_code = 130
 
 
+class AnomgenWarning(UserWarning):
+    """Something that a user should know, though the run goes on; the command line prints it on standard error."""
+
+
 def near_miss(name: str, known: Iterable[str], cutoff: float = 0.5) -> str:
     """Return ``"; did you mean 'x'?"`` for the known name nearest to `name`, or an empty string.
 

@@ -7,13 +7,10 @@ import os
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from anomgen.config import validated
+from anomgen.config import Config, validated
 from anomgen.errors import RecipeError, UsageError, near_miss
-
-if TYPE_CHECKING:
-    pass
 
 BUNDLED: dict[str, dict[str, str]] = {
     "detectors": {
@@ -81,10 +78,15 @@ def load(group: str, name: str) -> Any:
     if point is None:
         known = names(group)
         raise UsageError(f"unknown {group[:-1]} {name!r}{near_miss(name, known)} (known: {', '.join(known)})")
+    plugin = f"the plug-in {group[:-1]} {name!r} ({point.value})"
     try:
-        return point.load()
-    except Exception as error:
-        raise UsageError(f"the plug-in {group[:-1]} {name!r} ({point.value}) fails to load: {error}") from error
+        found = point.load()
+    except (Exception, SystemExit) as error:  # a script without a main guard exits
+        reason = f"it exits ({error})" if isinstance(error, SystemExit) else error
+        raise UsageError(f"{plugin} fails to load: {reason}") from error
+    if not (isinstance(found, type) and issubclass(found, Config)):
+        raise UsageError(f"{plugin} is no class of settings; derive it from anomgen's base class of {group}")
+    return found
 
 
 def version_of(group: str, name: str) -> str | None:

@@ -252,11 +252,17 @@ def test_a_full_disk_says_so_and_keeps_what_is_finished(good, tmp_path):
     run(*words, "--resume", cwd=tmp_path)
 
 
-def test_a_broken_plug_in_is_listed_with_its_error(tmp_path, monkeypatch):
+def test_broken_plug_ins_are_named_and_touch_nothing_else(tmp_path, monkeypatch):
     folder = tmp_path / "bad_plugin-1.0.dist-info"
     folder.mkdir()
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: bad-plugin\nVersion: 1.0\n")
-    (folder / "entry_points.txt").write_text("[anomgen.generators]\nbad = no_such_module:Bad\n")
+    (folder / "entry_points.txt").write_text("[anomgen.generators]\nbad = no_such_module:Bad\nexits = leaves:It\n")
+    (tmp_path / "leaves.py").write_text("raise SystemExit(3)\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.delenv("ANOMGEN_NO_PLUGINS")
-    assert "broken: the plug-in generator 'bad'" in run("ls", "generators")[0]
+    listed, _ = run("ls", "generators")
+    assert "broken: the plug-in generator 'bad'" in listed and "'exits' (leaves:It) fails to load: it exits" in listed
+    assert "nsa" in listed
+    schema, told = run("show", "nsa", "--schema")
+    assert "min_object" in schema
+    assert told.count("warning: left out of the schema: generator") == 2

@@ -160,7 +160,8 @@ def test_workers_make_the_same_bytes_and_check_finds_no_fault(cyclegan_model, di
 
 def test_naming_the_generator_imports_no_torch():
     code = (
-        "import sys\nfrom anomgen.registry import load\nfrom anomgen.making.recipe import load_recipe, recipe_schema\n"
+        "import sys\nfrom anomgen.registry import load\n"
+        "from anomgen.making.recipe import load_recipe\nfrom anomgen.making.schema import recipe_schema\n"
         "load('generators', 'cyclegan')\nload_recipe('cyclegan').to_yaml()\nrecipe_schema()\n"
         "assert not {'torch', 'accelerate', 'diffusers'} & set(sys.modules)"
     )

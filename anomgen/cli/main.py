@@ -17,7 +17,7 @@ import yaml
 from anomgen.cli.export import app as export_app
 from anomgen.cli.push import app as push_app
 from anomgen.cli.score import app as score_app
-from anomgen.cli.terminal import JsonOption, SeedOption, SetOption, SizeOption, print_json, progress_of
+from anomgen.cli.terminal import JsonOption, SeedOption, SetOption, SizeOption, print_json, progress_of, show_warnings
 from anomgen.cli.train import app as train_app
 from anomgen.config.text import size_of
 from anomgen.errors import AnomgenError, Interrupted, UsageError
@@ -274,7 +274,8 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Print a recipe with every key written out; save it as a YAML file to make your own."""
-    from anomgen.making.recipe import load_recipe, recipe_schema
+    from anomgen.making.recipe import load_recipe
+    from anomgen.making.schema import recipe_schema
 
     if schema:
         print_json(recipe_schema())
@@ -398,6 +399,7 @@ def _print_plan(recipe: Recipe, out: Path | None, *, resume: bool, overwrite: bo
 
 def main() -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong usage or recipe, 130 interrupted."""
+    show_warnings()
     try:
         app()
     except AnomgenError as error:

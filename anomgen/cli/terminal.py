@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
 
-from anomgen.errors import Progress
+from anomgen.errors import AnomgenWarning, Progress
 
 SizeOption = Annotated[str | None, typer.Option(help="Image size: N, HxW, or native.")]
 SeedOption = Annotated[int | None, typer.Option(help="Seed; every sample follows from it and its index.")]
@@ -25,6 +26,20 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 def print_json(values: Any) -> None:
     """Print plain JSON on standard output."""
     print(json.dumps(values, indent=2, ensure_ascii=False))
+
+
+def show_warnings() -> None:
+    """Print anomgen's own warnings, each of them, as a line on standard error; others as Python does."""
+    others = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
+        if issubclass(category, AnomgenWarning):
+            print(f"warning: {message}", file=sys.stderr, flush=True)
+        else:
+            others(message, category, *rest, **named)
+
+    warnings.showwarning = show
+    warnings.simplefilter("always", AnomgenWarning)
 
 
 @contextmanager

@@ -15,7 +15,6 @@ from anomgen.files import bundled
 from anomgen.generators.base import build_generator
 from anomgen.making.engine import Recipe
 from anomgen.places import place
-from anomgen.registry import load, names
 from anomgen.sources.base import build_source
 from anomgen.sources.foreground import parse_foreground
 
@@ -132,20 +131,3 @@ def recipe_of(recipe: Recipe | str, **options: Any) -> Recipe:
     if given:
         raise UsageError(f"a Recipe is complete: give {', '.join(given)} to load_recipe, or a recipe's name here")
     return recipe
-
-
-def recipe_schema() -> dict[str, Any]:
-    """Return the JSON schema of recipes, for editors; it knows the keys of every registered kind."""
-    schema = Recipe.model_json_schema(mode="validation")
-    definitions = schema.setdefault("$defs", {})
-    for group, key in (("sources", "source"), ("generators", "generator")):
-        options = []
-        for name in names(group):
-            part = load(group, name).model_json_schema(ref_template="#/$defs/{model}")
-            definitions.update(part.pop("$defs", {}))
-            part["properties"] = {"kind": {"const": name}, **part.get("properties", {})}
-            part["required"] = ["kind", *part.get("required", [])]
-            options.append(part)
-        schema["properties"][key] = {"oneOf": options}
-    schema["properties"]["foreground"] = {"anyOf": [{"type": "string"}, {"type": "object"}]}
-    return schema

@@ -1,0 +1,92 @@
+"""The JSON schema of recipes: it explains every key, takes what the program takes, and leaves out what is broken."""
+
+from collections.abc import Callable
+from importlib.metadata import EntryPoint
+
+import pytest
+import yaml
+
+from anomgen import registry
+from anomgen.config import Config
+from anomgen.errors import AnomgenWarning
+from anomgen.making.recipe import bundled_recipes, load_recipe
+from anomgen.making.schema import recipe_schema
+
+
+@pytest.fixture(scope="module")
+def validator():
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = recipe_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+def settings_in(value, key=""):
+    """Yield path and schema of every key that a recipe may hold."""
+    for part, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        if part == "properties":
+            yield from ((f"{key}.{name}", setting) for name, setting in inner.items())
+        if isinstance(inner, dict | list):
+            yield from settings_in(inner, f"{key}.{part}")
+
+
+def test_every_key_is_explained():
+    keys = dict(settings_in(recipe_schema()))
+    assert len(keys) > 150
+    unexplained = [key for key, setting in keys.items() if not key.endswith(".kind") and not setting.get("description")]
+    assert not unexplained
+
+
+def test_every_kind_shows_its_keys():
+    schema = recipe_schema()
+    kinds = {
+        key: {option["properties"]["kind"]["const"]: set(option["properties"]) for option in place["oneOf"]}
+        for key, place in {**schema["properties"], **schema["$defs"]}.items()
+        if "oneOf" in place
+    }
+    assert {"kind", "blend", "shape"} <= kinds["generator"]["nsa"]
+    assert {"kind", "path", "fit", "size"} <= kinds["source"]["folder"]
+    assert {"weight", "kind", "blend"} <= kinds["Part"]["nsa"]
+    assert {name["properties"]["kind"]["const"] for name in schema["$defs"]["Textures"]["anyOf"]} == {
+        "procedural", "folder", "hub"}  # fmt: skip
+    nsa = next(o for o in schema["properties"]["generator"]["oneOf"] if o["properties"]["kind"]["const"] == "nsa")
+    assert set(nsa["properties"]["preset"]["enum"]) == {*type(load_recipe("nsa").generator).presets, None}
+
+
+@pytest.mark.parametrize("name", bundled_recipes())
+def test_it_takes_every_bundled_recipe(name, validator):
+    validator.validate(yaml.safe_load(bundled_recipes()[name].read_text(encoding="utf-8")))
+    validator.validate(load_recipe(name).as_dict())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "generator.blnd=mixed", "generator.blend=mixt", "source.kind=foldr", "source.pth=x", "foreground={methd: otsu}",
+        "generator={kind: mix, parts: [{kind: nsa, weight: 0}]}", "generator={kind: mix, parts: [{kind: nsa, x: 1}]}",
+        "generator={kind: perlin, texture: {kind: procedural, bank: 3}}", "generator.preset=screew",
+    ],
+)  # fmt: skip
+def test_it_refuses_what_the_program_refuses(change, validator):
+    from anomgen.config.text import changed
+    from anomgen.making.recipe import read_recipe
+
+    assert not validator.is_valid(changed(read_recipe("nsa"), [change]))
+
+
+def test_a_broken_plug_in_is_named_and_left_out(monkeypatch, tmp_path):
+    class Odd(Config):
+        callback: Callable[[], None]
+
+    (tmp_path / "leaves.py").write_text("raise SystemExit(3)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    plugins = {"exits": "leaves:It", "gone": "no_such_module:It", "odd": f"{__name__}:Odd", "plain": "json:dumps"}
+    monkeypatch.setitem(globals(), "Odd", Odd)
+    found = {name: EntryPoint(name, value, "anomgen.generators") for name, value in plugins.items()}
+    monkeypatch.setattr(registry, "_plugins", lambda group: found if group == "generators" else {})
+    with pytest.warns(AnomgenWarning) as caught:
+        kinds = {o["properties"]["kind"]["const"] for o in recipe_schema()["properties"]["generator"]["oneOf"]}
+    assert kinds == set(registry.BUNDLED["generators"])
+    told = "\n".join(str(warning.message) for warning in caught)
+    assert all(f"left out of the schema: generator {name!r}: " in told for name in plugins)
+    assert "'exits' (leaves:It) fails to load: it exits (3)" in told
