@@ -101,6 +101,16 @@ def test_ls_names_everything():
         assert word in run("ls", group)[0].splitlines()[-1]
 
 
+def test_ls_of_one_of_a_group_explains_its_keys():
+    keys = json.loads(run("ls", "generators/nsa", "--json")[0])["generators/nsa"]
+    assert (
+        keys["blend"].startswith('"auto": ')
+        and keys["blend"].endswith("(normal, mixed, auto)")
+        and "min_object" in keys
+    )
+    assert run("ls", "exporters/yolo")[0].splitlines()[1].split()[:2] == ["train_share", "0.8:"]
+
+
 def following(out):
     """Return the words of the command that is printed as the next one."""
     (line,) = [line for line in out.splitlines() if line.startswith("next: anomgen ")]
@@ -156,6 +166,8 @@ def test_parts_beyond_the_last_shard_are_told(good, tmp_path):
             "gone",
         ),
         (["ls", "recipies"], "did you mean 'recipes'"),
+        (["ls", "generators/nas"], "unknown generator 'nas'; did you mean 'nsa'"),
+        (["ls", "recipes/nsa"], "anomgen show nsa"),
         (["check", "nowhere"], "nowhere"),
         (["export", ".", "--to", "mvtec", "-o", "x", "--set", "category="], "--set category=: the value is empty"),
         (["replay", ".", "0"], "recipe.yaml"),

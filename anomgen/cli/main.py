@@ -12,15 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import yaml
 
 from anomgen.cli.export import app as export_app
 from anomgen.cli.push import app as push_app
 from anomgen.cli.score import app as score_app
 from anomgen.cli.terminal import JsonOption, SeedOption, SetOption, SizeOption, print_json, progress_of, show_warnings
 from anomgen.cli.train import app as train_app
-from anomgen.config.text import size_of
-from anomgen.errors import AnomgenError, Interrupted, UsageError
+from anomgen.errors import AnomgenError, Interrupted
 from anomgen.places import load_line, place, refuse_lost
 
 if TYPE_CHECKING:
@@ -175,7 +173,7 @@ def preview(
         dataset,
         recipe=recipe,
         source=source,
-        size=None if size is None else _sides(size),
+        size=sides_of(size),
         seed=seed,
         overrides=changes or (),
         foreground=foreground,
@@ -244,17 +242,18 @@ def replay(
 @app.command("ls")
 def list_names(
     what: Annotated[
-        str | None, typer.Argument(help="recipes, generators, sources, exporters or detectors; default all.")
+        str | None,
+        typer.Argument(
+            help="recipes, generators, sources, exporters or detectors, or one of them for its keys, detectors/draem; "
+            "default all."
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """List what is there: recipes, generators, sources, exporters, detectors."""
-    from anomgen.cli.catalogue import GROUPS, catalogue
-    from anomgen.errors import near_miss
+    from anomgen.making.catalogue import ls
 
-    if what is not None and what not in GROUPS:
-        raise UsageError(f"nothing called {what!r}{near_miss(what, GROUPS)} (there are {', '.join(GROUPS)})")
-    listed = {group: catalogue(group) for group in ([what] if what else GROUPS)}
+    listed = ls(what)
     if as_json:
         print_json(listed)
         return
@@ -263,7 +262,7 @@ def list_names(
         width = max((len(name) for name in entries), default=0)
         for name, summary in entries.items():
             print(f"  {name:<{width}}  {summary}")
-    _print_next(*NEXT[what or "recipes"])
+    _print_next(*NEXT[(what or "recipes").partition("/")[0]])
 
 
 @app.command()
@@ -274,17 +273,14 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Print a recipe with every key written out; save it as a YAML file to make your own."""
-    from anomgen.making.recipe import load_recipe
-    from anomgen.making.schema import recipe_schema
+    from anomgen.config.text import write_yaml
+    from anomgen.making import catalogue
 
-    if schema:
-        print_json(recipe_schema())
-        return
-    chosen = load_recipe(recipe, overrides=changes or ())
-    if as_json:
-        print_json(chosen.as_dict())
+    shown = catalogue.show(recipe, overrides=changes or (), schema=schema)
+    if as_json or schema:
+        print_json(shown)
     else:
-        print(chosen.to_yaml(), end="")
+        print(write_yaml(shown), end="")
 
 
 @app.command()
@@ -294,13 +290,13 @@ def validate(
     as_json: JsonOption = False,
 ) -> None:
     """Say whether a recipe is valid; exits with 2 and names every faulty key when it is not."""
-    from anomgen.making.recipe import load_recipe
+    from anomgen.making import catalogue
 
-    chosen = load_recipe(recipe, overrides=changes or ())
+    valid = catalogue.validate(recipe, overrides=changes or ())
     if as_json:
-        print_json({"valid": True, "name": chosen.name, "fingerprint": chosen.fingerprint()})
+        print_json(valid)
         return
-    print(f"{recipe}: valid (fingerprint {chosen.fingerprint()})")
+    print(f"{recipe}: valid (fingerprint {valid['fingerprint']})")
     _print_next("make", *_words(recipe, changes=changes), "--dry-run")
 
 
@@ -325,13 +321,7 @@ def _recipe(name: str, source: str | None, size: str | None, changes: list[str] 
     """Return the recipe that the options describe; a flag wins over --set, which wins over the file."""
     from anomgen.making.recipe import load_recipe
 
-    sides = None if size is None else size_of(size)
-    return load_recipe(name, source=source, size=sides, overrides=changes or (), **values)
-
-
-def _sides(size: str) -> Any:
-    value = yaml.safe_load(size_text(size))
-    return "native" if value is None else value
+    return load_recipe(name, source=source, size=sides_of(size), overrides=changes or (), **values)
 
 
 def _words(

@@ -8,10 +8,11 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
+from anomgen.config.text import size_of
 from anomgen.errors import AnomgenWarning, Progress
 
 SizeOption = Annotated[str | None, typer.Option(help="Image size: N, HxW, or native.")]
@@ -26,6 +27,11 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 def print_json(values: Any) -> None:
     """Print plain JSON on standard output."""
     print(json.dumps(values, indent=2, ensure_ascii=False))
+
+
+def sides_of(size: str | None) -> int | tuple[int, int] | Literal["native"] | None:
+    """Return what --size says, None where it was not given."""
+    return None if size is None else size_of(size)
 
 
 def show_warnings() -> None:

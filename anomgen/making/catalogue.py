@@ -1,0 +1,95 @@
+"""What there is to choose from, and what each of it takes: `anomgen ls`, `show` and `validate`."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from anomgen.config.text import Overrides
+from anomgen.errors import UsageError, near_miss
+from anomgen.making.recipe import bundled_recipes, load_recipe
+from anomgen.making.schema import keys_of, recipe_schema
+from anomgen.registry import BUNDLED, load, names
+
+GROUPS = ("recipes", "generators", "sources", "exporters", "detectors")
+
+
+def ls(what: str | None = None) -> dict[str, dict[str, str]]:
+    """Return group → name → one line about it, as `anomgen ls` prints it.
+
+    what: one group, ``detectors``, or one of a group, ``detectors/draem``, for its keys; by default all groups. A
+    plug-in that fails to load is listed with its error. Raises UsageError for what there is not.
+    """
+    group, _, name = (what or "").partition("/")
+    if what is not None and group not in GROUPS:
+        raise UsageError(f"nothing called {what!r}{near_miss(what, GROUPS)} (there are {', '.join(GROUPS)})")
+    if name and group == "recipes":
+        raise UsageError(f"ls {what}: `anomgen show {name}` prints a recipe with all of its keys")
+    if name:
+        return {f"{group}/{name}": _keys(group, name)}
+    return {group: _names(group) for group in ([group] if group else GROUPS)}
+
+
+def show(recipe: str, *, overrides: Overrides = (), schema: bool = False) -> dict[str, Any]:
+    """Return a recipe as plain data, every key written out, as `anomgen show` prints it.
+
+    recipe: a bundled one's name or a YAML file. overrides: what --set takes. schema: return the JSON schema of recipes
+    instead. Raises UsageError or RecipeError.
+    """
+    return recipe_schema() if schema else load_recipe(recipe, overrides=overrides).as_dict()
+
+
+def validate(recipe: str, *, overrides: Overrides = ()) -> dict[str, Any]:
+    """Return a valid recipe's name and fingerprint, as `anomgen validate` prints them.
+
+    recipe, overrides: as for `show`. Raises UsageError, or RecipeError, which names every faulty key.
+    """
+    valid = load_recipe(recipe, overrides=overrides)
+    return {"valid": True, "name": valid.name, "fingerprint": valid.fingerprint()}
+
+
+def _names(group: str) -> dict[str, str]:
+    if group == "recipes":
+        return {name: _about_recipe(name) for name in bundled_recipes()}
+    return {name: _about_plugin(group, name) for name in names(group)}
+
+
+def _about_recipe(name: str) -> str:
+    recipe = load_recipe(name)
+    ratio = f"{recipe.anomaly_ratio:.0%} anomalous"
+    return f"{', '.join(recipe.generator.defect_types)}; {recipe.count} rows, {ratio}"
+
+
+def _about_plugin(group: str, name: str) -> str:
+    if group == "detectors" and name in BUNDLED[group]:
+        return _summary(*BUNDLED[group][name].split(":"))
+    try:
+        return (inspect.getdoc(load(group, name)) or "").partition("\n")[0]
+    except UsageError as error:
+        return f"broken: {error}"
+
+
+def _summary(module: str, name: str) -> str:
+    """Return the first line of a class's docstring without importing its module, which may need torch."""
+    spec = find_spec(module)
+    assert spec is not None and spec.origin is not None
+    body = ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body
+    found = next(node for node in body if isinstance(node, ast.ClassDef) and node.name == name)
+    return (ast.get_docstring(found) or "").partition("\n")[0]
+
+
+def _keys(group: str, name: str) -> dict[str, str]:
+    """Return key → its default and what it means."""
+    schema = keys_of(load(group, name))
+    return {key: _about_key(setting) for key, setting in schema["properties"].items()}
+
+
+def _about_key(setting: dict[str, Any]) -> str:
+    default = json.dumps(setting["default"], ensure_ascii=False) if "default" in setting else "required"
+    words = [word for option in (setting, *setting.get("anyOf", ())) for word in option.get("enum", ())]
+    choices = f" ({', '.join(map(str, words))})" if words else ""
+    return " ".join(f"{default}: {setting.get('description', '')}{choices}".split())
