@@ -55,6 +55,14 @@ class Interrupted(AnomgenError):
 class AnomgenWarning(UserWarning):
     """Something that a user should know, though the run goes on; the command line prints it on standard error."""
 
+    word = "warning"
+
+
+class AnomgenNote(AnomgenWarning):
+    """A warning of something that is most often as it should be."""
+
+    word = "note"
+
 
 def near_miss(name: str, known: Iterable[str], cutoff: float = 0.5) -> str:
     """Return ``"; did you mean 'x'?"`` for the known name nearest to `name`, or an empty string.

@@ -46,7 +46,7 @@ def test_every_kind_shows_its_keys():
     }
     assert {"kind", "blend", "shape"} <= kinds["generator"]["nsa"]
     assert {"kind", "path", "fit", "size"} <= kinds["source"]["folder"]
-    assert {"weight", "kind", "blend"} <= kinds["Part"]["nsa"]
+    assert {"weight", "kind", "blend"} <= kinds["Weighted"]["nsa"]
     assert {name["properties"]["kind"]["const"] for name in schema["$defs"]["Textures"]["anyOf"]} == {
         "procedural", "folder", "hub"}  # fmt: skip
     nsa = next(o for o in schema["properties"]["generator"]["oneOf"] if o["properties"]["kind"]["const"] == "nsa")

@@ -16,7 +16,16 @@ import typer
 from anomgen.cli.export import app as export_app
 from anomgen.cli.push import app as push_app
 from anomgen.cli.score import app as score_app
-from anomgen.cli.terminal import JsonOption, SeedOption, SetOption, SizeOption, print_json, progress_of, show_warnings
+from anomgen.cli.terminal import (
+    JsonOption,
+    SeedOption,
+    SetOption,
+    SizeOption,
+    print_json,
+    progress_of,
+    show_warnings,
+    sides_of,
+)
 from anomgen.cli.train import app as train_app
 from anomgen.errors import AnomgenError, Interrupted
 from anomgen.places import load_line, place, refuse_lost
@@ -310,11 +319,11 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - its callback prints
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    pass
+    show_warnings()
 
 
 def _recipe(name: str, source: str | None, size: str | None, changes: list[str] | None, **values: Any) -> Recipe:
@@ -389,7 +398,6 @@ def _print_plan(recipe: Recipe, out: Path | None, *, resume: bool, overwrite: bo
 
 def main() -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong usage or recipe, 130 interrupted."""
-    show_warnings()
     try:
         app()
     except AnomgenError as error:

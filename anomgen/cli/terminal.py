@@ -40,7 +40,7 @@ def show_warnings() -> None:
 
     def show(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
         if issubclass(category, AnomgenWarning):
-            print(f"warning: {message}", file=sys.stderr, flush=True)
+            print(f"{category.word}: {message}", file=sys.stderr, flush=True)
         else:
             others(message, category, *rest, **named)
 

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from anomgen.cli.terminal import JsonOption, print_json, progress_of
-from anomgen.config.text import changed, size_of
-from anomgen.errors import Interrupted, UsageError
-from anomgen.files import refuse_inside
+from anomgen.cli.terminal import JsonOption, print_json, progress_of, sides_of
+from anomgen.errors import Interrupted, Progress
 from anomgen.places import home
 
 if TYPE_CHECKING:
     from anomgen.models.training import Trained
-    from anomgen.sources.base import Source, SourceConfig
 
 app = typer.Typer(
     name="train",
@@ -27,12 +23,6 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-@app.callback()
-def _settle() -> None:
-    """Let threads of torch sleep while they wait: spinning, they slow a busy machine down ten times."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read once, when torch is imported
 
 
 OutOption = Annotated[
@@ -87,29 +77,19 @@ def sdas(
     as_json: JsonOption = False,
 ) -> None:
     """Train the diffusion model (DDPM) of the recipes sdas, sia and realnet on normal images."""
-    from anomgen.models.device import has_accelerator, require_diffusion
 
-    require_diffusion()
-    from anomgen.config import validated
-    from anomgen.models.sdas.settings import TrainSDAS
-    from anomgen.models.sdas.training import Category, train_sdas
-    from anomgen.sources.detection import categories_of
+    def run(progress: Progress) -> Trained:
+        from anomgen.models.start import train
 
-    refuse_inside(out, *source)
-    own, of_source = _split(changes)
-    chosen = preset or ("gpu" if has_accelerator() else "laptop")
-    given = {"steps": steps, "seed": seed, "preset": chosen, **own}
-    settings = validated(TrainSDAS, {key: value for key, value in given.items() if value is not None})
-    named = categories_of(source)
-    categories = [Category(name, open_source(path, size, of_source)) for name, path in named.items()]
-    tell_skipped(*(category.source for category in categories))
+        return train(
+            "sdas", source, out, size=sides_of(size), steps=steps, preset=preset, init=init, seed=seed,
+            overrides=changes or (), resume=resume, overwrite=overwrite, progress=progress,
+        )  # fmt: skip
 
-    def run(progress: Any) -> Trained:
-        return train_sdas(categories, settings, out, init=init, resume=resume, overwrite=overwrite, progress=progress)
-
-    name, place = next(iter(named.items()))
-    chosen_one = ["--set", f"generator.category={name}"] if len(named) > 1 else []
-    report(run, as_json, following("sdas", place, size, out, *chosen_one))
+    result = trained(run)
+    name, place = next(iter(result.categories.items()))
+    chosen = ["--set", f"generator.category={name}"] if len(result.categories) > 1 else []
+    report(result, following("sdas", place, size, out, *chosen), as_json=as_json)
 
 
 @app.command()
@@ -138,70 +118,19 @@ def cyclegan(
     as_json: JsonOption = False,
 ) -> None:
     """Train the networks of the recipe cyclegan: normal to abnormal images, and back."""
-    from anomgen.models.device import has_accelerator, require_diffusion
 
-    require_diffusion()
-    from anomgen.config import validated
-    from anomgen.models.cyclegan.abnormal import Abnormal
-    from anomgen.models.cyclegan.training import TrainCycleGAN, train_cyclegan
+    def run(progress: Progress) -> Trained:
+        from anomgen.models.start import train
 
-    own, of_source = _split(changes)
-    chosen = preset or ("paper" if has_accelerator() else "laptop")
-    given = {"steps": steps, "seed": seed, "preset": chosen, **own}
-    settings = validated(TrainCycleGAN, {key: value for key, value in given.items() if value is not None})
-    config = source_config(source, size, of_source)
-    defects = Abnormal.beside(abnormal, config)
-    refuse_inside(out, source, abnormal)
-    normal_images, abnormal_images = config.open(), defects.open()
-    tell_skipped(normal_images, abnormal_images)
-    if len(abnormal_images) < 30 and os.environ.get("RANK", "0") == "0":
-        print(f"warning: {len(abnormal_images)} abnormal images are few, 30 or more are better", file=sys.stderr)
+        return train(
+            "cyclegan", source, out, abnormal=abnormal, size=sides_of(size), steps=steps, preset=preset, seed=seed,
+            overrides=changes or (), resume=resume, overwrite=overwrite, progress=progress,
+        )  # fmt: skip
 
-    def run(progress: Any) -> Trained:
-        return train_cyclegan(
-            normal_images, abnormal_images, settings, out, resume=resume, overwrite=overwrite, progress=progress
-        )
-
-    report(run, as_json, following("cyclegan", source, size, out))
+    report(trained(run), following("cyclegan", source, size, out), as_json=as_json)
 
 
 # --- what the commands share ----------------------------------------------------------------------------------------
-
-
-def _split(changes: list[str] | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the settings that --set names, those of the training and those of the source."""
-    own = changed({}, changes or (), "learning_rate=1e-4")
-    of_source = own.pop("source", {})
-    if not isinstance(of_source, dict):
-        raise UsageError("--set source=…: name a key of the source, for instance --set source.fit=crop")
-    return own, of_source
-
-
-def source_config(path: str, size: str | None, settings: dict[str, Any]) -> SourceConfig:
-    """Return the source of normal images that the command line says, at 256 × 256 unless it says otherwise."""
-    from anomgen.sources import detect
-    from anomgen.sources.base import build_source
-
-    sides = None if size is None else size_of(size)
-    sized = {} if sides is None else {"size": None if sides == "native" else sides}
-    return build_source({**detect(path), **sized, **settings})
-
-
-def open_source(path: str, size: str | None, settings: dict[str, Any]) -> Source:
-    """Open what `source_config` returns."""
-    return source_config(path, size, settings).open()
-
-
-def tell_skipped(*sources: Source) -> None:
-    """Say on standard error what of the sources could not be used, was left out or changed."""
-    from anomgen.sources.base import notes_of
-
-    names = [name for source in sources for name in source.skipped]
-    if names and os.environ.get("RANK", "0") == "0":
-        print(f"warning: skipped source files: {len(names)}, the first is {names[0]}", file=sys.stderr)
-    if os.environ.get("RANK", "0") == "0":
-        for note in dict.fromkeys(note for source in sources for note in notes_of(source)):
-            print(f"note: {note}", file=sys.stderr)
 
 
 def following(recipe: str, source: str, size: str | None, out: Path, *more: str) -> str:
@@ -222,13 +151,19 @@ def following(recipe: str, source: str, size: str | None, out: Path, *more: str)
     return shlex.join(words)
 
 
-def report(run: Callable[[Any], Trained], as_json: bool, after: str) -> None:
-    """Run a training with its progress shown, and print what came of it and what to do next."""
+def trained(run: Callable[[Progress], Trained]) -> Trained:
+    """Run a training with its progress shown."""
     try:
         with progress_of("training") as progress:
-            result = run(progress)
+            return run(progress)
     except KeyboardInterrupt:
         raise Interrupted("interrupted; go on from the last checkpoint with --resume") from None
+
+
+def report(result: Trained, after: str, *, as_json: bool) -> None:
+    """Print what came of a training, and the command that comes next."""
+    if os.environ.get("RANK", "0") != "0":  # `accelerate launch` runs one process a device; the first one reports
+        return
     summary = {
         "path": str(result.path),
         "steps": result.steps,
@@ -236,8 +171,6 @@ def report(run: Callable[[Any], Trained], as_json: bool, after: str) -> None:
         "losses": {name: round(loss, 5) for name, loss in result.losses.items()},
         "seconds": round(result.seconds, 1),
     }
-    if os.environ.get("RANK", "0") != "0":  # `accelerate launch` runs one process a device; the first one reports
-        return
     if as_json:
         print_json(summary)
         return

@@ -11,7 +11,7 @@ from anomgen.making.engine import Recipe
 from anomgen.registry import load, names
 from anomgen.synthesis.textures import KINDS
 
-SHARED = ("Foreground", "Generator", "Part", "SourceConfig", "Textures")
+SHARED = ("Foreground", "Generator", "SourceConfig", "Textures", "Weighted")
 """Definitions that stand for a choice wherever they are used, in plug-ins, too; the others are each plug-in's own."""
 
 
@@ -26,9 +26,9 @@ def recipe_schema() -> dict[str, Any]:
         properties[key] = {"description": properties[key]["description"], "oneOf": _options(group, definitions)}
         definitions[base] = {"$ref": f"#/properties/{key}"}
     definitions["Textures"] = {"anyOf": [keys_of(textures) for textures in KINDS.values()]}
-    weight = definitions["Part"]["properties"]["weight"]
+    weight = definitions["Weighted"]["properties"]["weight"]
     parts = [_with_key("weight", weight, generator) for generator in properties["generator"]["oneOf"]]
-    definitions["Part"] = {"oneOf": parts}
+    definitions["Weighted"] = {"oneOf": parts}
     named = {"type": "string", "description": "The name of a method or of a preset, or a folder of masks."}
     properties["foreground"] = {
         "description": properties["foreground"]["description"],

@@ -15,7 +15,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -39,6 +39,9 @@ LOG_EVERY = 10
 
 class Training(Preset):
     """Settings that every training has."""
+
+    on_accelerator: ClassVar[str] = "paper"
+    """Preset that is taken where there is a GPU; elsewhere it is `laptop`."""
 
     steps: Annotated[int, Field(ge=1)] = 1000
     """Optimiser steps."""
@@ -74,6 +77,8 @@ class Trained:
     """Steps of this run; the others were done by the one that it resumed."""
     losses: dict[str, float]
     seconds: float
+    categories: Mapping[str, str] = field(default_factory=dict)
+    """Name → path of each category that a class-conditional model was asked for; empty where that means nothing."""
 
 
 class Task(ABC):

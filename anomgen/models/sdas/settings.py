@@ -16,6 +16,8 @@ Levels = Annotated[tuple[int, ...], Field(strict=False, min_length=1, max_length
 class TrainSDAS(Training):
     """Settings of `anomgen train sdas`. The defaults are the preset `laptop`; the paper's model is `paper`."""
 
+    on_accelerator: ClassVar[str] = "gpu"
+
     preset: str | None = None
     """Settings by name, `laptop`, `gpu` or `paper`; keys given beside it win."""
     steps: Annotated[int, Field(ge=1)] = 6000

@@ -1,0 +1,90 @@
+"""`anomgen.train`: the command of that name from Python, and what both refuse before a step is made."""
+
+import pytest
+
+pytest.importorskip("diffusers", reason="needs the extra `diffusion`")
+
+from learned import TINY, disc, pictures
+from typer.testing import CliRunner
+
+from anomgen.cli import app
+from anomgen.errors import AnomgenWarning, UsageError
+from anomgen.models import start
+from anomgen.models.cyclegan.model import load_translators
+from anomgen.models.folder import read_record
+from anomgen.models.start import train
+
+SMALL = {key: list(value) if isinstance(value, tuple) else value for key, value in TINY.items()}
+
+
+@pytest.fixture
+def data(tmp_path):
+    pictures(tmp_path / "data" / "good", 10)
+    pictures(tmp_path / "data" / "bad", 10, change=disc)
+    return tmp_path / "data"
+
+
+def weights(folder):
+    return {path.name: path.read_bytes() for path in folder.rglob("*.safetensors") if "checkpoint" not in str(path)}
+
+
+def test_sdas_is_the_command_of_that_name(data, tmp_path):
+    result = train("sdas", data / "good", tmp_path / "one", size=32, steps=2, seed=4, overrides=SMALL)
+    assert (result.path, result.steps, result.made) == (tmp_path / "one", 2, 2)
+    assert result.categories == {"data": str(data / "good")}
+    words = [f"--set={key}={value}".replace("True", "true") for key, value in SMALL.items()]
+    command = ["train", "sdas", "-s", str(data / "good"), "-o", str(tmp_path / "two"), "--size", "32", "--steps", "2"]
+    done = CliRunner().invoke(app, [*command, "--seed", "4", *words])
+    assert done.exit_code == 0, done.output
+    assert weights(tmp_path / "one") == weights(tmp_path / "two") != {}
+
+
+def test_cyclegan_takes_its_two_kinds_of_images_and_warns_of_few(data, tmp_path):
+    small = {"width": 4, "blocks": 1, "discriminator_width": 4, "source.on_bad_image": "skip"}
+    (data / "good" / "broken.png").write_bytes(b"no picture")
+    with pytest.warns(AnomgenWarning) as told:
+        train(
+            "cyclegan", [data / "good"], tmp_path / "m", abnormal=data / "bad", size=(32, 32), steps=1, overrides=small
+        )
+    assert [str(warning.message) for warning in told] == [
+        "skipped source files: 1, the first is broken.png",
+        "10 abnormal images are few, 30 or more are better",
+    ]
+    assert load_translators(str(tmp_path / "m")).description.width == 4
+
+
+@pytest.mark.parametrize(("gpu", "sdas", "cyclegan"), [(False, "laptop", "laptop"), (True, "gpu", "paper")])
+def test_the_preset_is_that_of_the_device_unless_one_is_named(gpu, sdas, cyclegan, monkeypatch):
+    from anomgen.models.cyclegan.training import TrainCycleGAN
+    from anomgen.models.sdas.settings import TrainSDAS
+
+    monkeypatch.setattr(start, "has_accelerator", lambda: gpu)
+    for model, preset in ((TrainSDAS, sdas), (TrainCycleGAN, cyclegan)):
+        assert start._Request((), None, {}, {}).settings(model).preset == preset
+        assert start._Request((), None, {}, {"preset": "paper"}).settings(model).preset == "paper"
+
+
+@pytest.mark.parametrize(
+    ("words", "options", "text"),
+    [
+        (("sdaz", "builtin", "m"), {}, "no model 'sdaz' to train; did you mean 'sdas'"),
+        (("sdas", "builtin", "m"), {"abnormal": "x"}, "sdas learns from normal images alone"),
+        (("sdas", "builtin", "m"), {"overrides": ["source=x"]}, "name a key of the source"),
+        (("sdas", "builtin", "m"), {"overrides": ["steps"]}, "for instance --set learning_rate=1e-4"),
+        (("sdas", "builtin", "m"), {"overrides": ["learning_rate=0"]}, "learning_rate"),
+        (("cyclegan", "builtin", "m"), {}, "abnormal ones: name both"),
+        (("cyclegan", ["a", "b"], "m"), {"abnormal": "x"}, "takes one source"),
+        (("cyclegan", "builtin", "m"), {"abnormal": "x", "init": "y"}, "starts from new weights"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(words, options, text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=text):
+        train(*words, **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_record_says_what_was_asked_for(data, tmp_path):
+    train("sdas", data / "good", tmp_path / "m", size=32, steps=1, overrides={**SMALL, "learning_rate": 1e-4})
+    settings = read_record(tmp_path / "m")["settings"]
+    assert (settings["steps"], settings["learning_rate"], settings["channels"]) == (1, 1e-4, [32, 32])
