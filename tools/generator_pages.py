@@ -28,23 +28,27 @@ def recipes_of(kind: str) -> list[str]:
 
 
 def _page(kind: str, model: type[Generator]) -> list[str]:
-    told = list(paragraphs(sys.modules[model.__module__].__doc__))
-    notes = [part for part in told if part.startswith("Note:")]
-    start = told.index(notes[0]) if notes else len(told)
-    parts = [f"# {kind}", *told[:start]]
+    about, notes = _told(sys.modules[model.__module__].__doc__)
+    summary, more = _told(model.__doc__)
+    parts = [f"# {kind}", *about]
     if (IMAGES / f"{kind}.png").exists():
         parts.append(f"![{kind} on three materials](../../images/generators/{kind}.png)")
     parts += _recipes(kind)
-    summary = [part for part in paragraphs(inspect.cleandoc(model.__doc__ or "")) if part not in told]
     parts += ["## Keys", *summary, key_table(model)]
     if "texture" in model.model_fields:
         parts.append("The keys of `texture` are in [recipes](../recipes.md#textures).")
     parts += _presets(model)
-    if start < len(told):
-        rest = [told[start].removeprefix("Note:").strip(), *told[start + 1 :]]
-        rest[0] = rest[0][0].upper() + rest[0][1:]
-        parts += ["## What differs from the paper", *rest]
+    if notes or more:
+        parts += ["## What differs from the paper", *notes, *more]
     return parts
+
+
+def _told(docstring: str | None) -> tuple[list[str], list[str]]:
+    """Return the paragraphs of a docstring before `Note:`, and those from there on."""
+    told = list(paragraphs(inspect.cleandoc(docstring or "")))
+    start = next((k for k, part in enumerate(told) if part.startswith("Note:")), len(told))
+    notes = [part.removeprefix("Note:").strip() for part in told[start:]]
+    return told[:start], [part[0].upper() + part[1:] for part in notes]
 
 
 def _recipes(kind: str) -> list[str]:

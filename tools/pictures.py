@@ -66,7 +66,7 @@ CANDIDATES = 16
 
 def front() -> Image.Image:
     """Return the picture at the top of the README: normal, anomalous, mask, for six materials."""
-    tile, gap, margin = 200, 6, 100
+    tile, gap, margin = 200, 6, 124
     sheet = Image.new("RGB", (margin + 6 * (tile + gap) - gap, 3 * (tile + gap) - gap + 26), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(18)
     for line, name in enumerate(("normal", "anomalous", "mask")):
