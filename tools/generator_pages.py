@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -18,7 +19,8 @@ IMAGES = Path(__file__).parent.parent / "docs" / "images" / "generators"
 
 def generator_pages() -> dict[str, str]:
     """Return kind → page."""
-    return {kind: "\n\n".join(_page(kind, load("generators", kind))) + "\n" for kind in BUNDLED["generators"]}
+    pages = {kind: "\n\n".join(_page(kind, load("generators", kind))) + "\n" for kind in BUNDLED["generators"]}
+    return {kind: re.sub(r"docs/reference/(\w+)\.md", r"[\1](../\1.md)", text) for kind, text in pages.items()}
 
 
 def recipes_of(kind: str) -> list[str]:
