@@ -1,68 +1,16 @@
-"""Synthetic visual anomalies with exact masks, from normal images to reproducible Hugging Face datasets."""
+"""Synthetic visual anomalies with exact masks, from normal images to reproducible Hugging Face datasets.
 
-from __future__ import annotations
+The functions are those of the command line, with its options: `make`, `preview`, `check`, `replay`, `export`, `push`,
+`train`, `score`, `ls`, `show`, `validate`. `__init__.pyi` says where each public name lives; a module is imported when
+a name of it is first used, so that `import anomgen` is instant.
+"""
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from anomgen.dataset.reader import Dataset
-    from anomgen.errors import AnomgenError, RecipeError, SourceError, UsageError
-    from anomgen.exporters.export import export
-    from anomgen.generators.base import Generator, build_generator
-    from anomgen.making.engine import Recipe
-    from anomgen.making.make import make
-    from anomgen.making.recipe import load_recipe
-    from anomgen.rng import Stream, rng_for
-    from anomgen.sources.base import Source, build_source
-    from anomgen.sources.pool import Pool
-    from anomgen.synthesis.sample import Reject, Sample, composite
+import lazy_loader
 
-_HOME = {
-    "AnomgenError": "errors",
-    "Dataset": "dataset.reader",
-    "Generator": "generators.base",
-    "Pool": "sources.pool",
-    "Recipe": "making.engine",
-    "RecipeError": "errors",
-    "Reject": "synthesis.sample",
-    "Sample": "synthesis.sample",
-    "Source": "sources.base",
-    "SourceError": "errors",
-    "Stream": "rng",
-    "UsageError": "errors",
-    "build_generator": "generators.base",
-    "build_source": "sources.base",
-    "composite": "synthesis.sample",
-    "export": "exporters.export",
-    "load_recipe": "making.recipe",
-    "make": "making.make",
-    "rng_for": "rng",
-}
-"""Public name → module; a module is imported when its name is first used, so that ``import anomgen`` is instant."""
-
-__all__ = [
-    "AnomgenError",
-    "Dataset",
-    "Generator",
-    "Pool",
-    "Recipe",
-    "RecipeError",
-    "Reject",
-    "Sample",
-    "Source",
-    "SourceError",
-    "Stream",
-    "UsageError",
-    "__version__",
-    "build_generator",
-    "build_source",
-    "composite",
-    "export",
-    "load_recipe",
-    "make",
-    "rng_for",
-]
+_attribute, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 
 def __getattr__(name: str) -> Any:
@@ -70,6 +18,6 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("anomgen")
-    if name not in _HOME:
-        raise AttributeError(f"module 'anomgen' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"anomgen.{_HOME[name]}"), name)
+    if name == "score":  # the package of that name is the function, too
+        return importlib.import_module("anomgen.score")
+    return _attribute(name)

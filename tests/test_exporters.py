@@ -76,7 +76,7 @@ def test_a_split_needs_two_normal_images(tmp_path):
     one = made_dataset(tmp_path / "one", sources=1)
     with pytest.raises(UsageError, match=r"all normal rows come from one normal image.*train_share=1 or 0"):
         export(one, "mvtec", tmp_path / "out")
-    assert export(one, "mvtec", tmp_path / "out", settings={"train_share": 1}).splits["train"] == {"normal": 12}
+    assert export(one, "mvtec", tmp_path / "out", overrides={"train_share": 1}).splits["train"] == {"normal": 12}
     with pytest.raises(UsageError, match="all rows come from one normal image"):
         export(one, "yolo", tmp_path / "yolo")
     assert not (tmp_path / "yolo").exists()
@@ -131,7 +131,7 @@ def test_defect_types_that_are_no_folder_are_refused(dataset, tmp_path, name, wo
 
 def test_a_category_is_a_plain_name(dataset, tmp_path):
     with pytest.raises(UsageError, match=r"category '\.\./x': it becomes a folder's name"):
-        export(dataset, "mvtec", tmp_path / "out", settings={"category": "../x"})
+        export(dataset, "mvtec", tmp_path / "out", overrides={"category": "../x"})
 
 
 # --- the request ----------------------------------------------------------------------------------------------------
@@ -155,9 +155,9 @@ def test_unknown_formats_and_settings(dataset, tmp_path):
     with pytest.raises(UsageError, match=r"unknown exporter 'mvtc'; did you mean 'mvtec'.*known: ader, coco"):
         export(dataset, "mvtc", tmp_path / "out")
     with pytest.raises(RecipeError, match="train_shre: unknown key; did you mean 'train_share'"):
-        export(dataset, "mvtec", tmp_path / "out", settings={"train_shre": 0.5})
+        export(dataset, "mvtec", tmp_path / "out", overrides={"train_shre": 0.5})
     with pytest.raises(RecipeError, match=r"train_share: .*less than or equal to 1"):
-        export(dataset, "mvtec", tmp_path / "out", settings={"train_share": 2})
+        export(dataset, "mvtec", tmp_path / "out", overrides={"train_share": 2})
     assert not list(tmp_path.iterdir())
 
 

@@ -51,20 +51,20 @@ def split_of(result, found, rows):
 
 @pytest.mark.parametrize("name", ["mvtec", "ader"])
 def test_the_data_module_of_mvtec_ad(dataset, rows, tmp_path, name):
-    result = export(dataset, name, tmp_path / "out", settings={"category": "part"})
+    result = export(dataset, name, tmp_path / "out", overrides={"category": "part"})
     found = read(data.MVTecAD(root=tmp_path / "out", category="part", **SETTINGS), rows)
     assert split_of(result, found, rows) == [f"{index:06d}.png" for index in sorted(rows)]
 
 
 def test_the_data_module_of_visa(dataset, rows, tmp_path):
-    result = export(dataset, "visa", tmp_path / "out", settings={"category": "candle"})
+    result = export(dataset, "visa", tmp_path / "out", overrides={"category": "candle"})
     found = read(data.Visa(root=tmp_path / "out", category="candle", **SETTINGS), rows)
     assert split_of(result, found, rows) == [f"{index:06d}.png" for index in sorted(rows)]
 
 
 @pytest.mark.parametrize("share", [0.3, 0.8])
 def test_the_data_module_of_folders_as_the_export_says_it(dataset, rows, tmp_path, share):
-    result = export(dataset, "folder", tmp_path / "out", settings={"train_share": share})
+    result = export(dataset, "folder", tmp_path / "out", overrides={"train_share": share})
     call = re.search(r"anomalib\.data\.Folder\((.*)\)", result.load)[1]
     found = read(data.Folder(**eval(f"dict({call})"), **SETTINGS), rows)
     assert len(found["test"]) == sum(result.splits["test"].values())
@@ -74,7 +74,7 @@ def test_the_data_module_of_folders_as_the_export_says_it(dataset, rows, tmp_pat
 def test_a_thousand_and_more_images_pair_rightly(tmp_path):
     """Images and masks are paired by their order; names of fewer digits would be mixed up."""
     many = made_dataset(tmp_path / "dataset", shape=(32, 32, 1), count=2400)
-    result = export(many, "mvtec", tmp_path / "out", settings={"category": "part"})
+    result = export(many, "mvtec", tmp_path / "out", overrides={"category": "part"})
     module = data.MVTecAD(root=tmp_path / "out", category="part", **SETTINGS)
     module.setup()
     samples = module.test_data.samples
@@ -85,7 +85,7 @@ def test_a_thousand_and_more_images_pair_rightly(tmp_path):
 
 
 def test_batches_of_the_data_module(dataset, tmp_path):
-    export(dataset, "mvtec", tmp_path / "out", settings={"category": "part"})
+    export(dataset, "mvtec", tmp_path / "out", overrides={"category": "part"})
     module = data.MVTecAD(root=tmp_path / "out", category="part", **SETTINGS)
     module.setup()
     batch = next(iter(module.test_dataloader()))

@@ -48,7 +48,7 @@ def same(image, row):
 @pytest.mark.parametrize("name", ["ader", "coco", "folder", "labelstudio", "mvtec", "visa", "yolo"])
 def test_classes_are_called_what_the_user_calls_them(dataset, tmp_path, name):
     out = tmp_path / "out"
-    export(dataset, name, out, settings={"names": {"nsa": "chip"}})
+    export(dataset, name, out, overrides={"names": {"nsa": "chip"}})
     texts = [path.relative_to(out).as_posix() for path in out.rglob("*")]
     texts += [path.read_text() for path in out.rglob("*.*") if path.suffix in (".csv", ".json", ".yaml", ".xml")]
     assert any("chip" in text for text in texts) and any("scar" in text for text in texts)
@@ -65,13 +65,13 @@ def test_classes_are_called_what_the_user_calls_them(dataset, tmp_path, name):
 )
 def test_a_name_that_cannot_be_is_refused(dataset, tmp_path, names, message):
     with pytest.raises(UsageError, match=message):
-        export(dataset, "coco", tmp_path / "out", settings={"names": names})
+        export(dataset, "coco", tmp_path / "out", overrides={"names": names})
     assert not (tmp_path / "out").exists()
 
 
 def test_the_load_line_of_visa_is_for_categories_that_anomalib_takes(dataset, tmp_path):
-    known = export(dataset, "visa", tmp_path / "a", settings={"category": "pcb1"})
-    other = export(dataset, "visa", tmp_path / "b", settings={"category": "part"})
+    known = export(dataset, "visa", tmp_path / "a", overrides={"category": "pcb1"})
+    other = export(dataset, "visa", tmp_path / "b", overrides={"category": "part"})
     assert "anomalib.data.Visa" in str(known.load) and "anomalib" not in str(other.load)
     assert any("'part' is none; export it with --set category=candle" in note for note in other.notes)
 
@@ -210,7 +210,7 @@ def test_what_a_polygon_loses_is_reported_by_file_and_in_all(dataset, rows, tmp_
 
 def test_ader_rows_name_images_and_masks(dataset, rows, tmp_path):
     """Read as ADer does: paths below the root, an empty mask path for a normal image, a mask of 0 and 255."""
-    export(dataset, "ader", tmp_path / "out", settings={"category": "part"})
+    export(dataset, "ader", tmp_path / "out", overrides={"category": "part"})
     meta = json.loads((tmp_path / "out" / "meta.json").read_text())
     found = {}
     for split in ("train", "test"):
@@ -235,7 +235,7 @@ def rows_of(table):
 
 def test_visa_tables_name_images_and_masks(dataset, rows, tmp_path):
     out = tmp_path / "out"
-    export(dataset, "visa", out, settings={"category": "candle"})
+    export(dataset, "visa", out, overrides={"category": "candle"})
     table = rows_of(out / "split_csv" / "1cls.csv")
     annotations = {entry["image"]: entry for entry in rows_of(out / "candle" / "image_anno.csv")}
     assert list(table[0]) == ["object", "split", "label", "image", "mask"] and len(table) == len(rows)
@@ -259,7 +259,7 @@ def test_the_layouts_are_sources_again(dataset, rows, tmp_path, name):
     from anomgen.sources import detect
     from anomgen.sources.base import build_source
 
-    result = export(dataset, name, tmp_path / "out", settings={"category": "part"})
+    result = export(dataset, name, tmp_path / "out", overrides={"category": "part"})
     found = detect(str(tmp_path / "out" / "part"))
     assert found["kind"] == ("visa" if name == "visa" else "mvtec")
     source = build_source({**found, "size": None}).open()
@@ -272,7 +272,7 @@ def test_the_layouts_are_sources_again(dataset, rows, tmp_path, name):
 def test_datasets_loads_the_tree_with_masks_and_all_columns(dataset, rows, tmp_path, name):
     datasets = pytest.importorskip("datasets", reason="the extra `hub` has datasets")
     export(dataset, name.split("/")[0], tmp_path / name.split("/")[0],
-           settings={} if name == "folder" else {"category": "part"})  # fmt: skip
+           overrides={} if name == "folder" else {"category": "part"})  # fmt: skip
     loaded = datasets.load_dataset(str(tmp_path / name), cache_dir=str(tmp_path / "cache"))
     assert set(loaded) == {"train", "test"}
     original = datasets.load_dataset("parquet", data_files=str(dataset / "data" / "*"), split="train",
@@ -308,14 +308,14 @@ def test_exports_whose_folders_have_the_same_name_do_not_share_a_cache(dataset, 
     smaller = made_dataset(tmp_path / "smaller", shape=(40, 48, 3), count=12)
     places = [tmp_path / part / "out" for part in "abc"]
     for made, out in zip((dataset, again, smaller), places, strict=True):
-        export(made, to, out, settings=settings)
+        export(made, to, out, overrides=settings)
     seen = [_loaded(datasets, out.joinpath(*below), tmp_path) for out in places]
     assert [len(found) for found in seen] == [24, 24, 12] and seen[0] == seen[1]
     assert {shape for shape, _ in seen[0].values()} == {(48, 64, 3)}
     assert {shape for shape, _ in seen[2].values()} == {(40, 48, 3)}
     _swap_two_images(dataset, tmp_path / "swapped")
     out = tmp_path / "d" / "out"
-    export(tmp_path / "swapped", to, out, settings=settings)
+    export(tmp_path / "swapped", to, out, overrides=settings)
     swapped = _loaded(datasets, out.joinpath(*below), tmp_path)
     assert swapped != seen[0] and (swapped[0], swapped[2]) == (seen[0][2], seen[0][0])
 
@@ -342,7 +342,7 @@ def _swap_two_images(dataset, folder):
 def test_a_part_of_normal_images_alone_still_loads(tmp_path):
     """The training part has no mask to tell the column's type from."""
     datasets = pytest.importorskip("datasets", reason="the extra `hub` has datasets")
-    export(made_dataset(tmp_path / "dataset"), "mvtec", tmp_path / "out", settings={"train_share": 0})
+    export(made_dataset(tmp_path / "dataset"), "mvtec", tmp_path / "out", overrides={"train_share": 0})
     loaded = datasets.load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))
     assert list(loaded) == ["test"] and loaded["test"].num_rows == 24
 
@@ -351,7 +351,7 @@ def test_a_part_of_normal_images_alone_still_loads(tmp_path):
 
 
 def test_label_studio_tasks_hold_the_masks(dataset, rows, tmp_path):
-    export(dataset, "labelstudio", tmp_path / "out", settings={"image_root": "https://example.org/"})
+    export(dataset, "labelstudio", tmp_path / "out", overrides={"image_root": "https://example.org/"})
     interface = ElementTree.parse(tmp_path / "out" / "config.xml").getroot()
     image, brush = interface.find("Image"), interface.find("BrushLabels")
     assert image.get("value") == "$image"

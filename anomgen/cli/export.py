@@ -30,13 +30,11 @@ def export(
     as_json: JsonOption = False,
 ) -> None:  # fmt: skip
     """Write a dataset in another tool's format: images and masks unchanged, split into parts as the tool needs."""
-    from anomgen.config.text import changed
     from anomgen.exporters.export import export as export_dataset
 
-    settings = changed({}, changes or (), "train_share=0.5")
     try:
         with progress_of("exporting") as progress:
-            result = export_dataset(dataset, to, out, overwrite=overwrite, progress=progress, settings=settings)
+            result = export_dataset(dataset, to, out, overwrite=overwrite, progress=progress, overrides=changes or ())
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; {out} is as it was before: run the same command again") from None
     if as_json:

@@ -31,7 +31,6 @@ from anomgen.errors import AnomgenError, Interrupted
 from anomgen.places import load_line, place, refuse_lost
 
 if TYPE_CHECKING:
-    from anomgen.making.engine import Recipe
     from anomgen.making.make import Result
 
 app = typer.Typer(
@@ -121,17 +120,17 @@ def make(
 
     if out is not None:
         refuse_lost(out)
-    chosen = _recipe(recipe, source, size, changes, count=count, seed=seed)
-    if dry_run:
-        again = resume or finish or shard is not None
-        _print_plan(chosen, out, resume=again, overwrite=overwrite, as_json=as_json)
-        return
     started = time.perf_counter()
     try:
         with redirect_stdout(sys.stderr), progress_of("making") as progress:  # Ray tells of dead workers there
             result = make_dataset(
-                chosen,
+                recipe,
                 out,
+                source=source,
+                count=count,
+                size=sides_of(size),
+                seed=seed,
+                overrides=changes or (),
                 workers=workers,
                 engine=engine,
                 address=address,
@@ -139,11 +138,15 @@ def make(
                 finish=finish,
                 resume=resume,
                 overwrite=overwrite,
+                dry_run=dry_run,
                 progress=progress,
             )
     except KeyboardInterrupt:
         raise Interrupted("interrupted; what is finished is kept: run the same command with --resume") from None
     seconds = round(time.perf_counter() - started, 2)
+    if result.plan is not None:
+        _print_plan(result.plan, as_json=as_json)
+        return
     if result.provenance is None:
         _print_part(result, shard, seconds, as_json=as_json)
         return
@@ -156,10 +159,7 @@ def make(
         "notes": result.provenance["source"]["notes"],
         "seconds": seconds,
     }
-    if as_json:
-        print_json(summary)
-    else:
-        _print_made(result, summary)
+    print_json(summary) if as_json else _print_made(result, summary)
 
 
 @app.command()
@@ -326,13 +326,6 @@ def _root(
     show_warnings()
 
 
-def _recipe(name: str, source: str | None, size: str | None, changes: list[str] | None, **values: Any) -> Recipe:
-    """Return the recipe that the options describe; a flag wins over --set, which wins over the file."""
-    from anomgen.making.recipe import load_recipe
-
-    return load_recipe(name, source=source, size=sides_of(size), overrides=changes or (), **values)
-
-
 def _words(
     recipe: str,
     source: str | None = None,
@@ -382,10 +375,7 @@ def _print_part(result: Result, shard: str | None, seconds: float, *, as_json: b
     print("when all parts are there: the same command with --finish instead of --shard")
 
 
-def _print_plan(recipe: Recipe, out: Path | None, *, resume: bool, overwrite: bool, as_json: bool) -> None:
-    from anomgen.making.make import plan_of
-
-    plan = plan_of(recipe, out, resume=resume, overwrite=overwrite)
+def _print_plan(plan: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(plan)
         return

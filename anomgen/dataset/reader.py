@@ -264,3 +264,11 @@ def _read_json(file: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UsageError(f"{file}: damaged (not an object); run `anomgen make` with --resume")
     return content
+
+
+def load_dataset(dataset: str | Path, *, partial: bool = False) -> Dataset:
+    """Open a dataset that `make` wrote: its rows, recipe and provenance.
+
+    dataset: the folder, or its URL. partial: also open a run that is not finished. Raises UsageError when it is none.
+    """
+    return Dataset(dataset, partial=partial)

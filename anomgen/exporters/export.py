@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from anomgen.config.text import Overrides, changed
 from anomgen.dataset.reader import Dataset
 from anomgen.errors import AnomgenError, Progress, UsageError, silent
 from anomgen.exporters.base import FOLDER, SHELL_FOLDER, Exporter, Files, Record, build_exporter, license_of
@@ -47,20 +48,23 @@ def export(
     to: Exporter | str,
     out: str | Path,
     *,
+    overrides: Overrides = (),
     overwrite: bool = False,
-    settings: Mapping[str, Any] | None = None,
     progress: Progress = silent,
 ) -> Exported:
-    """Write a finished dataset to the folder `out` in another tool's format.
+    """Write a finished dataset to the folder `out` in another tool's format; the options are those of `anomgen export`.
 
-    to: a format's name, or an exporter. overwrite: replace an earlier export, never anything else. settings: of the
-    format, such as ``{"train_share": 0.5}``. The folder appears whole or not at all.
+    to: a format's name, or an exporter. overrides: settings of the format, what --set takes, ``train_share=0.5``.
+    overwrite: replace an earlier export, never anything else. The folder appears whole or not at all.
 
     Raises UsageError for an unknown format or setting, a dataset that is unfinished or does not fit the format, and
     an output folder that holds anything; AnomgenError when files cannot be written.
     """
     if is_url(out):
         raise UsageError(f"{out}: an export is a folder of many small files; give a local one and upload it whole")
+    settings = changed({}, overrides, "train_share=0.5")
+    if isinstance(to, Exporter) and settings:
+        raise UsageError(f"an exporter is complete: give {', '.join(settings)} to it, or a format's name here")
     exporter = to if isinstance(to, Exporter) else build_exporter(to, settings)
     dataset = exporter.renamed(Dataset.of(dataset))
     out = home(out)

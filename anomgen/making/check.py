@@ -6,13 +6,14 @@ area and boxes are measured again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from anomgen.config.text import Overrides
 from anomgen.dataset.normals import NormalImages
 from anomgen.dataset.reader import Dataset, shard_rows
 from anomgen.dataset.row import LABELS, NORMAL
@@ -42,7 +43,7 @@ def check(
     dataset: Dataset | str | Path,
     *,
     source: str | Path | None = None,
-    overrides: Iterable[str] = (),
+    overrides: Overrides = (),
     progress: Progress = silent,
 ) -> Report:
     """Verify a finished dataset; the options are those of `anomgen check`.

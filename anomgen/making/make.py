@@ -57,6 +57,8 @@ class Result:
     """What is written beside the dataset; None for a part of it."""
     shards: int
     """Parquet files of the whole dataset."""
+    plan: dict[str, Any] | None = None
+    """What would be done, as plain JSON, where nothing was done but that."""
 
 
 def make(
@@ -75,6 +77,7 @@ def make(
     finish: bool = False,
     resume: bool = False,
     overwrite: bool = False,
+    dry_run: bool = False,
     progress: Progress = silent,
 ) -> Result:
     """Make the dataset of a recipe in the folder `out`; the options are those of `anomgen make`.
@@ -82,7 +85,7 @@ def make(
     recipe: a name or file, changed by source, count, size, seed and overrides as in `load_recipe`, or a Recipe. out:
     a folder or the URL of one, by default ``anomgen-out/NAME``. workers: 1 on this machine, all processors with
     engine "ray". shard: ``"3/16"`` makes that part of the dataset only, beside other such runs; finish: what comes
-    after the last of them.
+    after the last of them. dry_run: check everything, write nothing, and return the plan.
 
     Raises UsageError when `out` holds something else, another recipe's dataset, or a dataset and neither `resume`
     nor `overwrite` is set; SourceError for unusable images; AnomgenError when a run cannot be finished. Whatever
@@ -98,6 +101,9 @@ def make(
     if finish and not is_ours(out):
         raise UsageError(f"{out} holds no dataset that was begun; make its parts with --shard first")
     resume = resume or finish or part is not None
+    if dry_run:
+        told = plan_of(recipe, out, resume=resume, overwrite=overwrite)
+        return Result(out, recipe.count, 0, None, len(shard_ranges(recipe)), told)
     check_output(recipe, out, resume=resume, overwrite=overwrite)
     with runner(engine, workers, address) as run:
         plan = Plan.of(recipe)

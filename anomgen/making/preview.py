@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from anomgen.config.text import Overrides
 from anomgen.dataset.preview import Panel, foreground_sheet, preview_sheet, write_preview, write_sheet
 from anomgen.dataset.reader import Dataset
 from anomgen.errors import UsageError
@@ -43,7 +44,7 @@ def preview(
     source: str | Path | Mapping[str, Any] | None = None,
     size: int | Sequence[int] | Literal["native"] | None = None,
     seed: int | None = None,
-    overrides: Iterable[str] = (),
+    overrides: Overrides = (),
     foreground: bool = False,
     rows: int = 8,
     out: str | Path = "anomgen-preview.png",
@@ -62,7 +63,7 @@ def preview(
     if not 1 <= rows <= MAX_ROWS:
         raise UsageError(f"--rows {rows}: a sheet holds 1 to {MAX_ROWS} samples")
     if dataset is None:
-        options = {"source": source, "size": size, "seed": seed, "overrides": tuple(overrides)}
+        options = {"source": source, "size": size, "seed": seed, "overrides": overrides}
         chosen = recipe_of("nsa" if recipe is None else recipe, **options)
         return Previewed(out, _draw_foreground(chosen, out, rows) if foreground else _draw_recipe(chosen, out, rows))
     if recipe is not None or size is not None or seed is not None or (overrides and not foreground):

@@ -94,12 +94,12 @@ def load_recipe(
     overrides: Overrides = (),
     **values: Any,
 ) -> Recipe:
-    """Return a recipe by bundled name or file, changed by what the command line says.
+    """Return a recipe, changed by what the command line says.
 
-    source: replaces the recipe's source except for its size, fit and what is done with bad images; a text is what
-    --source takes, a mapping the recipe's key. size: one number, (height, width) or "native". overrides: what --set
-    takes, ``a.b=value`` texts with the value in YAML, or a mapping. values: further top-level keys, such as count and
-    seed; None means not given. Raises UsageError or RecipeError.
+    name_or_file: a bundled recipe's name, or a YAML file. source: replaces the recipe's source except for its size, fit
+    and what is done with bad images; a text is what --source takes, a mapping the recipe's key. size: one number,
+    (height, width) or "native". overrides: what --set takes, ``a.b=value`` texts with the value in YAML, or a mapping.
+    values: further top-level keys, such as count and seed; None means not given. Raises UsageError or RecipeError.
     """
     mapping = read_recipe(name_or_file)
     if isinstance(source, str | Path):

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from anomgen.config.text import Overrides, changed
 from anomgen.dataset.reader import Dataset
 from anomgen.dataset.writer import Encoder
 from anomgen.errors import AnomgenError, UsageError
 from anomgen.making.engine import Plan, Recipe, Renderer, single_threaded
 from anomgen.making.memory import recalled_source
-from anomgen.making.recipe import load_recipe
+from anomgen.making.recipe import parse_recipe, read_recipe
 from anomgen.sources import detect
 from anomgen.sources.base import Source
 from anomgen.sources.pool import Pool
@@ -37,7 +38,7 @@ def replay(
     dataset: Dataset | str | Path,
     index: int,
     source: str | Path | None = None,
-    overrides: Iterable[str] = (),
+    overrides: Overrides = (),
 ) -> Replay:
     """Draw row `index` of a finished dataset again and compare it with what is stored.
 
@@ -54,7 +55,7 @@ def replay(
     return Replay(index, different, tuple(notes))
 
 
-def reopened(dataset: Dataset, source: str | Path | None = None, overrides: Iterable[str] = ()) -> Plan:
+def reopened(dataset: Dataset, source: str | Path | None = None, overrides: Overrides = ()) -> Plan:
     """Return the plan of a finished dataset, its source opened again and compared with the recorded fingerprint."""
     recipe = dataset_recipe(dataset, source, overrides)
     _same_source(recipe.source.open(), dataset)
@@ -86,16 +87,16 @@ def _same_source(source: Source, dataset: Dataset) -> Source:
     return source
 
 
-def dataset_recipe(dataset: Dataset, source: str | Path | None = None, overrides: Iterable[str] = ()) -> Recipe:
+def dataset_recipe(dataset: Dataset, source: str | Path | None = None, overrides: Overrides = ()) -> Recipe:
     """Return a finished dataset's recipe with a source path that exists on this machine."""
     file = str(dataset.path / "recipe.yaml")
     place = str(source) if source else _known_place(dataset)
-    changes = list(overrides)
+    recipe = read_recipe(file)
     if place is not None:
         kind = dataset.recipe["source"]["kind"]
         path = place if source is None or kind == "hub" else detect(place).get("path", place)
-        changes.insert(0, f"source.path={_quoted(path)}")
-    return load_recipe(file, overrides=changes)
+        recipe = changed(recipe, {"source.path": path})
+    return parse_recipe(changed(recipe, overrides), file)
 
 
 def _known_place(dataset: Dataset) -> str | None:
@@ -112,10 +113,6 @@ def _known_place(dataset: Dataset) -> str | None:
     return recalled or written
 
 
-def _quoted(path: Any) -> str:
-    return "'" + str(path).replace("'", "''") + "'"
-
-
 def _version_notes(provenance: dict[str, Any], network: bool) -> Iterable[str]:
     recorded = provenance.get("versions", {})
     for name, number in {**versions(network), "processor": processor()}.items():
@@ -123,9 +120,7 @@ def _version_notes(provenance: dict[str, Any], network: bool) -> Iterable[str]:
             yield f"made with {name} {recorded.get(name)}, replayed with {number}"
 
 
-def pool_of(
-    dataset: Dataset, source: str | Path | None = None, overrides: Iterable[str] = ()
-) -> tuple[Pool | None, str]:
+def pool_of(dataset: Dataset, source: str | Path | None = None, overrides: Overrides = ()) -> tuple[Pool | None, str]:
     """Return the pool that a dataset was made from and an empty note; or what is missing of it, and why.
 
     With an explicit `source` a failure is an error, not a note.

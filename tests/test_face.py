@@ -1,0 +1,103 @@
+"""The public face: its names, lazily; its functions, with the command line's options; one stub, which agrees."""
+
+import ast
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+import anomgen
+from anomgen.cli import app
+
+COMMANDS = ("make", "preview", "check", "replay", "export", "push", "ls", "show", "validate")
+CALLED = {"set": "overrides", "no_check": "check"}
+"""Options that a Python parameter says in another word."""
+PRINTING = {"json", "help"}
+"""Options that only say how to print."""
+OF_PYTHON = {"progress", "api", "wait"}
+"""Parameters that no command line can give."""
+
+
+def stub():
+    """Return public name → module, as the stub says."""
+    tree = ast.parse((Path(anomgen.__file__).parent / "__init__.pyi").read_text(encoding="utf-8"))
+    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    (listed,) = [ast.literal_eval(node.value) for node in tree.body if isinstance(node, ast.Assign)]
+    return {alias.name: f"anomgen.{node.module}" for node in imports for alias in node.names}, listed
+
+
+def options(command):
+    """Return the names of a command's options and arguments."""
+    found = set()
+    for parameter in command.params:
+        long = [word for word in parameter.opts if word.startswith("--")]
+        name = long[0].removeprefix("--") if long else parameter.name
+        found.add(name.replace("-", "_"))
+    return {CALLED.get(name, name) for name in found - PRINTING}
+
+
+def parameters(function):
+    return set(inspect.signature(function).parameters) - OF_PYTHON
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_function_has_the_options_of_its_command(name):
+    command = get_command(app).commands[name]
+    assert parameters(getattr(anomgen, name)) == options(command)
+
+
+def test_train_has_the_options_of_both_commands():
+    commands = get_command(app).commands["train"].commands
+    assert parameters(anomgen.train) == {"model"} | set().union(*(options(command) for command in commands.values()))
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, "train", "load_recipe", "load_dataset"])
+def test_a_function_explains_itself(name):
+    function = getattr(anomgen, name)
+    text = inspect.getdoc(function)
+    assert text.partition("\n")[0].endswith((".", ":")) and "Raises" in text
+    first = next(iter(inspect.signature(function).parameters))
+    assert re.search(rf"\b{first}\b", text)
+
+
+def test_the_stub_names_what_there_is_and_all_of_it():
+    homes, listed = stub()
+    assert sorted(listed) == sorted({*homes, "__version__"})
+    assert sorted(anomgen.__all__) == sorted(homes) and set(homes) <= set(dir(anomgen))
+    for name, module in homes.items():
+        if name != "score":
+            assert getattr(anomgen, name) is getattr(importlib.import_module(module), name)
+    with pytest.raises(AttributeError, match="no_such_name"):
+        anomgen.no_such_name  # noqa: B018
+
+
+def test_score_can_be_called_whatever_was_imported_before():
+    code = (
+        "import sys, anomgen\n"
+        "if len(sys.argv) > 1: import anomgen.score.metrics\n"
+        "import anomgen.score.run as run\n"
+        "run.score = lambda data, recipes, **options: (data, recipes, options)\n"
+        "assert anomgen.score('x', 'nsa', seeds=1) == ('x', 'nsa', {'seeds': 1})\n"
+        "assert anomgen.score is sys.modules['anomgen.score'] and anomgen.score.__doc__\n"
+    )
+    for words in ([], ["first"]):
+        subprocess.run([sys.executable, "-c", code, *words], check=True)
+
+
+def test_the_package_loads_what_is_used_when_it_is_used():
+    code = (
+        "import sys, anomgen\n"
+        "assert not {'numpy', 'pydantic', 'torch'} & set(sys.modules)\n"
+        "anomgen.__version__, dir(anomgen), anomgen.UsageError\n"
+        "assert not {'numpy', 'pydantic', 'torch'} & set(sys.modules)\n"
+        "anomgen.make, anomgen.train, anomgen.push\n"
+        "assert not {'torch', 'datasets', 'huggingface_hub', 'diffusers'} & set(sys.modules)\n"
+        "from anomgen import *\n"
+        "assert load_recipe('nsa').name == 'nsa'\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
