@@ -85,11 +85,16 @@ def _summary(module: str, name: str) -> str:
 def _keys(group: str, name: str) -> dict[str, str]:
     """Return key → its default and what it means."""
     schema = keys_of(load(group, name))
-    return {key: _about_key(setting) for key, setting in schema["properties"].items()}
+    required = schema.get("required", ())
+    return {
+        key: _about_key(setting, "required" if key in required else "optional")
+        for key, setting in schema["properties"].items()
+    }
 
 
-def _about_key(setting: dict[str, Any]) -> str:
-    default = json.dumps(setting["default"], ensure_ascii=False) if "default" in setting else "required"
-    words = [word for option in (setting, *setting.get("anyOf", ())) for word in option.get("enum", ())]
+def _about_key(setting: dict[str, Any], word: str) -> str:
+    """Return default, meaning and choices of a setting; `word` stands for a default that is not listed."""
+    default = json.dumps(setting["default"], ensure_ascii=False) if "default" in setting else word
+    words = [choice for option in (setting, *setting.get("anyOf", ())) for choice in option.get("enum", ())]
     choices = f" ({', '.join(map(str, words))})" if words else ""
     return " ".join(f"{default}: {setting.get('description', '')}{choices}".split())
