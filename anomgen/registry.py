@@ -37,6 +37,7 @@ BUNDLED: dict[str, dict[str, str]] = {
         "boxes": "anomgen.generators.boxes:Boxes",
         "cutpaste": "anomgen.generators.cutpaste:CutPaste",
         "cyclegan": "anomgen.generators.cyclegan:CycleGAN",
+        "defects": "anomgen.generators.defects.generator:Defects",
         "fpi": "anomgen.generators.fpi:FPI",
         "mix": "anomgen.generators.mix:Mix",
         "nsa": "anomgen.generators.nsa:NSA",

@@ -1,0 +1,224 @@
+"""Defects: what inspectors name, drawn by formulas on normal images; no real defect and no training is needed.
+
+Each kind is a shape with a soft edge and a change of the material that keeps its grain; how visible the change is, is
+set in units of what the normal images themselves vary (`anomgen.synthesis.detectability`). That anomalies teach most at
+a controlled distance from the normal boundary is the finding of GLASS (Chen et al., ECCV 2024, arXiv 2407.09359) and
+PBAS (Chen et al., TCSVT 2024, arXiv 2412.17458), there for features; sizes, contrasts and edges follow what was
+measured on public sets of real defects.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+import cv2
+import numpy as np
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr
+
+from anomgen.config import PositiveRange, Range
+from anomgen.errors import UsageError
+from anomgen.generators.base import Generator, Images, foreground_of
+from anomgen.generators.defects.kinds import KINDS, KindName
+from anomgen.generators.defects.laying import at_severity
+from anomgen.generators.defects.material import measured
+from anomgen.generators.defects.placing import Place, drawn_spot
+from anomgen.generators.defects.scene import Layer, Material, Scene
+from anomgen.sources.base import PathText, portable_path
+from anomgen.sources.images import read_bytes, read_image
+from anomgen.sources.scan import file_digest
+from anomgen.synthesis.detectability import Detectability
+from anomgen.synthesis.sample import Reject, Sample, value_max
+
+KINDS_TRIED = 4
+"""Kinds drawn for one sample before it is rejected: not every kind can be seen on every material."""
+LOOKED_AT, MATERIAL_IMAGES = 60, 16
+"""Normal images, evenly spaced, of which the normal boundary and the material are measured."""
+FAINTEST = 0.7
+"""A draw is rejected when its r is under this share of the lowest severity asked for."""
+SMALLEST = 3.0
+"""Pixels; no piece is smaller."""
+
+
+def _pair(value: Any) -> Any:
+    """Take one number for a range that holds only it."""
+    return [value, value] if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _size(pair: tuple[float, float]) -> tuple[float, float]:
+    if not (pair[0] > 0 and pair[1] <= 1):
+        raise ValueError("a size is a share of the image's side, above 0 and at most 1, or a range of two")
+    return pair
+
+
+def _severity(pair: tuple[float, float]) -> tuple[float, float]:
+    if not (pair[0] >= 0.1 and pair[1] <= 20):
+        raise ValueError("a severity is a number from 0.1 to 20, or a range of two; 1 is just detectable")
+    return pair
+
+
+def _number(pair: tuple[int, int]) -> tuple[int, int]:
+    if not 1 <= pair[0] <= pair[1] <= 100:
+        raise ValueError("a number of pieces is from 1 to 100, or a range of two")
+    return pair
+
+
+def _weighted(value: Any) -> Any:
+    """Take a list of kinds for kinds with their usual weights."""
+    if isinstance(value, str):
+        value = [value]
+    if isinstance(value, list | tuple):
+        return {name: KINDS[name].weight if name in KINDS else 1.0 for name in value}
+    return value
+
+
+Severity = Annotated[PositiveRange, BeforeValidator(_pair), AfterValidator(_severity)]
+Size = Annotated[Range, BeforeValidator(_pair), AfterValidator(_size)]
+Number = Annotated[tuple[int, int], Field(strict=False), BeforeValidator(_pair), AfterValidator(_number)]
+Weight = Annotated[float, Field(gt=0)]
+
+
+class Defects(Generator):
+    """Scratches, cracks, stains, dents and more, as visible as asked for."""
+
+    kind: ClassVar[str] = "defects"
+    advice: ClassVar[str] = (
+        "Look at the foreground with `anomgen preview --foreground`; choose other generator.kinds (a misprint cannot "
+        "be seen on an even surface, a chipped edge needs an object with a background), or a lower generator.severity"
+    )
+
+    kinds: Annotated[dict[KindName, Weight], BeforeValidator(_weighted), Field(min_length=1)] = Field(
+        default_factory=lambda: {name: kind.weight for name, kind in KINDS.items()}
+    )
+    """Which kinds are drawn: a list, or a mapping of kinds to weights."""
+    severity: Severity = (0.8, 3.5)
+    """How visible: 1 is just detectable, as unusual as one normal pixel in a hundred. A number, or a range of which the
+    logarithm is drawn evenly."""
+    size: Size | None = None
+    """Longest extent, a share of the image's side; null: what is usual for each kind. A number or a range."""
+    number: Number | None = None
+    """Pieces in one image; null: what is usual for each kind. A number or a range."""
+    where: Place | PathText = "uniform"
+    """Where on the object: `uniform`, near its `edge`, in its `centre`, or a picture of weights, black for never."""
+    light: Annotated[float, Field(ge=0, le=360)] | Literal["auto"] = "auto"
+    """Where the light comes from, degrees: 0 from the right, 90 from the top. `auto`: estimated from the images."""
+    deviation: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"
+    """Local standard deviation of the material, grey levels of 255. `auto`: measured."""
+    colourful: bool | Literal["auto"] = "auto"
+    """Whether defects may have a colour of their own. `auto`: where the images are coloured."""
+
+    _detectability: Detectability | None = PrivateAttr(None)
+    _weights: np.ndarray | None = PrivateAttr(None)
+
+    @property
+    def defect_types(self) -> tuple[str, ...]:
+        """Return the kinds."""
+        return tuple(self.kinds)
+
+    def prepared(self, pool: Images) -> Self:
+        """Measure the material, its light and the normal boundary; read the picture of weights.
+
+        Raises UsageError for a picture that cannot be used, or kinds that need an object where there is none.
+        """
+        count = len(pool)
+        images = [pool[k] for k in sorted({round(k) for k in np.linspace(0, count - 1, min(LOOKED_AT, count))})]
+        foregrounds = [foreground_of(pool, image) for image in images]
+        if all(KINDS[name].on_outline for name in self.kinds) and all(shown is None for shown in foregrounds):
+            raise UsageError(
+                f"generator.kinds: {', '.join(self.kinds)} lies on an object's outline, and the foreground is the "
+                "whole image; set foreground (auto, a method, a folder of masks), or choose other kinds"
+            )
+        light = None if self.light == "auto" else self.light
+        found = measured(images[:MATERIAL_IMAGES], foregrounds[:MATERIAL_IMAGES], light)
+        ready = self.model_copy(
+            update={
+                "light": found.light,
+                "deviation": found.deviation if self.deviation == "auto" else self.deviation,
+                "colourful": found.colourful if self.colourful == "auto" else self.colourful,
+            }
+        )
+        ready._detectability = Detectability.fitted(images, foregrounds)
+        ready._weights = self._read_weights()
+        return ready
+
+    def portable(self) -> Self:
+        """See `Generator.portable`."""
+        return self if self._named else self.model_copy(update={"where": portable_path(self.where)})
+
+    def resources(self) -> dict[str, str]:
+        """See `Generator.resources`."""
+        return {} if self._named else {"where": file_digest(read_bytes(Path(self.where).expanduser(), self.where))}
+
+    def sample(self, rng: np.random.Generator, image: np.ndarray, pool: Images) -> Sample:
+        """Draw one anomaly; see `Generator.sample`."""
+        ready = self if self._detectability is not None else self.prepared(pool)
+        scene = ready._scene(image, foreground_of(pool, image))
+        usable = [name for name in self.kinds if scene.foreground is not None or not KINDS[name].on_outline]
+        if not usable:
+            raise Reject("no outline: the foreground is the whole image")
+        bounds = np.cumsum([self.kinds[name] for name in usable])
+        reason = ""
+        for _ in range(KINDS_TRIED):
+            name = usable[int(np.searchsorted(bounds, rng.random() * bounds[-1], side="right"))]
+            try:
+                return ready._of_kind(rng, image, scene, name)
+            except Reject as reject:
+                reason = reject.reason
+        raise Reject(reason)
+
+    @property
+    def _named(self) -> bool:
+        return self.where in ("uniform", "edge", "centre")
+
+    def _read_weights(self) -> np.ndarray | None:
+        if self._named:
+            return None
+        path = Path(self.where).expanduser()
+        if not path.is_file():
+            raise UsageError(f"generator.where: {self.where}: neither uniform, edge, centre nor a picture of weights")
+        picture = read_image(read_bytes(path, path.name), path.name)
+        weights: np.ndarray = picture.astype(np.float32).mean(axis=2)
+        if not weights.any():
+            raise UsageError(f"generator.where: {self.where} is black all over; paint where defects may be")
+        return weights
+
+    def _scene(self, image: np.ndarray, foreground: np.ndarray | None) -> Scene:
+        top = value_max(image.dtype)
+        values = image.astype(np.float32)
+        if top != 255:
+            values *= np.float32(255 / top)
+        assert not isinstance(self.deviation, str) and not isinstance(self.light, str)
+        material = Material(self.deviation, bool(self.colourful), self.light)
+        return Scene(values, foreground, material, float(np.sqrt(image.shape[0] * image.shape[1])) / 256)
+
+    def _of_kind(self, rng: np.random.Generator, image: np.ndarray, scene: Scene, name: KindName) -> Sample:
+        kind = KINDS[name]
+        low, high = self.number or kind.number
+        where: Any = self.where if self._weights is None else _as_large_as(self._weights, image.shape)
+        layers: list[Layer] = []
+        for _ in range(int(rng.integers(low, high + 1))):
+            length = max(scene.side * _log_uniform(rng, self.size or kind.size), SMALLEST)
+            spot = drawn_spot(rng, scene, where, on_outline=kind.on_outline)
+            layers += kind.draw(rng, scene, spot, length)
+        if not layers:
+            raise Reject("nothing to draw there")
+        severity = _log_uniform(rng, self.severity)
+        assert self._detectability is not None
+        laid = at_severity(image, scene, layers, severity, self._detectability)
+        if laid.r < FAINTEST * self.severity[0]:
+            raise Reject(f"{name} too faint on this material")
+        params = {"severity": severity, "reached": laid.r, "strength": laid.strength, "pieces": len(layers)}
+        return Sample(laid.composite.image, laid.composite.mask, None, params, name)
+
+
+def _log_uniform(rng: np.random.Generator, pair: tuple[float, float]) -> float:
+    return float(np.exp(rng.uniform(math.log(pair[0]), math.log(pair[1]))))
+
+
+def _as_large_as(weights: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return weights, float32 (h, w), at the height and width of an image."""
+    if weights.shape == shape[:2]:
+        return weights
+    result: np.ndarray = cv2.resize(weights, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
+    return result

@@ -1,0 +1,74 @@
+"""Layers become a sample: as visible as wanted, cut to the object, with an exact mask."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from anomgen.generators.defects.scene import Layer, Scene
+from anomgen.synthesis.detectability import Detectability
+from anomgen.synthesis.sample import Box, Composite, composite, quantise, value_max
+
+WEAKEST, STRONGEST = 4.0, 200.0
+"""Grey levels of 255 between which a change is scaled."""
+TRIES = 3
+"""How often the strength of a change is corrected towards the wanted severity."""
+CLOSE = 0.85, 1.2
+"""Measured over wanted severity that is close enough."""
+FAINT = 0.08
+"""Share of a defect's strongest change below which a pixel is not marked: real masks enclose the ramp, not its tail."""
+TOLERANCES = 2.0, 6.0
+"""Grey levels of 255 between which that share is kept."""
+
+
+class Laid(NamedTuple):
+    """A drawn defect, how strong it was drawn and how visible it is."""
+
+    composite: Composite
+    strength: float
+    """Largest change that was aimed at, grey levels of 255."""
+    r: float
+
+
+def at_severity(
+    image: np.ndarray, scene: Scene, layers: list[Layer], severity: float, detectability: Detectability
+) -> Laid:
+    """Draw layers on an image so strongly that r comes near `severity`, as far as the kind can.
+
+    Raises Reject when nothing visible is left on the foreground.
+    """
+    strength = float(np.clip(2.5 * scene.material.deviation * math.sqrt(severity), 10, 140))
+    most = max((layer.limit or 0.0 for layer in layers), default=0.0)
+    for attempt in range(TRIES):
+        drawn, support, box = _drawn(image, scene, layers, strength)
+        tolerance = float(np.clip(FAINT * (min(strength, most) or 60.0), *TOLERANCES))
+        result = composite(image, drawn, support, box=box, tolerance=tolerance)
+        r = detectability.of(result.image, result.mask)
+        if attempt == TRIES - 1 or CLOSE[0] < r / severity < CLOSE[1] or (strength >= most and r < severity):
+            break
+        strength = float(np.clip(strength * np.clip(severity / max(r, 0.05), 0.35, 3.0), WEAKEST, STRONGEST))
+    return Laid(result, round(min(strength, most), 2), r)
+
+
+def _drawn(image: np.ndarray, scene: Scene, layers: list[Layer], strength: float) -> tuple[np.ndarray, np.ndarray, Box]:
+    """Return the image with all layers on it, where they lie, bool (H, W), and the box that holds them."""
+    box = layers[0].box
+    for layer in layers[1:]:
+        box = box.union(layer.box)
+    total = np.zeros((box.h, box.w, image.shape[2]), dtype=np.float32)
+    for layer in layers:
+        own, change = layer.box, layer.change
+        if layer.limit is not None:
+            change = change * np.float32(min(strength, layer.limit) / max(float(np.abs(change).max()), 1e-6))
+        if layer.on_object and scene.foreground is not None:
+            change = change * scene.foreground[own.slices][..., None]
+        rows, columns = slice(own.y - box.y, own.y - box.y + own.h), slice(own.x - box.x, own.x - box.x + own.w)
+        total[rows, columns] += change
+    drawn = image.copy()
+    top = value_max(image.dtype)
+    drawn[box.slices] = quantise((scene.values[box.slices] + total) * np.float32(top / 255), image.dtype)
+    support = np.zeros(image.shape[:2], dtype=bool)
+    support[box.slices] = np.abs(total).max(axis=2) > 0.5
+    return drawn, support, box

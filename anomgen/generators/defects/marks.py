@@ -1,0 +1,165 @@
+"""Kinds of defect that are marks on the surface: stain, spot, discolouration, burn, contamination, haze."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+
+from anomgen.generators.defects.lines import fibre
+from anomgen.generators.defects.scene import (
+    Layer,
+    Scene,
+    blob,
+    blurred,
+    grey,
+    grid,
+    noise,
+    relief,
+    shadow_of,
+    sign_at,
+    smoothstep,
+    tint,
+    warm,
+)
+from anomgen.synthesis.sample import Box
+
+Spot = tuple[float, float]
+
+
+def stain(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> list[Layer]:
+    """A dried liquid: an even tone over the grain, with a darker edge."""
+    drawn = blob(rng, scene, spot, length, aspect=rng.uniform(0.5, 1), rough=0.3, edge=2.0 * scene.unit)
+    if drawn is None:
+        return []
+    box, region, inside = drawn
+    rim = np.exp(-(((inside - 0.06) / 0.07) ** 2)) * region
+    cloud = 0.8 + 0.25 * noise(rng, (box.h, box.w), 0.3 * length)
+    strength = (region * cloud * 0.75 + 0.55 * rim)[..., None]
+    sign = sign_at(rng, scene, spot, dark=0.85)
+    change = strength * warm(rng, scene, sign, 0.6) * _tone(scene, box, sign)
+    return [Layer(box, change.astype(np.float32), limit=70)]
+
+
+def spot(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> list[Layer]:
+    """One or a few small round pits: dark, with a light crescent on the side away from the light."""
+    count = 1 if rng.random() < 0.5 else int(rng.integers(2, 6))
+    layers = []
+    for number in range(count):
+        own = max(length * rng.uniform(0.45, 1.0), 2.5) if number else length
+        where = spot if number == 0 else (spot[0] + rng.normal(0, 2.2 * length), spot[1] + rng.normal(0, 2.2 * length))
+        drawn = blob(rng, scene, where, own, aspect=rng.uniform(0.7, 1), rough=0.15, edge=max(0.3 * own, 1), grow=1.6)
+        if drawn is None:
+            continue
+        box, region, _ = drawn
+        crescent = np.clip(
+            -relief(blurred(region, 0.18 * own + 0.3), scene.material.light) * np.float32(own * 0.55), 0, 0.5
+        )
+        sign = -1.0 if scene.level_at(*where) > 45 else 1.0
+        shade = region * sign + crescent * (region < 0.85)
+        layers.append(Layer(box, grey(scene, shade), limit=110))
+    return layers
+
+
+def discoloration(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> list[Layer]:
+    """A wide, soft region of another tone, the material's grain kept."""
+    drawn = blob(rng, scene, spot, length, aspect=rng.uniform(0.4, 1), rough=0.35, edge=0.22 * length, grow=1.1)
+    if drawn is None:
+        return []
+    box, region, _ = drawn
+    sign = sign_at(rng, scene, spot, dark=0.6)
+    cloud = 0.85 + 0.3 * noise(rng, (box.h, box.w), 0.4 * length)
+    strength = (region * cloud)[..., None]
+    change = strength * tint(rng, scene, 0.6 * sign, 1.0) * _tone(scene, box, sign)
+    return [Layer(box, change.astype(np.float32), limit=50)]
+
+
+def burn(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> list[Layer]:
+    """A scorched place: black in the middle, brown further out, fading irregularly."""
+    drawn = blob(rng, scene, spot, length, aspect=rng.uniform(0.45, 1), rough=0.35, edge=0.12 * length, grow=1.3)
+    if drawn is None:
+        return []
+    box, region, inside = drawn
+    ragged = (
+        inside + 0.16 * noise(rng, (box.h, box.w), 0.12 * length) + 0.08 * noise(rng, (box.h, box.w), 0.04 * length)
+    )
+    char, halo = smoothstep((ragged - 0.3) / 0.35)[..., None], (smoothstep(ragged / 0.35) * region)[..., None]
+    window = scene.values[box.slices]
+    brown = (
+        np.array([0.62, 0.45, 0.30], np.float32)
+        if window.shape[2] == 3 and scene.material.colourful
+        else np.float32(0.5)
+    )
+    scorched = window * (1 - halo * (1 - brown))
+    scorched = scorched * (1 - 0.82 * char)
+    return [_blended(box, scorched - window)]
+
+
+def contamination(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> list[Layer]:
+    """Foreign matter on the surface: a fibre, dust, or a droplet."""
+    choice = rng.random()
+    if choice < 0.4:
+        return fibre(rng, scene, spot, max(length * 2.2, 18 * scene.unit))
+    return dust(rng, scene, spot, length) if choice < 0.7 else droplet(rng, scene, spot, length)
+
+
+def dust(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> list[Layer]:
+    """A sprinkle of small opaque grains of one colour, each with a shadow."""
+    level = scene.level_at(*spot)
+    colour = (level - 100 if level > 128 else level + 110) + tint(rng, scene, 0.0, 20.0)
+    layers = []
+    for _ in range(int(rng.integers(4, 14))):
+        where = spot[0] + rng.normal(0, 0.45 * length), spot[1] + rng.normal(0, 0.45 * length)
+        own = scene.unit * float(np.exp(rng.normal(math.log(3.2), 0.45)))
+        drawn = blob(rng, scene, where, own, aspect=rng.uniform(0.45, 1), rough=0.3, edge=0.8, grow=2.0)
+        if drawn is None:
+            continue
+        box, region, _ = drawn
+        window = scene.values[box.slices]
+        shadow = np.clip(shadow_of(blurred(region, 0.8), scene, 1.2) - region, 0, 1)[..., None]
+        layers.append(
+            Layer(box, (region[..., None] * (colour - window) * 0.9 - shadow * window * 0.2).astype(np.float32))
+        )
+    return layers
+
+
+def droplet(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> list[Layer]:
+    """A drop of liquid: darker towards the light, bright on the far side, one glint, a thin rim."""
+    drawn = blob(rng, scene, spot, length, aspect=rng.uniform(0.75, 1), rough=0.1, edge=1.2 * scene.unit)
+    if drawn is None:
+        return []
+    box, region, inside = drawn
+    y, x = grid(box, spot)
+    angle, radius = math.radians(scene.material.light), length / 2
+    toward = (x * math.cos(angle) - y * math.sin(angle)) / radius
+    glint = np.exp(-(((x / radius - 0.45 * math.cos(angle)) ** 2 + (y / radius + 0.45 * math.sin(angle)) ** 2) / 0.018))
+    rim = np.exp(-((inside / 0.09) ** 2))
+    shade = region * (-0.5 * toward + 1.9 * glint - 0.65 * rim - 0.1)
+    return [Layer(box, grey(scene, shade), limit=120)]
+
+
+def haze(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> list[Layer]:
+    """A region out of focus under a veil: the grain is blurred and the contrast falls towards a light grey."""
+    drawn = blob(rng, scene, spot, length, aspect=rng.uniform(0.5, 1), rough=0.25, edge=0.12 * length)
+    if drawn is None:
+        return []
+    box, region, _ = drawn
+    window = np.ascontiguousarray(scene.values[box.slices])
+    soft = np.atleast_3d(cv2.GaussianBlur(window, (0, 0), max(scene.unit * rng.uniform(1.5, 4.0), 1.0)))
+    soft = soft.reshape(window.shape)
+    level = float(window.mean())
+    veil = soft * 0.75 + 0.25 * (level + (30 if level < 190 else -30))
+    return [_blended(box, region[..., None] * (veil - window))]
+
+
+def _blended(box: Box, change: np.ndarray) -> Layer:
+    """Return a change towards a content: weaker as asked for, but never beyond the content."""
+    return Layer(box, change.astype(np.float32), limit=float(np.abs(change).max()))
+
+
+def _tone(scene: Scene, box: Box, sign: float) -> np.ndarray:
+    """Return how much a tone changes each pixel: darkening multiplies, so that dark grains change less."""
+    window = scene.values[box.slices]
+    smooth = window / np.float32(max(float(window.mean()), 20.0))
+    return np.clip(smooth, 0.35, 1.6) if sign < 0 else np.ones_like(window)

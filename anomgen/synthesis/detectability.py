@@ -1,0 +1,138 @@
+"""How visible is a change, for this product? Distances to the normal pixels, in units of the normal boundary.
+
+A filter bank (colour at three scales, Laplacian of Gaussian, gradient, local deviation) describes each pixel of the
+normal images; one Gaussian describes these; r is the Mahalanobis distance of a pixel over the 99 % quantile of held-out
+normal pixels. r = 1: as unusual as one normal pixel in a hundred. No network, no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Self
+
+import cv2
+import numpy as np
+
+from anomgen.synthesis.sample import value_max
+
+SIDE = 128
+"""The measure is taken at the scale at which the image has this many pixels along its geometric mean side."""
+SIGMAS = (1.0, 2.0, 4.0)
+MARGIN = 12
+"""Pixels around a region, at that scale, that its features look at."""
+BOUNDARY = 0.99
+"""Quantile of held-out normal pixels that is r = 1."""
+IMAGES, PIXELS = 60, 1500
+"""How many normal images, and pixels of each, are looked at."""
+INSIDE = 0.9
+"""Quantile, over the pixels of a mask, that is the r of an anomaly."""
+
+
+class Detectability(NamedTuple):
+    """The Gaussian of the normal pixels' features and its boundary; `of` measures an anomaly."""
+
+    mean: np.ndarray
+    whiten: np.ndarray
+    """(F, F): multiplies a deviation from the mean to a vector as long as the Mahalanobis distance."""
+    boundary: float
+
+    @classmethod
+    def fitted(cls, images: Sequence[np.ndarray], foregrounds: Sequence[np.ndarray | None]) -> Self:
+        """Fit to normal images (H, W, C), on their foregrounds (bool (H, W), None: all); every third is held out.
+
+        A single image is measured against itself. Deterministic.
+        """
+        samples = [
+            _drawn(features(image), foreground, number)
+            for number, (image, foreground) in enumerate(zip(images, foregrounds, strict=True))
+        ]
+        held = samples[2::3] or samples
+        used = [sample for number, sample in enumerate(samples) if number % 3 != 2] or samples
+        values = np.concatenate(used).astype(np.float64)
+        mean = values.mean(axis=0)
+        covariance = np.cov(values - mean, rowvar=False) + np.diag(_floor(values.shape[1]))
+        whiten = np.linalg.inv(np.linalg.cholesky(covariance)).T
+        distances = np.linalg.norm((np.concatenate(held) - mean) @ whiten, axis=1)
+        return cls(mean.astype(np.float32), whiten.astype(np.float32), float(np.quantile(distances, BOUNDARY)))
+
+    def map(self, image: np.ndarray) -> np.ndarray:
+        """Return r of each pixel of an image (H, W, C), float32, at the scale of the measure."""
+        described = features(image)
+        flat = (described.reshape(-1, described.shape[2]) - self.mean) @ self.whiten
+        r = np.sqrt(np.einsum("ij,ij->i", flat, flat)) / np.float32(self.boundary)
+        result: np.ndarray = r.reshape(described.shape[:2])
+        return result
+
+    def of(self, image: np.ndarray, mask: np.ndarray) -> float:
+        """Return r of an anomaly: the 90 % quantile inside its mask, bool (H, W), not empty.
+
+        Only the surroundings of the mask are looked at.
+        """
+        x, y, w, h = cv2.boundingRect(mask.view(np.uint8))
+        shrink = scale_of(image.shape)
+        margin = int(np.ceil(MARGIN / shrink))
+        top, left = max(y - margin, 0), max(x - margin, 0)
+        bottom, right = min(y + h + margin, image.shape[0]), min(x + w + margin, image.shape[1])
+        r = self.map_at(image[top:bottom, left:right], shrink)
+        inside = cv2.resize(
+            mask[top:bottom, left:right].view(np.uint8) * np.uint8(255), r.shape[::-1], interpolation=cv2.INTER_AREA
+        )
+        chosen = r[inside > 127] if (inside > 127).any() else r[inside >= max(int(inside.max()), 1)]
+        return float(np.quantile(chosen, INSIDE))
+
+    def map_at(self, window: np.ndarray, shrink: float) -> np.ndarray:
+        """Return r of each pixel of a window of an image that is shrunk by this factor."""
+        described = features(window, shrink)
+        flat = (described.reshape(-1, described.shape[2]) - self.mean) @ self.whiten
+        r: np.ndarray = np.sqrt(np.einsum("ij,ij->i", flat, flat)).reshape(described.shape[:2])
+        return r / np.float32(self.boundary)
+
+
+def scale_of(shape: tuple[int, ...]) -> float:
+    """Return by which factor an image (H, W, …) is shrunk for the measure, at most 1."""
+    return min(1.0, SIDE / float(np.sqrt(shape[0] * shape[1])))
+
+
+def features(image: np.ndarray, shrink: float | None = None) -> np.ndarray:
+    """Return the features of each pixel, float32 (h, w, 18), or (h, w, 12) of a grey image.
+
+    Colour (Lab, or grey in its unit: 0 to 100) blurred at three scales; of the lightness at each scale the Laplacian of
+    Gaussian, the logarithm of the gradient's length, the logarithm of the local deviation.
+    """
+    shrink = scale_of(image.shape) if shrink is None else shrink
+    values = np.atleast_3d(image).astype(np.float32) * np.float32(1 / value_max(image.dtype))
+    if shrink < 1:
+        size = max(round(values.shape[1] * shrink), 1), max(round(values.shape[0] * shrink), 1)
+        values = np.atleast_3d(cv2.resize(values, size, interpolation=cv2.INTER_AREA))
+    colour = cv2.cvtColor(values, cv2.COLOR_RGB2Lab) if values.shape[2] == 3 else values * np.float32(100)
+    colour = np.atleast_3d(colour)
+    planes = []
+    for sigma in SIGMAS:
+        smooth = np.atleast_3d(cv2.GaussianBlur(colour, (0, 0), sigma))
+        planes += [smooth[..., channel] for channel in range(smooth.shape[2])]
+        light = np.ascontiguousarray(smooth[..., 0])
+        planes.append(cv2.Laplacian(light, cv2.CV_32F) * np.float32(sigma * sigma))
+        across, down = cv2.Sobel(light, cv2.CV_32F, 1, 0, scale=0.125), cv2.Sobel(light, cv2.CV_32F, 0, 1, scale=0.125)
+        planes.append(np.log(cv2.magnitude(across, down) * np.float32(sigma) + np.float32(0.3)))
+        square = cv2.GaussianBlur(colour[..., 0] * colour[..., 0], (0, 0), sigma)
+        planes.append(0.5 * np.log(np.maximum(square - light * light, 0) + np.float32(0.3)))
+    return np.stack(planes, axis=2)
+
+
+def _floor(count: int) -> np.ndarray:
+    """Return what is added to the variances, so that a perfectly even surface has a boundary."""
+    return np.full(count, 0.02)
+
+
+def _drawn(described: np.ndarray, foreground: np.ndarray | None, number: int) -> np.ndarray:
+    """Return up to `PIXELS` feature vectors of an image, on its foreground, evenly spread."""
+    flat = described.reshape(-1, described.shape[2])
+    if foreground is not None:
+        shown = cv2.resize(
+            foreground.view(np.uint8) * np.uint8(255), described.shape[1::-1], interpolation=cv2.INTER_AREA
+        )
+        flat = flat[shown.ravel() > 127] if (shown > 127).any() else flat
+    if len(flat) <= PIXELS:
+        return flat
+    chosen = np.random.default_rng([7, number]).choice(len(flat), PIXELS, replace=False)
+    return flat[np.sort(chosen)]
