@@ -8,7 +8,8 @@ normal pixels. r = 1: as unusual as one normal pixel in a hundred. No network, n
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Self
+from dataclasses import dataclass, replace
+from typing import Self
 
 import cv2
 import numpy as np
@@ -26,9 +27,16 @@ IMAGES, PIXELS = 60, 1500
 """How many normal images, and pixels of each, are looked at."""
 INSIDE = 0.9
 """Quantile, over the pixels of a mask, that is the r of an anomaly."""
+DIGITS = 4
+"""Decimals of r that are kept."""
+FLOOR = 0.02
+"""Added to the variances, so that a perfectly even surface has a boundary."""
+FIXED = 1 << 12
+"""Steps of the fixed-point numbers that the moments are summed in."""
 
 
-class Detectability(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Detectability:
     """The Gaussian of the normal pixels' features and its boundary; `of` measures an anomaly."""
 
     mean: np.ndarray
@@ -48,20 +56,25 @@ class Detectability(NamedTuple):
         ]
         held = samples[2::3] or samples
         used = [sample for number, sample in enumerate(samples) if number % 3 != 2] or samples
-        values = np.concatenate(used).astype(np.float64)
-        mean = values.mean(axis=0)
-        covariance = np.cov(values - mean, rowvar=False) + np.diag(_floor(values.shape[1]))
-        whiten = np.linalg.inv(np.linalg.cholesky(covariance)).T
-        distances = np.linalg.norm((np.concatenate(held) - mean) @ whiten, axis=1)
-        return cls(mean.astype(np.float32), whiten.astype(np.float32), float(np.quantile(distances, BOUNDARY)))
+        mean, covariance = _moments(np.concatenate(used))
+        whiten = np.linalg.inv(np.linalg.cholesky(covariance + FLOOR * np.eye(len(mean)))).T
+        fitted = cls(mean.astype(np.float32), whiten.astype(np.float32), 1.0)
+        boundary = np.quantile(fitted._distances(np.concatenate(held)), BOUNDARY)
+        return replace(fitted, boundary=round(max(float(boundary), 1.0), 6))
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether all figures are equal."""
+        if not isinstance(other, Detectability):
+            return NotImplemented
+        same = np.array_equal(self.mean, other.mean) and np.array_equal(self.whiten, other.whiten)
+        return same and self.boundary == other.boundary
+
+    def __hash__(self) -> int:
+        return hash((self.mean.tobytes(), self.boundary))
 
     def map(self, image: np.ndarray) -> np.ndarray:
         """Return r of each pixel of an image (H, W, C), float32, at the scale of the measure."""
-        described = features(image)
-        flat = (described.reshape(-1, described.shape[2]) - self.mean) @ self.whiten
-        r = np.sqrt(np.einsum("ij,ij->i", flat, flat)) / np.float32(self.boundary)
-        result: np.ndarray = r.reshape(described.shape[:2])
-        return result
+        return self._map(image, scale_of(image.shape))
 
     def of(self, image: np.ndarray, mask: np.ndarray) -> float:
         """Return r of an anomaly: the 90 % quantile inside its mask, bool (H, W), not empty.
@@ -73,19 +86,24 @@ class Detectability(NamedTuple):
         margin = int(np.ceil(MARGIN / shrink))
         top, left = max(y - margin, 0), max(x - margin, 0)
         bottom, right = min(y + h + margin, image.shape[0]), min(x + w + margin, image.shape[1])
-        r = self.map_at(image[top:bottom, left:right], shrink)
+        r = self._map(image[top:bottom, left:right], shrink)
         inside = cv2.resize(
             mask[top:bottom, left:right].view(np.uint8) * np.uint8(255), r.shape[::-1], interpolation=cv2.INTER_AREA
         )
         chosen = r[inside > 127] if (inside > 127).any() else r[inside >= max(int(inside.max()), 1)]
-        return float(np.quantile(chosen, INSIDE))
+        return round(float(np.quantile(chosen, INSIDE)), DIGITS)
 
-    def map_at(self, window: np.ndarray, shrink: float) -> np.ndarray:
-        """Return r of each pixel of a window of an image that is shrunk by this factor."""
+    def _map(self, window: np.ndarray, shrink: float) -> np.ndarray:
         described = features(window, shrink)
-        flat = (described.reshape(-1, described.shape[2]) - self.mean) @ self.whiten
-        r: np.ndarray = np.sqrt(np.einsum("ij,ij->i", flat, flat)).reshape(described.shape[:2])
-        return r / np.float32(self.boundary)
+        distances = self._distances(described.reshape(-1, described.shape[2])) / self.boundary
+        return distances.reshape(described.shape[:2]).astype(np.float32)
+
+    def _distances(self, described: np.ndarray) -> np.ndarray:
+        """Return the Mahalanobis distances, float64 (N,), of feature vectors (N, F)."""
+        # In double precision, so that what a BLAS rounds this way or that is far below the digits that are kept.
+        white = (described.astype(np.float64) - self.mean) @ self.whiten.astype(np.float64)
+        result: np.ndarray = np.sqrt(np.einsum("ij,ij->i", white, white))
+        return result
 
 
 def scale_of(shape: tuple[int, ...]) -> float:
@@ -112,16 +130,22 @@ def features(image: np.ndarray, shrink: float | None = None) -> np.ndarray:
         planes += [smooth[..., channel] for channel in range(smooth.shape[2])]
         light = np.ascontiguousarray(smooth[..., 0])
         planes.append(cv2.Laplacian(light, cv2.CV_32F) * np.float32(sigma * sigma))
+        # Not cv2.magnitude: its last bit depends on where the arrays lie in memory.
         across, down = cv2.Sobel(light, cv2.CV_32F, 1, 0, scale=0.125), cv2.Sobel(light, cv2.CV_32F, 0, 1, scale=0.125)
-        planes.append(np.log(cv2.magnitude(across, down) * np.float32(sigma) + np.float32(0.3)))
+        planes.append(np.log(np.sqrt(across * across + down * down) * np.float32(sigma) + np.float32(0.3)))
         square = cv2.GaussianBlur(colour[..., 0] * colour[..., 0], (0, 0), sigma)
         planes.append(0.5 * np.log(np.maximum(square - light * light, 0) + np.float32(0.3)))
     return np.stack(planes, axis=2)
 
 
-def _floor(count: int) -> np.ndarray:
-    """Return what is added to the variances, so that a perfectly even surface has a boundary."""
-    return np.full(count, 0.02)
+def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean (F,) and covariance (F, F) of feature vectors (N, F), summed as integers: exact in any order."""
+    whole = np.rint(values.astype(np.float64) * FIXED).astype(np.int64)
+    count = len(whole)
+    mean = whole.sum(axis=0) / count
+    square = (whole.T @ whole).astype(np.float64) / count
+    covariance: np.ndarray = (square - np.outer(mean, mean)) / FIXED**2
+    return mean / FIXED, covariance
 
 
 def _drawn(described: np.ndarray, foreground: np.ndarray | None, number: int) -> np.ndarray:

@@ -17,8 +17,9 @@ import cv2
 import numpy as np
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr
 
-from anomgen.config import PositiveRange, Range
+from anomgen.config import Range
 from anomgen.errors import UsageError
+from anomgen.files import file_digest
 from anomgen.generators.base import Generator, Images, foreground_of
 from anomgen.generators.defects.kinds import KINDS, KindName
 from anomgen.generators.defects.laying import at_severity
@@ -27,7 +28,6 @@ from anomgen.generators.defects.placing import Place, drawn_spot
 from anomgen.generators.defects.scene import Layer, Material, Scene
 from anomgen.sources.base import PathText, portable_path
 from anomgen.sources.images import read_bytes, read_image
-from anomgen.sources.scan import file_digest
 from anomgen.synthesis.detectability import Detectability
 from anomgen.synthesis.sample import Reject, Sample, value_max
 
@@ -73,10 +73,30 @@ def _weighted(value: Any) -> Any:
     return value
 
 
-Severity = Annotated[PositiveRange, BeforeValidator(_pair), AfterValidator(_severity)]
+Severity = Annotated[Range, BeforeValidator(_pair), AfterValidator(_severity)]
 Size = Annotated[Range, BeforeValidator(_pair), AfterValidator(_size)]
 Number = Annotated[tuple[int, int], Field(strict=False), BeforeValidator(_pair), AfterValidator(_number)]
 Weight = Annotated[float, Field(gt=0)]
+
+
+class Weights:
+    """A picture of where defects may be: equal when its pixels are."""
+
+    def __init__(self, values: np.ndarray):
+        self.values = values
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Weights) and np.array_equal(self.values, other.values)
+
+    def __hash__(self) -> int:
+        return hash(self.values.tobytes())
+
+    def at(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Return the weights, float32 (H, W), at the height and width of an image."""
+        if self.values.shape == tuple(shape[:2]):
+            return self.values
+        result: np.ndarray = cv2.resize(self.values, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
+        return result
 
 
 class Defects(Generator):
@@ -109,12 +129,17 @@ class Defects(Generator):
     """Whether defects may have a colour of their own. `auto`: where the images are coloured."""
 
     _detectability: Detectability | None = PrivateAttr(None)
-    _weights: np.ndarray | None = PrivateAttr(None)
+    _weights: Weights | None = PrivateAttr(None)
 
     @property
     def defect_types(self) -> tuple[str, ...]:
         """Return the kinds."""
         return tuple(self.kinds)
+
+    @property
+    def min_on_foreground(self) -> float:
+        """Return 0 where a kind changes the outline itself, and with it what lies beside the object; else 1."""
+        return 0.0 if any(KINDS[name].changes_outline for name in self.kinds) else 1.0
 
     def prepared(self, pool: Images) -> Self:
         """Measure the material, its light and the normal boundary; read the picture of weights.
@@ -171,7 +196,7 @@ class Defects(Generator):
     def _named(self) -> bool:
         return self.where in ("uniform", "edge", "centre")
 
-    def _read_weights(self) -> np.ndarray | None:
+    def _read_weights(self) -> Weights | None:
         if self._named:
             return None
         path = Path(self.where).expanduser()
@@ -181,7 +206,7 @@ class Defects(Generator):
         weights: np.ndarray = picture.astype(np.float32).mean(axis=2)
         if not weights.any():
             raise UsageError(f"generator.where: {self.where} is black all over; paint where defects may be")
-        return weights
+        return Weights(weights)
 
     def _scene(self, image: np.ndarray, foreground: np.ndarray | None) -> Scene:
         top = value_max(image.dtype)
@@ -195,7 +220,7 @@ class Defects(Generator):
     def _of_kind(self, rng: np.random.Generator, image: np.ndarray, scene: Scene, name: KindName) -> Sample:
         kind = KINDS[name]
         low, high = self.number or kind.number
-        where: Any = self.where if self._weights is None else _as_large_as(self._weights, image.shape)
+        where: Any = self.where if self._weights is None else self._weights.at(image.shape)
         layers: list[Layer] = []
         for _ in range(int(rng.integers(low, high + 1))):
             length = max(scene.side * _log_uniform(rng, self.size or kind.size), SMALLEST)
@@ -214,11 +239,3 @@ class Defects(Generator):
 
 def _log_uniform(rng: np.random.Generator, pair: tuple[float, float]) -> float:
     return float(np.exp(rng.uniform(math.log(pair[0]), math.log(pair[1]))))
-
-
-def _as_large_as(weights: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Return weights, float32 (h, w), at the height and width of an image."""
-    if weights.shape == shape[:2]:
-        return weights
-    result: np.ndarray = cv2.resize(weights, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
-    return result

@@ -45,6 +45,8 @@ class Kind(NamedTuple):
     """Share in a mixture, against the others."""
     on_outline: bool = False
     """Whether it lies on the object's outline, and so needs a foreground."""
+    changes_outline: bool = False
+    """Whether the object's outline is another one afterwards, so that the mask may reach beyond the object."""
 
 
 KINDS: dict[KindName, Kind] = {
@@ -58,10 +60,10 @@ KINDS: dict[KindName, Kind] = {
     "fold": Kind(lines.fold, (0.25, 0.8), (1, 2)),
     "contamination": Kind(marks.contamination, (0.05, 0.15), (1, 3), 1.2),
     "discoloration": Kind(marks.discoloration, (0.1, 0.35), (1, 2)),
-    "missing_part": Kind(forms.missing_part, (0.06, 0.2), (1, 1), 0.7),
+    "missing_part": Kind(forms.missing_part, (0.06, 0.2), (1, 1), 0.7, changes_outline=True),
     "misprint": Kind(forms.misprint, (0.12, 0.4), (1, 1), 0.5),
     "haze": Kind(marks.haze, (0.1, 0.35), (1, 2), 0.7),
     "burn": Kind(marks.burn, (0.05, 0.2), (1, 2)),
-    "chipped_edge": Kind(forms.chipped_edge, (0.05, 0.16), (1, 2), 0.8, on_outline=True),
-    "broken_outline": Kind(forms.broken_outline, (0.08, 0.25), (1, 1), 0.6, on_outline=True),
+    "chipped_edge": Kind(forms.chipped_edge, (0.05, 0.16), (1, 2), 0.8, on_outline=True, changes_outline=True),
+    "broken_outline": Kind(forms.broken_outline, (0.08, 0.25), (1, 1), 0.6, on_outline=True, changes_outline=True),
 }

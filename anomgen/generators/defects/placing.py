@@ -15,7 +15,7 @@ CANDIDATES = 48
 """Pixels drawn, of which one is chosen by its weight."""
 NEAR_EDGE = 0.04
 """`edge`: weights fall to 1/e at this distance from the outline, a share of the image's side."""
-NEAR_CENTRE = 0.18
+NEAR_CENTRE = 0.14
 """`centre`: likewise, from the middle of the object, as a Gaussian."""
 
 

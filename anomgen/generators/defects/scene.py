@@ -209,7 +209,8 @@ def path(
     step = length / steps
     walk = np.cumsum(np.stack([np.sin(angles), np.cos(angles)], axis=1) * step, axis=0)
     points: np.ndarray = np.concatenate([np.zeros((1, 2)), walk])
-    return points - points.mean(axis=0) + np.array(spot)
+    centred: np.ndarray = points - points.mean(axis=0) + np.array(spot)
+    return centred
 
 
 def tint(rng: np.random.Generator, scene: Scene, sign: float, chroma: float) -> np.ndarray:

@@ -1,0 +1,187 @@
+"""Defects: every kind by its name, as visible as asked for, where it is asked for, with the material's grain."""
+
+import cv2
+import numpy as np
+import pytest
+
+from anomgen.errors import RecipeError, UsageError
+from anomgen.generators.base import build_generator
+from anomgen.generators.conformance import check_generator
+from anomgen.generators.defects.generator import Defects
+from anomgen.generators.defects.kinds import KINDS
+from anomgen.generators.defects.material import TOP_LEFT, measured
+from anomgen.making.recipe import bundled_recipes, load_recipe
+from anomgen.rng import Stream, rng_for
+from anomgen.synthesis.sample import Reject
+
+SIDE = 128
+
+
+class Surfaces(list):
+    """Grey or coloured textures; with `object`, discs on a dark background and their foreground."""
+
+    def __init__(self, count=12, channels=3, side=SIDE, *, disc=False, dtype=np.uint8):
+        y, x = np.mgrid[:side, :side]
+        self.disc = np.hypot(y - side / 2, x - side / 2) < 0.38 * side if disc else None
+        top = np.iinfo(dtype).max
+        for number in range(count):
+            rng = np.random.default_rng([5, number])
+            grain = cv2.GaussianBlur(rng.normal(0, 30, (side, side)), (0, 0), 1.2)
+            values = np.stack([140 + grain, 110 + grain, 90 + grain][:channels], axis=-1)
+            if disc:
+                values = np.where(self.disc[..., None], values, 20)
+            super().append(np.clip(np.rint(values * top / 255), 0, top).astype(dtype))
+            self[-1].flags.writeable = False
+
+    def foreground(self, image):
+        return self.disc
+
+
+def drawn(settings, pool, count):
+    generator = Defects.model_validate(settings).prepared(pool)
+    samples = []
+    for k in range(count):
+        try:
+            samples.append(generator.sample(rng_for(1, Stream.SAMPLE, k), pool[k % len(pool)], pool))
+        except Reject:
+            continue
+    return samples
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_each_kind_is_a_recipe_a_defect_type_and_keeps_the_contract(name):
+    recipe = load_recipe(name.replace("_", "-"))
+    assert recipe.generator.defect_types == (name,)
+    pool = Surfaces(disc=True)
+    samples = drawn({"kinds": [name]}, pool, 24)
+    assert len(samples) >= 12 and {sample.defect_type for sample in samples} == {name}
+    for sample in samples:
+        assert sample.mask.any() and sample.image.dtype == np.uint8
+
+
+@pytest.mark.parametrize("channels, dtype", [(1, np.uint8), (3, np.uint16), (1, np.uint16)])
+def test_grey_and_16_bit_images_stay_so_and_are_unchanged_outside_the_mask(channels, dtype):
+    pool = Surfaces(channels=channels, dtype=dtype, disc=True)
+    generator = Defects().prepared(pool)
+    done = 0
+    for k in range(40):
+        image = pool[k % len(pool)]
+        try:
+            sample = generator.sample(rng_for(2, Stream.SAMPLE, k), image, pool)
+        except Reject:
+            continue
+        done += 1
+        assert sample.image.dtype == dtype and sample.image.shape == image.shape
+        assert np.array_equal(sample.image[~sample.mask], image[~sample.mask])
+    assert done >= 30
+
+
+def test_the_severity_asked_for_is_reached_by_kinds_that_can_be_scaled():
+    pool = Surfaces()
+    for wanted in (1.0, 2.0):
+        reached = [s.params["reached"] for s in drawn({"kinds": ["stain", "dent"], "severity": wanted}, pool, 40)]
+        assert abs(np.median(reached) / wanted - 1) < 0.2
+
+
+def test_a_stain_keeps_the_grain_of_the_material():
+    pool = Surfaces(channels=1)
+    for k, sample in enumerate(drawn({"kinds": ["stain"], "number": 1, "severity": 1.5, "size": 0.3}, pool, 12)):
+        inside = cv2.erode(sample.mask.view(np.uint8), np.ones((9, 9))).view(bool)
+        if np.count_nonzero(inside) < 200:
+            continue
+        before = pool[k % len(pool)].astype(float)[..., 0]
+        fine = [p - cv2.GaussianBlur(p, (0, 0), 2) for p in (before, sample.image.astype(float)[..., 0])]
+        assert 0.5 < fine[1][inside].std() / fine[0][inside].std() < 1.3
+        assert np.corrcoef(fine[0][inside], fine[1][inside])[0, 1] > 0.8
+
+
+def test_a_crack_is_thin_at_any_resolution():
+    for side in (128, 512):
+        widths = []
+        for sample in drawn({"kinds": ["crack"], "number": 1, "size": 0.5}, Surfaces(4, 1, side), 8):
+            distance = cv2.distanceTransform(sample.mask.view(np.uint8), cv2.DIST_L2, 5)
+            widths.append(2 * distance.max() / side)
+        assert np.median(widths) < 0.05
+
+
+def test_where_puts_defects_at_the_edge_in_the_centre_or_by_a_picture(tmp_path):
+    pool = Surfaces(disc=True)
+
+    def distances(where):
+        found = []
+        for sample in drawn({"kinds": ["spot"], "number": 1, "where": where}, pool, 60):
+            rows, columns = np.nonzero(sample.mask)
+            found.append(np.hypot(rows.mean() - SIDE / 2, columns.mean() - SIDE / 2) / SIDE)
+        return np.median(found)
+
+    assert distances("centre") < 0.19 < distances("uniform") < 0.31 < distances("edge")
+    weights = np.zeros((64, 64), np.uint8)
+    weights[:, :32] = 255
+    cv2.imwrite(str(tmp_path / "weights.png"), weights)
+    left = drawn({"kinds": ["spot"], "number": 1, "where": str(tmp_path / "weights.png")}, pool, 30)
+    assert all(np.nonzero(sample.mask)[1].mean() < SIDE / 2 + 6 for sample in left)
+    generator = Defects(where=str(tmp_path / "weights.png"))
+    assert generator.portable().where == "weights.png" and set(generator.resources()) == {"where"}
+
+
+def test_kinds_on_an_outline_need_one():
+    with pytest.raises(UsageError, match="chipped_edge lies on an object's outline"):
+        Defects(kinds=["chipped_edge"]).prepared(Surfaces())
+    types = {sample.defect_type for sample in drawn({}, Surfaces(), 60)}
+    assert types and not types & {"chipped_edge", "broken_outline"}
+    cut = drawn({"kinds": ["chipped_edge"]}, Surfaces(disc=True), 20)
+    assert cut and all(sample.mask.any() for sample in cut)
+
+
+def test_achromatic_images_stay_achromatic():
+    pool = Surfaces()
+    grey = [np.repeat(image[..., 1:2], 3, axis=2) for image in pool]
+    for sample in drawn({"kinds": ["stain", "discoloration", "burn", "contamination"]}, grey, 40):
+        assert np.ptp(sample.image.astype(int), axis=2).max() <= 1
+
+
+def test_the_light_is_estimated_where_the_images_agree_and_taken_when_given():
+    x = np.linspace(60, 190, 64)
+    lit = [np.repeat(np.tile(x, (64, 1))[..., None], 3, axis=2).astype(np.uint8)] * 4
+    assert measured(lit, [None] * 4).light == pytest.approx(0, abs=1)  # brighter to the right
+    assert measured([image[:, ::-1] for image in lit], [None] * 4).light == pytest.approx(180, abs=1)
+    turned = [np.ascontiguousarray(np.rot90(image, k)) for k, image in enumerate(lit)]
+    assert measured(turned, [None] * 4).light == TOP_LEFT
+    assert Defects(light=30.0).prepared(Surfaces()).light == 30
+
+
+@pytest.mark.parametrize(
+    "settings, key, text",
+    [
+        ({"severity": 0}, "severity", "0.1 to 20"),
+        ({"severity": [2, 40]}, "severity", "1 is just detectable"),
+        ({"size": 1.5}, "size", "share of the image's side"),
+        ({"number": 0}, "number", "1 to 100"),
+        ({"kinds": ["scrach"]}, "kinds", "scratch"),
+        ({"kinds": {"scratch": 0}}, "kinds", "greater than 0"),
+        ({"light": 400}, "light", "360"),
+    ],
+)
+def test_a_dial_out_of_range_names_its_unit(settings, key, text):
+    with pytest.raises(RecipeError) as caught:
+        build_generator({"kind": "defects", **settings})
+    assert key in str(caught.value) and text in str(caught.value)
+
+
+def test_a_number_is_a_range_of_one_and_weights_choose_kinds():
+    assert Defects(severity=2).severity == (2, 2) and Defects(number=3).number == (3, 3)
+    types = [s.defect_type for s in drawn({"kinds": {"stain": 9.0, "hole": 1.0}}, Surfaces(), 60)]
+    assert types.count("stain") > 2 * types.count("hole") > 0
+
+
+def test_missing_weights_are_named(tmp_path):
+    with pytest.raises(UsageError, match=r"generator\.where: nowhere\.png: neither uniform"):
+        Defects(where="nowhere.png").prepared(Surfaces())
+    cv2.imwrite(str(tmp_path / "black.png"), np.zeros((32, 32), np.uint8))
+    with pytest.raises(UsageError, match="is black all over"):
+        Defects(where=str(tmp_path / "black.png")).prepared(Surfaces())
+
+
+def test_the_bundled_mixture_passes_the_checks_of_plug_ins():
+    assert "defects" in bundled_recipes()
+    check_generator(Defects())
