@@ -118,10 +118,10 @@ def test_where_puts_defects_at_the_edge_in_the_centre_or_by_a_picture(tmp_path):
     weights = np.zeros((64, 64), np.uint8)
     weights[:, :32] = 255
     cv2.imwrite(str(tmp_path / "weights.png"), weights)
-    left = drawn({"kinds": ["spot"], "number": 1, "where": str(tmp_path / "weights.png")}, pool, 30)
+    left = drawn({"kinds": ["spot"], "number": 1, "weights": str(tmp_path / "weights.png")}, pool, 30)
     assert all(np.nonzero(sample.mask)[1].mean() < SIDE / 2 + 6 for sample in left)
-    generator = Defects(where=str(tmp_path / "weights.png"))
-    assert generator.portable().where == "weights.png" and set(generator.resources()) == {"where"}
+    generator = Defects(weights=str(tmp_path / "weights.png"))
+    assert generator.portable().weights == "weights.png" and set(generator.resources()) == {"weights"}
 
 
 def test_kinds_on_an_outline_need_one():
@@ -175,11 +175,11 @@ def test_a_number_is_a_range_of_one_and_weights_choose_kinds():
 
 
 def test_missing_weights_are_named(tmp_path):
-    with pytest.raises(UsageError, match=r"generator\.where: nowhere\.png: neither uniform"):
-        Defects(where="nowhere.png").prepared(Surfaces())
+    with pytest.raises(UsageError, match=r"generator\.weights: nowhere\.png: there is no such"):
+        Defects(weights="nowhere.png").prepared(Surfaces())
     cv2.imwrite(str(tmp_path / "black.png"), np.zeros((32, 32), np.uint8))
     with pytest.raises(UsageError, match="is black all over"):
-        Defects(where=str(tmp_path / "black.png")).prepared(Surfaces())
+        Defects(weights=str(tmp_path / "black.png")).prepared(Surfaces())
 
 
 def test_the_bundled_mixture_passes_the_checks_of_plug_ins():

@@ -14,7 +14,7 @@ from typing import Self
 import cv2
 import numpy as np
 
-from anomgen.synthesis.sample import value_max
+from anomgen.sources.pixels import value_max
 
 SIDE = 128
 """The measure is taken at the scale at which the image has this many pixels along its geometric mean side."""

@@ -26,10 +26,11 @@ from anomgen.generators.defects.laying import at_severity
 from anomgen.generators.defects.material import measured
 from anomgen.generators.defects.placing import Place, drawn_spot
 from anomgen.generators.defects.scene import Layer, Material, Scene
-from anomgen.sources.base import PathText, portable_path
+from anomgen.sources.base import PathText
 from anomgen.sources.images import read_bytes, read_image
+from anomgen.sources.pixels import value_max
 from anomgen.synthesis.detectability import Detectability
-from anomgen.synthesis.sample import Reject, Sample, value_max
+from anomgen.synthesis.sample import Reject, Sample
 
 KINDS_TRIED = 4
 """Kinds drawn for one sample before it is rejected: not every kind can be seen on every material."""
@@ -119,8 +120,10 @@ class Defects(Generator):
     """Longest extent, a share of the image's side; null: what is usual for each kind. A number or a range."""
     number: Number | None = None
     """Pieces in one image; null: what is usual for each kind. A number or a range."""
-    where: Place | PathText = "uniform"
-    """Where on the object: `uniform`, near its `edge`, in its `centre`, or a picture of weights, black for never."""
+    where: Place = "uniform"
+    """Where on the object: `uniform`, near its `edge`, or in its `centre`."""
+    weights: PathText | None = None
+    """A picture of where defects lie rather than there: the whiter the more often, black for never."""
     light: Annotated[float, Field(ge=0, le=360)] | Literal["auto"] = "auto"
     """Where the light comes from, degrees: 0 from the right, 90 from the top. `auto`: estimated from the images."""
     deviation: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"
@@ -167,13 +170,11 @@ class Defects(Generator):
         ready._weights = self._read_weights()
         return ready
 
-    def portable(self) -> Self:
-        """See `Generator.portable`."""
-        return self if self._named else self.model_copy(update={"where": portable_path(self.where)})
-
     def resources(self) -> dict[str, str]:
         """See `Generator.resources`."""
-        return {} if self._named else {"where": file_digest(read_bytes(Path(self.where).expanduser(), self.where))}
+        if self.weights is None:
+            return {}
+        return {"weights": file_digest(read_bytes(Path(self.weights).expanduser(), self.weights))}
 
     def sample(self, rng: np.random.Generator, image: np.ndarray, pool: Images) -> Sample:
         """Draw one anomaly; see `Generator.sample`."""
@@ -192,21 +193,17 @@ class Defects(Generator):
                 reason = reject.reason
         raise Reject(reason)
 
-    @property
-    def _named(self) -> bool:
-        return self.where in ("uniform", "edge", "centre")
-
     def _read_weights(self) -> Weights | None:
-        if self._named:
+        if self.weights is None:
             return None
-        path = Path(self.where).expanduser()
+        path = Path(self.weights).expanduser()
         if not path.is_file():
-            raise UsageError(f"generator.where: {self.where}: neither uniform, edge, centre nor a picture of weights")
+            raise UsageError(f"generator.weights: {self.weights}: there is no such picture")
         picture = read_image(read_bytes(path, path.name), path.name)
-        weights: np.ndarray = picture.astype(np.float32).mean(axis=2)
-        if not weights.any():
-            raise UsageError(f"generator.where: {self.where} is black all over; paint where defects may be")
-        return Weights(weights)
+        values: np.ndarray = picture.astype(np.float32).mean(axis=2)
+        if not values.any():
+            raise UsageError(f"generator.weights: {self.weights} is black all over; paint where defects may be")
+        return Weights(values)
 
     def _scene(self, image: np.ndarray, foreground: np.ndarray | None) -> Scene:
         top = value_max(image.dtype)

@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from anomgen.generators.defects.scene import Layer, Scene
+from anomgen.sources.pixels import quantise, value_max
 from anomgen.synthesis.detectability import Detectability
-from anomgen.synthesis.sample import Box, Composite, composite, quantise, value_max
+from anomgen.synthesis.sample import Box, Composite, composite
 
 WEAKEST, STRONGEST = 4.0, 200.0
 """Grey levels of 255 between which a change is scaled."""

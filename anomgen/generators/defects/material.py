@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from anomgen.generators.defects.scene import Material
-from anomgen.synthesis.sample import value_max
+from anomgen.sources.pixels import value_max
 
 SMALLEST_DEVIATION = 6.0
 """Grey levels of 255; even a perfectly even surface gets defects of some contrast."""
