@@ -217,11 +217,11 @@ class Defects(Generator):
     def _of_kind(self, rng: np.random.Generator, image: np.ndarray, scene: Scene, name: KindName) -> Sample:
         kind = KINDS[name]
         low, high = self.number or kind.number
-        where: Any = self.where if self._weights is None else self._weights.at(image.shape)
+        given = None if self._weights is None else self._weights.at(image.shape)
         layers: list[Layer] = []
         for _ in range(int(rng.integers(low, high + 1))):
             length = max(scene.side * _log_uniform(rng, self.size or kind.size), SMALLEST)
-            spot = drawn_spot(rng, scene, where, on_outline=kind.on_outline)
+            spot = drawn_spot(rng, scene, self.where, given, on_outline=kind.on_outline)
             layers += kind.draw(rng, scene, spot, length)
         if not layers:
             raise Reject("nothing to draw there")

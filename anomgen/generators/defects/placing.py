@@ -20,16 +20,18 @@ NEAR_CENTRE = 0.14
 
 
 def drawn_spot(
-    rng: np.random.Generator, scene: Scene, where: Place | np.ndarray, *, on_outline: bool
+    rng: np.random.Generator, scene: Scene, where: Place, given: np.ndarray | None, *, on_outline: bool
 ) -> tuple[float, float]:
     """Draw the middle of a defect, row and column, on the foreground, or on its outline.
 
-    where: a distribution by name, or weights, float32 (H, W), 0 and above. Raises Reject when there is no place.
+    where: a distribution by name. given: weights, float32 (H, W), 0 and above, on top of it. Raises Reject when there is no place.
     """
     rows, columns = _outline(rng, scene) if on_outline else _inside(rng, scene)
     if not len(rows):
         raise Reject("no place on the foreground")
     weights = _weights(scene, where, rows, columns)
+    if given is not None:
+        weights = weights * given[rows, columns]
     total = float(weights.sum())
     if total <= 0:
         raise Reject("no place where the weights are above 0")
@@ -67,10 +69,7 @@ def _outline(rng: np.random.Generator, scene: Scene) -> tuple[np.ndarray, np.nda
     return points[:, 1], points[:, 0]
 
 
-def _weights(scene: Scene, where: Place | np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    if isinstance(where, np.ndarray):
-        given: np.ndarray = where[rows, columns].astype(np.float64)
-        return given
+def _weights(scene: Scene, where: Place, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     if where == "uniform":
         return np.ones(len(rows))
     height, width = scene.shape
