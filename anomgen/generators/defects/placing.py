@@ -24,7 +24,8 @@ def drawn_spot(
 ) -> tuple[float, float]:
     """Draw the middle of a defect, row and column, on the foreground, or on its outline.
 
-    where: a distribution by name. given: weights, float32 (H, W), 0 and above, on top of it. Raises Reject when there is no place.
+    where: a distribution by name. given: weights, float32 (H, W), 0 and above, on top of it. Raises Reject when there
+    is no place.
     """
     rows, columns = _outline(rng, scene) if on_outline else _inside(rng, scene)
     if not len(rows):
