@@ -35,6 +35,8 @@ def _page(kind: str, model: type[Generator]) -> list[str]:
     parts = [f"# {kind}", *about]
     if (IMAGES / f"{kind}.png").exists():
         parts.append(f"![{kind} on three materials](../../images/generators/{kind}.png)")
+    elif (IMAGES / f"{kind}.jpg").exists():
+        parts.append(f"![{kind} on eight materials](../../images/generators/{kind}.jpg)")
     parts += _recipes(kind)
     parts += ["## Keys", *summary, key_table(model)]
     if "texture" in model.model_fields:

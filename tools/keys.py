@@ -22,7 +22,8 @@ def key_table(model: type[Config], leave_out: tuple[str, ...] = ()) -> str:
             continue
         default = _default(values) if key not in schema.get("required", ()) else "required"
         if (made := model.model_fields[key].default_factory) and not default:
-            default = f"`{json.dumps(made().model_dump(mode='json')).replace(chr(34), '')}`"
+            plain = made() if isinstance(made(), dict) else made().model_dump(mode="json")
+            default = f"`{json.dumps(plain).replace(chr(34), '')}`"
         allowed = _allowed(values, schema.get("$defs", {}))
         lines.append(f"| `{key}` | {default} | {allowed} | {_cell(explained(model, key))} |")
     return "\n".join(lines)

@@ -21,6 +21,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from anomgen.dataset.preview import Panel, preview_sheet
 from anomgen.dataset.row import Row
+from anomgen.errors import AnomgenError
+from anomgen.generators.defects.kinds import KINDS as DEFECTS
 from anomgen.making.engine import Plan, Renderer, single_threaded
 from anomgen.making.recipe import load_recipe
 from anomgen.registry import BUNDLED
@@ -31,8 +33,11 @@ COLOURS = 256
 
 BUILT_IN = ("brick", "grass", "gravel", "immunohistochemistry")
 
-KINDS = tuple(kind for kind in BUNDLED["generators"] if kind not in ("cyclegan", "sdas"))
-"""The generators that need no trained model."""
+KINDS = tuple(kind for kind in BUNDLED["generators"] if kind not in ("cyclegan", "defects", "sdas"))
+"""The generators that need no trained model, but for `defects`, whose kinds have a picture of their own."""
+
+MATERIALS = ("steel", "fabric", "wood", "leather", "brick", "gravel", "pill", "board")
+"""What the kinds of defect are shown on."""
 
 
 class Show(NamedTuple):
@@ -114,6 +119,40 @@ def overview() -> Image.Image:
         return Image.fromarray(preview_sheet([_typical(name, "brick", folder) for name in names]))
 
 
+def defects() -> Image.Image:
+    """Return every kind of defect on eight materials, a line for each kind."""
+    tile, gap, margin = 112, 4, 118
+    size = margin + len(MATERIALS) * (tile + gap) - gap, len(DEFECTS) * (tile + gap) + 22
+    sheet = Image.new("RGB", size, "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
+    with _folder() as folder:
+        for column, material in enumerate(MATERIALS):
+            left = margin + column * (tile + gap)
+            draw.text((left + tile / 2, 4), material, fill=(60, 60, 60), font=font, anchor="mt")
+            for line, kind in enumerate(DEFECTS):
+                picture = _defect(kind, material, folder)
+                if picture is not None:
+                    shown = Image.fromarray(picture).resize((tile, tile), Image.Resampling.BOX)
+                    sheet.paste(shown, (left, 22 + line * (tile + gap)))
+        for line, kind in enumerate(DEFECTS):
+            at = (margin - 8, 22 + line * (tile + gap) + tile / 2)
+            draw.text(at, kind.replace("_", " "), fill=(60, 60, 60), font=font, anchor="rm")
+    return sheet
+
+
+def _defect(kind: str, material: str, folder: Path) -> np.ndarray | None:
+    """Return the most visible of four rows of a kind on a material; None where it cannot be drawn."""
+    source = f"builtin:{material}" if material in BUILT_IN else str(folder / material)
+    changes = [f"source.size={SIDE}", f"generator.kinds=[{kind}]", "generator.severity=[4, 8]"]
+    changes.append("foreground=otsu" if material == "pill" else "foreground=none")
+    try:
+        rows = _rows("defects", source, changes, range(4))
+    except AnomgenError:
+        return None
+    row = max(rows, key=lambda row: row.severity * row.area**0.5)
+    return np.repeat(row.image, 3, axis=2) if row.image.shape[2] == 1 else row.image
+
+
 def shown_recipes(kind: str) -> list[str]:
     """Return the recipes of a generator that look different: those of one kind of anomaly, or else the first."""
     names = recipes_of(kind)
@@ -134,6 +173,9 @@ def _typical(recipe: str, material: str, folder: Path) -> Panel:
 
 def write(picture: Image.Image, name: str) -> None:
     """Write a picture as a PNG of few colours."""
+    if name == "generators/defects":  # too many textures for few colours
+        picture.save(IMAGES / f"{name}.jpg", quality=80, optimize=True)
+        return
     small = picture.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, kmeans=4)
     small = picture.quantize(palette=small, dither=Image.Dither.FLOYDSTEINBERG)
     small.save(IMAGES / f"{name}.png", optimize=True)
@@ -141,8 +183,8 @@ def write(picture: Image.Image, name: str) -> None:
 
 def main(names: Sequence[str]) -> None:
     """Draw the pictures of these names, or all that need no trained model."""
-    for name in names or ["front", "generators", *KINDS]:
-        picture = {"front": front, "generators": overview}.get(name, partial(page, name))()
+    for name in names or ["front", "generators", "defects", *KINDS]:
+        picture = {"front": front, "generators": overview, "defects": defects}.get(name, partial(page, name))()
         write(picture, name if name in ("front", "generators") else f"generators/{name}")
 
 

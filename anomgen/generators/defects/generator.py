@@ -113,7 +113,7 @@ class Defects(Generator):
         default_factory=lambda: {name: kind.weight for name, kind in KINDS.items()}
     )
     """Which kinds are drawn: a list, or a mapping of kinds to weights."""
-    severity: Severity = (0.8, 3.5)
+    severity: Severity = (1.0, 4.5)
     """How visible: 1 is just detectable, as unusual as one normal pixel in a hundred. A number, or a range of which the
     logarithm is drawn evenly."""
     size: Size | None = None

@@ -45,9 +45,9 @@ class Scene:
         return 256 * self.unit
 
     def level_at(self, y: float, x: float) -> float:
-        """Return the mean grey level around a point."""
+        """Return the mean grey level around a point, or around the nearest one of the image."""
         r = max(round(6 * self.unit), 2)
-        y0, x0 = max(int(y) - r, 0), max(int(x) - r, 0)
+        y0, x0 = max(min(int(y), self.shape[0] - 1) - r, 0), max(min(int(x), self.shape[1] - 1) - r, 0)
         return float(self.values[y0 : y0 + 2 * r + 1, x0 : x0 + 2 * r + 1].mean())
 
     def window(self, points: np.ndarray, margin: float) -> Box | None:
