@@ -275,17 +275,30 @@ class Handler(BaseHTTPRequestHandler):
         repo = self.repo(kind, id)
         sha = self.commit_of(repo, rev or "main")
         files = repo.commits[sha]
-        raise Answer(200, {
-            "id": id, "sha": sha, "private": repo.private, "tags": [], "downloads": 0, "likes": 0, "gated": False,
-            "siblings": [sibling_of(path, data) for path, data in sorted(files.items())],
-            "lastModified": "2024-01-01T00:00:00.000Z", "createdAt": "2024-01-01T00:00:00.000Z",
-        })  # fmt: skip
+        raise Answer(
+            200,
+            {
+                "id": id,
+                "sha": sha,
+                "private": repo.private,
+                "tags": [],
+                "downloads": 0,
+                "likes": 0,
+                "gated": False,
+                "siblings": [sibling_of(path, data) for path, data in sorted(files.items())],
+                "lastModified": "2024-01-01T00:00:00.000Z",
+                "createdAt": "2024-01-01T00:00:00.000Z",
+            },
+        )
 
     def refs(self, kind, id):
         repo = self.repo(kind, id)
         tags = [{"name": n, "ref": f"refs/tags/{n}", "targetCommit": c} for n, c in repo.tags.items()]
-        branches = [{"name": n, "ref": f"refs/heads/{n}", "targetCommit": c} for n, c in repo.refs.items()
-                    if not n.startswith("refs/")]  # fmt: skip
+        branches = [
+            {"name": n, "ref": f"refs/heads/{n}", "targetCommit": c}
+            for n, c in repo.refs.items()
+            if not n.startswith("refs/")
+        ]
         raise Answer(200, {"branches": branches, "converts": [], "tags": tags})
 
     def tag(self, kind, id, rev):
@@ -306,8 +319,11 @@ class Handler(BaseHTTPRequestHandler):
         rows = []
         for entry in self.json()["files"]:
             path, large = entry["path"], is_large(entry["path"])
-            row = {"path": path, "uploadMode": "lfs" if large else "regular",
-                   "shouldIgnore": any(fnmatch.fnmatch(path, rule) for rule in ignored)}  # fmt: skip
+            row = {
+                "path": path,
+                "uploadMode": "lfs" if large else "regular",
+                "shouldIgnore": any(fnmatch.fnmatch(path, rule) for rule in ignored),
+            }
             if path in files:
                 row["oid"] = hashlib.sha256(files[path]).hexdigest() if large else git_hash(files[path])
             rows.append(row)
@@ -399,8 +415,12 @@ class Handler(BaseHTTPRequestHandler):
         if data is None:
             raise Answer(404, {"error": "Entry not found"}, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": sha})
         etag = hashlib.sha256(data).hexdigest() if is_large(path) else git_hash(data)
-        headers = {"ETag": f'"{etag}"', "X-Repo-Commit": sha, "Accept-Ranges": "bytes",
-                   "Content-Type": "application/octet-stream"}  # fmt: skip
+        headers = {
+            "ETag": f'"{etag}"',
+            "X-Repo-Commit": sha,
+            "Accept-Ranges": "bytes",
+            "Content-Type": "application/octet-stream",
+        }
         if is_large(path):
             headers |= {"X-Linked-Etag": f'"{etag}"', "X-Linked-Size": str(len(data))}
         match = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range") or "")

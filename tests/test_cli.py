@@ -14,8 +14,14 @@ import yaml
 def run(*words, cwd=None, code=0):
     """Run the program; return (standard output, standard error)."""
     environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
-    done = subprocess.run([sys.executable, "-m", "anomgen", *map(str, words)], cwd=cwd, env=environment,
-                          capture_output=True, text=True, check=False)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "anomgen", *map(str, words)],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
     assert "Traceback" not in done.stderr, done.stderr
     return done.stdout, done.stderr
@@ -96,8 +102,12 @@ def test_ls_names_everything():
     assert {"nsa", "perlin", "mix"} <= set(listed["generators"])
     assert {"folder", "mvtec", "hub"} <= set(listed["sources"])
     assert all(listed["generators"].values())
-    for group, word in (("recipes", "show RECIPE"), ("generators", "generator.kind=GENERATOR"),
-                        ("sources", "--source SOURCE"), ("exporters", "--to EXPORTER")):  # fmt: skip
+    for group, word in (
+        ("recipes", "show RECIPE"),
+        ("generators", "generator.kind=GENERATOR"),
+        ("sources", "--source SOURCE"),
+        ("exporters", "--to EXPORTER"),
+    ):
         assert word in run("ls", group)[0].splitlines()[-1]
 
 

@@ -43,14 +43,25 @@ class Kept(SourceConfig):
 
 def outer(home):
     inner = Inner(path=f"{home}/inner", model="large")
-    return Outer(part=inner, parts=(inner,), named={"a": inner}, either=inner, weights=f"{home}/w.pt",
-                 files=[f"{home}/1.png", "shared/2.png"])  # fmt: skip
+    return Outer(
+        part=inner,
+        parts=(inner,),
+        named={"a": inner},
+        either=inner,
+        weights=f"{home}/w.pt",
+        files=[f"{home}/1.png", "shared/2.png"],
+    )
 
 
 def test_only_what_is_declared_as_a_place_is_left_out():
     large = {"model": "large"}
-    assert outer("/here").canonical() == {"part": large, "parts": [large], "named": {"a": large}, "either": large,
-                                          "path": "a curve, no file"}  # fmt: skip
+    assert outer("/here").canonical() == {
+        "part": large,
+        "parts": [large],
+        "named": {"a": large},
+        "either": large,
+        "path": "a curve, no file",
+    }
     assert outer("/here").canonical() == outer("/there").canonical()
     assert Outer(part=Inner(path="/x")).canonical() != Outer(part=Inner(path="/x", model="large")).canonical()
 

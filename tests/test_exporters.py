@@ -48,10 +48,14 @@ def test_images_are_copied_byte_by_byte_under_six_digits(dataset, tmp_path, name
 def test_no_reader_of_a_layout_meets_a_soft_mask(dataset, tmp_path, name):
     """Soft masks are in the plain folders alone, apart from the masks: other readers take all above 0 for anomaly."""
     export(dataset, name, tmp_path / "out")
-    soft = {cells["soft_mask"]["bytes"] for cells in Dataset(dataset).stored_rows(["soft_mask", "label"])
-            if cells["label"]}  # fmt: skip
-    holding = {path.relative_to(tmp_path / "out").parts[1] for path in (tmp_path / "out").rglob("*.png")
-               if path.read_bytes() in soft}  # fmt: skip
+    soft = {
+        cells["soft_mask"]["bytes"] for cells in Dataset(dataset).stored_rows(["soft_mask", "label"]) if cells["label"]
+    }
+    holding = {
+        path.relative_to(tmp_path / "out").parts[1]
+        for path in (tmp_path / "out").rglob("*.png")
+        if path.read_bytes() in soft
+    }
     assert holding == ({"soft_masks"} if name == "folder" else set())
 
 
@@ -336,8 +340,10 @@ def test_a_third_party_exporter_is_found_by_its_entry_point(monkeypatch):
 
     from anomgen import registry
 
-    points = {"failing": EntryPoint("failing", f"{__name__}:Failing", "anomgen.exporters"),
-              "broken": EntryPoint("broken", "nowhere_at_all:It", "anomgen.exporters")}  # fmt: skip
+    points = {
+        "failing": EntryPoint("failing", f"{__name__}:Failing", "anomgen.exporters"),
+        "broken": EntryPoint("broken", "nowhere_at_all:It", "anomgen.exporters"),
+    }
     monkeypatch.setattr(registry, "_plugins", lambda group: points)
     assert load("exporters", "failing").kind == "failing" and "failing" in names("exporters")
     with pytest.raises(UsageError, match=r"plug-in exporter 'broken'.*fails to load"):
@@ -373,8 +379,13 @@ def test_names_of_files_are_checked(tmp_path):
 
 def run(*words, code=0):
     environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
-    done = subprocess.run([sys.executable, "-m", "anomgen", *map(str, words)], env=environment,
-                          capture_output=True, text=True, check=False)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "anomgen", *map(str, words)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
     assert "Traceback" not in done.stderr, done.stderr
     return done.stdout, done.stderr

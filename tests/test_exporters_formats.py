@@ -125,10 +125,14 @@ def test_coco_evaluation_finds_the_annotations_perfect(coco, capsys):
 
     truth = reader.COCO(str(coco / "annotations" / "instances_train.json"))
     results = [
-        {"image_id": a["image_id"], "category_id": a["category_id"], "score": 1.0,
-         "segmentation": {**truth.annToRLE(a), "counts": truth.annToRLE(a)["counts"].decode()}}
+        {
+            "image_id": a["image_id"],
+            "category_id": a["category_id"],
+            "score": 1.0,
+            "segmentation": {**truth.annToRLE(a), "counts": truth.annToRLE(a)["counts"].decode()},
+        }
         for a in truth.dataset["annotations"]
-    ]  # fmt: skip
+    ]
     evaluation = COCOeval(truth, truth.loadRes(results), "segm")
     evaluation.params.maxDets = [1, 10, 1000]
     evaluation.evaluate()
@@ -271,12 +275,17 @@ def test_the_layouts_are_sources_again(dataset, rows, tmp_path, name):
 @pytest.mark.parametrize("name", ["mvtec", "mvtec/part", "ader", "folder"])
 def test_datasets_loads_the_tree_with_masks_and_all_columns(dataset, rows, tmp_path, name):
     datasets = pytest.importorskip("datasets", reason="the extra `hub` has datasets")
-    export(dataset, name.split("/")[0], tmp_path / name.split("/")[0],
-           overrides={} if name == "folder" else {"category": "part"})  # fmt: skip
+    export(
+        dataset,
+        name.split("/")[0],
+        tmp_path / name.split("/")[0],
+        overrides={} if name == "folder" else {"category": "part"},
+    )
     loaded = datasets.load_dataset(str(tmp_path / name), cache_dir=str(tmp_path / "cache"))
     assert set(loaded) == {"train", "test"}
-    original = datasets.load_dataset("parquet", data_files=str(dataset / "data" / "*"), split="train",
-                                     cache_dir=str(tmp_path / "cache"))  # fmt: skip
+    original = datasets.load_dataset(
+        "parquet", data_files=str(dataset / "data" / "*"), split="train", cache_dir=str(tmp_path / "cache")
+    )
     found = set()
     for split in loaded.values():
         for column, feature in split.features.items():

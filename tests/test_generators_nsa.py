@@ -13,9 +13,15 @@ from anomgen.generators.conformance import TestPool
 
 def test_nsa_patch_sides_follow_the_gamma_law():
     configuration = {
-        "kind": "nsa", "height_range": [0.06, 0.8], "width_range": [0.06, 0.8], "resize_range": [1.0, 1.0],
-        "patches": 1, "blend": "normal", "slope": 1.0, "midpoint": 2.0,
-    }  # fmt: skip
+        "kind": "nsa",
+        "height_range": [0.06, 0.8],
+        "width_range": [0.06, 0.8],
+        "resize_range": [1.0, 1.0],
+        "patches": 1,
+        "blend": "normal",
+        "slope": 1.0,
+        "midpoint": 2.0,
+    }
     samples = draws(configuration, TestPool((200, 200, 1)))
     sides = np.array([sample.params["boxes"][0][2:] for sample in samples]) / 200
     assert 0.05 < sides.min() and sides.max() <= 0.8
@@ -37,13 +43,34 @@ def test_nsa_resized_patches_are_clipped_by_the_bounds_or_by_half_of_them_as_in_
 # --- presets are the published law ----------------------------------------------------------------------------------
 
 PUBLISHED = {
-    "tile": {"half_widths": ((0.03, 0.4), (0.03, 0.4)), "min_object": 0.0, "patches": 4, "slope": 1 / 3, "midpoint": 7,
-             "resize": (0.5, 2.0), "clone": cv2.MIXED_CLONE},
-    "hazelnut": {"half_widths": ((0.03, 0.35), (0.03, 0.35)), "min_object": 0.7, "patches": 3, "slope": 1 / 12,
-                 "midpoint": 24, "resize": (0.7, 1.3), "clone": cv2.NORMAL_CLONE},
-    "screw": {"half_widths": ((0.03, 0.12), (0.03, 0.12)), "min_object": 0.5, "patches": 4, "slope": 1, "midpoint": 3,
-              "resize": (0.7, 1.3), "clone": cv2.NORMAL_CLONE},
-}  # fmt: skip
+    "tile": {
+        "half_widths": ((0.03, 0.4), (0.03, 0.4)),
+        "min_object": 0.0,
+        "patches": 4,
+        "slope": 1 / 3,
+        "midpoint": 7,
+        "resize": (0.5, 2.0),
+        "clone": cv2.MIXED_CLONE,
+    },
+    "hazelnut": {
+        "half_widths": ((0.03, 0.35), (0.03, 0.35)),
+        "min_object": 0.7,
+        "patches": 3,
+        "slope": 1 / 12,
+        "midpoint": 24,
+        "resize": (0.7, 1.3),
+        "clone": cv2.NORMAL_CLONE,
+    },
+    "screw": {
+        "half_widths": ((0.03, 0.12), (0.03, 0.12)),
+        "min_object": 0.5,
+        "patches": 4,
+        "slope": 1,
+        "midpoint": 3,
+        "resize": (0.7, 1.3),
+        "clone": cv2.NORMAL_CLONE,
+    },
+}
 """Rows of the paper's table, in its unit: half-widths."""
 
 

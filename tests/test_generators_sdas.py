@@ -27,9 +27,16 @@ def grey_pool(**options):
     return TestPool((32, 32, 1), **options)
 
 
-@pytest.mark.parametrize("settings", [
-    {}, {"preset": "ddim"}, {"start_range": [0.2, 0.6]}, {"extent": "whole"}, {"strength_range": [0, 0]},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"preset": "ddim"},
+        {"start_range": [0.2, 0.6]},
+        {"extent": "whole"},
+        {"strength_range": [0, 0]},
+    ],
+)
 def test_the_generator_keeps_the_contract(sdas_model, settings):
     generator = build_generator({"kind": "sdas", "model": str(sdas_model), "steps": 3, **settings})
     check_generator(generator, grey_pool(), count=8)
@@ -98,21 +105,32 @@ def test_without_a_model_the_error_says_how_to_train_one():
         build_generator({"kind": "sdas"}).prepared(grey_pool())
 
 
-@pytest.mark.parametrize("break_it, message", [
-    (shutil.rmtree, "no such model folder"),
-    (lambda m: (m / "model_index.json").unlink(), "no model_index.json"),
-    (lambda m: (m / "unet" / "diffusion_pytorch_model.safetensors").unlink(), "half-written"),
-    (lambda m: (m / "unet" / "diffusion_pytorch_model.safetensors").rename(m / "unet" / "diffusion_pytorch_model.bin"),
-     "pickle"),
-    (lambda m: (m / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"12345678"), "damaged"),
-    (lambda m: (m / "unet" / "config.json").unlink(), "half-written: unet/config.json"),
-    (lambda m: shutil.rmtree(m / "scheduler"), "half-written: scheduler/scheduler_config.json"),
-    (lambda m: (m / "transform" / "diffusion_pytorch_model.safetensors").unlink(), "half-written: transform"),
-    (lambda m: (m / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}'), "no DDPM"),
-    (lambda m: (m / "model_index.json").write_text('{"unet": ["diffusers", "UNet2DConditionModel"], '
-                                                   '"scheduler": ["diffusers", "PNDMScheduler"]}'), "no DDPM"),
-    (lambda m: (m / "model_index.json").write_text("{"), "damaged"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "break_it, message",
+    [
+        (shutil.rmtree, "no such model folder"),
+        (lambda m: (m / "model_index.json").unlink(), "no model_index.json"),
+        (lambda m: (m / "unet" / "diffusion_pytorch_model.safetensors").unlink(), "half-written"),
+        (
+            lambda m: (m / "unet" / "diffusion_pytorch_model.safetensors").rename(
+                m / "unet" / "diffusion_pytorch_model.bin"
+            ),
+            "pickle",
+        ),
+        (lambda m: (m / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"12345678"), "damaged"),
+        (lambda m: (m / "unet" / "config.json").unlink(), "half-written: unet/config.json"),
+        (lambda m: shutil.rmtree(m / "scheduler"), "half-written: scheduler/scheduler_config.json"),
+        (lambda m: (m / "transform" / "diffusion_pytorch_model.safetensors").unlink(), "half-written: transform"),
+        (lambda m: (m / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}'), "no DDPM"),
+        (
+            lambda m: (m / "model_index.json").write_text(
+                '{"unet": ["diffusers", "UNet2DConditionModel"], "scheduler": ["diffusers", "PNDMScheduler"]}'
+            ),
+            "no DDPM",
+        ),
+        (lambda m: (m / "model_index.json").write_text("{"), "damaged"),
+    ],
+)
 def test_broken_models_are_refused_with_a_reason(sdas_model, tmp_path, break_it, message):
     copy = tmp_path / "model"
     shutil.copytree(sdas_model, copy)
@@ -138,14 +156,17 @@ def test_images_of_another_size_or_channel_count_are_refused(sdas_model):
         prepared(sdas_model, TestPool((32, 32, 3)))
 
 
-@pytest.mark.parametrize("settings, message", [
-    ({"strength_range": [-0.1, 0.2]}, "at least 0"),
-    ({"start_range": [0.5, 1.5]}, "at most 1"),
-    ({"start_range": [0.0, 1.0]}, "above 0"),
-    ({"texture": {"kind": "procedural"}}, "take perlin"),
-    ({"steps": 0}, "greater than or equal to 1"),
-    ({"sampler": "euler"}, "ddpm"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"strength_range": [-0.1, 0.2]}, "at least 0"),
+        ({"start_range": [0.5, 1.5]}, "at most 1"),
+        ({"start_range": [0.0, 1.0]}, "above 0"),
+        ({"texture": {"kind": "procedural"}}, "take perlin"),
+        ({"steps": 0}, "greater than or equal to 1"),
+        ({"sampler": "euler"}, "ddpm"),
+    ],
+)
 def test_settings_outside_their_range_are_refused(settings, message):
     with pytest.raises(RecipeError, match=message):
         build_generator({"kind": "sdas", **settings})

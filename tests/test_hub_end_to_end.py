@@ -34,11 +34,20 @@ def online(tmp_path_factory):
     with Server() as server:
         home = tmp_path_factory.mktemp("home")
         names = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
-        server.home, server.environment = home, {
-            **{key: value for key, value in os.environ.items() if key not in names},
-            "HF_ENDPOINT": server.url, "HF_HOME": str(home), "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1",
-            "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_UPDATE_CHECK": "1", "COLUMNS": "100", "NO_COLOR": "1",
-        }  # fmt: skip
+        server.home, server.environment = (
+            home,
+            {
+                **{key: value for key, value in os.environ.items() if key not in names},
+                "HF_ENDPOINT": server.url,
+                "HF_HOME": str(home),
+                "HF_TOKEN": TOKEN,
+                "HF_HUB_DISABLE_XET": "1",
+                "HF_HUB_DISABLE_TELEMETRY": "1",
+                "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+                "COLUMNS": "100",
+                "NO_COLOR": "1",
+            },
+        )
         yield server
 
 
@@ -53,8 +62,14 @@ def published(made, online):
 def run(online, program, *words, code=0, cwd=None):
     """Run anomgen, or Python with a program's text; return standard output and standard error."""
     module = ["-m", "anomgen"] if program == "anomgen" else ["-c", textwrap.dedent(program)]
-    done = subprocess.run([sys.executable, *module, *map(str, words)], env=online.environment, cwd=cwd,
-                          capture_output=True, text=True, check=False)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, *module, *map(str, words)],
+        env=online.environment,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
     assert "Traceback" not in done.stderr, done.stderr
     return done.stdout, done.stderr

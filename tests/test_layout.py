@@ -34,3 +34,8 @@ def test_few_modules_stand_beside_the_packages():
 def test_every_folder_says_in_a_sentence_what_it_is_for(folder):
     first = (folder / "__init__.py").read_text(encoding="utf-8").splitlines()[0]
     assert first.startswith('"""') and first.rstrip('"').endswith(".") and "TODO" not in first
+
+
+def test_no_file_is_longer_than_400_lines():
+    long = {str(path): lines for path in PACKAGE.rglob("*.py") if (lines := len(path.read_bytes().splitlines())) > 400}
+    assert not long

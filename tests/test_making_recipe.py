@@ -49,8 +49,13 @@ def test_all_faults_are_reported_at_once():
 
 
 def test_faults_of_every_part_are_reported_at_once():
-    values = {"source": {"kind": "buildin"}, "generator": {"kind": "nsa", "blend": "mixt", "preset": "scre"},
-              "foreground": "otsuu", "count": 2.5, "cuont": 1}  # fmt: skip
+    values = {
+        "source": {"kind": "buildin"},
+        "generator": {"kind": "nsa", "blend": "mixt", "preset": "scre"},
+        "foreground": "otsuu",
+        "count": 2.5,
+        "cuont": 1,
+    }
     with pytest.raises(RecipeError) as caught:
         parse_recipe(values)
     keys = {key for key, _ in caught.value.problems}

@@ -43,20 +43,24 @@ def test_replay_notices_a_changed_record(made, tmp_path):
     shutil.copytree(made, tmp_path / "copy")
     shard = tmp_path / "copy" / "data" / "train-00000-of-00001.parquet"
     table = pq.read_table(shard)
-    swapped = table.set_column(table.column_names.index("severity"), table.schema.field("severity"),
-                               [np.full(len(table), 0.5, np.float32)])  # fmt: skip
+    swapped = table.set_column(
+        table.column_names.index("severity"), table.schema.field("severity"), [np.full(len(table), 0.5, np.float32)]
+    )
     pq.write_table(swapped, shard)
     result = replay(Dataset(tmp_path / "copy"), 0)
     assert result.different == ("severity",)
 
 
-@pytest.mark.parametrize("changed, key", [
-    ("texture", "generator.texture.path"),
-    ("foreground", "foreground.path"),
-    ("model", "generator.model"),
-    ("parts.1.model", "generator.parts.1.model"),
-    ("parts.0.texture", "generator.parts.0.texture.path"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "changed, key",
+    [
+        ("texture", "generator.texture.path"),
+        ("foreground", "foreground.path"),
+        ("model", "generator.model"),
+        ("parts.1.model", "generator.parts.1.model"),
+        ("parts.0.texture", "generator.parts.0.texture.path"),
+    ],
+)
 def test_replay_names_the_key_of_what_changed(made, tmp_path, changed, key):
     shutil.copytree(made, tmp_path / "copy")
     file = tmp_path / "copy" / "provenance.json"

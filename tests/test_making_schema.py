@@ -48,7 +48,10 @@ def test_every_kind_shows_its_keys():
     assert {"kind", "path", "fit", "size"} <= kinds["source"]["folder"]
     assert {"weight", "kind", "blend"} <= kinds["Weighted"]["nsa"]
     assert {name["properties"]["kind"]["const"] for name in schema["$defs"]["Textures"]["anyOf"]} == {
-        "procedural", "folder", "hub"}  # fmt: skip
+        "procedural",
+        "folder",
+        "hub",
+    }
     nsa = next(o for o in schema["properties"]["generator"]["oneOf"] if o["properties"]["kind"]["const"] == "nsa")
     assert set(nsa["properties"]["preset"]["enum"]) == {*type(load_recipe("nsa").generator).presets, None}
 
@@ -62,11 +65,17 @@ def test_it_takes_every_bundled_recipe(name, validator):
 @pytest.mark.parametrize(
     "change",
     [
-        "generator.blnd=mixed", "generator.blend=mixt", "source.kind=foldr", "source.pth=x", "foreground={methd: otsu}",
-        "generator={kind: mix, parts: [{kind: nsa, weight: 0}]}", "generator={kind: mix, parts: [{kind: nsa, x: 1}]}",
-        "generator={kind: perlin, texture: {kind: procedural, bank: 3}}", "generator.preset=screew",
+        "generator.blnd=mixed",
+        "generator.blend=mixt",
+        "source.kind=foldr",
+        "source.pth=x",
+        "foreground={methd: otsu}",
+        "generator={kind: mix, parts: [{kind: nsa, weight: 0}]}",
+        "generator={kind: mix, parts: [{kind: nsa, x: 1}]}",
+        "generator={kind: perlin, texture: {kind: procedural, bank: 3}}",
+        "generator.preset=screew",
     ],
-)  # fmt: skip
+)
 def test_it_refuses_what_the_program_refuses(change, validator):
     from anomgen.config.text import changed
     from anomgen.making.recipe import read_recipe

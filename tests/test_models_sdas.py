@@ -117,9 +117,14 @@ def untrained_unet(outputs):
     with torch.random.fork_rng():
         torch.manual_seed(1)
         unet = UNet2DModel(
-            16, 3, outputs, block_out_channels=(32,), layers_per_block=1,
-            down_block_types=("DownBlock2D",), up_block_types=("UpBlock2D",),
-        )  # fmt: skip
+            16,
+            3,
+            outputs,
+            block_out_channels=(32,),
+            layers_per_block=1,
+            down_block_types=("DownBlock2D",),
+            up_block_types=("UpBlock2D",),
+        )
     return unet.eval()
 
 
@@ -269,9 +274,16 @@ def test_a_start_from_the_image_stays_near_it(sdas_model):
 # --- bad input ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("request_", [
-    {"strength": -0.1}, {"strength": [0.1, 0.2, 0.3]}, {"num_inference_steps": 0}, {"start": 0.5}, {"start": 0.0},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"strength": -0.1},
+        {"strength": [0.1, 0.2, 0.3]},
+        {"num_inference_steps": 0},
+        {"start": 0.5},
+        {"start": 0.0},
+    ],
+)
 def test_the_pipeline_refuses_nonsense(sdas_model, request_):
     with pytest.raises(ValueError, match=r"at least|images"):
         load_sdas(str(sdas_model)).pipeline(2, [seeded(0), seeded(1)], **request_)

@@ -72,8 +72,21 @@ def test_a_training_that_was_killed_and_resumed_ends_with_the_same_weights(tmp_p
 
 def test_a_killed_command_resumes_to_the_same_weights(tmp_path):
     settings = {"channels": "[32,32]", "attention": "[false,true]", "batch_size": "2", "checkpoint_every": "5"}
-    command = [sys.executable, "-m", "anomgen", "train", "sdas", "--source", "builtin", "--size", "32", "--steps",
-               "40", "-o", str(tmp_path / "parts")]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "anomgen",
+        "train",
+        "sdas",
+        "--source",
+        "builtin",
+        "--size",
+        "32",
+        "--steps",
+        "40",
+        "-o",
+        str(tmp_path / "parts"),
+    ]
     for key, value in settings.items():
         command += ["--set", f"{key}={value}"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -125,8 +138,14 @@ def test_training_lowers_the_loss_and_the_sheet_shows_it(tmp_path):
 
 
 def test_a_learned_variance_trains_and_loads_as_a_stock_pipeline(tmp_path):
-    settings = {"patch": 1, "variance": "learned_range", "prediction": "epsilon", "resample": "resnet",
-                "scale_shift": True, "steps": 2}  # fmt: skip
+    settings = {
+        "patch": 1,
+        "variance": "learned_range",
+        "prediction": "epsilon",
+        "resample": "resnet",
+        "scale_shift": True,
+        "steps": 2,
+    }
     result = run(tmp_path / "model", settings)
     assert set(result.losses) == {"loss", "bound"}
     plain = DDPMPipeline.from_pretrained(tmp_path / "model")
@@ -198,8 +217,22 @@ def test_the_folder_of_all_categories_stands_for_each_of_them(tmp_path):
         folder.mkdir(parents=True)
         for k in range(8):
             cv2.imwrite(str(folder / f"{k:03d}.png"), brick()[k])
-    arguments = ["train", "sdas", "-s", str(tmp_path / "data"), "--size", "32", "--steps", "1", "-o",
-                 str(tmp_path / "model"), "--set", "channels=[32,32]", "--set", "attention=[false,true]"]  # fmt: skip
+    arguments = [
+        "train",
+        "sdas",
+        "-s",
+        str(tmp_path / "data"),
+        "--size",
+        "32",
+        "--steps",
+        "1",
+        "-o",
+        str(tmp_path / "model"),
+        "--set",
+        "channels=[32,32]",
+        "--set",
+        "attention=[false,true]",
+    ]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     assert load_sdas(str(tmp_path / "model")).categories == ("bottle", "screw")
@@ -209,9 +242,24 @@ def test_skipped_images_are_told(tmp_path):
     pictures(tmp_path / "data", 8, grey=True)
     (tmp_path / "data" / "broken.png").write_bytes(b"no picture")
     (tmp_path / "data" / "notes.txt").write_text("")
-    arguments = ["train", "sdas", "-s", str(tmp_path / "data"), "--size", "32", "--steps", "1", "-o",
-                 str(tmp_path / "model"), "--set", "channels=[32,32]", "--set", "attention=[false,true]",
-                 "--set", "source.on_bad_image=skip"]  # fmt: skip
+    arguments = [
+        "train",
+        "sdas",
+        "-s",
+        str(tmp_path / "data"),
+        "--size",
+        "32",
+        "--steps",
+        "1",
+        "-o",
+        str(tmp_path / "model"),
+        "--set",
+        "channels=[32,32]",
+        "--set",
+        "attention=[false,true]",
+        "--set",
+        "source.on_bad_image=skip",
+    ]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     assert "skipped source files: 1, the first is broken.png" in result.stderr
@@ -234,9 +282,14 @@ def test_a_start_from_another_model_takes_its_weights(tmp_path):
 
 
 def test_any_diffusers_ddpm_can_be_started_from_and_drawn_from(tmp_path):
-    plain = UNet2DModel(sample_size=32, in_channels=1, out_channels=1, block_out_channels=(32, 32),
-                        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
-                        up_block_types=("AttnUpBlock2D", "UpBlock2D"))  # fmt: skip
+    plain = UNet2DModel(
+        sample_size=32,
+        in_channels=1,
+        out_channels=1,
+        block_out_channels=(32, 32),
+        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+    )
     DDPMPipeline(plain, DDPMScheduler()).save_pretrained(tmp_path / "plain")
     generator = build_generator({"kind": "sdas", "model": str(tmp_path / "plain"), "steps": 2})
     check_generator(generator, TestPool((32, 32, 1)), count=2)
@@ -248,9 +301,32 @@ def test_any_diffusers_ddpm_can_be_started_from_and_drawn_from(tmp_path):
 
 def test_two_processes_train_what_one_trains(tmp_path):
     """What `accelerate launch` does on a machine with two devices, here on the CPU."""
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines",
-               "1", "--mixed_precision", "no", "--dynamo_backend", "no", "-m", "anomgen", "train", "sdas",
-               "--source", "builtin", "--size", "32", "--steps", "3", "-o", str(tmp_path / "two")]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--cpu",
+        "--num_processes",
+        "2",
+        "--num_machines",
+        "1",
+        "--mixed_precision",
+        "no",
+        "--dynamo_backend",
+        "no",
+        "-m",
+        "anomgen",
+        "train",
+        "sdas",
+        "--source",
+        "builtin",
+        "--size",
+        "32",
+        "--steps",
+        "3",
+        "-o",
+        str(tmp_path / "two"),
+    ]
     for setting in ("channels=[32,32]", "attention=[false,true]", "batch_size=4"):
         command += ["--set", setting]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_PORT": str(20000 + os.getpid() % 20000)}
@@ -321,13 +397,16 @@ def test_running_out_of_memory_says_what_to_lower(tmp_path, monkeypatch):
         run(tmp_path / "model", {"steps": 1})
 
 
-@pytest.mark.parametrize("settings, message", [
-    ({"attention": (True,)}, "one for each level"),
-    ({"channels": (32, 32, 32, 32), "attention": (False,) * 4}, "--size 64x64"),
-    ({"variance": "learned_range"}, "patch=1"),
-    ({"channels": (32, 40)}, "multiples of 32"),
-    ({"batch_size": 3, "accumulation": 2}, "multiple of 2"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"attention": (True,)}, "one for each level"),
+        ({"channels": (32, 32, 32, 32), "attention": (False,) * 4}, "--size 64x64"),
+        ({"variance": "learned_range"}, "patch=1"),
+        ({"channels": (32, 40)}, "multiples of 32"),
+        ({"batch_size": 3, "accumulation": 2}, "multiple of 2"),
+    ],
+)
 def test_settings_that_do_not_fit_write_nothing(tmp_path, settings, message):
     with pytest.raises(UsageError, match=message):
         run(tmp_path / "model", {"steps": 1, **settings})

@@ -40,8 +40,10 @@ def with_blob(image, seed):
 
 def batch(seeds, anomalous):
     normals = [texture(seed) for seed in seeds]
-    pairs = [with_blob(image, seed) if bad else (image, np.zeros(image.shape[:2], bool))
-             for image, seed, bad in zip(normals, seeds, anomalous, strict=True)]  # fmt: skip
+    pairs = [
+        with_blob(image, seed) if bad else (image, np.zeros(image.shape[:2], bool))
+        for image, seed, bad in zip(normals, seeds, anomalous, strict=True)
+    ]
     masks = np.stack([mask for _, mask in pairs])
     types = tuple("blob" if bad else "normal" for bad in anomalous)
     images = np.stack([image for image, _ in pairs])

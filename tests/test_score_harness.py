@@ -292,8 +292,11 @@ def test_changes_name_the_data_set_so_that_each_has_its_own_model(data, tmp_path
     schedule = scheduled(
         replace(request(data, changes=(*QUICK, chosen)), data=(str(data), str(other))), tmp_path, RowFile(tmp_path)
     )
-    paths = {cell.data: cell.entry.definition.generator.texture.path
-             for cell in schedule.cells if cell.entry.name == "perlin"}  # fmt: skip
+    paths = {
+        cell.data: cell.entry.definition.generator.texture.path
+        for cell in schedule.cells
+        if cell.entry.name == "perlin"
+    }
     assert paths == {name: f"{tmp_path}/pictures/{name}" for name in ("part", "other")}
     assert "pictures" not in command_of(schedule.request) and "{data}" in command_of(schedule.request)
 

@@ -49,10 +49,16 @@ def test_means_and_deviations_by_hand():
     rows = [
         row("nsa", value, data=data, detector=detector, seed=seed)
         for data, detector, seed, value in [
-            ("a", "probe", 0, 0.1), ("a", "probe", 1, 0.3), ("a", "unet", 0, 0.5), ("a", "unet", 1, 0.5),
-            ("b", "probe", 0, 0.2), ("b", "probe", 1, 0.6), ("b", "unet", 0, 0.8), ("b", "unet", 1, 1.0),
+            ("a", "probe", 0, 0.1),
+            ("a", "probe", 1, 0.3),
+            ("a", "unet", 0, 0.5),
+            ("a", "unet", 1, 0.5),
+            ("b", "probe", 0, 0.2),
+            ("b", "probe", 1, 0.6),
+            ("b", "unet", 0, 0.8),
+            ("b", "unet", 1, 1.0),
         ]
-    ]  # fmt: skip
+    ]
     found = board(rows)
     cell = next(c for c in found["by_cell"] if (c["data"], c["detector"]) == ("b", "probe"))
     assert line(cell, "nsa")["mean"] == pytest.approx(0.4)
@@ -145,8 +151,11 @@ def test_comparisons_use_what_both_have_and_say_how_much():
     pairs = {(p["a"], p["b"]): (p["columns"], p["trainings"]) for p in found["pairs"]}
     assert pairs == {("boxes", "nsa"): (4, 11), ("boxes", "perlin"): (2, 6), ("nsa", "perlin"): (2, 5)}
     assert [line(table, v)["incomplete"] for v in ("boxes", "nsa", "perlin")] == [False, True, True]
-    of_a = {(r["detector"], r["seed"]): r["metrics"]["pixel_ap"] for r in rows
-            if (r["variant"], r["data"]) == ("boxes", "a")}  # fmt: skip
+    of_a = {
+        (r["detector"], r["seed"]): r["metrics"]["pixel_ap"]
+        for r in rows
+        if (r["variant"], r["data"]) == ("boxes", "a")
+    }
     shared = [np.mean([of_a["probe", s] for s in (0, 1)]), np.mean([of_a["unet", s] for s in (0, 1, 2)])]
     assert line(table, "boxes")["mean"] == pytest.approx(np.mean(shared)) and table["seeds"] == 2
 
@@ -306,8 +315,13 @@ def test_kendalls_tau_between_detectors_and_between_data_sets():
 
 
 def test_tau_uses_the_columns_that_all_its_generators_have():
-    rows = [row(v, x, data=d, detector=t) for v, x in (("nsa", 0.5), ("boxes", 0.4), ("perlin", 0.1))
-            for d in ("a", "b") for t in ("probe", "unet") if (v, d) != ("perlin", "b")]  # fmt: skip
+    rows = [
+        row(v, x, data=d, detector=t)
+        for v, x in (("nsa", 0.5), ("boxes", 0.4), ("perlin", 0.1))
+        for d in ("a", "b")
+        for t in ("probe", "unet")
+        if (v, d) != ("perlin", "b")
+    ]
     (between,) = board(rows)["tau"]["detectors"]
     assert between == {"between": ["probe", "unet"], "tau": pytest.approx(1), "variants": 3, "columns": 1}
     (between,) = board(rows)["tau"]["data"]

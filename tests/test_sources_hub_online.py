@@ -53,15 +53,26 @@ def online(tmp_path_factory):
         home = tmp_path_factory.mktemp("home")
         server.environment = {
             **{key: value for key, value in os.environ.items() if "OFFLINE" not in key},
-            "HF_ENDPOINT": server.url, "HF_HOME": str(home), "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1",
-            "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_UPDATE_CHECK": "1", "XDG_CACHE_HOME": str(home),
-        }  # fmt: skip
+            "HF_ENDPOINT": server.url,
+            "HF_HOME": str(home),
+            "HF_TOKEN": TOKEN,
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+            "XDG_CACHE_HOME": str(home),
+        }
         yield server
 
 
 def anomgen(online, *words, cwd, code=0):
-    done = subprocess.run([sys.executable, "-m", "anomgen", *map(str, words)], env=online.environment, cwd=cwd,
-                          capture_output=True, text=True, check=False)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "anomgen", *map(str, words)],
+        env=online.environment,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
     assert TOKEN not in done.stdout + done.stderr
     return done.stdout, done.stderr
@@ -145,8 +156,9 @@ def test_what_the_hub_does_not_give(online):
     }
     online.repos["dataset", "somebody/odd"] = online.repos["dataset", "somebody/screws"]
     online.fail("HEAD /datasets/somebody/odd/resolve/main/README.md", 403, times=999, body={"error": "not today"})
-    done = subprocess.run([sys.executable, "-c", program, *asked], env=online.environment,
-                          capture_output=True, text=True, check=False)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", program, *asked], env=online.environment, capture_output=True, text=True, check=False
+    )
     online.faults.clear()
     assert done.returncode == 0 and TOKEN not in done.stdout + done.stderr, done.stderr
     for line, text in zip(done.stdout.splitlines(), asked.values(), strict=True):

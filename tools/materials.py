@@ -153,8 +153,13 @@ def _circuit(side: int, shift: np.ndarray) -> list[np.ndarray]:
 
 
 MATERIALS: dict[str, Material] = {
-    "steel": steel, "fabric": fabric, "wood": wood, "leather": leather, "pill": pill, "board": board,
-}  # fmt: skip
+    "steel": steel,
+    "fabric": fabric,
+    "wood": wood,
+    "leather": leather,
+    "pill": pill,
+    "board": board,
+}
 """Name → how it is drawn."""
 
 

@@ -18,17 +18,23 @@ app = typer.Typer()
 @app.command()
 def export(
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="Folder that `anomgen make` wrote, or its URL.")],
-    to: Annotated[str, typer.Option("--to", help="Format: mvtec, visa, ader, coco, yolo, labelstudio, folder, "
-                                    "or a plug-in's (anomgen ls exporters).")],
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            help="Format: mvtec, visa, ader, coco, yolo, labelstudio, folder, or a plug-in's (anomgen ls exporters).",
+        ),
+    ],
     out: Annotated[str, typer.Option("--out", "-o", help="Output folder.")],
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting: train_share=0.5, category=bottle. "
-                     "Repeatable."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change a setting: train_share=0.5, category=bottle. Repeatable."
+        ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the export in the output folder.")] = False,
     as_json: JsonOption = False,
-) -> None:  # fmt: skip
+) -> None:
     """Write a dataset in another tool's format: images and masks unchanged, split into parts as the tool needs."""
     from anomgen.exporters.export import export as export_dataset
 

@@ -235,8 +235,8 @@ def replay(
 
     result = replay_row(dataset, index, source, changes or ())
     if as_json:
-        print_json({"index": index, "identical": result.identical, "different": list(result.different),
-                     "notes": list(result.notes)})  # fmt: skip
+        lists = {"different": list(result.different), "notes": list(result.notes)}
+        print_json({"index": index, "identical": result.identical, **lists})
     elif result.identical:
         print(f"{dataset} row {index}: bit-identical")
         _print_next("check", dataset)
@@ -368,8 +368,9 @@ def _print_part(result: Result, shard: str | None, seconds: float, *, as_json: b
         have = "1 shard" if shards == 1 else f"{shards} shards"
         print(f"note: the dataset has {have}, so {empty} empty; a smaller shard_size gives more", file=sys.stderr)
     if as_json:
-        print_json({"path": str(result.path), "shard": shard, "rows": result.rows, "made": result.made,
-                    "seconds": seconds})  # fmt: skip
+        print_json(
+            {"path": str(result.path), "shard": shard, "rows": result.rows, "made": result.made, "seconds": seconds}
+        )
         return
     print(f"{result.path}: part {shard}, {result.rows} rows ({result.made} made now) in {seconds} s")
     print("when all parts are there: the same command with --finish instead of --shard")

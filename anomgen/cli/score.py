@@ -209,8 +209,14 @@ def _print_plan(schedule: Schedule, workers: int, *, as_json: bool) -> None:
 
 
 def _cell(seconds: float, cell: Cell) -> dict[str, Any]:
-    return {"key": cell.key, "data": cell.data, "variant": cell.entry.name, "detector": cell.detector,
-            "seed": cell.seed, "seconds": round(seconds, 1)}  # fmt: skip
+    return {
+        "key": cell.key,
+        "data": cell.data,
+        "variant": cell.entry.name,
+        "detector": cell.detector,
+        "seed": cell.seed,
+        "seconds": round(seconds, 1),
+    }
 
 
 def left_out_text(schedule: Schedule) -> Sequence[str]:

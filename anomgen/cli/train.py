@@ -82,9 +82,19 @@ def sdas(
         from anomgen.models.start import train
 
         return train(
-            "sdas", source, out, size=sides_of(size), steps=steps, preset=preset, init=init, seed=seed,
-            overrides=changes or (), resume=resume, overwrite=overwrite, progress=progress,
-        )  # fmt: skip
+            "sdas",
+            source,
+            out,
+            size=sides_of(size),
+            steps=steps,
+            preset=preset,
+            init=init,
+            seed=seed,
+            overrides=changes or (),
+            resume=resume,
+            overwrite=overwrite,
+            progress=progress,
+        )
 
     result = trained(run)
     name, place = next(iter(result.categories.items()))
@@ -123,9 +133,19 @@ def cyclegan(
         from anomgen.models.start import train
 
         return train(
-            "cyclegan", source, out, abnormal=abnormal, size=sides_of(size), steps=steps, preset=preset, seed=seed,
-            overrides=changes or (), resume=resume, overwrite=overwrite, progress=progress,
-        )  # fmt: skip
+            "cyclegan",
+            source,
+            out,
+            abnormal=abnormal,
+            size=sides_of(size),
+            steps=steps,
+            preset=preset,
+            seed=seed,
+            overrides=changes or (),
+            resume=resume,
+            overwrite=overwrite,
+            progress=progress,
+        )
 
     report(trained(run), following("cyclegan", source, size, out), as_json=as_json)
 

@@ -148,8 +148,16 @@ def hard_masks(shape: tuple[int, int]) -> list[np.ndarray]:
     rings = ((far < 15) & (far >= 12)) | ((far < 9) & (far >= 5)) | (far < 2)
     frame = (y < 3) | (y >= h - 2) | (x < 2) | (x >= w - 4)
     lines = np.zeros(shape, np.uint8)
-    for start, end in [((3, 3), (3, 3)), ((8, 3), (9, 3)), ((3, 8), (20, 8)), ((24, 4), (30, 10)), ((30, 14), (24, 20)),
-                       ((5, 12), (5, 25)), ((w - 1, h - 1), (w - 1, h - 1)), ((10, 20), (21, 27))]:  # fmt: skip
+    for start, end in [
+        ((3, 3), (3, 3)),
+        ((8, 3), (9, 3)),
+        ((3, 8), (20, 8)),
+        ((24, 4), (30, 10)),
+        ((30, 14), (24, 20)),
+        ((5, 12), (5, 25)),
+        ((w - 1, h - 1), (w - 1, h - 1)),
+        ((10, 20), (21, 27)),
+    ]:
         cv2.line(lines, start, end, 1)
     noise = rng_for(0, Stream.SOURCE).random(shape)
     blocks = cv2.blur(noise, (3, 3)) > 0.5

@@ -183,9 +183,14 @@ class NSA(Generator):
         return result._replace(parts=tuple(boxes)), {"boxes": [list(box) for box in boxes], "weight": weight}
 
     def _add_patch(
-        self, rng: np.random.Generator, drawn: np.ndarray, support: np.ndarray, donor: np.ndarray,
-        objects: tuple[_Object | None, _Object | None], weight: float,
-    ) -> Box | None:  # fmt: skip
+        self,
+        rng: np.random.Generator,
+        drawn: np.ndarray,
+        support: np.ndarray,
+        donor: np.ndarray,
+        objects: tuple[_Object | None, _Object | None],
+        weight: float,
+    ) -> Box | None:
         """Blend one patch into `drawn`, add it to `support` (both in place), and return where; None if skipped."""
         near, far = objects
         cut = self._cut(rng, donor.shape, far)
@@ -251,9 +256,13 @@ class NSA(Generator):
         return int(np.clip(h, 4, shape[0] - 2)), int(np.clip(w, 4, shape[1] - 2))
 
     def _destination(
-        self, rng: np.random.Generator, shape: tuple[int, ...], size: tuple[int, int],
-        content_object: np.ndarray | None, near: _Object | None,
-    ) -> Box | None:  # fmt: skip
+        self,
+        rng: np.random.Generator,
+        shape: tuple[int, ...],
+        size: tuple[int, int],
+        content_object: np.ndarray | None,
+        near: _Object | None,
+    ) -> Box | None:
         """Draw where the patch lands: inside the image, enough of its object on the image's object."""
         h, w = size
         if near is None or content_object is None:

@@ -9,15 +9,26 @@ PUBLISHED = {"size_clip": "code", "rim": 5 / 256, "mask_filter": "code", "min_fo
 
 
 def _objects(
-    height: tuple[float, float], width: tuple[float, float], min_object: float | None, patches: int, slope: float,
+    height: tuple[float, float],
+    width: tuple[float, float],
+    min_object: float | None,
+    patches: int,
+    slope: float,
     midpoint: float,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Return one row of the paper's table; sizes there are half-widths."""
     return {
-        "height_range": [2 * height[0], 2 * height[1]], "width_range": [2 * width[0], 2 * width[1]],
-        "min_object": min_object or 0.0, "patches": patches, "slope": slope, "midpoint": midpoint,
-        "resize_range": [0.7, 1.3], "blend": "normal", "min_overlap": 0.25, **PUBLISHED,
-    }  # fmt: skip
+        "height_range": [2 * height[0], 2 * height[1]],
+        "width_range": [2 * width[0], 2 * width[1]],
+        "min_object": min_object or 0.0,
+        "patches": patches,
+        "slope": slope,
+        "midpoint": midpoint,
+        "resize_range": [0.7, 1.3],
+        "blend": "normal",
+        "min_overlap": 0.25,
+        **PUBLISHED,
+    }
 
 
 def _texture(slope: float, midpoint: float) -> dict[str, Any]:
@@ -43,7 +54,10 @@ PRESETS: dict[str, dict[str, Any]] = {
     "wood": _texture(1 / 6, 15),
     "rcxr": {
         **_objects((0.03, 0.4), (0.03, 0.4), 0.7, 3, 1 / 2, 4),
-        "min_overlap": 0.7, "blend": "mixed", "size_offset": 0.1, "size_scale": 0.06,
+        "min_overlap": 0.7,
+        "blend": "mixed",
+        "size_offset": 0.1,
+        "size_scale": 0.06,
     },
-}  # fmt: skip
+}
 """Settings per class of MVTec AD and of the chest X-rays; foregrounds of the same names: ``foreground: nsa/bottle``."""

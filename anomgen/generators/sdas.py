@@ -204,8 +204,10 @@ class SDAS(PerlinRegion):
         """Return an image for each, in its dtype, and what was drawn for it."""
         if self.texture is not None:
             drawn = [self.texture.draw(rng, image.shape) for rng, image in zip(rngs, images, strict=True)]
-            return [(to_depth(texture, image.dtype), {"texture": name})
-                    for (texture, name), image in zip(drawn, images, strict=True)]  # fmt: skip
+            return [
+                (to_depth(texture, image.dtype), {"texture": name})
+                for (texture, name), image in zip(drawn, images, strict=True)
+            ]
         from anomgen.models.images import unscaled
 
         model = self._loaded()

@@ -321,8 +321,10 @@ def parts_of_batch(task: Task, number: int) -> list[range]:
     settings, processes = task.settings, task.accelerator.num_processes
     size = settings.batch_size // (settings.accumulation * processes)
     start = number * settings.batch_size + task.accelerator.process_index * size
-    return [range(start + part * size * processes, start + part * size * processes + size)
-            for part in range(settings.accumulation)]  # fmt: skip
+    return [
+        range(start + part * size * processes, start + part * size * processes + size)
+        for part in range(settings.accumulation)
+    ]
 
 
 def require_finite(number: int, losses: Mapping[str, float]) -> None:

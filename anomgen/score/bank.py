@@ -62,8 +62,10 @@ def bank_of(data: RealData, entry: Entry) -> Bank:
 def parted(rows: Sequence[Row], held: Sequence[Row], name: str) -> Bank:
     """Return rows as a bank, in a fixed random order; `held` are for validation already."""
     if len(rows) < 2 - bool(held):
-        raise AnomgenError(f"{name}: has {len(rows) + len(held)} anomalous images to train on and to choose thresholds "
-                           "with; at least one for each is needed")  # fmt: skip
+        raise AnomgenError(
+            f"{name}: has {len(rows) + len(held)} anomalous images to train on and to choose thresholds "
+            "with; at least one for each is needed"
+        )
     mixed = [rows[k] for k in rng_for(0, Stream.ORDER).permutation(len(rows))]
     cut = 0 if held else max(1, round(len(rows) * HELD_OUT))
     return Bank(mixed[cut:], [*held, *mixed[:cut]])
@@ -98,8 +100,19 @@ def _dataset_rows(dataset: Dataset, data: RealData) -> tuple[list[Row], list[Row
         soft = stored.get("soft_mask")
         graded = None if soft is None else cv2.resize(soft, shape[1::-1], interpolation=cv2.INTER_AREA) * mask
         if mask.any():
-            row = Row(stored["index"], stored["seed"], 0, stored["source_id"], normal, image, mask, graded,
-                      ANOMALY, stored["defect_type"], {})  # fmt: skip
+            row = Row(
+                stored["index"],
+                stored["seed"],
+                0,
+                stored["source_id"],
+                normal,
+                image,
+                mask,
+                graded,
+                ANOMALY,
+                stored["defect_type"],
+                {},
+            )
             (rows if shown(seen, hidden, validation) is None else held).append(row)
     return rows, held
 
@@ -137,18 +150,31 @@ def _real_rows(real: TestImages) -> list[Row]:
     """
     assert real.masks is not None
     return [
-        Row(k, 0, 0, real.ids[k], _filled(real.images[k], mask), real.images[k], mask, None, ANOMALY,
-            real.defect_types[k], {})
+        Row(
+            k,
+            0,
+            0,
+            real.ids[k],
+            _filled(real.images[k], mask),
+            real.images[k],
+            mask,
+            None,
+            ANOMALY,
+            real.defect_types[k],
+            {},
+        )
         for k, mask in enumerate(real.masks)
         if mask.any()
-    ]  # fmt: skip
+    ]
 
 
 def _filled(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Return the image with the masked region filled in from around it (Telea, J. Graphics Tools 2004)."""
     holes = mask.astype(np.uint8)
-    planes = [cv2.inpaint(np.ascontiguousarray(image[..., c]), holes, INPAINTING, cv2.INPAINT_TELEA)
-              for c in range(image.shape[2])]  # fmt: skip
+    planes = [
+        cv2.inpaint(np.ascontiguousarray(image[..., c]), holes, INPAINTING, cv2.INPAINT_TELEA)
+        for c in range(image.shape[2])
+    ]
     return np.stack(planes, axis=2)
 
 
@@ -181,8 +207,11 @@ def draw_bank(plan: Plan, validation: Source, path: Path, count: int) -> None:
 def _anomalous(plan: Plan, indices: range) -> list[Row]:
     renderer, size = Renderer(replace(plan, recipe=plan.recipe.model_copy(update={"anomaly_ratio": 1.0}))), 16
     with single_threaded():
-        return [row for start in range(indices.start, indices.stop, size)
-                for row in renderer.block(range(start, min(start + size, indices.stop)))]  # fmt: skip
+        return [
+            row
+            for start in range(indices.start, indices.stop, size)
+            for row in renderer.block(range(start, min(start + size, indices.stop)))
+        ]
 
 
 def load_bank(path: Path) -> Bank:

@@ -148,12 +148,14 @@ def rust(rng: np.random.Generator, shape: Shape) -> np.ndarray:
     field = octaves(rng, shape, rng.uniform(3, 7), count=6)
     pits = octaves(rng, shape, rng.uniform(20, 50), count=3)
     hue = rng.uniform(0.02, 0.1) if rng.random() < 0.7 else rng.random()
-    stops = np.array([
-        colorsys.hsv_to_rgb(hue, 0.9, 0.12),
-        colorsys.hsv_to_rgb(hue, 0.8, 0.4),
-        colorsys.hsv_to_rgb((hue + 0.03) % 1, 0.75, 0.8),
-        colorsys.hsv_to_rgb(rng.random(), rng.uniform(0, 0.3), rng.uniform(0.4, 0.95)),
-    ])  # fmt: skip
+    stops = np.array(
+        [
+            colorsys.hsv_to_rgb(hue, 0.9, 0.12),
+            colorsys.hsv_to_rgb(hue, 0.8, 0.4),
+            colorsys.hsv_to_rgb((hue + 0.03) % 1, 0.75, 0.8),
+            colorsys.hsv_to_rgb(rng.random(), rng.uniform(0, 0.3), rng.uniform(0.4, 0.95)),
+        ]
+    )
     places = [0, 90, rng.uniform(110, 150), rng.uniform(155, 200)]
     table = np.stack([np.interp(np.arange(256), places, 255 * stops[:, c]) for c in range(3)], axis=1)
     level = np.clip(0.7 * field + np.float32(0.4) * pits - np.float32(0.05), 0, 1)
@@ -285,10 +287,25 @@ def require_simplex() -> ModuleType:
 FAMILIES: dict[str, Family] = {
     family.__name__: family
     for family in (
-        clouds, marble, veins, wood, brushed, mosaic, cracks, bubbles, blotches, rust, speckle, fibres, stripes, weave,
-        tiles, dots, simplex,
+        clouds,
+        marble,
+        veins,
+        wood,
+        brushed,
+        mosaic,
+        cracks,
+        bubbles,
+        blotches,
+        rust,
+        speckle,
+        fibres,
+        stripes,
+        weave,
+        tiles,
+        dots,
+        simplex,
     )
-}  # fmt: skip
+}
 """Every family by name."""
 
 DEFAULT_FAMILIES = tuple(name for name in FAMILIES if name != "simplex")

@@ -249,9 +249,10 @@ class CycleGANTask(Task):
     def tensors(self) -> dict[str, torch.Tensor]:
         """See `Task.tensors`."""
         found = {
-            f"{name}.{key}": value for name, network in self._networks().items()
+            f"{name}.{key}": value
+            for name, network in self._networks().items()
             for key, value in network.state_dict().items()
-        }  # fmt: skip
+        }
         found |= {f"buffer.{name}": torch.stack(buffer.images) for name, buffer in self.buffers.items()}
         found |= optimiser_tensors("generator_optimiser", self.generator_optimiser)
         return found | optimiser_tensors("discriminator_optimiser", self.discriminator_optimiser)

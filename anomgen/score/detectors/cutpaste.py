@@ -290,9 +290,11 @@ class _Block(nn.Module):
             nn.BatchNorm2d(after),
         )
         alike = before == after and stride == 1
-        self.skip = nn.Identity() if alike else nn.Sequential(
-            nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after)
-        )  # fmt: skip
+        self.skip = (
+            nn.Identity()
+            if alike
+            else nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return F.relu(self.layers(x) + self.skip(x))

@@ -42,9 +42,13 @@ class DRAEM(Detector):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "default": {},
         "paper": {
-            "width": 128, "segmentation_width": 64, "learning_rate": 1e-4, "batch_size": 8, "steps": 21_000,
+            "width": 128,
+            "segmentation_width": 64,
+            "learning_rate": 1e-4,
+            "batch_size": 8,
+            "steps": 21_000,
         },
-    }  # fmt: skip
+    }
     """`paper`: 700 epochs of 240 images, about what a category of MVTec AD has."""
 
     batch_size: Annotated[int, Field(ge=2)] = 8

@@ -44,11 +44,18 @@ class RealNet(Detector):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "default": {},
         "paper": {
-            "backbone": "wide_resnet50_2", "strides": (4, 8, 16, 32), "selected": (256, 512, 512, 256),
-            "selection_batches": 64, "ranked": 256, "head": (128, 32, 8, 4), "learning_rate": 1e-4, "one_cycle": False,
-            "batch_size": 16, "steps": 15_000,
+            "backbone": "wide_resnet50_2",
+            "strides": (4, 8, 16, 32),
+            "selected": (256, 512, 512, 256),
+            "selection_batches": 64,
+            "ranked": 256,
+            "head": (128, 32, 8, 4),
+            "learning_rate": 1e-4,
+            "one_cycle": False,
+            "batch_size": 16,
+            "steps": 15_000,
         },
-    }  # fmt: skip
+    }
     """`paper`: 1000 epochs of 240 images, about what a category of MVTec AD has."""
 
     steps: Count = 250
