@@ -45,7 +45,7 @@ def holds_earlier(
         raise UsageError("--resume and --overwrite exclude each other")
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file; give a folder with -o")
-    if not out.exists() or all(entry.name in leftovers or _is_left_over(entry.name) for entry in out.iterdir()):
+    if not out.exists() or all(entry.name in leftovers or is_left_over(entry.name) for entry in out.iterdir()):
         return False
     found = earlier(out)
     if found is None:
@@ -58,7 +58,7 @@ def holds_earlier(
     return True
 
 
-def _is_left_over(name: str) -> bool:
+def is_left_over(name: str) -> bool:
     """Return whether a killed run may have left a file of that name."""
     return name.startswith(LOCK) or (name.startswith(".") and name.endswith(".tmp"))
 

@@ -18,7 +18,7 @@ from anomgen.dataset.reader import Dataset
 from anomgen.errors import AnomgenError, RecipeError, UsageError
 from anomgen.exporters.base import Exporter, SplitExporter, build_exporter
 from anomgen.exporters.conformance import contents, made_dataset
-from anomgen.exporters.export import MANIFEST, export
+from anomgen.exporters.export import MANIFEST, MARK, export
 from anomgen.registry import load, names
 from anomgen.testing import check_exporter
 
@@ -298,11 +298,39 @@ def test_a_run_that_was_killed_between_the_two_renames_is_settled(dataset, tmp_p
     export(dataset, "coco", out)
     before = contents(out)
     work.mkdir()
+    (work / MARK).touch()
     out.rename(work / "old")
     (work / "new").mkdir()
     with pytest.raises(UsageError, match="holds an export"):
         export(dataset, "yolo", out)
     assert contents(out) == before and sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+
+
+def test_a_link_where_the_export_would_work_is_not_followed(dataset, tmp_path):
+    """CWE-59: a link of that name led the clearing up into a folder of somebody else."""
+    victim, work = tmp_path / "victim", tmp_path / ".out.anomgen-export"
+    for name in ("new", "old", "letters"):
+        (victim / name).mkdir(parents=True)
+        (victim / name / "file.txt").write_text("mine")
+    work.symlink_to(victim)
+    with pytest.raises(UsageError, match="is a link or a file where the export would work"):
+        export(dataset, "coco", tmp_path / "out")
+    work.unlink()
+    work.mkdir()
+    (work / MARK).touch()
+    (work / "new").symlink_to(victim)
+    with pytest.raises(UsageError, match="is a link"):
+        export(dataset, "coco", tmp_path / "out")
+    assert sorted(path.name for path in victim.rglob("*.txt")) == ["file.txt"] * 3
+
+
+def test_a_folder_of_the_users_where_the_export_would_work_is_left_alone(dataset, tmp_path):
+    work = tmp_path / ".out.anomgen-export"
+    (work / "new").mkdir(parents=True)
+    (work / "new" / "mine.txt").write_text("mine")
+    with pytest.raises(UsageError, match="holds what no export put there"):
+        export(dataset, "coco", tmp_path / "out")
+    assert (work / "new" / "mine.txt").read_text() == "mine"
 
 
 SLOW = """

@@ -18,11 +18,13 @@ from anomgen.config.text import Overrides, changed
 from anomgen.dataset.reader import Dataset
 from anomgen.errors import AnomgenError, Progress, UsageError, silent
 from anomgen.exporters.base import FOLDER, SHELL_FOLDER, Exporter, Files, Record, build_exporter, license_of
-from anomgen.files import Earlier, digest, holds_earlier, locked, writing
+from anomgen.files import Earlier, digest, holds_earlier, is_left_over, locked, writing
 from anomgen.places import home, is_url
 
 MANIFEST = "anomgen-export.json"
 """Lists what an export wrote, with digests: how a folder of ours, and a file that somebody changed, are known."""
+MARK = "anomgen-export-at-work"
+"""The file in an export's working folder that says whose it is; without it nothing there is touched."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ def export(
     _check_output(dataset, out, overwrite=overwrite)
     place = out.resolve()  # a link stays, what it leads to is replaced
     work = place.parent / f".{place.name}.anomgen-export"
+    _claim(work)
     try:
         with locked(work, name=out), _settled(place, work):
             files = _written(dataset, exporter, work / "new", progress)
@@ -80,6 +83,8 @@ def export(
                 _replace(place, work / "new", work / "old")
     finally:
         with suppress(OSError):  # it may hold an earlier export that could not be put back
+            if not any((work / name).exists() for name in ("old", "new")):
+                (work / MARK).unlink(missing_ok=True)
             work.rmdir()
     return Exported(
         out,
@@ -254,6 +259,23 @@ def _all_notes(files: Files) -> list[str]:
 
 
 # --- in place -------------------------------------------------------------------------------------------------------
+
+
+def _claim(work: Path) -> None:
+    """Make the working folder, or take over that of a killed run. Raises UsageError for anything else of that name.
+
+    Links are not followed: what they lead to is somebody else's.
+    """
+    links = [path for path in (work, work / "old", work / "new", work / MARK) if path.is_symlink()]
+    if links or (work.exists() and not work.is_dir()):
+        raise UsageError(f"{(links or [work])[0]} is a link or a file where the export would work; move it elsewhere")
+    if work.is_dir() and not (work / MARK).is_file() and any(not is_left_over(path.name) for path in work.iterdir()):
+        raise UsageError(f"{work} holds what no export put there, and an export would work there; move it elsewhere")
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        (work / MARK).touch()
+    except OSError as error:
+        raise AnomgenError(f"{work}: cannot be written: {error.strerror}") from None
 
 
 @contextmanager
