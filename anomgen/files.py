@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -58,9 +59,18 @@ def holds_earlier(
     return True
 
 
+_TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.tmp", re.DOTALL)
+"""How `replacing` calls a file until it is whole: nobody else's is called so."""
+
+
 def is_left_over(name: str) -> bool:
     """Return whether a killed run may have left a file of that name."""
-    return name.startswith(LOCK) or (name.startswith(".") and name.endswith(".tmp"))
+    return name.startswith(LOCK) or is_temporary(name)
+
+
+def is_temporary(name: str) -> bool:
+    """Return whether a file of that name is one that `replacing` had not finished."""
+    return _TEMPORARY.fullmatch(name) is not None
 
 
 def refuse_inside(out: Path, *sources: str | None) -> None:

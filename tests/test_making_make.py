@@ -342,3 +342,30 @@ def test_versions_of_torch_count_where_a_network_draws_and_only_there(made, tmp_
     monkeypatch.setattr(versions, "version", lambda name: "0.1" if name == "torch" else version(name))
     with pytest.raises(UsageError, match=r"was made with .*torch.* this is .*torch 0\.1"):
         make(chosen, tmp_path / "out", resume=True)
+
+
+def test_files_of_the_users_own_are_never_removed_or_overwritten(tmp_path):
+    out = tmp_path / "out"
+    make(recipe("nsa", 8), out)
+    card, notes, hidden = out / "README.md", out / ".notes.tmp", out / "data" / ".x.tmp"
+    card.write_text(card.read_text(encoding="utf-8") + "\nOur parts, photographed in March.\n", encoding="utf-8")
+    for file in (notes, hidden):
+        file.write_text("mine")
+    before = card.read_bytes()
+    assert make(recipe("nsa", 8), out, resume=True).made == 0
+    assert make(recipe("nsa", 8), out, finish=True).provenance["shards"] == 1
+    assert card.read_bytes() == before and notes.read_text() == hidden.read_text() == "mine"
+    (out / "provenance.json").unlink()  # unfinished again: only what a run wrote is replaced
+    make(recipe("nsa", 8), out, resume=True)
+    assert notes.read_text() == hidden.read_text() == "mine"
+
+
+def test_a_parquet_file_of_the_users_own_is_refused_not_removed(tmp_path):
+    out = tmp_path / "out"
+    make(recipe("nsa", 8), out)
+    mine = out / "data" / "train-mine.parquet"
+    mine.write_bytes(b"mine")
+    for how in ("resume", "overwrite"):
+        with pytest.raises(UsageError, match=r"train-mine\.parquet is no file of this dataset"):
+            make(recipe("nsa", 8), out, **{how: True})
+    assert mine.read_bytes() == b"mine"

@@ -8,7 +8,7 @@ import platform
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,27 +19,23 @@ from anomgen.config import Part
 from anomgen.config.text import Overrides
 from anomgen.dataset.card import write_card
 from anomgen.dataset.preview import write_preview
-from anomgen.dataset.reader import MARK, Dataset, is_ours
+from anomgen.dataset.reader import MARK, SHARD_PATTERN, Dataset, is_ours
 from anomgen.dataset.row import ANOMALY
 from anomgen.dataset.statistics import statistics
 from anomgen.dataset.writer import Encoder, shard_metadata, shard_name
 from anomgen.errors import AnomgenError, Progress, UsageError, silent
-from anomgen.files import Earlier, fingerprint_of, holds_earlier, locked, refuse_inside, remove, replacing
+from anomgen.files import fingerprint_of, is_temporary, locked, remove, replacing
 from anomgen.licenses import inherited
 from anomgen.making.engine import Plan, Recipe, Renderer, shard_ranges, single_threaded
 from anomgen.making.memory import remember_source
-from anomgen.making.recipe import parse_recipe, read_recipe, recipe_of
+from anomgen.making.output import DATA, OWN_FILES, check_output, clear
+from anomgen.making.recipe import recipe_of
 from anomgen.making.runners.base import Run, Shard
 from anomgen.making.runners.choice import runner
 from anomgen.places import Remote, place
 from anomgen.sources.base import notes_of
 from anomgen.sources.pool import Pool
 from anomgen.versions import NETWORK, installed, processor, versions, versions_text
-
-OWN_FILES = ("preview.png", "README.md", "recipe.yaml")
-
-DATA = "data"
-
 
 LISTED_MISSING = 10
 """How many missing shards an error names."""
@@ -110,12 +106,14 @@ def make(
         with locked(out, shared=part is not None):
             check_output(recipe, out, resume=resume, overwrite=overwrite)  # another run may have come and gone
             if overwrite:
-                _clear(out)
+                clear(out)
             shards = _shards(plan, out)
             mine = (part or Part()).take(shards)
             missing = [shard for shard in mine if not _is_complete(shard)]
             if finish and missing:
                 raise AnomgenError(_unfinished(out, missing, shards))
+            if part is None and not missing and (done := _finished(out, shards)):
+                return Result(out, _rows(mine), 0, done, len(shards))  # what people wrote into its card stays
             if part is None:
                 _begin(recipe, out)
             elif missing:
@@ -154,60 +152,6 @@ def _unfinished(out: Path, missing: list[Shard], shards: list[Shard]) -> str:
         f"{out}: {len(missing)} of {len(shards)} shards are not there: {', '.join(names)}{more}; make them with the "
         "--shard that they belong to, or all of them here with --resume"
     )
-
-
-# --- before ---------------------------------------------------------------------------------------------------------
-
-
-def check_output(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) -> None:
-    """Refuse an output folder in which `make` could lose or mix something. Raises UsageError."""
-    refuse_inside(out, getattr(recipe.source, "path", None))
-    data = out / DATA
-    hidden = data.is_dir() and all(entry.name.startswith(".") for entry in data.iterdir())
-    leftovers = {DATA} if hidden else ()  # of a run that was killed before its first shard
-    begun = holds_earlier(out, "anomgen dataset", _earlier, leftovers=leftovers, resume=resume, overwrite=overwrite)
-    if begun and resume:
-        _refuse_other_recipe(recipe, out)
-
-
-def _earlier(out: Path) -> Earlier | None:
-    if not is_ours(out):
-        return None
-    if (out / "provenance.json").is_file():
-        return Earlier("a finished dataset", can_go_on=False)
-    return Earlier("an unfinished dataset")
-
-
-def _refuse_other_recipe(recipe: Recipe, out: Path) -> None:
-    began = parse_recipe(read_recipe(str(out / "recipe.yaml")), str(out / "recipe.yaml"))
-    before, now = began.canonical(), recipe.canonical()
-    different = sorted(_differences(before, now))
-    if different:
-        raise UsageError(
-            f"{out} was begun with another recipe (different: {', '.join(different)}); "
-            "resume with the same one, or choose another folder with -o"
-        )
-
-
-def _differences(before: Any, now: Any, key: str = "") -> Iterator[str]:
-    if isinstance(before, dict) and isinstance(now, dict):
-        for name in {*before, *now}:
-            yield from _differences(before.get(name), now.get(name), f"{key}.{name}" if key else name)
-    elif before != now:
-        yield key
-
-
-def _clear(out: Path) -> None:
-    """Remove an earlier dataset: the files that anomgen writes, nothing else.
-
-    provenance.json goes first, so that what is left is not taken for a finished dataset if this is interrupted, and
-    recipe.yaml last, since it is what tells a folder of ours from any other.
-    """
-    remove(out / "provenance.json")
-    for shard in (out / DATA).glob("train-*-of-*.parquet"):
-        remove(shard)
-    for name in OWN_FILES:
-        remove(out / name)
 
 
 # --- shards ---------------------------------------------------------------------------------------------------------
@@ -269,7 +213,20 @@ def _sweep(out: Path) -> None:
     """Remove the temporary files that killed runs and workers left; nobody else may be at work."""
     for folder in (out, out / DATA):
         for leftover in folder.glob(".*.tmp"):
-            remove(leftover)
+            if is_temporary(leftover.name):
+                remove(leftover)
+
+
+def _finished(out: Path, shards: list[Shard]) -> dict[str, Any] | None:
+    """Return the provenance of a dataset of which nothing is missing and nothing is too much; None for another."""
+    there = {shard.name for shard in (out / DATA).glob("train-*.parquet")}
+    if there != {shard.path.name for shard in shards} or not all((out / name).is_file() for name in OWN_FILES):
+        return None
+    try:
+        provenance: dict[str, Any] = json.loads((out / "provenance.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return provenance if isinstance(provenance, dict) and provenance.get("shards") == len(shards) else None
 
 
 def _join(recipe: Recipe, out: Path) -> None:
@@ -284,7 +241,8 @@ def _finish(plan: Plan, out: Path, shards: list[Shard]) -> dict[str, Any]:
     _sweep(out)
     expected = {shard.path for shard in shards}
     for stray in set((out / DATA).glob("train-*.parquet")) - expected:
-        remove(stray)
+        if SHARD_PATTERN.fullmatch(stray.name):  # of the same recipe with another count or shard size
+            remove(stray)
     rejects: Counter[str] = Counter()
     for shard in shards:
         rejects.update((shard_metadata(shard.path) or {}).get("rejects", {}))

@@ -1,0 +1,79 @@
+"""The output folder before a run: what may be in it, and the removal of what an earlier run made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from anomgen.dataset.reader import SHARD_PATTERN, is_ours
+from anomgen.errors import UsageError
+from anomgen.files import Earlier, holds_earlier, refuse_inside, remove
+from anomgen.making.engine import Recipe
+from anomgen.making.recipe import parse_recipe, read_recipe
+
+OWN_FILES = ("preview.png", "README.md", "recipe.yaml")
+"""What is written beside the shards."""
+DATA = "data"
+
+
+def check_output(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) -> None:
+    """Refuse an output folder in which `make` could lose or mix something. Raises UsageError."""
+    refuse_inside(out, getattr(recipe.source, "path", None))
+    data = out / DATA
+    hidden = data.is_dir() and all(entry.name.startswith(".") for entry in data.iterdir())
+    leftovers = {DATA} if hidden else ()  # of a run that was killed before its first shard
+    begun = holds_earlier(out, "anomgen dataset", _earlier, leftovers=leftovers, resume=resume, overwrite=overwrite)
+    if begun:
+        _refuse_foreign_shards(data)
+    if begun and resume:
+        _refuse_other_recipe(recipe, out)
+
+
+def _refuse_foreign_shards(data: Path) -> None:
+    """Refuse Parquet files of the user's own: whoever loads the dataset would load them with it."""
+    foreign = sorted(file.name for file in data.glob("train-*.parquet") if not SHARD_PATTERN.fullmatch(file.name))
+    if foreign:
+        where = data / foreign[0]
+        raise UsageError(f"{where} is no file of this dataset, but would be loaded with it; move it elsewhere")
+
+
+def _earlier(out: Path) -> Earlier | None:
+    if not is_ours(out):
+        return None
+    if (out / "provenance.json").is_file():
+        return Earlier("a finished dataset", can_go_on=False)
+    return Earlier("an unfinished dataset")
+
+
+def _refuse_other_recipe(recipe: Recipe, out: Path) -> None:
+    began = parse_recipe(read_recipe(str(out / "recipe.yaml")), str(out / "recipe.yaml"))
+    before, now = began.canonical(), recipe.canonical()
+    different = sorted(_differences(before, now))
+    if different:
+        raise UsageError(
+            f"{out} was begun with another recipe (different: {', '.join(different)}); "
+            "resume with the same one, or choose another folder with -o"
+        )
+
+
+def _differences(before: Any, now: Any, key: str = "") -> Iterator[str]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        for name in {*before, *now}:
+            yield from _differences(before.get(name), now.get(name), f"{key}.{name}" if key else name)
+    elif before != now:
+        yield key
+
+
+def clear(out: Path) -> None:
+    """Remove an earlier dataset: the files that anomgen writes, nothing else.
+
+    provenance.json goes first, so that what is left is not taken for a finished dataset if this is interrupted, and
+    recipe.yaml last, since it is what tells a folder of ours from any other.
+    """
+    remove(out / "provenance.json")
+    for shard in (out / DATA).glob("train-*-of-*.parquet"):
+        if SHARD_PATTERN.fullmatch(shard.name):
+            remove(shard)
+    for name in OWN_FILES:
+        remove(out / name)
