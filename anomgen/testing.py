@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from anomgen.errors import require
 from anomgen.exporters.conformance import check_exporter
 from anomgen.generators.conformance import TestPool, check_generator, scenes
 from anomgen.sources.conformance import check_source
@@ -18,6 +19,7 @@ __all__ = ["TestPool", "check_detector", "check_exporter", "check_generator", "c
 def __getattr__(name: str) -> Any:
     """Import what needs torch when somebody asks for it."""
     if name == "check_detector":
+        require("score", "check_detector", "torch")
         from anomgen.score.detectors.conformance import check_detector
 
         return check_detector

@@ -14,12 +14,12 @@ from typer.main import get_command
 import anomgen
 from anomgen.cli import app
 
-COMMANDS = ("make", "preview", "check", "replay", "export", "push", "ls", "show", "validate")
+COMMANDS = ("make", "preview", "check", "replay", "export", "push", "score", "ls", "show", "validate")
 CALLED = {"set": "overrides", "no_check": "check"}
 """Options that a Python parameter says in another word."""
 PRINTING = {"json", "help"}
 """Options that only say how to print."""
-OF_PYTHON = {"progress", "api", "wait"}
+OF_PYTHON = {"progress", "api", "wait", "warn"}
 """Parameters that no command line can give."""
 
 
@@ -41,6 +41,11 @@ def options(command):
     return {CALLED.get(name, name) for name in found - PRINTING}
 
 
+def function_of(name):
+    """Return a public function; `anomgen.score` is a package that can be called."""
+    return importlib.import_module("anomgen.score.run").score if name == "score" else getattr(anomgen, name)
+
+
 def parameters(function):
     return set(inspect.signature(function).parameters) - OF_PYTHON
 
@@ -48,7 +53,7 @@ def parameters(function):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_function_has_the_options_of_its_command(name):
     command = get_command(app).commands[name]
-    assert parameters(getattr(anomgen, name)) == options(command)
+    assert parameters(function_of(name)) == options(command)
 
 
 def test_train_has_the_options_of_both_commands():
@@ -58,7 +63,7 @@ def test_train_has_the_options_of_both_commands():
 
 @pytest.mark.parametrize("name", [*COMMANDS, "train", "load_recipe", "load_dataset"])
 def test_a_function_explains_itself(name):
-    function = getattr(anomgen, name)
+    function = function_of(name)
     text = inspect.getdoc(function)
     assert text.partition("\n")[0].endswith((".", ":")) and "Raises" in text
     first = next(iter(inspect.signature(function).parameters))
@@ -101,3 +106,11 @@ def test_the_package_loads_what_is_used_when_it_is_used():
         "assert load_recipe('nsa').name == 'nsa'\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_schema_is_of_a_recipe_that_is_there():
+    assert anomgen.show("nsa", schema=True)["properties"]["generator"]
+    with pytest.raises(anomgen.UsageError, match="no recipe 'nsaa'"):
+        anomgen.show("nsaa", schema=True)
+    with pytest.raises(anomgen.RecipeError, match="shpe"):
+        anomgen.show("nsa", overrides=["generator.shpe=3"], schema=True)

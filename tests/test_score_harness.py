@@ -71,7 +71,7 @@ def test_a_run_writes_a_row_for_every_cell_and_the_report(finished):
 
 def test_the_function_takes_the_command_s_options_as_values_or_as_texts(data, finished):
     before = (finished / "results.json").read_bytes()
-    outcome = score(data, "perlin", out=finished, seeds=2, size="32", changes=QUICK, workers=2, part="1/1")
+    outcome = score(data, "perlin", out=finished, seeds=2, size="32", overrides=QUICK, workers=2, part="1/1")
     assert outcome.summary.done == 6 and (finished / "results.json").read_bytes() == before
     typed = Request.of("d", "a,b", detectors="all", size="32x64", ratios="0.5,1,0.5", sweeps=["k=[1, [2]]"])
     passed = Request.of(["d"], ["a", "b"], detectors=["all"], size=(32, 64), ratios=[0.5, 1], sweeps={"k": [1, [2]]})

@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from anomgen.cli.terminal import JsonOption, print_json, progress_of
-from anomgen.config import Part
-from anomgen.errors import Interrupted, UsageError
+from anomgen.errors import Interrupted
 from anomgen.places import home
 
 if TYPE_CHECKING:
     from anomgen.score.cell import Cell
     from anomgen.score.harness import Outcome
-    from anomgen.score.request import Request
     from anomgen.score.schedule import Schedule
 
 app = typer.Typer()
@@ -114,55 +112,49 @@ def score(
     is written anew each time. Rows of other machines are added with `cat OTHER/rows.jsonl >> RUN/rows.jsonl`. Exits
     with 1 when a training failed.
     """
-    from anomgen.score.request import Request, require_extra, seconds_of
+    from anomgen.score.request import require_extra
 
     require_extra()
-    from anomgen.score import harness
-    from anomgen.score.schedule import write_split
+    from anomgen.score.harness import Outcome, default_workers
+    from anomgen.score.run import score as run_score
+    from anomgen.score.schedule import Schedule
 
-    request = Request.of(
-        data,
-        recipes,
-        detectors=detectors,
-        seeds=seeds,
-        size=size,
-        preset=preset,
-        steps=steps,
-        ratios=ratios or (),
-        counts=counts or (),
-        sweeps=sweeps or (),
-        changes=changes or (),
-        bank=bank,
-    )
-    if split is not None:
-        if dry_run:
-            raise UsageError("--split writes images, and --dry-run writes nothing; leave out one of them")
-        _print_split(write_split(request, split), as_json=as_json)
-        return
-    seconds = None if budget is None else seconds_of(budget)
-    share = Part() if part is None else Part.parse(part, "--part")
-    if dry_run:
-        schedule = harness.schedule_only(request, out, part=share, retry=retry, budget=seconds, workers=workers)
-        _print_plan(schedule, workers or harness.default_workers(), as_json=as_json)
-        return
     try:
         with progress_of("scoring") as progress:
-            outcome = harness.run(
-                request,
-                out,
+            result = run_score(
+                data,
+                recipes,
+                detectors=detectors,
+                seeds=seeds,
+                out=out,
+                size=size,
+                preset=preset,
+                steps=steps,
+                budget=budget,
                 workers=workers,
-                part=share,
-                retry=retry,
-                budget=seconds,
+                part=part,
+                ratios=ratios or (),
+                counts=counts or (),
+                sweep=sweeps or (),
+                overrides=changes or (),
+                bank=bank,
                 figures=figures,
+                retry=retry,
+                split=split,
+                dry_run=dry_run,
                 progress=progress,
                 warn=_warn,
             )
     except KeyboardInterrupt:
         raise Interrupted("interrupted; finished trainings are kept: run the same command again") from None
-    _print(outcome, request, out, as_json=as_json)
-    if outcome.summary.failed:
-        raise typer.Exit(1)
+    if isinstance(result, Outcome):
+        _print(result, seeds, out, as_json=as_json)
+        if result.summary.failed:
+            raise typer.Exit(1)
+    elif isinstance(result, Schedule):
+        _print_plan(result, workers or default_workers(), as_json=as_json)
+    else:
+        _print_split(result, as_json=as_json)
 
 
 def _warn(text: str) -> None:
@@ -241,7 +233,7 @@ def _time(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _print(outcome: Outcome, request: Request, out: Path, *, as_json: bool) -> None:
+def _print(outcome: Outcome, seeds: int, out: Path, *, as_json: bool) -> None:
     if as_json:
         print_json({"path": str(out), **outcome.summary.plain()})
         return
@@ -255,5 +247,5 @@ def _print(outcome: Outcome, request: Request, out: Path, *, as_json: bool) -> N
     if failed:
         print(f"{_cells(failed)} failed; the report says why, --retry trains them again")
     print(f"Look at it: {out / 'report.html'}")
-    if request.seeds < 3:
+    if seeds < 3:
         print("A first look: with --seeds 3 or more the report has intervals that a decision can rest on")

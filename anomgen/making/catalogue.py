@@ -40,7 +40,8 @@ def show(recipe: str, *, overrides: Overrides = (), schema: bool = False) -> dic
     recipe: a bundled one's name or a YAML file. overrides: what --set takes. schema: return the JSON schema of recipes
     instead. Raises UsageError or RecipeError.
     """
-    return recipe_schema() if schema else load_recipe(recipe, overrides=overrides).as_dict()
+    loaded = load_recipe(recipe, overrides=overrides)  # a wrong name or key is an error of the schema's, too
+    return recipe_schema() if schema else loaded.as_dict()
 
 
 def validate(recipe: str, *, overrides: Overrides = ()) -> dict[str, Any]:

@@ -2,54 +2,96 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any
 
 from anomgen.config import Part
-from anomgen.errors import Progress, silent
+from anomgen.errors import Progress, UsageError, silent
 from anomgen.places import home
-from anomgen.score.request import Options, Request, Texts, require_extra, seconds_of
+from anomgen.score.request import Request, Texts, require_extra, seconds_of
 
 if TYPE_CHECKING:
     from anomgen.score.harness import Outcome
+    from anomgen.score.schedule import Schedule
 
 
 def score(
     data: Texts,
     recipes: Texts,
     *,
+    detectors: Texts = "probe",
+    seeds: int = 3,
     out: str | Path = "anomgen-score",
+    size: str | int | tuple[int, int] | None = None,
+    preset: str = "default",
+    steps: int | None = None,
     budget: str | float | None = None,
     workers: int | None = None,
-    part: str | Part = Part(),
+    part: str | Part | None = None,
+    ratios: str | Sequence[float] = (),
+    counts: str | Sequence[int] = (),
+    sweep: Mapping[str, Sequence[Any]] | Iterable[str] = (),
+    overrides: Sequence[str] = (),
+    bank: int = 256,
     figures: bool = True,
     retry: bool = False,
+    split: str | Path | None = None,
+    dry_run: bool = False,
     progress: Progress = silent,
     warn: Callable[[str], None] | None = None,
-    **options: Unpack[Options],
-) -> Outcome:
+) -> Outcome | Schedule | dict[Path, int]:
     """Rank recipes: train detectors on their anomalies, test them on real ones; the options are those of the command.
 
     data: folders of data sets with real anomalies, or Hub datasets. recipes: names, files, mixtures (``nsa+perlin``),
-    folders of finished datasets, and ``real``. out: folder for the rows and the report; what is there already is not
-    trained again. budget: seconds, or a time such as ``20m``. workers: trainings at once, by default one a core, one
-    with a GPU. part: for several machines, such as ``2/4``. figures: measure the recipes' images. retry: train again
-    what failed. progress: told how many trainings have ended. warn: told, in words, what else is to be known. options:
-    detectors, seeds, size, preset, steps, ratios, counts, sweeps, changes and bank, as `Request.of` takes them.
+    folders of finished datasets, and ``real``. detectors: names, or ``all``. seeds: trainings of each recipe and
+    detector. out: folder for the rows and the report; what is there already is not trained again. size: of the images,
+    one number, (height, width) or ``"HxW"``. preset, steps: of the detectors. budget: seconds, or a time such as
+    ``20m``. workers: trainings at once, by default one a core, one with a GPU. part: for several machines, such as
+    ``2/4``. ratios, counts: shares of anomalous training images, numbers of normal ones, to sweep. sweep: values of a
+    recipe's key, ``generator.opacity_range=[[0.2, 0.4], [0.6, 1]]`` or a mapping. overrides: what --set takes,
+    ``detector.draem.width=32``. bank: anomalies that a generator with a trained model draws beforehand. figures:
+    measure the recipes' images. retry: train again what failed. progress: told how many trainings have ended. warn:
+    told, in words, what else is to be known.
+
+    Returns the outcome; with `dry_run` the schedule, and nothing is written; with `split`, a folder, how many images
+    that models may be trained on were written to which folders in it, and nothing is trained.
 
     Raises UsageError and SourceError before anything is trained.
     """
     require_extra()
-    from anomgen.score.harness import run
+    from anomgen.score import harness
+    from anomgen.score.schedule import write_split
 
-    return run(
-        Request.of(data, recipes, **options),
+    request = Request.of(
+        data,
+        recipes,
+        detectors=detectors,
+        seeds=seeds,
+        size=size,
+        preset=preset,
+        steps=steps,
+        ratios=ratios,
+        counts=counts,
+        sweeps=sweep,
+        changes=overrides,
+        bank=bank,
+    )
+    if split is not None:
+        if dry_run:
+            raise UsageError("--split writes images, and --dry-run writes nothing; leave out one of them")
+        return write_split(request, home(split))
+    seconds = None if budget is None else seconds_of(budget)
+    share = Part() if part is None else Part.parse(part, "--part") if isinstance(part, str) else part
+    if dry_run:
+        return harness.schedule_only(request, home(out), part=share, retry=retry, budget=seconds, workers=workers)
+    return harness.run(
+        request,
         home(out),
         workers=workers,
-        part=Part.parse(part, "--part") if isinstance(part, str) else part,
+        part=share,
         retry=retry,
-        budget=None if budget is None else seconds_of(budget),
+        budget=seconds,
         figures=figures,
         progress=progress,
         warn=warn,
