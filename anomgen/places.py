@@ -148,10 +148,14 @@ class Remote:
             file: IO[bytes] = fs.open(path, mode)
             return file
 
+    def read_bytes(self) -> bytes:
+        """Return the file's bytes. Raises FileNotFoundError."""
+        with self._talking() as (fs, path):
+            return bytes(fs.cat_file(path))
+
     def read_text(self, encoding: str = "utf-8") -> str:
         """Return the file's text. Raises FileNotFoundError."""
-        with self._talking() as (fs, path):
-            return bytes(fs.cat_file(path)).decode(encoding)
+        return self.read_bytes().decode(encoding)
 
     def unlink(self, missing_ok: bool = False) -> None:
         """Remove the file."""

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from made_dataset import made_rows, normal_image
 from PIL import Image
+from small import uncounted
 
 from anomgen.dataset.columns import Columns
 from anomgen.dataset.png import decode_png, encode_png, encode_soft_mask
@@ -157,6 +158,7 @@ def test_images_are_stored_as_they_are_and_the_rest_compressed(tmp_path):
 WRITE = """
 import sys
 from pathlib import Path
+from small import uncounted
 from made_dataset import made_rows
 from anomgen.dataset.columns import Columns
 from anomgen.dataset.writer import write_shard
@@ -273,7 +275,7 @@ def test_a_file_size_limit_is_met_with_a_clear_error(tmp_path):
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n" + WRITE
     )
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    env = {**uncounted(), "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", code, str(tmp_path / "a.parquet")]
     result = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert result.returncode == 1

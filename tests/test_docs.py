@@ -225,7 +225,9 @@ def test_every_public_name_is_in_the_reference():
     import anomgen
 
     page = read("docs/reference/python.md")
-    missing = [n for n in anomgen.__all__ if n != "__version__" and f"::: anomgen.{n}\n" not in page]
+    homes = {"score": "score.run.score"}  # the package of that name would be shown
+    names = [homes.get(name, name) for name in anomgen.__all__ if name != "__version__"]
+    missing = [name for name in names if f"::: anomgen.{name}\n" not in page]
     assert not missing
 
 

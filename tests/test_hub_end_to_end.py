@@ -157,10 +157,9 @@ def test_a_downloaded_configuration_passes_check_and_replay(published, online, t
     assert "bit-identical" in out
 
 
-def test_the_readme_publishes_as_written(made, online, tmp_path):
-    text = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-    part = text.split("<!-- test: publish -->")[1].split("<!-- test: end -->")[0]
-    (shell,), (example,) = (re.findall(rf"```{name}\n(.*?)```", part, re.S) for name in ("bash", "python"))
+def test_the_tutorial_publishes_as_written(made, online, tmp_path):
+    text = (Path(__file__).parent.parent / "docs/tutorials/publish.md").read_text(encoding="utf-8")
+    (shell,), (example,) = (re.findall(rf"```{name}\n(.*?)```", text, re.S) for name in ("bash", "python"))
     online.owners[TOKEN].add("yourself")
     (tmp_path / "out").symlink_to(made / "nsa")
     (tmp_path / "more").symlink_to(made / "cutpaste")

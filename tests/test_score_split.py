@@ -74,7 +74,7 @@ def test_names_and_formats_that_folders_do_not_have_are_changed(tmp_path):
     written = write_training_images([str(tmp_path / "set")], tmp_path / "models")
     ((folder, count),) = written.items()
     assert folder == tmp_path / "models/set/good" and len(Folder(path=str(folder), size=32).open()) == count
-    assert {file.suffix for file in folder.iterdir()} <= {".png", ".jpeg", ".bmp"}
+    assert {file.suffix for file in folder.iterdir()} <= {".png", ".jpeg", ".bmp", ".gif"}
 
 
 def test_long_names_are_cut(tmp_path):

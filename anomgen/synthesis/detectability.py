@@ -3,6 +3,9 @@
 A filter bank (colour at three scales, Laplacian of Gaussian, gradient, local deviation) describes each pixel of the
 normal images; one Gaussian describes these; r is the Mahalanobis distance of a pixel over the 99 % quantile of held-out
 normal pixels. r = 1: as unusual as one normal pixel in a hundred. No network, no torch.
+
+That anomalies teach most at a controlled distance from the normal boundary is the finding of GLASS (Chen et al., ECCV
+2024, arXiv 2407.09359) and PBAS (Chen et al., TCSVT 2024, arXiv 2412.17458), there for learnt features.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from typing import Self
 import cv2
 import numpy as np
 
-from anomgen.sources.pixels import value_max
+from anomgen.sources.pixels import to_channels, value_max
 
 SIDE = 128
 """The measure is taken at the scale at which the image has this many pixels along its geometric mean side."""
@@ -25,6 +28,8 @@ BOUNDARY = 0.99
 """Quantile of held-out normal pixels that is r = 1."""
 IMAGES, PIXELS = 60, 1500
 """How many normal images, and pixels of each, are looked at."""
+FEATURES = {1: 12, 3: 18}
+"""How many features a pixel of a grey and of a coloured image has; images are measured in the channels of the fit."""
 INSIDE = 0.9
 """Quantile, over the pixels of a mask, that is the r of an anomaly."""
 DIGITS = 4
@@ -94,7 +99,7 @@ class Detectability:
         return round(float(np.quantile(chosen, INSIDE)), DIGITS)
 
     def _map(self, window: np.ndarray, shrink: float) -> np.ndarray:
-        described = features(window, shrink)
+        described = features(to_channels(window, 3 if len(self.mean) == FEATURES[3] else 1), shrink)
         distances = self._distances(described.reshape(-1, described.shape[2])) / self.boundary
         return distances.reshape(described.shape[:2]).astype(np.float32)
 

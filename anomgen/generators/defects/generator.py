@@ -1,10 +1,8 @@
 """Defects: what inspectors name, drawn by formulas on normal images; no real defect and no training is needed.
 
 Each kind is a shape with a soft edge and a change of the material that keeps its grain; how visible the change is, is
-set in units of what the normal images themselves vary (`anomgen.synthesis.detectability`). That anomalies teach most at
-a controlled distance from the normal boundary is the finding of GLASS (Chen et al., ECCV 2024, arXiv 2407.09359) and
-PBAS (Chen et al., TCSVT 2024, arXiv 2412.17458), there for features; sizes, contrasts and edges follow what was
-measured on public sets of real defects.
+set in units of what the normal images themselves vary (`anomgen.synthesis.detectability`). Sizes, contrasts and edges
+follow what was measured on public sets of real defects.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 import cv2
 import numpy as np
-from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, WithJsonSchema
 
 from anomgen.config import Range
 from anomgen.errors import UsageError
@@ -74,10 +72,31 @@ def _weighted(value: Any) -> Any:
     return value
 
 
-Severity = Annotated[Range, BeforeValidator(_pair), AfterValidator(_severity)]
-Size = Annotated[Range, BeforeValidator(_pair), AfterValidator(_size)]
-Number = Annotated[tuple[int, int], Field(strict=False), BeforeValidator(_pair), AfterValidator(_number)]
-Weight = Annotated[float, Field(gt=0)]
+def _one_or_two(kind: str) -> WithJsonSchema:
+    """Return the schema of a number or a pair of them, for editors."""
+    return WithJsonSchema(
+        {"anyOf": [{"type": kind}, {"type": "array", "items": {"type": kind}, "minItems": 2, "maxItems": 2}]}
+    )
+
+
+Severity = Annotated[Range, BeforeValidator(_pair), AfterValidator(_severity), _one_or_two("number")]
+Size = Annotated[Range, BeforeValidator(_pair), AfterValidator(_size), _one_or_two("number")]
+Number = Annotated[
+    tuple[int, int], Field(strict=False), BeforeValidator(_pair), AfterValidator(_number), _one_or_two("integer")
+]
+Kinds = Annotated[
+    dict[KindName, Annotated[float, Field(gt=0)]],
+    BeforeValidator(_weighted),
+    Field(min_length=1),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "array", "items": {"enum": list(KINDS)}, "minItems": 1},
+                {"type": "object", "propertyNames": {"enum": list(KINDS)}, "minProperties": 1},
+            ]
+        }
+    ),
+]
 
 
 class Weights:
@@ -109,9 +128,7 @@ class Defects(Generator):
         "be seen on an even surface, a chipped edge needs an object with a background), or a lower generator.severity"
     )
 
-    kinds: Annotated[dict[KindName, Weight], BeforeValidator(_weighted), Field(min_length=1)] = Field(
-        default_factory=lambda: {name: kind.weight for name, kind in KINDS.items()}
-    )
+    kinds: Kinds = Field(default_factory=lambda: {name: kind.weight for name, kind in KINDS.items()})
     """Which kinds are drawn: a list, or a mapping of kinds to weights."""
     severity: Severity = (1.0, 4.5)
     """How visible: 1 is just detectable, as unusual as one normal pixel in a hundred. A number, or a range of which the
