@@ -37,6 +37,8 @@ def _page(kind: str, model: type[Generator]) -> list[str]:
         parts.append(f"![{kind} on three materials](../../images/generators/{kind}.png)")
     elif (IMAGES / f"{kind}.jpg").exists():
         parts.append(f"![{kind} on eight materials](../../images/generators/{kind}.jpg)")
+    elif (IMAGES.parent / f"{kind}.png").exists():
+        parts.append(f"![{kind} on one material, of a model trained on it](../../images/{kind}.png)")
     parts += _recipes(kind)
     parts += ["## Keys", *summary, key_table(model)]
     if "texture" in model.model_fields:

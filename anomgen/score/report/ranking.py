@@ -21,7 +21,7 @@ from anomgen.score.result import Done, Result
 
 Column = tuple[str, str]
 """Data set and detector."""
-Part = tuple[Column, tuple[int, ...]]
+Common = tuple[Column, tuple[int, ...]]
 """A column, and the seeds of it that a comparison uses."""
 
 BASELINES = ("boxes", "none", "real")
@@ -182,7 +182,7 @@ class _Results:
         """Return what the entry's trainings in a column belong to: the column, or all columns of its data."""
         return column[0] if entry in self.repeated else column
 
-    def _mean(self, entry: str, parts: Sequence[Part]) -> _Interval:
+    def _mean(self, entry: str, parts: Sequence[Common]) -> _Interval:
         drawn = [self._draws(entry, *part) for part in parts]
         freedom: dict[Hashable, int] = {}
         for column, seeds in parts:
@@ -218,7 +218,7 @@ class _Results:
         )
         return table, pairs
 
-    def _comparable(self, entries: Sequence[str], columns: Sequence[Column]) -> tuple[list[str], list[Part]]:
+    def _comparable(self, entries: Sequence[str], columns: Sequence[Column]) -> tuple[list[str], list[Common]]:
         """Return the entries that share a training of at least one column, and all that they share."""
         left = list(entries)
         while left and not (parts := self._shared(left, columns)):
@@ -227,7 +227,7 @@ class _Results:
             left.remove(max(fewest, key=lambda v: (self._is_reference(v), v)))
         return left, parts if left else []
 
-    def _shared(self, entries: Sequence[str], columns: Iterable[Column]) -> list[Part]:
+    def _shared(self, entries: Sequence[str], columns: Iterable[Column]) -> list[Common]:
         """Return the columns in which the entries have seeds in common, with these."""
         parts = ((column, self._seeds(entries, column)) for column in columns)
         return [(column, seeds) for column, seeds in parts if seeds]
@@ -270,7 +270,7 @@ class _Results:
         self,
         entry: str,
         columns: Sequence[Column],
-        parts: Sequence[Part],
+        parts: Sequence[Common],
         signed: Mapping[tuple[str, str], Difference],
     ) -> Line:
         """Return the entry's line, its figures over the parts (no figures without); the rank is the table's."""
@@ -300,7 +300,7 @@ class _Results:
         generators = [v for v in self.entries if not self._is_reference(v)]
         return any((c, s) not in own for v in generators for c in self._has(v, columns) for s in self.cells[v, c].seeds)
 
-    def _deviation(self, entry: str, parts: Sequence[Part]) -> float | None:
+    def _deviation(self, entry: str, parts: Sequence[Common]) -> float | None:
         """Return the standard deviation over the seeds that all parts have of the mean over parts; None below two."""
         seeds = sorted(set.intersection(*(set(seeds) for _, seeds in parts))) if parts else []
         if len(seeds) < 2:
