@@ -5,6 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from anomgen.errors import AnomgenError
+
 
 def value_max(dtype: np.dtype) -> int:
     """Return the largest value of an image's dtype: 255 or 65535."""
@@ -12,7 +14,15 @@ def value_max(dtype: np.dtype) -> int:
 
 
 def quantise(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Round float values to the nearest integer, halves to even, and clip to the range of `dtype`."""
+    """Round float values to the nearest integer, halves to even, and clip to the range of `dtype`.
+
+    Raises AnomgenError for what is not finite: it would become an arbitrary pixel.
+    """
+    if not np.isfinite(values).all():
+        raise AnomgenError(
+            "what was drawn holds values that are no finite numbers; the weights of the model that drew it are damaged, "
+            "or the generator is at fault"
+        )
     result: np.ndarray = np.clip(np.rint(values), 0, value_max(dtype)).astype(dtype)
     return result
 
