@@ -20,8 +20,7 @@ def quantise(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """
     if not np.isfinite(values).all():
         raise AnomgenError(
-            "what was drawn holds values that are no finite numbers; the weights of the model that drew it are damaged, "
-            "or the generator is at fault"
+            "what was drawn holds values that are no finite numbers: a damaged model drew it, or the generator errs"
         )
     result: np.ndarray = np.clip(np.rint(values), 0, value_max(dtype)).astype(dtype)
     return result
