@@ -107,7 +107,7 @@ def earlier(out):
 
 def test_a_folder_that_holds_nothing_is_begun(tmp_path):
     assert not holds_earlier(tmp_path / "gone", "cake", earlier)
-    for name in (LOCK, f"{LOCK}-1a2b", ".cake.1-2.tmp", "crumbs"):
+    for name in (LOCK, f"{LOCK}-1a2b", ".cake.1-0123abcd.tmp", "crumbs"):
         (tmp_path / name).touch()
     assert not holds_earlier(tmp_path, "cake", earlier, leftovers={"crumbs"})
     with pytest.raises(UsageError, match="holds other files and no cake; choose another folder with -o"):

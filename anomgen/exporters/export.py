@@ -74,7 +74,7 @@ def export(
     _check_output(dataset, out, overwrite=overwrite)
     place = out.resolve()  # a link stays, what it leads to is replaced
     work = place.parent / f".{place.name}.anomgen-export"
-    _claim(work)
+    _claim(work, out)
     try:
         with locked(work, name=out), _settled(place, work):
             files = _written(dataset, exporter, work / "new", progress)
@@ -261,7 +261,7 @@ def _all_notes(files: Files) -> list[str]:
 # --- in place -------------------------------------------------------------------------------------------------------
 
 
-def _claim(work: Path) -> None:
+def _claim(work: Path, out: Path) -> None:
     """Make the working folder, or take over that of a killed run. Raises UsageError for anything else of that name.
 
     Links are not followed: what they lead to is somebody else's.
@@ -275,7 +275,7 @@ def _claim(work: Path) -> None:
         work.mkdir(parents=True, exist_ok=True)
         (work / MARK).touch()
     except OSError as error:
-        raise AnomgenError(f"{work}: cannot be written: {error.strerror}") from None
+        raise AnomgenError(f"{out}: cannot make the output folder: {error.strerror}") from None
 
 
 @contextmanager
