@@ -14,7 +14,7 @@ def done_row(entry="nsa", detector="probe", data="tiles", seed=0, **changes):
         "schema": 1,
         "key": f"{seed:016x}",
         "data": data,
-        "variant": entry,
+        "entry": entry,
         "recipe": entry.split()[0],
         "variation": {},
         "detector": detector,

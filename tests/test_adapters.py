@@ -112,9 +112,9 @@ def test_wrong_indices_epochs_and_recipes_are_errors():
     assert dataset[-1]["index"] == 3
     with pytest.raises(UsageError, match="from 0"):
         dataset.set_epoch(-1)
-    for dataset_or_twin in (dataset, Seeded([1])):
+    for either in (dataset, Seeded([1])):
         with pytest.raises(UsageError, match="an epoch is a whole number, not 'x'"):
-            dataset_or_twin.set_epoch("x")
+            either.set_epoch("x")
     with pytest.raises(UsageError, match="did you mean 'nsa'"):
         AnomalyDataset("nsaa")
     with pytest.raises(UsageError, match="Recipe is complete: give seed"):

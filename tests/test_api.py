@@ -67,9 +67,9 @@ def test_a_sample_of_a_recipe_is_the_row_of_its_dataset(photos, tmp_path):
 
 
 def test_sampling_leaves_a_recipe_what_it_was():
-    recipe, twin = (anomgen.load_recipe("fpi", overrides=["source.count=3"], size=64) for _ in range(2))
+    recipe, again = (anomgen.load_recipe("fpi", overrides=["source.count=3"], size=64) for _ in range(2))
     recipe.sample(0)
-    assert recipe == twin and pickle.loads(pickle.dumps(recipe)) == twin
+    assert recipe == again and pickle.loads(pickle.dumps(recipe)) == again
     other = recipe.model_copy(update={"seed": 8})
     assert not np.array_equal(other.sample(0).image, recipe.sample(0).image)
 

@@ -309,7 +309,7 @@ def test_without_any_normal_image_the_report_asks_for_the_source(tmp_path):
         object.__setattr__(row, "index", position)
     dataset = Dataset(write_dataset(tmp_path / "d", rows))
     report = check_dataset(dataset)
-    assert broken(report) == {"twin"} and report.not_compared == 6
+    assert broken(report) == {"normal image"} and report.not_compared == 6
     assert "--source" in report.render()
     assert check_dataset(dataset, MadePool()).ok
 

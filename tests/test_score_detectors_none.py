@@ -44,7 +44,7 @@ def test_the_coreset_is_the_greedy_one():
     assert coreset(points, 12, 7).tolist() == chosen
 
 
-def test_a_coreset_of_everything_holds_everything_even_among_twins():
+def test_a_coreset_of_everything_holds_everything_even_among_copies():
     points = np.repeat(np.random.default_rng(1).normal(size=(5, 3)).astype(np.float32), 2, axis=0)
     assert sorted(coreset(points, 10, 0)) == list(range(10))
 

@@ -140,13 +140,13 @@ def test_the_reconstruction_of_the_default_learns_to_repaint():
     assert losses[-1] < 0.3 * losses[0]
 
 
-def test_twins_are_the_features_of_the_normal_images():
+def test_what_is_wanted_is_the_features_of_the_normal_images():
     detector, train = RealNet(**TINY), MadeTraining()
     detector.fit(train, np.random.default_rng(0))
     network = detector._network
     shown, normal = drawn(4, 3, 64, 64), drawn(2, 3, 64, 64, seed=1)
     changed = torch.tensor([False, True, False, True])
-    features, wanted = network.twins(shown, normal, changed)
+    features, wanted = network.with_normals(shown, normal, changed)
     for own, found in zip(network.features(shown), features, strict=True):
         assert torch.allclose(own, found, atol=1e-4)
     expectations = network.features(normal)

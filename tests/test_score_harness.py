@@ -53,7 +53,7 @@ def schedule_of(data, out, **options):
 
 def test_a_run_writes_a_row_for_every_cell_and_the_report(finished):
     rows = [json.loads(line) for line in (finished / "rows.jsonl").read_text().splitlines()]
-    assert {(row["variant"], row["detector"], row["seed"]) for row in rows} == {
+    assert {(row["entry"], row["detector"], row["seed"]) for row in rows} == {
         (entry, detector, seed)
         for entry, detector in (("none", "none"), ("boxes", "probe"), ("perlin", "probe"))
         for seed in (0, 1)
@@ -63,7 +63,7 @@ def test_a_run_writes_a_row_for_every_cell_and_the_report(finished):
         assert set(row["replicates"]) == {"image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "au_pro"}
         assert row["counts"] == {"train": 10, "validation": 2, "test_normal": 6, "test_anomalous": 8, "lost_masks": 0}
         assert set(row["by_type"]) == {"bar", "spot"} and row["thresholds"]["max_fpr_5"]["test"]["fpr"] is not None
-        assert (row["metrics"]["threshold_f1"] is None) == (row["variant"] == "none")
+        assert (row["metrics"]["threshold_f1"] is None) == (row["entry"] == "none")
         assert (finished / "maps" / row["key"] / "best-0.png").is_file()
     assert (finished / "report.html").is_file() and (finished / "results.json").is_file()
     assert "/tmp" not in (finished / "run.json").read_text()
@@ -266,9 +266,9 @@ def test_failures_end_in_rows_and_exit_code_1_and_the_report_is_there_all_the_sa
 
 
 def test_the_same_images_under_two_names_are_refused(data, tmp_path):
-    twin = tiny_data(tmp_path / "twin")
+    copy = tiny_data(tmp_path / "copy")
     with pytest.raises(UsageError, match="same test images as part"):
-        scheduled(Request((str(data), str(twin)), ("nsa",), size=32), tmp_path, RowFile(tmp_path))
+        scheduled(Request((str(data), str(copy)), ("nsa",), size=32), tmp_path, RowFile(tmp_path))
 
 
 def test_a_wrong_setting_that_shows_in_the_worker_is_a_failed_row(data, tmp_path):

@@ -166,13 +166,13 @@ def test_board_is_that_of_the_ranking(tmp_path):
     rows = made_rows(data=("tiles", "screws"))
     results = report(tmp_path, rows)[2]
     assert results["board"] == json.loads(json.dumps(board(records(rows)).plain()))
-    cell = next(c for c in results["cells"] if (c["data"], c["variant"], c["detector"]) == ("tiles", "nsa", "draem"))
+    cell = next(c for c in results["cells"] if (c["data"], c["entry"], c["detector"]) == ("tiles", "nsa", "draem"))
     line = next(
         line
         for table in results["board"]["by_cell"]
         if (table["data"], table["detector"]) == ("tiles", "draem")
         for line in table["lines"]
-        if line["variant"] == "nsa"
+        if line["entry"] == "nsa"
     )
     assert cell["metrics"]["pixel_ap"]["mean"] == line["mean"]
     assert cell["thresholds"]["zero_fn"]["test"] == {"fpr": 0.1, "fnr": 0.25}
@@ -270,7 +270,7 @@ def test_failed_trainings_are_listed_with_their_errors(tmp_path):
 def test_the_first_line_says_over_what_the_means_are(tmp_path):
     rows = made_rows(detectors=("probe",), data=("tiles", "wood"))
     whole = report(tmp_path / "whole", rows)[1]
-    gone = [failed_row(row, "no anomaly") if (row["data"], row["variant"]) == ("wood", "nsa") else row for row in rows]
+    gone = [failed_row(row, "no anomaly") if (row["data"], row["entry"]) == ("wood", "nsa") else row for row in rows]
     part = report(tmp_path / "part", gone)[1]
     assert "over 2 data sets, 1 detector, 2 seeds.**" in whole
     assert "over 1 of 2 data sets, 1 detector, 2 seeds.**" in part
@@ -384,7 +384,7 @@ def test_board_of_detectors_that_ignore_the_recipe_is_about_thresholds(tmp_path)
         made_row(name, "autoencoder", seed=seed, value=0.6) for name in ("nsa", "perlin", "boxes") for seed in (0, 1, 2)
     ]
     for row in rows:
-        row["metrics"]["threshold_f1"] = {"nsa": 0.3, "perlin": 0.5, "boxes": 0.4}[row["variant"]] + 0.01 * row["seed"]
+        row["metrics"]["threshold_f1"] = {"nsa": 0.3, "perlin": 0.5, "boxes": 0.4}[row["entry"]] + 0.01 * row["seed"]
     rows.append(made_row("none", "none", metrics={"pixel_ap": 0.9, "threshold_f1": None}, thresholds=UNDEFINED))
     markdown, results = report(tmp_path, rows)[1:]
     lead = markdown.split("## Leaderboard")[0]
@@ -402,7 +402,7 @@ def test_sweeps_have_a_chart_of_the_metric_against_the_value(tmp_path):
         for ratio in (0.1, 0.5, 0.9)
         for seed in (0, 1)
     ]
-    rows += [{**row, "variant": "fpi x", "recipe": "fpi", "variation": {"area": [0.1, 0.2]}} for row in rows[:1]]
+    rows += [{**row, "entry": "fpi x", "recipe": "fpi", "variation": {"area": [0.1, 0.2]}} for row in rows[:1]]
     files = [path.name for path in write_report(records(rows), tmp_path)]
     assert "sweep-ratio.png" in files and "sweep-area.png" not in files
 

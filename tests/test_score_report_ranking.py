@@ -25,7 +25,7 @@ def failed(entry, **more):
 
 
 def line(table, entry):
-    return next(found for found in table["lines"] if found["variant"] == entry)
+    return next(found for found in table["lines"] if found["entry"] == entry)
 
 
 def spread(seed, size=0.05):
@@ -81,7 +81,7 @@ def test_board_is_plain_and_the_same_for_rows_in_any_order():
 
 def test_the_best_comes_first_and_what_nothing_tells_apart_shares_a_rank():
     found = board(full({"boxes": 0.2, "nsa": 0.5, "perlin": 0.5, "cutpaste": 0.1}, noise=0.02))["overall"]
-    ranks = {entry["variant"]: entry["rank"] for entry in found["lines"]}
+    ranks = {entry["entry"]: entry["rank"] for entry in found["lines"]}
     assert ranks == {"nsa": 1, "perlin": 1, "boxes": 3, "cutpaste": 4}
     means = [entry["mean"] for entry in found["lines"]]
     assert means == sorted(means, reverse=True)
@@ -111,7 +111,7 @@ def test_the_interval_holds_the_spread_of_images():
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5])
-def test_two_equal_variants_are_told_apart_as_rarely_as_promised(seeds):
+def test_two_equal_entries_are_told_apart_as_rarely_as_promised(seeds):
     """A plain bootstrap of three seeds would tell them apart in one of four cases."""
     rng = np.random.default_rng(seeds)
     wrong = 0
@@ -141,8 +141,8 @@ def test_only_the_baseline():
 
 def test_comparisons_use_what_both_have_and_say_how_much():
     rows = full({"boxes": 0.3, "nsa": 0.5, "perlin": 0.4})
-    rows = [r for r in rows if (r["variant"], r["data"]) != ("perlin", "b")]
-    rows = [r for r in rows if (r["variant"], r["data"], r["detector"], r["seed"]) != ("nsa", "a", "probe", 2)]
+    rows = [r for r in rows if (r["entry"], r["data"]) != ("perlin", "b")]
+    rows = [r for r in rows if (r["entry"], r["data"], r["detector"], r["seed"]) != ("nsa", "a", "probe", 2)]
     found = board(rows)
     table = found["overall"]
     assert (table["columns"], table["of"]) == (2, 4)
@@ -152,9 +152,7 @@ def test_comparisons_use_what_both_have_and_say_how_much():
     assert pairs == {("boxes", "nsa"): (4, 11), ("boxes", "perlin"): (2, 6), ("nsa", "perlin"): (2, 5)}
     assert [line(table, v)["incomplete"] for v in ("boxes", "nsa", "perlin")] == [False, True, True]
     of_a = {
-        (r["detector"], r["seed"]): r["metrics"]["pixel_ap"]
-        for r in rows
-        if (r["variant"], r["data"]) == ("boxes", "a")
+        (r["detector"], r["seed"]): r["metrics"]["pixel_ap"] for r in rows if (r["entry"], r["data"]) == ("boxes", "a")
     }
     shared = [np.mean([of_a["probe", s] for s in (0, 1)]), np.mean([of_a["unet", s] for s in (0, 1, 2)])]
     assert line(table, "boxes")["mean"] == pytest.approx(np.mean(shared)) and table["seeds"] == 2
@@ -165,7 +163,7 @@ def test_a_weak_training_that_is_missing_does_not_lead():
     rows = [row(v, x, seed=s, spread=spread(0)) for v, by_seed in values.items() for s, x in enumerate(by_seed)]
     rows += [row("none", 0.2, seed=s, spread=spread(0)) for s in range(4)]
     table = board(rows)["overall"]
-    found = [(e["variant"], e["mean"], e["seeds"], e["incomplete"]) for e in table["lines"]]
+    found = [(e["entry"], e["mean"], e["seeds"], e["incomplete"]) for e in table["lines"]]
     assert found == [
         ("nsa", 0.5, 3, False),
         ("cutpaste", 0.4, 1, True),
@@ -178,17 +176,17 @@ def test_a_weak_training_that_is_missing_does_not_lead():
     assert pair["difference"] == pytest.approx(0.1) and pair["trainings"] == 2  # of all that these two have
 
 
-def test_where_nothing_is_shared_the_variant_with_the_fewest_trainings_is_left_out():
+def test_where_nothing_is_shared_the_entry_with_the_fewest_trainings_is_left_out():
     rows = [row("nsa", 0.5, seed=0, spread=spread(0)), row("boxes", 0.1, seed=1, spread=spread(0))]
     found = board(rows)
     assert found["pairs"] == []
     kept, left_out = found["overall"]["lines"]
-    assert (kept["variant"], kept["rank"], kept["mean"], kept["incomplete"]) == ("boxes", 1, 0.1, True)
+    assert (kept["entry"], kept["rank"], kept["mean"], kept["incomplete"]) == ("boxes", 1, 0.1, True)
     assert (left_out["rank"], left_out["mean"], left_out["low"], left_out["incomplete"]) == (None, None, None, True)
     rows += [row("perlin", x, seed=s, spread=spread(0)) for s, x in ((1, 0.2), (2, 0.9))]
     rows += [row("nsa", 0.8, seed=3), row("nsa", 0.8, seed=4)]  # three seeds that nobody else has
     kept = [entry for entry in board(rows)["overall"]["lines"] if entry["mean"] is not None]
-    assert [(entry["variant"], entry["mean"]) for entry in kept] == [("nsa", pytest.approx(0.7))]
+    assert [(entry["entry"], entry["mean"]) for entry in kept] == [("nsa", pytest.approx(0.7))]
     rows = [row("none", 0.5, seed=0), row("boxes", 0.1, seed=1), row("nsa", 0.2, seed=1)]
     assert [entry["mean"] for entry in board(rows)["overall"]["lines"]] == [0.2, 0.1, None]  # a reference goes first
 
@@ -199,7 +197,7 @@ def test_no_line_ranks_better_than_one_with_a_higher_mean():
     for entry, value, size in (("perlin", 0.5, 0.001), ("nsa", 0.31, 0.001), ("scar", 0.30, 0.3), ("pii", 0.2, 0.02)):
         rows.append(row(entry, value, spread=spread(len(entry), size)))
     lines = board(rows)["overall"]["lines"]
-    assert [(entry["variant"], entry["rank"]) for entry in lines] == [
+    assert [(entry["entry"], entry["rank"]) for entry in lines] == [
         ("perlin", 1),
         ("nsa", 2),
         ("scar", 2),
@@ -216,7 +214,7 @@ def test_the_first_line_is_first_even_if_others_win_elsewhere():
     (pair,) = (p for p in found["pairs"] if {p["a"], p["b"]} == {"nsa", "pii"})
     assert pair["clear"] and pair["difference"] < 0
     lines = found["overall"]["lines"]
-    assert [(e["variant"], e["rank"]) for e in lines] == [("nsa", 1), ("pii", 1), ("scar", 3)]
+    assert [(e["entry"], e["rank"]) for e in lines] == [("nsa", 1), ("pii", 1), ("scar", 3)]
 
 
 @pytest.mark.parametrize("count", [2, 5])
@@ -287,7 +285,7 @@ def test_the_later_of_two_rows_counts():
     assert line(board([row("nsa", 0.1), row("nsa", 0.5)])["overall"], "nsa")["mean"] == 0.5
 
 
-def test_swept_variants_are_held_against_the_nearest_baseline():
+def test_swept_entries_are_held_against_the_nearest_baseline():
     rows = [row("boxes", 0.5), row("none", 0.6)]
     for count in (50, 100):
         rows.append(row(f"boxes count={count}", 0.3, recipe="boxes", variation={"count": count}))
@@ -307,11 +305,11 @@ def test_kendalls_tau_between_detectors_and_between_data_sets():
     tau = board(rows)["tau"]
     by_pair = {tuple(t["between"]): t["tau"] for t in tau["detectors"]}
     assert by_pair == {("flat", "probe"): None, ("flat", "unet"): None, ("probe", "unet"): pytest.approx(-1)}
-    assert tau["detectors"][0]["variants"] == 4 and tau["detectors"][0]["columns"] == 2  # without the references
+    assert tau["detectors"][0]["entries"] == 4 and tau["detectors"][0]["columns"] == 2  # without the references
     swapped = [r for r in rows if r["detector"] == "probe"]
-    swapped = [row(r["variant"], 0.25, data="b") if (r["variant"], r["data"]) == ("boxes", "b") else r for r in swapped]
+    swapped = [row(r["entry"], 0.25, data="b") if (r["entry"], r["data"]) == ("boxes", "b") else r for r in swapped]
     (between,) = board(swapped)["tau"]["data"]
-    assert between == {"between": ["a", "b"], "tau": pytest.approx(4 / 6), "variants": 4, "columns": 1}
+    assert between == {"between": ["a", "b"], "tau": pytest.approx(4 / 6), "entries": 4, "columns": 1}
 
 
 def test_tau_uses_the_columns_that_all_its_generators_have():
@@ -323,9 +321,9 @@ def test_tau_uses_the_columns_that_all_its_generators_have():
         if (v, d) != ("perlin", "b")
     ]
     (between,) = board(rows)["tau"]["detectors"]
-    assert between == {"between": ["probe", "unet"], "tau": pytest.approx(1), "variants": 3, "columns": 1}
+    assert between == {"between": ["probe", "unet"], "tau": pytest.approx(1), "entries": 3, "columns": 1}
     (between,) = board(rows)["tau"]["data"]
-    assert (between["variants"], between["columns"]) == (2, 2)
+    assert (between["entries"], between["columns"]) == (2, 2)
 
 
 def test_the_interval_of_a_mean_stays_where_metrics_lie():

@@ -101,3 +101,12 @@ def test_a_good_last_line_without_its_newline_is_kept(tmp_path):
     rows.mend()
     rows.append(records([row("b")]))
     assert list(RowFile(tmp_path).rows) == ["a", "b"]
+
+
+def test_rows_that_call_their_entry_variant_are_read(tmp_path):
+    """What older runs have trained is not trained again."""
+    row = done_row()
+    row["variant"] = row.pop("entry")
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    (read,) = RowFile(tmp_path).rows.values()
+    assert (read.entry, read.plain()["entry"]) == ("nsa", "nsa")

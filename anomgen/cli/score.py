@@ -204,7 +204,7 @@ def _cell(seconds: float, cell: Cell) -> dict[str, Any]:
     return {
         "key": cell.key,
         "data": cell.data,
-        "variant": cell.entry.name,
+        "entry": cell.entry.name,
         "detector": cell.detector,
         "seed": cell.seed,
         "seconds": round(seconds, 1),

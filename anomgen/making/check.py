@@ -239,4 +239,4 @@ class _Checker:
         if self.normal_without_soft and self.with_soft:
             yield "soft mask", f"{self.normal_without_soft} normal rows have none, though other rows have one"
         if self.position - self.by_type.get(LABELS[NORMAL], 0) and not self.compared:
-            yield "twin", "none could be compared: no normal rows of the same images; give --source"
+            yield "normal image", "none could be compared: no normal rows of the same images; give --source"

@@ -33,7 +33,7 @@ RULES = {
     "boxes": "the recorded boxes are those of the mask's components",
     "source": "a normal image is the source's image",
     "foreground": "a mask lies on the foreground, as far as its generator promises",
-    "twin": "anomalous rows can be compared with their normal images",
+    "normal image": "anomalous rows can be compared with their normal images",
 }
 """What is verified, in the order in which it is reported."""
 

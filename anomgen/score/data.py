@@ -328,13 +328,13 @@ def _refuse_common(parts: dict[str, list[_Image]], path: str) -> None:
     known: dict[str, tuple[str, _Image]] = {}
     for part, images in parts.items():
         for image in images:
-            other, twin = known.setdefault(image.digest, (part, image))
+            other, same = known.setdefault(image.digest, (part, image))
             why = ["what is tested on must not be trained on"] if other != part else []
-            if NORMAL in (types := {image.found.defect_type, twin.found.defect_type}) and len(types) > 1:
+            if NORMAL in (types := {image.found.defect_type, same.found.defect_type}) and len(types) > 1:
                 why.append("an image is either normal or anomalous")
             if why:
                 raise SourceError(
-                    f"{path}: {image.found.id} ({part}) has the same pixels as {twin.found.id} ({other}): "
+                    f"{path}: {image.found.id} ({part}) has the same pixels as {same.found.id} ({other}): "
                     f"{', and '.join(why)}; remove one of the two"
                 )
 

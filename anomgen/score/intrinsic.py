@@ -55,7 +55,7 @@ def figures(rows: Sequence[Row], real_features: np.ndarray | None = None) -> Fig
 
 
 def _normal_features(rows: Sequence[Row]) -> np.ndarray:
-    """Return the features of the rows' untouched twins, each computed once."""
+    """Return the features of the rows' normal images, each computed once."""
     from anomgen.score.backbone import pooled_features
 
     distinct = {row.normal.tobytes(): row.normal for row in rows}

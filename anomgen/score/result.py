@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 SCHEMA: Literal[1] = 1
 """Version of the rows' keys."""
@@ -114,7 +114,8 @@ class Started(Record):
     """What decides the cell; also the name of a folder."""
     data: str
     data_fingerprint: str = ""
-    entry: str = Field(alias="variant")
+    entry: str = Field(validation_alias=AliasChoices("entry", "variant"))
+    """Rows of older runs call it variant."""
     recipe: str
     variation: dict[str, Any]
     detector: str

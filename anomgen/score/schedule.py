@@ -270,17 +270,17 @@ def _opened(request: Request, entries: Sequence[Entry]) -> dict[str, RealData]:
                 raise UsageError(f"two data sets are called {opened.name!r}; rename one folder")
             if not opened.test.labels.any():
                 raise UsageError(f"{path}: has no anomalous test image; without real anomalies nothing can be tested")
-            _refuse_twin(path, opened, found.values())
+            _refuse_same(path, opened, found.values())
             found[key] = opened
     return found
 
 
-def _refuse_twin(path: str, data: RealData, others: Iterable[RealData]) -> None:
+def _refuse_same(path: str, data: RealData, others: Iterable[RealData]) -> None:
     """Raise UsageError when another data set has the same test images: it would count twice."""
     content = data.test.content_fingerprint
-    twin = next((o for o in others if o.name != data.name and o.test.content_fingerprint == content), None)
-    if twin is not None:
-        raise UsageError(f"{path}: has the same test images as {twin.name}; give one of the two")
+    same = next((o for o in others if o.name != data.name and o.test.content_fingerprint == content), None)
+    if same is not None:
+        raise UsageError(f"{path}: has the same test images as {same.name}; give one of the two")
 
 
 def _data_key(name: str, count: int | None) -> str:

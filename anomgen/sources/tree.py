@@ -90,14 +90,14 @@ def masks_among(pictures: Sequence[str], read: Callable[[str], bytes]) -> set[st
     """
     images_at = _by_place(pictures)
     beside = {_full_stem(name) for name in pictures}
-    twins: dict[str, list[str]] = defaultdict(list)
+    alike: dict[str, list[str]] = defaultdict(list)
     for name in pictures:
-        twins[_full_stem(name)].append(name)
+        alike[_full_stem(name)].append(name)
 
     def is_mask(name: str) -> bool:
         if folders_of(name) & MASK_NAMES or _has_image_beside(name, _SURE, beside):
             return True
-        others = [twin for twin in twins[_full_stem(name)] if twin != name]
+        others = [other for other in alike[_full_stem(name)] if other != name]
         if folders_of(name) & PERHAPS_MASK_NAMES:
             others += [image for place in mask_places(name) for image in images_at.get(place, ()) if image != name]
         if _has_image_beside(name, _PERHAPS, beside):

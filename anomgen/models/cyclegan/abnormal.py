@@ -64,10 +64,10 @@ def refuse_common_images(normal: Source, abnormal: Source) -> None:
     """Raise UsageError when an image is among the normal and the abnormal ones."""
     known = {_digest(normal, index): index for index in range(len(normal))}
     for index in range(len(abnormal)):
-        twin = known.get(_digest(abnormal, index))
-        if twin is not None:
+        same = known.get(_digest(abnormal, index))
+        if same is not None:
             raise UsageError(
-                f"{abnormal.id(index)} of the abnormal images is also {normal.id(twin)} of the normal ones; an image "
+                f"{abnormal.id(index)} of the abnormal images is also {normal.id(same)} of the normal ones; an image "
                 "is one or the other"
             )
 

@@ -128,7 +128,7 @@ def _loss(network: RealNetNetwork, batch: Batch, where: torch.device) -> torch.T
     stride = max(network.backbone.strides)
     shown, inside = padded(tensor(batch.images, where), stride)
     normals, _ = padded(tensor(batch.normals[batch.labels], where), stride)
-    features, wanted = network.twins(shown, normals, torch.from_numpy(batch.labels).to(where))
+    features, wanted = network.with_normals(shown, normals, torch.from_numpy(batch.labels).to(where))
     repainted, logits = network(features, shown.shape[-2:])
     reconstruction = sum(F.mse_loss(r, w) for r, w in zip(repainted, wanted, strict=True))
     return F.cross_entropy(logits[inside], targets(batch.masks, where)[:, 0].long()) + reconstruction
@@ -142,7 +142,7 @@ def select_channels(
 ) -> list[torch.Tensor]:
     """Return, for each feature map, the `counts` channels whose change is most like the mask, in ascending order.
 
-    batches: anomalous images and their normal twins (anomaly-aware feature selection, AFS).
+    batches: anomalous images and their normal images (anomaly-aware feature selection, AFS).
     """
     totals: list[torch.Tensor] = [torch.zeros(c, device=where) for c in backbone.channels]
     with torch.no_grad():
@@ -196,12 +196,12 @@ class RealNetNetwork(nn.Module):
             maps = self.backbone(x)
         return [features[:, self.get_buffer(f"kept{number}")] for number, features in enumerate(maps)]
 
-    def twins(
+    def with_normals(
         self, shown: torch.Tensor, normals: torch.Tensor, changed: torch.Tensor
     ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """Return the features of the images shown, and those that they would have without their anomalies.
 
-        normals: twins of the images that are `changed`, bool (N,); the others are their own twins.
+        normals: those of the images that are `changed`, bool (N,); the others are normal themselves.
         """
         features, wanted = [], []
         for both in self.features(torch.cat((shown, normals))):

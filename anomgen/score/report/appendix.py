@@ -90,7 +90,7 @@ def failures(run: Run) -> Iterator[Block]:
     """Yield the cells that failed, and why."""
     if run.failed:
         rows = [[row.entry, row.detector, row.data, str(row.seed), row.error or "unknown"] for row in run.failed]
-        yield Table(["variant", "detector", "data", "seed", "error"], rows)
+        yield Table(["entry", "detector", "data", "seed", "error"], rows)
 
 
 def undefined(run: Run) -> Iterator[Block]:

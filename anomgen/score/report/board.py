@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
 from anomgen.score.result import Record
 
 
@@ -30,7 +28,7 @@ class Difference(Record):
 class Line(Record):
     """An entry in a table: its mean, and its interval where something varies."""
 
-    entry: str = Field(alias="variant")
+    entry: str
     rank: int | None
     mean: float | None
     low: float | None
@@ -82,7 +80,7 @@ class Tau(Record):
 
     between: tuple[str, str]
     tau: float | None
-    entries: int = Field(alias="variants")
+    entries: int
     columns: int
 
 

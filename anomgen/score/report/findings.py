@@ -132,7 +132,7 @@ def _unfinished(run: Run) -> Iterator[Block]:
         groups = run.missing.groups
         lines = [[", ".join(entries), detector, data, str(seed)] for data, detector, seed, entries in groups]
         if lines:
-            yield Details("Trainings that are not done yet", [Table(["variants", "detector", "data", "seed"], lines)])
+            yield Details("Trainings that are not done yet", [Table(["entries", "detector", "data", "seed"], lines)])
 
 
 def _made_with(run: Run) -> dict[str, list[str]]:
@@ -186,8 +186,8 @@ def leaderboard(run: Run) -> Iterator[Block]:
         return
     varied = " and ".join(run.board.intervals)
     caption = (
-        f"{run.label}: mean (95 % interval over {varied}), and the mean with each detector. Variants share a rank "
-        "where nothing tells them apart: the rank is 1 + the number of variants that are clearly better, by their "
+        f"{run.label}: mean (95 % interval over {varied}), and the mean with each detector. Entries share a rank "
+        "where nothing tells them apart: the rank is 1 + the number of entries that are clearly better, by their "
         "paired differences. none and real are no generators and have no rank. ±: standard deviation over seeds. Bold: "
         "the recipe with the highest mean."
     )
@@ -202,7 +202,7 @@ def leaderboard(run: Run) -> Iterator[Block]:
         _tau_line(kind, pair) for kind, pairs in (("detectors", tau.detectors), ("data", tau.data)) for pair in pairs
     ]
     if rows:
-        heads = ["do they order the recipes alike?", "Kendall's τ", "variants"]
+        heads = ["do they order the recipes alike?", "Kendall's τ", "entries"]
         caption = "1: the same order; 0: unrelated; −1: the opposite order."
         yield Details("Do detectors and data sets agree on the ranking?", [Table(heads, rows, caption)])
 
@@ -237,16 +237,16 @@ def _board_table(
         lines.append([run.about(name), rank, figure, *reachable, *spread, *trained])
     if table.columns < table.of:
         share = f"{table.columns} of {table.of} pairs of data set and detector"
-        caption += f" Means are over {share}: those that every variant has."
+        caption += f" Means are over {share}: those that every entry has."
     extra = [*(["best F1 of any threshold"] if run.by_threshold else []), *(["±"] if seeds else [])]
-    return Table(["variant", "rank", "mean (95 % interval)", *extra, *columns], lines, caption)
+    return Table(["entry", "rank", "mean (95 % interval)", *extra, *columns], lines, caption)
 
 
 def metric_charts(run: Run) -> Iterator[Block]:
     """Yield a chart a metric, that of the ranking unfolded."""
     for metric in run.metrics:
         label = METRICS[metric]
-        caption = f"{label}: mean and 95 % interval of each variant and detector; ticks: single seeds."
+        caption = f"{label}: mean and 95 % interval of each entry and detector; ticks: single seeds."
         chart = Chart(metric, metric_chart(run, metric), caption)
         yield chart if metric in run.board.metrics.values() else Details(label, [chart])
 
@@ -294,7 +294,7 @@ def _difference_table(run: Run, table: BoardTable, caption: str) -> Table | None
         pairs = [line.against.get(name) for name in known]
         cells = [Cell(gap(pair), strong=pair.clear) if pair else NOTHING for pair in pairs]
         lines.append([run.about(line.entry), *cells])
-    return Table(["variant", *(f"minus {name}" for name in known)], lines, caption) if known else None
+    return Table(["entry", *(f"minus {name}" for name in known)], lines, caption) if known else None
 
 
 def sweeps(run: Run) -> Iterator[Block]:

@@ -116,7 +116,7 @@ def _type_table(
     for entry in (name for name in run.entries if of(rows, entry=name)):
         values = [_of_type(of(rows, entry=entry), kind, figure) for kind in images]
         lines.append([run.about(entry), *(Cell(write(value), shade=value) for value in values)])
-    return Table(["variant", *(f"{kind} ({count})" for kind, count in images.items())], lines, caption)
+    return Table(["entry", *(f"{kind} ({count})" for kind, count in images.items())], lines, caption)
 
 
 def _untaught(run: Run, rows: Sequence[Done]) -> str:
@@ -191,7 +191,7 @@ def _threshold_table(run: Run, rows: Sequence[Done]) -> Table:
     """Return what each chosen threshold reaches; one that no row has is left out."""
     f1s = [(unit, of_f1) for unit, of_f1 in F1S.items() if any(of_f1(row.thresholds) for row in rows)]
     limits = [(rule, of_limit) for rule, of_limit in LIMITS.items() if any(of_limit(row.thresholds) for row in rows)]
-    heads = ["variant", "detector"]
+    heads = ["entry", "detector"]
     for unit, _ in f1s:
         heads += [unit, f"best {unit}"]
     for rule, _ in limits:
@@ -226,7 +226,7 @@ def intrinsic(run: Run, figures: Measured | None) -> Iterator[Block]:
         rho = [found[data].get(name) for name in names]
         lines.append(["Spearman's ρ with usefulness", "", *map(_rho, rho)])
         metric = METRICS[run.board.metrics[data]]
-        yield Table(["variant", metric, *(name.replace("_", " ") for name in names)], lines, f"{data}. {FIGURES}")
+        yield Table(["entry", metric, *(name.replace("_", " ") for name in names)], lines, f"{data}. {FIGURES}")
 
 
 def correlated(run: Run, figures: Measured | None) -> dict[str, dict[str, Correlation]]:

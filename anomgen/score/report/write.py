@@ -124,7 +124,7 @@ def _place(row: Result) -> tuple[str, str, str]:
 
 
 def _named(row: Result) -> dict[str, Any]:
-    return {"data": row.data, "variant": row.entry, "detector": row.detector}
+    return {"data": row.data, "entry": row.entry, "detector": row.detector}
 
 
 def _cell(run: Run, rows: Sequence[Result]) -> dict[str, Any]:
