@@ -9,6 +9,7 @@ from anomgen.config.base import (
     Range,
     Share,
     ShareRange,
+    located_fields,
     portable_path,
     validated,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "Range",
     "Share",
     "ShareRange",
+    "located_fields",
     "portable_path",
     "validated",
 ]

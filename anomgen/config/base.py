@@ -120,21 +120,21 @@ class Config(BaseModel):
 
     def canonical(self) -> dict[str, Any]:
         """Return `config` without what is declared as `PathText`: equal wherever the same files lie."""
-        located = _located(type(self))
+        located = located_fields(type(self))
         parts = {key: (getattr(self, key, None), plain) for key, plain in self.config().items()}
         kept = {key: pair for key, pair in parts.items() if key not in located or isinstance(pair[0], Config)}
         return {key: _canonical(value, plain) for key, (value, plain) in kept.items()}
 
     def portable(self) -> Self:
         """Return these settings without paths of the machine, for what leaves it: see `PathText`."""
-        located = _located(type(self))
+        located = located_fields(type(self))
         values = {key: getattr(self, key) for key in type(self).model_fields}
         found = {key: _portable(value, key in located) for key, value in values.items()}
         return self.model_copy(update={key: value for key, value in found.items() if value != values[key]})
 
 
 @cache
-def _located(model: type[Config]) -> frozenset[str]:
+def located_fields(model: type[Config]) -> frozenset[str]:
     """Return the names of the fields that are declared to say where files lie."""
     fields = model.model_fields.items()
     return frozenset(name for name, field in fields if _is_located(field.annotation, field.metadata))

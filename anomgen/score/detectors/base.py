@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Protocol, Self, TypeVar
 import numpy as np
 from pydantic import Field
 
-from anomgen.config import Preset, portable_path
+from anomgen.config import Preset, located_fields
 from anomgen.errors import UsageError
 from anomgen.registry import build
 from anomgen.sources.base import Images
@@ -97,8 +97,6 @@ class Detector(Preset):
     """Seconds of one CPU core per million pixels shown in training: what `cost` is estimated from."""
     widths: ClassVar[tuple[str, ...]] = ()
     """Settings that say how many features the network has: what a step costs grows with them."""
-    files: ClassVar[tuple[str, ...]] = ()
-    """Settings that name a file that is read, such as pretrained weights."""
 
     preset: str | None = None
     """Settings by name, `default` or `paper`; keys given beside it win."""
@@ -142,22 +140,19 @@ class Detector(Preset):
 
     def recorded(self) -> dict[str, Any]:
         """Return `config` without paths of the machine: what rows hold."""
-        named = {key: portable_path(path) for key, path in self._named().items()}
-        return {**self.config(), **named}
+        return self.portable().config()
 
     def keyed(self) -> dict[str, Any]:
-        """Return `config` with hashes of the `files` instead of their paths: part of every cell's key."""
+        """Return `config` with hashes of the files that are declared as `PathText`: part of every cell's key."""
         values = self.config()
-        for key, path in self._named().items():
+        for key in located_fields(type(self)):
+            if (path := values[key]) is None:
+                continue
             file = Path(path).expanduser()
             if not file.is_file():
                 raise UsageError(f"detector {self.kind}: {key}={path}: there is no such file")
             values[key] = hashlib.sha256(file.read_bytes()).hexdigest()
         return values
-
-    def _named(self) -> dict[str, str]:
-        """Return the paths of the `files`, where they are given."""
-        return {key: path for key in self.files if (path := getattr(self, key)) is not None}
 
     def unfitted(self) -> Self:
         """Return a detector of the same configuration that has learnt nothing."""

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, PrivateAttr
 
+from anomgen.config import PathText
 from anomgen.score.backbone import LITE0, Backbone
 from anomgen.score.detectors.base import Detector, Training
 from anomgen.score.detectors.networks import device, in_parts, seeded, tensor
@@ -42,7 +43,6 @@ class Memory(Detector):
     """
 
     kind: ClassVar[str] = "none"
-    files: ClassVar[tuple[str, ...]] = ("weights",)
     paper: ClassVar[str] = (
         "Roth, Pemula, Zepeda, Schölkopf, Brox, Gehler: Towards Total Recall in Industrial Anomaly Detection,"
         " CVPR 2022, "
@@ -56,7 +56,7 @@ class Memory(Detector):
 
     backbone: str = LITE0
     """``lite0`` or a network of timm."""
-    weights: str | None = None
+    weights: PathText | None = None
     """File of the network's weights; without it, those of timm come from the model hub."""
     strides: Annotated[tuple[int, ...], Field(strict=False, min_length=1)] = (8, 16)
     """Of the feature maps; all are brought to the smallest stride."""

@@ -10,6 +10,7 @@ from pydantic import Field, PrivateAttr
 from torch import nn
 from torch.nn import functional
 
+from anomgen.config import PathText
 from anomgen.score.backbone import LITE0, Backbone
 from anomgen.score.detectors.base import Batch, Detector, Training
 from anomgen.score.detectors.networks import in_parts, seeded, targets, tensor, trained
@@ -23,7 +24,6 @@ class Probe(Detector):
     """
 
     kind: ClassVar[str] = "probe"
-    files: ClassVar[tuple[str, ...]] = ("weights",)
     widths: ClassVar[tuple[str, ...]] = ("width",)
     rate: ClassVar[float] = 0.36
     presets: ClassVar = {"default": {}, "paper": {"steps": 3000}}
@@ -36,7 +36,7 @@ class Probe(Detector):
     """Channels of the head."""
     backbone: str = LITE0
     """Frozen network that gives the features: `lite0`, which is packaged, or a name that timm knows."""
-    weights: str | None = None
+    weights: PathText | None = None
     """File with the backbone's weights, for one that is not installed."""
     strides: Annotated[tuple[int, ...], Field(strict=False, min_length=1)] = (4, 8, 16)
     """Of the feature maps, in pixels of the image."""

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from pydantic import Field, PrivateAttr
 from torch import nn
 
+from anomgen.config import PathText
 from anomgen.errors import UsageError
 from anomgen.generators.sdas import SDAS
 from anomgen.score.backbone import LITE0, Backbone
@@ -38,7 +39,6 @@ class RealNet(Detector):
     """
 
     kind: ClassVar[str] = "realnet"
-    files: ClassVar[tuple[str, ...]] = ("weights",)
     paper: ClassVar[str] = SDAS.paper
     rate: ClassVar[float] = 1.9
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -64,7 +64,7 @@ class RealNet(Detector):
     """Images of one optimiser step; 2 or more."""
     backbone: str = LITE0
     """Frozen network that gives the features: `lite0`, which is packaged, or a name that timm knows."""
-    weights: str | None = None
+    weights: PathText | None = None
     """File with the backbone's weights, for one that is not installed."""
     strides: Annotated[tuple[int, ...], Field(strict=False, min_length=1)] = (4, 8, 16)
     """Of the feature maps; the first is the finest."""
