@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tracemalloc
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -21,7 +22,7 @@ from anomgen.dataset.reader import Dataset
 from anomgen.dataset.row import Row, area_of, boxes_of, image_name, severity_of
 from anomgen.dataset.statistics import statistics
 from anomgen.dataset.writer import Encoder, shard_name, write_shard
-from anomgen.errors import UsageError
+from anomgen.errors import AnomgenError, UsageError
 
 masks = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=24))
 
@@ -371,3 +372,20 @@ def test_load_dataset_works_offline_and_streaming(tmp_path, shape, dtype, mode):
     result = subprocess.run(command, env={**os.environ, **offline}, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert "loaded 12" in result.stdout
+
+
+def test_records_hold_what_rows_hold_and_name_the_row_that_is_damaged(tmp_path, monkeypatch):
+    """Exporters and scores read one checked record of a row, not cells by name."""
+    write_dataset(tmp_path, made_rows())
+    dataset = Dataset(tmp_path)
+    for record, row in zip(dataset.records(), dataset.rows(), strict=True):
+        assert (record.index, record.defect_type, record.label) == (row["index"], row["defect_type"], row["label"])
+        np.testing.assert_array_equal(record.image_pixels, row["image"])
+        np.testing.assert_array_equal(record.mask_pixels, row["mask"])
+    cells = next(dataset.stored_rows())
+    for change, fault in (({"seed": None}, "it has no seed"), ({"defect_type": 9}, "there is no defect type 9")):
+        monkeypatch.setattr(dataset, "stored_rows", lambda change=change: [{**cells, **change}])
+        with pytest.raises(UsageError, match=f"row 0 is damaged: {fault}"):
+            next(dataset.records())
+    with pytest.raises(AnomgenError, match="row 0 is damaged: its mask: its PNG cannot be decoded"):
+        _ = replace(next(Dataset.of(dataset.path).records()), mask=b"no PNG").mask_pixels

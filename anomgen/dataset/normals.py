@@ -31,15 +31,12 @@ class NormalImages:
 
     def of(self, row: dict[str, Any]) -> np.ndarray | None:
         """Return the normal image of a decoded row that has `source_id`, and `normal` where kept; None if nowhere."""
-        image = self.in_dataset(row)
+        image = self.in_dataset(row["source_id"], row.get("normal"))
         return self.in_pool(row["source_id"]) if image is None else image
 
-    def in_dataset(self, row: dict[str, Any]) -> np.ndarray | None:
-        """Return the normal image of a decoded row that the dataset holds, in the row or in a normal one, or None."""
-        if row.get("normal") is not None:
-            result: np.ndarray | None = row["normal"]
-            return result
-        return self.in_rows(row["source_id"])
+    def in_dataset(self, source_id: str, own: np.ndarray | None) -> np.ndarray | None:
+        """Return the normal image of a row that the dataset holds, the row's own or that of a normal row, or None."""
+        return self.in_rows(source_id) if own is None else own
 
     def in_rows(self, source_id: str) -> np.ndarray | None:
         """Return the image of the first normal row of a source, or None."""

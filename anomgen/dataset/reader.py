@@ -21,7 +21,8 @@ import pyarrow.parquet as pq
 
 from anomgen.dataset.columns import IMAGE_COLUMNS, Columns
 from anomgen.dataset.png import decode_png
-from anomgen.errors import UsageError, near_miss
+from anomgen.dataset.record import Record
+from anomgen.errors import AnomgenError, UsageError, near_miss
 from anomgen.places import place, readable
 from anomgen.sources.value_range import ValueRange, recorded_range
 
@@ -151,6 +152,14 @@ class Dataset:
         """Yield every row decoded, see `decode_row`, holding at most one row group in memory."""
         for position, cells in enumerate(self.stored_rows(columns)):
             yield self._decoded(cells, cells.get("index", position))
+
+    def records(self) -> Iterator[Record]:
+        """Yield every row as a record, its images not decoded. Raises UsageError for a damaged one."""
+        for cells in self.stored_rows():
+            try:
+                yield Record.of_cells(cells, self.columns.defect_names)
+            except AnomgenError as error:
+                raise UsageError(f"{self.path}: {error}") from error
 
     def table(self, columns: Sequence[str]) -> pa.Table:
         """Return these columns of all rows; meant for the small ones."""

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from anomgen.dataset.reader import Dataset
-from anomgen.exporters.base import FOLDER, Files, Record, category_of, json_text
+from anomgen.dataset.record import Record
+from anomgen.exporters.base import FOLDER, Files, category_of, json_text
 from anomgen.exporters.mvtec import MVTec, Placed
 
 

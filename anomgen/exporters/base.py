@@ -10,8 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import IO, Annotated, Any, ClassVar, cast
 
@@ -19,11 +18,10 @@ import numpy as np
 from pydantic import Field
 
 from anomgen.config import Config, Share, validated
-from anomgen.dataset.columns import IMAGE_COLUMNS, Columns
-from anomgen.dataset.png import decode_png
 from anomgen.dataset.reader import Dataset
-from anomgen.dataset.row import ANOMALY, LABELS, NORMAL, image_name
-from anomgen.errors import AnomgenError, UsageError, near_miss
+from anomgen.dataset.record import Record
+from anomgen.dataset.row import LABELS, NORMAL
+from anomgen.errors import UsageError, near_miss
 from anomgen.files import digest, file_digest, writing
 from anomgen.registry import load
 
@@ -42,59 +40,6 @@ FOLDER = "<FOLDER>"
 """Stands for the export's folder in what `Files.load` says."""
 SHELL_FOLDER = "<FOLDER, quoted>"
 """Stands for it in a command for the shell: a space in it does not end the word."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """One row of a dataset as an exporter gets it: its columns by name, images as the PNG bytes that are stored.
-
-    mask: 0/255, all 0 for a normal row. soft_mask, normal: None where the dataset has none. defect_type: the name,
-    "normal" for a normal row. boxes: [x, y, w, h] of the mask's components. params: JSON text.
-    """
-
-    image: bytes
-    mask: bytes
-    soft_mask: bytes | None
-    label: int
-    defect_type: str
-    severity: float
-    area: float
-    boxes: list[list[int]]
-    source_id: str
-    index: int
-    seed: int
-    attempt: int
-    params: str
-    normal: bytes | None = None
-
-    @classmethod
-    def of_cells(cls, cells: dict[str, Any], columns: Columns) -> Record:
-        """Return the record of a row as `Dataset.stored_rows` yields it."""
-        images = {name: cells[name] and cells[name]["bytes"] for name in IMAGE_COLUMNS if name in cells}
-        return cls(**{**cells, **images, "defect_type": columns.defect_names[cells["defect_type"]]})
-
-    @property
-    def is_anomalous(self) -> bool:
-        """Return whether there is an anomaly in the image."""
-        return self.label == ANOMALY
-
-    @property
-    def name(self) -> str:
-        """Return ``000123.png``: six digits, so that sorted images and sorted masks pair rightly."""
-        return image_name(self.index)
-
-    @property
-    def stem(self) -> str:
-        """Return ``000123``."""
-        return self.name.removesuffix(".png")
-
-    @cached_property
-    def mask_pixels(self) -> np.ndarray:
-        """Return the mask, bool (H, W). Raises AnomgenError when its PNG is damaged."""
-        try:
-            return decode_png(self.mask)[..., 0] > 127
-        except ValueError as error:
-            raise AnomgenError(f"row {self.index} is damaged: its mask: {error}; `anomgen check` says more") from error
 
 
 class Files:

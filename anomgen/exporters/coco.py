@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from anomgen.dataset.reader import Dataset
-from anomgen.exporters.base import FOLDER, Files, Record, SplitExporter, json_text, license_of
+from anomgen.dataset.record import Record
+from anomgen.exporters.base import FOLDER, Files, SplitExporter, json_text, license_of
 from anomgen.exporters.regions import components, run_lengths
 
 

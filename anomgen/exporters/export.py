@@ -16,8 +16,9 @@ import yaml
 
 from anomgen.config.text import Overrides, changed
 from anomgen.dataset.reader import Dataset
+from anomgen.dataset.record import Record
 from anomgen.errors import AnomgenError, Progress, UsageError, silent
-from anomgen.exporters.base import FOLDER, SHELL_FOLDER, Exporter, Files, Record, build_exporter, license_of
+from anomgen.exporters.base import FOLDER, SHELL_FOLDER, Exporter, Files, build_exporter, license_of
 from anomgen.files import Earlier, digest, holds_earlier, is_left_over, locked, writing
 from anomgen.places import home, is_url
 
@@ -177,8 +178,8 @@ def _written(dataset: Dataset, exporter: Exporter, folder: Path, progress: Progr
 
     def records() -> Iterator[Record]:
         nonlocal taken
-        for cells in dataset.stored_rows():
-            yield Record.of_cells(cells, dataset.columns)
+        for record in dataset.records():
+            yield record
             taken += 1
             progress(taken, len(dataset))
 

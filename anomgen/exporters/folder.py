@@ -8,7 +8,8 @@ from contextlib import ExitStack
 from typing import ClassVar
 
 from anomgen.dataset.reader import Dataset
-from anomgen.exporters.base import FOLDER, Files, Record, SplitExporter, check_types
+from anomgen.dataset.record import Record
+from anomgen.exporters.base import FOLDER, Files, SplitExporter, check_types
 from anomgen.exporters.metadata import NAME, Metadata
 
 FOLDERS = {"image": "images", "mask": "masks", "soft_mask": "soft_masks", "normal": "normals"}

@@ -12,8 +12,9 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 
 from anomgen.dataset.reader import Dataset
+from anomgen.dataset.record import Record
 from anomgen.errors import UsageError
-from anomgen.exporters.base import FOLDER, SHELL_FOLDER, Exporter, Files, Record, json_text
+from anomgen.exporters.base import FOLDER, SHELL_FOLDER, Exporter, Files, json_text
 
 SIZES = (3, 4, 8, 16)
 """Numbers of bits in which the length of a run can be stored."""

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from anomgen.dataset.columns import IMAGE_COLUMNS, Columns
-from anomgen.exporters.base import Record
+from anomgen.dataset.record import Record
 
 NAME = "metadata.parquet"
 _BATCH = 4096

@@ -9,7 +9,8 @@ from typing import Any, ClassVar, NamedTuple
 import yaml
 
 from anomgen.dataset.reader import Dataset
-from anomgen.exporters.base import FOLDER, Category, Files, Record, SplitExporter, category_of, check_types
+from anomgen.dataset.record import Record
+from anomgen.exporters.base import FOLDER, Category, Files, SplitExporter, category_of, check_types
 from anomgen.exporters.metadata import NAME, Metadata
 
 

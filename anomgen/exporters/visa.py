@@ -11,7 +11,8 @@ import numpy as np
 
 from anomgen.dataset.png import encode_png
 from anomgen.dataset.reader import Dataset
-from anomgen.exporters.base import FOLDER, Category, Files, Record, SplitExporter, category_of
+from anomgen.dataset.record import Record
+from anomgen.exporters.base import FOLDER, Category, Files, SplitExporter, category_of
 from anomgen.exporters.mvtec import seen_note
 
 CATEGORIES = (

@@ -11,7 +11,8 @@ import yaml
 from pydantic import Field
 
 from anomgen.dataset.reader import Dataset
-from anomgen.exporters.base import SHELL_FOLDER, Files, Record, SplitExporter
+from anomgen.dataset.record import Record
+from anomgen.exporters.base import SHELL_FOLDER, Files, SplitExporter
 from anomgen.exporters.regions import Component, components, polygon
 
 REACH = 0.4

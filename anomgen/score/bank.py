@@ -14,6 +14,7 @@ import numpy as np
 
 from anomgen.dataset.normals import NormalImages
 from anomgen.dataset.reader import Dataset
+from anomgen.dataset.record import Record
 from anomgen.dataset.row import ANOMALY, Row
 from anomgen.errors import AnomgenError
 from anomgen.files import replacing
@@ -74,47 +75,45 @@ def parted(rows: Sequence[Row], held: Sequence[Row], name: str) -> Bank:
 def _dataset_rows(dataset: Dataset, data: RealData) -> tuple[list[Row], list[Row]]:
     """Return a finished dataset's anomalous rows at the size of the data: of other images, of validation images.
 
-    Where the untouched twin is neither in the dataset nor among the training images, the masked region filled in
-    from around it stands in.
+    Where the normal image of a row is neither in the dataset nor among the training images, the row's own stands in,
+    the masked region filled in from around it.
     """
     shape = data.train[0].shape
     rows: list[Row] = []
     held: list[Row] = []
     normals = NormalImages(dataset, Pool(data.train))
     validation = np.stack([data.validation[k] for k in range(len(data.validation))])
-    for stored in dataset.rows():
-        if stored["label"] != ANOMALY:
+    for record in dataset.records():
+        if not record.is_anomalous:
             continue
-        image = _fitted(stretched(stored["image"], dataset.value_range), shape)
-        mask = resized_mask(stored["mask"], shape[:2])
-        own = normals.in_dataset(stored)
-        twin = normals.in_pool(stored["source_id"]) if own is None else stretched(own, dataset.value_range)
-        normal = _filled(image, mask) if twin is None else _fitted(twin, shape)
-        seen, hidden = (image, mask) if twin is None else (normal, np.zeros_like(mask))
+        image = _fitted(stretched(record.image_pixels, dataset.value_range), shape)
+        mask = resized_mask(record.mask_pixels, shape[:2])
+        normal = _normal_of(record, normals)
+        seen, hidden = (image, mask) if normal is None else (_fitted(normal, shape), np.zeros_like(mask))
         tested = shown(seen, hidden, data.test.images)
         if tested is not None:
             raise AnomgenError(
-                f"{dataset.path}: row {stored['index']} was made of {stored['source_id']}, which is the test image "
+                f"{dataset.path}: row {record.index} was made of {record.source_id}, which is the test image "
                 f"{data.test.ids[tested]}; make the dataset of the training images only"
             )
-        soft = stored.get("soft_mask")
-        graded = None if soft is None else cv2.resize(soft, shape[1::-1], interpolation=cv2.INTER_AREA) * mask
         if mask.any():
-            row = Row(
-                stored["index"],
-                stored["seed"],
-                0,
-                stored["source_id"],
-                normal,
-                image,
-                mask,
-                graded,
-                ANOMALY,
-                stored["defect_type"],
-                {},
-            )
+            row = _row(record, _filled(image, mask) if normal is None else seen, image, mask)
             (rows if shown(seen, hidden, validation) is None else held).append(row)
     return rows, held
+
+
+def _normal_of(record: Record, normals: NormalImages) -> np.ndarray | None:
+    """Return the normal image that a row was made of, in the dataset's whole depth, or None."""
+    own = normals.in_dataset(record.source_id, record.normal_pixels)
+    return normals.in_pool(record.source_id) if own is None else stretched(own, normals.dataset.value_range)
+
+
+def _row(record: Record, normal: np.ndarray, image: np.ndarray, mask: np.ndarray) -> Row:
+    """Return an anomalous row of the dataset with its images at the size of the data."""
+    soft, size = record.soft_mask_pixels, image.shape[1::-1]
+    graded = None if soft is None else cv2.resize(soft, size, interpolation=cv2.INTER_AREA) * mask
+    kind = record.defect_type
+    return Row(record.index, record.seed, 0, record.source_id, normal, image, mask, graded, ANOMALY, kind, {})
 
 
 def shown(image: np.ndarray, mask: np.ndarray, known: np.ndarray) -> int | None:
@@ -145,7 +144,7 @@ def _fitted(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 def _real_rows(real: TestImages) -> list[Row]:
     """Return real anomalies as training rows.
 
-    Note: nobody knows the normal twin of a real anomaly. Detectors that reconstruct it (draem, realnet) get the masked
+    Note: nobody knows the normal image of a real anomaly. Detectors that reconstruct it (draem, realnet) get the masked
     region filled in from around it.
     """
     assert real.masks is not None
