@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -214,6 +216,33 @@ def load_line(where: Path) -> str:
     return f"datasets.load_dataset({quoted})"
 
 
+def regular(path: Path) -> Path:
+    """Return the path of a regular file, or a URL. Raises OSError for anything else: reading it might never end."""
+    if not isinstance(path, Remote):
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            kind = "a folder" if stat.S_ISDIR(mode) else "a device or a pipe"
+            raise OSError(errno.EINVAL, f"is {kind}, not a file", str(path))
+    return path
+
+
+def read_within(path: Path, most: int) -> bytes:
+    """Return the contents of a regular file, or of a URL.
+
+    Raises OSError, FileNotFoundError among them, for what is none and for one of more than `most` bytes.
+    """
+    size = regular(path).stat().st_size
+    if size <= most:
+        if isinstance(path, Remote):
+            return path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(most + 1)  # some files of a system say that they are empty
+        size = len(data)
+        if size <= most:
+            return data
+    raise OSError(errno.EINVAL, f"holds more than {most / 1e6:.3g} MB, too much for what it should be", str(path))
+
+
 def readable(path: Path) -> Path | IO[bytes]:
-    """Return what Parquet's reader takes: a path, or the opened file behind a URL."""
-    return path.open("rb") if isinstance(path, Remote) else path
+    """Return what Parquet's reader takes: a path, or the opened file behind a URL. Raises OSError as `regular` does."""
+    return path.open("rb") if isinstance(path, Remote) else regular(path)

@@ -1,5 +1,6 @@
 """Settings as text: numbers of YAML 1.2, strict loading, files of any editor, changes at any depth."""
 
+import json
 import math
 
 import pytest
@@ -7,7 +8,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anomgen.config.text import MAX_ALIASES, changed, decoded, read_yaml, size_of, write_yaml
+from anomgen.config.text import MAX_ALIASES, changed, decoded, read_json, read_yaml, size_of, write_yaml
 from anomgen.errors import UsageError
 from anomgen.making.recipe import bundled_recipes
 
@@ -163,3 +164,43 @@ def test_sizes_are_a_number_a_pair_or_native():
     for text in ("big", "1x2x3", "x", "", "²", "-3"):
         with pytest.raises(UsageError, match="write N, HxW"):
             size_of(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("{", "no JSON"),
+        (b"\xff\xfe\x00", "no JSON"),
+        ("NaN", "NaN is no number"),
+        ("1e999", "1e999 is no number"),
+        ("9" * 5000, "more than 100 digits"),
+        ("[" * 100_000, "nested too deeply"),
+        ("[" * 65 + "]" * 65, "nested too deeply"),
+        ('"\\ud800"', "a text that is none"),
+        ('{"\\udc00": 1}', "a text that is none"),
+    ],
+)
+def test_json_that_cannot_be_used_is_a_value_error(text, fault):
+    with pytest.raises(ValueError, match=fault):
+        read_json(text)
+
+
+def test_json_is_read_as_it_is():
+    text = '{"a": [1, -2.5e-3, true, null, "é"], "b": {"c": {}}}'
+    assert read_json(text) == read_json(text.encode()) == json.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (f"a: &a {'x' * 9_000_000}\nb: [*a]\nc: [*a]", "stands for more"),
+        ('"\\ud800"', "a text that is none"),
+        ("!!set {a, b}", "the type set"),
+        ("!!binary aGk=", "the type bytes"),
+        ("!!timestamp 2020-01-01", "the type date"),
+        ("[" * 80 + "]" * 80, "nested too deeply"),
+    ],
+)
+def test_yaml_that_stands_for_too_much_or_for_no_setting_is_refused(text, fault):
+    with pytest.raises(yaml.YAMLError, match=fault):
+        read_yaml(text)

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import os
 import subprocess
 import sys
 import uuid
@@ -18,7 +19,7 @@ from anomgen.errors import AnomgenError, UsageError
 from anomgen.making.check import check_dataset
 from anomgen.making.make import make, plan_of
 from anomgen.making.replay import replay
-from anomgen.places import Remote, is_url, place
+from anomgen.places import Remote, is_url, place, read_within
 
 
 @pytest.fixture
@@ -173,3 +174,22 @@ def test_the_home_folder_is_meant_by_a_tilde(monkeypatch, tmp_path):
     assert place("~/data") == tmp_path / "data" and place("a~b") == Path("a~b")
     with pytest.raises(UsageError, match="write the folder's full path"):
         place("~nobody-of-this-name/data")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes")
+def test_only_regular_files_of_bounded_size_are_read(tmp_path):
+    (tmp_path / "file").write_bytes(b"12345")
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "pipe")
+    assert read_within(tmp_path / "file", 5) == read_within(tmp_path / "link", 5) == b"12345"
+    for name, fault in (
+        ("zero", "a device or a pipe"),
+        ("pipe", "a device or a pipe"),
+        (".", "a folder"),
+        ("none", "No such file"),
+    ):
+        with pytest.raises(OSError, match=fault):
+            read_within(tmp_path / name, 5)
+    with pytest.raises(OSError, match="holds more than"):
+        read_within(tmp_path / "file", 4)

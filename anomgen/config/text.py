@@ -1,9 +1,11 @@
-"""Settings as text: strict YAML with the numbers of YAML 1.2, the `key=value` texts of --set, and sizes."""
+"""Settings and records as text: strict YAML with the numbers of YAML 1.2, strict JSON, --set's `key=value`, sizes."""
 
 from __future__ import annotations
 
 import codecs
 import copy
+import json
+import math
 import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any, Literal
@@ -17,6 +19,10 @@ MAX_ALIASES = 20
 """YAML aliases in one text; a few lines of nested ones can stand for gigabytes."""
 MAX_DIGITS = 100
 """Characters of a whole number; no setting is that large, and Python refuses to print some thousands."""
+MAX_DEPTH = 64
+"""Lists and mappings inside one another; what walks through them by recursion ends at some hundreds."""
+MAX_VALUES = 100_000
+"""Values and characters, in hundreds, of one YAML text, what its aliases repeat counted again."""
 
 Overrides = Iterable[str] | Mapping[str, Any]
 """Changes of settings: what --set takes, ``a.b=value`` texts with the value in YAML, or a mapping of a.b to value."""
@@ -87,11 +93,18 @@ for _name, _pattern, _first in _PLAIN:
 
 
 def read_yaml(text: str) -> Any:
-    """Return what strict YAML says. Raises yaml.YAMLError, and nothing else, when it says nothing valid."""
+    """Return what strict YAML says: texts, numbers, booleans and null in lists and mappings.
+
+    Raises yaml.YAMLError, and nothing else, when it says nothing valid, or stands for too much.
+    """
     try:
-        return yaml.load(text, Loader=_Loader)
+        values = yaml.load(text, Loader=_Loader)
+        _require_plain(values, MAX_VALUES)
     except RecursionError:
         raise yaml.YAMLError("nested too deeply") from None
+    except ValueError as error:
+        raise yaml.YAMLError(str(error)) from None
+    return values
 
 
 def write_yaml(values: Any) -> str:
@@ -112,6 +125,69 @@ def decoded(data: bytes) -> str:
     if "\0" in text:
         raise ValueError("not a text file in UTF-8; save it in this encoding (PowerShell: … | Out-File -Encoding utf8)")
     return text
+
+
+# --- JSON -----------------------------------------------------------------------------------------------------------
+
+
+def read_json(text: str | bytes) -> Any:
+    """Return what strict JSON says. Raises ValueError for what is none, and for numbers and depths beyond use."""
+    try:
+        values = json.loads(text, parse_constant=_refused, parse_float=_finite, parse_int=_whole)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"no JSON: {error}") from None
+    _require_plain(values)
+    return values
+
+
+def _refused(constant: str) -> float:
+    raise ValueError(f"{constant} is no number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _refused(text[:MAX_DIGITS])
+
+
+def _whole(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise ValueError(f"a number of more than {MAX_DIGITS} digits")
+    return int(text)
+
+
+def _require_plain(values: Any, most: int | None = None) -> None:
+    """Raise ValueError for what is neither text, number, boolean nor null in lists and mappings, or too deep or much.
+
+    most: values, and hundreds of characters, however often the same one counts; None where nothing can repeat.
+    """
+    left = [(values, 1)]
+    count = characters = 0
+    while left:
+        value, depth = left.pop()
+        count += 1
+        if depth > MAX_DEPTH:
+            raise ValueError("nested too deeply")
+        if isinstance(value, dict):
+            left += [(part, depth + 1) for pair in value.items() for part in pair]
+        elif isinstance(value, list):
+            left += [(part, depth + 1) for part in value]
+        elif isinstance(value, str):
+            characters += len(value)
+            _require_text(value)
+        elif value is not None and not isinstance(value, bool | int | float):
+            raise ValueError(f"a value of the type {type(value).__name__}; write text, numbers, lists and mappings")
+        if most is not None and max(count, characters // 100) > most:
+            raise ValueError(f"stands for more than {most:,} values, its aliases (*name) counted")
+
+
+def _require_text(value: str) -> None:
+    """Raise ValueError for text that cannot be written: half of a pair that stands for one character."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"holds a text that is none: {value[:40]!a}") from None
 
 
 # --- what options take ----------------------------------------------------------------------------------------------

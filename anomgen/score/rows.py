@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from anomgen.config.text import read_json
 from anomgen.errors import AnomgenError
 from anomgen.files import Earlier, holds_earlier, locked, replacing
 from anomgen.score.result import Done, Failed, Result, Started
@@ -92,12 +92,7 @@ def opened(out: Path) -> Iterator[RowFile]:
 
 def _row(line: str) -> Result:
     """Return the row in a line. Raises ValueError, which says what is wrong with it."""
-    try:
-        values = json.loads(line, parse_constant=_refused, parse_float=_finite)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"no JSON: {error}") from None
-    except RecursionError:
-        raise ValueError("no JSON of ours: it is nested too deeply") from None
+    values = read_json(line)
     if not isinstance(values, dict):
         raise ValueError("no JSON object")
     try:
@@ -107,12 +102,3 @@ def _row(line: str) -> Result:
         fault = error.errors()[0]
         where, told = ".".join(map(str, fault["loc"])), fault["msg"].removeprefix("Value error, ")
         raise ValueError(f"{where}: {told}" if where else told) from None
-
-
-def _refused(constant: str) -> float:
-    raise ValueError(f"{constant} is no number")
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    return value if math.isfinite(value) else _refused(text)
