@@ -150,9 +150,11 @@ class Renderer:
     cache_bytes: int = DEFAULT_CACHE_BYTES
     rejects: Counter[str] = field(default_factory=Counter)
     """Rejected draws by reason, of everything this renderer has drawn."""
+    given: Pool | None = None
+    """The plan's images, where somebody has decoded them already."""
 
     def __post_init__(self) -> None:
-        self.pool = Pool(self.plan.source, self.plan.foreground, self.cache_bytes)
+        self.pool = self.given or Pool(self.plan.source, self.plan.foreground, self.cache_bytes)
 
     def rows(self, indices: range) -> Iterator[Row]:
         """Yield the rows of a range, drawn in the recipe's blocks; the range starts at the start of a block."""

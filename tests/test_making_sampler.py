@@ -1,0 +1,59 @@
+"""The sampler: many recipes on the same images, opened once, and each row what `make` makes."""
+
+import numpy as np
+import pytest
+
+from anomgen.dataset.reader import Dataset
+from anomgen.errors import SourceError, UsageError
+from anomgen.making.make import make
+from anomgen.making.recipe import load_recipe
+from anomgen.making.sampler import Sampler
+
+
+def test_row_k_of_a_recipe_is_row_k_of_what_is_made_whatever_was_drawn_before(photos, tmp_path):
+    sampler = Sampler()
+    recipes = [
+        load_recipe(name, source=photos, size=64, count=8, overrides=overrides)
+        for name, overrides in (
+            ("nsa", {}),
+            ("defects", {"foreground": "otsu"}),
+            ("nsa", {"generator.shape": "ellipse"}),
+        )
+    ]
+    drawn = [[sampler.row(recipe, index) for recipe in recipes] for index in (7, 0, 3)]
+    for number, recipe in enumerate(recipes):
+        dataset = Dataset(make(recipe, tmp_path / str(number)).path)
+        for rows in drawn:
+            stored = dataset.row(rows[number].index)
+            assert np.array_equal(stored["image"], rows[number].image)
+            assert np.array_equal(stored["mask"], rows[number].mask)
+            assert stored["params"] == rows[number].params
+
+
+def test_a_change_of_the_generator_opens_and_segments_nothing_again(photos, monkeypatch):
+    sampler, opened = Sampler(), []
+    first, second, third = (
+        load_recipe("perlin", source=photos, size=48, overrides={"foreground": "otsu", **change})
+        for change in ({}, {"generator.opacity_range": [0.1, 0.2]}, {"source.fit": "crop"})
+    )
+    kind = type(first.source)
+    open_ = kind.open
+    monkeypatch.setattr(kind, "open", lambda config: opened.append(config) or open_(config))
+    sampler.row(first, 1)
+    sampler.row(second, 1)
+    assert len(opened) == 1 and sampler.pool(first) is sampler.pool(second)
+    sampler.row(third, 1)
+    assert len(opened) == 2
+
+
+def test_after_a_file_has_gone_the_folder_is_looked_at_anew(photos):
+    sampler, recipe = Sampler(), load_recipe("cutpaste", source=photos, size=48)
+    sampler.renderer(recipe)
+    for file in sorted(photos.rglob("*.png"))[:6]:
+        file.unlink()
+    with pytest.raises(SourceError):
+        for index in range(24):
+            sampler.row(recipe, index)
+    assert sampler.row(recipe, 1).image.shape == (48, 48, 3) and len(sampler.pool(recipe)) == 6
+    with pytest.raises(UsageError, match="from 0"):
+        sampler.row(recipe, -1)
