@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import pydoc
 import re
 import subprocess
 import sys
@@ -42,7 +43,7 @@ def options(command):
 
 
 def function_of(name):
-    """Return a public function; `anomgen.score` is a package that can be called."""
+    """Return a public function; that called score is `anomgen.score.run.score`, see the next test."""
     return importlib.import_module("anomgen.score.run").score if name == "score" else getattr(anomgen, name)
 
 
@@ -59,6 +60,13 @@ def test_a_function_has_the_options_of_its_command(name):
 def test_train_has_the_options_of_both_commands():
     commands = get_command(app).commands["train"].commands
     assert parameters(anomgen.train) == {"model"} | set().union(*(options(command) for command in commands.values()))
+
+
+def test_the_package_that_is_a_function_shows_its_signature_and_its_docstring():
+    function = function_of("score")
+    assert callable(anomgen.score) and inspect.signature(anomgen.score) == inspect.signature(function)
+    assert inspect.getdoc(function) in anomgen.score.__doc__
+    assert "anomgen.score(data" in pydoc.render_doc(anomgen.score)
 
 
 @pytest.mark.parametrize("name", [*COMMANDS, "train", "load_recipe", "load_dataset"])

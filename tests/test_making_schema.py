@@ -1,5 +1,6 @@
 """The JSON schema of recipes: it explains every key, takes what the program takes, and leaves out what is broken."""
 
+import importlib
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
 
@@ -35,6 +36,26 @@ def test_every_key_is_explained():
     assert len(keys) > 150
     unexplained = [key for key, setting in keys.items() if not key.endswith(".kind") and not setting.get("description")]
     assert not unexplained
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        *registry.BUNDLED["detectors"].values(),
+        *registry.BUNDLED["exporters"].values(),
+        "anomgen.models.sdas.settings:TrainSDAS",
+        "anomgen.models.cyclegan.training:TrainCycleGAN",
+    ],
+)
+def test_every_setting_outside_of_recipes_is_explained(place):
+    """What `anomgen ls detectors/draem` and the guide to each training say comes from here."""
+    module, _, name = place.partition(":")
+    if module.startswith(("anomgen.models", "anomgen.score")):
+        pytest.importorskip("torch", reason="detectors and trainings import it")
+    if module.startswith("anomgen.models"):
+        pytest.importorskip("diffusers", reason="of the extra `diffusion`")
+    model = getattr(importlib.import_module(module), name)
+    assert model.model_fields and not [key for key, field in model.model_fields.items() if not field.description]
 
 
 def test_every_kind_shows_its_keys():
