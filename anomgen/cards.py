@@ -55,7 +55,11 @@ def templates(folder: Path, autoescape: bool = False) -> Environment:
 
 
 def as_yaml(values: Any) -> str:
-    """Return values as YAML, in their order, without the last line's end."""
+    """Return values as YAML, in their order, without the last line's end.
+
+    Note: not `huggingface_hub`'s DatasetCardData, which drops the null values and moves the keys of a user's own
+    metadata, and is not in the core.
+    """
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100).rstrip("\n")
 
 
