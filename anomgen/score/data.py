@@ -20,7 +20,7 @@ from anomgen.files import file_digest, fingerprint_of
 from anomgen.sources.base import Source
 from anomgen.sources.images import fit_image, quiet, read_image
 from anomgen.sources.labelled import NORMAL, Found, Listing, listing
-from anomgen.sources.mask_files import read_defect_mask
+from anomgen.sources.mask_files import united_mask
 from anomgen.sources.pixels import to_channels
 from anomgen.sources.scan import resized
 from anomgen.sources.value_range import ValueRange, measured_on, stretched
@@ -239,13 +239,10 @@ def _read(found: Found, listed: Listing, shape: tuple[int, int], has_masks: bool
     if found.mask is None:
         return _Image(found, _digest(image), pixels, np.zeros(shape, bool), file=file, before=image.shape[:2])
     names = [key if isinstance(key, str) else f"mask of {found.id}" for key in found.mask]
-    masks = [read_defect_mask(listed.read(key), name) for key, name in zip(found.mask, names, strict=True)]
-    name, mask = names[0], masks[0]
-    for other in masks[1:]:
-        mask = mask | other if other.shape == mask.shape else other
-    if mask.shape != image.shape[:2]:
-        sides = " × ".join(map(str, mask.shape)), " × ".join(map(str, image.shape[:2]))
-        raise SourceError(f"{name}: is {sides[0]} pixels, but its image {found.id} is {sides[1]}; draw it on the image")
+    mask = united_mask(
+        [(listed.read(key), name) for key, name in zip(found.mask, names, strict=True)], image.shape, found.id
+    )
+    name = names[0]
     if not mask.any():
         raise SourceError(
             f"{name}: marks no pixel, but its image {found.id} is anomalous ({found.defect_type}); draw the defect, or "

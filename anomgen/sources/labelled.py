@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -35,6 +35,8 @@ from anomgen.sources.tree import (
 
 NORMAL = "normal"
 """The defect type of a normal image."""
+SOME = "anomaly"
+"""The defect type of an anomalous one of which nothing says more."""
 
 _TRAIN = frozenset({"train", "validation", "val"})
 _TEST = frozenset({"test", "test_public"})
@@ -100,6 +102,16 @@ def listing(path: str) -> Listing:
     return listed
 
 
+def defects_in(path: str) -> Listing:
+    """Return the anomalous images of a folder in one of the layouts, or of a Hugging Face dataset.
+
+    Unlike `listing` it needs no normal image: where no folder or column tells normal ones, all are anomalous. Raises
+    UsageError and SourceError as `listing` does.
+    """
+    listed = _rows(path, alone=True) if _kind(path) == "hub" else _files(path, alone=True)
+    return replace(listed, found=tuple(found for found in listed.found if found.defect_type != NORMAL))
+
+
 def _kind(path: str) -> str:
     """Return which kind of source a path is. Raises UsageError, worded for paths, as no key of a recipe helps here."""
     folder = Path(path).expanduser()
@@ -119,7 +131,8 @@ def _kind(path: str) -> str:
 # ------------------------------------------------------------------------------------------------------ folders
 
 
-def _files(path: str) -> Listing:
+def _files(path: str, *, alone: bool = False) -> Listing:
+    """Return the images below a folder. alone: it may hold anomalous images alone, in no folder that names a defect."""
     root = _category(Path(path).expanduser(), path)
     place, files = root.resolve(), tree_of(root)
     read = FileReader(place)
@@ -129,7 +142,11 @@ def _files(path: str) -> Listing:
     images = [name for name in pictures if name not in masks]
     table = visa_training(root, images) if (root / "Data" / "Images").is_dir() else None
     training = {name for name in images if folders_of(name) & _TRAIN} if table is None else set(table)
-    types = _types_by_masks(images, masks, read, path) or {name: _type_of(name, path) for name in images}
+    types = _types_by_masks(images, masks, read, path) or {
+        name: named_type(name) or (SOME if alone else _refuse_unnamed(name, path)) for name in images
+    }
+    if alone:
+        types |= {name: named_type(name) or kind for name, kind in types.items() if kind != NORMAL}
     anomalous = [name for name in images if types[name] != NORMAL]
     noted = _noted_types(root)
     types |= {name: noted[name] for name in anomalous if noted.get(name)}
@@ -159,7 +176,7 @@ def _types_by_masks(
     masks_of = paired(images, sorted(masks), path)
     if any(name not in masks_of for name in images):
         return None
-    return {name: "anomaly" if marks(masks_of[name], read) else NORMAL for name in images}
+    return {name: SOME if marks(masks_of[name], read) else NORMAL for name in images}
 
 
 def _category(root: Path, path: str) -> Path:
@@ -180,19 +197,19 @@ def _leading(name: str) -> str:
     return "/".join(takewhile(lambda folder: folder.lower() not in telling, folders))
 
 
-def _type_of(name: str, path: str) -> str:
-    """Return the defect type that an image's folders name; "bad/scratch" is scratch."""
+def named_type(name: str) -> str | None:
+    """Return the defect type that an image's folders name, None where they name none; "bad/scratch" is scratch."""
     parts = [part for part in PurePosixPath(name).parts[:-1] if part.lower() not in _TRAIN | _TEST | PLAIN_NAMES]
     if any(part.lower() in NORMAL_NAMES for part in parts):
         return NORMAL
     parts = [part for part in parts if not _SAMPLE.fullmatch(part)]
     if len(parts) > 1 and parts[0].lower() in _BAD:
         parts = parts[1:]
-    if not parts:
-        raise UsageError(
-            f"{path}: no folder says whether {name} is normal; put it into one named good, or by its defect"
-        )
-    return "/".join(parts)
+    return "/".join(parts) or None
+
+
+def _refuse_unnamed(name: str, path: str) -> str:
+    raise UsageError(f"{path}: no folder says whether {name} is normal; put it into one named good, or by its defect")
 
 
 def _noted_types(root: Path) -> dict[str, str]:
@@ -221,8 +238,11 @@ def _refuse_missing(missing: Sequence[str], count: int, path: str) -> None:
 # ----------------------------------------------------------------------------------------- Hugging Face datasets
 
 
-def _rows(path: str) -> Listing:
-    """Return the rows of a dataset: of the splits train and test, or of the only one or the one that is named."""
+def _rows(path: str, *, alone: bool = False) -> Listing:
+    """Return the rows of a dataset: of the splits train and test, or of the only one or the one that is named.
+
+    alone: it may hold anomalous rows alone.
+    """
     config = Hub(path=path)
     base, named = config.path_and_split()
     with datasets_library() as datasets:
@@ -235,7 +255,7 @@ def _rows(path: str) -> Listing:
             for column in filter(None, (image, mask)):
                 cells = dataset.select_columns([column]).cast_column(column, datasets.Image(decode=False))
                 readers[split, column] = RowReader(cells, column)
-            found += _split_rows(dataset, path, split, (image, mask))
+            found += _split_rows(dataset, path, split, (image, mask), alone)
         license = license_of(base, config.revision, dataset)
     anomalous = [row for row in found if row.defect_type != NORMAL]
     if any(row.mask for row in anomalous):
@@ -267,9 +287,9 @@ def _image_columns(datasets: Any, dataset: Any, path: str) -> tuple[str, str | N
     return ("image" if "image" in others else others[0]), (masks[0] if masks else None)
 
 
-def _split_rows(dataset: Any, path: str, split: str, columns: tuple[str, str | None]) -> list[Found]:
+def _split_rows(dataset: Any, path: str, split: str, columns: tuple[str, str | None], alone: bool) -> list[Found]:
     image, mask = columns
-    types = _defect_types(dataset, path)
+    types = _defect_types(dataset, path, alone)
     has_mask = [False] * len(types)
     if mask is not None:
         batches = dataset.select_columns([mask]).with_format("arrow").iter(256)
@@ -286,8 +306,11 @@ def _split_rows(dataset: Any, path: str, split: str, columns: tuple[str, str | N
     ]
 
 
-def _defect_types(dataset: Any, path: str) -> list[str]:
-    """Return the rows' defect types by the first column that tells normal rows from others, by name or as 0 and 1."""
+def _defect_types(dataset: Any, path: str, alone: bool) -> list[str]:
+    """Return the rows' defect types by the first column that tells normal rows from others, by name or as 0 and 1.
+
+    alone: where no column does, by the first one of labels.
+    """
     known = {name.lower(): name for name in dataset.features}
     classes = [name for name, feature in dataset.features.items() if getattr(feature, "names", None)]
     columns = list(dict.fromkeys([*(known[name] for name in _LABEL_COLUMNS if name in known), *classes]))
@@ -296,7 +319,9 @@ def _defect_types(dataset: Any, path: str) -> list[str]:
         if any(label.lower() in NORMAL_NAMES for label in labels):
             return [NORMAL if label.lower() in NORMAL_NAMES else label for label in labels]
         if set(labels) <= {"0", "1"} or set(labels) <= {"False", "True"}:
-            return [NORMAL if label in ("0", "False") else "anomaly" for label in labels]
+            return [NORMAL if label in ("0", "False") else SOME for label in labels]
+    if alone:
+        return labels_of(dataset, columns[0]) if columns else [SOME] * len(dataset)
     seen = "; ".join(f"{column}: {', '.join(sorted(set(labels_of(dataset, column)))[:_NAMED])}" for column in columns)
     raise UsageError(
         f"{path}: no column says which rows are normal (good, ok, normal, or 0 among 0 and 1); "

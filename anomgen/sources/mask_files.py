@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -41,6 +43,21 @@ def read_defect_mask(data: bytes, name: str) -> np.ndarray:
     rim = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
     if mask.mean() > 0.5 and rim.mean() > 0.9:
         raise SourceError(f"{name}: marks {mask.mean():.0%} of the image and all of its rim, as if inverted; {advice}")
+    return mask
+
+
+def united_mask(files: Sequence[tuple[bytes, str]], shape: tuple[int, ...], image: str) -> np.ndarray:
+    """Return what several mask files, contents and names, mark together on an image (H, W, …) called `image`.
+
+    Raises SourceError as `read_defect_mask`, and for masks of another size.
+    """
+    masks = [read_defect_mask(data, name) for data, name in files]
+    name, mask = files[0][1], masks[0]
+    for other in masks[1:]:
+        mask = mask | other if other.shape == mask.shape else other
+    if mask.shape != shape[:2]:
+        sides = " × ".join(map(str, mask.shape)), " × ".join(map(str, shape[:2]))
+        raise SourceError(f"{name}: is {sides[0]} pixels, but its image {image} is {sides[1]}; draw it on the image")
     return mask
 
 

@@ -1,0 +1,1 @@
+"""Annotations of other tools, read as masks: COCO, YOLO segmentation, Label Studio."""

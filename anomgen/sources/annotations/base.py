@@ -1,0 +1,107 @@
+"""What every reader of annotations returns, and how annotated pictures are found by their names."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from anomgen.errors import SourceError
+
+MAX_BYTES = 1 << 28
+"""Larger files are not read as annotations."""
+_UPLOADED = re.compile(r"[0-9a-f]{8}-")
+"""What Label Studio puts before the name of an uploaded file."""
+
+
+class Annotation(NamedTuple):
+    """What marks defects of one type on one picture."""
+
+    image: str
+    """The picture's path, as in the list of pictures that the reader was given."""
+    defect_type: str
+    mask: Callable[[tuple[int, int]], np.ndarray]
+    """Returns the mask, bool (H, W), for the picture's height and width; SourceError for one of another size."""
+
+
+def annotation(image: str, defect_type: str, masks: Sequence[Callable[[tuple[int, int]], np.ndarray]]) -> Annotation:
+    """Return the annotation of what several shapes mark together."""
+
+    def united(shape: tuple[int, int]) -> np.ndarray:
+        mask = np.zeros(shape, bool)
+        for own in masks:
+            mask |= own(shape)
+        return mask
+
+    return Annotation(image, defect_type, united)
+
+
+def read_json(path: Path) -> Any:
+    """Return the contents of a JSON file. Raises SourceError when it cannot be read."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise SourceError(f"{path.name}: is larger than {MAX_BYTES >> 20} MiB; split the annotations")
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise SourceError(f"{path.name}: is no JSON that can be read ({error})") from error
+
+
+class Pictures:
+    """The pictures below a folder, found by what an annotation calls them."""
+
+    def __init__(self, names: Sequence[str]):
+        self.names = tuple(names)
+        self._by_file: dict[str, list[str]] = {}
+        for name in names:
+            self._by_file.setdefault(PurePosixPath(name).name, []).append(name)
+
+    def find(self, called: str, where: str, hint: str = "") -> str:
+        """Return the picture that a file `where` calls so: the longest common end of both paths decides.
+
+        hint: a text, such as the name of that file; among equally good ones that in a folder named in it. Raises
+        SourceError when there is none, or several.
+        """
+        parts = PurePosixPath(called.replace("\\", "/")).parts
+        file = parts[-1] if parts else ""
+        found = self._by_file.get(file) or self._by_file.get(_UPLOADED.sub("", file, count=1)) or []
+        if not found:
+            raise SourceError(f"{where}: names the picture {called!r}, which is not there")
+        fits = {name: _common_end(parts[:-1], PurePosixPath(name).parts[:-1]) for name in found}
+        best = [name for name in found if fits[name] == max(fits.values())]
+        if len(best) > 1:
+            best = [name for name in best if PurePosixPath(name).parent.name in re.split(r"\W|_", hint)] or best
+        if len(best) > 1:
+            raise SourceError(f"{where}: names the picture {called!r}, which may be {best[0]} or {best[1]}")
+        return best[0]
+
+
+def _common_end(a: Sequence[str], b: Sequence[str]) -> int:
+    count = 0
+    for one, other in zip(reversed(a), reversed(b), strict=False):
+        if one != other:
+            break
+        count += 1
+    return count
+
+
+def filled(polygons: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
+    """Return what closed polygons, (N, 2) of x and y in pixels from the image's corner, cover: bool (H, W)."""
+    mask = np.zeros(shape, np.uint8)
+    for points in polygons:
+        inside = np.clip(np.floor(points), 0, np.array((shape[1] - 1, shape[0] - 1)))
+        cv2.fillPoly(mask, [inside.astype(np.int32)], 1)
+    return mask.view(bool)
+
+
+def refuse_size(name: str, said: tuple[int, int], shape: tuple[int, int]) -> None:
+    """Raise SourceError when annotations were drawn on a picture of another height and width."""
+    if said != shape:
+        raise SourceError(
+            f"{name}: was annotated at {said[0]} × {said[1]} pixels, but is {shape[0]} × {shape[1]}; export the "
+            "annotations for this picture"
+        )

@@ -1,0 +1,90 @@
+"""COCO instance segmentation (Lin et al., ECCV 2014, arXiv 1405.0312): polygons and run lengths become masks."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from anomgen.errors import SourceError
+from anomgen.sources.annotations.base import Annotation, Pictures, annotation, filled, refuse_size
+
+
+def is_coco(content: Any) -> bool:
+    """Return whether the contents of a JSON file are of this kind."""
+    return isinstance(content, Mapping) and isinstance(content.get("images"), list) and "annotations" in content
+
+
+def read_coco(content: Mapping[str, Any], path: Path, pictures: Pictures) -> list[Annotation]:
+    """Return an annotation for each picture and category; a picture without annotations has none.
+
+    Raises SourceError, which names the file, for what is damaged, and for boxes without masks.
+    """
+    try:
+        names = {entry["id"]: str(entry["name"]) for entry in content.get("categories") or ()}
+        images = {entry["id"]: entry for entry in content["images"]}
+        masks: dict[tuple[str, str], list[Callable[[tuple[int, int]], np.ndarray]]] = defaultdict(list)
+        for entry in content["annotations"]:
+            image = images[entry["image_id"]]
+            name = pictures.find(str(image["file_name"]), path.name, path.stem)
+            said = (int(image["height"]), int(image["width"])) if image.get("height") else None
+            kind = names.get(entry.get("category_id"), "defect")
+            masks[name, kind].append(_mask(entry.get("segmentation"), name, said, path.name))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise SourceError(f"{path.name}: is no COCO file of instances ({type(error).__name__}: {error})") from error
+    return [annotation(name, kind, own) for (name, kind), own in masks.items()]
+
+
+def _mask(
+    segmentation: Any, name: str, said: tuple[int, int] | None, where: str
+) -> Callable[[tuple[int, int]], np.ndarray]:
+    if not segmentation:
+        raise SourceError(f"{where}: {name} has a box and no segmentation; a mask is needed, so annotate the outline")
+    if isinstance(segmentation, Mapping):
+        height, width = (int(side) for side in segmentation["size"])
+        counts = segmentation["counts"]
+        runs = np.array(uncompressed(counts) if isinstance(counts, str) else counts, dtype=np.int64)
+        if runs.ndim != 1 or (runs < 0).any() or int(runs.sum()) != height * width:
+            raise SourceError(f"{where}: the run lengths of {name} do not fill its {height} × {width} pixels")
+
+        def decoded(shape: tuple[int, int]) -> np.ndarray:
+            refuse_size(name, (height, width), shape)
+            flat = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+            return flat.reshape(width, height).T
+
+        return decoded
+    polygons = [np.array(part, dtype=np.float64).reshape(-1, 2) for part in segmentation]
+
+    def drawn(shape: tuple[int, int]) -> np.ndarray:
+        if said is not None:
+            refuse_size(name, said, shape)
+        return filled(polygons, shape)
+
+    return drawn
+
+
+def uncompressed(text: str) -> list[int]:
+    """Return the run lengths that COCO's compressed form holds.
+
+    Each number is written in groups of five bits, low ones first, as a character from '0' on; the sixth bit says that
+    more follow, the fifth of the last group is the sign. From the fourth number on it is the difference to the one two
+    before.
+    """
+    runs: list[int] = []
+    value, shift = 0, 0
+    for character in text:
+        bits = ord(character) - 48
+        if not 0 <= bits < 64:
+            raise ValueError(f"{character!r} is no part of compressed run lengths")
+        value |= (bits & 31) << shift
+        shift += 5
+        if bits & 32:
+            continue
+        if bits & 16:
+            value -= 1 << shift
+        runs.append(value + runs[-2] if len(runs) > 2 else value)
+        value, shift = 0, 0
+    return runs

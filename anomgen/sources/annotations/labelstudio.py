@@ -1,0 +1,114 @@
+"""Label Studio's tasks: brush strokes and polygons become masks.
+
+The brush's run lengths are those of the package rle-pack (https://github.com/thi-ng/umbrella) over RGBA values.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import numpy as np
+
+from anomgen.errors import SourceError
+from anomgen.sources.annotations.base import Annotation, Pictures, annotation, filled, refuse_size
+
+
+def is_labelstudio(content: Any) -> bool:
+    """Return whether the contents of a JSON file are of this kind."""
+    first = content[0] if isinstance(content, list) and content else None
+    return isinstance(first, Mapping) and isinstance(first.get("data"), Mapping)
+
+
+def read_labelstudio(content: list[Any], path: Path, pictures: Pictures) -> list[Annotation]:
+    """Return an annotation for each picture and label; boxes and ellipses are refused, as they are no masks.
+
+    Raises SourceError, which names the file, for what is damaged.
+    """
+    masks: dict[tuple[str, str], list[Callable[[tuple[int, int]], np.ndarray]]] = defaultdict(list)
+    try:
+        for task in content:
+            results = [result for own in task.get("annotations") or () for result in own.get("result") or ()]
+            regions = [result for result in results if str(result.get("type", "")).endswith("labels")]
+            if not regions:
+                continue
+            name = pictures.find(_file(task["data"]), path.name)
+            for region in regions:
+                kind = (region["value"].get(region["type"]) or ["defect"])[0]
+                masks[name, str(kind)].append(_mask(region, name, path.name))
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise SourceError(f"{path.name}: holds no tasks of Label Studio ({type(error).__name__}: {error})") from error
+    return [annotation(name, kind, own) for (name, kind), own in masks.items()]
+
+
+def _file(data: Mapping[str, Any]) -> str:
+    """Return the picture's path in a task: the only value that is a path, a URL, or names a local file."""
+    text = str(data.get("image") or next(value for value in data.values() if isinstance(value, str) and "." in value))
+    url = urlsplit(text)
+    return unquote(parse_qs(url.query).get("d", [url.path])[0])
+
+
+def _mask(region: Mapping[str, Any], name: str, where: str) -> Callable[[tuple[int, int]], np.ndarray]:
+    size = int(region["original_height"]), int(region["original_width"])
+    value = region["value"]
+    if region.get("image_rotation"):
+        raise SourceError(f"{where}: {name} was turned while it was annotated; turn the picture itself instead")
+    if region["type"] == "brushlabels" and value.get("format") == "rle":
+        mask = unbrushed(bytes(value["rle"]), size)
+    elif region["type"] == "polygonlabels":
+        corners = np.array(value["points"], dtype=np.float64).reshape(-1, 2) / 100 * (size[1], size[0])
+        mask = filled([corners], size)
+    else:
+        raise SourceError(f"{where}: {name} has {region['type']}, which are no masks; use the brush or polygons")
+
+    def checked(shape: tuple[int, int]) -> np.ndarray:
+        refuse_size(name, size, shape)
+        return mask
+
+    return checked
+
+
+def unbrushed(data: bytes, size: tuple[int, int]) -> np.ndarray:
+    """Return the mask, bool (H, W), that the editor's brush stored; any opacity counts.
+
+    Number of values (32 bits), bits a value less 1 (5), bits of each of four sizes less 1 (4 each); then runs: a bit
+    that says whether the value repeats, which size (2 bits), length less 1, and one value or as many as the length.
+    """
+    bits = _Bits(data)
+    total = bits.take(32)
+    if total != 4 * size[0] * size[1]:
+        raise ValueError(f"a brush of {total} values on {size[0]} × {size[1]} pixels")
+    width = bits.take(5) + 1
+    sizes = [bits.take(4) + 1 for _ in range(4)]
+    values = np.zeros(total, np.uint8)
+    done = 0
+    while done < total:
+        repeats = bits.take(1)
+        length = bits.take(sizes[bits.take(2)]) + 1
+        end = min(done + length, total)
+        if repeats:
+            values[done:end] = min(bits.take(width), 255)
+        else:
+            values[done:end] = [min(bits.take(width), 255) for _ in range(end - done)]
+        done = end
+    return np.asarray(values[3::4].reshape(size) > 0)
+
+
+class _Bits:
+    """Reads a sequence of bits, the highest of each byte first."""
+
+    def __init__(self, data: bytes):
+        self._data, self._at = data, 0
+
+    def take(self, count: int) -> int:
+        """Return the next `count` bits as a number. Raises ValueError at the end."""
+        first, last = self._at >> 3, (self._at + count + 7) >> 3
+        if last > len(self._data):
+            raise ValueError("the brush's run lengths end too early")
+        chunk = int.from_bytes(self._data[first:last], "big")
+        after = (last << 3) - self._at - count
+        self._at += count
+        return (chunk >> after) & ((1 << count) - 1)

@@ -1,0 +1,93 @@
+"""YOLO segmentation: a text file for each picture, a line with a class and a polygon in shares for each defect."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import yaml
+
+from anomgen.errors import SourceError
+from anomgen.sources.annotations.base import MAX_BYTES, Annotation, Pictures, annotation, filled
+
+_TABLES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt")
+"""Files that name the classes."""
+
+
+def label_files(others: Sequence[str]) -> list[str]:
+    """Return those files that may be labels: texts in a folder `labels`."""
+    return [name for name in others if name.endswith(".txt") and "labels" in PurePosixPath(name).parts[:-1]]
+
+
+def read_yolo(root: Path, labels: Sequence[str], pictures: Pictures) -> list[Annotation]:
+    """Return an annotation for each picture and class that label files below `root` name.
+
+    A picture has the stem of its labels. Raises SourceError, which names the file and the line, for what is no polygon.
+    """
+    stems: dict[str, str] = {}
+    for name in pictures.names:
+        stems.setdefault(PurePosixPath(name).stem, PurePosixPath(name).name)
+    classes = _classes(root)
+    found = []
+    for label in labels:
+        polygons = _polygons(root / label, label)
+        if not polygons:
+            continue
+        file = stems.get(PurePosixPath(label).stem)
+        if file is None:
+            raise SourceError(f"{label}: there is no picture of this name")
+        folder = "/".join("images" if part == "labels" else part for part in PurePosixPath(label).parts[:-1])
+        image = pictures.find(f"{folder}/{file}", label)
+        for number, own in polygons.items():
+            found.append(annotation(image, classes.get(number, f"class {number}"), [_drawn(own)]))
+    return found
+
+
+def _drawn(shares: Sequence[np.ndarray]) -> Callable[[tuple[int, int]], np.ndarray]:
+    def drawn(shape: tuple[int, int]) -> np.ndarray:
+        return filled([points * (shape[1], shape[0]) for points in shares], shape)
+
+    return drawn
+
+
+def _polygons(path: Path, name: str) -> dict[int, list[np.ndarray]]:
+    found: dict[int, list[np.ndarray]] = defaultdict(list)
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise SourceError(f"{name}: is larger than {MAX_BYTES >> 20} MiB")
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"{name}: cannot be read ({error})") from error
+    for number, line in enumerate(lines, 1):
+        words = line.split()
+        if not words:
+            continue
+        if len(words) == 5:
+            raise SourceError(f"{name}: line {number} is a box; a mask is needed, so export polygons (segmentation)")
+        try:
+            kind, points = int(words[0]), np.array(words[1:], dtype=np.float64).reshape(-1, 2)
+        except ValueError as error:
+            raise SourceError(f"{name}: line {number} is no class and polygon ({error})") from error
+        if len(points) < 3 or not ((points >= 0) & (points <= 1)).all():
+            raise SourceError(f"{name}: line {number} is no polygon of three or more corners from 0 to 1")
+        found[kind].append(points)
+    return found
+
+
+def _classes(root: Path) -> dict[int, str]:
+    """Return number → name of the classes, as far as a file beside the pictures says them."""
+    for folder in (root, root.parent):
+        for name in _TABLES:
+            file = folder / name
+            if not file.is_file():
+                continue
+            try:
+                text = file.read_text(encoding="utf-8-sig")
+                names = text.split("\n") if name.endswith(".txt") else (yaml.safe_load(text) or {}).get("names")
+            except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError) as error:
+                raise SourceError(f"{name}: does not name the classes ({error})") from error
+            pairs = names.items() if isinstance(names, dict) else enumerate(names or ())
+            return {int(number): str(kind).strip() for number, kind in pairs if str(kind).strip()}
+    return {}
