@@ -1,5 +1,6 @@
 """The public names: what `import anomgen` gives, each imported from here when it is first used."""
 
+from .banks.make import bank
 from .dataset.reader import Dataset, load_dataset
 from .errors import AnomgenError, AnomgenWarning, RecipeError, SourceError, UsageError
 from .exporters.export import export
@@ -36,6 +37,7 @@ __all__ = [
     "Stream",
     "UsageError",
     "__version__",
+    "bank",
     "build_generator",
     "build_source",
     "check",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from anomgen.cli.bank import app as bank_app
 from anomgen.cli.export import app as export_app
 from anomgen.cli.push import app as push_app
 from anomgen.cli.score import app as score_app
@@ -42,6 +43,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+app.add_typer(bank_app)
 app.add_typer(export_app)
 app.add_typer(push_app)
 app.add_typer(score_app)

@@ -18,7 +18,7 @@ app = typer.Typer()
 @app.command()
 def push(
     folder: Annotated[
-        str, typer.Argument(metavar="FOLDER", help="Dataset that `anomgen make` wrote, or model that `train` wrote.")
+        str, typer.Argument(metavar="FOLDER", help="Dataset of `anomgen make`, bank of `bank`, or model of `train`.")
     ],
     repo_id: Annotated[
         str, typer.Argument(metavar="REPO_ID", help="OWNER/NAME on the Hub; made when it is not there.")

@@ -78,10 +78,12 @@ def foreground_sheet(
     masks: Sequence[np.ndarray | None],
     captions: Sequence[str] | None = None,
     title: str = "",
+    heading: str = "foreground",
 ) -> np.ndarray:
     """Return a sheet, (H, W, 3) uint8: image | the same with the background dimmed and the foreground outlined.
 
-    images: (H, W, C) uint8 or uint16. masks: bool (H, W), or None where the whole image is foreground.
+    images: (H, W, C) uint8 or uint16. masks: bool (H, W), or None where the whole image is foreground. heading: what
+    the masks are of.
     """
     captions = captions if captions is not None else [""] * len(images)
     rows = []
@@ -90,7 +92,7 @@ def foreground_sheet(
         share = "no background: the whole image" if mask is None else f"{mask.mean():.0%} of the image"
         text = f"{caption} · {share}" if caption else share
         rows.append(([_fit(shown), _outlined(shown, mask)], text))
-    return _sheet(title, ["image", "foreground"], rows)
+    return _sheet(title, ["image", heading], rows)
 
 
 def dataset_panels(dataset: Dataset, count: int = 8, pool: Pool | None = None) -> list[Panel]:

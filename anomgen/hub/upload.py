@@ -11,6 +11,11 @@ from pathlib import Path, PurePosixPath
 from shlex import quote
 from typing import Any
 
+from anomgen.banks.card import HERE as BANK_HERE
+from anomgen.banks.card import front_matter as bank_front_matter
+from anomgen.banks.card import render_card as render_bank_card
+from anomgen.banks.folder import RECORD as BANK_RECORD
+from anomgen.banks.folder import WRITTEN, Bank, is_bank
 from anomgen.cards import TAG, Card, listed
 from anomgen.dataset.card import HERE, front_matter, render_card
 from anomgen.dataset.reader import SHARD_PATTERN, Dataset
@@ -72,11 +77,13 @@ class Upload:
 
 
 def upload_of(folder: Path, repo_id: str, config: str | None, license: str | None) -> Upload:
-    """Return what is to be pushed of a folder.
+    """Return what is to be pushed of a folder: a dataset, a bank of defects, or a model.
 
     config: name of a dataset's configuration, by default its recipe's. license: stands for that of the folder's own
-    card and records. Raises UsageError when the folder is neither a finished dataset nor a model, or has no licence.
+    card and records. Raises UsageError when the folder is none of these, or has no licence.
     """
+    if is_bank(folder):
+        return _bank(Bank(folder), repo_id, config, license)
     if not is_model(folder):
         return _dataset(Dataset(folder), repo_id, config, license)
     if config is not None:
@@ -89,15 +96,19 @@ def is_model(folder: Path) -> bool:
     return any((folder / name).is_file() for name in MODEL_MARKS)
 
 
-# --- datasets -------------------------------------------------------------------------------------------------------
-
-
-def _dataset(dataset: Dataset, repo_id: str, config: str | None, license: str | None) -> Upload:
-    name = config or str(dataset.recipe.get("name"))
+def _config_name(name: str) -> str:
     if not _CONFIG_NAME.fullmatch(name):
         raise UsageError(
             f"--config {name}: a name has letters, digits, '.', '_' and '-', and begins with one of the first"
         )
+    return name
+
+
+# --- datasets -------------------------------------------------------------------------------------------------------
+
+
+def _dataset(dataset: Dataset, repo_id: str, config: str | None, license: str | None) -> Upload:
+    name = _config_name(config or str(dataset.recipe.get("name")))
     folder = dataset.path
     files = {f"{name}/data/{shard.name}": shard for shard in dataset.shards}
     for extra in ("recipe.yaml", "provenance.json", "preview.png"):
@@ -119,6 +130,43 @@ def _dataset(dataset: Dataset, repo_id: str, config: str | None, license: str | 
         identity=lambda record: (record.get("recipe_fingerprint"), (record.get("source") or {}).get("fingerprint")),
         summary=f"{name}, {rows} rows, recipe {provenance['recipe_fingerprint']}",
         dataset=dataset,
+    )
+
+
+def _bank(bank: Bank, repo_id: str, config: str | None, license: str | None) -> Upload:
+    name, folder = config or str(bank.record["name"]), bank.path
+    if bank.proposed:
+        raise UsageError(f"{folder}: {len(bank.proposed)} of its masks are proposals; approve them, anomgen bank --yes")
+    own = _own_card(folder)
+    if own is None:
+        raise UsageError(f"{folder}: a bank is published with its card, and there is no README.md; make it again")
+    _refuse_derivatives(folder, [bank.license])
+    license = _license(license, own, [bank.license], folder)
+    fresh = bank_front_matter(bank, license)
+    text = own.text
+    if text == Card.parse(render_bank_card(bank), "card").text:  # not edited: it can say the licence that is given now
+        text = Card.parse(render_bank_card(bank, license), "card").text
+    place = f"{repo_id}:{name}"
+    for here, there in (
+        (f"generator.bank={BANK_HERE}", f"generator.bank={place}"),
+        (f'"{BANK_HERE}"', f'"{repo_id}", "{name}"'),
+        ("](preview.png)", f"]({name}/preview.png)"),
+    ):
+        text = text.replace(here, there)
+    data = {**fresh, **own.data, "license": license}
+    data["configs"] = [{"config_name": name, "data_files": [{"split": "train", "path": f"{name}/data/train-*"}]}]
+    data["dataset_info"] = [{"config_name": name, **fresh["dataset_info"]}]
+    files = {file: folder / file for file in WRITTEN if file != "README.md" and (folder / file).is_file()}
+    return Upload(
+        kind="dataset",
+        folder=folder,
+        name=_config_name(name),
+        files={f"{name}/{file}": path for file, path in files.items()},
+        card=Card(data, text),
+        sources=(bank.license,),
+        record=f"{name}/{BANK_RECORD}",
+        identity=lambda record: record.get("anomgen_bank"),
+        summary=f"{name}, a bank of {len(bank)} defects",
     )
 
 

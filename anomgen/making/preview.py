@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from anomgen.banks.folder import Bank, is_bank
+from anomgen.banks.make import bank_sheet
 from anomgen.config.text import Overrides
 from anomgen.dataset.preview import Panel, foreground_sheet, preview_sheet, write_preview, write_sheet
 from anomgen.dataset.reader import Dataset
@@ -51,9 +53,9 @@ def preview(
 ) -> Previewed:
     """Draw a sheet of samples as the PNG file `out`; the options are those of `anomgen preview`.
 
-    dataset: a finished one, by default what `recipe`, by default nsa, would make, changed by the options of
-    `load_recipe`; for a dataset, `source` says where its normal images are now. foreground: which pixels count as the
-    object, instead of the samples. rows: samples on the sheet, 1 to 64.
+    dataset: a finished one, or a bank of defects; by default what `recipe`, by default nsa, would make, changed by the
+    options of `load_recipe`; for a dataset, `source` says where its normal images are now. foreground: which pixels
+    count as the object, instead of the samples. rows: samples on the sheet, 1 to 64.
 
     Raises UsageError for options that exclude each other and for what `make` and `check` refuse.
     """
@@ -70,6 +72,9 @@ def preview(
         raise UsageError("give a DATASET, or --recipe with its options, not both")
     if isinstance(source, Mapping):
         raise UsageError("a dataset's source is a folder or an id of the Hub, not a mapping")
+    if not isinstance(dataset, Dataset) and is_bank(Path(dataset)):
+        write_sheet(bank_sheet(Bank(Path(dataset)), rows), out)
+        return Previewed(out)
     opened = Dataset.of(dataset)
     if foreground:
         return Previewed(out, _draw_foreground(dataset_recipe(opened, source, overrides), out, rows))

@@ -1,0 +1,208 @@
+"""Finding real defects and their masks, however they were drawn and laid out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from anomgen.errors import SourceError, UsageError
+from anomgen.files import file_digest
+from anomgen.licenses import license_beside
+from anomgen.sources.annotations.base import Annotation, Pictures, read_json
+from anomgen.sources.annotations.coco import is_coco, read_coco
+from anomgen.sources.annotations.labelstudio import is_labelstudio, read_labelstudio
+from anomgen.sources.annotations.yolo import label_files, read_yolo
+from anomgen.sources.folder import FileReader, existing_folder
+from anomgen.sources.labelled import SOME, Listing, defects_in, named_type
+from anomgen.sources.mask_files import united_mask
+from anomgen.sources.pairing import paired
+from anomgen.sources.tree import NORMAL_NAMES, Tree, folders_of, left_out, tree_of
+
+TYPE = "defect"
+"""The defect type where nothing says more."""
+
+Mask = Callable[[tuple[int, ...]], np.ndarray]
+"""Reads a mask, bool (H, W), for an image of that shape; SourceError when it is of another size."""
+
+
+class Candidate(NamedTuple):
+    """A picture of a defect that may go into a bank. mask: None where it has none."""
+
+    name: str
+    defect_type: str
+    read: Callable[[], bytes]
+    mask: Mask | None
+
+
+class Collected(NamedTuple):
+    """What was found. root: the folder that was looked through, None for a dataset of the Hub."""
+
+    candidates: tuple[Candidate, ...]
+    license: str | None
+    notes: tuple[str, ...]
+    root: Path | None
+
+
+def collected(path: str, masks: str | None = None) -> Collected:
+    """Return the pictures of defects at a path: a folder, a known layout, annotations beside them, a Hub dataset.
+
+    masks: a folder of masks or of YOLO's labels, or a file of COCO or Label Studio, where these lie elsewhere. Raises
+    UsageError when there are no pictures of defects, SourceError when masks cannot be paired with them.
+    """
+    if masks is not None:
+        return _with_masks(existing_folder(path, "pictures of defects"), Path(masks).expanduser())
+    root = Path(path).expanduser()
+    if root.is_file() and root.suffix.lower() == ".json":
+        return _with_masks(root.parent, root)
+    found = _annotated(root, tree_of(root)) if root.is_dir() else None
+    if found is not None:
+        return found
+    listed = defects_in(path)
+    if not listed.found:
+        raise UsageError(f"{path}: holds no picture of a defect; give the folder of these, or a data set that has some")
+    return _of_listing(listed)
+
+
+def _of_listing(listed: Listing) -> Collected:
+    candidates = []
+    for found in listed.found:
+        mask = None if found.mask is None else _of_files(found.mask, listed.read, found.id)
+        kind = TYPE if found.defect_type == SOME else found.defect_type
+        candidates.append(Candidate(found.id, kind, _reading(listed.read, found.key), mask))
+    return Collected(tuple(candidates), listed.license, listed.notes, listed.root)
+
+
+def _reading(read: Callable[[Any], bytes], key: Any) -> Callable[[], bytes]:
+    return lambda: read(key)
+
+
+def _of_files(keys: Sequence[Any], read: Callable[[Any], bytes], image: str) -> Mask:
+    def mask(shape: tuple[int, ...]) -> np.ndarray:
+        names = [key if isinstance(key, str) else f"the mask of {image}" for key in keys]
+        return united_mask([(read(key), name) for key, name in zip(keys, names, strict=True)], shape, image)
+
+    return mask
+
+
+# --- annotations ----------------------------------------------------------------------------------------------------
+
+
+def _annotated(root: Path, files: Tree) -> Collected | None:
+    """Return what annotations among the files of a folder mark; None where there are no annotations."""
+    pictures = Pictures(files.pictures)
+    found: list[Annotation] = []
+    for name in files.others:
+        if name.lower().endswith(".json") and len(PurePosixPath(name).parts) <= 3:
+            found += _of_json(root / name, pictures) or []
+    labels = label_files(files.others)
+    if not found and labels:
+        found = read_yolo(root, labels, pictures)
+    return _of_annotations(root, files, found) if found else None
+
+
+def _of_json(path: Path, pictures: Pictures) -> list[Annotation] | None:
+    """Return what a JSON file annotates, None when it is of no known kind."""
+    content = read_json(path)
+    if is_coco(content):
+        return read_coco(content, path, pictures)
+    return read_labelstudio(content, path, pictures) if is_labelstudio(content) else None
+
+
+def _of_annotations(root: Path, files: Tree, found: Sequence[Annotation]) -> Collected:
+    read = FileReader(root.resolve())
+    several = {name for name in (own.image for own in found) if sum(own.image == name for own in found) > 1}
+    candidates = []
+    for own in sorted(found, key=lambda own: (os.fsencode(own.image), own.defect_type)):
+        name = f"{own.image}#{own.defect_type}" if own.image in several else own.image
+        candidates.append(Candidate(name, own.defect_type, _reading(read, own.image), _at(own)))
+    known = {own.image for own in found}
+    notes = left_out([name for name in files.pictures if name not in known], "without annotations")
+    return Collected(tuple(candidates), license_beside(root, root.resolve().parent), notes, root)
+
+
+def _at(own: Annotation) -> Mask:
+    return lambda shape: own.mask((shape[0], shape[1]))
+
+
+# --- masks given beside ---------------------------------------------------------------------------------------------
+
+
+def _with_masks(root: Path, place: Path) -> Collected:
+    files = tree_of(root)
+    if place.is_file():
+        found = _of_json(place, Pictures(files.pictures))
+        if found is None:
+            raise UsageError(f"--masks {place}: is neither COCO nor tasks of Label Studio; give these, or a folder")
+        if not found:
+            raise SourceError(f"--masks {place}: annotates nothing")
+        return _of_annotations(root, files, found)
+    if not place.is_dir():
+        raise UsageError(f"--masks {place}: there is no such folder or file")
+    there = tree_of(place)
+    if not there.pictures and (texts := [name for name in there.others if name.endswith(".txt")]):
+        return _of_annotations(root, files, _yolo_elsewhere(place, texts, Pictures(files.pictures)))
+    return _paired(root, files, place, there)
+
+
+def _yolo_elsewhere(place: Path, texts: Sequence[str], pictures: Pictures) -> list[Annotation]:
+    return read_yolo(place, [name for name in texts if name != "classes.txt"], pictures)
+
+
+def _paired(root: Path, files: Tree, place: Path, there: Tree) -> Collected:
+    """Return the pictures of a folder with the masks of another, which are paired by their folders and names."""
+    inside = place.resolve().relative_to(root.resolve()).as_posix() if _is_inside(place, root) else None
+    pictures = [name for name in files.pictures if inside is None or not name.startswith(f"{inside}/")]
+    images = [name for name in pictures if not folders_of(name) & NORMAL_NAMES]
+    virtual = {f"masks/{name}": name for name in there.pictures}
+    masks_of = paired(images, sorted(virtual), str(place))
+    missing = [name for name in images if name not in masks_of]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise SourceError(
+            f"{root}: {missing[0]}{more} of {len(images)} pictures have no mask in {place}; call masks as their "
+            "pictures (STEM.png or STEM_mask.png), in folders of the same names"
+        )
+    read, read_mask = FileReader(root.resolve()), FileReader(place.resolve())
+    candidates = tuple(
+        Candidate(
+            name,
+            named_type(name) or TYPE,
+            _reading(read, name),
+            _of_files([virtual[mask] for mask in masks_of[name]], read_mask, name),
+        )
+        for name in images
+    )
+    used = {mask for masks in masks_of.values() for mask in masks}
+    notes = left_out([virtual[mask] for mask in sorted(virtual) if mask not in used], "masks of no picture")
+    if not candidates:
+        raise UsageError(f"{root}: holds no picture of a defect; give the folder of these")
+    return Collected(candidates, license_beside(root, root.resolve().parent), notes, root)
+
+
+def _is_inside(place: Path, root: Path) -> bool:
+    return place.resolve().is_relative_to(root.resolve())
+
+
+# --- choosing -------------------------------------------------------------------------------------------------------
+
+
+def chosen(candidates: Sequence[Candidate], count: int | None) -> list[Candidate]:
+    """Return `count` candidates, all where it is None: as many of each type as can be, chosen by their contents.
+
+    A smaller count is a part of a larger one. Raises UsageError when there are fewer.
+    """
+    if count is None:
+        return list(candidates)
+    if not 1 <= count <= len(candidates):
+        raise UsageError(f"--count {count}: there are {len(candidates)} defects")
+    digests = {candidate.name: file_digest(candidate.read()) for candidate in candidates}
+    by_type: dict[str, list[Candidate]] = {}
+    for candidate in sorted(candidates, key=lambda candidate: (digests[candidate.name], candidate.name)):
+        by_type.setdefault(candidate.defect_type, []).append(candidate)
+    places = {candidate.name: (number, kind) for kind, own in by_type.items() for number, candidate in enumerate(own)}
+    taken = {candidate.name for candidate in sorted(candidates, key=lambda own: places[own.name])[:count]}
+    return [candidate for candidate in candidates if candidate.name in taken]

@@ -1,0 +1,223 @@
+"""A bank on disk: one Parquet file of pictures, masks and names, a record, a card; the same defects, the same bytes."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from anomgen.dataset.png import decode_png, encode_png
+from anomgen.errors import UsageError
+from anomgen.files import file_digest, fingerprint_of, replacing
+from anomgen.sources.folder import missing_hint
+from anomgen.sources.hub import HUB_ID
+
+RECORD = "bank.json"
+DATA = Path("data") / "train-00000-of-00001.parquet"
+WRITTEN = (str(DATA), RECORD, "README.md", "preview.png")
+"""What a bank consists of."""
+_IMAGE = {"_type": "Image"}
+_IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+
+@dataclass(frozen=True)
+class Defect:
+    """One real defect: a picture and what of it is the defect.
+
+    image: (H, W, C) uint8 or uint16. mask: bool (H, W). item: the picture's name, portable. digest: the hash of its
+    file (`anomgen.files.file_digest`). proposed: whether nobody has approved the mask yet.
+    """
+
+    item: str
+    defect_type: str
+    image: np.ndarray
+    mask: np.ndarray
+    digest: str
+    proposed: bool = False
+
+
+class Entry(NamedTuple):
+    """What the record says of a defect; `image` and `mask` are hashes of the stored PNGs."""
+
+    item: str
+    defect_type: str
+    digest: str
+    proposed: bool
+    image: str
+    mask: str
+
+
+def is_bank(folder: Path) -> bool:
+    """Return whether a folder holds a bank."""
+    return _record_of(folder) is not None
+
+
+def features(defect_types: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return the columns as Hugging Face features."""
+    return {
+        "image": _IMAGE,
+        "mask": _IMAGE,
+        "defect_type": {"names": list(defect_types), "_type": "ClassLabel"},
+        "item": {"dtype": "string", "_type": "Value"},
+        "digest": {"dtype": "string", "_type": "Value"},
+        "proposed": {"dtype": "bool", "_type": "Value"},
+    }
+
+
+def write_bank(
+    out: Path, defects: Iterable[Defect], about: Mapping[str, Any], defect_types: Sequence[str], notes: Sequence[str]
+) -> Bank:
+    """Write data and record of a bank, one row group a defect; whole or not at all.
+
+    defects: consumed one by one. about: what else is recorded. notes: recorded when all are read. Raises what reading
+    them raises, UsageError when there are none, AnomgenError when it cannot be written.
+    """
+    known = features(defect_types)
+    metadata = {"huggingface": json.dumps({"info": {"features": known}})}
+    kinds = {"image": _IMAGE_TYPE, "mask": _IMAGE_TYPE, "defect_type": pa.int64(), "proposed": pa.bool_()}
+    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in known], metadata)
+    entries: list[Entry] = []
+    with replacing(out / DATA) as file, pq.ParquetWriter(file, schema, compression="none") as writer:
+        for defect in defects:
+            image, mask = encode_png(defect.image), encode_png(defect.mask)
+            path = f"{len(entries):06d}.png"
+            entry = Entry(
+                defect.item, defect.defect_type, defect.digest, defect.proposed, file_digest(image), file_digest(mask)
+            )
+            entries.append(entry)
+            row = {
+                "image": {"bytes": image, "path": path},
+                "mask": {"bytes": mask, "path": path},
+                "defect_type": list(defect_types).index(defect.defect_type),
+                "item": defect.item,
+                "digest": defect.digest,
+                "proposed": defect.proposed,
+            }
+            writer.write_table(pa.Table.from_pylist([row], schema=schema))
+        if not entries:
+            raise UsageError(f"{out}: no defect is left to put into the bank: {'; '.join(notes)}")
+    record = {
+        "anomgen_bank": 1,
+        **about,
+        "notes": list(notes),
+        "defect_types": dict(sorted(Counter(entry.defect_type for entry in entries).items())),
+        "fingerprint": _fingerprint(entries),
+        "defects": [entry._asdict() for entry in entries],
+    }
+    with replacing(out / RECORD) as written:
+        written.write((json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
+    return Bank(out)
+
+
+class Bank:
+    """A folder that `anomgen bank` wrote. Raises UsageError when it is none, or damaged."""
+
+    def __init__(self, folder: Path):
+        record = _record_of(folder)
+        if record is None:
+            raise UsageError(f"{folder}: is no bank of defects; `anomgen bank DEFECTS -o BANK` makes one")
+        self.path, self.record = folder, record
+        try:
+            self.entries = tuple(Entry(**entry) for entry in record["defects"])
+            damaged = not self.entries or record["fingerprint"] != _fingerprint(self.entries)
+        except (KeyError, TypeError):
+            damaged = True
+        if damaged:
+            raise UsageError(f"{folder / RECORD}: is damaged; make the bank again, or take it from a copy")
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    @property
+    def defect_types(self) -> tuple[str, ...]:
+        """Return the types, sorted."""
+        return tuple(sorted({entry.defect_type for entry in self.entries}))
+
+    @property
+    def fingerprint(self) -> str:
+        """Return the hash of all pictures, masks, types and names."""
+        return str(self.record["fingerprint"])
+
+    @property
+    def license(self) -> str | None:
+        """Return the licence, None where it is not known."""
+        return self.record.get("license")
+
+    @property
+    def proposed(self) -> list[str]:
+        """Return the items whose masks nobody has approved."""
+        return [entry.item for entry in self.entries if entry.proposed]
+
+    @property
+    def files(self) -> frozenset[str]:
+        """Return the hash of each picture's file."""
+        return frozenset(entry.digest for entry in self.entries)
+
+    def defects(self) -> Iterator[Defect]:
+        """Yield the defects, decoded one by one. Raises UsageError where the file is not what was recorded."""
+        file = self.path / DATA
+        try:
+            parquet = pq.ParquetFile(file)
+            for number, entry in enumerate(self.entries):
+                row = parquet.read_row_group(number, columns=["image", "mask"]).to_pylist()[0]
+                image, mask = row["image"]["bytes"], row["mask"]["bytes"]
+                if (file_digest(image), file_digest(mask)) != (entry.image, entry.mask):
+                    raise UsageError(f"{file}: row {number} is not what {RECORD} says; take the bank from a copy")
+                pixels, marked = decode_png(image), decode_png(mask)[..., 0] > 0
+                yield Defect(entry.item, entry.defect_type, pixels, marked, entry.digest, entry.proposed)
+        except (OSError, pa.ArrowException, ValueError, IndexError) as error:
+            raise UsageError(f"{file}: is damaged ({error}); make the bank again, or take it from a copy") from error
+
+
+def open_bank(name: str | Path) -> Bank:
+    """Return a bank: in a folder, or in a dataset of the Hub, ``OWNER/NAME`` or ``OWNER/NAME:BANK``.
+
+    Raises UsageError when there is none.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return Bank(folder)
+    base, _, chosen = str(name).partition(":")
+    if not HUB_ID.fullmatch(base) or (Path(base).parent.is_dir() and str(Path(base).parent) != "."):
+        raise UsageError(
+            f"{name}: there is no such bank{missing_hint(folder)}; `anomgen bank DEFECTS -o {folder.name}` makes one"
+        )
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    inside = chosen or "*"
+    try:
+        patterns = [f"{inside}/{RECORD}", f"{inside}/{DATA.as_posix()}"]
+        place = Path(snapshot_download(base, repo_type="dataset", allow_patterns=patterns))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UsageError(f"{name}: there is no such folder, and the Hub does not give it: {first}") from error
+    found = sorted(record.parent for record in place.glob(f"{inside}/{RECORD}"))
+    if len(found) != 1:
+        names = ", ".join(folder.name for folder in found)
+        raise UsageError(
+            f"{name}: holds {len(found)} banks ({names}); name one, as in {base}:{found[0].name}"
+            if found
+            else f"{name}: holds no bank of defects"
+        )
+    return Bank(found[0])
+
+
+def _fingerprint(entries: Sequence[Entry]) -> str:
+    return fingerprint_of([list(entry) for entry in entries])
+
+
+def _record_of(folder: Path) -> dict[str, Any] | None:
+    with suppress(OSError, ValueError):
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        if isinstance(record, dict) and record.get("anomgen_bank") == 1:
+            return record
+    return None
