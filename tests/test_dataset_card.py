@@ -251,4 +251,4 @@ def test_the_lines_that_load_it_work(tmp_path):
     env = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "cache")}
     result = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.splitlines()[-1] == "(40, 48) ['normal', 'nsa', 'scar']"
+    assert result.stdout.splitlines()[-1] == "(40, 48) normal"

@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from made_dataset import made_rows, normal_image, write_dataset
 
-from anomgen.dataset.columns import Columns
+from anomgen.dataset.columns import VOCABULARY, Columns
 from anomgen.dataset.normals import NormalImages
 from anomgen.dataset.reader import Dataset
 from anomgen.dataset.row import Row, area_of, boxes_of, image_name, severity_of
 from anomgen.dataset.statistics import statistics
 from anomgen.dataset.writer import Encoder, shard_name, write_shard
 from anomgen.errors import AnomgenError, UsageError
+from anomgen.making.recipe import bundled_recipes, load_recipe
 
 masks = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=24))
 
@@ -81,9 +82,41 @@ def test_the_schema_is_the_one_that_datasets_would_write(keep_normal):
     columns = Columns(("nsa", "scar"), keep_normal)
     expected = datasets.Features.from_dict(columns.features)
     assert columns.schema.equals(expected.arrow_schema)
-    assert columns.schema.metadata == expected.arrow_schema.metadata
+    assert columns.schema.metadata[b"huggingface"] == expected.arrow_schema.metadata[b"huggingface"]
     assert isinstance(expected["image"], datasets.Image)
-    assert expected["defect_type"].names == ["normal", "nsa", "scar"]
+    assert expected["defect_type"].names == ["normal", *VOCABULARY]
+
+
+def test_datasets_of_two_recipes_can_be_joined(tmp_path):
+    """Also one with a defect type of the user's own, which comes after those that are known."""
+    datasets = pytest.importorskip("datasets")
+    parts = []
+    for name in ("nsa", "scar"):
+        rows = made_rows(4, types=(name,))
+        write_shard(tmp_path / f"{name}.parquet", rows, Columns((name,)), {})
+        parts.append(datasets.Dataset.from_parquet(str(tmp_path / f"{name}.parquet"), cache_dir=str(tmp_path / "c")))
+    joined = datasets.concatenate_datasets(parts)
+    names = joined.features["defect_type"].names
+    assert {names[number] for number in joined["defect_type"]} == {"normal", "nsa", "scar"}
+    assert Columns(("glue", "nsa")).defect_names == ("normal", *VOCABULARY, "glue")
+
+
+def test_every_bundled_defect_type_is_in_the_vocabulary_and_keeps_its_number():
+    """Numbers are in finished datasets: names are added at the end of the vocabulary, and none is moved."""
+    types = {name for recipe in bundled_recipes() for name in load_recipe(recipe).generator.defect_types}
+    assert types <= set(VOCABULARY) and len(set(VOCABULARY)) == len(VOCABULARY)
+    assert VOCABULARY[:9] == ("boxes", "cutpaste", "scar", "fpi", "pii", "nsa", "perlin", "sdas", "cyclegan")
+    assert VOCABULARY[9:].index("broken_outline") == 15
+
+
+def test_columns_of_a_dataset_without_the_vocabulary_are_read():
+    """As anomgen 0.1 wrote them: the classes are the dataset's own."""
+    schema = Columns(("nsa", "scar"), vocabulary=()).schema
+    older = schema.with_metadata({b"huggingface": schema.metadata[b"huggingface"]})
+    columns = Columns.of_schema(older)
+    assert (columns.defect_types, columns.defect_names) == (("nsa", "scar"), ("normal", "nsa", "scar"))
+    with pytest.raises(ValueError, match="are not among the classes"):
+        Columns.of_schema(schema.with_metadata({**schema.metadata, b"anomgen.defect_types": b'["glue"]'}))
 
 
 def test_columns_come_back_from_a_schema():
@@ -383,7 +416,7 @@ def test_records_hold_what_rows_hold_and_name_the_row_that_is_damaged(tmp_path, 
         np.testing.assert_array_equal(record.image_pixels, row["image"])
         np.testing.assert_array_equal(record.mask_pixels, row["mask"])
     cells = next(dataset.stored_rows())
-    for change, fault in (({"seed": None}, "it has no seed"), ({"defect_type": 9}, "there is no defect type 9")):
+    for change, fault in (({"seed": None}, "it has no seed"), ({"defect_type": 99}, "there is no defect type 99")):
         monkeypatch.setattr(dataset, "stored_rows", lambda change=change: [{**cells, **change}])
         with pytest.raises(UsageError, match=f"row 0 is damaged: {fault}"):
             next(dataset.records())

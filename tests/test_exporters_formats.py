@@ -55,6 +55,19 @@ def test_classes_are_called_what_the_user_calls_them(dataset, tmp_path, name):
     assert Dataset(dataset).columns.defect_types == ("nsa", "scar")
 
 
+def test_a_class_may_get_the_name_of_another_generators_class(dataset, tmp_path):
+    """The numbers stay those of the dataset's own classes."""
+    out = tmp_path / "out"
+    export(dataset, "yolo", out, overrides={"names": {"scar": "scratch"}})
+    assert yaml.safe_load((out / "data.yaml").read_text())["names"] == {0: "nsa", 1: "scratch"}
+    lines = "".join(path.read_text() for path in out.rglob("labels/*/*.txt")).splitlines()
+    assert {line.split()[0] for line in lines} == {"0", "1"}
+    export(dataset, "folder", tmp_path / "folder", overrides={"names": {"scar": "scratch"}})
+    schema = pq.read_schema(next((tmp_path / "folder").rglob("metadata.parquet")))
+    features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
+    assert features["defect_type"]["names"] == ["normal", "nsa", "scratch"]
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [

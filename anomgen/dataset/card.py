@@ -14,6 +14,7 @@ import numpy as np
 from anomgen.cards import TAGS, as_code, as_yaml, papers_of, render_template
 from anomgen.dataset.columns import Columns
 from anomgen.dataset.reader import Dataset
+from anomgen.dataset.row import LABELS, NORMAL
 from anomgen.files import fingerprint_of, replacing
 from anomgen.licenses import inherited
 
@@ -115,7 +116,7 @@ def _values(
         "wide_colour": first["image"].dtype == np.uint16 and first["image"].shape[2] == 3,
         "soft_masks": _has_soft_masks(dataset),
         "keep_normal": dataset.columns.keep_normal,
-        "defect_types": dataset.columns.defect_names,
+        "defect_types": (LABELS[NORMAL], *dataset.columns.defect_types),
         "quantiles": list(_quantiles(stats)),
         "rejects": provenance["rejects"],
         "foreground": _foreground(resolved["foreground"]),

@@ -12,7 +12,18 @@ import pyarrow as pa
 from anomgen.dataset.row import LABELS, NORMAL
 from anomgen.errors import UsageError
 
+VOCABULARY = (
+    *("boxes", "cutpaste", "scar", "fpi", "pii", "nsa", "perlin", "sdas", "cyclegan"),
+    *("scratch", "crack", "stain", "spot", "dent", "bump", "hole", "fold", "contamination", "discoloration"),
+    *("missing_part", "misprint", "haze", "burn", "chipped_edge", "broken_outline"),
+)
+"""The defect types of all bundled generators, which have the same numbers in every dataset, so that datasets of two
+recipes can be joined. New ones are added at the end: the numbers of the others stay."""
+
 IMAGE_COLUMNS = ("image", "mask", "soft_mask", "normal")
+
+OWN = "anomgen.defect_types"
+"""Key in a schema's metadata."""
 
 _IMAGE = {"_type": "Image"}
 _IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -27,13 +38,19 @@ def _value(dtype: str) -> dict[str, str]:
 class Columns:
     """What differs between the columns of two datasets: the names of the defects, and the normal image.
 
+    defect_types: those that this dataset may hold. vocabulary: the names that the column `defect_type` knows, in their
+    order; defect types that are not among them follow.
+
     Raises UsageError when a defect type is called "normal" or is given twice.
     """
 
     defect_types: tuple[str, ...]
     keep_normal: bool = False
+    vocabulary: tuple[str, ...] = VOCABULARY
 
     def __post_init__(self) -> None:
+        known = tuple(dict.fromkeys((*self.vocabulary, *self.defect_types)))
+        object.__setattr__(self, "vocabulary", known)
         if LABELS[NORMAL] in self.defect_types or len(set(self.defect_types)) != len(self.defect_types):
             raise UsageError(
                 f"defect types {list(self.defect_types)}: each name may be given once, and 'normal' is taken"
@@ -42,7 +59,7 @@ class Columns:
     @property
     def defect_names(self) -> tuple[str, ...]:
         """Return the class names of the column `defect_type`; their positions are the stored numbers."""
-        return (LABELS[NORMAL], *self.defect_types)
+        return (LABELS[NORMAL], *self.vocabulary)
 
     @property
     def features(self) -> dict[str, dict[str, Any]]:
@@ -71,19 +88,29 @@ class Columns:
 
     @cached_property
     def schema(self) -> pa.Schema:
-        """Return the Arrow schema, with the features in its metadata."""
-        metadata = {"huggingface": json.dumps({"info": {"features": self.features}})}
+        """Return the Arrow schema, with the features and the dataset's own defect types in its metadata."""
+        metadata = {
+            "huggingface": json.dumps({"info": {"features": self.features}}),
+            OWN: json.dumps(self.defect_types),
+        }
         return pa.schema([(name, _arrow_type(name, feature)) for name, feature in self.features.items()], metadata)
 
     @classmethod
     def of_schema(cls, schema: pa.Schema) -> Columns:
-        """Return the columns that a file's schema describes. Raises ValueError when it is not anomgen's."""
+        """Return the columns that a file's schema describes. Raises ValueError when it is not anomgen's.
+
+        A file that does not tell the dataset's own defect types, as those of anomgen 0.1, holds all that it names.
+        """
+        metadata = schema.metadata or {}
         try:
-            features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-            names = tuple(features["defect_type"]["names"])
+            features = json.loads(metadata[b"huggingface"])["info"]["features"]
+            names = tuple(features["defect_type"]["names"])[1:]
+            own = tuple(map(str, json.loads(metadata.get(OWN.encode(), json.dumps(names)))))
         except (KeyError, TypeError, json.JSONDecodeError) as error:
             raise ValueError("its schema has no anomgen features") from error
-        columns = cls(defect_types=names[1:], keep_normal="normal" in features)
+        if not set(own) <= set(names):
+            raise ValueError(f"its defect types {list(own)} are not among the classes {list(names)}")
+        columns = cls(own, "normal" in features, names)
         if not columns.schema.equals(schema):
             raise ValueError(f"its columns are {schema.names}, not anomgen's {columns.schema.names}")
         return columns

@@ -22,9 +22,8 @@ def statistics(dataset: Dataset) -> dict[str, Any]:
     columns = {name: table[name].to_numpy() for name in table.column_names}
     anomalous = columns["label"] == ANOMALY
     by_type = {
-        name: _measures(columns, anomalous & (columns["defect_type"] == number))
-        for number, name in enumerate(dataset.columns.defect_names)
-        if number
+        name: _measures(columns, anomalous & (columns["defect_type"] == dataset.columns.defect_names.index(name)))
+        for name in dataset.columns.defect_types
     }
     counts = {"normal": int(np.count_nonzero(~anomalous)), "anomaly": int(np.count_nonzero(anomalous))}
     return {"rows": len(anomalous), **counts, "all": _measures(columns, anomalous), "by_type": by_type}

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import IO, Annotated, Any, ClassVar, cast
 
@@ -18,6 +17,7 @@ import numpy as np
 from pydantic import Field
 
 from anomgen.config import Config, Share, validated
+from anomgen.dataset.columns import Columns
 from anomgen.dataset.reader import Dataset
 from anomgen.dataset.record import Record
 from anomgen.dataset.row import LABELS, NORMAL
@@ -144,7 +144,10 @@ class Exporter(Config):
     """What defect types are called in the export, ``{nsa: scratch}``; by default as in the dataset."""
 
     def renamed(self, dataset: Dataset) -> Dataset:
-        """Return the dataset with its defect types called as `names` says. Raises UsageError where that cannot be."""
+        """Return the dataset with its defect types called as `names` says. Raises UsageError where that cannot be.
+
+        Its rows are still stored under the old names; an exporter gets them as records, under the new ones.
+        """
         if not self.names:
             return dataset
         known = dataset.columns.defect_types
@@ -157,7 +160,7 @@ class Exporter(Config):
         if twice is not None:
             raise UsageError(f"names: {twice!r} would stand for two classes, or for none; give each a name of its own")
         result = copy(dataset)
-        result.columns = replace(dataset.columns, defect_types=types)
+        result.columns = Columns(types, dataset.columns.keep_normal, vocabulary=())
         return result
 
     def write(self, dataset: Dataset, records: Iterable[Record], files: Files) -> None:

@@ -35,7 +35,7 @@ class COCO(SplitExporter):
                 annotation = {
                     "id": number,
                     "image_id": record.index,
-                    "category_id": dataset.columns.defect_names.index(record.defect_type),
+                    "category_id": 1 + dataset.columns.defect_types.index(record.defect_type),
                     "segmentation": {"size": [h, w], "counts": run_lengths(component, (h, w))},
                     "area": int(component.pixels.sum()),
                     "bbox": component.box,

@@ -8,7 +8,7 @@ import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +69,9 @@ def export(
     if isinstance(to, Exporter) and settings:
         raise UsageError(f"an exporter is complete: give {', '.join(settings)} to it, or a format's name here")
     exporter = to if isinstance(to, Exporter) else build_exporter(to, settings)
-    dataset = exporter.renamed(Dataset.of(dataset))
+    dataset = Dataset.of(dataset)
     out = home(out)
+    exporter.renamed(dataset)  # a wrong name is told before anything is written
     _check_dataset(dataset, exporter)
     _check_output(dataset, out, overwrite=overwrite)
     place = out.resolve()  # a link stays, what it leads to is replaced
@@ -179,11 +180,12 @@ def _written(dataset: Dataset, exporter: Exporter, folder: Path, progress: Progr
     def records() -> Iterator[Record]:
         nonlocal taken
         for record in dataset.records():
-            yield record
+            name = exporter.names.get(record.defect_type, record.defect_type)
+            yield record if name == record.defect_type else replace(record, defect_type=name)
             taken += 1
             progress(taken, len(dataset))
 
-    exporter.write(dataset, records(), files)
+    exporter.write(exporter.renamed(dataset), records(), files)
     counted = sum(sum(types.values()) for types in files.counts.values())
     if not taken == counted == len(dataset):
         raise AnomgenError(

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from anomgen.dataset.reader import Dataset
 from anomgen.dataset.record import Record
+from anomgen.dataset.row import LABELS, NORMAL
 from anomgen.exporters.base import FOLDER, Files, SplitExporter, check_types
 from anomgen.exporters.metadata import NAME, Metadata
 
@@ -49,7 +50,7 @@ class Folder(SplitExporter):
 
 def _readers(dataset: Dataset, files: Files) -> list[str]:
     """Return how `datasets` and anomalib read it; anomalib wants folders that are there."""
-    normal, *kinds = dataset.columns.defect_names
+    normal, kinds = LABELS[NORMAL], dataset.columns.defect_types
     there = [kind for kind in kinds if "test" in files.counts and files.counts["test"][kind]]
     images, masks = (json.dumps([f"test/{part}/{kind}" for kind in there]) for part in ("images", "masks"))
     return [

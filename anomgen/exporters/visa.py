@@ -70,7 +70,7 @@ class VisA(SplitExporter):
 
 def _numbered(record: Record, dataset: Dataset) -> bytes:
     """Return the mask as PNG with the number of the defect type, from 1, where it was 255."""
-    number = dataset.columns.defect_names.index(record.defect_type)
+    number = 1 + dataset.columns.defect_types.index(record.defect_type)
     return encode_png(record.mask_pixels * np.uint8(number))
 
 

@@ -36,18 +36,18 @@ class YOLO(SplitExporter):
 
     def write(self, dataset: Dataset, records: Iterable[Record], files: Files) -> None:
         """Write images, labels and data.yaml. Raises UsageError when it cannot be split."""
-        training = self.training_sources(dataset)
+        training, types = self.training_sources(dataset), dataset.columns.defect_types
         for record in records:
             split = "train" if record.source_id in training else "val"
             label = f"labels/{split}/{record.stem}.txt"
             mask = record.mask_pixels
-            number = dataset.columns.defect_names.index(record.defect_type) - 1
-            text = "".join(_line(number, component, mask.shape) for component in components(mask))
+            pieces = components(mask)
+            text = "".join(_line(types.index(record.defect_type), piece, mask.shape) for piece in pieces)
             files.write(f"images/{split}/{record.name}", record.image)
             files.write(label, text)
             files.compare(label, mask, read_back(text, mask.shape))
             files.count(split, record)
-        names = dict(enumerate(dataset.columns.defect_types))
+        names = dict(enumerate(types))
         data = {"train": "images/train", "val": "images/val", "names": names}
         files.write("data.yaml", yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
         files.load.append(f"yolo segment train data={SHELL_FOLDER}/data.yaml")

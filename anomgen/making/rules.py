@@ -60,6 +60,8 @@ def record_findings(cells: dict[str, Any], position: int, dataset: Dataset) -> F
         yield "index", f"stands at position {position}"
     if label not in (NORMAL, ANOMALY) or not 0 <= defect < len(dataset.columns.defect_names):
         yield "label", f"label {label} and defect type {defect} are not among the names"
+    elif defect and dataset.columns.defect_names[defect] not in dataset.columns.defect_types:
+        yield "label", f"the dataset holds no defect type {dataset.columns.defect_names[defect]}"
     elif (label == NORMAL) != (defect == 0):
         yield "label", f"label {LABELS[label]}, defect type {dataset.columns.defect_names[defect]}"
     if cells["seed"] != dataset.recipe.get("seed", cells["seed"]) or cells["attempt"] < 0:
