@@ -1,6 +1,8 @@
 """What a user is told: errors, each of which says what is wrong, where, and what to do, and progress."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib.util import find_spec
 from typing import Protocol
 
@@ -96,6 +98,24 @@ class Progress(Protocol):
 
 def silent(_done: int, _total: int, _note: str = "", /) -> None:
     """Show nothing."""
+
+
+_listener: ContextVar[Progress] = ContextVar("listener", default=silent)
+
+
+@contextmanager
+def listening(progress: Progress) -> Iterator[None]:
+    """Let `progress` hear, in this block, what `tell` is told, however deep it is called."""
+    before = _listener.set(progress)
+    try:
+        yield
+    finally:
+        _listener.reset(before)
+
+
+def tell(done: int, total: int, note: str) -> None:
+    """Tell whoever listens how much is done of what a run does before its own work: reading, measuring."""
+    _listener.get()(done, total, note)
 
 
 def noted(progress: Progress, note: str) -> Progress:

@@ -78,7 +78,7 @@ def test_make_check_replay_preview_in_a_row(good, tmp_path):
 
 def test_progress_and_errors_go_to_standard_error_only(good, tmp_path):
     out, errors = run("make", "-r", "fpi", "-s", good, "-n", 4, "-o", "out", cwd=tmp_path)
-    assert out.startswith("out: 4 rows") and errors == ""
+    assert out.startswith("out: 4 rows") and not errors.replace("making: getting ready\n", "")
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(good, tmp_path):

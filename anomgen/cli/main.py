@@ -180,17 +180,18 @@ def preview(
     """Draw a sheet of samples: of a dataset, of a recipe before making one, or of the foreground."""
     from anomgen.making.preview import preview as draw
 
-    result = draw(
-        dataset,
-        recipe=recipe,
-        source=source,
-        size=sides_of(size),
-        seed=seed,
-        overrides=changes or (),
-        foreground=foreground,
-        rows=rows,
-        out=out,
-    )
+    with progress_of("drawing"):
+        result = draw(
+            dataset,
+            recipe=recipe,
+            source=source,
+            size=sides_of(size),
+            seed=seed,
+            overrides=changes or (),
+            foreground=foreground,
+            rows=rows,
+            out=out,
+        )
     if as_json:
         print_json({"path": str(out), **result.resolved})
         return
@@ -235,7 +236,8 @@ def replay(
     """Make one sample again from the record alone and say whether it is bit-identical; exits with 1 if not."""
     from anomgen.making.replay import replay as replay_row
 
-    result = replay_row(dataset, index, source, changes or ())
+    with progress_of("making it again"):
+        result = replay_row(dataset, index, source, changes or ())
     if as_json:
         lists = {"different": list(result.different), "notes": list(result.notes)}
         print_json({"index": index, "identical": result.identical, **lists})

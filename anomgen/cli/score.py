@@ -120,7 +120,7 @@ def score(
     from anomgen.score.schedule import Schedule
 
     try:
-        with progress_of("scoring") as progress:
+        with progress_of("scoring", timed=False) as progress:
             result = run_score(
                 data,
                 recipes,
@@ -170,6 +170,8 @@ def _print_split(written: dict[Path, int], *, as_json: bool) -> None:
 
 
 def _print_plan(schedule: Schedule, workers: int, *, as_json: bool) -> None:
+    from anomgen.score.request import time_text
+
     cells = [(job, cell) for job in schedule.todo for cell in job.cells]
     left = [(job, cell) for job in schedule.left_out for cell in job.cells]
     finished = len(schedule.cells) - len(cells) - len(left)
@@ -193,10 +195,10 @@ def _print_plan(schedule: Schedule, workers: int, *, as_json: bool) -> None:
         own = [(job, cell) for job, cell in cells if cell.detector == detector]
         names = ", ".join(dict.fromkeys(cell.entry.name for _, cell in own))
         each = sum(job.seconds / len(job.cells) for job, _ in own) / len(own)
-        print(f"  {detector}: {_cells(len(own))}, about {_time(each)} each: {names}")
+        print(f"  {detector}: {_cells(len(own))}, about {time_text(each)} each: {names}")
     for text in (*schedule.notes, *left_out_text(schedule)):
         print(text)
-    print(f"about {_time(seconds)} with {workers} worker{'s' if workers > 1 else ''}")
+    print(f"about {time_text(seconds)} with {workers} worker{'s' if workers > 1 else ''}")
     print("Start it: the same command without --dry-run")
 
 
@@ -225,12 +227,6 @@ def left_out_text(schedule: Schedule) -> Sequence[str]:
 
 def _cells(count: int) -> str:
     return f"{count} cell{'s' if count != 1 else ''}"
-
-
-def _time(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _print(outcome: Outcome, seeds: int, out: Path, *, as_json: bool) -> None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Annotated, Any, Literal
 
 import typer
 
 from anomgen.config.text import size_of
-from anomgen.errors import AnomgenWarning, Progress
+from anomgen.errors import AnomgenWarning, Progress, listening
 
 SizeOption = Annotated[str | None, typer.Option(help="Image size: N, HxW, or native.")]
 SeedOption = Annotated[int | None, typer.Option(help="Seed; every sample follows from it and its index.")]
@@ -48,23 +49,30 @@ def show_warnings() -> None:
     warnings.simplefilter("always", AnomgenWarning)
 
 
+PATIENCE = 2.0
+"""Seconds after which a run that is still going says what it does …"""
+EVERY = 30.0
+"""… and between two lines of that, where there is no terminal."""
+
+
 @contextmanager
-def progress_of(verb: str) -> Iterator[Progress]:
-    """Show rate and time left: a bar on a terminal, otherwise a line every half minute."""
-    if not sys.stderr.isatty():
-        yield _lines(verb)
-        return
+def progress_of(verb: str, *, timed: bool = True) -> Iterator[Progress]:
+    """Show rate and time left, and what is done before: a bar on a terminal, otherwise a line now and then.
+
+    timed: whether the time left follows from what is done; else the notes say it.
+    """
+    with (_bar if sys.stderr.isatty() else _lines)(verb, timed) as show, listening(show):
+        yield show
+
+
+@contextmanager
+def _bar(verb: str, timed: bool) -> Iterator[Progress]:
     from rich import progress as bars
     from rich.console import Console
 
-    columns = (
-        bars.TextColumn(verb),
-        bars.BarColumn(),
-        bars.MofNCompleteColumn(),
-        bars.TextColumn("{task.fields[rate]}"),
-        bars.TimeRemainingColumn(),
-        bars.TextColumn("{task.fields[note]}"),
-    )
+    pace = (bars.TextColumn("{task.fields[rate]}"), bars.TimeRemainingColumn()) if timed else ()
+    note = bars.TextColumn("{task.fields[note]}")
+    columns = (bars.TextColumn(verb), bars.BarColumn(), bars.MofNCompleteColumn(), *pace, note)
     with bars.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(verb, total=None, rate="", note="")
         rate = _Rate()
@@ -89,16 +97,30 @@ class _Rate:
         return (done - self._first) / (now - self._started) if now > self._started else 0.0
 
 
-def _lines(verb: str, every: float = 30.0) -> Progress:
-    rate, last = _Rate(), time.perf_counter()
+@contextmanager
+def _lines(verb: str, timed: bool) -> Iterator[Progress]:
+    """Print lines from a thread, so that a step of which nobody tells anything is no silence either."""
+    rate, ended = _Rate(), threading.Event()
+    told = f"{verb}: getting ready"
 
     def show(done: int, total: int, note: str = "", /) -> None:
-        nonlocal last
-        speed, now = rate(done, total), time.perf_counter()
-        if now - last >= every:
-            last = now
-            left = f"{(total - done) / speed:.0f} s left" if speed else "time left unknown"
-            told = ", ".join(filter(None, (f"{verb}: {done} of {total}", f"{speed:.3g}/s", left, note)))
-            print(told, file=sys.stderr, flush=True)
+        nonlocal told
+        speed = rate(done, total)
+        left = f"{(total - done) / speed:.0f} s left" if speed else "time left unknown"
+        pace = (f"{speed:.3g}/s", left) if timed else ()
+        told = ", ".join(filter(None, (f"{verb}: {done} of {total}", *pace, note)))
 
-    return show
+    def speak() -> None:
+        wait = PATIENCE
+        while not ended.wait(wait):
+            with suppress(OSError, ValueError):  # nobody reads it any more
+                print(told, file=sys.stderr, flush=True)
+            wait = EVERY
+
+    speaker = threading.Thread(target=speak, daemon=True)
+    speaker.start()
+    try:
+        yield show
+    finally:
+        ended.set()
+        speaker.join()

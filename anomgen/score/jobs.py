@@ -14,11 +14,14 @@ from anomgen.errors import Progress, silent
 from anomgen.making.runners.workers import Workers, died
 from anomgen.score.bank import draw_bank
 from anomgen.score.cell import Bench, failed, reason, run
+from anomgen.score.request import time_text
 from anomgen.score.result import Failed, Result
 from anomgen.score.rows import RowFile
 from anomgen.score.schedule import Job, Schedule
 
 DIED = "the process died while it ran; it was killed, or the memory ran out"
+TRUST = 10.0
+"""Seconds of training by which the estimate is believed before what was measured counts as much."""
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
@@ -28,29 +31,71 @@ def run_jobs(
     """Train what is to do, `workers` jobs at once, and append their rows as they come; return what was not begun.
 
     deadline: `time.monotonic()` at which every job should have ended; none is begun that would not. A worker that dies
-    (out of memory) gives failed rows. progress: is also told now and then while no training ends.
+    (out of memory) gives failed rows. progress: is also told now and then while no training ends; its notes say how
+    long it will take by what the trainings so far took.
     """
     if not schedule.todo:
         return []
     count = min(workers, max(len(schedule.todo), len(schedule.missing_banks())))
     with Workers(count, _start, (schedule.bench,), environment=ONE_THREAD) as processes:
         todo = _with_banks(schedule, rows, processes, progress)
-        total, finished = sum(len(job.cells) for job in todo), 0
+        total, finished, pace = sum(len(job.cells) for job in todo), 0, _Pace(todo, count)
 
         def ended(job: Job, future: Future[Sequence[Result]]) -> None:
             nonlocal finished
+            pace.ended(job)
             found = failed(schedule.bench, job.cells, DIED) if died(future) else future.result()
             rows.append(found)
             finished += len(found)
-            progress(finished, total, _note(found[0]))
+            progress(finished, total, f"{pace.left()}; {_note(found[0])}")
 
         def beat() -> None:
-            progress(finished, total)
+            progress(finished, total, pace.left())
 
         def may_begin(job: Job) -> bool:
-            return time.monotonic() + job.seconds <= deadline
+            if time.monotonic() + job.seconds * pace.slowness() > deadline:
+                return False
+            pace.begun(job)
+            return True
 
+        beat()
         return processes.do(todo, _work, ended, may_begin=may_begin, beat=beat)
+
+
+class _Pace:
+    """How much longer than estimated the jobs take, on this machine and with what else runs on it."""
+
+    def __init__(self, todo: Sequence[Job], workers: int):
+        self._waiting = sum(job.seconds for job in todo)
+        self._workers = workers
+        self._running: dict[tuple[str, ...], tuple[float, float]] = {}
+        self._took = self._estimated = 0.0
+
+    def begun(self, job: Job) -> None:
+        self._waiting -= job.seconds
+        self._running[_key(job)] = (time.monotonic(), job.seconds)
+
+    def ended(self, job: Job) -> None:
+        started, seconds = self._running.pop(_key(job))
+        self._took += time.monotonic() - started
+        self._estimated += seconds
+
+    def slowness(self) -> float:
+        """Return seconds taken by seconds estimated: of what has ended, and of what takes longer than that already."""
+        now = time.monotonic()
+        late = [(now - started, seconds) for started, seconds in self._running.values() if now - started > seconds]
+        took = self._took + sum(ran for ran, _ in late)
+        return (took + TRUST) / (self._estimated + sum(seconds for _, seconds in late) + TRUST)
+
+    def left(self) -> str:
+        """Return, in words, how long the rest will take."""
+        slowness, now = self.slowness(), time.monotonic()
+        running = sum(max(seconds * slowness - (now - started), 0.0) for started, seconds in self._running.values())
+        return f"about {time_text((self._waiting * slowness + running) / self._workers)} left"
+
+
+def _key(job: Job) -> tuple[str, ...]:
+    return tuple(cell.key for cell in job.cells)
 
 
 def _with_banks(schedule: Schedule, rows: RowFile, processes: Workers, progress: Progress) -> list[Job]:

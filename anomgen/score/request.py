@@ -113,6 +113,13 @@ def seconds_of(budget: str | float) -> float:
     return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
 
 
+def time_text(seconds: float) -> str:
+    """Return a time as it is told: ``40 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 def _listed(given: Texts, option: str) -> list[str]:
     words = [word.strip() for word in given.split(",")] if isinstance(given, str) else [str(given)]
     if not isinstance(given, str | Path):
