@@ -15,11 +15,12 @@ import numpy as np
 from pydantic import Field
 
 from anomgen.config import PositiveRange, Share, ShareRange
-from anomgen.errors import SourceError
+from anomgen.errors import SourceError, tell
 from anomgen.generators.base import Generator, draw_donor, fitted, foreground_of, require_donors
 from anomgen.generators.nsa_presets import PRESETS
 from anomgen.rng import Stream, rng_for
 from anomgen.sources.base import Images
+from anomgen.sources.pool import Looks
 from anomgen.synthesis.blend import poisson_blend
 from anomgen.synthesis.labels import calibrate_logistic, continuous, intensity, logistic
 from anomgen.synthesis.masks import TRIES, counts_in, ellipse, first_box, integral
@@ -50,7 +51,7 @@ just inside the object, and where one does, a line of the old outline would be l
 CALIBRATION_SAMPLES = 200
 """Trial anomalies of about 2.5 patches each from which `auto` learns how large the changes are."""
 CALIBRATION_IMAGES = 64
-"""Images of the pool that calibration looks at, evenly spaced."""
+"""Images of the pool that calibration looks at, at most."""
 
 
 class NSA(Generator):
@@ -137,11 +138,11 @@ class NSA(Generator):
         automatic = [k for k in type(self).model_fields if getattr(self, k) == "auto" and k not in unused]
         if not automatic:
             return self
-        images = [pool[round(k)] for k in np.linspace(0, len(pool) - 1, min(len(pool), CALIBRATION_IMAGES))]
-        foregrounds = [foreground_of(pool, image) for image in images]
+        looks = Looks(pool, CALIBRATION_IMAGES)
+        foregrounds = [foreground_of(looks, image) for image in looks]
         chosen = self.model_copy(update=_measured(foregrounds, automatic))
         if "slope" in automatic or "midpoint" in automatic:
-            slope, midpoint = chosen._calibrated_logistic(images, pool)
+            slope, midpoint = chosen._calibrated_logistic(looks)
             update = {"slope": slope, "midpoint": midpoint}
             chosen = chosen.model_copy(update={name: update[name] for name in automatic if name in update})
         return chosen
@@ -288,24 +289,23 @@ class NSA(Generator):
         assert self.slope != "auto" and self.midpoint != "auto"
         return logistic(result, self.slope, self.midpoint)
 
-    def _calibrated_logistic(self, images: list[np.ndarray], pool: Images) -> tuple[float, float]:
-        """Return slope and midpoint from the changes that trial anomalies make."""
-        megapixels = images[0].shape[0] * images[0].shape[1] / 256**2
-        trials = int(np.clip(CALIBRATION_SAMPLES / megapixels, 40, CALIBRATION_SAMPLES))
+    def _calibrated_logistic(self, images: Images) -> tuple[float, float]:
+        """Return slope and midpoint from the changes that trial anomalies make on images with their foregrounds."""
         changes: list[np.ndarray] = []
         reasons: Counter[str] = Counter()
-        for trial in range(trials):
+        for trial in range(CALIBRATION_SAMPLES):
+            tell(trial, CALIBRATION_SAMPLES, "measuring how much anomalies change")
             rng = rng_for(0, Stream.CALIBRATION, trial)
             near, far = (images[int(k)] for k in rng.choice(len(images), 2, replace=len(images) < 2))
             try:
-                result, _ = self._draw(rng, near, far, pool)
+                result, _ = self._draw(rng, near, far, images)
             except Reject as reject:
                 reasons[reject.reason] += 1
                 continue
             changes.append(result.change[result.mask[result.box.slices]])
         if not changes:
             raise SourceError(
-                f"nsa finds no anomaly on this source in {trials} trials: "
+                f"nsa finds no anomaly on this source in {CALIBRATION_SAMPLES} trials: "
                 + ", ".join(f"{reason} ({number}×)" for reason, number in reasons.most_common())
                 + "; look at the foreground with `anomgen preview --foreground`, set `foreground: none`, or check that "
                 "the normal images differ from each other"

@@ -120,7 +120,7 @@ class Plan:
         with single_threaded():
             pool = Pool(source, None)
             foreground = recipe.foreground.resolved(pool)
-            generator = recipe.generator.prepared(Pool(source, foreground))
+            generator = recipe.generator.prepared(pool.with_foreground(foreground))
         return cls(recipe, source, generator, foreground)
 
     @property

@@ -8,7 +8,7 @@ import platform
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,10 +20,10 @@ from anomgen.config.text import Overrides
 from anomgen.dataset.card import write_card
 from anomgen.dataset.preview import write_preview
 from anomgen.dataset.reader import MARK, SHARD_PATTERN, Dataset, is_ours
-from anomgen.dataset.row import ANOMALY
+from anomgen.dataset.row import ANOMALY, Row
 from anomgen.dataset.statistics import statistics
 from anomgen.dataset.writer import Encoder, shard_metadata, shard_name
-from anomgen.errors import AnomgenError, Progress, UsageError, silent
+from anomgen.errors import AnomgenError, Progress, UsageError, silent, tell
 from anomgen.files import fingerprint_of, is_temporary, locked, remove, replacing
 from anomgen.licenses import inherited
 from anomgen.making.engine import Plan, Recipe, Renderer, shard_ranges, single_threaded
@@ -296,7 +296,9 @@ def _write(path: Path, text: str) -> None:
 # --- instead --------------------------------------------------------------------------------------------------------
 
 SAMPLE_ROWS = 16
-"""Rows that a dry run draws to estimate size and time."""
+"""Rows that a dry run draws to estimate size and time, at most, …"""
+SAMPLE_SECONDS = 3.0
+"""… and for how long it goes on, two rows at least; a network draws them as one batch."""
 
 
 def plan_of(
@@ -310,12 +312,11 @@ def plan_of(
     check_output(recipe, out, resume=resume, overwrite=overwrite)
     plan = Plan.of(recipe)
     renderer, encoder = Renderer(plan), Encoder(plan.columns)
-    rows = range(min(SAMPLE_ROWS, recipe.count))
     with single_threaded():
         started = time.perf_counter()
-        cells = [encoder.cells(row) for row in renderer.rows(rows)]
-        seconds = (time.perf_counter() - started) / len(rows)
-    size = sum(len(cell["bytes"]) for row in cells for cell in row.values() if isinstance(cell, dict)) / len(rows)
+        cells = [encoder.cells(row) for row in _sampled(renderer)]
+        seconds = (time.perf_counter() - started) / len(cells)
+    size = sum(len(cell["bytes"]) for row in cells for cell in row.values() if isinstance(cell, dict)) / len(cells)
     anomalous = math.floor(recipe.count * recipe.anomaly_ratio + 0.5)
     shards = _shards(plan, out)
     done = [shard for shard in shards if resume and _is_complete(shard)]
@@ -336,6 +337,20 @@ def plan_of(
         "megabytes_free": None if isinstance(out, Remote) else _megabytes_free(out),
         "seconds": round(seconds * recipe.count, 1),
     }
+
+
+def _sampled(renderer: Renderer) -> Iterator[Row]:
+    """Yield the first rows: `SAMPLE_ROWS`, or what `SAMPLE_SECONDS` allow."""
+    rows, started = range(min(SAMPLE_ROWS, renderer.plan.recipe.count)), time.perf_counter()
+    if renderer.plan.generator.uses_network:
+        tell(0, len(rows), "drawing rows for the estimate")
+        yield from renderer.rows(rows)
+        return
+    for index in rows:
+        tell(index, len(rows), "drawing rows for the estimate")
+        yield renderer.row(index)
+        if index % 2 and time.perf_counter() - started > SAMPLE_SECONDS:
+            return
 
 
 def _megabytes_free(out: Path) -> int:

@@ -15,7 +15,7 @@ from anomgen.banks.make import bank_sheet
 from anomgen.config.text import Overrides
 from anomgen.dataset.preview import Panel, foreground_sheet, preview_sheet, write_preview, write_sheet
 from anomgen.dataset.reader import Dataset
-from anomgen.errors import UsageError
+from anomgen.errors import UsageError, tell
 from anomgen.making.engine import Plan, Recipe, Renderer, single_threaded
 from anomgen.making.recipe import recipe_of
 from anomgen.making.replay import dataset_recipe, pool_of
@@ -86,7 +86,10 @@ def _draw_recipe(recipe: Recipe, out: Path, rows: int) -> dict[str, Any]:
     """Draw the first anomalous rows that `make` would write."""
     plan = Plan.of(recipe.model_copy(update={"anomaly_ratio": 1.0}))
     with single_threaded():
-        drawn = list(islice(Renderer(plan).rows(range(rows)), rows))
+        drawn = []
+        for row in islice(Renderer(plan).rows(range(rows)), rows):
+            drawn.append(row)
+            tell(len(drawn), rows, "drawing samples")
     write_sheet(preview_sheet([Panel.of_row(row) for row in drawn], recipe.name), out)
     return {**plan.resolved, "notes": list(notes_of(plan.source))}
 

@@ -15,10 +15,11 @@ import numpy as np
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from anomgen.config import Config, Share
-from anomgen.errors import RecipeError, SourceError, UsageError, near_miss
+from anomgen.errors import RecipeError, SourceError, UsageError, near_miss, tell
 from anomgen.sources.base import Images, PathText
 from anomgen.sources.images import Fit, fit_image, read_bytes
 from anomgen.sources.mask_files import read_mask
+from anomgen.sources.pool import Looks
 from anomgen.sources.scan import files_fingerprint
 from anomgen.sources.segmentation import (
     REFERENCE_SIZE,
@@ -213,7 +214,7 @@ def parse_foreground(value: Any) -> Foreground:
 
 # Choosing by looking at the images.
 
-LOOKS = 16
+LOOKED_AT = 16
 """Images that `choose` looks at, evenly spaced over the pool."""
 
 _AUTO: dict[str, Any] = {"close": 6, "open": 3, "clean": 0.03}
@@ -238,10 +239,11 @@ def choose(pool: Images) -> Foreground:
     """
     if not len(pool):
         return Foreground()
-    picked = sorted({round(k) for k in np.linspace(0, len(pool) - 1, LOOKS)})
-    images = [_small(pool[k]) for k in picked]
+    images = [eight_bits(image) for image in Looks(pool, LOOKED_AT)]
     best, best_score = Foreground(), 0.0
-    for candidate in _candidates(images):
+    candidates = _candidates(images)
+    for done, candidate in enumerate(candidates):
+        tell(done, len(candidates), "choosing the foreground")
         fits = [_fit(image, candidate) for image in images]
         plausible = float(np.mean([fit.plausible for fit in fits]))
         score = plausible * float(np.quantile([fit.contrast for fit in fits], 0.25))
@@ -250,15 +252,6 @@ def choose(pool: Images) -> Foreground:
         if plausible >= 0.75 and score > best_score:
             best, best_score = candidate, score
     return best
-
-
-def _small(image: np.ndarray) -> np.ndarray:
-    """Return an image of at most 256 pixels in 8 bits."""
-    shrink = REFERENCE_SIZE / max(image.shape[:2])
-    if shrink < 1:
-        size = max(round(image.shape[1] * shrink), 1), max(round(image.shape[0] * shrink), 1)
-        image = np.atleast_3d(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
-    return eight_bits(image)
 
 
 def _candidates(images: list[np.ndarray]) -> list[Foreground]:

@@ -4,20 +4,36 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import MutableMapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
+import cv2
 import numpy as np
 
+from anomgen.errors import tell
 from anomgen.sources.base import Source
 from anomgen.sources.cache import bounded
+from anomgen.sources.images import Fit
 from anomgen.sources.value_range import ValueRange, stretched
-
-if TYPE_CHECKING:
-    from anomgen.sources.foreground import Foreground
-
 
 DEFAULT_CACHE_BYTES = 1 << 30
 """Decoded images that a run keeps in memory, all workers together."""
+
+
+SMALL_SIDE = 256
+"""Longer side, in pixels, of the images that something is measured on."""
+LARGE_IMAGES = 16
+"""How many of them are looked at where the images are larger."""
+
+
+class Foreground(Protocol):
+    """What of `anomgen.sources.foreground.Foreground` a pool needs."""
+
+    @property
+    def method(self) -> str:
+        """Return how it finds the object."""
+
+    def mask(self, image: np.ndarray, source_id: str | None = None, fit: Fit = "stretch") -> np.ndarray | None:
+        """Return the object's pixels."""
 
 
 class _Kept(NamedTuple):
@@ -49,6 +65,7 @@ class Pool(Sequence[np.ndarray]):
         self._kept: MutableMapping[int, _Kept] = bounded(cache_bytes, lambda kept: kept.nbytes)
         self._alive: weakref.WeakValueDictionary[int, np.ndarray] = weakref.WeakValueDictionary()
         self._index_of: dict[int, int] = {}
+        self._small: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
         return len(self.source)
@@ -58,7 +75,10 @@ class Pool(Sequence[np.ndarray]):
         if kept is not None:
             return kept.image
         image = self._alive.get(index)
-        stored = self.source[index] if image is None or self.value_range else image
+        return self._shown(index, self.source[index] if image is None or self.value_range else image)
+
+    def _shown(self, index: int, stored: np.ndarray) -> np.ndarray:
+        image = self._alive.get(index)
         if image is None:
             image = stretched(stored, self.value_range)
             image.flags.writeable = False
@@ -66,6 +86,34 @@ class Pool(Sequence[np.ndarray]):
             self._index_of[id(image)] = index
         self._kept[index] = _Kept(image, stored)
         return image
+
+    def small(self, index: int) -> np.ndarray:
+        """Return an image, shrunk where its longer side is above `SMALL_SIDE`; then the whole is not kept."""
+        if index not in self._small:
+            kept = self._kept.get(index)
+            stored = self.source[index] if kept is None else kept.stored
+            if max(stored.shape[:2]) <= SMALL_SIDE:
+                return self._shown(index, stored)
+            image = stretched(shrunk(stored), self.value_range)
+            image.flags.writeable = False
+            self._small[index] = image
+        return self._small[index]
+
+    def small_foreground(self, index: int) -> np.ndarray | None:
+        """Return the foreground, bool (H, W), of `small(index)`; a mask that was drawn elsewhere is shrunk."""
+        image = self.small(index)
+        if self._foreground is None:
+            return None
+        if index in self._small and self._foreground.method != "folder":
+            return self._foreground.mask(image)
+        mask = self.foreground(self[index])
+        return mask if mask is None or index not in self._small else shrunk(mask)
+
+    def with_foreground(self, foreground: Foreground) -> Pool:
+        """Return a pool of the same source with another foreground; what is shrunk already is not read again."""
+        pool = Pool(self.source, foreground)
+        pool._small = self._small
+        return pool
 
     def stored(self, index: int) -> np.ndarray:
         """Return an image as the source has it, before it is stretched."""
@@ -88,3 +136,55 @@ class Pool(Sequence[np.ndarray]):
             self._kept.pop(index, None)
             self._kept[index] = kept
         return kept.foreground
+
+
+class Looks(Sequence[np.ndarray]):
+    """Images of a pool to measure something on: evenly spaced, small ones as they are, larger ones fewer and shrunk.
+
+    A pool itself: `foreground(image)` says which pixels, bool (H, W), count as the object. pool: one image at least.
+    count: images at most.
+    """
+
+    def __init__(self, pool: Sequence[np.ndarray], count: int):
+        self._images: list[np.ndarray] = []
+        self._masks: list[np.ndarray | None] = []
+        first = _look(pool, 0)
+        if first[2]:
+            count = min(count, LARGE_IMAGES)
+        picked = sorted({round(k) for k in np.linspace(0, len(pool) - 1, count)})
+        for done, index in enumerate(picked):
+            tell(done, len(picked), "looking at the images")
+            image, mask, _ = _look(pool, index) if index else first
+            self._images.append(image)
+            self._masks.append(mask)
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> np.ndarray:  # type: ignore[override]
+        return self._images[index]
+
+    def foreground(self, image: np.ndarray) -> np.ndarray | None:
+        """Return the foreground of one of the images, None where all of it is foreground."""
+        return next(mask for shown, mask in zip(self._images, self._masks, strict=True) if shown is image)
+
+
+def _look(pool: Sequence[np.ndarray], index: int) -> tuple[np.ndarray, np.ndarray | None, bool]:
+    """Return an image of at most `SMALL_SIDE`, its foreground, and whether the pool's is larger."""
+    if isinstance(pool, Pool):
+        return pool.small(index), pool.small_foreground(index), index in pool._small
+    image = pool[index]
+    foreground = getattr(pool, "foreground", None)
+    mask = None if foreground is None else foreground(image)
+    if max(image.shape[:2]) <= SMALL_SIDE:
+        return image, mask, False
+    return shrunk(image), None if mask is None else shrunk(mask), True
+
+
+def shrunk(array: np.ndarray) -> np.ndarray:
+    """Return an image (H, W, C) or a mask, bool (H, W), whose longer side is `SMALL_SIDE`."""
+    shrink = SMALL_SIDE / max(array.shape[:2])
+    size = max(round(array.shape[1] * shrink), 1), max(round(array.shape[0] * shrink), 1)
+    if array.dtype == bool:
+        return cv2.resize(array.view(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT).view(bool)
+    return cv2.resize(array, size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], array.shape[2])

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, Self
 import numpy as np
 from pydantic import model_validator
 
-from anomgen.errors import SourceError, UsageError
+from anomgen.errors import SourceError, UsageError, tell
 from anomgen.files import file_digest, fingerprint_of
 from anomgen.sources.base import SourceConfig
 from anomgen.sources.images import Fit, fit_image, quiet, read_image
@@ -169,6 +169,7 @@ class ScannedSource:
         free = KEPT_BYTES
         with quiet(), ThreadPoolExecutor(workers) as executor:
             for start in range(0, len(entries), 4 * workers):
+                tell(start, len(entries), "reading the normal images")
                 batch = executor.map(self._check, entries[start : start + 4 * workers])
                 for index, checked in enumerate(batch, start):
                     if checked.image is not None and checked.image.nbytes <= free:
