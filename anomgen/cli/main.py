@@ -9,12 +9,13 @@ import time
 from collections.abc import Iterable
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from anomgen.cli.bank import app as bank_app
 from anomgen.cli.export import app as export_app
+from anomgen.cli.made import print_made, print_part, print_plan
 from anomgen.cli.push import app as push_app
 from anomgen.cli.score import app as score_app
 from anomgen.cli.terminal import (
@@ -29,10 +30,7 @@ from anomgen.cli.terminal import (
 )
 from anomgen.cli.train import app as train_app
 from anomgen.errors import AnomgenError, Interrupted
-from anomgen.places import load_line, place, refuse_lost
-
-if TYPE_CHECKING:
-    from anomgen.making.make import Result
+from anomgen.places import place, refuse_lost
 
 app = typer.Typer(
     name="anomgen",
@@ -147,10 +145,10 @@ def make(
         raise Interrupted("interrupted; what is finished is kept: run the same command with --resume") from None
     seconds = round(time.perf_counter() - started, 2)
     if result.plan is not None:
-        _print_plan(result.plan, as_json=as_json)
+        print_plan(result.plan, as_json=as_json)
         return
     if result.provenance is None:
-        _print_part(result, shard, seconds, as_json=as_json)
+        print_part(result, shard, seconds, as_json=as_json)
         return
     summary = {
         "path": str(result.path),
@@ -161,7 +159,7 @@ def make(
         "notes": result.provenance["source"]["notes"],
         "seconds": seconds,
     }
-    print_json(summary) if as_json else _print_made(result, summary)
+    print_json(summary) if as_json else print_made(result, summary)
 
 
 @app.command()
@@ -345,50 +343,6 @@ def _words(
 
 def _print_next(*words: object) -> None:
     print(f"next: {shlex.join(['anomgen', *map(str, words)])}")
-
-
-def _print_made(result: Result, summary: dict[str, Any]) -> None:
-    rows, folder = summary["rows"], result.path
-    now = f" ({result.made} made now)" if result.made != result.rows else ""
-    counts = f"{result.rows} rows, {rows['anomaly']} anomalous, {rows['normal']} normal"
-    print(f"{folder}: {counts}{now} in {summary['seconds']} s")
-    for reason, number in summary["rejects"].items():
-        print(f"  drawn again {number}×: {reason}")
-    if summary["skipped"]:
-        print(f"  skipped source files: {len(summary['skipped'])} (listed in provenance.json)")
-    for note in summary["notes"]:
-        print(f"  {note}")
-    print(f"look:  {folder / 'preview.png'}")
-    print(f"check: {shlex.join(['anomgen', 'check', str(folder)])}")
-    print(f"load:  {load_line(folder)}")
-
-
-def _print_part(result: Result, shard: str | None, seconds: float, *, as_json: bool) -> None:
-    from anomgen.config import Part
-
-    parts, shards = Part.parse(str(shard), "--shard").of, result.shards
-    if parts > shards:
-        empty = f"part {parts} is" if parts == shards + 1 else f"parts {shards + 1} to {parts} are"
-        have = "1 shard" if shards == 1 else f"{shards} shards"
-        print(f"note: the dataset has {have}, so {empty} empty; a smaller shard_size gives more", file=sys.stderr)
-    if as_json:
-        print_json(
-            {"path": str(result.path), "shard": shard, "rows": result.rows, "made": result.made, "seconds": seconds}
-        )
-        return
-    print(f"{result.path}: part {shard}, {result.rows} rows ({result.made} made now) in {seconds} s")
-    print("when all parts are there: the same command with --finish instead of --shard")
-
-
-def _print_plan(plan: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        print_json(plan)
-        return
-    for key, value in plan.items():
-        print(f"{key:>16}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
-    print("nothing was written; leave out --dry-run to make it")
-    if plan["megabytes_free"] is not None and plan["megabytes"] > plan["megabytes_free"]:
-        print(f"warning: {plan['output']} has less space than the dataset needs", file=sys.stderr)
 
 
 def main() -> None:
