@@ -42,7 +42,8 @@ class Backbone(nn.Module):
     """Feature maps of a frozen network at several strides; never trained, always in evaluation mode.
 
     name: ``lite0`` or a network of timm, whose weights come from `weights`, a file, or from the model hub.
-    strides: of the feature maps, each a power of two. Raises UsageError for an unknown network or stride.
+    strides: of the feature maps, each a power of two. blank: without weights, which are loaded later. Raises
+    UsageError for an unknown network or stride.
     """
 
     channels: tuple[int, ...]
@@ -50,10 +51,12 @@ class Backbone(nn.Module):
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, name: str = LITE0, strides: Sequence[int] = (4, 8, 16), weights: str | None = None):
+    def __init__(
+        self, name: str = LITE0, strides: Sequence[int] = (4, 8, 16), weights: str | None = None, *, blank: bool = False
+    ):
         super().__init__()
         self.strides = tuple(strides)
-        self.network, self.channels = _network(name, self.strides, weights)
+        self.network, self.channels = _network(name, self.strides, weights, blank)
         mean, std = ((127 / 255,) * 3, (128 / 255,) * 3) if name == LITE0 else _normalisation(name)
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
@@ -88,9 +91,9 @@ def _as_seen(image: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(scaled).permute(2, 0, 1)[None].contiguous(memory_format=torch.channels_last)
 
 
-def _network(name: str, strides: Sequence[int], weights: str | None) -> tuple[nn.Module, tuple[int, ...]]:
+def _network(name: str, strides: Sequence[int], weights: str | None, blank: bool) -> tuple[nn.Module, tuple[int, ...]]:
     timm = _timm()
-    online = name != LITE0 and weights is None
+    online = name != LITE0 and weights is None and not blank
     timm_name = "tf_efficientnet_lite0" if name == LITE0 else name
     try:
         probe = timm.create_model(timm_name, pretrained=False, features_only=True)
@@ -108,7 +111,7 @@ def _network(name: str, strides: Sequence[int], weights: str | None) -> tuple[nn
             f"backbone {name!r}: its weights cannot be downloaded ({error}); give a file with weights=PATH, or use "
             f"{LITE0}, whose weights are installed"
         ) from error
-    if not online:
+    if not online and not blank:
         _load(network, dict(_lite0_weights()) if name == LITE0 else _file(weights), name)
     return network, tuple(network.feature_info.channels())
 

@@ -11,11 +11,21 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 from torch import nn
 
-from anomgen.score.detectors.base import Batch, Detector, Training, stacked
-from anomgen.score.detectors.networks import device, in_parts, normal_batches, padded, seeded, tensor, trained
+from anomgen.score.detectors.base import Batch, Training, stacked
+from anomgen.score.detectors.networks import (
+    Arrays,
+    NetworkDetector,
+    device,
+    in_parts,
+    normal_batches,
+    padded,
+    seeded,
+    tensor,
+    trained,
+)
 from anomgen.sources.base import Images
 
 MEASURED = 64
@@ -25,7 +35,7 @@ ENCODER, DECODER = (11, 9, 7, 5, 3), (5, 7, 9, 11)
 STRIDE = 16
 
 
-class Autoencoder(Detector):
+class Autoencoder(NetworkDetector):
     """Trained on normal images alone; the map is the residual, averaged over the channels and not smoothed.
 
     The synthetic anomalies serve to choose its threshold, which is hard: the first convolution's output goes past
@@ -68,8 +78,6 @@ class Autoencoder(Detector):
     """Whether the last normalisation starts at the training images' mean and deviation, and all end with statistics of
     these images; otherwise they start at 0 and 1 and end with running means, as the paper's."""
 
-    _network: Any = PrivateAttr(None)
-
     def fit(self, train: Training, rng: np.random.Generator) -> None:
         """See `Detector.fit`."""
         with seeded(rng):
@@ -92,6 +100,10 @@ class Autoencoder(Detector):
         chosen = np.unique(np.linspace(0, len(normals) - 1, min(len(normals), MEASURED)).astype(int))
         parts = np.array_split(chosen, -(-len(chosen) // self.batch_size))
         return [tensor(stacked([normals[k] for k in part])) for part in parts]
+
+    def built(self, arrays: Arrays) -> nn.Module:  # noqa: ARG002
+        """See `NetworkDetector.built`."""
+        return Network(self.width, skip_top=self.skip_top)
 
     def anomaly_maps(self, images: np.ndarray) -> np.ndarray:
         """Return ``|x - AE(x)|`` of values in [0, 1], averaged over the channels; see `Detector.anomaly_maps`."""

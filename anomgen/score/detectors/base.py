@@ -116,6 +116,20 @@ class Detector(Preset):
         An image's map does not depend on the other images of the call (up to rounding).
         """
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return all that was learnt, by name: what a file must hold for `restore`.
+
+        A class without it can be scored, but not kept: UsageError.
+        """
+        raise UsageError(f"detector {self.kind}: cannot be kept, as its class defines no `arrays` and `restore`")
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:  # noqa: ARG002
+        """Learn what `arrays` returned: `anomaly_maps` then gives the same maps, bit for bit.
+
+        Raises ValueError for arrays of other names or shapes.
+        """
+        raise UsageError(f"detector {self.kind}: cannot be restored, as its class defines no `arrays` and `restore`")
+
     def learnt(self, part: T | None) -> T:
         """Return `part`, something that `fit` stores. Raises UsageError when there is nothing yet."""
         if part is None:

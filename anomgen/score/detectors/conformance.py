@@ -98,7 +98,8 @@ def check_detector(detector: Detector, *, learns: bool = False, seed: int = 0) -
     Its configuration survives JSON and pickling; two fits give the same maps, bit for bit; maps are float32, finite
     and of the images' size, for grey, colour, 16 bits and sides that differ; an image's map does not depend on the
     other images; neither inputs nor global random state are touched; one without `uses_anomalies` reads no batches;
-    before `fit` there is a UsageError. With `learns`, the maps must tell the made-up anomalies from the rest.
+    before `fit` there is a UsageError; one restored from its `arrays`, if it has them, gives the same maps. With
+    `learns`, the maps must tell the made-up anomalies from the rest.
 
     Raises AssertionError that says what does not hold.
     """
@@ -112,6 +113,7 @@ def check_detector(detector: Detector, *, learns: bool = False, seed: int = 0) -
         _, again = _fitted(detector, train, test.images, seed)
     assert np.array_equal(maps, again), f"{kind}: two fits with the same rng give maps that differ"
     _check_maps(first, maps, test.images)
+    _check_kept(first, maps, test.images)
     if learns:
         auroc = pixel_auroc(maps, test.masks)
         assert auroc >= LEAST_AUROC, f"{kind}: AUROC {auroc:.3f} over the pixels of bright discs, below {LEAST_AUROC}"
@@ -141,6 +143,23 @@ def _check_unfitted(detector: Detector, images: np.ndarray) -> None:
     except UsageError:
         return
     raise AssertionError(f"{detector.kind}: anomaly_maps before fit raises no UsageError; see Detector.learnt")
+
+
+def _check_kept(fitted: Detector, maps: np.ndarray, images: np.ndarray) -> None:
+    """Check that a detector made of the kept arrays is the fitted one; a class that keeps nothing has said so."""
+    try:
+        arrays = fitted.arrays()
+    except UsageError:
+        return
+    with _untouched_state(fitted.kind):
+        again = fitted.unfitted()
+        again.restore({name: np.array(values) for name, values in arrays.items()})
+    assert np.array_equal(again.anomaly_maps(images), maps), f"{fitted.kind}: the restored detector gives other maps"
+    try:
+        fitted.unfitted().restore({name: np.zeros((7, 1, 7)) for name in arrays})
+    except ValueError:
+        return
+    raise AssertionError(f"{fitted.kind}: arrays of other shapes are restored without a ValueError")
 
 
 def _fitted(detector: Detector, train: MadeTraining, images: np.ndarray, seed: int) -> tuple[Detector, np.ndarray]:

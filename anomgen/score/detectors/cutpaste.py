@@ -27,8 +27,8 @@ from torch import nn
 
 from anomgen.config import Share
 from anomgen.generators.cutpaste import CutPaste
-from anomgen.score.detectors.base import Batch, Detector, Training
-from anomgen.score.detectors.networks import in_parts, seeded, tensor, trained
+from anomgen.score.detectors.base import Batch, Training
+from anomgen.score.detectors.networks import Arrays, NetworkDetector, in_parts, seeded, tensor, trained
 
 SPREAD = 10 / 32
 """Deviation of the Gaussian that spreads a window's score, a share of the window."""
@@ -37,6 +37,8 @@ EMBEDDED = 10
 AT_ONCE = 256
 """Windows that go through the network together."""
 NORMAL = "normal"
+MEAN, PRECISION, LAST = "density.mean", "density.precision", "head.6.weight"
+"""Names of arrays: of the density, and of the layer with a row for each class."""
 PAPER = {
     "steps": 65_536,
     "batch_size": 32,
@@ -48,7 +50,7 @@ PAPER = {
 """What both of the paper's models have: 256 epochs of 256 updates, ResNet-18 as it was published."""
 
 
-class CutPasteGDE(Detector):
+class CutPasteGDE(NetworkDetector):
     """ResNet-18 from scratch on windows, Gaussian density estimate of its embeddings of normal windows."""
 
     kind: ClassVar[str] = "cutpaste"
@@ -80,7 +82,6 @@ class CutPasteGDE(Detector):
     width: Annotated[int, Field(ge=1)] = 32
     """Channels of the network's first stage; embeddings have eight times as many. 64 in the paper."""
 
-    _network: Any = PrivateAttr(None)
     _density: Any = PrivateAttr(None)
 
     def fit(self, train: Training, rng: np.random.Generator) -> None:
@@ -132,6 +133,23 @@ class CutPasteGDE(Detector):
 
     def _embedded(self, windows: np.ndarray) -> np.ndarray:
         return in_parts(windows, self._network.embed, AT_ONCE if self.window < 1 else 16)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """See `Detector.arrays`."""
+        density = self.learnt(self._density)
+        return {**super().arrays(), MEAN: density.mean, PRECISION: density.precision}
+
+    def restore(self, arrays: Arrays) -> None:
+        """See `Detector.restore`."""
+        super().restore({name: values for name, values in arrays.items() if name not in (MEAN, PRECISION)})
+        mean, precision = arrays[MEAN], arrays[PRECISION]
+        if mean.shape != (8 * self.width,) or precision.shape != 2 * mean.shape:
+            raise ValueError(f"the density is {mean.shape}, {precision.shape}, for {8 * self.width} features")
+        self._density = Density(mean, precision)
+
+    def built(self, arrays: Arrays) -> nn.Module:
+        """See `NetworkDetector.built`."""
+        return Classifier(self.width, arrays[LAST].shape[0])
 
     def anomaly_maps(self, images: np.ndarray) -> np.ndarray:
         """See `Detector.anomaly_maps`; the unit is a Mahalanobis distance."""

@@ -17,11 +17,11 @@ import cv2
 import numpy as np
 import torch
 from accelerate import Accelerator
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 
 from anomgen.errors import UsageError
 from anomgen.generators.cyclegan import CycleGAN
-from anomgen.models.cyclegan.model import SMALLEST
+from anomgen.models.cyclegan.model import SMALLEST, ResNetGenerator
 from anomgen.models.cyclegan.networks import (
     Buffer,
     Networks,
@@ -32,11 +32,11 @@ from anomgen.models.cyclegan.networks import (
 )
 from anomgen.models.cyclegan.training import SMOOTHING
 from anomgen.models.training import require_finite
-from anomgen.score.detectors.base import Detector, Training
-from anomgen.score.detectors.networks import in_parts, tensor
+from anomgen.score.detectors.base import Training
+from anomgen.score.detectors.networks import Arrays, NetworkDetector, in_parts, tensor
 
 
-class CycleGANDetector(Detector):
+class CycleGANDetector(NetworkDetector):
     """Two translators, normal ↔ abnormal, and their discriminators; the one to normal is the detector."""
 
     kind: ClassVar[str] = "cyclegan"
@@ -79,8 +79,6 @@ class CycleGANDetector(Detector):
     upsampling: Literal["nearest", "transposed"] = "nearest"
     """How a translator doubles its resolution: nearest neighbours and a convolution, or the paper's transposed one."""
 
-    _to_normal: Any = PrivateAttr(None)
-
     def fit(self, train: Training, rng: np.random.Generator) -> None:
         """See `Detector.fit`. Raises UsageError for images that are too small for the networks."""
         h, w = train.normals[0].shape[:2]
@@ -95,7 +93,7 @@ class CycleGANDetector(Detector):
         for number, (normal, abnormal) in enumerate(self._pairs(train, accelerator.device, rng)):
             require_finite(number, step(number, normal, abnormal))
             train.progress(number + 1, self.steps)
-        self._to_normal = networks.to_normal.eval()
+        self._network = networks.to_normal.eval()
 
     def _pairs(
         self, train: Training, where: torch.device, rng: np.random.Generator
@@ -105,9 +103,13 @@ class CycleGANDetector(Detector):
             drawn = np.stack([train.normals[int(k)] for k in rng.integers(len(train.normals), size=len(batch))])
             yield 2 * tensor(drawn, where) - 1, 2 * tensor(batch.images, where) - 1
 
+    def built(self, arrays: Arrays) -> torch.nn.Module:  # noqa: ARG002
+        """See `NetworkDetector.built`."""
+        return ResNetGenerator(3, self.width, self.blocks, self.residual, self.upsampling)
+
     def anomaly_maps(self, images: np.ndarray) -> np.ndarray:
         """See `Detector.anomaly_maps`: squared change, a share of the value range, summed over three channels."""
-        to_normal = self.learnt(self._to_normal)
+        to_normal = self.learnt(self._network)
 
         def run(part: torch.Tensor) -> torch.Tensor:
             changed: torch.Tensor = (to_normal(2 * part - 1) + 1) / 2 - part

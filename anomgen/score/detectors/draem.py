@@ -12,12 +12,12 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 from torch import nn
 
 from anomgen.generators.perlin import Perlin
-from anomgen.score.detectors.base import Batch, Detector, Training
-from anomgen.score.detectors.networks import in_parts, padded, seeded, targets, tensor, trained
+from anomgen.score.detectors.base import Batch, Training
+from anomgen.score.detectors.networks import Arrays, NetworkDetector, in_parts, padded, seeded, targets, tensor, trained
 
 STRIDE = 32
 """Both sides of what the networks see are multiples of it; other images are padded by reflection."""
@@ -27,7 +27,7 @@ GAMMA = 2
 """How strongly the focal loss turns away from pixels that are already right."""
 
 
-class DRAEM(Detector):
+class DRAEM(NetworkDetector):
     """Reconstruct the normal image, then segment from image and reconstruction.
 
     Note: the paper decays the learning rate by 0.1 after 400 and 600 of 700 epochs, its code by 0.2 after 560 and
@@ -62,8 +62,6 @@ class DRAEM(Detector):
     learning_rate: Annotated[float, Field(gt=0)] = 5e-3
     """Of Adam, before it falls."""
 
-    _network: Any = PrivateAttr(None)
-
     def fit(self, train: Training, rng: np.random.Generator) -> None:
         """Train both networks together on pairs of an anomalous image and the normal one that it was made from."""
         with seeded(rng):
@@ -73,6 +71,10 @@ class DRAEM(Detector):
             schedule = torch.optim.lr_scheduler.MultiStepLR(optimiser, milestones, gamma=0.2)
             trained(network, self, train, lambda batch, where: _loss(network, batch, where), optimiser, schedule)
         self._network = network
+
+    def built(self, arrays: Arrays) -> nn.Module:  # noqa: ARG002
+        """See `NetworkDetector.built`."""
+        return DRAEMNetwork(self.width, self.segmentation_width)
 
     def anomaly_maps(self, images: np.ndarray) -> np.ndarray:
         """Return the probability of an anomaly at each pixel, float32 (N, H, W) in [0, 1], of images (N, H, W, C)."""

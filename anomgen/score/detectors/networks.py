@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
+from pydantic import PrivateAttr
 from torch import nn
 
 from anomgen.models.training import require_finite
@@ -17,6 +19,46 @@ from anomgen.score.detectors.base import Batch, Detector, Training, stacked
 from anomgen.sources.pixels import value_max
 
 Loss = Callable[[Batch, torch.device], torch.Tensor]
+Arrays = Mapping[str, np.ndarray]
+"""What was learnt, by name."""
+
+
+class NetworkDetector(Detector):
+    """A detector that learns one network, whose weights are all that it keeps."""
+
+    _network: Any = PrivateAttr(None)
+
+    @abstractmethod
+    def built(self, arrays: Arrays) -> nn.Module:
+        """Return a network into which these weights fit; it reads no others."""
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """See `Detector.arrays`."""
+        return arrays_of(self.learnt(self._network))
+
+    def restore(self, arrays: Arrays) -> None:
+        """See `Detector.restore`."""
+        self._network = loaded(lambda: self.built(arrays), arrays)
+
+
+def arrays_of(network: nn.Module) -> dict[str, np.ndarray]:
+    """Return a network's weights and statistics."""
+    return {name: values.detach().cpu().contiguous().numpy() for name, values in network.state_dict().items()}
+
+
+def loaded(build: Callable[[], nn.Module], arrays: Arrays) -> nn.Module:
+    """Return a network with these weights, ready to run. Raises ValueError when they are not its own."""
+    with torch.device("meta"):  # sizes are compared before anything of them is allocated
+        wanted = {name: tuple(values.shape) for name, values in build().state_dict().items()}
+    given = {name: values.shape for name, values in arrays.items()}
+    wrong = sorted(name for name in wanted.keys() | given.keys() if wanted.get(name) != given.get(name))
+    if wrong:
+        name = wrong[0]
+        raise ValueError(f"{len(wrong)} arrays do not fit: {name} is {given.get(name)}, should be {wanted.get(name)}")
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        network = build()
+    network.load_state_dict({name: torch.from_numpy(np.array(values)) for name, values in arrays.items()})
+    return network.to(device()).to(memory_format=torch.channels_last).eval().requires_grad_(False)
 
 
 @contextmanager

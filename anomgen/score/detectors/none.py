@@ -22,7 +22,7 @@ from pydantic import Field, PrivateAttr
 from anomgen.config import PathText
 from anomgen.score.backbone import LITE0, Backbone
 from anomgen.score.detectors.base import Detector, Training
-from anomgen.score.detectors.networks import device, in_parts, seeded, tensor
+from anomgen.score.detectors.networks import Arrays, arrays_of, device, in_parts, loaded, seeded, tensor
 
 SMOOTHING = 4 / 224
 """Deviation of the Gaussian over the distances, a share of the shorter side; the paper's 4 of 224 pixels."""
@@ -32,6 +32,8 @@ PART = 4096
 """Patches whose distances are computed at once."""
 SIDE = 224
 """Shorter side, in pixels, to which small images are enlarged: what the networks were trained on and the paper uses."""
+MEMORY, BACKBONE = "memory", "backbone."
+"""Names of arrays: of the patches, and the beginning of those of the network."""
 SECONDS = {"start": 1.0, "features": 0.25, "greedy": 2.5e-8}
 """Of one CPU core: once; per million pixels of Lite0's features; per candidate and kept patch of the coreset."""
 
@@ -77,6 +79,20 @@ class Memory(Detector):
         chosen = coreset(projected, max(1, round(self.coreset * len(patches))), int(rng.integers(len(patches))))
         self._memory = torch.from_numpy(patches[chosen]).to(device())
         train.progress(1, 1)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """See `Detector.arrays`."""
+        own = {MEMORY: self.learnt(self._memory).cpu().numpy()}
+        return own | {f"{BACKBONE}{name}": values for name, values in arrays_of(self._backbone).items()}
+
+    def restore(self, arrays: Arrays) -> None:
+        """See `Detector.restore`."""
+        weights = {name.removeprefix(BACKBONE): arrays[name] for name in arrays if name.startswith(BACKBONE)}
+        self._backbone = loaded(lambda: Backbone(self.backbone, self.strides, blank=True), weights)
+        memory = arrays[MEMORY]
+        if memory.ndim != 2 or memory.shape[1] != sum(self._backbone.channels):
+            raise ValueError(f"the memory is {memory.shape}, for {sum(self._backbone.channels)} features")
+        self._memory = torch.from_numpy(memory).to(device())
 
     def _candidates(self, train: Training, rng: np.random.Generator) -> Iterator[np.ndarray]:
         """Yield each normal image's patches, `candidates` or a few more together, equally many of every image."""

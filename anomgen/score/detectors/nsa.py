@@ -16,17 +16,19 @@ from pydantic import Field, PrivateAttr
 from torch import nn
 
 from anomgen.generators.nsa import NSA
-from anomgen.score.detectors.base import Batch, Detector, Training
-from anomgen.score.detectors.networks import in_parts, padded, seeded, targets, tensor, trained
+from anomgen.score.detectors.base import Batch, Training
+from anomgen.score.detectors.networks import Arrays, NetworkDetector, in_parts, padded, seeded, targets, tensor, trained
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 LAST_RATE = 1e-6
 """Learning rate that the cosine ends at."""
+SQUARED = "squared"
+"""Name of the array that says which loss was taken."""
 STRIDE = 32
 """Of the encoder's last features."""
 
 
-class NSAEncoderDecoder(Detector):
+class NSAEncoderDecoder(NetworkDetector):
     """ResNet-18 from scratch, without skips to a decoder of transposed convolutions; soft masks are the targets.
 
     Where the generator grades nothing, the targets are the masks.
@@ -57,7 +59,6 @@ class NSAEncoderDecoder(Detector):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     """Of Adam; falls on half a cosine."""
 
-    _network: Any = PrivateAttr(None)
     _squared: bool = PrivateAttr(False)
 
     def fit(self, train: Training, rng: np.random.Generator) -> None:
@@ -76,6 +77,19 @@ class NSAEncoderDecoder(Detector):
 
             trained(network, self, train, loss, optimiser, schedule)
         self._network = network
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """See `Detector.arrays`."""
+        return {**super().arrays(), SQUARED: np.array(self._squared)}
+
+    def restore(self, arrays: Arrays) -> None:
+        """See `Detector.restore`."""
+        super().restore({name: values for name, values in arrays.items() if name != SQUARED})
+        self._squared = bool(arrays[SQUARED])
+
+    def built(self, arrays: Arrays) -> nn.Module:  # noqa: ARG002
+        """See `NetworkDetector.built`."""
+        return EncoderDecoder(self.width)
 
     def anomaly_maps(self, images: np.ndarray) -> np.ndarray:
         """Return the expected label of each pixel; see `Detector.anomaly_maps`."""

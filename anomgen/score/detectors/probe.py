@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
 from anomgen.config import PathText
 from anomgen.score.backbone import LITE0, Backbone
-from anomgen.score.detectors.base import Batch, Detector, Training
-from anomgen.score.detectors.networks import in_parts, seeded, targets, tensor, trained
+from anomgen.score.detectors.base import Batch, Training
+from anomgen.score.detectors.networks import Arrays, NetworkDetector, in_parts, seeded, targets, tensor, trained
 
 
-class Probe(Detector):
+class Probe(NetworkDetector):
     """EfficientNet-Lite0's features at strides 4, 8 and 16, brought to stride 4, and three convolutions on them.
 
     The features do not change, so it says what anomalies teach within minutes. Binary cross-entropy with the mask
@@ -41,8 +41,6 @@ class Probe(Detector):
     strides: Annotated[tuple[int, ...], Field(strict=False, min_length=1)] = (4, 8, 16)
     """Of the feature maps, in pixels of the image."""
 
-    _network: Any = PrivateAttr(None)
-
     def fit(self, train: Training, rng: np.random.Generator) -> None:
         """Train the head."""
         with seeded(rng):
@@ -59,6 +57,10 @@ class Probe(Detector):
 
             trained(network, self, train, loss, optimiser, schedule)
         self._network = network
+
+    def built(self, arrays: Arrays) -> nn.Module:  # noqa: ARG002
+        """See `NetworkDetector.built`."""
+        return _Probe(Backbone(self.backbone, self.strides, blank=True), self.width)
 
     def anomaly_maps(self, images: np.ndarray) -> np.ndarray:
         """Return the probability of an anomaly, float32 (N, H, W), brought from stride 4 to the images' size."""

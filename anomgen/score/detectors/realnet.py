@@ -13,20 +13,30 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 from torch import nn
 
 from anomgen.config import PathText
 from anomgen.errors import UsageError
 from anomgen.generators.sdas import SDAS
 from anomgen.score.backbone import LITE0, Backbone
-from anomgen.score.detectors.base import Batch, Detector, Training
-from anomgen.score.detectors.networks import device, in_parts, padded, seeded, targets, tensor, trained
+from anomgen.score.detectors.base import Batch, Training
+from anomgen.score.detectors.networks import (
+    Arrays,
+    NetworkDetector,
+    device,
+    in_parts,
+    padded,
+    seeded,
+    targets,
+    tensor,
+    trained,
+)
 
 Count = Annotated[int, Field(ge=1)]
 
 
-class RealNet(Detector):
+class RealNet(NetworkDetector):
     """Frozen features, those kept that anomalies change where they are (AFS), a U-Net per layer, and residuals (RRS).
 
     The default keeps 16 of 24, 24 of 40 and 48 of 112 of EfficientNet-Lite0's channels: a smaller share the deeper
@@ -81,8 +91,6 @@ class RealNet(Detector):
     one_cycle: bool = True
     """Raise the learning rate to this and lower it again; otherwise it is constant."""
 
-    _network: Any = PrivateAttr(None)
-
     def fit(self, train: Training, rng: np.random.Generator) -> None:
         """Select the channels, then train reconstruction and discriminator together."""
         where = device()
@@ -97,6 +105,15 @@ class RealNet(Detector):
             schedule = _one_cycle(optimiser, self) if self.one_cycle else None
             trained(network, self, train, lambda batch, where: _loss(network, batch, where), optimiser, schedule)
         self._network = network
+
+    def built(self, arrays: Arrays) -> nn.Module:
+        """See `NetworkDetector.built`."""
+        backbone = Backbone(self.backbone, self.strides, blank=True)
+        kept = [arrays[f"kept{number}"] for number in range(len(self.strides))]
+        for chosen, channels in zip(kept, backbone.channels, strict=True):
+            if not ((chosen >= 0) & (chosen < channels)).all():
+                raise ValueError(f"a selected channel is not one of the {channels} of {self.backbone}")
+        return RealNetNetwork(backbone, [torch.tensor(chosen) for chosen in kept], self.ranked, self.head)
 
     def anomaly_maps(self, images: np.ndarray) -> np.ndarray:
         """Return the probability of an anomaly at each pixel, float32 (N, H, W) in [0, 1], of images (N, H, W, C)."""

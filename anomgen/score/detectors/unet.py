@@ -12,14 +12,14 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 from torch import nn
 
-from anomgen.score.detectors.base import Batch, Detector, Training
-from anomgen.score.detectors.networks import in_parts, padded, seeded, targets, tensor, trained
+from anomgen.score.detectors.base import Batch, Training
+from anomgen.score.detectors.networks import Arrays, NetworkDetector, in_parts, padded, seeded, targets, tensor, trained
 
 
-class UNet(Detector):
+class UNet(NetworkDetector):
     """Contracting and expanding path with skips; binary cross-entropy and Dice loss with the masks.
 
     The Dice loss (Milletari et al. 2016, arXiv 1606.04797), here over all pixels of a batch, is there because
@@ -53,8 +53,6 @@ class UNet(Detector):
     learning_rate: Annotated[float, Field(gt=0)] = 3e-3
     """Of Adam, the highest one: it rises and falls again."""
 
-    _network: Any = PrivateAttr(None)
-
     def fit(self, train: Training, rng: np.random.Generator) -> None:
         """See `Detector.fit`."""
         with seeded(rng):
@@ -67,6 +65,10 @@ class UNet(Detector):
 
             trained(network, self, train, loss, optimiser, schedule)
         self._network = network
+
+    def built(self, arrays: Arrays) -> nn.Module:  # noqa: ARG002
+        """See `NetworkDetector.built`."""
+        return Network(self.width, self.depth)
 
     def anomaly_maps(self, images: np.ndarray) -> np.ndarray:
         """Return the probability of an anomaly of each pixel; see `Detector.anomaly_maps`."""
