@@ -15,6 +15,9 @@ from .making.recipe import load_recipe
 from .making.replay import replay
 from .models.start import train
 from .rng import Stream, rng_for
+from .score.inspector.findings import inspect
+from .score.inspector.fit import fit
+from .score.inspector.inspector import Inspector
 from .score.run import score
 from .sources.base import Source, build_source
 from .sources.pool import Pool
@@ -27,6 +30,7 @@ __all__ = [
     "AnomgenWarning",
     "Dataset",
     "Generator",
+    "Inspector",
     "Pool",
     "Recipe",
     "RecipeError",
@@ -43,6 +47,8 @@ __all__ = [
     "check",
     "composite",
     "export",
+    "fit",
+    "inspect",
     "load_dataset",
     "load_recipe",
     "ls",

@@ -94,6 +94,8 @@ def smaller(words: list[str]) -> list[str]:
     makes_images = command == "make" or (command == "preview" and "--source" in rest)
     if makes_images and "--size" not in rest:
         rest += ["--size", "64"]
+    if command == "fit":
+        rest = [*_with(rest, ("--size",), "32"), "--steps", "2", "--set", "detector.probe.batch_size=2"]
     if command == "score" and "--split" not in rest:
         rest = [*_with(rest, ("--size",), "32"), *(["--dry-run"] if "--dry-run" not in rest else [])]
     return [command, *rest]
@@ -109,8 +111,11 @@ def _with(words: list[str], options: tuple[str, ...], value: str) -> list[str]:
 
 
 def clear_output(words: list[str], folder: Path) -> None:
-    """Remove what an earlier page or the preparation left where a command of `make` or `export` writes."""
-    if words[0] in ("make", "export") and "-o" in words and not {"--resume", "--finish"} & set(words):
+    """Remove what an earlier page or the preparation left where a command of `make` or `export` writes.
+
+    The same for `fit` and `inspect`.
+    """
+    if words[0] in ("make", "export", "fit", "inspect") and "-o" in words and not {"--resume", "--finish"} & set(words):
         shutil.rmtree(folder / words[words.index("-o") + 1], ignore_errors=True)
 
 

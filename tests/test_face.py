@@ -15,11 +15,13 @@ from typer.main import get_command
 import anomgen
 from anomgen.cli import app
 
-COMMANDS = ("make", "preview", "check", "replay", "export", "push", "score", "ls", "show", "validate")
+COMMANDS = (
+    *("make", "preview", "check", "replay", "export", "push", "score", "fit", "inspect", "ls", "show", "validate"),
+)
 CALLED = {"set": "overrides", "no_check": "check"}
 """Options that a Python parameter says in another word."""
-PRINTING = {"json", "help"}
-"""Options that only say how to print."""
+PRINTING = {"json", "help", "fail_on_anomaly"}
+"""Options that only say how to print, and how to exit."""
 OF_PYTHON = {"progress", "api", "wait", "warn"}
 """Parameters that no command line can give."""
 

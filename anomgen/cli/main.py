@@ -15,6 +15,7 @@ import typer
 
 from anomgen.cli.bank import app as bank_app
 from anomgen.cli.export import app as export_app
+from anomgen.cli.inspect import app as inspect_app
 from anomgen.cli.made import print_made, print_part, print_plan
 from anomgen.cli.push import app as push_app
 from anomgen.cli.score import app as score_app
@@ -43,6 +44,7 @@ app = typer.Typer(
 
 app.add_typer(bank_app)
 app.add_typer(export_app)
+app.add_typer(inspect_app)
 app.add_typer(push_app)
 app.add_typer(score_app)
 app.add_typer(train_app)

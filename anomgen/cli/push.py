@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -71,10 +72,10 @@ def push(
     if as_json:
         print_json(pushed.as_dict())
     else:
-        _print(pushed, repo_id, dry_run=dry_run, is_private=private)
+        _print(pushed, folder, repo_id, dry_run=dry_run, is_private=private)
 
 
-def _print(pushed: Pushed, repo_id: str, *, dry_run: bool, is_private: bool) -> None:
+def _print(pushed: Pushed, folder: str, repo_id: str, *, dry_run: bool, is_private: bool) -> None:
     what = f"{pushed.kind} {pushed.name}" if pushed.kind == "dataset" else "model"
     new = f" (new{', private' if is_private else ''})" if pushed.new else ""
     print(f"{pushed.url}{new}: {what}, {pushed.license}")
@@ -97,4 +98,14 @@ def _print(pushed: Pushed, repo_id: str, *, dry_run: bool, is_private: bool) -> 
         if pushed.kind == "dataset":
             print(f'load: datasets.load_dataset("{repo_id}", "{pushed.name}", revision={revision})')
         else:
-            print(f"next: anomgen show sdas --set generator.model={repo_id}")
+            print(f"next: {_use_of(folder, repo_id)}")
+
+
+def _use_of(folder: str, repo_id: str) -> str:
+    """Return the command that uses a pushed model."""
+    from anomgen.hub.upload import model_kind
+
+    kind = model_kind(Path(folder))
+    if kind == "detector":
+        return f"anomgen inspect {repo_id} IMAGES -o findings"
+    return f"anomgen show {kind} --set generator.model={repo_id}"

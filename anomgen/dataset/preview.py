@@ -95,6 +95,45 @@ def foreground_sheet(
     return _sheet(title, ["image", heading], rows)
 
 
+@dataclass(frozen=True)
+class InspectionPanel:
+    """One inspected image as a sheet shows it: (H, W, 3) uint8 of at most `TILE` pixels a side, its map, its mask."""
+
+    image: np.ndarray
+    map: np.ndarray
+    mask: np.ndarray | None
+    caption: str
+
+    @classmethod
+    def of(cls, image: np.ndarray, anomaly_map: np.ndarray, mask: np.ndarray | None, caption: str) -> InspectionPanel:
+        """Return the panel of an image (H, W, C) of any size; the map may have another size. The image is not kept."""
+        tile = _fit(_displayable(image, _scale(image)))
+        size = tile.shape[1::-1]
+        marked = None if mask is None else cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+        return cls(tile, cv2.resize(anomaly_map, size, interpolation=cv2.INTER_LINEAR), marked, caption)
+
+
+def inspection_sheet(panels: Sequence[InspectionPanel], title: str = "", limit: float | None = None) -> np.ndarray:
+    """Return a sheet, (H, W, 3) uint8: image | the same with the mask's outline | anomaly map.
+
+    limit: value of the map from which a pixel is anomalous; it is shown half as bright as the brightest. Without it
+    the highest value is the brightest.
+    """
+    brightest = 2 * limit if limit else max(float(panel.map.max()) for panel in panels)
+    rows = [
+        ([panel.image, _ringed(panel), _coloured(panel.map * (255 / max(brightest, 1e-12)))], panel.caption)
+        for panel in panels
+    ]
+    return _sheet(title, ["image", "mask", "map"], rows)
+
+
+def _ringed(panel: InspectionPanel) -> np.ndarray:
+    if panel.mask is None:
+        return panel.image
+    contours, _ = cv2.findContours(panel.mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    return cv2.drawContours(np.ascontiguousarray(panel.image.copy()), contours, -1, OUTLINE, 1)
+
+
 def dataset_panels(dataset: Dataset, count: int = 8, pool: Pool | None = None) -> list[Panel]:
     """Return panels of anomalous rows of a dataset: spread evenly, and over all defect types.
 

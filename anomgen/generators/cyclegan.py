@@ -108,7 +108,7 @@ class CycleGAN(Generator):
         from anomgen.models.cyclegan.model import FILES
         from anomgen.models.use import model_folder
 
-        return model_folder(model, self.kind, FILES)
+        return model_folder(model, f"train {self.kind}", FILES)
 
     def sample(self, rng: np.random.Generator, image: np.ndarray, pool: Images) -> Sample:
         """Translate an image; see `Generator.sample`."""

@@ -168,7 +168,7 @@ class SDAS(PerlinRegion):
         from anomgen.models.sdas.model import FILES
         from anomgen.models.use import model_folder
 
-        return model_folder(model, self.kind, FILES)
+        return model_folder(model, f"train {self.kind}", FILES)
 
     def sample_batch(
         self, rngs: Sequence[np.random.Generator], images: Sequence[np.ndarray], pool: Images

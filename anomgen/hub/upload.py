@@ -96,6 +96,12 @@ def is_model(folder: Path) -> bool:
     return any((folder / name).is_file() for name in MODEL_MARKS)
 
 
+def model_kind(folder: Path) -> str:
+    """Return which kind of model a folder holds: ``sdas``, ``cyclegan`` or ``detector``."""
+    record = next((folder / name for name in RECORDS if (folder / name).is_file()), None)
+    return "sdas" if record is None else str(_read_record(record).get("kind"))
+
+
 def _config_name(name: str) -> str:
     if not _CONFIG_NAME.fullmatch(name):
         raise UsageError(

@@ -20,20 +20,21 @@ _TERMS = ("README.md", "training.json")
 """Files that say under which licence a model is, and what it was trained on."""
 
 
-def model_folder(name: str | Path, kind: str, files: Sequence[str]) -> Path:
+def model_folder(name: str | Path, maker: str, files: Sequence[str]) -> Path:
     """Return the folder of a model: `name` itself, or a download of the Hub's model of that id.
 
-    kind: what `anomgen train` calls it. files: patterns of what to download. Raises UsageError when there is none.
+    maker: the command that makes one, such as `train sdas`. files: patterns of what to download. Raises UsageError when
+    there is none.
     """
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder
     if folder.exists():
-        raise UsageError(f"{name}: is a file; a model is the folder that `anomgen train {kind}` wrote")
+        raise UsageError(f"{name}: is a file; a model is the folder that `anomgen {maker}` wrote")
     if not HUB_ID.fullmatch(str(name)) or (folder.parent.is_dir() and str(folder.parent) != "."):
         raise UsageError(
             f"{name}: there is no such model folder{missing_hint(folder)}; "
-            f"`anomgen train {kind} … -o {shlex.quote(str(name))}` makes one"
+            f"`anomgen {maker} … -o {shlex.quote(str(name))}` makes one"
         )
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError

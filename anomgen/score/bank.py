@@ -20,7 +20,8 @@ from anomgen.errors import AnomgenError
 from anomgen.files import replacing
 from anomgen.making.engine import Plan, Renderer, single_threaded
 from anomgen.rng import Stream, rng_for
-from anomgen.score.data import RealData, TestImages, resized_mask
+from anomgen.score.data import RealData, TestImages
+from anomgen.score.decoded import resized_mask
 from anomgen.score.entries import Entry
 from anomgen.sources.base import Source
 from anomgen.sources.images import fit_image

@@ -133,13 +133,18 @@ def _run(bench: Bench, cells: Sequence[Cell]) -> list[Done]:
 
 
 def _loader(bench: Bench, cell: Cell) -> Loader:
-    data, entry, key = bench.data[cell.data], cell.entry, (cell.data, cell.entry.name)
-    if entry.kind == "recipe" and key not in bench.banks:
-        return generator_loader(bench.plans[key], data, cell.seed)
-    if entry.kind == "none":
-        return bank_loader(Bank([], []), entry, data, cell.seed)
-    bank = load_bank(bench.banks[key]) if key in bench.banks else bank_of(data, entry)
-    return bank_loader(bank, entry, data, cell.seed)
+    key = (cell.data, cell.entry.name)
+    return loader_of(bench.data[cell.data], cell.entry, cell.seed, bench.plans.get(key), bench.banks.get(key))
+
+
+def loader_of(data: RealData, entry: Entry, seed: int, plan: Plan | None, bank: Path | None) -> Loader:
+    """Return what a detector trains on. plan: of a recipe; bank: where its anomalies lie, if they are drawn before."""
+    if bank is not None:
+        return bank_loader(load_bank(bank), entry, data, seed)
+    if entry.kind == "recipe":
+        assert plan is not None
+        return generator_loader(plan, data, seed)
+    return bank_loader(Bank([], []) if entry.kind == "none" else bank_of(data, entry), entry, data, seed)
 
 
 def generator_loader(plan: Plan, data: RealData, seed: int) -> Loader:

@@ -67,7 +67,7 @@ class Configuration(Record):
             ratios=list(request.ratios),
             counts=list(request.counts),
             sweeps={key: list(values) for key, values in request.sweeps.items()},
-            changes=[_portable(change) for change in request.changes],
+            changes=[portable_change(change) for change in request.changes],
             bank=request.bank,
             workers=workers,
             protocol=PROTOCOL,
@@ -117,12 +117,12 @@ def command_of(request: Request) -> str:
     for key, values in request.sweeps.items():
         words += ["--sweep", f"{key}={json.dumps(list(values))}"]
     for change in request.changes:
-        words += ["--set", _portable(change)]
+        words += ["--set", portable_change(change)]
     words += [] if request.bank == Request.bank else ["--bank", str(request.bank)]
     return shlex.join(words)
 
 
-def _portable(change: str) -> str:
+def portable_change(change: str) -> str:
     """Return a --set text in which absolute paths are cut down to their last part."""
     return re.sub(r"(?<![\w.~}-])(~?/(?:\{data\}|[^\s,'\"\]}])+)", lambda found: _portable_path(found[1]), change)
 

@@ -5,22 +5,20 @@ Every split is by the images' content, so it depends neither on the files' names
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from anomgen.errors import SourceError, UsageError
-from anomgen.files import file_digest, fingerprint_of
+from anomgen.files import fingerprint_of
+from anomgen.score.decoded import Decoded, decoded, digest_of
 from anomgen.sources.base import Source
-from anomgen.sources.images import fit_image, quiet, read_image
-from anomgen.sources.labelled import NORMAL, Found, Listing, listing
-from anomgen.sources.mask_files import united_mask
+from anomgen.sources.folder import NotAllNormal
+from anomgen.sources.labelled import NORMAL, Listing, listing, photos
 from anomgen.sources.pixels import to_channels
 from anomgen.sources.scan import resized
 from anomgen.sources.value_range import ValueRange, measured_on, stretched
@@ -29,8 +27,6 @@ VALIDATION_SHARE = 0.2
 """Of the normal training images."""
 TEST_SHARE = 0.3
 """Of the normal images, where the data set does not say which are for training."""
-_HALF = 0.5 - 1e-5  # area averages of float32 miss an exact half by less
-_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -63,7 +59,7 @@ class TestImages:
     @property
     def content_fingerprint(self) -> str:
         """Return a hash of the images alone: equal where equal images have other names, types or another order."""
-        return fingerprint_of({"images": sorted(_digest(image) for image in self.images)})
+        return fingerprint_of({"images": sorted(digest_of(image) for image in self.images)})
 
     def __len__(self) -> int:
         return len(self.images)
@@ -74,7 +70,8 @@ class RealData:
     """A data set, split. train and validation share no image with each other, with `test` or with `real`.
 
     real: a held-out share of the anomalies to train on, None unless it was asked for. fingerprint: of the images'
-    contents, the size and the splits. notes: sentences on files that were left out.
+    contents, the size and the splits. notes: sentences on files that were left out. value_range: the range from which
+    16-bit values were stretched.
     """
 
     name: str
@@ -84,6 +81,7 @@ class RealData:
     real: TestImages | None
     fingerprint: str
     notes: tuple[str, ...] = ()
+    value_range: ValueRange | None = None
 
 
 class MemorySource:
@@ -148,9 +146,27 @@ def load(
     """
     if not 0 <= real_share < 1:
         raise UsageError(f"the share of real anomalies to train on is {real_share}; give one from 0 to below 1")
+    return _split(listing(path), path, size, real_share, train_count)
+
+
+def load_training(path: str, size: int | tuple[int, int], *, real_share: float = 0.0) -> RealData:
+    """Return what `load` does; of a folder of normal images alone, the same without anything to test on.
+
+    Its training and validation images are those of `load`. Raises what `load` raises.
+    """
+    folder = Path(path).expanduser()
+    try:
+        listed = photos(path) if folder.is_dir() else listing(path)
+    except NotAllNormal:
+        listed = listing(path)
+    return _split(listed, path, size, real_share, None)
+
+
+def _split(
+    listed: Listing, path: str, size: int | tuple[int, int], real_share: float, train_count: int | None
+) -> RealData:
     shape = (size, size) if isinstance(size, int) else (size[0], size[1])
-    listed = listing(path)
-    images = _decoded(listed, shape, path)
+    images = decoded(listed, shape, path)
     normals = [image for image in images if image.found.defect_type == NORMAL]
     anomalous = [image for image in images if image.found.defect_type != NORMAL]
     if listed.is_split:
@@ -178,104 +194,23 @@ def load(
         listed.name,
         _source(training, channels, listed.license, value_range),
         _source(validation, channels, listed.license, value_range),
-        _tests(test, channels, value_range),
+        _tests(test, channels, value_range) if test else _nothing(training[0]),
         _tests(real, channels, value_range) if real else None,
         _fingerprint(shape, channels, {"train": training, "validation": validation}, {"test": test, "real": real}),
         (*listed.notes, *resized("stretch", [(image.before, shape) for image in images])),
+        value_range,
     )
-
-
-# ------------------------------------------------------------------------------------------------------ reading
-
-
-@dataclass(frozen=True)
-class _Image:
-    """An image at the wanted size. mask: at the size, None where there are none.
-
-    digest: of its pixels as stored. file: of the file. before: height and width as stored.
-    """
-
-    found: Found
-    digest: str
-    pixels: np.ndarray
-    mask: np.ndarray | None
-    mask_digest: str = ""
-    file: str = ""
-    before: tuple[int, ...] = ()
-
-    @property
-    def order(self) -> tuple[str, str]:
-        return self.digest, self.found.id
-
-
-def _decoded(listed: Listing, shape: tuple[int, int], path: str) -> list[_Image]:
-    """Return all images. Raises SourceError, which names those that cannot be used."""
-    has_masks = any(found.mask is not None for found in listed.found)
-
-    def decoded(found: Found) -> _Image | str:
-        try:
-            return _read(found, listed, shape, has_masks)
-        except SourceError as error:
-            return str(error)
-
-    with quiet(), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as executor:
-        results = list(executor.map(decoded, listed.found))
-    problems = [result for result in results if isinstance(result, str)]
-    if problems:
-        more = [f"… and {len(problems) - _NAMED} more"] if len(problems) > _NAMED else []
-        lines = "\n  ".join([*problems[:_NAMED], *more])
-        raise SourceError(
-            f"{path}: {len(problems)} of {len(results)} images cannot be used:\n  {lines}\nMend or remove them"
-        )
-    return [result for result in results if isinstance(result, _Image)]
-
-
-def _read(found: Found, listed: Listing, shape: tuple[int, int], has_masks: bool) -> _Image:
-    stored = listed.read(found.key)
-    image, file = read_image(stored, found.id), file_digest(stored)
-    pixels = fit_image(image, shape, "stretch", found.id)
-    if not has_masks:
-        return _Image(found, _digest(image), pixels, None, file=file, before=image.shape[:2])
-    if found.mask is None:
-        return _Image(found, _digest(image), pixels, np.zeros(shape, bool), file=file, before=image.shape[:2])
-    names = [key if isinstance(key, str) else f"mask of {found.id}" for key in found.mask]
-    mask = united_mask(
-        [(listed.read(key), name) for key, name in zip(found.mask, names, strict=True)], image.shape, found.id
-    )
-    name = names[0]
-    if not mask.any():
-        raise SourceError(
-            f"{name}: marks no pixel, but its image {found.id} is anomalous ({found.defect_type}); draw the defect, or "
-            "put the image among the normal ones"
-        )
-    mask_digest = _digest(mask[..., None])
-    return _Image(found, _digest(image), pixels, resized_mask(mask, shape), mask_digest, file, image.shape[:2])
-
-
-def resized_mask(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Return a mask (H, W), true where not zero, at `shape` (height, width): by area, true from one half on."""
-    covered = (mask != 0).astype(np.float32)[..., None]
-    resized: np.ndarray = fit_image(covered, (shape[0], shape[1]), "stretch")[..., 0] >= _HALF
-    return resized
-
-
-def _digest(image: np.ndarray) -> str:
-    """Return a hash of an image's pixels that is the same when grey is stored as colour."""
-    if image.shape[2] == 3 and (image == image[..., :1]).all():
-        image = image[..., :1]
-    head = f"{image.shape} {image.dtype}".encode()
-    return hashlib.blake2b(head + np.ascontiguousarray(image).tobytes(), digest_size=16).hexdigest()
 
 
 # ------------------------------------------------------------------------------------------------------- splits
 
 
-def _parted(images: Iterable[_Image], share: float, least: int = 0) -> tuple[list[_Image], list[_Image]]:
+def _parted(images: Iterable[Decoded], share: float, least: int = 0) -> tuple[list[Decoded], list[Decoded]]:
     """Return a share of the images and the others, chosen and ordered by content; equal images stay together.
 
     least: how many different images to take at least. One different image always stays.
     """
-    equal: dict[str, list[_Image]] = defaultdict(list)
+    equal: dict[str, list[Decoded]] = defaultdict(list)
     for image in sorted(images, key=lambda image: image.order):
         equal[image.digest].append(image)
     groups = list(equal.values())
@@ -285,9 +220,9 @@ def _parted(images: Iterable[_Image], share: float, least: int = 0) -> tuple[lis
     ]
 
 
-def _parted_by_type(images: Sequence[_Image], share: float) -> tuple[list[_Image], list[_Image]]:
-    taken: list[_Image] = []
-    left: list[_Image] = []
+def _parted_by_type(images: Sequence[Decoded], share: float) -> tuple[list[Decoded], list[Decoded]]:
+    taken: list[Decoded] = []
+    left: list[Decoded] = []
     for name in sorted({image.found.defect_type for image in images}):
         some, others = _parted((image for image in images if image.found.defect_type == name), share)
         taken += some
@@ -295,13 +230,13 @@ def _parted_by_type(images: Sequence[_Image], share: float) -> tuple[list[_Image
     return taken, left
 
 
-def _limited(training: list[_Image], count: int | None, path: str) -> list[_Image]:
+def _limited(training: list[Decoded], count: int | None, path: str) -> list[Decoded]:
     if count is not None and not 1 <= count <= len(training):
         raise UsageError(f"{path}: {count} normal images to train on are wanted; there are {len(training)}")
     return training[:count]
 
 
-def _refuse_too_few(training: Sequence[_Image], normals: int | None, path: str) -> None:
+def _refuse_too_few(training: Sequence[Decoded], normals: int | None, path: str) -> None:
     """Raise UsageError when validation images cannot be set aside.
 
     normals: of the whole data set, where it does not say which are for training.
@@ -320,9 +255,9 @@ def _refuse_too_few(training: Sequence[_Image], normals: int | None, path: str) 
     )
 
 
-def _refuse_common(parts: dict[str, list[_Image]], path: str) -> None:
+def _refuse_common(parts: dict[str, list[Decoded]], path: str) -> None:
     """Raise SourceError when an image of one part has the pixels of one of another, or is normal and anomalous."""
-    known: dict[str, tuple[str, _Image]] = {}
+    known: dict[str, tuple[str, Decoded]] = {}
     for part, images in parts.items():
         for image in images:
             other, same = known.setdefault(image.digest, (part, image))
@@ -336,7 +271,7 @@ def _refuse_common(parts: dict[str, list[_Image]], path: str) -> None:
                 )
 
 
-def _refuse_mixed(images: Sequence[_Image], path: str) -> None:
+def _refuse_mixed(images: Sequence[Decoded], path: str) -> None:
     """Raise SourceError when some images have 8 bits and others 16."""
     first = images[0]
     other = next((image for image in images if image.pixels.dtype != first.pixels.dtype), None)
@@ -350,14 +285,14 @@ def _refuse_mixed(images: Sequence[_Image], path: str) -> None:
 # ------------------------------------------------------------------------------------------------------ results
 
 
-def _stacked(images: Sequence[_Image], channels: int, value_range: ValueRange | None) -> np.ndarray:
+def _stacked(images: Sequence[Decoded], channels: int, value_range: ValueRange | None) -> np.ndarray:
     result = np.stack([to_channels(stretched(image.pixels, value_range), channels) for image in images])
     result.flags.writeable = False
     return result
 
 
 def _source(
-    images: Sequence[_Image], channels: int, license: str | None, value_range: ValueRange | None
+    images: Sequence[Decoded], channels: int, license: str | None, value_range: ValueRange | None
 ) -> MemorySource:
     ids, digests = [image.found.id for image in images], [image.digest for image in images]
     return MemorySource(
@@ -365,7 +300,7 @@ def _source(
     )
 
 
-def _tests(images: Sequence[_Image], channels: int, value_range: ValueRange | None) -> TestImages:
+def _tests(images: Sequence[Decoded], channels: int, value_range: ValueRange | None) -> TestImages:
     ordered = sorted(images, key=lambda image: image.found.id)
     masks = None
     if ordered[0].mask is not None:
@@ -376,8 +311,13 @@ def _tests(images: Sequence[_Image], channels: int, value_range: ValueRange | No
     return TestImages(_stacked(ordered, channels, value_range), masks, types, ids, files)
 
 
+def _nothing(like: Decoded) -> TestImages:
+    """Return no test images, of the size and depth of another image."""
+    return TestImages(np.empty((0, *like.pixels.shape), like.pixels.dtype), None, (), ())
+
+
 def _fingerprint(
-    shape: tuple[int, int], channels: int, normal: dict[str, list[_Image]], tests: dict[str, list[_Image]]
+    shape: tuple[int, int], channels: int, normal: dict[str, list[Decoded]], tests: dict[str, list[Decoded]]
 ) -> str:
     content: dict[str, Any] = {"shape": shape, "channels": channels}
     for part, images in normal.items():

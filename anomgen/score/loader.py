@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from anomgen.dataset.row import ANOMALY, LABELS, NORMAL, Row
+from anomgen.errors import Progress, silent
 from anomgen.making.engine import Plan, Renderer, is_anomalous
 from anomgen.models.images import turned
 from anomgen.rng import Stream, rng_for
@@ -116,6 +117,8 @@ class Loader:
     """Normal images that are kept for validation."""
     held_rows: Rows
     """Rows made of these."""
+    told: Progress = silent
+    """Is told how far the fit is."""
     waiting: float = field(default=0.0, init=False)
     synthesis: float = field(default=0.0, init=False)
 
@@ -140,7 +143,8 @@ class Loader:
         return batch_of(rows)
 
     def progress(self, done: int, total: int) -> None:
-        """Be told how far the fit is; nobody asks."""
+        """Be told how far the fit is."""
+        self.told(done, total)
 
     def batches(self, count: int, batch_size: int, anomaly_ratio: float | None = None) -> Iterator[Batch]:
         """Yield `count` batches; a thread draws a few of them ahead."""

@@ -7,7 +7,7 @@ AU-PRO: Bergmann et al., IJCV 2021 (MVTec AD), exact instead of over sampled thr
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 from scipy import ndimage
@@ -22,6 +22,7 @@ IMAGE_METRICS = ("image_auroc", "image_ap", "image_f1_max")
 PIXEL_METRICS = ("pixel_auroc", "pixel_ap", "pixel_f1_max", "au_pro")
 REPLICATED = ("image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "au_pro")
 _QUANTILES = 1000
+Reducer = Literal["window", "max", "sum"]
 _NEIGHBOURS = np.stack([np.zeros((3, 3), bool), np.ones((3, 3), bool), np.zeros((3, 3), bool)])
 
 
@@ -188,16 +189,21 @@ def au_pro(masks: np.ndarray, maps: np.ndarray, limit: float = FPR_LIMIT) -> flo
     return float(Curve.of_maps(masks, maps).au_pro(limit))
 
 
-def reduce_maps(maps: np.ndarray) -> np.ndarray:
+def reduce_maps(maps: np.ndarray, by: Reducer = "window") -> np.ndarray:
     """Return the image scores, float64 (N,), of anomaly maps (N, H, W): one rule for every detector.
 
-    The highest mean over a square window whose side is 1/16 of the shorter side of the map (16 of 256 pixels), at
-    least 1; the window stays inside the map.
+    `window`: the highest mean over a square window whose side is 1/16 of the shorter side of the map (16 of 256
+    pixels), at least 1; the window stays inside the map. `max`: the highest value. `sum`: of all values; of the maps of
+    the detector `cyclegan` that is the score of its paper, the sum of squared differences.
 
     Note:
-        This is RealNet's rule scaled to the size. DRAEM takes 21x21 of 256 with zeros around the map, NSA the mean of
-        the map: fixed here, since the choice of reducer would otherwise be mixed with the choice of generator.
+        `window` is RealNet's rule scaled to the size. DRAEM takes 21x21 of 256 with zeros around the map, NSA the mean
+        of the map: fixed here, since the choice of reducer would otherwise be mixed with the choice of generator.
     """
+    if by != "window":
+        values = maps.reshape(len(maps), -1)
+        found: np.ndarray = values.max(axis=1).astype(np.float64) if by == "max" else values.sum(axis=1, dtype=float)
+        return found
     side = max(1, round(min(maps.shape[1:]) / 16))
     means = maps.astype(np.float64)
     for axis in (1, 2):

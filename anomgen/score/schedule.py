@@ -97,11 +97,11 @@ def scheduled(request: Request, out: Path, done: RowFile, *, part: Part = Part()
     part: only these of the cells; those that share a fit stay together. retry: also those that
     failed. Raises UsageError for a wrong request, SourceError for images that cannot be used; writes nothing.
     """
-    detectors = _detectors(request)
-    data = _opened(request, _entries(request, "data"))  # names, kinds and counts are the same for all data sets
-    entries = {key: _entries(request, opened.name) for key, opened in data.items()}
+    detectors = request_detectors(request)
+    data = _opened(request, request_entries(request, "data"))  # names, kinds and counts are the same for all data sets
+    entries = {key: request_entries(request, opened.name) for key, opened in data.items()}
     notes = list(dict.fromkeys(f"{opened.name}: {note}" for opened in data.values() for note in opened.notes))
-    notes += [note for key, opened in data.items() for note in _seen(opened, entries[key])]
+    notes += [note for key, opened in data.items() for note in seen_by_models(opened, entries[key])]
     bench = Bench(data, detectors, {}, _banks(data, entries, out, request.bank), out)
     cells = [cell for key, opened in data.items() for cell in _cells(key, opened, entries[key], detectors, request)]
     jobs = _jobs(bench, cells, _paces(done, bench))
@@ -114,11 +114,11 @@ def write_split(request: Request, out: Path) -> dict[Path, int]:
     """Write the images that models may be trained on; see `anomgen.score.split.write_training_images`."""
     from anomgen.score.split import write_training_images
 
-    _entries(request, "data")  # names that are no recipes are refused
+    request_entries(request, "data")  # names that are no recipes are refused
     return write_training_images(request.data, out, real_share=REAL_SHARE if "real" in request.recipes else 0.0)
 
 
-def _entries(request: Request, data: str) -> list[Entry]:
+def request_entries(request: Request, data: str) -> list[Entry]:
     """Return the lines of a data set's board: in changes and values of sweeps its name takes the place of `DATA`."""
     typed = _prefixed(request.changes, "recipe")
     overrides = [change.replace(DATA, data) for change in typed]
@@ -146,7 +146,7 @@ def _named(value: Any, data: str) -> Any:
     return {key: _named(part, data) for key, part in value.items()} if isinstance(value, dict) else value
 
 
-def _seen(data: RealData, entries: Iterable[Entry]) -> Iterator[str]:
+def seen_by_models(data: RealData, entries: Iterable[Entry]) -> Iterator[str]:
     """Yield, in words, which models were trained on images that thresholds are chosen on.
 
     Raises UsageError when a model was trained on images that are tested on.
@@ -186,15 +186,20 @@ def _recipe_plans(data: Mapping[str, RealData], todo: Sequence[Job]) -> dict[tup
     for cell in (cell for job in todo for cell in job.cells):
         key, recipe = (cell.data, cell.entry.name), cell.entry.definition
         if recipe is not None and key not in found:
-            try:
-                found[key] = Plan.of(recipe.model_copy(update={"seed": 0}), data[cell.data].train)
-            except UsageError as error:
-                # What a recipe calls generator.model is said to `score` with the recipe's name before it.
-                told = str(error).replace("--set generator.", f"--set recipe.{cell.entry.recipe}.generator.")
-                if "+" in cell.entry.recipe:
-                    told += "; a mixture written with + takes no changes: write it as a recipe with kind: mix"
-                raise UsageError(f"recipe {cell.entry.name} on {cell.data}: {told}") from error
+            found[key] = plan_of(recipe, cell.entry, data[cell.data])
     return found
+
+
+def plan_of(recipe: Recipe, entry: Entry, data: RealData) -> Plan:
+    """Return an entry's recipe, calibrated on the normal training images. Raises UsageError, which says what to set."""
+    try:
+        return Plan.of(recipe.model_copy(update={"seed": 0}), data.train)
+    except UsageError as error:
+        # What a recipe calls generator.model is said to `score` with the recipe's name before it.
+        told = str(error).replace("--set generator.", f"--set recipe.{entry.recipe}.generator.")
+        if "+" in entry.recipe:
+            told += "; a mixture written with + takes no changes: write it as a recipe with kind: mix"
+        raise UsageError(f"recipe {entry.name} on {data.name}: {told}") from error
 
 
 def within(schedule: Schedule, budget: float, workers: int) -> Schedule:
@@ -236,7 +241,7 @@ def _prefixed(changes: Sequence[str], prefix: str) -> list[str]:
     return [change.removeprefix(f"{prefix}.") for change in changes if change.startswith(f"{prefix}.")]
 
 
-def _detectors(request: Request) -> dict[str, Detector]:
+def request_detectors(request: Request) -> dict[str, Detector]:
     """Return the wanted detectors by name, after `none`, which is quick and says what the others are worth."""
     wanted = list(dict.fromkeys([NONE, *request.detectors]))
     own = changed({}, _prefixed(request.changes, "detector"), "detector.draem.width=32")

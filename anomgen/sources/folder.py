@@ -16,6 +16,10 @@ from anomgen.sources.scan import ScannedConfig, ScannedSource
 from anomgen.sources.tree import MASK_NAMES, NORMAL_NAMES, Tree, extensions_text, not_read, tree_of
 
 
+class NotAllNormal(UsageError):
+    """The names of folders say that not all images in them are normal ones."""
+
+
 class Folder(ScannedConfig):
     """A folder of normal images: png, jpg, bmp, tif, webp, gif at any depth, in the order of their paths' bytes."""
 
@@ -30,8 +34,8 @@ class Folder(ScannedConfig):
         files = tree_of(root)
         if not files.pictures:
             raise UsageError(f"{self.path}: holds no image ({extensions_text()})")
-        _refuse_anomalous(files.pictures, self.path)
-        return folder_source(self, root, files, _license_of(root.resolve()))
+        refuse_anomalous(files.pictures, self.path)
+        return folder_source(self, root, files, license_of(root.resolve()))
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ def folder_source(config: ScannedConfig, root: Path, files: Tree, license: str |
     return ScannedSource(config, str(root), [(name, name) for name in normal.images], read, license, notes=notes)
 
 
-def _license_of(root: Path) -> str | None:
+def license_of(root: Path) -> str | None:
     """Return the licence that a file beside the images names; for ``bottle/train/good`` also in or above ``bottle``."""
     if root.name.lower() not in NORMAL_NAMES or root.parent.name.lower() != "train":
         return license_beside(root)
@@ -88,8 +92,8 @@ def missing_hint(folder: Path) -> str:
     return f" (no {folder.name!r} in {parent}){near_miss(folder.name, siblings)}"
 
 
-def _refuse_anomalous(ids: list[str], path: str) -> None:
-    """Raise UsageError when the subfolders' names say that not all of the images are normal ones."""
+def refuse_anomalous(ids: list[str], path: str) -> None:
+    """Raise NotAllNormal when the subfolders' names say that not all of the images are normal ones."""
     for parent, children in sorted(_subfolders(ids).items()):
         names = {child.lower(): child for child in sorted(children)}
         where = f"{path}/{parent}".rstrip("/")
@@ -105,7 +109,7 @@ def _refuse_anomalous(ids: list[str], path: str) -> None:
             problem = f"{where} holds {names[others[0]]}/ beside {names[normal[0]]}/"
         else:
             continue
-        raise UsageError(
+        raise NotAllNormal(
             f"{problem}, but every image of a source must be a normal one; give the folder of the normal images, "
             "such as train/good, or for a known layout its kind (mvtec, visa, btad, mpdd)"
         )

@@ -17,14 +17,16 @@ from typing import Any
 from anomgen.errors import SourceError, UsageError
 from anomgen.licenses import license_beside
 from anomgen.sources import detect
-from anomgen.sources.folder import FileReader, missing_hint
+from anomgen.sources.folder import FileReader, existing_folder, missing_hint, refuse_anomalous
+from anomgen.sources.folder import license_of as license_of_folder
 from anomgen.sources.hub import HUB_ID, Hub, RowReader, datasets_library, labels_of, license_of, load_split, split_names
 from anomgen.sources.layouts import visa_training
-from anomgen.sources.pairing import marks, paired
+from anomgen.sources.pairing import marks, normal_among, paired
 from anomgen.sources.tree import (
     MASK_NAMES,
     NORMAL_NAMES,
     PLAIN_NAMES,
+    extensions_text,
     folders_of,
     image_files,
     left_out,
@@ -110,6 +112,26 @@ def defects_in(path: str) -> Listing:
     """
     listed = _rows(path, alone=True) if _kind(path) == "hub" else _files(path, alone=True)
     return replace(listed, found=tuple(found for found in listed.found if found.defect_type != NORMAL))
+
+
+def photos(path: str) -> Listing:
+    """Return all images of a folder, as normal images for training; masks among them are left out.
+
+    Raises NotAllNormal when the names of its folders say that some are not normal, UsageError when it holds none.
+    """
+    root = existing_folder(path)
+    place, files = root.resolve(), tree_of(root)
+    if not files.pictures:
+        raise UsageError(f"{path}: holds no image ({extensions_text()})")
+    refuse_anomalous(files.pictures, path)
+    read = FileReader(place)
+    normal = normal_among(files.pictures, read, path)
+    if not normal.images:
+        raise UsageError(f"{path}: no picture is a normal image: {'; '.join(normal.notes)}")
+    found = tuple(Found(name, NORMAL, True, name) for name in normal.images)
+    return Listing(
+        place.name, found, read, True, license_of_folder(place), place, (*normal.notes, *not_read(files.others))
+    )
 
 
 def _kind(path: str) -> str:

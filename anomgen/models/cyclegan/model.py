@@ -277,7 +277,7 @@ def load_translators(path: str | Path) -> Translators:
 
     Raises UsageError when it is missing, unfinished, damaged, or not a model of `anomgen train cyclegan`.
     """
-    folder = model_folder(path, "cyclegan", FILES)
+    folder = model_folder(path, "train cyclegan", FILES)
     description = _description(folder)
     to_abnormal, to_normal = (_loaded(folder / name, description) for name in (TO_ABNORMAL, TO_NORMAL))
     return Translators(Translator(to_abnormal, description.seen), Translator(to_normal, description.seen), description)
@@ -285,7 +285,7 @@ def load_translators(path: str | Path) -> Translators:
 
 def model_fingerprint(path: str | Path) -> str:
     """Return a hash of a model's description and weights."""
-    return files_fingerprint(model_folder(path, "cyclegan", FILES), FILES)
+    return files_fingerprint(model_folder(path, "train cyclegan", FILES), FILES)
 
 
 def _description(folder: Path) -> Description:

@@ -127,7 +127,7 @@ def load_sdas(name: str) -> SDASModel:
 
     Raises UsageError for what is missing, unfinished, no DDPM, or has its weights in another format than safetensors.
     """
-    folder = model_folder(name, "sdas", FILES)
+    folder = model_folder(name, "train sdas", FILES)
     index = folder / "model_index.json"
     if not index.is_file():
         require_finished(folder)

@@ -1,0 +1,98 @@
+"""Reading a data set's images and masks at the size that they are scored at, or saying which cannot be used."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from anomgen.errors import SourceError
+from anomgen.files import file_digest
+from anomgen.sources.images import fit_image, quiet, read_image
+from anomgen.sources.labelled import Found, Listing
+from anomgen.sources.mask_files import united_mask
+
+_HALF = 0.5 - 1e-5  # area averages of float32 miss an exact half by less
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An image at the wanted size. mask: at the size, None where there are none.
+
+    digest: of its pixels as stored. file: of the file. before: height and width as stored.
+    """
+
+    found: Found
+    digest: str
+    pixels: np.ndarray
+    mask: np.ndarray | None
+    mask_digest: str = ""
+    file: str = ""
+    before: tuple[int, ...] = ()
+
+    @property
+    def order(self) -> tuple[str, str]:
+        """Return what images are put in order by: their content, and of equal ones the id."""
+        return self.digest, self.found.id
+
+
+def decoded(listed: Listing, shape: tuple[int, int], path: str) -> list[Decoded]:
+    """Return all images. Raises SourceError, which names those that cannot be used."""
+    has_masks = any(found.mask is not None for found in listed.found)
+
+    def read(found: Found) -> Decoded | str:
+        try:
+            return _read(found, listed, shape, has_masks)
+        except SourceError as error:
+            return str(error)
+
+    with quiet(), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as executor:
+        results = list(executor.map(read, listed.found))
+    problems = [result for result in results if isinstance(result, str)]
+    if problems:
+        more = [f"… and {len(problems) - _NAMED} more"] if len(problems) > _NAMED else []
+        lines = "\n  ".join([*problems[:_NAMED], *more])
+        raise SourceError(
+            f"{path}: {len(problems)} of {len(results)} images cannot be used:\n  {lines}\nMend or remove them"
+        )
+    return [result for result in results if isinstance(result, Decoded)]
+
+
+def _read(found: Found, listed: Listing, shape: tuple[int, int], has_masks: bool) -> Decoded:
+    stored = listed.read(found.key)
+    image, file = read_image(stored, found.id), file_digest(stored)
+    pixels = fit_image(image, shape, "stretch", found.id)
+    if not has_masks:
+        return Decoded(found, digest_of(image), pixels, None, file=file, before=image.shape[:2])
+    if found.mask is None:
+        return Decoded(found, digest_of(image), pixels, np.zeros(shape, bool), file=file, before=image.shape[:2])
+    names = [key if isinstance(key, str) else f"mask of {found.id}" for key in found.mask]
+    stored_masks = [(listed.read(key), name) for key, name in zip(found.mask, names, strict=True)]
+    mask = united_mask(stored_masks, image.shape, found.id)
+    name = names[0]
+    if not mask.any():
+        raise SourceError(
+            f"{name}: marks no pixel, but its image {found.id} is anomalous ({found.defect_type}); draw the defect, or "
+            "put the image among the normal ones"
+        )
+    mask_digest = digest_of(mask[..., None])
+    return Decoded(found, digest_of(image), pixels, resized_mask(mask, shape), mask_digest, file, image.shape[:2])
+
+
+def resized_mask(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return a mask (H, W), true where not zero, at `shape` (height, width): by area, true from one half on."""
+    covered = (mask != 0).astype(np.float32)[..., None]
+    resized: np.ndarray = fit_image(covered, (shape[0], shape[1]), "stretch")[..., 0] >= _HALF
+    return resized
+
+
+def digest_of(image: np.ndarray) -> str:
+    """Return a hash of an image's pixels that is the same when grey is stored as colour."""
+    if image.shape[2] == 3 and (image == image[..., :1]).all():
+        image = image[..., :1]
+    head = f"{image.shape} {image.dtype}".encode()
+    return hashlib.blake2b(head + np.ascontiguousarray(image).tobytes(), digest_size=16).hexdigest()

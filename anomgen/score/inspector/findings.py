@@ -1,0 +1,254 @@
+"""`inspect`: all images of a folder, however many, and what is written of them."""
+
+from __future__ import annotations
+
+import csv
+import heapq
+import json
+import os
+import shutil
+import time
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+import cv2
+import numpy as np
+
+from anomgen.errors import AnomgenNote, Progress, SourceError, UsageError, silent
+from anomgen.files import Earlier, holds_earlier, locked, refuse_inside, replacing, writing
+from anomgen.places import home
+from anomgen.score.inspector.inspector import Inspection, Inspector
+from anomgen.score.request import require_extra
+from anomgen.sources.folder import FileReader, existing_folder
+from anomgen.sources.images import quiet, read_image
+from anomgen.sources.tree import extensions_text, left_out, masks_among, tree_of
+
+SUMMARY, TABLE, LINES, SHEET = "inspection.json", "findings.csv", "findings.jsonl", "sheet.png"
+MAPS, MASKS = "maps", "masks"
+COLUMNS = ("image", "score", "anomalous", "area")
+AT_ONCE = 16
+"""Images that are decoded and inspected together."""
+PIXELS_AT_ONCE = 64_000_000
+"""Their pixels, where they are large: about what is held in memory."""
+SHOWN = 12
+"""Images on the sheet: those of the highest scores."""
+
+
+@dataclass
+class Findings:
+    """What an inspection came to. unreadable: why each of those images could not be used."""
+
+    path: Path
+    images: int = 0
+    anomalous: int = 0
+    threshold: float = 0.0
+    rule: str = ""
+    unreadable: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Return images per second, all reading and writing included."""
+        return self.images / self.seconds if self.seconds else 0.0
+
+
+def inspect(
+    detector: str | Path | Inspector,
+    images: str | Path,
+    out: str | Path,
+    *,
+    limit: str | Sequence[str] = (),
+    skip_unreadable: bool = False,
+    maps: bool = True,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> Findings:
+    """Inspect all images below a folder, or one file, and write what was found; memory does not grow with their number.
+
+    detector: a folder that `anomgen fit` wrote, its id on the Hub, or an `Inspector`. out gets ``findings.csv`` and
+    ``findings.jsonl`` (image, score, anomalous, area of the mask), ``masks/*.png`` at the images' own size,
+    ``maps/*.tiff``, float32 at the detector's size, ``sheet.png`` of the highest scores, and ``inspection.json``.
+    limit: another rule for the threshold, see `Inspector.load`. maps: whether maps and masks are written.
+
+    Raises UsageError for a wrong request. Images that cannot be used raise SourceError at the end, when all others have
+    been inspected; with `skip_unreadable` they are only listed.
+    """
+    require_extra()
+    place = home(out)
+    root, names, notes = _listed(images)
+    refuse_inside(place, str(root))
+    holds_earlier(place, "findings of `anomgen inspect`", _earlier, overwrite=overwrite)
+    inspector = detector if isinstance(detector, Inspector) else Inspector.load(detector, limit=limit)
+    for note in notes:
+        warnings.warn(note, AnomgenNote, stacklevel=2)
+    threshold = inspector.description.threshold
+    found = Findings(place, threshold=threshold.score, rule=threshold.rule)
+    with locked(place):
+        _clear(place)
+        started = time.perf_counter()
+        with Writer(place, inspector, names, maps=maps) as writer:
+            for name, image, finding in _inspected(inspector, FileReader(root), names, found.unreadable):
+                writer.add(name, image, finding)
+                found.images += 1
+                found.anomalous += finding.is_anomalous
+                progress(found.images + len(found.unreadable), len(names))
+            found.seconds = time.perf_counter() - started
+            writer.finish(found)
+    if found.unreadable and not skip_unreadable:
+        shown = "\n  ".join([*found.unreadable[:5], *(["…"] if len(found.unreadable) > 5 else [])])
+        raise SourceError(
+            f"{images}: {len(found.unreadable)} of {len(names)} images cannot be used:\n  {shown}\nThe others are "
+            f"inspected, and {place / SUMMARY} lists these; mend or remove them, or leave them out with "
+            "--skip-unreadable"
+        )
+    return found
+
+
+# --- reading --------------------------------------------------------------------------------------------------------
+
+
+def _listed(images: str | Path) -> tuple[Path, list[str], tuple[str, ...]]:
+    """Return a folder, the names of the images below it, and notes on what was left out."""
+    path = Path(images).expanduser()
+    if path.is_file():
+        return path.resolve().parent, [path.name], ()
+    root = existing_folder(str(images), "images to inspect").resolve()
+    pictures = tree_of(root).pictures
+    masks = masks_among(pictures, FileReader(root))
+    names = [name for name in pictures if name not in masks]
+    if not names:
+        raise UsageError(f"{images}: holds no image ({extensions_text()})")
+    return root, names, left_out(sorted(masks), "masks")
+
+
+def _inspected(
+    inspector: Inspector, read: FileReader, names: Sequence[str], unreadable: list[str]
+) -> Iterator[tuple[str, np.ndarray, Inspection]]:
+    """Yield each image's name, its pixels as stored and what was found, in order; add to `unreadable` why not."""
+
+    def opened(name: str) -> tuple[str, np.ndarray, np.ndarray] | str:
+        try:
+            name.encode()
+            image = read_image(read(name), name)
+            return name, image, inspector.seen(image, name)
+        except SourceError as error:
+            return str(error)
+        except UnicodeEncodeError:
+            return f"{ascii(name)[1:-1]}: its name is not valid Unicode; rename it"
+
+    with quiet(), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as executor:
+        start, count = 0, 1
+        while start < len(names):
+            results = list(executor.map(opened, names[start : start + count]))
+            start += count
+            unreadable += [result for result in results if isinstance(result, str)]
+            good = [result for result in results if not isinstance(result, str)]
+            found = inspector.inspect_seen([seen for _, _, seen in good], [image.shape for _, image, _ in good])
+            for (name, image, _), finding in zip(good, found, strict=True):
+                yield name, image, finding
+            largest = max((image.shape[0] * image.shape[1] for _, image, _ in good), default=1)
+            count = max(1, min(AT_ONCE, PIXELS_AT_ONCE // largest))
+
+
+# --- writing --------------------------------------------------------------------------------------------------------
+
+
+class Writer:
+    """Writes findings as they come; the summary, which marks a folder as finished, comes last."""
+
+    def __init__(self, out: Path, inspector: Inspector, names: Sequence[str], *, maps: bool):
+        self._out, self._inspector, self._maps = out, inspector, maps
+        stems = Counter(str(PurePosixPath(name).with_suffix("")) for name in names)
+        self._shared = {stem for stem, number in stems.items() if number > 1}
+        self._highest: list[tuple[float, int, Any]] = []
+        self._count = 0
+        self._files = ExitStack()
+
+    def __enter__(self) -> Writer:
+        with writing(self._out):
+            table = self._files.enter_context((self._out / TABLE).open("w", encoding="utf-8", newline=""))
+            self._lines: IO[str] = self._files.enter_context((self._out / LINES).open("w", encoding="utf-8"))
+        self._table = csv.writer(table)
+        self._table.writerow(COLUMNS)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._files.close()
+
+    def add(self, name: str, image: np.ndarray, finding: Inspection) -> None:
+        """Write what was found on an image (H, W, C)."""
+        area = None if finding.area is None else round(finding.area, 6)
+        values = dict(zip(COLUMNS, (name, finding.score, finding.is_anomalous, area), strict=True))
+        with writing(self._out):
+            self._table.writerow([_cell(value) for value in values.values()])
+            self._lines.write(json.dumps(values, ensure_ascii=False) + "\n")
+            if self._maps:
+                self._write(MAPS, name, ".tiff", finding.map)
+                if finding.mask is not None:
+                    self._write(MASKS, name, ".png", finding.mask.astype(np.uint8) * 255)
+        self._count += 1
+        if len(self._highest) < SHOWN or finding.score > self._highest[0][0]:
+            shown = (finding.score, -self._count, _panel(name, image, finding))
+            (heapq.heappush if len(self._highest) < SHOWN else heapq.heapreplace)(self._highest, shown)
+
+    def _write(self, folder: str, name: str, ending: str, values: np.ndarray) -> None:
+        stem = str(PurePosixPath(name).with_suffix(""))
+        path = self._out / folder / ((name if stem in self._shared else stem) + ending)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(cv2.imencode(ending, values)[1].tobytes())
+
+    def finish(self, found: Findings) -> None:
+        """Write the sheet and the summary."""
+        from anomgen.dataset.preview import inspection_sheet, write_sheet
+
+        description = self._inspector.description
+        panels = [panel for _, _, panel in sorted(self._highest, reverse=True)]
+        if panels:
+            text = description.text.replace("×", "x")  # which the sheet's font lacks
+            title = f"{text} · highest of {found.images} scores · flagged from {found.threshold:.4g}"
+            write_sheet(inspection_sheet(panels, title, description.pixel_threshold), self._out / SHEET)
+        summary = {
+            "detector": description.text,
+            "weights": description.weights,
+            "threshold": found.threshold,
+            "rule": found.rule,
+            "pixel_threshold": description.pixel_threshold,
+            "score": description.score,
+            "images": found.images,
+            "anomalous": found.anomalous,
+            "unreadable": found.unreadable,
+            "seconds": round(found.seconds, 2),
+            "images_per_second": round(found.rate, 1),
+        }
+        with replacing(self._out / SUMMARY) as file:
+            file.write(json.dumps(summary, indent=2, ensure_ascii=False).encode() + b"\n")
+
+
+def _cell(value: Any) -> Any:
+    """Return a value as a table has it: true and false in small letters, floats exact, nothing for None."""
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else value
+
+
+def _panel(name: str, image: np.ndarray, finding: Inspection) -> Any:
+    from anomgen.dataset.preview import InspectionPanel
+
+    flag = "anomalous" if finding.is_anomalous else "normal"
+    return InspectionPanel.of(image, finding.map, finding.mask, f"{name} · {flag} · score {finding.score:.4g}")
+
+
+def _earlier(out: Path) -> Earlier | None:
+    return Earlier("findings", can_go_on=False) if (out / SUMMARY).is_file() or (out / LINES).is_file() else None
+
+
+def _clear(out: Path) -> None:
+    """Remove earlier findings, nothing else."""
+    for name in (SUMMARY, TABLE, LINES, SHEET):
+        (out / name).unlink(missing_ok=True)
+    for name in (MAPS, MASKS):
+        shutil.rmtree(out / name, ignore_errors=True)

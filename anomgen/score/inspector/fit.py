@@ -1,0 +1,279 @@
+"""`fit`: train one detector as `score` does, choose its threshold, and keep both."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from anomgen.config import portable_path
+from anomgen.errors import Progress, UsageError, near_miss, silent
+from anomgen.files import locked, refuse_inside
+from anomgen.places import home
+from anomgen.score.inspector.record import Data, Description, Tested, Threshold, Validation
+from anomgen.score.limits import MISSES, Bound, Unreachable, bounds_of
+from anomgen.score.metrics import Curve, Reducer, chosen_f1, reduce_maps
+from anomgen.score.request import Request, require_extra
+
+if TYPE_CHECKING:
+    from anomgen.score.data import RealData
+    from anomgen.score.detectors.base import Detector
+    from anomgen.score.entries import Entry
+    from anomgen.score.loader import Loader
+
+On = Literal["recipe", "real"]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A detector that was trained and kept."""
+
+    path: Path
+    description: Description
+
+
+@dataclass(frozen=True)
+class _Task:
+    """All that a fit needs, opened and checked."""
+
+    data: RealData
+    entry: Entry
+    detector: Detector
+    seed: int
+    bounds: tuple[Bound, ...]
+    on: On
+    score: Reducer
+
+
+def fit(
+    data: str | Path,
+    recipe: str,
+    out: str | Path,
+    *,
+    detector: str = "probe",
+    size: str | int | tuple[int, int] | None = None,
+    preset: str = "default",
+    steps: int | None = None,
+    seed: int = 0,
+    limit: str | Sequence[str] = (),
+    threshold_on: str = "recipe",
+    score: str = "window",
+    overrides: Sequence[str] = (),
+    bank: int = 256,
+    overwrite: bool = False,
+    progress: Progress = silent,
+    warn: Callable[[str], None] | None = None,
+) -> Fitted:
+    """Train one detector as `anomgen score` does and keep it in a folder, with its threshold and where it comes from.
+
+    data: what `score` takes, or a folder of normal images alone. recipe: as there; `none` for a detector that learns
+    from normal images only. detector, size, preset, steps, overrides, bank: as there. seed: of the training; the same
+    seed gives the detector of that row of `score`. limit: ``fn=0``, ``fpr=0.02`` or both, which the threshold keeps on
+    the validation images; by default it has the best F1 there. threshold_on: `recipe`, held-out normal images and the
+    recipe's anomalies on them; `real`, the data's own test images. score: how a map becomes a score, `window`, `max` or
+    `sum`. overwrite: replace the detector in the folder. progress: told how many steps are done. warn: told, in words,
+    what else is to be known.
+
+    Raises UsageError and SourceError before anything is trained; Unreachable when no threshold keeps the limits: the
+    detector is kept all the same, with the threshold of the best F1.
+    """
+    require_extra()
+    from anomgen.score.inspector.folder import check_folder, save_detector, weights_of
+
+    place, started = home(out), time.perf_counter()
+    bounds = bounds_of([limit] if isinstance(limit, str) else limit)
+    request = Request.of(
+        data, [recipe], detectors=[detector], size=size, preset=preset, steps=steps, changes=overrides, bank=bank
+    )
+    check_folder(place, overwrite=overwrite)
+    refuse_inside(place, str(data))
+    task = _opened(request, seed, bounds, _word(threshold_on, On, "--threshold-on"), _word(score, Reducer, "--score"))
+    for note in _notes(task) if warn else ():
+        warn(note)  # type: ignore[misc]
+    with locked(place):
+        learnt, loader = _trained(task, request, progress)
+        weights = weights_of(learnt)
+        description, unreachable = _description(task, request, learnt, loader)
+        description = description.model_copy(
+            update={
+                "weights": hashlib.sha256(weights).hexdigest(),
+                "seconds": round(time.perf_counter() - started, 1),
+            }
+        )
+        save_detector(place, weights, description)
+    if unreachable is not None:
+        raise Unreachable(
+            f"{unreachable}. The detector is kept in {place} with the threshold of the best F1: "
+            f"`anomgen inspect {shlex.quote(str(place))} PHOTOS --limit …` chooses another"
+        )
+    return Fitted(place, description)
+
+
+# --- before ---------------------------------------------------------------------------------------------------------
+
+
+def _word(given: str, allowed: Any, option: str) -> Any:
+    known = get_args(allowed)
+    if given not in known:
+        raise UsageError(f"{option} {given}: write {' or '.join(known)}{near_miss(given, known)}")
+    return given
+
+
+def _opened(request: Request, seed: int, bounds: tuple[Bound, ...], on: On, score: Reducer) -> _Task:
+    """Open the data and check everything that can be known before the training."""
+    from anomgen.score.data import load_training
+    from anomgen.score.entries import BASELINES
+    from anomgen.score.schedule import REAL_SHARE, SIZES, request_detectors, request_entries
+
+    (recipe,), (name,) = request.recipes, request.detectors
+    detector = request_detectors(request)[name]
+    if recipe == "none" and detector.uses_anomalies:
+        raise UsageError(f"--recipe none: detector {name} learns from anomalies; give a recipe, such as nsa")
+    if recipe == "none" and on == "recipe" and (not bounds or any(bound.kind in MISSES for bound in bounds)):
+        raise UsageError("--recipe none: no anomalies to choose the threshold on; give --limit fpr=SHARE, or a recipe")
+    if seed < 0:
+        raise UsageError(f"--seed {seed}: must be 0 or more")
+    size = request.size or SIZES.get(request.preset, 128)
+    data = load_training(request.data[0], size, real_share=REAL_SHARE if recipe == "real" else 0.0)
+    entries = request_entries(request, data.name)
+    entry = entries[BASELINES.index(recipe) if recipe in BASELINES else -1]
+    if on == "real" and not (data.test.labels.any() and not data.test.labels.all()):
+        raise UsageError(
+            f"--threshold-on real: {request.data[0]} has {int(data.test.labels.sum())} anomalous and "
+            f"{int((~data.test.labels).sum())} normal images besides those for training; both are needed"
+        )
+    return _Task(data, entry, detector, seed, bounds, on, score)
+
+
+def _notes(task: _Task) -> list[str]:
+    from anomgen.score.schedule import seen_by_models
+
+    return [*(f"{task.data.name}: {note}" for note in task.data.notes), *seen_by_models(task.data, [task.entry])]
+
+
+# --- training -------------------------------------------------------------------------------------------------------
+
+
+def _trained(task: _Task, request: Request, progress: Progress) -> tuple[Detector, Loader]:
+    """Return the fitted detector, and what it was trained on. It is the one of `score`'s cell of the same settings."""
+    from anomgen.making.engine import single_threaded
+    from anomgen.models.use import threads_for
+    from anomgen.rng import Stream, rng_for
+    from anomgen.score.bank import draw_bank
+    from anomgen.score.cell import loader_of
+    from anomgen.score.detectors.networks import device
+    from anomgen.score.identity import uses_network
+    from anomgen.score.schedule import plan_of
+
+    recipe, detector = task.entry.definition, task.detector.unfitted()
+    plan = None if recipe is None else plan_of(recipe, task.entry, task.data)
+    with tempfile.TemporaryDirectory() as folder, single_threaded(), threads_for(device()):
+        bank = None
+        if plan is not None and uses_network(task.entry):
+            bank = Path(folder) / "bank.npz"
+            progress(0, task.detector.steps, f"drawing {request.bank} anomalies")
+            draw_bank(plan, task.data.validation, bank, request.bank)
+        loader = loader_of(task.data, task.entry, task.seed, plan, bank)
+        loader.told = progress
+        detector.fit(loader, rng_for(task.seed, Stream.TRAINING))
+        loader.validation  # noqa: B018 - drawn while the generator's models are at hand
+    return detector, loader
+
+
+# --- the threshold, and what is said of it ----------------------------------------------------------------------------
+
+
+def _description(
+    task: _Task, request: Request, detector: Detector, loader: Loader
+) -> tuple[Description, Unreachable | None]:
+    """Return all that is known but the weights' hash, and why the limits cannot be kept."""
+    from anomgen.score.cell import VERSIONED
+    from anomgen.score.inspector.folder import plugin_of
+    from anomgen.versions import installed
+
+    data, test = task.data, task.data.test
+    held = test if task.on == "real" else loader.validation
+    maps = detector.anomaly_maps(held.images)
+    scores = reduce_maps(maps, task.score)
+    validation = Validation(on=task.on, scores=scores.tolist(), anomalous=held.labels.tolist())
+    unreachable = None
+    try:
+        threshold = Threshold.of(validation, task.bounds)
+    except Unreachable as error:
+        threshold, unreachable = Threshold.of(validation, ()), error
+    pixels = Curve.of_maps(held.masks, maps) if held.masks is not None and held.masks.any() else None
+    description = Description(
+        detector=detector.recorded(),
+        plugin=plugin_of(detector),
+        shape=data.train[0].shape,
+        depth="uint8" if data.train[0].dtype == np.uint8 else "uint16",
+        value_range=data.value_range,
+        score=task.score,
+        threshold=threshold,
+        pixel_threshold=None if pixels is None else pixels.best_threshold(),
+        validation=validation,
+        tested=_tested(task, detector, threshold),
+        weights="0" * 64,
+        recipe=None if task.entry.definition is None else task.entry.definition.portable().config(),
+        entry=task.entry.name,
+        seed=task.seed,
+        data=[
+            Data(
+                category=data.name,
+                images=len(data.train),
+                held_out=len(data.validation),
+                fingerprint=data.fingerprint,
+                license=data.train.license,
+                files=(*getattr(data.train, "files", ()), *data.validation.files),
+            )
+        ],
+        command=_command(task, request),
+        seconds=0.0,
+        versions=dict(installed(VERSIONED)),
+    )
+    return description, unreachable
+
+
+def _tested(task: _Task, detector: Detector, threshold: Threshold) -> Tested | None:
+    """Return what the threshold reaches on the data's own test images, None where there are none."""
+    test = task.data.test
+    if not len(test):
+        return None
+    curve = Curve.of(test.labels, reduce_maps(detector.anomaly_maps(test.images), task.score))
+    rates = curve.rates(threshold.score)
+    auroc = float(curve.auroc)
+    return Tested(
+        normal=int(curve.normal),
+        anomalous=int(curve.anomalous),
+        image_auroc=auroc if np.isfinite(auroc) else None,
+        f1=curve.f1_at(threshold.score),
+        best_f1=chosen_f1(curve, curve).best_f1,
+        fpr=rates.fpr,
+        fnr=rates.fnr,
+    )
+
+
+def _command(task: _Task, request: Request) -> str:
+    """Return the command line that makes it again, without paths of the machine."""
+    from anomgen.score.configuration import portable_change
+
+    words = ["anomgen", "fit", portable_path(request.data[0]), "--recipe", portable_path(request.recipes[0])]
+    words += ["--detector", request.detectors[0]]
+    if request.size is not None:
+        words += ["--size", str(request.size) if isinstance(request.size, int) else "x".join(map(str, request.size))]
+    words += [] if request.preset == "default" else ["--preset", request.preset]
+    words += [] if request.steps is None else ["--steps", str(request.steps)]
+    words += ["--seed", str(task.seed)] if task.seed else []
+    words += [word for bound in task.bounds for word in ("--limit", str(bound))]
+    words += [] if task.on == "recipe" else ["--threshold-on", task.on]
+    words += [] if task.score == "window" else ["--score", task.score]
+    words += [word for change in request.changes for word in ("--set", portable_change(change))]
+    words += [] if request.bank == Request.bank else ["--bank", str(request.bank)]
+    return shlex.join([*words, "-o", "inspector"])

@@ -1,0 +1,151 @@
+"""A kept detector in use: images in, scores, flags, maps and masks out."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import cv2
+import numpy as np
+
+from anomgen.errors import AnomgenError, AnomgenNote, SourceError, require
+from anomgen.score.detectors.base import Detector
+from anomgen.score.inspector.record import Description, Threshold
+from anomgen.score.limits import bounds_of
+from anomgen.score.metrics import reduce_maps
+from anomgen.sources.base import MIN_SIDE
+from anomgen.sources.images import fit_image, read_image
+from anomgen.sources.pixels import to_channels
+from anomgen.sources.value_range import stretched
+
+_telling = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a detector says of one image of any size (H, W).
+
+    score: higher is more anomalous. is_anomalous: whether the score reaches the threshold. map: float32 (h, w), at the
+    size that the detector sees. mask: bool (H, W), the pixels whose value of the map, brought to the image's size,
+    reaches the threshold for pixels; None where the detector has none. It follows from the map alone, so an image that
+    is not flagged can have some.
+    """
+
+    score: float
+    is_anomalous: bool
+    map: np.ndarray
+    mask: np.ndarray | None
+
+    @property
+    def area(self) -> float | None:
+        """Return the share of the image's pixels in the mask."""
+        return None if self.mask is None else float(self.mask.mean())
+
+
+@dataclass(frozen=True)
+class Inspector:
+    """A detector that `anomgen fit` has kept, with its thresholds."""
+
+    detector: Detector
+    description: Description
+    _told: set[str] = field(default_factory=set, repr=False, compare=False)
+
+    @classmethod
+    def load(cls, folder: str | Path, *, limit: str | Sequence[str] = ()) -> Self:
+        """Return the detector in a folder, or on the Hub; nothing in it is run.
+
+        limit: ``fn=0``, ``fpr=0.02`` or both: another threshold than the kept one, chosen on the same validation
+        images. Raises UsageError for a folder that is none, damaged, or of another version, Unreachable for limits
+        that no threshold keeps.
+        """
+        require("score", "a trained detector", "torch", "safetensors", "timm")
+        from anomgen.score.inspector.folder import load_detector
+
+        detector, description = load_detector(folder)
+        bounds = bounds_of([limit] if isinstance(limit, str) else limit)
+        if bounds:
+            description = description.model_copy(update={"threshold": Threshold.of(description.validation, bounds)})
+        return cls(detector, description)
+
+    @property
+    def threshold(self) -> float:
+        """Return the score from which an image is flagged."""
+        return self.description.threshold.score
+
+    def inspect(self, image: np.ndarray | str | Path) -> Inspection:
+        """Inspect one image: a file, or an array (H, W), (H, W, 1) or (H, W, 3) RGB, uint8 or uint16.
+
+        It is brought to the detector's size and channels as the training images were, of which an AnomgenNote is told
+        once. Raises SourceError for an image that cannot be read or has another depth.
+        """
+        return self.inspect_all([image])[0]
+
+    def inspect_all(self, images: Sequence[np.ndarray | str | Path]) -> list[Inspection]:
+        """Inspect several images at once, which is faster; all are held in memory."""
+        opened = [opened_image(image) for image in images]
+        return self.inspect_seen([self.seen(image) for image in opened], [image.shape[:2] for image in opened])
+
+    def seen(self, image: np.ndarray, name: str = "image") -> np.ndarray:
+        """Return what the detector sees of an image (H, W, C): of its shape and depth. Raises SourceError."""
+        height, width, channels = self.description.shape
+        if image.dtype.name != self.description.depth:
+            bits = {"uint8": "8-bit", "uint16": "16-bit"}
+            raise SourceError(
+                f"{name}: is {bits.get(image.dtype.name, image.dtype.name)}, and the detector was trained on "
+                f"{bits[self.description.depth]} images; convert it"
+            )
+        if image.shape[:2] != (height, width):
+            sizes = f"{image.shape[0]}×{image.shape[1]} pixels, for instance, to {height}×{width}"
+            self._tell("size", f"images of another size are resized as the training images were: {sizes}")
+        if image.shape[2] != channels:
+            kinds = {1: "grey", 3: "colour"}
+            told = f"{kinds[image.shape[2]]} images are made {kinds[channels]}, as the training images were"
+            self._tell("channels", told)
+        fitted = fit_image(image, (height, width), "stretch", name)
+        return to_channels(stretched(fitted, self.description.stretched_from), channels)
+
+    def inspect_seen(self, images: Sequence[np.ndarray], shapes: Sequence[tuple[int, ...]]) -> list[Inspection]:
+        """Inspect images as `seen` returns them. shapes: height and width of each before, for its mask."""
+        if not images:
+            return []
+        maps = self.detector.anomaly_maps(np.stack(images))
+        if not np.isfinite(maps).all():
+            raise AnomgenError("the detector returns maps that are not finite: its weights are damaged")
+        scores = reduce_maps(maps, self.description.score)
+        return [
+            Inspection(float(score), bool(score >= self.threshold), values, self._mask(values, shape))
+            for score, values, shape in zip(scores, maps, shapes, strict=True)
+        ]
+
+    def _mask(self, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
+        limit = self.description.pixel_threshold
+        if limit is None:
+            return None
+        if values.shape != shape[:2]:
+            values = cv2.resize(values, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
+        mask: np.ndarray = values >= limit
+        return mask
+
+    def _tell(self, what: str, text: str) -> None:
+        """Tell a note once."""
+        with _telling:
+            new = what not in self._told
+            self._told.add(what)
+        if new:
+            warnings.warn(text, AnomgenNote, stacklevel=4)
+
+
+def opened_image(image: np.ndarray | str | Path, name: str | None = None) -> np.ndarray:
+    """Return an image as (H, W, C). Raises SourceError for what is none."""
+    if not isinstance(image, np.ndarray):
+        return read_image(image, name)
+    pixels = image[..., None] if image.ndim == 2 else image
+    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or min(pixels.shape[:2]) < MIN_SIDE:
+        raise SourceError(
+            f"an image is an array (H, W), (H, W, 1) or (H, W, 3) of sides from {MIN_SIDE}, not {image.shape}"
+        )
+    return pixels
