@@ -31,11 +31,38 @@ def pushing(made, waits):
 # ------------------------------------------------------------------------------------------------- who may
 
 
-def test_without_a_token_it_says_how_to_log_in(hub, pushing, monkeypatch):
+def without_token(monkeypatch):
     monkeypatch.delenv("HF_TOKEN")
     monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", "/nowhere/token")
+
+
+def test_without_a_token_it_says_how_to_log_in(hub, pushing, monkeypatch):
+    without_token(monkeypatch)
     with pytest.raises(UsageError, match="hf auth login"):
         pushing()
+    assert not hub.log
+
+
+def test_a_dry_run_needs_no_token(hub, pushing, monkeypatch):
+    """Law: what would change is the same with and without a token, in a new repository and in one that is there."""
+    asked = dict(dry_run=True, check=False)
+    with_token = pushing(**asked)
+    pushing(check=False)
+    later = pushing(**asked)
+    without_token(monkeypatch)
+    assert pushing(**asked) == later and later.unchanged
+    hub.repos.clear()
+    assert pushing(**asked) == with_token and with_token.new
+
+
+def test_licence_token_and_names_are_told_at_once(hub, made, monkeypatch):
+    without_token(monkeypatch)
+    with pytest.raises(UsageError) as error:
+        push(made, "bottle", config="my set", license="unknown", revision_tag="../v1")
+    told = str(error.value)
+    assert told.startswith("5 problems\n")
+    for part in ("--revision-tag", "does not say whose", "--config my set", "--license unknown", "hf auth login"):
+        assert told.count(part) == 1
     assert not hub.log
 
 

@@ -4,7 +4,9 @@ import json
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from anomgen.cli import app
 from anomgen.errors import UsageError
 from anomgen.hub import push
 
@@ -74,6 +76,13 @@ def test_what_is_needed_to_use_it_is_pushed_and_nothing_else(hub, model):
     assert front(repo)["license"] == "cc-by-4.0" and "anomgen" in front(repo)["tags"]
     text = repo.files["README.md"].decode()
     assert "generator.model=me/sdas" in text and 'from_pretrained("me/sdas")' in text
+
+
+@pytest.mark.parametrize("kind", ["sdas", "cyclegan"])
+def test_what_comes_next_is_the_recipe_that_draws_with_the_model(hub, model, kind):
+    (model / "training.json").write_text(json.dumps({**RECORD, "kind": kind}))
+    done = CliRunner().invoke(app, ["push", str(model), f"me/{kind}"])
+    assert done.stdout.splitlines()[-1] == f"next: anomgen show {kind} --set generator.model=me/{kind}"
 
 
 def test_pushing_again_sends_what_changed(hub, model):

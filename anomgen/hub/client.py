@@ -67,8 +67,8 @@ class Repository:
     api: an `HfApi`; by default one that reads endpoint and token as the library does. wait: called with the seconds
     before the next try. tell: called with a line for the user.
 
-    Raises UsageError for an id that is none, without a token, and offline. All methods raise AnomgenError, without a
-    token in it, for what the Hub refuses.
+    Without a token it can be looked at; see `require_token`. Raises UsageError for an id that is none, and offline. All
+    methods raise AnomgenError, without a token in it, for what the Hub refuses.
     """
 
     id: str
@@ -90,11 +90,7 @@ class Repository:
             raise UsageError(
                 f"HF_ENDPOINT={self.api.endpoint} is not a URL; write https://HOST, or unset it for huggingface.co"
             )
-        self._token = str(self.api.token or hub.get_token() or "")
-        if not self._token:
-            raise UsageError(
-                "no token for the Hub: log in with `hf auth login`, or set HF_TOKEN to a token that may write"
-            )
+        self._token = _token_of(self.api)
 
     @property
     def url(self) -> str:
@@ -112,7 +108,7 @@ class Repository:
                 expected=(RepositoryNotFoundError,),
             )
         except RepositoryNotFoundError as error:
-            if status_of(error) == 401:
+            if status_of(error) == 401 and self._token:
                 raise self._explained(error, "looking at it") from None
             return None
         refs = self._patiently("looking at it", lambda: self.api.list_repo_refs(self.id, repo_type=self.kind))
@@ -249,11 +245,12 @@ class Repository:
 
     def has_token(self, text: str) -> bool:
         """Return whether a text holds the token in use, or what looks like another."""
-        return self._token in text or _TOKEN.search(text) is not None
+        return (bool(self._token) and self._token in text) or _TOKEN.search(text) is not None
 
     def redacted(self, text: str) -> str:
         """Return a text without tokens and without the signatures that are part of upload addresses."""
-        return _QUERY.sub(r"\1?…", _TOKEN.sub("<token>", text.replace(self._token, "<token>")))
+        text = text.replace(self._token, "<token>") if self._token else text
+        return _QUERY.sub(r"\1?…", _TOKEN.sub("<token>", text))
 
     @contextmanager
     def _quietly(self) -> Iterator[None]:
@@ -277,6 +274,16 @@ class Repository:
     def _redact(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = self.redacted(record.getMessage()), ()
         return True
+
+
+def _token_of(api: Any) -> str:
+    return str(getattr(api, "token", None) or library().get_token() or "")
+
+
+def require_token(api: Any = None) -> None:
+    """Raise UsageError when there is no token, without which nothing can be sent."""
+    if not _token_of(api):
+        raise UsageError("no token for the Hub: log in with `hf auth login`, or set HF_TOKEN to a token that may write")
 
 
 def check_id(repo_id: str) -> None:

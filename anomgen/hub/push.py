@@ -13,16 +13,18 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from anomgen.cards import Card
 from anomgen.errors import AnomgenError, Interrupted, Progress, UsageError, noted, silent
 from anomgen.hub.changes import TEXT, Changes, Options, changes_of, refuse_token, size_of
-from anomgen.hub.client import Repository, library
+from anomgen.hub.client import Repository, check_id, library, require_token
 from anomgen.hub.faults import AGAIN, Moved
-from anomgen.hub.upload import NoLicense, Upload, check_size, is_model, upload_of
+from anomgen.hub.upload import NoLicense, Upload, check_license, check_size, config_name, is_model, upload_of
 from anomgen.licenses import normalised
 from anomgen.places import is_url
+
+Answer = TypeVar("Answer")
 
 BATCHES = 50
 """Into how many parts an upload is divided at most; each part that has arrived is safe."""
@@ -90,16 +92,10 @@ def push(
     if is_url(folder):
         raise UsageError(f"{folder}: what is pushed must be a local folder; copy it first")
     library()
-    license = license and normalised(license)
-    options = Options(license, private, revision_tag, create_pr, overwrite, adopt)
-    _check_options(options)
+    options = Options(license and normalised(license), private, revision_tag, create_pr, overwrite, adopt)
     folder = Path(folder)
     try:
-        try:
-            upload = upload_of(folder, repo_id, config, license)
-        except NoLicense as error:
-            raise _with_license_there(error, folder, repo_id, api, wait) from None
-        check_size(upload)
+        upload = _upload(folder, repo_id, config, options, api, wait, dry_run)
         repository = Repository(repo_id, upload.kind, api, wait)
         state = repository.state()
         changes = changes_of(repository, upload, options, state)
@@ -151,6 +147,38 @@ def _publish(
 
 
 # --- before ---------------------------------------------------------------------------------------------------------
+
+
+def _upload(
+    folder: Path, repo_id: str, config: str | None, options: Options, api: Any, wait: Any, dry_run: bool
+) -> Upload:
+    """Return what is pushed. Raises UsageError that tells, at once, every fault of options, names, token and folder."""
+    faults: list[UsageError] = []
+
+    def attempt(check: Callable[[], Answer]) -> Answer | None:
+        try:
+            return check()
+        except UsageError as error:
+            faults.append(error)
+            return None
+
+    attempt(lambda: _check_options(options))
+    attempt(lambda: check_id(repo_id))
+    if config is not None:
+        attempt(lambda: config_name(config))
+    attempt(lambda: check_license(options.license))
+    if not dry_run:
+        attempt(lambda: require_token(api))
+    upload = attempt(lambda: upload_of(folder, repo_id, config, options.license))
+    if upload is not None:
+        attempt(lambda: check_size(upload))
+    told = list(dict.fromkeys(map(str, faults)))
+    if len(told) == 1 and isinstance(faults[0], NoLicense):
+        raise _with_license_there(faults[0], folder, repo_id, api, wait)
+    if told:
+        raise UsageError(told[0] if len(told) == 1 else "\n  ".join([f"{len(told)} problems", *told]))
+    assert upload is not None
+    return upload
 
 
 def _check_options(options: Options) -> None:

@@ -102,7 +102,8 @@ def model_kind(folder: Path) -> str:
     return "sdas" if record is None else str(_read_record(record).get("kind"))
 
 
-def _config_name(name: str) -> str:
+def config_name(name: str) -> str:
+    """Return the name of a configuration. Raises UsageError for one that cannot be it."""
     if not _CONFIG_NAME.fullmatch(name):
         raise UsageError(
             f"--config {name}: a name has letters, digits, '.', '_' and '-', and begins with one of the first"
@@ -114,7 +115,7 @@ def _config_name(name: str) -> str:
 
 
 def _dataset(dataset: Dataset, repo_id: str, config: str | None, license: str | None) -> Upload:
-    name = _config_name(config or str(dataset.recipe.get("name")))
+    name = config_name(config or str(dataset.recipe.get("name")))
     folder = dataset.path
     files = {f"{name}/data/{shard.name}": shard for shard in dataset.shards}
     for extra in ("recipe.yaml", "provenance.json", "preview.png"):
@@ -166,7 +167,7 @@ def _bank(bank: Bank, repo_id: str, config: str | None, license: str | None) -> 
     return Upload(
         kind="dataset",
         folder=folder,
-        name=_config_name(name),
+        name=config_name(name),
         files={f"{name}/{file}": path for file, path in files.items()},
         card=Card(data, text),
         sources=(bank.license,),
@@ -268,6 +269,12 @@ def _is_needed(path: str) -> bool:
 # --- both -----------------------------------------------------------------------------------------------------------
 
 
+def check_license(given: str | None) -> None:
+    """Raise UsageError for what names no licence; None is none given."""
+    if given is not None and known(given) is None:
+        raise UsageError(f"--license {given}: names no licence; give one such as cc-by-4.0")
+
+
 def _own_card(folder: Path) -> Card | None:
     file = folder / "README.md"
     if not file.is_file():
@@ -280,8 +287,7 @@ def _own_card(folder: Path) -> Card | None:
 
 def _license(given: str | None, own: Card, recorded: list[str | None], folder: Path) -> str:
     """Return the licence to publish under: as given, as in the folder's card, or as recorded."""
-    if given is not None and known(given) is None:
-        raise UsageError(f"--license {given}: names no licence; give one such as cc-by-4.0")
+    check_license(given)
     if len(own.licenses) > 1 and given is None:
         raise UsageError(f"{folder}: its card names {len(own.licenses)} licences; choose one with --license")
     for license in (given, *own.licenses, *recorded):
