@@ -45,7 +45,7 @@ def test_without_a_token_it_says_how_to_log_in(hub, pushing, monkeypatch):
 
 def test_a_dry_run_needs_no_token(hub, pushing, monkeypatch):
     """Law: what would change is the same with and without a token, in a new repository and in one that is there."""
-    asked = dict(dry_run=True, check=False)
+    asked = {"dry_run": True, "check": False}
     with_token = pushing(**asked)
     pushing(check=False)
     later = pushing(**asked)
