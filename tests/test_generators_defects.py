@@ -185,3 +185,24 @@ def test_missing_weights_are_named(tmp_path):
 def test_the_bundled_mixture_passes_the_checks_of_plug_ins():
     assert "defects" in bundled_recipes()
     check_generator(Defects())
+
+
+def test_marks_are_as_often_darker_as_asked_for():
+    pool = Surfaces(channels=1)
+
+    def darker(share):
+        samples = drawn({"kinds": ["stain", "corrosion", "discoloration"], "number": 1, "dark": share}, pool, 40)
+        whole = [pool[k % len(pool)] for k in range(40)]
+        assert len(samples) == 40
+        return np.mean([s.image[s.mask].mean() < before[s.mask].mean() for s, before in zip(samples, whole, strict=True)])
+
+    assert darker(0.0) < 0.1 and darker(1.0) > 0.9 and 0.25 < darker(0.5) < 0.75
+
+
+def test_corrosion_is_fragments_of_many_sizes():
+    pieces = []
+    for sample in drawn({"kinds": ["corrosion"], "number": 1, "size": 0.7, "severity": 3}, Surfaces(channels=1), 24):
+        count, _, found, _ = cv2.connectedComponentsWithStats(sample.mask.view(np.uint8))
+        pieces.append((count - 1, found[1:, cv2.CC_STAT_AREA].max() / max(found[1:, cv2.CC_STAT_AREA].min(), 1)))
+    assert np.median([count for count, _ in pieces]) >= 4
+    assert np.median([largest for _, largest in pieces]) > 4

@@ -73,6 +73,15 @@ def preview_sheet(panels: Sequence[Panel], title: str = "") -> np.ndarray:
     return _sheet(title, headings, rows)
 
 
+def tile(panel: Panel) -> np.ndarray:
+    """Return a panel's image beside the same with its mask outlined, (H, W, 3) uint8."""
+    shown = _fit(_displayable(panel.image, _scale(panel.image)))
+    inside = _fit(_grey(panel.mask * np.float32(255)))[..., 0] > 127
+    contours, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    gap = np.full((shown.shape[0], GAP, 3), PAPER, dtype=np.uint8)
+    return np.hstack([shown, gap, cv2.drawContours(shown.copy(), contours, -1, OUTLINE, 1)])
+
+
 def foreground_sheet(
     images: Sequence[np.ndarray],
     masks: Sequence[np.ndarray | None],

@@ -147,6 +147,9 @@ class Defects(Generator):
     """Local standard deviation of the material, grey levels of 255. `auto`: measured."""
     colourful: bool | Literal["auto"] = "auto"
     """Whether defects may have a colour of their own. `auto`: where the images are coloured."""
+    dark: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Share of scratches, stains, discolourations and corrosion that are darker than the material; null: what is usual
+    for each kind. On nearly black or white places the way with room is taken."""
 
     _detectability: Detectability | None = PrivateAttr(None)
     _weights: Weights | None = PrivateAttr(None)
@@ -228,7 +231,7 @@ class Defects(Generator):
         if top != 255:
             values *= np.float32(255 / top)
         assert not isinstance(self.deviation, str) and not isinstance(self.light, str)
-        material = Material(self.deviation, bool(self.colourful), self.light)
+        material = Material(self.deviation, bool(self.colourful), self.light, self.dark)
         return Scene(values, foreground, material, float(np.sqrt(image.shape[0] * image.shape[1])) / 256)
 
     def _of_kind(self, rng: np.random.Generator, image: np.ndarray, scene: Scene, name: KindName) -> Sample:

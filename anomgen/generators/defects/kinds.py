@@ -28,6 +28,7 @@ KindName = Literal[
     "misprint",
     "haze",
     "burn",
+    "corrosion",
     "chipped_edge",
     "broken_outline",
 ]
@@ -64,6 +65,7 @@ KINDS: dict[KindName, Kind] = {
     "misprint": Kind(forms.misprint, (0.12, 0.4), (1, 1), 0.5),
     "haze": Kind(marks.haze, (0.1, 0.35), (1, 2), 0.7),
     "burn": Kind(marks.burn, (0.05, 0.2), (1, 2)),
+    "corrosion": Kind(marks.corrosion, (0.2, 0.9), (1, 2)),
     "chipped_edge": Kind(forms.chipped_edge, (0.05, 0.16), (1, 2), 0.8, on_outline=True, changes_outline=True),
     "broken_outline": Kind(forms.broken_outline, (0.08, 0.25), (1, 1), 0.6, on_outline=True, changes_outline=True),
 }

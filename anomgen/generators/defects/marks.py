@@ -23,6 +23,7 @@ from anomgen.generators.defects.scene import (
     tint,
     warm,
 )
+from anomgen.synthesis.perlin import perlin_noise
 from anomgen.synthesis.sample import Box
 
 Spot = tuple[float, float]
@@ -94,6 +95,25 @@ def burn(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> l
     scorched = window * (1 - halo * (1 - brown))
     scorched = scorched * (1 - 0.82 * char)
     return [_blended(box, scorched - window)]
+
+
+def corrosion(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> list[Layer]:
+    """Patches of rust, oxide or mould: fragments of many sizes around a place, mottled, of another tone."""
+    box = scene.window(np.array([spot]), length / 2)
+    if box is None:
+        return []
+    shape, cell = (box.h, box.w), length * float(np.exp(rng.uniform(math.log(0.06), math.log(0.3))))
+    field = perlin_noise(rng, shape, box.h / max(cell, 3.0), box.w / max(cell * rng.uniform(0.4, 1), 3.0))
+    field += np.float32(0.35) * noise(rng, shape, 0.3 * cell)
+    y, x = grid(box, spot)
+    away = np.sqrt(y * y + x * x) / np.float32(length / 2)
+    covered = float(np.quantile(field[away < 0.8], rng.uniform(0.55, 0.85))) if (away < 0.8).any() else 0.0
+    region = smoothstep((field - np.float32(covered) - smoothstep((away - 0.4) / 0.6)) / np.float32(0.12))
+    sign = sign_at(rng, scene, spot, dark=0.7)
+    hue = warm(rng, scene, sign, 1.0) if rng.random() < 0.5 else tint(rng, scene, sign, 0.8)
+    mottled = 1 + 0.5 * noise(rng, shape, 4 * scene.unit)
+    change = (region * mottled)[..., None] * hue * _tone(scene, box, sign)
+    return [Layer(box, change.astype(np.float32), limit=110)]
 
 
 def contamination(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> list[Layer]:

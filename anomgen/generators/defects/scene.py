@@ -21,6 +21,8 @@ class Material(NamedTuple):
     colourful: bool
     light: float
     """Direction that the light comes from, degrees: 0 from the right, 90 from the top."""
+    dark: float | None = None
+    """Share of the marks that are darker than the material; None: what is usual for each kind."""
 
 
 @dataclass(frozen=True)
@@ -238,8 +240,12 @@ def warm(rng: np.random.Generator, scene: Scene, sign: float, chroma: float) -> 
 
 
 def sign_at(rng: np.random.Generator, scene: Scene, spot: tuple[float, float], dark: float = 0.75) -> float:
-    """Draw −1 (darker) or 1 (lighter); on a surface that is nearly black or white the way with room is taken."""
+    """Draw −1 (darker) or 1 (lighter); on a surface that is nearly black or white the way with room is taken.
+
+    dark: how often it is darker, where the user does not say.
+    """
     level = scene.level_at(*spot)
+    dark = dark if scene.material.dark is None else scene.material.dark
     if level < 40:
         dark = 0.05
     elif level > 225:

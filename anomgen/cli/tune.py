@@ -1,0 +1,58 @@
+"""`anomgen tune`: a recipe for this product."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from anomgen.cli.terminal import JsonOption, SetOption, SizeOption, print_json, progress_of, sides_of
+from anomgen.places import home
+
+app = typer.Typer()
+
+
+@app.command()
+def tune(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE", help="Folder of normal images, category folder of a known layout, or Hub dataset id."
+        ),
+    ],
+    defects: Annotated[
+        str | None,
+        typer.Option(help="Real defects of this product with masks: a bank (anomgen bank), or what a bank is made of."),
+    ] = None,
+    masks: Annotated[
+        str | None, typer.Option(help="Their masks or annotations, where they do not lie beside the pictures.")
+    ] = None,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", "-o", parser=home, metavar="FILE", help="The recipe; the report stands beside it, as .html."
+        ),
+    ] = Path("tuned.yaml"),
+    size: SizeOption = None,
+    changes: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a recipe for this product, and a report of what was measured and chosen.
+
+    Without real defects the recipe is `defects`, which measures contrast, colour, light and the normal boundary on the
+    images by itself. With real defects, kinds, severity and tone follow them; do not test on the same ones later.
+    """
+    from anomgen.tuning.tune import tune as run_tune
+
+    with progress_of("tuning") as progress:
+        tuned = run_tune(
+            source, defects=defects, masks=masks, out=out, size=sides_of(size), overrides=changes or (), progress=progress
+        )
+    if as_json:
+        likeness = {} if tuned.measured is None else tuned.measured.likeness
+        print_json({"recipe": str(tuned.path), "report": str(tuned.report), "likeness": likeness})
+        return
+    print(f"{tuned.path}: {tuned.summary}")
+    print(f"Look at it: {tuned.report}")
+    print(f"next: anomgen make --recipe {tuned.path}")

@@ -1,0 +1,84 @@
+"""Tuning: real defects are compared with the kinds, and the recipe follows them as far as they are many."""
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+
+from anomgen.errors import UsageError
+from anomgen.generators.defects.generator import Defects
+from anomgen.rng import Stream, rng_for
+from anomgen.synthesis.sample import Reject
+from anomgen.tuning.likeness import FEATURES, PRIOR, described, likeness, shrunk
+from anomgen.tuning.measure import severity_range
+from test_generators_defects import Surfaces
+
+
+def features_of(image, mask):
+    rows = described(image, mask)
+    return [dict(zip(FEATURES, row, strict=True)) for row in rows]
+
+
+def test_a_bar_is_described_by_its_sides_its_tone_and_its_number():
+    image = np.full((256, 256, 1), 120, np.uint8)
+    image[:] = np.clip(120 + np.random.default_rng(0).normal(0, 6, image.shape), 0, 255)
+    mask = np.zeros((256, 256), bool)
+    mask[100:108, 40:104] = True
+    image[mask] -= 60
+    (found,) = features_of(image, mask)
+    assert math.exp(found["thickness"]) * 256 == pytest.approx(8, abs=1.5)
+    assert math.exp(found["extent"]) * 256 == pytest.approx(64, abs=1.5)
+    assert found["filling"] == pytest.approx(0, abs=0.1)
+    assert found["contrast"] < -2 and found["pieces"] == 0
+    assert abs(found["grain"]) < 0.4 and abs(found["green_red"]) < 0.1
+    mask[200:210, 200:210] = True
+    assert [row["pieces"] for row in features_of(image, mask)] == [pytest.approx(0.5 * math.log(2))] * 2
+
+
+def test_a_piece_is_described_alike_at_twice_the_size_and_in_16_bit():
+    rng = np.random.default_rng(1)
+    image = np.clip(rng.normal(150, 8, (256, 256, 3)), 0, 255).astype(np.uint8)
+    mask = np.zeros((256, 256), bool)
+    cv2.ellipse(view := mask.view(np.uint8), (128, 128), (30, 12), 20, 0, 360, 1, -1)
+    assert view.any()
+    image[mask] = (150, 60, 40)
+    large = cv2.resize(image, (512, 512), interpolation=cv2.INTER_NEAREST)
+    wide = cv2.resize(mask.view(np.uint8), (512, 512), interpolation=cv2.INTER_NEAREST).astype(bool)
+    own, twice = described(image, mask), described(large, wide)
+    assert np.abs(own - twice).max() < 0.05
+    assert np.abs(own - described(image.astype(np.uint16) * 257, mask)).max() < 1e-3
+
+
+def test_kinds_are_told_apart_by_what_they_draw():
+    pool, pieces = Surfaces(channels=1), {}
+    for number, kind in enumerate(["scratch", "stain", "spot", "dent"]):
+        generator = Defects(kinds=[kind], severity=2.0).prepared(pool)
+        found = []
+        for k in range(40):
+            try:
+                sample = generator.sample(rng_for(3, Stream.SAMPLE, number, k), pool[k % len(pool)], pool)
+            except Reject:
+                continue
+            found.append(described(sample.image, sample.mask))
+        pieces[kind] = found
+    drawn = {kind: np.concatenate(found[:20]) for kind, found in pieces.items()}
+    for kind, found in pieces.items():
+        shares = likeness(found[20:], drawn)
+        assert sum(shares.values()) == pytest.approx(1)
+        assert max(shares, key=lambda name: shares[name]) == kind and shares[kind] > 0.5
+
+
+def test_weights_move_from_the_usual_ones_to_what_was_found_as_defects_grow():
+    usual, found = {"crack": 3.0, "stain": 1.0}, {"crack": 0.0, "stain": 1.0}
+    assert shrunk(usual, found, 0) == {"crack": 0.75, "stain": 0.25}
+    few = shrunk(usual, found, 4)
+    assert few["stain"] == pytest.approx((4 * 1 + PRIOR * 0.25) / (4 + PRIOR)) and sum(few.values()) == pytest.approx(1)
+
+
+def test_severity_is_that_of_the_defects_shrunk_towards_the_usual_range():
+    usual = (1.0, 4.0)
+    low, high = severity_range([2.0] * 1000, usual)
+    assert math.sqrt(low * high) == pytest.approx(2.0, rel=0.01) and high / low < 4
+    low, high = severity_range([8.0], usual)
+    assert math.log(low * high) / 2 == pytest.approx((math.log(8) + PRIOR * math.log(2)) / (1 + PRIOR), rel=0.01)
