@@ -22,6 +22,7 @@ from .score.run import score
 from .sources.base import Source, build_source
 from .sources.pool import Pool
 from .synthesis.sample import Reject, Sample, composite
+from .tuning.tune import tune
 
 __version__: str
 
@@ -60,5 +61,6 @@ __all__ = [
     "score",
     "show",
     "train",
+    "tune",
     "validate",
 ]

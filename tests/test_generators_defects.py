@@ -194,7 +194,9 @@ def test_marks_are_as_often_darker_as_asked_for():
         samples = drawn({"kinds": ["stain", "corrosion", "discoloration"], "number": 1, "dark": share}, pool, 40)
         whole = [pool[k % len(pool)] for k in range(40)]
         assert len(samples) == 40
-        return np.mean([s.image[s.mask].mean() < before[s.mask].mean() for s, before in zip(samples, whole, strict=True)])
+        return np.mean(
+            [s.image[s.mask].mean() < before[s.mask].mean() for s, before in zip(samples, whole, strict=True)]
+        )
 
     assert darker(0.0) < 0.1 and darker(1.0) > 0.9 and 0.25 < darker(0.5) < 0.75
 

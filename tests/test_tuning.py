@@ -5,14 +5,15 @@ import math
 import cv2
 import numpy as np
 import pytest
+from test_generators_defects import Surfaces
 
+import anomgen
 from anomgen.errors import UsageError
 from anomgen.generators.defects.generator import Defects
 from anomgen.rng import Stream, rng_for
 from anomgen.synthesis.sample import Reject
 from anomgen.tuning.likeness import FEATURES, PRIOR, described, likeness, shrunk
 from anomgen.tuning.measure import severity_range
-from test_generators_defects import Surfaces
 
 
 def features_of(image, mask):
@@ -82,3 +83,58 @@ def test_severity_is_that_of_the_defects_shrunk_towards_the_usual_range():
     assert math.sqrt(low * high) == pytest.approx(2.0, rel=0.01) and high / low < 4
     low, high = severity_range([8.0], usual)
     assert math.log(low * high) / 2 == pytest.approx((math.log(8) + PRIOR * math.log(2)) / (1 + PRIOR), rel=0.01)
+
+
+@pytest.fixture(scope="module")
+def product(tmp_path_factory):
+    """Grey surfaces; on four of them a real defect, a long dark bar, with its mask."""
+    root = tmp_path_factory.mktemp("product")
+    for folder in ("good", "bad", "masks"):
+        (root / folder).mkdir()
+    for k, image in enumerate(Surfaces(10, channels=1, side=96)):
+        if k < 6:
+            cv2.imwrite(str(root / "good" / f"{k}.png"), image)
+            continue
+        shown, mask = image.copy(), np.zeros((96, 96), np.uint8)
+        for canvas, colour in ((shown, 40), (mask, 255)):
+            cv2.line(canvas, (10, 8 * k), (80, 8 * k + 10), colour, 2)
+        cv2.imwrite(str(root / "bad" / f"{k}.png"), shown)
+        cv2.imwrite(str(root / "masks" / f"{k}.png"), mask)
+    return root
+
+
+def test_tune_writes_a_recipe_that_follows_the_defects_and_says_why(product, tmp_path):
+    tuned = anomgen.tune(product / "good", defects=product / "bad", masks=product / "masks", out=tmp_path / "mine.yaml")
+    recipe = anomgen.load_recipe(str(tuned.path))
+    assert recipe == tuned.recipe and recipe.name == "mine"
+
+    def share_of_lines(kinds):
+        return sum(kinds[name] for name in ("scratch", "crack", "fold", "contamination")) / sum(kinds.values())
+
+    assert share_of_lines(recipe.generator.kinds) > 1.3 * share_of_lines(Defects().kinds)
+    assert recipe.generator.dark > 0.8
+    page, text = tuned.report.read_text(), tuned.path.read_text()
+    assert "4 real defects" in page and page.count("data:image/png") == 4 + 8 + 8
+    assert all(f"{k}.png" in text.split("anomgen: 1")[0] for k in range(6, 10))
+    again = anomgen.tune(
+        product / "good", defects=product / "bad", masks=product / "masks", out=tmp_path / "b" / "mine.yaml"
+    )
+    assert again.path.read_bytes() == tuned.path.read_bytes() and again.report.read_bytes() == tuned.report.read_bytes()
+
+
+def test_without_real_defects_the_recipe_is_the_usual_one_and_the_report_says_so(product, tmp_path):
+    tuned = anomgen.tune(product / "good", out=tmp_path / "mine.yaml")
+    assert tuned.measured is None and tuned.recipe.generator == Defects()
+    assert "Without real defects" in tuned.report.read_text()
+
+
+def test_tune_overwrites_nothing_and_wants_a_yaml_file_and_approved_masks(product, tmp_path):
+    (tmp_path / "there.html").write_text("mine")
+    with pytest.raises(UsageError, match=r"there\.html is there already"):
+        anomgen.tune(product / "good", out=tmp_path / "there.yaml")
+    with pytest.raises(UsageError, match=r"ends in \.yaml"):
+        anomgen.tune(product / "good", out=tmp_path / "recipe.json")
+    anomgen.bank(product / "bad", tmp_path / "bank", normal=product / "good")
+    with pytest.raises(UsageError, match="nobody has approved the masks"):
+        anomgen.tune(product / "good", defects=tmp_path / "bank", out=tmp_path / "mine.yaml")
+    assert not (tmp_path / "mine.yaml").exists()

@@ -13,12 +13,8 @@ from typing import Annotated
 
 import typer
 
-from anomgen.cli.bank import app as bank_app
-from anomgen.cli.export import app as export_app
-from anomgen.cli.inspect import app as inspect_app
+from anomgen.cli import bank, export, inspect, push, score, train, tune
 from anomgen.cli.made import print_made, print_part, print_plan
-from anomgen.cli.push import app as push_app
-from anomgen.cli.score import app as score_app
 from anomgen.cli.terminal import (
     JsonOption,
     SeedOption,
@@ -29,7 +25,6 @@ from anomgen.cli.terminal import (
     show_warnings,
     sides_of,
 )
-from anomgen.cli.train import app as train_app
 from anomgen.errors import AnomgenError, Interrupted
 from anomgen.places import place, refuse_lost
 
@@ -42,12 +37,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-app.add_typer(bank_app)
-app.add_typer(export_app)
-app.add_typer(inspect_app)
-app.add_typer(push_app)
-app.add_typer(score_app)
-app.add_typer(train_app)
+for part in (bank, export, inspect, push, score, train, tune):
+    app.add_typer(part.app)
 
 RecipeOption = Annotated[str, typer.Option("--recipe", "-r", help="Bundled recipe (anomgen ls recipes) or YAML file.")]
 SourceOption = Annotated[

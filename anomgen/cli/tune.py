@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -47,12 +48,24 @@ def tune(
 
     with progress_of("tuning") as progress:
         tuned = run_tune(
-            source, defects=defects, masks=masks, out=out, size=sides_of(size), overrides=changes or (), progress=progress
+            source,
+            defects=defects,
+            masks=masks,
+            out=out,
+            size=sides_of(size),
+            overrides=changes or (),
+            progress=progress,
         )
     if as_json:
         likeness = {} if tuned.measured is None else tuned.measured.likeness
         print_json({"recipe": str(tuned.path), "report": str(tuned.report), "likeness": likeness})
         return
-    print(f"{tuned.path}: {tuned.summary}")
-    print(f"Look at it: {tuned.report}")
-    print(f"next: anomgen make --recipe {tuned.path}")
+    if tuned.measured is None:
+        print(f"{tuned.path}: the recipe defects as it is; without real defects nothing else can be known")
+    else:
+        ranked = sorted(tuned.measured.likeness.items(), key=lambda item: -item[1])
+        kinds = ", ".join(f"{kind.replace('_', ' ')} {share:.0%}" for kind, share in ranked[:4])
+        low, high = tuned.measured.tuned.severity
+        print(f"{tuned.path}: {len(tuned.defects)} real defects are like {kinds}; severity {low:g} to {high:g}")
+    print(f"look: {tuned.report}")
+    print(f"next: {shlex.join(['anomgen', 'make', '--recipe', str(tuned.path)])}")

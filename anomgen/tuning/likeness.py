@@ -47,9 +47,7 @@ def described(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.array([row for row in rows if row is not None], dtype=np.float64).reshape(-1, len(FEATURES))
 
 
-def _piece(
-    lab: np.ndarray, fine: np.ndarray, inside: np.ndarray, piece: np.ndarray, pieces: int
-) -> list[float] | None:
+def _piece(lab: np.ndarray, fine: np.ndarray, inside: np.ndarray, piece: np.ndarray, pieces: int) -> list[float] | None:
     x, y, w, h = cv2.boundingRect(piece.view(np.uint8))
     far = RING[1] + 1
     rows, columns = slice(max(y - far, 0), y + h + far), slice(max(x - far, 0), x + w + far)
@@ -68,9 +66,15 @@ def _piece(
     filled = float(np.count_nonzero(chosen)) / ((wide + 1) * (long + 1))
     coarse = math.log((float(grain[chosen].std()) + 0.3) / (float(grain[ring].std()) + 0.3))
     return [
-        math.log(thickness / SIDE), math.log(extent / SIDE), 2 * math.log(filled), 0.5 * math.log(pieces),
-        math.asinh(float(shift[0]) / deviation), coarse, math.asinh(float(shift[1]) / 5), math.asinh(float(shift[2]) / 5),
-    ]  # fmt: skip
+        math.log(thickness / SIDE),
+        math.log(extent / SIDE),
+        2 * math.log(filled),
+        0.5 * math.log(pieces),
+        math.asinh(float(shift[0]) / deviation),
+        coarse,
+        math.asinh(float(shift[1]) / 5),
+        math.asinh(float(shift[2]) / 5),
+    ]
 
 
 def likeness(real: Sequence[np.ndarray], drawn: Mapping[str, np.ndarray]) -> dict[str, float]:

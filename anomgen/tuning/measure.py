@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from anomgen.banks.folder import Defect
 from anomgen.errors import Progress
 from anomgen.generators.base import foreground_of
 from anomgen.generators.defects.generator import LOOKED_AT, Defects
@@ -24,14 +25,6 @@ USUAL_DARK = 0.75
 """Share of real defects that are darker, over the public sets that the kinds were drawn after."""
 WIDEST, NARROWEST = 0.8, 0.25
 """Bounds of the deviation of log r."""
-
-
-class Defect(NamedTuple):
-    """A real defect: image (H, W, C), mask bool (H, W), the file's name."""
-
-    image: np.ndarray
-    mask: np.ndarray
-    name: str
 
 
 class Measured(NamedTuple):

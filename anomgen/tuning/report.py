@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from anomgen.banks.folder import Defect
 from anomgen.dataset.preview import Panel, tile, write_sheet
 from anomgen.files import replacing
 from anomgen.generators.defects.generator import Defects
@@ -16,7 +17,7 @@ from anomgen.making.engine import Plan, Recipe, Renderer, single_threaded
 from anomgen.score.report.blocks import Block, Cell, Code, Pictures, Section, Table, Text
 from anomgen.score.report.write import as_html
 from anomgen.tuning.likeness import PRIOR
-from anomgen.tuning.measure import Defect, Measured
+from anomgen.tuning.measure import Measured
 
 SHOWN = 8
 """Samples on each sheet."""
@@ -74,9 +75,11 @@ def _material(plan: Plan, ready: Defects) -> Table:
 
 def _said(folder: Path, defects: Sequence[Defect], measured: Measured) -> list[Block]:
     r = sorted(measured.r)
-    shown = sorted(range(len(defects)), key=lambda k: defects[k].name)[:SHOWN]
+    shown = sorted(range(len(defects)), key=lambda k: defects[k].item)[:SHOWN]
     pictures = [
-        _tile(folder, f"real-{k}", Panel(defects[k].image, defects[k].mask, None, None, _named(defects[k], measured.r[k])))
+        _tile(
+            folder, f"real-{k}", Panel(defects[k].image, defects[k].mask, None, None, _named(defects[k], measured.r[k]))
+        )
         for k in shown
     ]
     text = (
@@ -90,7 +93,7 @@ def _said(folder: Path, defects: Sequence[Defect], measured: Measured) -> list[B
 
 
 def _named(defect: Defect, r: float) -> str:
-    return f"{defect.name} · r {r:.2f}"
+    return f"{defect.item} · r {r:.2f}"
 
 
 def _chosen(usual: Recipe, recipe: Recipe, measured: Measured) -> list[Block]:
@@ -98,7 +101,7 @@ def _chosen(usual: Recipe, recipe: Recipe, measured: Measured) -> list[Block]:
     assert isinstance(before, Defects) and isinstance(after, Defects)
     whole = sum(before.kinds.values())
     most = max(after.kinds.values())
-    rows = [
+    rows: list[list[str | Cell]] = [
         [
             str(kind).replace("_", " "),
             f"{measured.likeness.get(kind, 0):.0%}",
@@ -110,8 +113,8 @@ def _chosen(usual: Recipe, recipe: Recipe, measured: Measured) -> list[Block]:
     kinds = Table(
         ["kind", "like the real ones", "usual share", "chosen share"],
         rows,
-        "Like the real ones: how likely each kind is to have made the pieces of the real defects, by thickness, length, "
-        "filling, number, contrast, grain and colour, compared with what each kind draws on the normal images.",
+        "Like the real ones: how likely each kind is to have made the pieces of the real defects, by thickness, "
+        "length, filling, number, contrast, grain and colour, compared with what each kind draws on the normal images.",
     )
     dials = Table(
         ["dial", "usual", "chosen"],

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
+from anomgen.banks.folder import Defect, is_bank, open_bank
+from anomgen.banks.make import bank
 from anomgen.config.text import Overrides
 from anomgen.errors import Progress, UsageError, silent
 from anomgen.files import replacing
@@ -16,8 +20,9 @@ from anomgen.making.engine import Plan, Recipe, single_threaded
 from anomgen.making.recipe import load_recipe
 from anomgen.places import home
 from anomgen.sources.pool import Pool
-from anomgen.tuning.measure import Defect, Measured, tuned
+from anomgen.tuning.measure import Measured, tuned
 from anomgen.tuning.report import write_report
+from anomgen.versions import versions
 
 RECIPE = "defects"
 
@@ -32,13 +37,16 @@ class Tuned:
     recipe: Recipe
     measured: Measured | None
     """What the real defects said; None where there were none."""
+    defects: tuple[str, ...]
+    """The real defects that it follows: none of them may be tested on."""
     seconds: float
 
 
 def tune(
     source: str | Path | Mapping[str, Any],
     *,
-    defects: Sequence[Defect] = (),
+    defects: str | Path | None = None,
+    masks: str | Path | None = None,
     out: str | Path = "tuned.yaml",
     size: int | Sequence[int] | Literal["native"] | None = None,
     overrides: Overrides = (),
@@ -47,10 +55,11 @@ def tune(
     """Write a recipe for the product of the normal images `source`, and a report of what was chosen and why.
 
     source, size, overrides: as of `load_recipe`; the recipe that is tuned is ``defects``. defects: real ones of this
-    product, none of which may be tested on later. out: the recipe, a file that ends in .yaml; the report stands
-    beside it and ends in .html.
+    product: a bank, or what `anomgen bank` takes, with masks. masks: likewise. out: the recipe, a file that ends in
+    .yaml; the report stands beside it and ends in .html.
 
-    Raises UsageError for a file that is there already or another ending, and what opening the source raises.
+    Raises UsageError for a file that is there already or has another ending, and what opening source and defects
+    raises.
     """
     began, out = time.monotonic(), home(out)
     report = out.with_suffix(".html")
@@ -64,13 +73,39 @@ def tune(
     if not isinstance(plan.generator, Defects) or not isinstance(usual.generator, Defects):
         raise UsageError("generator.kind: tune chooses kinds, severity and tone of the generator defects")
     measured, recipe = None, usual
-    if defects:
+    real = () if defects is None else _read(defects, masks)
+    if real:
         with single_threaded():
-            measured = tuned(defects, Pool(plan.source, plan.foreground), plan.generator, progress)
+            measured = tuned(real, Pool(plan.source, plan.foreground), plan.generator, progress)
         chosen = {"kinds": measured.tuned.kinds, "severity": measured.tuned.severity, "dark": measured.tuned.dark}
         recipe = usual.model_copy(update={"generator": usual.generator.model_copy(update=chosen)})
     out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(out) as file:
-        file.write(recipe.to_yaml().encode())
-    write_report(report, plan, usual, recipe, defects, measured)
-    return Tuned(out, report, recipe, measured, time.monotonic() - began)
+        file.write((_header(real) + recipe.to_yaml()).encode())
+    write_report(report, plan, usual, recipe, real, measured)
+    return Tuned(out, report, recipe, measured, tuple(defect.item for defect in real), time.monotonic() - began)
+
+
+def _header(real: Sequence[Defect]) -> str:
+    """Return the comment that says where the recipe comes from."""
+    named = ", ".join(f"{defect.item} ({defect.digest[:12]})" for defect in real) or "none"
+    text = (
+        f"Written by anomgen tune {versions()['anomgen']}. Real defects that it follows, not to be tested on: {named}."
+    )
+    return "".join(f"# {line}\n" for line in textwrap.wrap(text, 118, break_long_words=False))
+
+
+def _read(defects: str | Path, masks: str | Path | None) -> tuple[Defect, ...]:
+    """Return the real defects. Raises UsageError for masks that nobody has approved."""
+    place = Path(defects).expanduser()
+    with TemporaryDirectory() as kept:
+        if masks is None and (is_bank(place) or not place.exists()):
+            opened = open_bank(defects)
+        else:
+            opened = open_bank(bank(defects, Path(kept) / "bank", masks=masks).path)
+        if opened.proposed:
+            raise UsageError(
+                f"--defects {defects}: nobody has approved the masks of {', '.join(opened.proposed[:5])}; look at "
+                f"{opened.path / 'preview.png'}, then run: anomgen bank {defects} --yes"
+            )
+        return tuple(opened.defects())
