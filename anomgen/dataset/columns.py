@@ -15,7 +15,7 @@ from anomgen.errors import UsageError
 VOCABULARY = (
     *("boxes", "cutpaste", "scar", "fpi", "pii", "nsa", "perlin", "sdas", "cyclegan"),
     *("scratch", "crack", "stain", "spot", "dent", "bump", "hole", "fold", "contamination", "discoloration"),
-    *("missing_part", "misprint", "haze", "burn", "chipped_edge", "broken_outline"),
+    *("missing_part", "misprint", "haze", "burn", "chipped_edge", "broken_outline", "corrosion"),
 )
 """The defect types of all bundled generators, which have the same numbers in every dataset, so that datasets of two
 recipes can be joined. New ones are added at the end: the numbers of the others stay."""
