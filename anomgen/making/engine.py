@@ -27,6 +27,7 @@ from anomgen.generators.base import Generator
 from anomgen.rng import Stream, rng_for
 from anomgen.sources.base import Source, SourceConfig
 from anomgen.sources.foreground import Foreground, parse_foreground
+from anomgen.sources.objects import Opened, opened
 from anomgen.sources.pool import DEFAULT_CACHE_BYTES, Pool
 from anomgen.sources.value_range import ValueRange
 from anomgen.synthesis.sample import Reject, Sample
@@ -109,19 +110,21 @@ class Plan:
     source: Source
     generator: Generator
     foreground: Foreground
+    notes: tuple[str, ...] = ()
+    """What is to be known of the source, in sentences …"""
+    surprises: tuple[str, ...] = ()
+    """… and which of them before the run, as nobody asked for it."""
 
     @classmethod
-    def of(cls, recipe: Recipe, source: Source | None = None) -> Plan:
+    def of(cls, recipe: Recipe, source: Source | Opened | None = None) -> Plan:
         """Open the source, choose the foreground and calibrate the generator. Deterministic in (recipe, images).
 
         source: instead of the recipe's.
         """
-        source = recipe.source.open() if source is None else source
         with single_threaded():
-            pool = Pool(source, None)
-            foreground = recipe.foreground.resolved(pool)
-            generator = recipe.generator.prepared(pool.with_foreground(foreground))
-        return cls(recipe, source, generator, foreground)
+            found = source if isinstance(source, Opened) else opened(recipe.source, recipe.foreground, source)
+            generator = recipe.generator.prepared(found.pool)
+        return cls(recipe, found.source, generator, found.foreground, found.notes, found.surprises)
 
     @property
     def columns(self) -> Columns:

@@ -7,6 +7,7 @@ import math
 import platform
 import shutil
 import time
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from anomgen.dataset.reader import MARK, SHARD_PATTERN, Dataset, is_ours
 from anomgen.dataset.row import ANOMALY, Row
 from anomgen.dataset.statistics import statistics
 from anomgen.dataset.writer import Encoder, shard_metadata, shard_name
-from anomgen.errors import AnomgenError, Progress, UsageError, silent, tell
+from anomgen.errors import AnomgenError, AnomgenNote, Progress, UsageError, silent, tell
 from anomgen.files import fingerprint_of, is_temporary, locked, remove, replacing
 from anomgen.licenses import inherited
 from anomgen.making.engine import Plan, Recipe, Renderer, shard_ranges, single_threaded
@@ -33,7 +34,6 @@ from anomgen.making.recipe import recipe_of
 from anomgen.making.runners.base import Run, Shard
 from anomgen.making.runners.choice import runner
 from anomgen.places import Remote, place
-from anomgen.sources.base import notes_of
 from anomgen.sources.pool import Pool
 from anomgen.versions import NETWORK, installed, processor, versions, versions_text
 
@@ -103,6 +103,8 @@ def make(
     check_output(recipe, out, resume=resume, overwrite=overwrite)
     with runner(engine, workers, address) as run:
         plan = Plan.of(recipe)
+        for note in plan.surprises:
+            warnings.warn(note, AnomgenNote, stacklevel=2)
         with locked(out, shared=part is not None):
             check_output(recipe, out, resume=resume, overwrite=overwrite)  # another run may have come and gone
             if overwrite:
@@ -261,7 +263,7 @@ def _finish(plan: Plan, out: Path, shards: list[Shard]) -> dict[str, Any]:
             "license": plan.source.license,
             "dataset": getattr(plan.source, "dataset", None),
             "skipped": list(plan.source.skipped),
-            "notes": list(notes_of(plan.source)),
+            "notes": list(plan.notes),
             "range": value_range and list(value_range),
             "shape": list(shape) if (shape := getattr(plan.source, "shape", None)) else None,
         },
@@ -325,7 +327,7 @@ def plan_of(
         "recipe": recipe.name,
         "source": f"{recipe.source.kind}, {len(plan.source)} images",
         "skipped": list(plan.source.skipped),
-        "notes": list(notes_of(plan.source)),
+        "notes": list(plan.notes),
         "image": "×".join(str(side) for side in renderer.pool[0].shape) + f" {renderer.pool[0].dtype}",
         "range": renderer.pool.value_range and list(renderer.pool.value_range),
         "rows": f"{recipe.count}: {anomalous} anomalous, {recipe.count - anomalous} normal",

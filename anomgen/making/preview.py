@@ -20,8 +20,7 @@ from anomgen.making.engine import Plan, Recipe, Renderer, single_threaded
 from anomgen.making.recipe import recipe_of
 from anomgen.making.replay import dataset_recipe, pool_of
 from anomgen.places import home
-from anomgen.sources.base import notes_of
-from anomgen.sources.pool import Pool
+from anomgen.sources.objects import opened
 
 MAX_ROWS = 64
 """Samples on the longest sheet."""
@@ -75,10 +74,10 @@ def preview(
     if not isinstance(dataset, Dataset) and is_bank(Path(dataset)):
         write_sheet(bank_sheet(Bank(Path(dataset)), rows), out)
         return Previewed(out)
-    opened = Dataset.of(dataset)
+    whole = Dataset.of(dataset)
     if foreground:
-        return Previewed(out, _draw_foreground(dataset_recipe(opened, source, overrides), out, rows))
-    write_preview(opened, out, rows, pool_of(opened, source)[0])
+        return Previewed(out, _draw_foreground(dataset_recipe(whole, source, overrides), out, rows))
+    write_preview(whole, out, rows, pool_of(whole, source)[0])
     return Previewed(out)
 
 
@@ -91,18 +90,16 @@ def _draw_recipe(recipe: Recipe, out: Path, rows: int) -> dict[str, Any]:
             drawn.append(row)
             tell(len(drawn), rows, "drawing samples")
     write_sheet(preview_sheet([Panel.of_row(row) for row in drawn], recipe.name), out)
-    return {**plan.resolved, "notes": list(notes_of(plan.source))}
+    return {**plan.resolved, "notes": list(plan.notes)}
 
 
 def _draw_foreground(recipe: Recipe, out: Path, rows: int) -> dict[str, Any]:
     """Draw which pixels of the normal images count as the object."""
-    opened = recipe.source.open()
     with single_threaded():
-        foreground = recipe.foreground.resolved(Pool(opened))
-        pool = Pool(opened, foreground)
+        source, foreground, notes, pool, _ = opened(recipe.source, recipe.foreground)
         picked = [round(k) for k in np.linspace(0, len(pool) - 1, min(rows, len(pool)))]
         shown = [pool[k] for k in picked]
         masks = [pool.foreground(image) for image in shown]
-    write_sheet(foreground_sheet(shown, masks, [opened.id(k) for k in picked], f"foreground: {foreground.method}"), out)
+    write_sheet(foreground_sheet(shown, masks, [source.id(k) for k in picked], f"foreground: {foreground.method}"), out)
     settings = foreground.model_dump(mode="json", exclude_defaults=True)
-    return {"foreground": {"method": foreground.method, **settings}, "notes": list(notes_of(opened))}
+    return {"foreground": {"method": foreground.method, **settings}, "notes": list(notes)}

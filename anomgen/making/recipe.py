@@ -108,7 +108,7 @@ def load_recipe(
         source = detect(str(source))
     if source is not None:
         previous = mapping.get("source")
-        keys = ("size",) if source.get("kind") == "builtin" else ("size", "fit", "on_bad_image")
+        keys = ("size",) if source.get("kind") == "builtin" else ("size", "fit", "on_bad_image", "on_no_object")
         kept = {key: previous[key] for key in keys if key in previous} if isinstance(previous, dict) else {}
         mapping["source"] = {**kept, **source}
     mapping = changed(mapping, overrides)

@@ -16,6 +16,7 @@ from anomgen.making.memory import recalled_source
 from anomgen.making.recipe import parse_recipe, read_recipe
 from anomgen.sources import detect
 from anomgen.sources.base import Source
+from anomgen.sources.objects import opened
 from anomgen.sources.pool import Pool
 from anomgen.versions import processor, versions
 
@@ -58,8 +59,10 @@ def replay(
 def reopened(dataset: Dataset, source: str | Path | None = None, overrides: Overrides = ()) -> Plan:
     """Return the plan of a finished dataset, its source opened again and compared with the recorded fingerprint."""
     recipe = dataset_recipe(dataset, source, overrides)
-    _same_source(recipe.source.open(), dataset)
-    plan = Plan.of(recipe)
+    with single_threaded():
+        found = opened(recipe.source, recipe.foreground)
+    _same_source(found.source, dataset)
+    plan = Plan.of(recipe, found)
     before, now = dataset.provenance["resolved"].get("resources", {}), plan.resolved["resources"]
     for key in sorted({*before, *now}):
         if before.get(key) != now.get(key):
@@ -126,13 +129,16 @@ def pool_of(dataset: Dataset, source: str | Path | None = None, overrides: Overr
     With an explicit `source` a failure is an error, not a note.
     """
     try:
-        recipe = dataset_recipe(dataset, source, overrides)
-        opened = _same_source(recipe.source.open(), dataset)
+        recipe, note = dataset_recipe(dataset, source, overrides), ""
+        images = recipe.source.open()
+        try:
+            with single_threaded():
+                pool = opened(recipe.source, recipe.foreground, images).pool
+        except AnomgenError as error:
+            pool, note = Pool(images), f"{error} (say where it is with --set foreground.path=FOLDER)"
+        _same_source(pool.source, dataset)
     except AnomgenError as error:
         if source is not None:
             raise
         return None, str(error)
-    try:
-        return Pool(opened, recipe.foreground.resolved(Pool(opened))), ""
-    except AnomgenError as error:
-        return Pool(opened), f"{error} (say where it is with --set foreground.path=FOLDER)"
+    return pool, note

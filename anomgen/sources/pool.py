@@ -90,24 +90,40 @@ class Pool(Sequence[np.ndarray]):
     def small(self, index: int) -> np.ndarray:
         """Return an image, shrunk where its longer side is above `SMALL_SIDE`; then the whole is not kept."""
         if index not in self._small:
-            kept = self._kept.get(index)
-            stored = self.source[index] if kept is None else kept.stored
-            if max(stored.shape[:2]) <= SMALL_SIDE:
-                return self._shown(index, stored)
-            image = stretched(shrunk(stored), self.value_range)
-            image.flags.writeable = False
+            image = self._shrunk(index)
+            if image is None:
+                return self[index]
             self._small[index] = image
         return self._small[index]
+
+    def _shrunk(self, index: int) -> np.ndarray | None:
+        """Return an image shrunk, None for one that is small."""
+        kept = self._kept.get(index)
+        stored = self.source[index] if kept is None else kept.stored
+        if max(stored.shape[:2]) <= SMALL_SIDE:
+            self._shown(index, stored)
+            return None
+        image = stretched(shrunk(stored), self.value_range)
+        image.flags.writeable = False
+        return image
 
     def small_foreground(self, index: int) -> np.ndarray | None:
         """Return the foreground, bool (H, W), of `small(index)`; a mask that was drawn elsewhere is shrunk."""
         image = self.small(index)
+        return self._foreground_of_shrunk(index, image if index in self._small else None)
+
+    def _foreground_of_shrunk(self, index: int, image: np.ndarray | None) -> np.ndarray | None:
         if self._foreground is None:
             return None
-        if index in self._small and self._foreground.method != "folder":
+        if image is not None and self._foreground.method != "folder":
             return self._foreground.mask(image)
         mask = self.foreground(self[index])
-        return mask if mask is None or index not in self._small else shrunk(mask)
+        return mask if mask is None or image is None else shrunk(mask)
+
+    def object_area(self, index: int) -> float:
+        """Return the share of an image, seen small, that is foreground; nothing of it is kept."""
+        mask = self._foreground_of_shrunk(index, self._shrunk(index))
+        return 1.0 if mask is None else float(mask.mean())
 
     def with_foreground(self, foreground: Foreground) -> Pool:
         """Return a pool of the same source with another foreground; what is shrunk already is not read again."""

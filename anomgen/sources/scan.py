@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
@@ -39,6 +40,9 @@ class ScannedConfig(SourceConfig):
     at either end take, measured once."""
     on_bad_image: Literal["error", "skip"] = "error"
     """What happens to a file that cannot be used: stop, or leave it out and list it in the card."""
+
+    on_no_object: Literal["keep", "skip"] = "keep"
+    """What happens to an image in which the foreground finds no object: it stays and is named, or it is left out."""
 
     @property
     def shape(self) -> tuple[int, int] | None:
@@ -86,7 +90,7 @@ class ScannedSource:
         notes: tuple[str, ...] = (),
     ):
         self.license, self.dataset, self.notes = license, dataset, notes
-        self._size, self.fit = config.size, config.fit
+        self._config, self._size, self.fit = config, config.size, config.fit
         self._read = read
         self._counts: np.ndarray | None = None
         self._kept: dict[int, np.ndarray] = {}
@@ -105,6 +109,18 @@ class ScannedSource:
         self.value_range = _range_of(config, self._counts, checked[good[0]].dtype)
         self._counts = None
         self._fingerprint = _fingerprint(config, list(zip(self._ids, self._files, strict=True)))
+
+    def without(self, indices: Collection[int]) -> Self:
+        """Return the source without some of its images; their names are among the skipped ones."""
+        left, gone = [k for k in range(len(self)) if k not in set(indices)], [self._ids[k] for k in sorted(indices)]
+        other = copy(self)
+        other.skipped += tuple(map(_readable, gone))
+        other._ids, other._keys, other._files = (
+            tuple(values[k] for k in left) for values in (self._ids, self._keys, self._files)
+        )
+        other._kept = {place: self._kept[k] for place, k in enumerate(left) if k in self._kept}
+        other._fingerprint = _fingerprint(self._config, list(zip(other._ids, other._files, strict=True)))
+        return other
 
     def __len__(self) -> int:
         return len(self._ids)

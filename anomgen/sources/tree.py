@@ -153,9 +153,13 @@ def left_out(names: Sequence[str], why: str) -> tuple[str, ...]:
     """Return a note that names files and says why they were left out; none where there are none."""
     if not names:
         return ()
+    return (f"left out {len(names)} {'file' if len(names) == 1 else 'files'}, {why}: {listed(names)}",)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first few names of files for a message, and how many more there are."""
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    named = ", ".join(name if name.isprintable() else ascii(name)[1:-1] for name in names[:_NAMED])
-    return (f"left out {len(names)} {'file' if len(names) == 1 else 'files'}, {why}: {named}{more}",)
+    return ", ".join(name if name.isprintable() else ascii(name)[1:-1] for name in names[:_NAMED]) + more
 
 
 def not_read(others: Sequence[str]) -> tuple[str, ...]:

@@ -1,0 +1,80 @@
+"""Opening a source with its foreground: pictures that show no object are found, named, and left out if wanted."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from anomgen.errors import SourceError, tell
+from anomgen.sources.base import Source, SourceConfig, notes_of
+from anomgen.sources.foreground import Foreground
+from anomgen.sources.pool import Pool
+from anomgen.sources.scan import ScannedSource
+from anomgen.sources.tree import left_out, listed
+
+SMALLEST = 0.05
+"""Share of the area that the larger objects have (the upper quartile) from which on something is an object."""
+LOOKED_AT = 1 << 29
+"""Pixels, over all images, that are looked at to name those without an object; to leave these out, all are."""
+FEWEST = 16
+"""Images that are looked at, however large they are."""
+
+
+class Opened(NamedTuple):
+    """A source, which pixels of its images count as the object, and what is to be known of both, in sentences."""
+
+    source: Source
+    foreground: Foreground
+    notes: tuple[str, ...]
+    pool: Pool
+    """The images with their foreground."""
+    surprises: tuple[str, ...] = ()
+    """What of the notes should be known before a run."""
+
+
+def opened(config: SourceConfig, foreground: Foreground, source: Source | None = None) -> Opened:
+    """Open a source, choose the foreground, and find the images that show no object, in that order.
+
+    source: what `config` opens, where it is open already. Raises what these raise, and SourceError when images without
+    an object are to be left out and no other is there.
+    """
+    source = config.open() if source is None else source
+    plain = Pool(source)
+    foreground = foreground.resolved(plain)
+    pool, skip = plain.with_foreground(foreground), getattr(config, "on_no_object", "keep") == "skip"
+    empty, of = _without_object(pool, foreground, everywhere=skip)
+    if not empty:
+        return Opened(source, foreground, notes_of(source), pool)
+    names = [source.id(index) for index in empty]
+    if skip and isinstance(source, ScannedSource):
+        if len(empty) == len(source):
+            raise SourceError(
+                f"the foreground ({foreground.method}) finds no object in any of the {of} images; look with `anomgen "
+                "preview --foreground`, and set another one"
+            )
+        source = source.without(empty)
+        notes = notes_of(source) + left_out(names, "in which no object is found")
+        return Opened(source, foreground, notes, Pool(source, foreground))
+    where = f"{of} images" if of == len(source) else f"the {of} images that were looked at, of {len(source)}"
+    note = (
+        f"no object is found in {len(empty)} of {where}: {listed(names)}; anomalies that need one are drawn on others. "
+        "Look with `anomgen preview --foreground`, or leave them out with --set source.on_no_object=skip"
+    )
+    return Opened(source, foreground, (*notes_of(source), note), pool, (note,))
+
+
+def _without_object(pool: Pool, foreground: Foreground, *, everywhere: bool) -> tuple[list[int], int]:
+    """Return which images show no object, and how many were looked at."""
+    if foreground.method == "none" or not len(pool):
+        return [], 0
+    count = len(pool)
+    if not everywhere:
+        count = min(count, max(LOOKED_AT // pool[0][..., 0].size, FEWEST))
+    picked = sorted({round(k) for k in np.linspace(0, len(pool) - 1, count)})
+    areas: list[float] = []
+    for index in picked:
+        tell(len(areas), count, "looking for the objects")
+        areas.append(pool.object_area(index))
+    least = SMALLEST * float(np.quantile(areas, 0.75))
+    return [index for index, area in zip(picked, areas, strict=True) if area <= least], count
