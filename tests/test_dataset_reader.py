@@ -198,7 +198,7 @@ def test_row_groups_are_found_by_index(tmp_path, monkeypatch):
 
 def test_shards_are_read_in_the_order_of_their_numbers(tmp_path):
     (tmp_path / "data").mkdir()
-    (tmp_path / "recipe.yaml").write_text("name: x\n")
+    (tmp_path / "recipe.yaml").write_text("name: x\nsource: {kind: folder}\n")
     for number in (100_000, 2, 10):
         row = made_rows(1, start=number)
         write_shard(tmp_path / "data" / shard_name(number, 100_001), row, Columns(("nsa", "scar")), {})

@@ -317,6 +317,6 @@ def test_rows_are_consumed_one_by_one(tmp_path, monkeypatch):
 
 
 def test_an_empty_shard_can_be_read(tmp_path):
-    (tmp_path / "recipe.yaml").write_text("name: x\n")
+    (tmp_path / "recipe.yaml").write_text("name: x\nsource: {kind: folder}\n")
     write_shard(tmp_path / "data" / shard_name(0, 1), [], COLUMNS, {"shard": 0})
     assert len(Dataset(tmp_path, partial=True)) == 0

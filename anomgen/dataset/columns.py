@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from anomgen.config.text import read_json
 from anomgen.dataset.row import LABELS, NORMAL
 from anomgen.errors import UsageError
 
@@ -20,6 +21,8 @@ VOCABULARY = (
 """The defect types of all bundled generators, which have the same numbers in every dataset, so that datasets of two
 recipes can be joined. New ones are added at the end: the numbers of the others stay."""
 
+MAX_NAME = 200
+"""Characters of a defect type's name that is read."""
 IMAGE_COLUMNS = ("image", "mask", "soft_mask", "normal")
 
 OWN = "anomgen.defect_types"
@@ -103,10 +106,12 @@ class Columns:
         """
         metadata = schema.metadata or {}
         try:
-            features = json.loads(metadata[b"huggingface"])["info"]["features"]
+            features = read_json(metadata[b"huggingface"])["info"]["features"]
             names = tuple(features["defect_type"]["names"])[1:]
-            own = tuple(map(str, json.loads(metadata.get(OWN.encode(), json.dumps(names)))))
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            own = tuple(read_json(metadata[OWN.encode()])) if OWN.encode() in metadata else names
+            if not all(isinstance(name, str) and 0 < len(name) <= MAX_NAME for name in (*names, *own)):
+                raise TypeError("a name is a text")
+        except (KeyError, TypeError, ValueError) as error:
             raise ValueError("its schema has no anomgen features") from error
         if not set(own) <= set(names):
             raise ValueError(f"its defect types {list(own)} are not among the classes {list(names)}")

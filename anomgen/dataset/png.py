@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
+import struct
+
 import cv2
 import numpy as np
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR"
+_GREY, _COLOUR = 0, 2
+"""Colour types of PNG that datasets hold."""
+MAX_INFLATION = 1040
+"""Bytes that one byte of deflate's output format can stand for, at most; 1032 and what the last one may be short of."""
 
 
 def decode_png(data: bytes) -> np.ndarray:
     """Return the image in PNG bytes as (H, W, C) uint8 or uint16, C 1 or 3 (RGB).
 
-    Raises ValueError when the bytes are damaged.
+    Raises ValueError when the bytes are damaged, of another kind, or too few for the size that they claim.
     """
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+    _require_plausible(data)
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None:
         raise ValueError("its PNG cannot be decoded")
     return image[..., None] if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _require_plausible(data: bytes) -> None:
+    """Raise ValueError for what OpenCV would decode to something else, or make room for in vain."""
+    if not data.startswith(_SIGNATURE) or len(data) < 33:
+        raise ValueError("its PNG cannot be decoded")
+    width, height, depth, colour = struct.unpack(">IIBB", data[16:26])
+    if depth not in (8, 16) or colour not in (_GREY, _COLOUR):
+        raise ValueError(f"its PNG is of another kind ({depth} bits, colour type {colour})")
+    size = height * width * (3 if colour == _COLOUR else 1) * depth // 8
+    if not 0 < size <= MAX_INFLATION * len(data):
+        raise ValueError(f"its PNG claims {width} × {height} pixels in {len(data)} bytes")
 
 
 PNG_SETTINGS = (

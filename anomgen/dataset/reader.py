@@ -1,12 +1,11 @@
-"""The dataset on disk: what a row is, the columns of its Parquet files, and how to read them back.
+"""Reading a dataset: opening its folder, and its rows one by one, from files that anybody may have written.
 
-Writing needs no `datasets`: the Hugging Face features are part of the Arrow schema, as JSON made here, so
-that `datasets.load_dataset(folder)` reads the files as they are.
+Nothing that a file says of itself is trusted before it is compared with its size: only regular files are opened, and
+what cannot be so is an error that names the file and the row.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from collections.abc import Iterator, Sequence
@@ -19,38 +18,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from anomgen.config.text import read_json
 from anomgen.dataset.columns import IMAGE_COLUMNS, Columns
+from anomgen.dataset.origin import PROVENANCE, RECIPE, Damaged, read_provenance, read_recipe
 from anomgen.dataset.png import decode_png
-from anomgen.dataset.record import Record
+from anomgen.dataset.record import OPTIONAL, Record, fault_in
 from anomgen.errors import AnomgenError, UsageError, near_miss
 from anomgen.places import place, readable
 from anomgen.sources.value_range import ValueRange, recorded_range
 
-MARK = "# The recipe of the dataset in this folder, written by anomgen make.\n"
-"""First line of the recipe.yaml in a dataset: what tells our folder from one that holds a recipe of the user's."""
+SHARD_PATTERN = re.compile(r"train-([0-9]{5,})-of-([0-9]{5,})\.parquet")
 
-
-def is_ours(out: Path) -> bool:
-    """Return whether a folder holds a dataset that `make` made or began; a recipe of the user's own is none."""
-    try:
-        return (out / "recipe.yaml").read_text(encoding="utf-8").startswith(MARK)
-    except (OSError, UnicodeDecodeError):
-        return False
-
-
-SHARD_PATTERN = re.compile(r"train-(\d{5,})-of-(\d{5,})\.parquet")
-
-
-# -------------------------------------------------------------------------------------------------- measures
-
-
-# ------------------------------------------------------------------------------------------------------ rows
-
-
-# --------------------------------------------------------------------------------------------------- columns
-
-
-# --------------------------------------------------------------------------------------------------- reading
+LEAST_ROW = 100
+"""Bytes that a row takes in a file at least: its two pictures are not compressed further."""
+MAX_SMALL = 1 << 28
+"""Bytes that the compressed columns of a row group may come to."""
 
 
 def decode_row(cells: dict[str, Any], columns: Columns) -> dict[str, Any]:
@@ -69,7 +51,7 @@ def decode_row(cells: dict[str, Any], columns: Columns) -> dict[str, Any]:
     if "defect_type" in row:
         row["defect_type"] = columns.defect_names[row["defect_type"]]
     if "params" in row:
-        row["params"] = json.loads(row["params"])
+        row["params"] = read_json(row["params"])
     return row
 
 
@@ -88,25 +70,29 @@ class Dataset:
 
     path: the folder, or its URL. partial: also open a run that is not finished; `provenance` is then empty.
 
-    Raises UsageError when the folder is missing, is no anomgen dataset, is unfinished, or has a damaged file.
+    Raises UsageError when the folder is missing, is no anomgen dataset, or is unfinished; Damaged, a UsageError, when
+    one of its files is broken.
     """
 
     def __init__(self, path: str | Path, *, partial: bool = False):
         self.path = place(path)
-        self.recipe: dict[str, Any] = _read_recipe(self.path)
+        _require_dataset(self.path)
         self.shards: tuple[Path, ...] = find_shards(self.path)
-        if not partial and not (self.path / "provenance.json").is_file():
-            words = ["anomgen", "make", "--recipe", str(self.path / "recipe.yaml"), "-o", str(self.path), "--resume"]
+        if not partial and not (self.path / PROVENANCE).exists():
+            words = ["anomgen", "make", "--recipe", str(self.path / RECIPE), "-o", str(self.path), "--resume"]
             raise UsageError(
                 f"{self.path}: unfinished ({len(self.shards)} shards so far, no provenance.json); finish it "
                 f"with `{shlex.join(words)}`, and the --source that it was begun with"
             )
-        self.provenance: dict[str, Any] = {} if partial else _read_json(self.path / "provenance.json")
+        self.recipe: dict[str, Any] = read_recipe(self.path)
+        self.provenance: dict[str, Any] = {} if partial else read_provenance(self.path)
         if not self.shards:
-            raise UsageError(f"{self.path}: no data/train-*.parquet in it; make the dataset again")
+            raise Damaged(f"{self.path}: no data/train-*.parquet in it; make the dataset again")
         self.columns = _shared_columns(self.shards)
         self._groups = [group for shard in self.shards for group in _row_groups(shard)]
         self._length = sum(_metadata(shard).num_rows for shard in self.shards)
+        if not partial and not self._length:
+            raise Damaged(f"{self.path}: its files hold no row; make the dataset again")
 
     @classmethod
     def of(cls, dataset: Dataset | str | Path) -> Dataset:
@@ -154,27 +140,35 @@ class Dataset:
             yield self._decoded(cells, cells.get("index", position))
 
     def records(self) -> Iterator[Record]:
-        """Yield every row as a record, its images not decoded. Raises UsageError for a damaged one."""
+        """Yield every row as a record, its images not decoded. Raises Damaged for one that is, or is there twice."""
+        before = -1
         for cells in self.stored_rows():
             try:
-                yield Record.of_cells(cells, self.columns.defect_names)
+                record = Record.of_cells(cells, self.columns.defect_names)
             except AnomgenError as error:
-                raise UsageError(f"{self.path}: {error}") from error
+                raise Damaged(f"{self.path}: {error}") from error
+            if record.index <= before:
+                raise Damaged(f"{self.path}: row {record.index} stands after row {before}; make the dataset again")
+            before = record.index
+            yield record
 
     def table(self, columns: Sequence[str]) -> pa.Table:
-        """Return these columns of all rows; meant for the small ones."""
+        """Return these columns of all rows; meant for the small ones. Raises Damaged where one lacks a value."""
         wanted = self._checked(columns)
         tables = []
         for shard in self.shards:
             with _reading(shard), _open(shard) as file:
                 tables.append(file.read(columns=wanted))
+            _require_values(tables[-1], shard)
         return pa.concat_tables(tables).select(wanted)
 
     def _decoded(self, cells: dict[str, Any], index: int) -> dict[str, Any]:
         try:
+            if fault := fault_in(cells, self.columns.defect_names):
+                raise ValueError(fault)
             return decode_row(cells, self.columns)
-        except (ValueError, IndexError) as error:
-            raise UsageError(f"{self.path}: row {index} is damaged: {error}") from error
+        except ValueError as error:
+            raise Damaged(f"{self.path}: row {index} is damaged: {error}") from error
 
     def _checked(self, columns: Sequence[str] | None) -> list[str]:
         known = list(self.columns.names)
@@ -202,10 +196,10 @@ def shard_rows(shard: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
 def _reading(shard: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, pa.ArrowException) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UsageError(
-            f"{shard}: cannot be read as Parquet ({reason}); delete it and run `anomgen make` with --resume"
+    except (OSError, pa.ArrowException, UnicodeDecodeError, MemoryError, OverflowError) as error:
+        reason = str(getattr(error, "strerror", None) or error).splitlines() or [type(error).__name__]
+        raise Damaged(
+            f"{shard}: cannot be read as Parquet ({reason[0]}); delete it and run `anomgen make` with --resume"
         ) from error
 
 
@@ -224,55 +218,53 @@ def _shared_columns(shards: tuple[Path, ...]) -> Columns:
     try:
         columns = Columns.of_schema(first)
     except (ValueError, UsageError) as error:
-        raise UsageError(f"{shards[0]}: not a file of anomgen: {error}") from error
+        raise Damaged(f"{shards[0]}: not a file of anomgen: {error}") from error
     for shard in shards[1:]:
         with _reading(shard):
             other = pq.read_schema(readable(shard))
         if not other.equals(first, check_metadata=True):
-            raise UsageError(f"{shard}: its columns differ from those of {shards[0].name}; they are not of one run")
+            raise Damaged(f"{shard}: its columns differ from those of {shards[0].name}; they are not of one run")
     return columns
 
 
 def _row_groups(shard: Path) -> Iterator[_Group]:
     metadata = _metadata(shard)
+    _require_size(shard, metadata)
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
         leaves = (group.column(i) for i in range(group.num_columns))
-        statistics = next(leaf.statistics for leaf in leaves if leaf.path_in_schema == "index")
+        statistics = next((leaf.statistics for leaf in leaves if leaf.path_in_schema == "index"), None)
         if statistics is None or not statistics.has_min_max:
-            raise UsageError(f"{shard}: another program wrote this file (no statistics of the column 'index')")
+            raise Damaged(f"{shard}: another program wrote this file (no statistics of the column 'index')")
         yield _Group(shard, number, statistics.min, statistics.max)
 
 
-def _read_recipe(path: Path) -> dict[str, Any]:
-    import yaml
+def _require_size(shard: Path, metadata: pq.FileMetaData) -> None:
+    """Raise Damaged for a file that is too small for what it claims to hold, before that is made room for."""
+    size = shard.stat().st_size
+    if metadata.num_rows * LEAST_ROW > size:
+        raise Damaged(f"{shard}: claims {metadata.num_rows} rows in {size} bytes; make the dataset again")
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    if any(group.total_byte_size > size + MAX_SMALL for group in groups):
+        raise Damaged(f"{shard}: would take more than {MAX_SMALL / 1e6:.3g} MB of memory; make the dataset again")
 
-    from anomgen.config.text import decoded, read_yaml
 
+def _require_values(table: pa.Table, shard: Path) -> None:
+    for name in table.column_names:
+        column = table[name]
+        if column.null_count and name not in OPTIONAL:
+            raise Damaged(f"{shard}: {column.null_count} rows have no {name}; make the dataset again", "row")
+        if pa.types.is_floating(column.type) and not np.isfinite(column.to_numpy()).all():
+            raise Damaged(f"{shard}: the column {name} holds what is no number; make the dataset again", "row")
+
+
+def _require_dataset(path: Path) -> None:
     if not path.exists():
         raise UsageError(f"{path}: no such folder")
     if not path.is_dir():
         raise UsageError(f"{path}: a file; give the folder that `anomgen make` wrote")
-    file = path / "recipe.yaml"
-    if not file.is_file():
+    if not (path / RECIPE).exists():
         raise UsageError(f"{path}: not an anomgen dataset (no recipe.yaml); give a folder that `anomgen make` wrote")
-    try:
-        recipe = read_yaml(decoded(file.read_bytes()))
-    except (yaml.YAMLError, ValueError) as error:
-        raise UsageError(f"{file}: not valid YAML: {error}") from error
-    if not isinstance(recipe, dict):
-        raise UsageError(f"{file}: holds no recipe")
-    return recipe
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UsageError(f"{file}: damaged ({error}); run `anomgen make` with --resume") from error
-    if not isinstance(content, dict):
-        raise UsageError(f"{file}: damaged (not an object); run `anomgen make` with --resume")
-    return content
 
 
 def load_dataset(dataset: str | Path, *, partial: bool = False) -> Dataset:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,9 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from anomgen.dataset.columns import IMAGE_COLUMNS
 from anomgen.dataset.png import decode_png
-from anomgen.dataset.row import ANOMALY, image_name
+from anomgen.dataset.row import ANOMALY, NORMAL, image_name
 from anomgen.errors import AnomgenError
+
+OPTIONAL = ("soft_mask", "normal")
+"""Columns in which a row may hold nothing."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +46,11 @@ class Record:
     def of_cells(cls, cells: Mapping[str, Any], defect_names: Sequence[str]) -> Record:
         """Return the record of a row as stored, images as {"bytes", "path"}, the defect type as a number.
 
-        Raises AnomgenError where a value is missing, or there is no such defect type.
+        Raises AnomgenError where `fault_in` the row finds one.
         """
+        if fault := fault_in(cells, defect_names):
+            raise AnomgenError(_damaged(cells["index"], fault))
         values = {name: cell["bytes"] if isinstance(cell, dict) else cell for name, cell in cells.items()}
-        empty = [name for name, value in values.items() if value is None and name not in ("soft_mask", "normal")]
-        if empty:
-            raise AnomgenError(_damaged(cells["index"], f"it has no {empty[0]}"))
-        if not 0 <= cells["defect_type"] < len(defect_names):
-            raise AnomgenError(_damaged(cells["index"], f"there is no defect type {cells['defect_type']}"))
         return cls(**{**values, "defect_type": defect_names[cells["defect_type"]]})
 
     @property
@@ -96,5 +98,36 @@ class Record:
             raise AnomgenError(_damaged(self.index, f"its {what}: {error}")) from error
 
 
-def _damaged(index: int, why: str) -> str:
+def missing_in(cells: Mapping[str, Any]) -> str | None:
+    """Return which value of a row as stored, or of some of its columns, is missing or no number; None: all are there.
+
+    The soft mask and the normal image may be missing.
+    """
+    for name, value in cells.items():
+        if name in IMAGE_COLUMNS:
+            is_there = name in OPTIONAL if value is None else value["bytes"] is not None
+        elif isinstance(value, float):
+            is_there = math.isfinite(value)
+        elif name == "boxes":
+            is_there = value is not None and all(box is not None and None not in box for box in value)
+        else:
+            is_there = value is not None
+        if not is_there:
+            return f"it has no {name}"
+    return None
+
+
+def fault_in(cells: Mapping[str, Any], defect_names: Sequence[str]) -> str | None:
+    """Return what of a row as stored, or of some of its columns, cannot be; None where there is no fault."""
+    if missing := missing_in(cells):
+        return missing
+    if cells.get("label", ANOMALY) not in (NORMAL, ANOMALY):
+        return f"there is no label {cells['label']}"
+    if not 0 <= cells.get("defect_type", 0) < len(defect_names):
+        return f"there is no defect type {cells['defect_type']}"
+    low = next((name for name in ("index", "attempt") if cells.get(name, 0) < 0), None)
+    return low and f"its {low} is {cells[low]}"
+
+
+def _damaged(index: int | None, why: str) -> str:
     return f"row {index} is damaged: {why}; `anomgen check` says more"

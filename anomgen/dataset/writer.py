@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from anomgen.config.text import read_json
 from anomgen.dataset.columns import IMAGE_COLUMNS, Columns
 from anomgen.dataset.png import encode_png, encode_soft_mask
 from anomgen.dataset.row import NORMAL, Row, params_text
@@ -137,7 +138,7 @@ def shard_metadata(path: Path) -> dict[str, Any] | None:
     """Return the log that was written with a shard; None when it is missing, damaged or not of anomgen."""
     try:
         stored = pq.read_metadata(readable(path)).metadata or {}
-        log = json.loads(stored[METADATA_KEY.encode()])
+        log = read_json(stored[METADATA_KEY.encode()])
     except (OSError, pa.ArrowException, KeyError, ValueError):
         return None
     return log if isinstance(log, dict) else None

@@ -114,13 +114,21 @@ def made_dataset(
     recipe = {"anomgen": 1, "name": "made-up", "source": {"kind": "folder", "path": "good"}, "license": license}
     provenance: dict[str, Any] = {
         "anomgen": "0",
+        "versions": {},
         "recipe_fingerprint": "0" * 32,
-        "source": {"kind": "folder", "license": license},
-        "rows": {"normal": count - anomalous, "anomaly": anomalous},
+        "source": {"kind": "folder", "count": sources, "fingerprint": "0" * 32, "license": license, "skipped": []},
+        "resolved": {"generator": {"kind": "nsa"}, "foreground": {"method": "none"}},
+        "rows": {"normal": count - anomalous, "anomaly": anomalous, "by_type": _by_type(rows)},
+        "rejects": {},
+        "shards": 1,
     }
     (folder / "recipe.yaml").write_text(json.dumps(recipe), encoding="utf-8")
     (folder / "provenance.json").write_text(json.dumps(provenance), encoding="utf-8")
     return folder
+
+
+def _by_type(rows: list[Row]) -> dict[str, int]:
+    return {name: sum(row.defect_type == name for row in rows) for name in TYPES}
 
 
 def _row(index: int, shape: tuple[int, int, int], dtype: np.dtype, sources: int, only_normal: bool) -> Row:

@@ -14,8 +14,11 @@ from typing import Any
 import numpy as np
 
 from anomgen.config.text import Overrides
+from anomgen.dataset.columns import IMAGE_COLUMNS
 from anomgen.dataset.normals import NormalImages
+from anomgen.dataset.origin import Damaged
 from anomgen.dataset.reader import Dataset, shard_rows
+from anomgen.dataset.record import missing_in
 from anomgen.dataset.row import LABELS, NORMAL
 from anomgen.dataset.statistics import statistics
 from anomgen.errors import Progress, UsageError, silent
@@ -50,9 +53,12 @@ def check(
 
     source: where its normal images are now, by default where the recipe says or where they were when it was made here.
     What is broken is in the report, not raised, and so is, without `source`, that the images are not to be found.
-    Raises UsageError for a folder that holds no finished dataset, and for a `source` that is not its own.
+    Raises UsageError for a folder that holds no finished dataset of anomgen, and for a `source` that is not its own.
     """
-    opened = Dataset.of(dataset)
+    try:
+        opened = Dataset.of(dataset)
+    except Damaged as error:
+        return Report.of_damage(str(dataset), error.rule, str(error))
     pool, note = pool_of(opened, source, overrides)
     return replace(check_dataset(opened, pool, progress=progress), note=note)
 
@@ -66,7 +72,7 @@ def check_dataset(dataset: Dataset, pool: Pool | None = None, *, progress: Progr
     """
     unreadable = unreadable_shards(dataset)
     if unreadable.count:
-        return Report(str(dataset.path), len(dataset), 0, 0, 0, None, None, (unreadable,), None)
+        return Report(str(dataset.path), len(dataset), violations=(unreadable,))
     checker = _Checker(dataset, pool)
     for done, cells in enumerate(checker.stored_rows(), start=1):
         checker.take(cells)
@@ -104,6 +110,7 @@ class _Checker:
         self.pool = pool
         self.normals = NormalImages(dataset, pool)
         self.value_range = dataset.value_range
+        self.small = [name for name in dataset.columns.names if name not in IMAGE_COLUMNS]
         self.violations: dict[str, Violation] = {}
         self.by_type: dict[str, int] = {}
         self.position = self.compared = 0
@@ -120,10 +127,13 @@ class _Checker:
                 self._add("file", str(error))
 
     def take(self, cells: dict[str, Any]) -> None:
+        self.position += 1
+        if missing := missing_in({name: cells[name] for name in self.small}):
+            self._add("row", f"row {self.position - 1}: {missing}")
+            return
         record = Record(cells)
         for rule, what in self._findings(record):
             self._add(rule, f"row {cells['index']}: {what}")
-        self.position += 1
         if cells["soft_mask"] is not None:
             self.with_soft += 1
         elif not record.anomalous:
@@ -146,14 +156,14 @@ class _Checker:
             invisible=self.invisible.value,
             on_foreground=self.on_foreground.value,
             violations=broken,
-            statistics=statistics(self.dataset),
+            statistics=None if "row" in self.violations else statistics(self.dataset),
         )
 
     def _add(self, rule: str, example: str) -> None:
         self.violations.setdefault(rule, Violation(rule)).add(example)
 
     def _findings(self, record: Record) -> Findings:
-        yield from record_findings(record.cells, self.position, self.dataset)
+        yield from record_findings(record.cells, self.position - 1, self.dataset)
         for name in record.broken:
             yield "image", f"{name} cannot be decoded"
         if record.broken:

@@ -19,8 +19,9 @@ import numpy as np
 from anomgen.config import Part
 from anomgen.config.text import Overrides
 from anomgen.dataset.card import write_card
+from anomgen.dataset.origin import MARK, Damaged, is_ours, read_provenance
 from anomgen.dataset.preview import write_preview
-from anomgen.dataset.reader import MARK, SHARD_PATTERN, Dataset, is_ours
+from anomgen.dataset.reader import SHARD_PATTERN, Dataset
 from anomgen.dataset.row import ANOMALY, Row
 from anomgen.dataset.statistics import statistics
 from anomgen.dataset.writer import Encoder, shard_metadata, shard_name
@@ -225,10 +226,10 @@ def _finished(out: Path, shards: list[Shard]) -> dict[str, Any] | None:
     if there != {shard.path.name for shard in shards} or not all((out / name).is_file() for name in OWN_FILES):
         return None
     try:
-        provenance: dict[str, Any] = json.loads((out / "provenance.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        provenance = read_provenance(out)
+    except Damaged:
         return None
-    return provenance if isinstance(provenance, dict) and provenance.get("shards") == len(shards) else None
+    return provenance if provenance["shards"] == len(shards) else None
 
 
 def _join(recipe: Recipe, out: Path) -> None:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from anomgen.dataset.origin import is_fingerprint
 from anomgen.making.engine import Plan
+from anomgen.places import read_within
+
+MAX_PATH = 1 << 16
+"""Bytes of a note."""
 
 
 def _memory() -> Path:
@@ -21,17 +26,22 @@ def remember_source(plan: Plan) -> None:
     if not place or not Path(place).exists():
         return
     resolved = str(Path(place).resolve()) + (f":{split}" if split else "")
+    fingerprint = plan.source.fingerprint()
+    if not is_fingerprint(fingerprint):
+        return
     try:
         _memory().mkdir(parents=True, exist_ok=True)
-        (_memory() / plan.source.fingerprint()).write_text(resolved, encoding="utf-8")
+        (_memory() / fingerprint).write_text(resolved, encoding="utf-8")
     except (OSError, ValueError):  # a read-only home folder: replay will ask for --source
         return
 
 
 def recalled_source(fingerprint: str) -> str | None:
     """Return where a source of that fingerprint was on this machine, None if that is not known or gone."""
+    if not is_fingerprint(fingerprint):  # a dataset may say anything
+        return None
     try:
-        path = (_memory() / fingerprint).read_text(encoding="utf-8")
-    except OSError:
+        path = read_within(_memory() / fingerprint, MAX_PATH).decode()
+    except (OSError, UnicodeDecodeError):
         return None
     return path if Path(path).exists() or Path(path.rpartition(":")[0] or path).exists() else None

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from anomgen.dataset.reader import SHARD_PATTERN, is_ours
+from anomgen.dataset.origin import is_ours
+from anomgen.dataset.reader import SHARD_PATTERN
 from anomgen.errors import UsageError
 from anomgen.files import Earlier, holds_earlier, refuse_inside, remove
 from anomgen.making.engine import Recipe

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from anomgen.config import portable_path
 from anomgen.config.text import Overrides, changed
 from anomgen.dataset.reader import Dataset
 from anomgen.dataset.writer import Encoder
 from anomgen.errors import AnomgenError, UsageError
 from anomgen.making.engine import Plan, Recipe, Renderer, single_threaded
 from anomgen.making.memory import recalled_source
-from anomgen.making.recipe import parse_recipe, read_recipe
+from anomgen.making.recipe import parse_recipe
 from anomgen.sources import detect
 from anomgen.sources.base import Source
 from anomgen.sources.objects import opened
@@ -94,7 +95,7 @@ def dataset_recipe(dataset: Dataset, source: str | Path | None = None, overrides
     """Return a finished dataset's recipe with a source path that exists on this machine."""
     file = str(dataset.path / "recipe.yaml")
     place = str(source) if source else _known_place(dataset)
-    recipe = read_recipe(file)
+    recipe = _portable(dataset.recipe, file)
     if place is not None:
         kind = dataset.recipe["source"]["kind"]
         path = place if source is None or kind == "hub" else detect(place).get("path", place)
@@ -102,18 +103,31 @@ def dataset_recipe(dataset: Dataset, source: str | Path | None = None, overrides
     return parse_recipe(changed(recipe, overrides), file)
 
 
+def _portable(recipe: dict[str, Any], file: str) -> dict[str, Any]:
+    """Return a dataset's recipe without paths of a machine: `make` writes none, and others are not followed."""
+    return parse_recipe(recipe, file).portable().as_dict()
+
+
 def _known_place(dataset: Dataset) -> str | None:
     """Return where the source is: as the recipe says, else where it was on this machine; None if it has no path."""
     written = dataset.recipe["source"].get("path")
     if written is None:
         return None
+    written = portable_path(written)
     recalled = recalled_source(dataset.provenance["source"]["fingerprint"])
-    if recalled is None and not Path(written).exists() and dataset.recipe["source"]["kind"] != "hub":
+    if recalled is None and not _is_here(written) and dataset.recipe["source"]["kind"] != "hub":
         raise UsageError(
             f"the dataset was made from {written!r}, which is not here (datasets keep no paths of the machine); "
             "say where it is with --source"
         )
     return recalled or written
+
+
+def _is_here(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except OSError:  # too long for a name
+        return False
 
 
 def _version_notes(provenance: dict[str, Any], network: bool) -> Iterable[str]:

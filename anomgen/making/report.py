@@ -15,10 +15,12 @@ MAX_INVISIBLE = 0.5
 """Share of a mask that may be unchanged: holes that a method's majority filter closed, never most of it."""
 
 RULES = {
+    "record": "recipe.yaml and provenance.json say what they should",
     "file": "every shard can be read",
     "shards": "the shards are all there, as many as the provenance says",
     "count": "the numbers of rows are those of the recipe and the provenance",
     "index": "row k has index k",
+    "row": "no value of a row is missing",
     "label": "label, defect type, seed and parameters are consistent",
     "name": "the images of row k are called 00000k.png",
     "image": "every image can be decoded",
@@ -61,16 +63,21 @@ class Report:
     """What `check` found. `ok` when no rule is broken."""
 
     path: str
-    rows: int
-    normal: int
-    anomaly: int
-    compared: int
-    invisible: float | None
-    on_foreground: float | None
-    violations: tuple[Violation, ...]
-    statistics: dict[str, Any] | None
+    rows: int = 0
+    normal: int = 0
+    anomaly: int = 0
+    compared: int = 0
+    invisible: float | None = None
+    on_foreground: float | None = None
+    violations: tuple[Violation, ...] = ()
+    statistics: dict[str, Any] | None = None
     note: str = ""
     """Why the normal images were not at hand, where they were not."""
+
+    @classmethod
+    def of_damage(cls, path: str, rule: str, what: str) -> Report:
+        """Return the report on a dataset that cannot be opened for what breaks a rule."""
+        return cls(path, violations=(Violation(rule, 1, [what]),))
 
     @property
     def ok(self) -> bool:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
 
+from anomgen.config.text import read_json
 from anomgen.dataset.columns import IMAGE_COLUMNS
 from anomgen.dataset.png import decode_png
 from anomgen.dataset.reader import SHARD_PATTERN, Dataset, shard_rows
@@ -35,7 +35,7 @@ class Record:
                 self.broken.append(name)
             return
         try:
-            self.images[name] = decode_png(cell["bytes"])
+            self.images[name] = decode_png(cell["bytes"] or b"")
         except ValueError:
             self.broken.append(name)
 
@@ -76,8 +76,8 @@ def record_findings(cells: dict[str, Any], position: int, dataset: Dataset) -> F
 
 def _is_json_object(text: str) -> bool:
     try:
-        return isinstance(json.loads(text), dict)
-    except (TypeError, ValueError):
+        return isinstance(read_json(text), dict)
+    except ValueError:
         return False
 
 

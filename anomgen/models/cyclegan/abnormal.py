@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import ClassVar
 
-from anomgen.dataset.reader import Dataset, is_ours
+from anomgen.dataset.origin import is_ours
+from anomgen.dataset.reader import Dataset
 from anomgen.dataset.row import ANOMALY
 from anomgen.errors import UsageError
 from anomgen.licenses import inherited, license_beside

@@ -1,0 +1,152 @@
+"""What a dataset says that it was made of, recipe.yaml and provenance.json: anybody may have written them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import ConfigDict, Field
+
+from anomgen.config import Config, validated
+from anomgen.config.text import decoded, read_json, read_yaml
+from anomgen.errors import RecipeError, UsageError
+from anomgen.places import read_within
+from anomgen.sources.value_range import RangeField
+
+RECIPE, PROVENANCE = "recipe.yaml", "provenance.json"
+MARK = "# The recipe of the dataset in this folder, written by anomgen make.\n"
+"""First line of the recipe.yaml in a dataset: what tells our folder from one that holds a recipe of the user's."""
+
+MAX_RECIPE = 1 << 18
+"""Bytes of a recipe; a long one has some thousands."""
+MAX_PROVENANCE = 1 << 26
+"""Bytes of a provenance, which names each file that was left out."""
+
+Count = Annotated[int, Field(ge=0, le=10**12)]
+Text = Annotated[str, Field(max_length=10_000)]
+Word = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\s/\\]+$")]
+"""A name without blanks and slashes."""
+
+
+class Damaged(UsageError):
+    """A dataset is there, and something in it is broken. rule: which of those of `anomgen check`."""
+
+    def __init__(self, message: str, rule: str = "file"):
+        super().__init__(message)
+        self.rule = rule
+
+
+class _Stored(Config):
+    model_config = ConfigDict(extra="allow")  # what a later version adds, and each kind's own keys
+
+
+class _Source(_Stored):
+    kind: Word
+    path: Text | None = None
+    category: Text | None = None
+    name: Text | None = None
+
+
+class _Generator(_Stored):
+    kind: Word
+
+
+class StoredRecipe(_Stored):
+    """What is read of the recipe in a dataset before, or without, building what it describes."""
+
+    name: Text
+    source: _Source
+    generator: _Generator | None = None
+    license: Text | None = None
+    count: Count | None = None
+    seed: int | None = None
+
+
+class _Images(_Stored):
+    kind: Word
+    count: Count
+    fingerprint: Annotated[Word, Field(pattern=r"^[\w:+=-]+$")]
+    license: Text | None
+    dataset: Text | None = None
+    skipped: list[Text]
+    notes: list[Text] = Field(default_factory=list)
+    range: RangeField | None = None
+    shape: list[int] | None = None
+
+
+class _Resolved(_Stored):
+    generator: _Generator
+    foreground: dict[str, Any]
+    resources: dict[str, Text] = Field(default_factory=dict)
+
+
+class _Rows(_Stored):
+    normal: Count
+    anomaly: Count
+    by_type: dict[str, Count]
+
+
+class StoredProvenance(_Stored):
+    """What a provenance must say; docs/reference/dataset.md explains it."""
+
+    anomgen: Text
+    versions: dict[str, Text | None]
+    recipe_fingerprint: Word
+    source: _Images
+    licenses: list[Text | None] = Field(default_factory=list)
+    resolved: _Resolved
+    rows: _Rows
+    rejects: dict[str, Count]
+    shards: Count
+
+
+def is_ours(out: Path) -> bool:
+    """Return whether a folder holds a dataset that `make` made or began; a recipe of the user's own is none."""
+    try:
+        return read_within(out / RECIPE, MAX_RECIPE).decode().startswith(MARK)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def read_recipe(folder: Path) -> dict[str, Any]:
+    """Return the recipe of the dataset in a folder. Raises Damaged where it is none."""
+    file = folder / RECIPE
+    try:
+        recipe = read_yaml(decoded(read_within(file, MAX_RECIPE)))
+    except (yaml.YAMLError, ValueError) as error:
+        raise Damaged(f"{file}: not valid YAML: {error}", "record") from error
+    except OSError as error:
+        raise Damaged(f"{file}: cannot be read ({error.strerror or error})", "record") from error
+    if not isinstance(recipe, dict):
+        raise Damaged(f"{file}: holds no recipe", "record")
+    _require(StoredRecipe, recipe, file)
+    return recipe
+
+
+def read_provenance(folder: Path) -> dict[str, Any]:
+    """Return the provenance of the dataset in a folder. Raises Damaged where it is none."""
+    file, advice = folder / PROVENANCE, "run `anomgen make` with --resume"
+    try:
+        content = read_json(read_within(file, MAX_PROVENANCE))
+    except ValueError as error:
+        raise Damaged(f"{file}: damaged ({error}); {advice}", "record") from error
+    except OSError as error:
+        raise Damaged(f"{file}: cannot be read ({error.strerror or error}); {advice}", "record") from error
+    if not isinstance(content, dict):
+        raise Damaged(f"{file}: damaged (not an object); {advice}", "record")
+    _require(StoredProvenance, content, file)
+    return content
+
+
+def _require(model: type[Config], content: dict[str, Any], file: Path) -> None:
+    try:
+        validated(model, content)
+    except RecipeError as error:
+        raise Damaged(str(error.named(f"{file}: damaged")), "record") from None
+
+
+def is_fingerprint(text: str) -> bool:
+    """Return whether a text may be a source's fingerprint, and so a file's name."""
+    return re.fullmatch(r"[\w:+=-]{1,200}", text) is not None
