@@ -14,7 +14,13 @@ from anomgen.generators.base import Generator
 from anomgen.making.recipe import bundled_recipes, load_recipe
 from anomgen.registry import BUNDLED, load
 
-IMAGES = Path(__file__).parent.parent / "docs" / "images" / "generators"
+IMAGES = Path(__file__).parent.parent / "docs" / "images"
+SHOWN = {
+    "defects": ("generators/defects.jpg", "eight materials"),
+    "cyclegan": ("generators/cyclegan.png", "one material, of a model trained on it"),
+    "sdas": ("sdas.png", "one material, of a model trained on it"),
+}
+"""What is shown otherwise than on three materials."""
 
 
 def generator_pages() -> dict[str, str]:
@@ -33,12 +39,7 @@ def _page(kind: str, model: type[Generator]) -> list[str]:
     about, notes = _told(sys.modules[model.__module__].__doc__)
     summary, more = _told(model.__doc__)
     parts = [f"# {kind}", *about]
-    if (IMAGES / f"{kind}.png").exists():
-        parts.append(f"![{kind} on three materials](../../images/generators/{kind}.png)")
-    elif (IMAGES / f"{kind}.jpg").exists():
-        parts.append(f"![{kind} on eight materials](../../images/generators/{kind}.jpg)")
-    elif (IMAGES.parent / f"{kind}.png").exists():
-        parts.append(f"![{kind} on one material, of a model trained on it](../../images/{kind}.png)")
+    parts.append(_picture(kind))
     parts += _recipes(kind)
     parts += ["## Keys", *summary, key_table(model)]
     if "texture" in model.model_fields:
@@ -47,6 +48,14 @@ def _page(kind: str, model: type[Generator]) -> list[str]:
     if notes or more:
         parts += ["## What differs from the paper", *notes, *more]
     return parts
+
+
+def _picture(kind: str) -> str:
+    """Return the line that shows a generator; a page without a picture is not written."""
+    file, shown = SHOWN.get(kind, (f"generators/{kind}.png", "three materials"))
+    if not (IMAGES / file).exists():
+        raise FileNotFoundError(f"docs/images/{file} is not there; draw it with tools/pictures.py")
+    return f"![{kind} on {shown}](../../images/{file})"
 
 
 def _told(docstring: str | None) -> tuple[list[str], list[str]]:
