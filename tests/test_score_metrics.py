@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anomgen.errors import AnomgenError
-from anomgen.score import metrics
-from anomgen.score.metrics import Curve, au_pro, auroc, average_precision, by_type, f1_max, reduce_maps, replicates
+from anomgen.score import bootstrap, metrics
+from anomgen.score.bootstrap import replicates
+from anomgen.score.metrics import Curve, au_pro, auroc, average_precision, by_type, f1_max, reduce_maps
 from anomgen.score.result import ChosenF1, Rates, Thresholds, TypeFigures
 
 TIED = st.lists(st.tuples(st.booleans(), st.integers(-3, 3)), min_size=1, max_size=30)
@@ -160,7 +161,7 @@ def test_au_pro_of_known_maps():
 def test_components_do_not_touch_across_images_but_across_corners():
     masks = np.zeros((2, 4, 4), bool)
     masks[0, 0, 0] = masks[0, 1, 1] = masks[1, 0, 0] = True  # two pixels by a corner; one in the next image
-    shares = metrics._component_shares(masks)
+    shares = metrics.component_shares(masks)
     assert shares[0, 0, 0] == shares[0, 1, 1] == 0.5 and shares[1, 0, 0] == 1 and shares.sum() == 2
 
 
@@ -329,16 +330,16 @@ def test_recall_by_type_compares_float32_scores_exactly():
 
 def test_resamples_are_stratified_and_the_same_for_one_data_set():
     strata = np.array([0] * 10 + [1] * 4 + [2])
-    weights = metrics.resamples("data", strata, 50)
+    weights = bootstrap.resamples("data", strata, 50)
     assert weights.shape == (50, 15)
     for stratum, size in ((0, 10), (1, 4), (2, 1)):
         assert (weights[:, strata == stratum].sum(1) == size).all()
-    np.testing.assert_array_equal(weights, metrics.resamples("data", strata, 50))
-    assert (weights != metrics.resamples("other", strata, 50)).any()
+    np.testing.assert_array_equal(weights, bootstrap.resamples("data", strata, 50))
+    assert (weights != bootstrap.resamples("other", strata, 50)).any()
 
 
 def slow_replicates(fingerprint, labels, scores, masks, maps, count):
-    weights = metrics.resamples(fingerprint, labels * (1 + masks.any((1, 2))), count)
+    weights = bootstrap.resamples(fingerprint, labels * (1 + masks.any((1, 2))), count)
     for weight in weights:
         drawn = np.repeat(np.arange(len(labels)), weight)
         truth, found = masks[drawn], maps[drawn]
@@ -360,7 +361,7 @@ def test_replicates_are_the_figures_of_the_resampled_images(kind):
     labels = np.arange(30) >= 14
     scores = np.round(rng.normal(size=30) + labels, 1)
     found = replicates("data", labels, scores, masks, maps, count=8)
-    assert tuple(found) == metrics.REPLICATED
+    assert tuple(found) == bootstrap.REPLICATED
     exact = np.array(list(slow_replicates("data", labels, scores, masks, maps, 8))).T
     error = np.abs(np.array(list(found.values())) - exact)
     assert error[:2].max() < 1e-6 and error[2:].max() < 0.002

@@ -18,7 +18,7 @@ from anomgen.errors import AnomgenError
 from anomgen.files import fingerprint_of, replacing
 from anomgen.making.engine import Plan, single_threaded
 from anomgen.rng import Stream, rng_for
-from anomgen.score import metrics
+from anomgen.score import bootstrap, metrics
 from anomgen.score.bank import Bank, bank_of, load_bank
 from anomgen.score.data import RealData
 from anomgen.score.detectors.base import Batch, Detector
@@ -190,7 +190,7 @@ def _tested(data: RealData, maps: np.ndarray) -> _Tested:
     pixels = None if test.masks is None else metrics.Curve.of_maps(test.masks, maps)
     of_images, of_pixels = metrics.image_metrics(images), metrics.pixel_metrics(pixels)
     measured = metrics.Measured(of_images.metrics | of_pixels.metrics, of_images.undefined | of_pixels.undefined)
-    replicates = metrics.replicates(resampled_by(data), test.labels, scores, test.masks, maps, REPLICATES)
+    replicates = bootstrap.replicates(resampled_by(data), test.labels, scores, test.masks, maps, REPLICATES)
     return _Tested(measured, replicates, scores, images, pixels, time.perf_counter() - started)
 
 

@@ -1,10 +1,9 @@
-"""How well anomaly maps and scores agree with the truth: exact figures, thresholds, and their spread over test images.
+"""How well anomaly maps and scores agree with the truth: exact figures and thresholds.
 
 Everything is read off a `Curve`, one sort of all scores. A score at or above a threshold is flagged as anomalous.
 AU-PRO: Bergmann et al., IJCV 2021 (MVTec AD), exact instead of over sampled thresholds.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Self
@@ -13,15 +12,12 @@ import numpy as np
 from scipy import ndimage
 
 from anomgen.errors import AnomgenError
-from anomgen.rng import Stream, rng_for
 from anomgen.score.result import ChosenF1, Limit, Rates, Thresholds, TypeFigures
 
 FPR_LIMIT = 0.3
 """AU-PRO integrates up to this share of anomaly-free pixels flagged."""
 IMAGE_METRICS = ("image_auroc", "image_ap", "image_f1_max")
 PIXEL_METRICS = ("pixel_auroc", "pixel_ap", "pixel_f1_max", "au_pro")
-REPLICATED = ("image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "au_pro")
-_QUANTILES = 1000
 Reducer = Literal["window", "max", "sum"]
 _NEIGHBOURS = np.stack([np.zeros((3, 3), bool), np.ones((3, 3), bool), np.zeros((3, 3), bool)])
 
@@ -70,8 +66,8 @@ class Curve:
     @classmethod
     def of_maps(cls, masks: np.ndarray, maps: np.ndarray) -> Self:
         """Return the curve over all pixels of maps (N, H, W), whose truth is masks (N, H, W), `covered` included."""
-        _check_maps(masks, maps)
-        return cls.of(masks, maps, _component_shares(masks))
+        check_maps(masks, maps)
+        return cls.of(masks, maps, component_shares(masks))
 
     @property
     def anomalous(self) -> Any:
@@ -204,13 +200,18 @@ def reduce_maps(maps: np.ndarray, by: Reducer = "window") -> np.ndarray:
         values = maps.reshape(len(maps), -1)
         found: np.ndarray = values.max(axis=1).astype(np.float64) if by == "max" else values.sum(axis=1, dtype=float)
         return found
-    side = max(1, round(min(maps.shape[1:]) / 16))
+    side = window_side(maps.shape[1:])
     means = maps.astype(np.float64)
     for axis in (1, 2):
         whole = np.arange(side // 2, side // 2 + maps.shape[axis] - side + 1)
         means = ndimage.uniform_filter1d(means, side, axis=axis).take(whole, axis=axis)
     result: np.ndarray = means.max(axis=(1, 2))
     return result
+
+
+def window_side(shape: Sequence[int]) -> int:
+    """Return the side of the window of `reduce_maps` in maps of `shape` (H, W)."""
+    return max(1, round(min(shape) / 16))
 
 
 class Measured(NamedTuple):
@@ -291,76 +292,7 @@ def by_type(
     return found
 
 
-def resamples(fingerprint: str, strata: np.ndarray, count: int) -> np.ndarray:
-    """Return how often each of N test images is drawn in each resample, int64 (count, N).
-
-    Drawn with replacement within each stratum (N,), so every resample holds as many of each as the test set. The same
-    fingerprint and strata give the same resamples: figures of two cells of one data set are paired by position.
-    """
-    seed = int.from_bytes(hashlib.sha256(fingerprint.encode()).digest()[:8], "big")
-    rng = rng_for(seed, Stream.BOOTSTRAP)
-    weights = np.zeros((count, len(strata)), np.int64)
-    for stratum in np.unique(strata):
-        members = np.flatnonzero(strata == stratum)
-        drawn = members[rng.integers(len(members), size=(count, len(members)))]
-        np.add.at(weights, (np.arange(count)[:, None], drawn), 1)
-    return weights
-
-
-def replicates(
-    fingerprint: str,
-    labels: np.ndarray,
-    scores: np.ndarray,
-    masks: np.ndarray | None = None,
-    maps: np.ndarray | None = None,
-    count: int = 200,
-) -> dict[str, list[float]]:
-    """Return `count` bootstrap replicates over test images of each of `REPLICATED`; a metric without a value is absent.
-
-    fingerprint: of the data set. labels, scores: (N,). masks, maps: (N, H, W), or None for image metrics only. Normal
-    images, anomalous ones, and anomalous ones that lost their mask are drawn separately.
-
-    Note:
-        Replicates of at most 1000 images a class are exact. Scores of pixels are rounded down to about 2000 quantiles,
-        half of them of anomalous pixels, which moves a figure by less than 0.002 (a test holds this).
-    """
-    labels = np.asarray(labels) != 0
-    strata = labels.astype(int) if masks is None else labels * (1 + masks.any(axis=(1, 2)))
-    weights = resamples(fingerprint, strata, count)
-    images = _weighted(np.asarray(scores, np.float64)[:, None], labels[:, None], None, weights)
-    found = {"image_auroc": images.auroc, "image_ap": images.average_precision}
-    if masks is not None and maps is not None:
-        _check_maps(masks, maps)
-        pixels = _weighted(maps, masks, _component_shares(masks), weights)
-        found |= {"pixel_auroc": pixels.auroc, "pixel_ap": pixels.average_precision, "au_pro": pixels.au_pro()}
-    return {name: np.round(values, 6).tolist() for name, values in found.items() if np.isfinite(values).all()}
-
-
-def _weighted(scores: np.ndarray, labels: np.ndarray, shares: np.ndarray | None, weights: np.ndarray) -> Curve:
-    """Return the curves of R resamples: scores, labels and shares (N, ...) of N images, weights (R, N)."""
-    images = len(scores)
-    scores, labels = scores.reshape(images, -1), labels.reshape(images, -1) != 0
-    cuts = np.unique(np.concatenate([_quantiles(scores[labels]), _quantiles(scores[~labels])]))
-    cells = np.searchsorted(cuts, scores, side="right") - 1 + np.arange(images)[:, None] * len(cuts)
-
-    def summed(of: np.ndarray, values: np.ndarray | None = None) -> np.ndarray:
-        histogram = np.bincount(of, values, minlength=images * len(cuts)).reshape(images, len(cuts))
-        falling = np.cumsum((weights @ histogram.astype(np.float64))[:, ::-1], axis=1)
-        return np.pad(falling, ((0, 0), (1, 0)))
-
-    covered = None if shares is None else summed(cells[labels], shares.reshape(images, -1)[labels])
-    return Curve(np.append(np.inf, cuts[::-1]), summed(cells[labels]), summed(cells[~labels]), covered)
-
-
-def _quantiles(scores: np.ndarray) -> np.ndarray:
-    """Return at most `_QUANTILES` + 1 of the scores, evenly spread over their ranks, lowest and highest included."""
-    if len(scores) == 0:
-        return scores
-    ranks = np.linspace(0, len(scores) - 1, min(len(scores), _QUANTILES + 1)).astype(np.intp)
-    return np.sort(scores)[ranks]
-
-
-def _component_shares(masks: np.ndarray) -> np.ndarray:
+def component_shares(masks: np.ndarray) -> np.ndarray:
     """Return float64 (N, H, W): 1 / size of the pixel's 8-connected component within its image, 0 outside."""
     components, _ = ndimage.label(masks, structure=_NEIGHBOURS)
     share = 1 / np.maximum(np.bincount(components.ravel(), minlength=1), 1)
@@ -369,7 +301,8 @@ def _component_shares(masks: np.ndarray) -> np.ndarray:
     return result
 
 
-def _check_maps(masks: np.ndarray, maps: np.ndarray) -> None:
+def check_maps(masks: np.ndarray, maps: np.ndarray) -> None:
+    """Raise AnomgenError for maps (N, H, W) that are not finite or of another shape than their masks."""
     if maps.ndim != 3 or masks.shape != maps.shape:
         raise AnomgenError(f"anomaly maps {maps.shape} for masks {masks.shape}: both must be (N, H, W)")
     faulty = np.flatnonzero(~np.isfinite(maps).all(axis=(1, 2)))

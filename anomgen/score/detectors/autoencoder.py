@@ -19,7 +19,6 @@ from anomgen.score.detectors.networks import (
     Arrays,
     NetworkDetector,
     device,
-    in_parts,
     normal_batches,
     padded,
     seeded,
@@ -105,10 +104,10 @@ class Autoencoder(NetworkDetector):
         """See `NetworkDetector.built`."""
         return Network(self.width, skip_top=self.skip_top)
 
-    def anomaly_maps(self, images: np.ndarray) -> np.ndarray:
-        """Return ``|x - AE(x)|`` of values in [0, 1], averaged over the channels; see `Detector.anomaly_maps`."""
-        network = self.learnt(self._network)
-        return in_parts(images, lambda x: (x - network(x)).abs().mean(dim=1))
+    def maps(self, images: torch.Tensor) -> torch.Tensor:
+        """Return ``|x - AE(x)|`` of values in [0, 1], averaged over the channels; see `NetworkDetector.maps`."""
+        rebuilt: torch.Tensor = self.learnt(self._network)(images)
+        return (images - rebuilt).abs().mean(dim=1)
 
 
 class Network(nn.Module):

@@ -17,7 +17,7 @@ from torch import nn
 
 from anomgen.generators.perlin import Perlin
 from anomgen.score.detectors.base import Batch, Training
-from anomgen.score.detectors.networks import Arrays, NetworkDetector, in_parts, padded, seeded, targets, tensor, trained
+from anomgen.score.detectors.networks import Arrays, NetworkDetector, padded, seeded, targets, tensor, trained
 
 STRIDE = 32
 """Both sides of what the networks see are multiples of it; other images are padded by reflection."""
@@ -76,10 +76,10 @@ class DRAEM(NetworkDetector):
         """See `NetworkDetector.built`."""
         return DRAEMNetwork(self.width, self.segmentation_width)
 
-    def anomaly_maps(self, images: np.ndarray) -> np.ndarray:
-        """Return the probability of an anomaly at each pixel, float32 (N, H, W) in [0, 1], of images (N, H, W, C)."""
-        network = self.learnt(self._network)
-        return in_parts(images, lambda x: network(x)[1].softmax(1)[:, 1])
+    def maps(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the probability of an anomaly of each pixel; see `NetworkDetector.maps`."""
+        logits: torch.Tensor = self.learnt(self._network)(images)[1]
+        return logits.softmax(1)[:, 1]
 
 
 def _loss(network: DRAEMNetwork, batch: Batch, where: torch.device) -> torch.Tensor:

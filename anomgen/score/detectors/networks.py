@@ -32,6 +32,23 @@ class NetworkDetector(Detector):
     def built(self, arrays: Arrays) -> nn.Module:
         """Return a network into which these weights fit; it reads no others."""
 
+    def maps(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the anomaly maps (N, H, W) of images in [0, 1], (N, 3, H, W).
+
+        It is what other runtimes are given; a detector that does not end in torch defines `anomaly_maps` instead.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines neither maps nor anomaly_maps")
+
+    def anomaly_maps(self, images: np.ndarray) -> np.ndarray:
+        """See `Detector.anomaly_maps`."""
+        self.learnt(self._network)
+        return in_parts(images, self.maps)
+
+    @property
+    def ends_in_torch(self) -> bool:
+        """Return whether `maps` says all that it does."""
+        return type(self).anomaly_maps is NetworkDetector.anomaly_maps
+
     def arrays(self) -> dict[str, np.ndarray]:
         """See `Detector.arrays`."""
         return arrays_of(self.learnt(self._network))

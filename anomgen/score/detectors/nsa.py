@@ -17,7 +17,7 @@ from torch import nn
 
 from anomgen.generators.nsa import NSA
 from anomgen.score.detectors.base import Batch, Training
-from anomgen.score.detectors.networks import Arrays, NetworkDetector, in_parts, padded, seeded, targets, tensor, trained
+from anomgen.score.detectors.networks import Arrays, NetworkDetector, padded, seeded, targets, tensor, trained
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 LAST_RATE = 1e-6
@@ -91,10 +91,10 @@ class NSAEncoderDecoder(NetworkDetector):
         """See `NetworkDetector.built`."""
         return EncoderDecoder(self.width)
 
-    def anomaly_maps(self, images: np.ndarray) -> np.ndarray:
-        """Return the expected label of each pixel; see `Detector.anomaly_maps`."""
-        network, end = self.learnt(self._network), torch.relu if self._squared else torch.sigmoid
-        return in_parts(images, lambda x: end(network(x))[:, 0])
+    def maps(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the expected label of each pixel; see `NetworkDetector.maps`."""
+        values: torch.Tensor = self.learnt(self._network)(images)
+        return (values.relu() if self._squared else values.sigmoid())[:, 0]
 
 
 class EncoderDecoder(nn.Module):

@@ -13,7 +13,7 @@ from torch.nn import functional
 from anomgen.config import PathText
 from anomgen.score.backbone import LITE0, Backbone
 from anomgen.score.detectors.base import Batch, Training
-from anomgen.score.detectors.networks import Arrays, NetworkDetector, in_parts, seeded, targets, tensor, trained
+from anomgen.score.detectors.networks import Arrays, NetworkDetector, seeded, targets, tensor, trained
 
 
 class Probe(NetworkDetector):
@@ -62,15 +62,10 @@ class Probe(NetworkDetector):
         """See `NetworkDetector.built`."""
         return _Probe(Backbone(self.backbone, self.strides, blank=True), self.width)
 
-    def anomaly_maps(self, images: np.ndarray) -> np.ndarray:
-        """Return the probability of an anomaly, float32 (N, H, W), brought from stride 4 to the images' size."""
-        network, size = self.learnt(self._network), images.shape[1:3]
-
-        def run(x: torch.Tensor) -> torch.Tensor:
-            logits = network(x)
-            return functional.interpolate(logits, size, mode="bilinear", align_corners=False).sigmoid()[:, 0]
-
-        return in_parts(images, run)
+    def maps(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the probability of an anomaly, enlarged from stride 4; see `NetworkDetector.maps`."""
+        logits = self.learnt(self._network)(images)
+        return functional.interpolate(logits, images.shape[2:], mode="bilinear", align_corners=False).sigmoid()[:, 0]
 
 
 class _Probe(nn.Module):

@@ -25,7 +25,6 @@ from anomgen.score.detectors.networks import (
     Arrays,
     NetworkDetector,
     device,
-    in_parts,
     padded,
     seeded,
     targets,
@@ -115,16 +114,12 @@ class RealNet(NetworkDetector):
                 raise ValueError(f"a selected channel is not one of the {channels} of {self.backbone}")
         return RealNetNetwork(backbone, [torch.tensor(chosen) for chosen in kept], self.ranked, self.head)
 
-    def anomaly_maps(self, images: np.ndarray) -> np.ndarray:
-        """Return the probability of an anomaly at each pixel, float32 (N, H, W) in [0, 1], of images (N, H, W, C)."""
+    def maps(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the probability of an anomaly of each pixel; see `NetworkDetector.maps`."""
         network = self.learnt(self._network)
-
-        def run(x: torch.Tensor) -> torch.Tensor:
-            x, inside = padded(x, max(self.strides))
-            result: torch.Tensor = network(network.features(x), x.shape[-2:])[1].softmax(1)[:, 1][inside]
-            return result
-
-        return in_parts(images, run)
+        shown, inside = padded(images, max(self.strides))
+        result: torch.Tensor = network(network.features(shown), shown.shape[-2:])[1].softmax(1)[:, 1][inside]
+        return result
 
     def _check(self, channels: Sequence[int]) -> None:
         if len(self.selected) != len(channels) or any(k > c for k, c in zip(self.selected, channels, strict=False)):

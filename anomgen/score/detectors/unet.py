@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import nn
 
 from anomgen.score.detectors.base import Batch, Training
-from anomgen.score.detectors.networks import Arrays, NetworkDetector, in_parts, padded, seeded, targets, tensor, trained
+from anomgen.score.detectors.networks import Arrays, NetworkDetector, padded, seeded, targets, tensor, trained
 
 
 class UNet(NetworkDetector):
@@ -70,10 +70,10 @@ class UNet(NetworkDetector):
         """See `NetworkDetector.built`."""
         return Network(self.width, self.depth)
 
-    def anomaly_maps(self, images: np.ndarray) -> np.ndarray:
-        """Return the probability of an anomaly of each pixel; see `Detector.anomaly_maps`."""
-        network = self.learnt(self._network)
-        return in_parts(images, lambda x: network(x).sigmoid()[:, 0])
+    def maps(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the probability of an anomaly of each pixel; see `NetworkDetector.maps`."""
+        logits: torch.Tensor = self.learnt(self._network)(images)
+        return logits.sigmoid()[:, 0]
 
 
 def cross_entropy_and_dice(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:

@@ -121,6 +121,18 @@ class Inspector:
             for score, values, shape in zip(scores, maps, shapes, strict=True)
         ]
 
+    def export(self, path: str | Path) -> float:
+        """Write the detector as an ONNX file, compare it with torch, and return how far the maps are apart.
+
+        The file takes stored pixels `image`, (N, H, W, C) as `seen` returns them, and gives `map` (N, H, W) and
+        `score` (N,). Raises MissingExtra without the extra `onnx`, UsageError for a detector that is more than a
+        network.
+        """
+        require("onnx", "an ONNX file", "torch", "onnx", "onnxruntime", "onnxscript")
+        from anomgen.score.inspector.onnx import export_onnx
+
+        return export_onnx(self.detector, self.description, Path(path))
+
     def _mask(self, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
         limit = self.description.pixel_threshold
         if limit is None:
