@@ -42,8 +42,9 @@ def at_severity(
     """
     strength = float(np.clip(2.5 * scene.material.deviation * math.sqrt(severity), 10, 140))
     most = max((layer.limit or 0.0 for layer in layers), default=0.0)
+    peaks = [float(_largest(layer.change).max()) for layer in layers]
     for attempt in range(TRIES):
-        drawn, support, box = _drawn(image, scene, layers, strength)
+        drawn, support, box = _drawn(image, scene, layers, peaks, strength)
         tolerance = float(np.clip(FAINT * (min(strength, most) or 60.0), *TOLERANCES))
         result = composite(image, drawn, support, box=box, tolerance=tolerance)
         r = detectability.of(result.image, result.mask)
@@ -53,16 +54,29 @@ def at_severity(
     return Laid(result, round(min(strength, most), 2), r)
 
 
-def _drawn(image: np.ndarray, scene: Scene, layers: list[Layer], strength: float) -> tuple[np.ndarray, np.ndarray, Box]:
-    """Return the image with all layers on it, where they lie, bool (H, W), and the box that holds them."""
+def _largest(change: np.ndarray) -> np.ndarray:
+    """Return the largest absolute change over the channels, float32 (h, w)."""
+    largest: np.ndarray = np.abs(change[..., 0])
+    for channel in range(1, change.shape[2]):  # numpy's reduction over a short last axis is slow
+        np.maximum(largest, np.abs(change[..., channel]), out=largest)
+    return largest
+
+
+def _drawn(
+    image: np.ndarray, scene: Scene, layers: list[Layer], peaks: list[float], strength: float
+) -> tuple[np.ndarray, np.ndarray, Box]:
+    """Return the image with all layers on it, where they lie, bool (H, W), and the box that holds them.
+
+    peaks: the largest change of each layer.
+    """
     box = layers[0].box
     for layer in layers[1:]:
         box = box.union(layer.box)
     total = np.zeros((box.h, box.w, image.shape[2]), dtype=np.float32)
-    for layer in layers:
+    for layer, peak in zip(layers, peaks, strict=True):
         own, change = layer.box, layer.change
         if layer.limit is not None:
-            change = change * np.float32(min(strength, layer.limit) / max(float(np.abs(change).max()), 1e-6))
+            change = change * np.float32(min(strength, layer.limit) / max(peak, 1e-6))
         if layer.on_object and scene.foreground is not None:
             change = change * scene.foreground[own.slices][..., None]
         rows, columns = slice(own.y - box.y, own.y - box.y + own.h), slice(own.x - box.x, own.x - box.x + own.w)
@@ -71,5 +85,5 @@ def _drawn(image: np.ndarray, scene: Scene, layers: list[Layer], strength: float
     top = value_max(image.dtype)
     drawn[box.slices] = quantise((scene.values[box.slices] + total) * np.float32(top / 255), image.dtype)
     support = np.zeros(image.shape[:2], dtype=bool)
-    support[box.slices] = np.abs(total).max(axis=2) > 0.5
+    support[box.slices] = _largest(total) > 0.5
     return drawn, support, box
