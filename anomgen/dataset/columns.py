@@ -17,6 +17,7 @@ VOCABULARY = (
     *("boxes", "cutpaste", "scar", "fpi", "pii", "nsa", "perlin", "sdas", "cyclegan"),
     *("scratch", "crack", "stain", "spot", "dent", "bump", "hole", "fold", "contamination", "discoloration"),
     *("missing_part", "misprint", "haze", "burn", "chipped_edge", "broken_outline", "corrosion"),
+    "uneven_finish",
 )
 """The defect types of all bundled generators, which have the same numbers in every dataset, so that datasets of two
 recipes can be joined. New ones are added at the end: the numbers of the others stay."""

@@ -1,4 +1,4 @@
-"""Kinds of defect that are marks on the surface: stain, spot, discolouration, burn, contamination, haze."""
+"""Kinds of defect that are marks on the surface: stain, spot, discolouration, burn, corrosion, contamination, …"""
 
 from __future__ import annotations
 
@@ -74,6 +74,24 @@ def discoloration(rng: np.random.Generator, scene: Scene, spot: Spot, length: fl
     strength = (region * cloud)[..., None]
     change = strength * tint(rng, scene, 0.6 * sign, 1.0) * _tone(scene, box, sign)
     return [Layer(box, change.astype(np.float32), limit=50)]
+
+
+def uneven_finish(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> list[Layer]:
+    """A band of the surface ground, coated or printed otherwise: another tone and contrast, one sharp, wavy side."""
+    height, width = scene.shape
+    angle = rng.integers(4) * math.pi / 2 + rng.normal(0, 0.08 if rng.random() < 0.6 else 0.6)
+    ny, nx = math.sin(angle), math.cos(angle)
+    box = Box(0, 0, height, width)
+    y, x = grid(box, spot)
+    beyond = y * np.float32(ny) + x * np.float32(nx) + np.float32(0.05 * length) * noise(rng, scene.shape, 0.4 * length)
+    region = smoothstep(beyond / max(1.5 * scene.unit, 1)) * (1 - smoothstep((beyond - 0.6 * length) / (0.4 * length)))
+    window = max(round(14 * scene.unit), 3)
+    smooth = cv2.blur(scene.values, (window, window)).reshape(scene.values.shape)
+    gain = rng.uniform(0.3, 0.7) if rng.random() < 0.5 else rng.uniform(1.3, 1.9)
+    sign = sign_at(rng, scene, spot, dark=0.5)
+    tone = np.float32(0.16) * smooth * tint(rng, scene, sign, 0.3) if sign < 0 else 26 * tint(rng, scene, sign, 0.3)
+    changed = tone + (scene.values - smooth) * np.float32(gain - 1)
+    return [Layer(box, (region[..., None] * changed).astype(np.float32), limit=70)]
 
 
 def burn(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> list[Layer]:
