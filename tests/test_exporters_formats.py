@@ -200,6 +200,31 @@ def test_yolo_labels_give_the_masks_back(dataset, rows, tmp_path):
     assert result.lost == {"pixels": 0, "of": sum(int(row["mask"].sum()) for row in rows.values()), "files": {}}
 
 
+def filled_up(corners, count):
+    """Return a polygon as Ultralytics trains on it: closed, `count` points, those between the corners spread evenly."""
+    if len(corners) == count:
+        return corners
+    closed = np.array([*corners, corners[0]])
+    places = sorted([*range(len(closed)), *np.linspace(0, len(closed) - 1, count - len(closed))])
+    return np.array([np.interp(places, range(len(closed)), closed[:, axis]) for axis in (0, 1)], np.float32).T
+
+
+def test_what_ultralytics_adds_to_polygons_in_training_is_counted(dataset, rows, tmp_path):
+    """Points halfway along a diagonal fall into pixels beside it; none is lost."""
+    result = export(dataset, "yolo", tmp_path / "out")
+    changed = 0
+    for label in (tmp_path / "out").rglob("labels/*/*.txt"):
+        mask = rows[int(label.stem)]["mask"]
+        polygons = [np.array(line.split()[1:], np.float32).reshape(-1, 2) for line in label.read_text().splitlines()]
+        seen = np.zeros(mask.shape, np.uint8)
+        count = max([1000, *(len(corners) + 1 for corners in polygons if len(corners) > 1000)])
+        for corners in polygons:
+            cv2.fillPoly(seen, [(filled_up(corners, count) * np.float32(mask.shape[::-1])).astype(np.int32)], 1)
+        assert (seen[mask] == 1).all()
+        changed += int((seen != mask).sum())
+    assert changed and f"changes {changed} of {result.lost['of']} mask pixels" in result.notes[-1]
+
+
 def test_what_a_polygon_loses_is_reported_by_file_and_in_all(dataset, rows, tmp_path, monkeypatch):
     """Measured on what was written: here polygons that fill holes."""
     from anomgen.exporters import yolo

@@ -15,6 +15,8 @@ from anomgen.dataset.record import Record
 from anomgen.exporters.base import SHELL_FOLDER, Files, SplitExporter
 from anomgen.exporters.regions import Component, components, polygon
 
+RESAMPLED = 1000
+"""Corners to which Ultralytics fills up polygons."""
 REACH = 0.4
 """How far, in pixels, a polygon of fewer than three corners is widened about its pixels' centres."""
 
@@ -26,7 +28,10 @@ class YOLO(SplitExporter):
     the rim's pixels. Its readers cut them to whole pixels, fill them and draw the outline, which gives back the mask;
     what is written is read back so, and pixels that differ are reported by file.
 
-    Note: while it trains, Ultralytics resamples each polygon to 1,000 points first, which moves a few pixels more.
+    Note: while it trains, Ultralytics adds points along each polygon, 1,000 in all, and cuts them to whole pixels, too,
+    which puts pixels beside diagonals into the mask. They are counted on what is written, too, and noted. At 256×256
+    they were no pixel of 131,000 of `cutpaste`, 6 of 209,000 of `nsa`, 46 of 106,000 of `perlin` and 11 of 15,000 of
+    `defects`; none is lost. Releases before 8.3 keep no corners and lose up to .3 %.
     """
 
     kind: ClassVar[str] = "yolo"
@@ -37,6 +42,7 @@ class YOLO(SplitExporter):
     def write(self, dataset: Dataset, records: Iterable[Record], files: Files) -> None:
         """Write images, labels and data.yaml. Raises UsageError when it cannot be split."""
         training, types = self.training_sources(dataset), dataset.columns.defect_types
+        moved = 0
         for record in records:
             split = "train" if record.source_id in training else "val"
             label = f"labels/{split}/{record.stem}.txt"
@@ -46,14 +52,15 @@ class YOLO(SplitExporter):
             files.write(f"images/{split}/{record.name}", record.image)
             files.write(label, text)
             files.compare(label, mask, read_back(text, mask.shape))
+            moved += int(np.count_nonzero(mask != read_back(text, mask.shape, RESAMPLED)))
             files.count(split, record)
         names = dict(enumerate(types))
         data = {"train": "images/train", "val": "images/val", "names": names}
         files.write("data.yaml", yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
         files.load.append(f"yolo segment train data={SHELL_FOLDER}/data.yaml")
         files.notes.append(
-            "mask pixels lost are counted on the polygons as written; Ultralytics resamples them to 1,000 points each "
-            "while it trains, which moves a few pixels more"
+            f"Ultralytics adds points to the polygons while it trains, which changes {moved} of {files.mask_pixels} "
+            "mask pixels"
         )
 
 
@@ -74,15 +81,28 @@ def _widened(points: np.ndarray) -> np.ndarray:
     return points + 0.5
 
 
-def read_back(text: str, shape: tuple[int, ...]) -> np.ndarray:
+def read_back(text: str, shape: tuple[int, ...], points: int = 0) -> np.ndarray:
     """Return the mask, bool (H, W), that readers get of a label file.
+
+    points: to how many corners they fill up each polygon, at least one more than the longest has; 0: none is added.
 
     They also drop a line that is alike in class and box to another. That meets no piece of one mask: two pieces with
     one box would have to cross.
     """
     mask = np.zeros(shape, np.uint8)
     size = np.array((shape[1], shape[0]), np.float32)
-    for line in text.splitlines():
-        corners = np.array(line.split()[1:], np.float32).reshape(-1, 2)
+    polygons = [np.array(line.split()[1:], np.float32).reshape(-1, 2) for line in text.splitlines()]
+    if points and polygons:
+        longest = max(map(len, polygons))
+        polygons = [_filled_up(corners, points if longest <= points else longest + 1) for corners in polygons]
+    for corners in polygons:
         cv2.fillPoly(mask, [(corners * size).astype(np.int32)], 1)
     return mask.view(bool)
+
+
+def _filled_up(corners: np.ndarray, count: int) -> np.ndarray:
+    """Return the polygon, closed, with points between its corners, evenly spaced where a side has length 1."""
+    closed = np.concatenate((corners, corners[:1]))
+    number = np.arange(len(closed), dtype=np.float64)
+    at = np.sort(np.concatenate((number, np.linspace(0, len(corners), max(count - len(closed), 0)))))
+    return np.stack([np.interp(at, number, axis) for axis in closed.T], axis=1).astype(np.float32)
