@@ -46,7 +46,8 @@ def test_a_change_of_the_generator_opens_and_segments_nothing_again(photos, monk
     assert len(opened) == 2
 
 
-def test_after_a_file_has_gone_the_folder_is_looked_at_anew(photos):
+def test_after_a_file_has_gone_the_folder_is_looked_at_anew(photos, monkeypatch):
+    monkeypatch.setattr("anomgen.sources.scan.KEPT_BYTES", 0)
     sampler, recipe = Sampler(), load_recipe("cutpaste", source=photos, size=48)
     sampler.renderer(recipe)
     for file in sorted(photos.rglob("*.png"))[:6]:
