@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from made_dataset import anomalous, made_rows, normal_image, write_dataset
 
+from anomgen.dataset.panel import Panel
 from anomgen.dataset.preview import (
     TILE,
-    Panel,
     dataset_panels,
     foreground_sheet,
     preview_sheet,

@@ -23,7 +23,8 @@ import numpy as np
 from generator_pages import recipes_of
 from PIL import Image, ImageDraw, ImageFont
 
-from anomgen.dataset.preview import Panel, preview_sheet
+from anomgen.dataset.panel import Panel
+from anomgen.dataset.preview import preview_sheet
 from anomgen.dataset.row import Row
 from anomgen.errors import AnomgenError
 from anomgen.generators.defects.kinds import KINDS as DEFECTS

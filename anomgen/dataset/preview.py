@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from anomgen.dataset.normals import NormalImages
+from anomgen.dataset.panel import Panel, coloured, difference, displayable, factor_of, grey, scale_of
 from anomgen.dataset.reader import Dataset
-from anomgen.dataset.row import ANOMALY, Row
+from anomgen.dataset.row import ANOMALY
 from anomgen.files import replacing
-from anomgen.sources.pixels import to_channels, value_max
-from anomgen.sources.value_range import stretched
 
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont, ImageFont
@@ -34,29 +32,6 @@ FAINT = (112, 112, 112)
 EMPTY = 238
 OUTLINE = (255, 0, 160)
 TITLE_SIZE, HEADING_SIZE, CAPTION_SIZE = 17, 14, 13
-FACTORS = (1, 2, 4, 8, 16)
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One sample as a sheet shows it.
-
-    image: (H, W, C) uint8 or uint16, stretched to its depth. mask: bool (H, W). soft_mask: float32 (H, W)
-    in [0, 1], or None. normal: the image before, or None where it is not known. caption: one line of text.
-    """
-
-    image: np.ndarray
-    mask: np.ndarray
-    soft_mask: np.ndarray | None
-    normal: np.ndarray | None
-    caption: str
-
-    @classmethod
-    def of_row(cls, row: Row) -> Panel:
-        """Return the panel of a row that was just drawn."""
-        caption = _caption(row.index, row.defect_type, row.severity, row.area, row.source_id)
-        image, normal = stretched(row.image, row.value_range), stretched(row.normal, row.value_range)
-        return cls(image, row.mask, row.soft_mask, normal, caption)
 
 
 def preview_sheet(panels: Sequence[Panel], title: str = "") -> np.ndarray:
@@ -66,7 +41,7 @@ def preview_sheet(panels: Sequence[Panel], title: str = "") -> np.ndarray:
     multiplied by a factor that the heading states. 16-bit images are scaled to the largest value of their row.
     """
     soft = any(panel.soft_mask is not None for panel in panels)
-    factor = _factor([_difference(panel) for panel in panels if panel.normal is not None])
+    factor = factor_of([difference(panel) for panel in panels if panel.normal is not None])
     headings = ["normal", "anomalous", "mask", *(["soft mask"] if soft else [])]
     headings.append("difference" if factor == 1 else f"difference x{factor}")
     rows = [(_tiles(panel, soft, factor), panel.caption) for panel in panels]
@@ -97,7 +72,7 @@ def foreground_sheet(
     captions = captions if captions is not None else [""] * len(images)
     rows = []
     for image, mask, caption in zip(images, masks, captions, strict=True):
-        shown = _displayable(image, _scale(image))
+        shown = displayable(image, scale_of(image))
         share = "no background: the whole image" if mask is None else f"{mask.mean():.0%} of the image"
         text = f"{caption} · {share}" if caption else share
         rows.append(([_fit(shown), _outlined(shown, mask)], text))
@@ -151,18 +126,7 @@ def dataset_panels(dataset: Dataset, count: int = 8, pool: Pool | None = None) -
     """
     normals = NormalImages(dataset, pool)
     value_range = dataset.value_range if pool is None else pool.value_range
-    panels = []
-    for index in _chosen(dataset, count):
-        row = dataset.row(index)
-        normal = normals.of(row) if row["label"] == ANOMALY else row["image"]
-        if normal is not None and normal.shape != row["image"].shape:
-            normal = None
-        image, normal = (
-            stretched(row["image"], value_range),
-            normal if normal is None else stretched(normal, value_range),
-        )
-        panels.append(Panel(image, row["mask"], row["soft_mask"], normal, _caption_of(row)))
-    return panels
+    return [Panel.of_stored(dataset.row(index), normals, value_range) for index in _chosen(dataset, count)]
 
 
 def write_preview(dataset: Dataset, path: Path, count: int = 8, pool: Pool | None = None) -> None:
@@ -204,68 +168,20 @@ def _chosen(dataset: Dataset, count: int) -> list[int]:
     return sorted(chosen)
 
 
-def _caption_of(row: dict[str, Any]) -> str:
-    return _caption(row["index"], row["defect_type"], row["severity"], row["area"], row["source_id"])
-
-
-def _caption(index: int, defect_type: str, severity: float, area: float, source_id: str) -> str:
-    return f"row {index} · {defect_type} · severity {severity:.1%} · area {area:.1%} · from {source_id}"
-
-
 # --- pictures -------------------------------------------------------------------------------------------------------
 
 
 def _tiles(panel: Panel, soft: bool, factor: int) -> list[np.ndarray | str]:
-    scale = _scale(panel.image, panel.normal)
+    scale = scale_of(panel.image, panel.normal)
     tiles: list[np.ndarray | str] = [
-        "not in the dataset" if panel.normal is None else _fit(_displayable(panel.normal, scale)),
-        _fit(_displayable(panel.image, scale)),
-        _fit(_grey(panel.mask * np.float32(255))),
+        "not in the dataset" if panel.normal is None else _fit(displayable(panel.normal, scale)),
+        _fit(displayable(panel.image, scale)),
+        _fit(grey(panel.mask * np.float32(255))),
     ]
     if soft:
-        tiles.append("none" if panel.soft_mask is None else _fit(_grey(panel.soft_mask * np.float32(255))))
-    tiles.append("not known" if panel.normal is None else _fit(_coloured(_difference(panel) * factor)))
+        tiles.append("none" if panel.soft_mask is None else _fit(grey(panel.soft_mask * np.float32(255))))
+    tiles.append("not known" if panel.normal is None else _fit(coloured(difference(panel) * factor)))
     return tiles
-
-
-def _scale(*images: np.ndarray | None) -> float:
-    """Return what a value is multiplied by to be shown: 8-bit values as they are, 16-bit ones up to their largest."""
-    known = [image for image in images if image is not None]
-    if known[0].dtype == np.uint8:
-        return 1.0
-    return 255 / max(int(image.max()) for image in known) if any(image.any() for image in known) else 1.0
-
-
-def _displayable(image: np.ndarray, scale: float) -> np.ndarray:
-    shown = image if scale == 1.0 and image.dtype == np.uint8 else np.rint(image * scale).astype(np.uint8)
-    return to_channels(shown, 3)
-
-
-def _difference(panel: Panel) -> np.ndarray:
-    """Return the mean change over the channels, float32 (H, W), in the levels of 255 that the sheet shows."""
-    assert panel.normal is not None
-    scale = _scale(panel.image, panel.normal) if value_max(panel.image.dtype) > 255 else 1.0
-    result: np.ndarray = np.abs(panel.image.astype(np.float32) - panel.normal).mean(axis=2) * np.float32(scale)
-    return result
-
-
-def _factor(differences: Sequence[np.ndarray]) -> int:
-    """Return the largest factor that saturates no more than a few of the changed pixels."""
-    changed = [difference[difference > 0] for difference in differences if difference.any()]
-    strongest = float(np.quantile(np.concatenate(changed), 0.9)) if changed else 255.0
-    return max(factor for factor in FACTORS if factor == 1 or factor * strongest <= 255)
-
-
-def _grey(values: np.ndarray) -> np.ndarray:
-    result: np.ndarray = cv2.cvtColor(np.rint(values).astype(np.uint8), cv2.COLOR_GRAY2RGB)
-    return result
-
-
-def _coloured(values: np.ndarray) -> np.ndarray:
-    """Return values 0..255 from black over red and orange to white, as RGB."""
-    levels = np.minimum(values, 255).astype(np.uint8)
-    result: np.ndarray = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
-    return result
 
 
 def _size(shape: tuple[int, ...]) -> tuple[int, int]:
@@ -288,7 +204,7 @@ def _outlined(shown: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
     tile = _fit(shown)
     if mask is None:
         return tile
-    inside = _fit(_grey(mask * np.float32(255)))[..., 0] > 127
+    inside = _fit(grey(mask * np.float32(255)))[..., 0] > 127
     dimmed = np.rint(tile * np.float32(0.2) + np.float32(0.1 * 255)).astype(np.uint8)
     result = np.where(inside[..., None], tile, dimmed)
     contours, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)

@@ -13,7 +13,8 @@ import numpy as np
 from anomgen.banks.folder import Bank, is_bank
 from anomgen.banks.make import bank_sheet
 from anomgen.config.text import Overrides
-from anomgen.dataset.preview import Panel, foreground_sheet, preview_sheet, write_preview, write_sheet
+from anomgen.dataset.panel import Panel
+from anomgen.dataset.preview import foreground_sheet, preview_sheet, write_preview, write_sheet
 from anomgen.dataset.reader import Dataset
 from anomgen.errors import UsageError, tell
 from anomgen.making.engine import Plan, Recipe, Renderer, single_threaded
