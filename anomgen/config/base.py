@@ -68,7 +68,16 @@ def _positive(pair: tuple[float, float]) -> tuple[float, float]:
     return pair
 
 
-PositiveRange = Annotated[Range, AfterValidator(_positive)]
+def _ends(**bounds: float) -> Any:
+    """Return what tells an editor, by the JSON schema, the bounds of both ends of a range."""
+
+    def told(schema: dict[str, Any]) -> None:
+        schema["prefixItems"] = [{**end, **bounds} for end in schema["prefixItems"]]
+
+    return Field(json_schema_extra=told)
+
+
+PositiveRange = Annotated[Range, AfterValidator(_positive), _ends(exclusiveMinimum=0)]
 """A range above 0."""
 
 
@@ -78,7 +87,7 @@ def _shares(pair: tuple[float, float]) -> tuple[float, float]:
     return pair
 
 
-ShareRange = Annotated[Range, AfterValidator(_shares)]
+ShareRange = Annotated[Range, AfterValidator(_shares), _ends(minimum=0, maximum=1)]
 """A range inside [0, 1]."""
 
 

@@ -1,0 +1,152 @@
+"""Who may ask the studio: the page that was opened with the token, by a name of this machine, and nobody else."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import socket
+from collections.abc import Mapping
+from urllib.parse import parse_qs, urlsplit
+
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+TOKEN_HEADER = "x-anomgen-token"
+MAX_BODY = 64 << 20
+"""Bytes that a request may hold: a painted mask of twenty megapixels is far below."""
+
+HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
+        "manifest-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "cache-control": "no-store",
+}
+"""On every answer: no script, style or picture from elsewhere or within the page, nothing kept, no frame around it."""
+
+CLOSED = "This studio is open to the address that `anomgen studio` printed, with its token. Open that address."
+
+
+class _TooLarge(Exception):
+    """A request's body goes on beyond `MAX_BODY`."""
+
+
+class Guard:
+    """Lets through what comes from the studio's own page and refuses everything else.
+
+    token: what the address of the page holds; a cookie takes its place after that. name: the host that the user asked
+    for beside this machine's own.
+    """
+
+    def __init__(self, app: ASGIApp, *, token: str, name: str = "127.0.0.1", port: int = 0):
+        self.app, self._token, self._name = app, token, name
+        self.cookie = f"anomgen-{port}"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or refuse it."""
+        if scope["type"] == "lifespan":
+            return await self.app(scope, receive, send)
+        if scope["type"] != "http":  # there is no WebSocket here
+            return await send({"type": "websocket.close", "code": 1008})
+        started = False
+
+        async def protected(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                given = {name.lower() for name, _ in message["headers"]}
+                added = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+                message["headers"] = [*message["headers"], *(pair for pair in added if pair[0] not in given)]
+            await send(message)
+
+        refused = self._refused(scope)
+        if refused is not None:
+            return await refused(scope, receive, protected)
+        try:
+            await self.app(scope, _bounded(receive), protected)
+        except _TooLarge:
+            if not started:
+                await _text(413, f"more than {MAX_BODY >> 20} MB")(scope, receive, protected)
+        return None
+
+    def _refused(self, scope: Scope) -> Response | None:
+        """Return the answer to a request that may not come in; None for one that may."""
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        host = headers.get("host", "")
+        if not is_own_name(_hostname(f"//{host}"), self._name):
+            return _text(403, f"{host[:80]!r} is no name of this machine")
+        origin = headers.get("origin")
+        if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
+            return _text(403, "a request of another site")
+        if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+            return _text(403, "a request of another site")
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > MAX_BODY:
+            return _text(413, f"more than {MAX_BODY >> 20} MB")
+        if self._is_right(headers.get(TOKEN_HEADER)):
+            return None
+        given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
+        if scope["path"] == "/" and scope["method"] == "GET" and self._is_right(given):
+            return self._welcome()
+        if not self._is_right(_cookies(headers).get(self.cookie)):
+            return _text(403, CLOSED)
+        if scope["method"] not in ("GET", "HEAD") and origin is None:
+            return _text(403, "a request that does not say which page it comes from")
+        return None
+
+    def _welcome(self) -> Response:
+        """Return to the page's address without the token, which the cookie keeps from now on."""
+        answer = RedirectResponse("/", status_code=303)
+        answer.set_cookie(self.cookie, self._token, httponly=True, samesite="strict", path="/")
+        return answer
+
+    def _is_right(self, token: str | None) -> bool:
+        return token is not None and hmac.compare_digest(token.encode(), self._token.encode())
+
+
+def is_own_name(host: str, given: str) -> bool:
+    """Return whether a host is a name that no other site can have pointed here: DNS rebinding needs a domain.
+
+    An address in numbers, localhost, this machine's own name, or the one that was given.
+    """
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return host in {"localhost", given.lower(), socket.gethostname().lower()} - {""}
+    return True
+
+
+def _hostname(address: str) -> str:
+    try:
+        return (urlsplit(address).hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+def _cookies(headers: Mapping[str, str]) -> dict[str, str]:
+    pairs = (part.partition("=") for part in headers.get("cookie", "").split(";"))
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _bounded(receive: Receive) -> Receive:
+    """Return `receive`, which raises when more than `MAX_BODY` has come."""
+    total = 0
+
+    async def counted() -> Message:
+        nonlocal total
+        message = await receive()
+        total += len(message.get("body", b""))
+        if total > MAX_BODY:
+            raise _TooLarge
+        return message
+
+    return counted
+
+
+def _text(status: int, text: str) -> Response:
+    return PlainTextResponse(text + "\n", status_code=status)
