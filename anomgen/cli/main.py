@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from anomgen.cli import bank, export, inspect, push, score, train, tune
+from anomgen.cli import bank, export, inspect, push, score, studio, train, tune
 from anomgen.cli.made import print_made, print_part, print_plan
 from anomgen.cli.terminal import (
     JsonOption,
@@ -37,7 +37,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for part in (bank, export, inspect, push, score, train, tune):
+for part in (bank, export, inspect, push, score, studio, train, tune):
     app.add_typer(part.app)
 
 RecipeOption = Annotated[str, typer.Option("--recipe", "-r", help="Bundled recipe (anomgen ls recipes) or YAML file.")]

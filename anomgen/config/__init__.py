@@ -10,6 +10,7 @@ from anomgen.config.base import (
     Share,
     ShareRange,
     located_fields,
+    located_texts,
     portable_path,
     validated,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "Share",
     "ShareRange",
     "located_fields",
+    "located_texts",
     "portable_path",
     "validated",
 ]

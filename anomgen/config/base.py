@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -153,6 +153,23 @@ def _is_located(annotation: Any, marks: Any = ()) -> bool:
     """Return whether a type, or one inside it (a union's, a list's), is marked."""
     marks = (*marks, *getattr(annotation, "__metadata__", ()))
     return any(isinstance(mark, Located) for mark in marks) or any(_is_located(part) for part in get_args(annotation))
+
+
+def located_texts(config: Config, before: str = "") -> Iterator[tuple[str, str]]:
+    """Yield key, ``a.b.0.c``, and text of everything in settings, at any depth, that says where files lie."""
+    paths = located_fields(type(config))
+    for key in type(config).model_fields:
+        yield from _texts(getattr(config, key), f"{before}{key}", key in paths)
+
+
+def _texts(value: Any, key: str, located: bool) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Config):
+        yield from located_texts(value, f"{key}.")
+    elif isinstance(value, str) and located:
+        yield key, value
+    elif isinstance(value, list | tuple):
+        for number, inner in enumerate(value):
+            yield from _texts(inner, f"{key}.{number}", located)
 
 
 def _canonical(value: Any, plain: Any) -> Any:

@@ -1,0 +1,43 @@
+"""`anomgen studio`: recipes, looked at and set on a page."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from anomgen.places import home
+
+app = typer.Typer()
+
+
+@app.command()
+def studio(
+    photos: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[PHOTOS]", help="Folder of normal images, or what else --source takes; default: built-in textures."
+        ),
+    ] = None,
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", parser=home, metavar="PATH", help="Where recipes, masks and datasets are written."),
+    ] = Path("anomgen-out"),
+    opened: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--open", metavar="PATH", help="Another folder that recipes may read: textures, models. Repeatable."
+        ),
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; other than 127.0.0.1, others can reach it.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 0,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
+) -> None:
+    """Open a page in the browser: look at recipes on your photos, set them, draw where, make datasets."""
+    from anomgen.studio.serve import serve
+
+    serve(photos, out=out, opened=opened or (), host=host, port=port, browser=browser, tell=partial(print, flush=True))

@@ -1,0 +1,122 @@
+"""The datasets in the output folder: which there are, and their rows, filtered, a page at a time."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cachetools import LRUCache
+
+from anomgen.dataset.normals import NormalImages
+from anomgen.dataset.panel import Panel, outline_of
+from anomgen.dataset.reader import Dataset, is_ours
+from anomgen.dataset.row import LABELS
+from anomgen.errors import AnomgenError, UsageError
+from anomgen.making.engine import Recipe
+from anomgen.making.recipe import load_recipe
+from anomgen.making.replay import pool_of
+
+SMALL = ("index", "label", "defect_type", "severity", "area")
+PAGE = 60
+"""Most rows of one answer."""
+
+
+class Datasets:
+    """Finished and begun datasets below one folder, opened when they are first asked for.
+
+    photos: where the normal images are, for those that a dataset does not hold.
+    """
+
+    def __init__(self, out: Path, photos: str | None):
+        self.out, self._photos = out, photos
+        self._opened: LRUCache[tuple[str, int], tuple[Dataset, NormalImages]] = LRUCache(4)
+
+    def all(self) -> list[dict[str, Any]]:
+        """Return name, whether it is finished, and rows of each, the newest first."""
+        found = [folder for folder in self.out.glob("*") if folder.is_dir() and is_ours(folder)]
+        return [self._about(folder) for folder in sorted(found, key=lambda folder: -folder.stat().st_mtime)]
+
+    def recipe(self, name: str) -> Recipe:
+        """Return the recipe that an unfinished dataset was begun with. Raises UsageError where there is none."""
+        file = self._folder(name) / "recipe.yaml"
+        return load_recipe(str(file), source=self._photos)
+
+    def rows(self, name: str, filters: dict[str, str], start: int, count: int = PAGE) -> dict[str, Any]:
+        """Return a page of the rows that pass the filters, how many do, and the types that there are.
+
+        filters: type, label, and low and high of severity and area, as ``severity_low``. Raises UsageError.
+        """
+        dataset, _ = self._dataset(name)
+        shown = [column for column in (*SMALL, "detectability") if column in dataset.columns.names]
+        table = dataset.table(shown)
+        columns = {column: table[column].to_numpy(zero_copy_only=False) for column in table.column_names}
+        names = dataset.columns.defect_names
+        kept = np.flatnonzero(_passing(columns, filters, names))
+        chosen = kept[start : start + min(count, PAGE)]
+        rows = [{column: _plain(values[k]) for column, values in columns.items()} for k in chosen]
+        for row in rows:
+            row["defect_type"], row["label"] = names[row["defect_type"]], LABELS[row["label"]]
+        return {"total": len(kept), "all": len(dataset), "types": list(names), "rows": rows}
+
+    def record(self, name: str, index: int) -> dict[str, Any]:
+        """Return everything that is recorded of a row, without its images, and the outline of its mask."""
+        dataset, _ = self._dataset(name)
+        row = dataset.row(index)
+        height, width = row["mask"].shape
+        told = {key: value for key, value in row.items() if not isinstance(value, np.ndarray)}
+        return {**told, "height": height, "width": width, "outline": outline_of(row["mask"])}
+
+    def panel(self, name: str, index: int) -> Panel:
+        """Return the pictures of a row."""
+        dataset, normals = self._dataset(name)
+        return Panel.of_stored(dataset.row(index), normals, dataset.value_range)
+
+    def _dataset(self, name: str) -> tuple[Dataset, NormalImages]:
+        folder = self._folder(name)
+        finished = folder / "provenance.json"
+        key = name, finished.stat().st_mtime_ns if finished.is_file() else 0
+        if key not in self._opened:
+            dataset = Dataset(folder)
+            try:
+                pool = pool_of(dataset, self._photos)[0]
+            except AnomgenError:  # made of other photos
+                pool = None
+            self._opened[key] = dataset, NormalImages(dataset, pool)
+        return self._opened[key]
+
+    def _folder(self, name: str) -> Path:
+        folder = self.out / name
+        if folder.parent != self.out or name in ("", ".", "..") or not is_ours(folder):
+            raise UsageError(f"no dataset {name[:80]!r} in {self.out}")
+        return folder
+
+    def _about(self, folder: Path) -> dict[str, Any]:
+        try:
+            counts = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))["rows"]
+            return {"name": folder.name, "finished": True, "rows": counts["normal"] + counts["anomaly"]}
+        except (OSError, ValueError, KeyError, TypeError):
+            return {"name": folder.name, "finished": False, "rows": None}
+
+
+def _passing(columns: dict[str, np.ndarray], filters: dict[str, str], names: tuple[str, ...]) -> np.ndarray:
+    passing = np.ones(len(columns["index"]), dtype=bool)
+    for name, text in filters.items():
+        column, _, end = name.rpartition("_")
+        try:
+            if name == "type":
+                passing &= columns["defect_type"] == names.index(text)
+            elif name == "label":
+                passing &= columns["label"] == LABELS.index(text)
+            elif end == "low":
+                passing &= columns[column] >= float(text)
+            else:
+                passing &= columns[column] <= float(text)
+        except (ValueError, KeyError):
+            raise UsageError(f"{name}={text[:40]} is no filter of these rows") from None
+    return passing
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value

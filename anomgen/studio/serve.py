@@ -1,0 +1,93 @@
+"""Open the studio: find a port, make a token, print the address, open the browser, serve until Ctrl-C."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import webbrowser
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from anomgen.errors import UsageError
+from anomgen.places import home
+from anomgen.studio.guard import is_own_name
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def serve(
+    photos: str | None = None,
+    *,
+    out: str | Path = "anomgen-out",
+    opened: Sequence[str | Path] = (),
+    host: str = "127.0.0.1",
+    port: int = 0,
+    browser: bool = True,
+    tell: Callable[[str], None] = print,
+) -> None:
+    """Serve the studio until it is interrupted; the options are those of `anomgen studio`.
+
+    photos: what --source of `make` takes, by default the recipes' own textures. port: 0 for one that is free. tell: is
+    given the lines that the user reads. Raises UsageError for photos that are not there, a port that is taken, or a
+    missing extra.
+    """
+    try:
+        import uvicorn
+
+        from anomgen.studio.app import studio_app
+        from anomgen.studio.session import Session
+    except ModuleNotFoundError as error:
+        raise UsageError(f"the studio needs {error.name}: pip install 'anomgen[studio]'") from None
+    folders = tuple(home(folder) for folder in opened)
+    _refuse_missing(photos, folders)
+    session = Session(photos, home(out), folders)
+    with _listening(host, port) as listener:
+        port = listener.getsockname()[1]
+        token = secrets.token_urlsafe(24)
+        shown = f"[{host}]" if ":" in host else "127.0.0.1" if host == "0.0.0.0" else host
+        address = f"http://{shown}:{port}/?token={token}"
+        if host not in LOOPBACK:
+            tell(
+                f"warning: --host {host} opens this studio to the network, without encryption: whoever has the address "
+                f"below can read the photos, write into {session.out} and start runs on this machine"
+            )
+        tell(f"studio: {address}")
+        tell("stop it with Ctrl-C; runs that are going on stop with it and can be resumed")
+        if browser:
+            with suppress(webbrowser.Error):
+                webbrowser.open(address)
+        config = uvicorn.Config(
+            studio_app(session, token=token, name=host, port=port),
+            log_level="error",
+            access_log=False,
+            server_header=False,
+            ws="none",
+            timeout_graceful_shutdown=2,
+        )
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[listener])
+
+
+def _refuse_missing(photos: str | None, opened: Sequence[Path]) -> None:
+    """Raise UsageError for what is not there: now, not on the page."""
+    if photos is not None:
+        from anomgen.sources import detect
+
+        detect(photos)
+    for folder in opened:
+        if not folder.exists():
+            raise UsageError(f"--open {folder}: there is no such folder")
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens; raises UsageError, which says why, where it cannot."""
+    if not is_own_name(host, host):
+        raise UsageError(f"--host {host}: give a name or an address of this machine")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise UsageError(
+            f"cannot listen on {host}, port {port}: {error.strerror or error}; choose another --port"
+        ) from None

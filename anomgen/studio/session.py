@@ -1,0 +1,192 @@
+"""What an open studio knows: the images, the folders it may read and write, the recipes that the page set."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cachetools import LRUCache
+
+from anomgen.config import located_texts
+from anomgen.dataset.panel import Panel, outline_of
+from anomgen.dataset.png import decode_png, encode_png
+from anomgen.dataset.row import Row
+from anomgen.errors import UsageError
+from anomgen.files import fingerprint_of, replacing
+from anomgen.making.engine import Recipe, is_anomalous
+from anomgen.making.recipe import bundled_recipes, load_recipe
+from anomgen.making.sampler import Sampler
+from anomgen.sources.base import MAX_SIDE, notes_of
+
+KEPT_RECIPES, KEPT_ROWS = 256, 64
+FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+"""What the page may call a file or a dataset: no folder, no hidden file."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A recipe as the page set it: the one it began with, and the changes."""
+
+    id: str
+    base: str
+    changes: Mapping[str, Any]
+    recipe: Recipe
+
+
+class Session:
+    """The state of a studio. Its drawing methods are for one thread at a time.
+
+    photos: what --source takes; None for the recipes' own images. out: where recipes, masks and datasets are written.
+    opened: further folders that recipes may read: textures, models.
+    """
+
+    def __init__(self, photos: str | None, out: Path, opened: tuple[Path, ...] = ()):
+        self.photos, self.out = photos, out
+        self._folders = tuple(folder.expanduser().resolve() for folder in (out, *opened, *_folder(photos)))
+        self.sampler = Sampler()
+        self._chosen: LRUCache[str, Chosen] = LRUCache(KEPT_RECIPES)
+        self._rows: LRUCache[tuple[str, int], Row] = LRUCache(KEPT_ROWS)
+
+    # --- recipes ----------------------------------------------------------------------------------------------------
+
+    def choose(self, base: str, changes: Mapping[str, Any]) -> Chosen:
+        """Return the recipe that `anomgen make` would take: a bundled one or a saved file, the photos, the changes.
+
+        Raises UsageError or RecipeError, which names the key, as the command line does.
+        """
+        recipe = load_recipe(self._file_of(base), source=self.photos, overrides=changes)
+        self._refuse_elsewhere(recipe)
+        key = fingerprint_of([base, recipe.config()], size=8)
+        self._chosen[key] = Chosen(key, base, dict(changes), recipe)
+        return self._chosen[key]
+
+    def chosen(self, key: str) -> Chosen:
+        """Return a recipe that was chosen before. Raises KeyError for one that is no longer known."""
+        return self._chosen[key]
+
+    def saved(self) -> list[str]:
+        """Return the names of the recipe files in the output folder."""
+        return sorted(file.name for file in self.out.glob("*.yaml") if FILE_NAME.fullmatch(file.name))
+
+    def save(self, key: str, name: str, *, overwrite: bool = False) -> Path:
+        """Write a recipe as NAME.yaml, whole; return the file. Raises UsageError for a name that is taken."""
+        file = self.free_file(name, ".yaml", overwrite=overwrite)
+        chosen = self.chosen(key)
+        named = load_recipe(self._file_of(chosen.base), source=self.photos, overrides=chosen.changes, name=name)
+        with replacing(file) as opened:
+            opened.write(named.to_yaml().encode())
+        return file
+
+    def command(self, chosen: Chosen, name: str | None = None) -> str:
+        """Return the line of `anomgen make` that makes the dataset of a recipe."""
+        words = ["anomgen", "make", "--recipe", self._file_of(chosen.base)]
+        words += ["--source", self.photos] if self.photos is not None else []
+        for key, value in chosen.changes.items():
+            words += ["--set", f"{key}={json.dumps(value, ensure_ascii=False)}"]
+        return shlex.join([*words, "-o", str(self.out / (name or chosen.recipe.name))])
+
+    def free_file(self, name: str, ending: str, *, overwrite: bool = False) -> Path:
+        """Return the path of a file to write. Raises UsageError for no name of a file, and for one that is taken."""
+        if not FILE_NAME.fullmatch(name):
+            raise UsageError(f"{name[:80]!r} is no name: letters, digits, dots, dashes and underscores")
+        file = self.out / (name if name.endswith(ending) else name + ending)
+        if file.exists() and not overwrite:
+            raise UsageError(f"{file} is there already; take another name, or replace it")
+        self.out.mkdir(parents=True, exist_ok=True)
+        return file
+
+    def _file_of(self, base: str) -> str:
+        if base in bundled_recipes():
+            return base
+        if base not in self.saved():
+            raise UsageError(f"no recipe {base[:80]!r} is bundled, or saved in {self.out}")
+        return str(self.out / base)
+
+    def _refuse_elsewhere(self, recipe: Recipe) -> None:
+        """Raise UsageError when a recipe reads what was not opened."""
+        for key, text in located_texts(recipe):
+            where = Path(text).expanduser().resolve()
+            if text != self.photos and not any(where.is_relative_to(folder) for folder in self._folders):
+                raise UsageError(
+                    f"{key}: {text} is not in a folder that was opened; start with `anomgen studio --open {text}`"
+                )
+
+    # --- rows -------------------------------------------------------------------------------------------------------
+
+    def row(self, key: str, index: int) -> Row:
+        """Return row `index` of a recipe. Raises what `Recipe.sample` raises."""
+        if (key, index) not in self._rows:
+            self._rows[key, index] = self.sampler.row(self.chosen(key).recipe, index)
+        return self._rows[key, index]
+
+    def told(self, key: str, index: int) -> dict[str, Any]:
+        """Return what the page says of a row, plain JSON."""
+        row = self.row(key, index)
+        return {
+            "index": index,
+            "label": row.label,
+            "defect_type": row.defect_type,
+            "severity": row.severity,
+            "detectability": getattr(row, "detectability", None),
+            "area": row.area,
+            "boxes": row.boxes,
+            "source_id": row.source_id,
+            "attempt": row.attempt,
+            "params": row.params,
+            "height": row.image.shape[0],
+            "width": row.image.shape[1],
+            "outline": outline_of(row.mask),
+        }
+
+    def panel(self, key: str, index: int) -> Panel:
+        """Return the pictures of a row."""
+        return Panel.of_row(self.row(key, index))
+
+    def anomalous(self, key: str, start: int, count: int) -> list[int]:
+        """Return the next so many anomalous rows of a recipe from `start`, or all rows where none is anomalous."""
+        ratio = self.chosen(key).recipe.anomaly_ratio
+        if ratio == 0:
+            return list(range(start, start + count))
+        found: Iterator[int] = (k for k in range(start, start + 10**6) if is_anomalous(k, ratio))
+        return [index for index, _ in zip(found, range(count), strict=False)]
+
+    def resolved(self, key: str) -> dict[str, Any]:
+        """Return what of a recipe was measured on the images: generator and foreground as they are used, notes."""
+        plan = self.sampler.renderer(self.chosen(key).recipe).plan
+        return {**plan.resolved, "images": len(plan.source), "notes": list(notes_of(plan.source))}
+
+    # --- drawing ----------------------------------------------------------------------------------------------------
+
+    def normal(self, key: str, position: int) -> tuple[np.ndarray, np.ndarray | None, str]:
+        """Return a normal image (H, W, C) of a recipe, its foreground, bool (H, W) or None for all of it, and its id.
+
+        Raises UsageError for a position that the source does not have.
+        """
+        pool = self.sampler.pool(self.chosen(key).recipe)
+        if not 0 <= position < len(pool):
+            raise UsageError(f"no image {position}: there are {len(pool)}")
+        image = pool[position]
+        return image, pool.foreground(image), pool.source.id(position)
+
+    def save_mask(self, name: str, data: bytes, *, overwrite: bool = False) -> Path:
+        """Write a painted picture as a grey PNG; return the file. Raises UsageError for what is no picture."""
+        file = self.free_file(name, ".png", overwrite=overwrite)
+        try:
+            picture = decode_png(data) if data.startswith(b"\x89PNG") else None
+        except (ValueError, OverflowError) as error:
+            raise UsageError(f"the mask cannot be read: {error}") from None
+        if picture is None or picture.dtype != np.uint8 or max(picture.shape) > MAX_SIDE:
+            raise UsageError(f"a mask is a PNG of 8 bits and at most {MAX_SIDE} pixels a side")
+        with replacing(file) as opened:
+            opened.write(encode_png(picture.max(axis=2)))
+        return file
+
+
+def _folder(photos: str | None) -> tuple[Path, ...]:
+    return () if photos is None or not Path(photos).expanduser().is_dir() else (Path(photos),)

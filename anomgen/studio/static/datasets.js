@@ -1,0 +1,161 @@
+// Datasets: what is being made, with its progress, and what is finished, to be filtered and looked through.
+
+import { h, say, ask, segments } from "./dom.js";
+import { get, post } from "./api.js";
+import { state } from "./state.js";
+import { VIEWS, fill, fit, show } from "./tiles.js";
+import * as viewer from "./viewer.js";
+
+const view = { name: "", kind: "image", filters: {}, rows: [], total: 0 };
+let list, stage, grid, head, count, type, more, timer = 0, seen = "", onMade = () => {};
+
+export function build(section) {
+  list = h("ul", { class: "made" });
+  grid = h("div", { class: "grid outlined", "aria-label": "Rows of the dataset" });
+  head = h("h2", {}, "");
+  count = h("span", { class: "range", role: "status" });
+  type = h("select", { id: "filter-type", onchange: () => filter("type", type.value) });
+  const bound = (name, label) => h("label", { class: "bound" }, label,
+    h("input", { type: "number", min: 0, max: 100, step: "any", placeholder: name.endsWith("low") ? "0" : "100", "aria-label": `${name.replace("_", ", ")} end, percent`,
+      onchange: (event) => filter(name, event.target.value === "" ? "" : String(+event.target.value / 100)) }));
+  const label = segments("Rows", { "": "All", anomaly: "Anomalous", normal: "Normal" }, "", (value) => filter("label", value));
+  const views = segments("Picture", VIEWS, "image", (kind) => { view.kind = kind; for (const tile of grid.children) show(tile, source(tile.row), kind); });
+  const outline = h("button", { class: "toggle", "aria-pressed": "true", onclick: () => outline.setAttribute("aria-pressed", String(grid.classList.toggle("outlined"))) }, "Outline");
+  more = h("button", { class: "more", onclick: () => page(view.rows.length) }, "More");
+  stage = h("div", { class: "stage", hidden: true },
+    h("div", { class: "tools" }, head, count, h("span", { class: "space" }), views, outline),
+    h("div", { class: "tools filters", role: "group", "aria-label": "Which rows" }, label, h("label", { for: "filter-type" }, "Type"), type,
+      bound("severity_low", "Severity % from"), bound("severity_high", "to"), bound("area_low", "Area % from"), bound("area_high", "to")),
+    grid, h("p", { class: "foot" }, more));
+  section.append(h("aside", { class: "panel", "aria-label": "Datasets" }, h("h2", {}, "Datasets"), list), stage);
+}
+
+export const key = () => {};
+
+export function open() {
+  look();
+}
+
+// Look at the runs, again and again while one is going on.
+export async function look() {
+  clearTimeout(timer);
+  let told;
+  try {
+    told = await get("/api/made");
+  } catch (error) {
+    say(error.message, true);
+    timer = setTimeout(look, 4000);
+    return;
+  }
+  paint(told);
+  if (told.runs.some((run) => run.state === "running" || run.state === "stopping")) timer = setTimeout(look, 400);
+}
+
+function paint({ runs, datasets }) {
+  const names = new Set(runs.map((run) => run.name));
+  const others = datasets.filter((dataset) => !names.has(dataset.name));
+  const items = [...runs, ...others.map((dataset) => ({ ...dataset, state: dataset.finished ? "finished" : "unfinished", total: dataset.rows, done: dataset.rows }))];
+  const now = JSON.stringify(items.map((item) => [item.name, item.state, item.done, item.error]));
+  if (now === seen) return;
+  seen = now;
+  const focused = document.activeElement?.dataset?.act;
+  list.replaceChildren(...(items.length ? items.map(itemOf) : [h("li", { class: "none" }, "Nothing yet. Set a recipe, then Make dataset.")]));
+  if (focused) list.querySelector(`[data-act="${CSS.escape(focused)}"]`)?.focus();
+  for (const run of runs) if (run.state === "finished" && run.name === waitingFor) { waitingFor = ""; choose(run.name); }
+}
+
+let waitingFor = "";
+
+function itemOf(item) {
+  const going = item.state === "running" || item.state === "stopping";
+  const act = (name, text, question) => h("button", { "data-act": `${name} ${item.name}`, onclick: () => post(`/api/${name}`, { name: item.name, ...question }).then(look, fail) }, text);
+  const rate = item.done && item.seconds ? item.done / item.seconds : 0;
+  const words = {
+    running: item.done ? `${item.done} of ${item.total} rows${rate ? `, ${Math.ceil((item.total - item.done) / rate)} s left` : ""}` : "getting ready",
+    stopping: "stopping", stopped: `stopped at ${item.done} of ${item.total} rows`, failed: "failed", finished: `${item.total ?? "?"} rows`, unfinished: "unfinished",
+  }[item.state];
+  return h("li", { class: `item ${item.state}`, "aria-current": item.name === view.name ? "true" : undefined },
+    item.state === "finished" ? h("button", { class: "name", "data-act": `open ${item.name}`, onclick: () => choose(item.name) }, item.name) : h("span", { class: "name" }, item.name),
+    h("span", { class: "words" }, words),
+    going && h("progress", { max: item.total, value: item.done || undefined, "aria-label": `progress of ${item.name}` }),
+    item.error && h("p", { class: "problem" }, item.error),
+    h("div", { class: "buttons" }, item.state === "running" && act("stop", "Stop"),
+      ["stopped", "failed", "unfinished"].includes(item.state) && act("resume", "Resume")));
+}
+
+const fail = (error) => say(error.message, true);
+
+export async function make(toHere) {
+  if (!state.id || state.error) { say("first mend what is wrong with the recipe", true); return; }
+  const given = await ask({ title: "Make a dataset", yes: "Make it",
+    text: `Of ${state.sections.at(-1).controls.find((control) => control.key === "count").value} rows, as set under Dataset. It goes on when this page is closed.`,
+    fields: [{ name: "name", label: "Name", value: state.name }, { name: "workers", label: "Workers", type: "number", min: 1, value: 1, help: "Processes side by side; the result is the same." }] });
+  if (!given) return;
+  try {
+    await post("/api/make", { id: state.id, name: given.name, workers: Math.max(1, Math.round(+given.workers) || 1) });
+    waitingFor = given.name;
+    toHere();
+    look();
+  } catch (error) {
+    fail(error);
+  }
+}
+
+// --- looking through one
+
+const source = (row) => { const name = view.name; return (kind, side = 320) => `/dataset/${encodeURIComponent(name)}/${row.index}/${kind}.png${side ? `?side=${side}` : ""}`; };
+
+function choose(name) {
+  Object.assign(view, { name, filters: {} });
+  stage.hidden = false;
+  head.textContent = name;
+  for (const input of stage.querySelectorAll(".filters input")) input.value = "";
+  stage.querySelector(".filters .segments").paint("");
+  type.replaceChildren();
+  seen = "";
+  look();
+  page(0);
+}
+
+function filter(name, value) {
+  if (value === "") delete view.filters[name];
+  else view.filters[name] = value;
+  page(0);
+}
+
+async function page(start) {
+  try {
+    const told = await get(`/api/dataset/${encodeURIComponent(view.name)}?${new URLSearchParams({ ...view.filters, start })}`);
+    view.rows = start ? [...view.rows, ...told.rows] : told.rows;
+    if (!type.children.length) type.append(h("option", { value: "" }, "any"), ...told.types.slice(1).map((name) => h("option", { value: name }, name.replaceAll("_", " "))));
+    count.textContent = told.total === told.all ? `${told.all} rows` : `${told.total} of ${told.all} rows`;
+    more.hidden = view.rows.length >= told.total;
+    const tiles = fit(grid, view.rows.length, openRow);
+    view.rows.forEach((row, k) => k >= start && fillLater(tiles[k], row));
+  } catch (error) {
+    fail(error);
+  }
+}
+
+// The outline comes with the row's record, when the tile is seen.
+const sight = new IntersectionObserver((entries) => {
+  for (const { isIntersecting, target } of entries) {
+    if (!isIntersecting) continue;
+    sight.unobserve(target);
+    const row = target.row;
+    record(row).then((told) => target.row === row && fill(target, { ...row, ...told }, source(row), view.kind), fail);
+  }
+}, { rootMargin: "300px" });
+
+function fillLater(tile, row) {
+  fill(tile, { ...row, width: 1, height: 1, outline: "" }, source(row), view.kind);
+  tile.row = row;
+  sight.unobserve(tile);
+  sight.observe(tile);
+}
+
+const record = async (row) => ({ ...(await get(`/api/dataset/${encodeURIComponent(view.name)}/${row.index}`)), label: row.label });
+
+function openRow(row) {
+  viewer.open({ rows: view.rows, at: view.rows.findIndex((other) => other.index === row.index), source, record });
+}

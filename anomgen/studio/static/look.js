@@ -1,0 +1,143 @@
+// Look and set: the grid of samples of the recipe, and beside it the recipe's keys.
+
+import { h, say, segments } from "./dom.js";
+import { post, isAbort } from "./api.js";
+import { state, listen, put, undo, canUndo, again } from "./state.js";
+import * as controls from "./controls.js";
+import { VIEWS, fill, fit, show } from "./tiles.js";
+import * as viewer from "./viewer.js";
+
+const THUMBNAIL = 320;
+const view = { kind: "image", outline: true, all: false, start: 0, count: 12, last: 0, rows: [], id: null };
+const pages = [];
+let asking = null;
+let root, grid, range, panel, select, undoButton, trouble, about;
+
+export function build(section, told) {
+  root = section;
+  select = h("select", { id: "base", onchange: () => { view.start = 0; pages.length = 0; put(select.value, carried()); } });
+  options(told);
+  about = h("p", { class: "help" });
+  undoButton = h("button", { onclick: undo, title: "Undo (Ctrl+Z)", disabled: true }, "Undo");
+  panel = h("div", { class: "sections" });
+  trouble = h("p", { class: "trouble", role: "alert" });
+  const aside = h("aside", { class: "panel", "aria-label": "Settings of the recipe" },
+    h("div", { class: "field recipe" }, h("label", { for: "base" }, "Recipe"), h("div", { class: "row" }, select, undoButton), about), trouble, panel);
+  const views = segments("Picture", VIEWS, "image", (kind) => { view.kind = kind; refresh(); });
+  const outline = h("button", { class: "toggle", "aria-pressed": "true", title: "Outline of the mask (O)", onclick: () => toggleOutline() }, "Outline");
+  const all = h("button", { class: "toggle", "aria-pressed": "false", title: "Normal rows, too", onclick: () => {
+    view.all = !view.all; all.setAttribute("aria-pressed", String(view.all)); view.start = 0; pages.length = 0; draw();
+  } }, "Normal rows");
+  const sizes = h("input", { type: "range", min: 110, max: 420, value: 190, "aria-label": "Size of the pictures", class: "size",
+    oninput: () => grid.style.setProperty("--tile", `${sizes.value}px`) });
+  range = h("span", { class: "range" });
+  const before = h("button", { onclick: previous, title: "Rows before (P)", "aria-label": "Rows before" }, "‹");
+  const after = h("button", { onclick: next, title: "New ones (N)" }, "New ones ›");
+  grid = h("div", { class: "grid outlined", "aria-label": "Samples of the recipe" });
+  root.append(aside, h("div", { class: "stage" },
+    h("div", { class: "tools", role: "toolbar", "aria-label": "How samples are shown" }, views, outline, all, h("label", { class: "sizes" }, "Size ", sizes),
+      h("span", { class: "space" }), before, range, after), grid));
+  function toggleOutline() {
+    view.outline = !view.outline;
+    outline.setAttribute("aria-pressed", String(view.outline));
+    grid.classList.toggle("outlined", view.outline);
+  }
+  keys = { n: next, p: previous, o: toggleOutline, m: () => pick("mask"), d: () => pick("difference"), b: () => pick(view.kind === "normal" ? "image" : "normal"), a: () => pick("image") };
+  function pick(kind) { view.kind = kind; views.paint(kind); refresh(); }
+  listen(changed);
+}
+
+let keys = {};
+
+export function key(event) {
+  const act = keys[event.key.toLowerCase()];
+  if (act) { event.preventDefault(); act(); }
+}
+
+// What stays when another recipe is taken: seed, size and other things that are not the generator's.
+function carried() {
+  return Object.fromEntries(Object.entries(state.changes).filter(([name]) => name === "seed" || name.startsWith("source.")));
+}
+
+export function options(told) {
+  const now = select.value || state.base;
+  const group = (label, names) => names.length && h("optgroup", { label }, names.map((name) => h("option", { value: name }, name.replace(/\.yaml$/, ""))));
+  select.replaceChildren(...[group("Saved here", told.saved), group("Recipes", Object.keys(told.recipes))].filter(Boolean));
+  select.value = now;
+  select.recipes = told.recipes;
+}
+
+function changed(what) {
+  if (what === "set") {
+    performance.mark("set");
+    undoButton.disabled = !canUndo();
+    return;
+  }
+  select.value = state.base;
+  about.textContent = (select.recipes[state.base] ?? "").replaceAll("_", " ");
+  const keyed = state.problems.length > 0;
+  trouble.textContent = state.error && !keyed ? state.error : "";
+  controls.show(panel);
+  if (state.error && keyed && !panel.querySelector(".wrong")) trouble.textContent = state.error;
+  grid.classList.toggle("stale", Boolean(state.error));
+  if (!state.error && state.id !== view.id) draw();
+}
+
+const source = (row) => (kind, side = THUMBNAIL) => `/row/${view.id}/${row.index}/${kind}.png${side ? `?side=${side}` : ""}`;
+
+async function draw() {
+  asking?.abort();
+  asking = new AbortController();
+  const { signal } = asking;
+  const id = state.id;
+  const tiles = fit(grid, view.count, open);
+  for (const tile of tiles) tile.setAttribute("aria-busy", "true");
+  view.id = id;
+  view.rows = [];
+  try {
+    let from = view.start;
+    for (const count of [2, 4, view.count - 6]) {  // the first ones soon
+      const question = view.all ? { indices: Array.from({ length: count }, (_, k) => from + k) } : { start: from, count };
+      const told = await post("/api/rows", { id, ...question, resolved: view.rows.length + count >= view.count }, signal);
+      told.rows.forEach((row) => { fill(tiles[view.rows.length], row, source(row), view.kind); view.rows.push(row); });
+      if (view.rows.length && count === 2) measure(tiles[0]);
+      from = view.rows.at(-1).index + 1;
+      if (told.resolved) controls.measured(told.resolved);
+    }
+    view.last = from;
+    range.textContent = `rows ${view.rows[0].index} to ${view.rows.at(-1).index}`;
+  } catch (error) {
+    if (isAbort(error)) return;
+    if (error.status === 410) { again(); return; }
+    for (const tile of tiles) tile.removeAttribute("aria-busy");
+    trouble.textContent = error.message;
+  }
+}
+
+// How long the first picture took after a change: read by the tests.
+function measure(tile) {
+  if (!performance.getEntriesByName("set").length) return;
+  const done = () => { performance.measure("answer", "set"); performance.clearMarks("set"); };
+  tile.image.addEventListener("load", done, { once: true });
+}
+
+function refresh() {
+  view.rows.forEach((row, k) => { if (!row.error) show(grid.children[k], source(row), view.kind); });
+}
+
+function next() {
+  pages.push(view.start);
+  view.start = view.last;
+  draw();
+}
+
+function previous() {
+  if (!pages.length) { say("these are the first rows"); return; }
+  view.start = pages.pop();
+  draw();
+}
+
+function open(row) {
+  const rows = view.rows.filter((other) => !other.error);
+  viewer.open({ rows, at: rows.indexOf(row), source: (other) => source(other), record: async (other) => other });
+}

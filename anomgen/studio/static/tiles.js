@@ -1,0 +1,75 @@
+// A grid of samples: a picture, the outline of its mask, what it is. Tiles are kept and filled anew.
+
+import { h, svg } from "./dom.js";
+
+export const VIEWS = { image: "Anomaly", normal: "Normal", mask: "Mask", difference: "Difference" };
+
+export function tileOf(open) {
+  const image = h("img", { alt: "", loading: "lazy", decoding: "async", draggable: "false" });
+  const path = svg("path", {});
+  const outline = svg("svg", { class: "outline", "aria-hidden": "true", preserveAspectRatio: "none" }, svg("path", { class: "halo" }), path);
+  const button = h("button", { class: "picture", onclick: () => tile.row && !tile.row.error && open(tile.row, button) }, image, outline);
+  const caption = h("figcaption");
+  const tile = h("figure", { class: "tile", "aria-busy": "true" }, button, caption);
+  Object.assign(tile, { image, outline, button, caption, row: null });
+  image.addEventListener("load", () => tile.removeAttribute("aria-busy"));
+  image.addEventListener("error", () => tile.removeAttribute("aria-busy"));
+  return tile;
+}
+
+// Fill a tile. source: view → address. note: what stands in place of the row's number.
+export function fill(tile, row, source, view, note = "") {
+  tile.row = row;
+  tile.classList.toggle("failed", Boolean(row.error));
+  if (row.error) {
+    tile.removeAttribute("aria-busy");
+    tile.image.removeAttribute("src");
+    drawOutline(tile.outline, null);
+    tile.caption.replaceChildren(h("span", { class: "kind" }, note || `row ${row.index}`), h("p", { class: "why" }, row.error));
+    return;
+  }
+  tile.button.style.setProperty("--ratio", `${row.width} / ${row.height}`);
+  show(tile, source, view);
+  drawOutline(tile.outline, row);
+  tile.image.alt = describe(row);
+  tile.button.setAttribute("aria-label", `${note} ${describe(row)}. Open.`.trim());
+  tile.caption.replaceChildren(
+    h("span", { class: "kind" }, note || kindOf(row)), h("span", { class: "number" }, note ? kindOf(row) : `row ${row.index}`), ...meters(row));
+}
+
+export function show(tile, source, view) {
+  tile.setAttribute("aria-busy", "true");
+  const wanted = view === "normal" || view === "image" ? view : tile.row.label === 0 || tile.row.label === "normal" ? "image" : view;
+  tile.image.src = source(wanted);
+}
+
+export function drawOutline(outline, row) {
+  if (row?.width) outline.setAttribute("viewBox", `0 0 ${row.width} ${row.height}`);
+  for (const path of outline.children) path.setAttribute("d", row?.outline ?? "");
+}
+
+export const kindOf = (row) => (row.label === 0 ? "normal" : row.defect_type).replaceAll("_", " ");
+
+export const percent = (share) => `${(100 * share).toPrecision(share >= 0.1 ? 3 : 2)} %`;
+
+function meters(row) {
+  if (row.label === 0 || row.label === "normal") return [];
+  const found = [h("span", { class: "measure", title: "Mean change inside the mask" }, "severity ", h("b", {}, percent(row.severity)))];
+  if (row.detectability != null) {
+    const told = row.detectability.toPrecision(2);
+    found.push(h("span", { class: "measure", title: "1: as unusual as one normal pixel in a hundred" }, "visible ", h("b", {}, told)));
+  }
+  return found;
+}
+
+function describe(row) {
+  if (row.label === 0 || row.label === "normal") return `Row ${row.index}: a normal image`;
+  return `Row ${row.index}: ${kindOf(row)}, severity ${percent(row.severity)}, ${percent(row.area)} of the image`;
+}
+
+// Bring the number of tiles in a grid to `count`; the others stay as they are.
+export function fit(grid, count, open) {
+  while (grid.children.length > count) grid.lastChild.remove();
+  while (grid.children.length < count) grid.append(tileOf(open));
+  return [...grid.children];
+}
