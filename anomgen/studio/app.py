@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,6 +32,8 @@ from anomgen.studio.session import FILE_NAME, Session
 STATIC = Path(__file__).parent / "static"
 MAX_THUMBNAIL = 1024
 """Longest side of a picture that is asked for at a size; without a size it comes as it is."""
+FIRST = "perlin"
+"""The recipe that a page begins with."""
 MOST_ROWS = 48
 """Rows of one question."""
 
@@ -53,6 +56,13 @@ class Studio:
             if await request.is_disconnected():
                 raise UsageError("nobody waits for this any more")
             return await run_in_threadpool(draw, *arguments)
+
+    async def warm(self) -> None:
+        """Open the photos before the page asks for them; what is wrong with them, it will be told then."""
+        with suppress(AnomgenError):
+            async with self._turn:
+                chosen = await run_in_threadpool(self.session.choose, FIRST, {})
+                await run_in_threadpool(self.session.row, chosen.id, 0)
 
     # --- recipes and rows -------------------------------------------------------------------------------------------
 
@@ -77,6 +87,7 @@ class Studio:
         told = {
             "id": chosen.id,
             "name": chosen.recipe.name,
+            "about": (inspect.getdoc(type(chosen.recipe.generator)) or "").partition("\n")[0],
             "sections": sections_of(chosen.recipe),
             "ratio": chosen.recipe.anomaly_ratio,
             "command": self.session.command(chosen),
@@ -193,7 +204,9 @@ def studio_app(session: Session, *, token: str, name: str = "127.0.0.1", port: i
     @asynccontextmanager
     async def lifespan(_: Starlette) -> Any:
         with single_threaded():  # for as long as it is open: results do not depend on what else draws
+            warming = asyncio.create_task(studio.warm())
             yield
+            await warming
             await run_in_threadpool(studio.runs.close)
 
     async def page(_: Request) -> Response:

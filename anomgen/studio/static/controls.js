@@ -45,7 +45,7 @@ function controlOf(control) {
   const make = { range, number: slider, chips, choice, switch: toggle, text: line, json: line }[control.type];
   const body = make(control, id);
   const off = "off" in control && control.type !== "choice" ? offOf(control) : null;
-  return h("div", { class: `control ${control.type}`, "data-key": control.key, "data-replaces": control.replaces },
+  return h("div", { class: `control of-${control.type}`, "data-key": control.key, "data-replaces": control.replaces },
     h("div", { class: "head" },
       control.type === "range" || control.type === "chips" || control.type === "choice"
         ? h("span", { class: "label", id: `${id}-label` }, control.label)

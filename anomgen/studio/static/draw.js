@@ -170,7 +170,7 @@ function paint() {
     from.data[k] = value ? 255 : 20;
     from.data[k + 1] = value ? 0 : 20;
     from.data[k + 2] = value ? 160 : 24;
-    from.data[k + 3] = value ? 30 + value * 0.35 : 110;
+    from.data[k + 3] = value ? 30 + value * 0.35 : 84;
   }
   const context = shade.getContext("2d");
   context.putImageData(from, 0, 0);

@@ -4,7 +4,7 @@ import { h, say, segments } from "./dom.js";
 import { post, isAbort } from "./api.js";
 import { state, listen, put, undo, canUndo, again } from "./state.js";
 import * as controls from "./controls.js";
-import { VIEWS, fill, fit, show } from "./tiles.js";
+import { VIEWS, fill, fit, fitting, show } from "./tiles.js";
 import * as viewer from "./viewer.js";
 
 const THUMBNAIL = 320;
@@ -29,7 +29,7 @@ export function build(section, told) {
     view.all = !view.all; all.setAttribute("aria-pressed", String(view.all)); view.start = 0; pages.length = 0; draw();
   } }, "Normal rows");
   const sizes = h("input", { type: "range", min: 110, max: 420, value: 190, "aria-label": "Size of the pictures", class: "size",
-    oninput: () => grid.style.setProperty("--tile", `${sizes.value}px`) });
+    oninput: () => grid.style.setProperty("--tile", `${sizes.value}px`), onchange: () => fitting(grid) > grid.children.length && draw() });
   range = h("span", { class: "range" });
   const before = h("button", { onclick: previous, title: "Rows before (P)", "aria-label": "Rows before" }, "‹");
   const after = h("button", { onclick: next, title: "New ones (N)" }, "New ones ›");
@@ -64,7 +64,6 @@ export function options(told) {
   const group = (label, names) => names.length && h("optgroup", { label }, names.map((name) => h("option", { value: name }, name.replace(/\.yaml$/, ""))));
   select.replaceChildren(...[group("Saved here", told.saved), group("Recipes", Object.keys(told.recipes))].filter(Boolean));
   select.value = now;
-  select.recipes = told.recipes;
 }
 
 function changed(what) {
@@ -74,7 +73,7 @@ function changed(what) {
     return;
   }
   select.value = state.base;
-  about.textContent = (select.recipes[state.base] ?? "").replaceAll("_", " ");
+  about.textContent = state.about;
   const keyed = state.problems.length > 0;
   trouble.textContent = state.error && !keyed ? state.error : "";
   controls.show(panel);
@@ -90,6 +89,7 @@ async function draw() {
   asking = new AbortController();
   const { signal } = asking;
   const id = state.id;
+  view.count = fitting(grid);
   const tiles = fit(grid, view.count, open);
   for (const tile of tiles) tile.setAttribute("aria-busy", "true");
   view.id = id;
@@ -105,7 +105,7 @@ async function draw() {
       if (told.resolved) controls.measured(told.resolved);
     }
     view.last = from;
-    range.textContent = `rows ${view.rows[0].index} to ${view.rows.at(-1).index}`;
+    range.replaceChildren(h("span", { class: "word" }, "rows "), `${view.rows[0].index} – ${view.rows.at(-1).index}`);
   } catch (error) {
     if (isAbort(error)) return;
     if (error.status === 410) { again(); return; }

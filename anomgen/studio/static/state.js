@@ -8,7 +8,7 @@ const past = [];
 let pending = null;
 let running = false;
 
-export const state = { base: "perlin", changes: {}, id: null, sections: [], problems: [], error: "", command: "", name: "" };
+export const state = { base: "perlin", changes: {}, id: null, sections: [], problems: [], error: "", command: "", name: "", about: "" };
 
 export function listen(listener) {
   listeners.add(listener);

@@ -25,7 +25,7 @@ export function fill(tile, row, source, view, note = "") {
     tile.removeAttribute("aria-busy");
     tile.image.removeAttribute("src");
     drawOutline(tile.outline, null);
-    tile.caption.replaceChildren(h("span", { class: "kind" }, note || `row ${row.index}`), h("p", { class: "why" }, row.error));
+    tile.caption.replaceChildren(h("span", { class: "kind" }, note || `row ${row.index}`), h("p", { class: "why", title: row.error }, row.error));
     return;
   }
   tile.button.style.setProperty("--ratio", `${row.width} / ${row.height}`);
@@ -72,4 +72,12 @@ export function fit(grid, count, open) {
   while (grid.children.length > count) grid.lastChild.remove();
   while (grid.children.length < count) grid.append(tileOf(open));
   return [...grid.children];
+}
+
+// How many tiles fill whole lines of a grid, and about the height that is seen.
+export function fitting(grid, most = 48) {
+  const columns = getComputedStyle(grid).gridTemplateColumns.split(" ").length;
+  const width = grid.clientWidth / columns;
+  const lines = Math.max(Math.round((window.innerHeight - 110) / (width + 52)), 2);
+  return Math.min(Math.max(columns * lines, 6), most);
 }
