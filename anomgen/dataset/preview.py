@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,8 +51,8 @@ def preview_sheet(panels: Sequence[Panel], title: str = "") -> np.ndarray:
 
 def tile(panel: Panel) -> np.ndarray:
     """Return a panel's image beside the same with its mask outlined, (H, W, 3) uint8."""
-    shown = _fit(_displayable(panel.image, _scale(panel.image)))
-    inside = _fit(_grey(panel.mask * np.float32(255)))[..., 0] > 127
+    shown = _fit(displayable(panel.image, scale_of(panel.image)))
+    inside = _fit(grey(panel.mask * np.float32(255)))[..., 0] > 127
     contours, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     gap = np.full((shown.shape[0], GAP, 3), PAPER, dtype=np.uint8)
     return np.hstack([shown, gap, cv2.drawContours(shown.copy(), contours, -1, OUTLINE, 1)])
@@ -91,7 +92,7 @@ class InspectionPanel:
     @classmethod
     def of(cls, image: np.ndarray, anomaly_map: np.ndarray, mask: np.ndarray | None, caption: str) -> InspectionPanel:
         """Return the panel of an image (H, W, C) of any size; the map may have another size. The image is not kept."""
-        tile = _fit(_displayable(image, _scale(image)))
+        tile = _fit(displayable(image, scale_of(image)))
         size = tile.shape[1::-1]
         marked = None if mask is None else cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
         return cls(tile, cv2.resize(anomaly_map, size, interpolation=cv2.INTER_LINEAR), marked, caption)
@@ -105,7 +106,7 @@ def inspection_sheet(panels: Sequence[InspectionPanel], title: str = "", limit: 
     """
     brightest = 2 * limit if limit else max(float(panel.map.max()) for panel in panels)
     rows = [
-        ([panel.image, _ringed(panel), _coloured(panel.map * (255 / max(brightest, 1e-12)))], panel.caption)
+        ([panel.image, _ringed(panel), coloured(panel.map * (255 / max(brightest, 1e-12)))], panel.caption)
         for panel in panels
     ]
     return _sheet(title, ["image", "mask", "map"], rows)

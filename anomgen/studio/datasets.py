@@ -10,8 +10,9 @@ import numpy as np
 from cachetools import LRUCache
 
 from anomgen.dataset.normals import NormalImages
+from anomgen.dataset.origin import is_ours
 from anomgen.dataset.panel import Panel, outline_of
-from anomgen.dataset.reader import Dataset, is_ours
+from anomgen.dataset.reader import Dataset
 from anomgen.dataset.row import LABELS
 from anomgen.errors import AnomgenError, UsageError
 from anomgen.making.engine import Recipe

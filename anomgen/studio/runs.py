@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from anomgen.dataset.reader import is_ours
+from anomgen.dataset.origin import is_ours
 from anomgen.errors import AnomgenError, UsageError
 from anomgen.making.engine import Recipe
 from anomgen.making.make import make

@@ -10,7 +10,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from anomgen.banks.folder import Defect
-from anomgen.dataset.preview import Panel, tile, write_sheet
+from anomgen.dataset.panel import Panel
+from anomgen.dataset.preview import tile, write_sheet
 from anomgen.files import replacing
 from anomgen.generators.defects.generator import Defects
 from anomgen.making.engine import Plan, Recipe, Renderer, single_threaded
