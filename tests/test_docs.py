@@ -29,8 +29,8 @@ from anomgen.making.recipe import bundled_recipes, parse_recipe
 sys.path.insert(0, str(ROOT / "tools"))
 LANGUAGES = {"bash", "python", "yaml", "toml", "text"}
 PROJECT = tomllib.loads(read("pyproject.toml"))
-NOT_RUN = {"train", "push"}
-"""Commands whose options are checked, no more: they take a network, or minutes."""
+NOT_RUN = {"train", "push", "studio"}
+"""Commands whose options are checked, no more: they take a network, or minutes, or serve until they are stopped."""
 REMOTE = re.compile(r"://|--engine|--shard|--finish|--address")
 OTHERS = {"cmp", "cat", "curl", "for", "done", "hf", "pytest"}
 """First words of lines that are no business of anomgen."""

@@ -126,7 +126,7 @@ function zoom(by, x = stage.clientWidth / 2, y = stage.clientHeight / 2) {
 
 function apply() {
   stage.canvas.style.transform = `translate(${place.x}px, ${place.y}px) scale(${place.scale})`;
-  stage.canvas.style.setProperty("--zoom", place.scale);
+  stage.canvas.style.setProperty("--zoom", place.scale / 1.4);
   stage.classList.toggle("pixels", place.scale >= 2);
   zoomText.textContent = `${Math.round(100 * place.scale)} %`;
 }

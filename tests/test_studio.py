@@ -1,0 +1,377 @@
+"""The studio's answers: its rows are those of `make`, what it refuses, what it writes, what it makes."""
+
+import shlex
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("starlette", reason="the studio is an extra")
+
+from starlette.testclient import TestClient
+
+from anomgen.dataset.png import decode_png, encode_png
+from anomgen.dataset.reader import Dataset
+from anomgen.errors import UsageError
+from anomgen.making.make import make
+from anomgen.making.recipe import bundled_recipes, load_recipe
+from anomgen.studio.app import studio_app
+from anomgen.studio.controls import sections_of
+from anomgen.studio.guard import TOKEN_HEADER
+from anomgen.studio.serve import serve
+from anomgen.studio.session import Session
+
+SMALL = {"source.size": 48, "count": 8, "shard_size": 16}
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def studio(photos, out):
+    """A studio on the photos, as the page asks it."""
+    app = studio_app(Session(str(photos), out), token="t")
+    with TestClient(app, base_url="http://127.0.0.1", headers={TOKEN_HEADER: "t"}) as client:
+        yield client
+
+
+def chosen(studio, base="perlin", **changes):
+    answer = studio.post("/api/recipe", json={"base": base, "changes": {**SMALL, **changes}})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def refused(answer, text, status=400):
+    assert answer.status_code == status and text in answer.json()["error"], answer.text
+
+
+def picture(studio, address):
+    answer = studio.get(address)
+    assert answer.status_code == 200 and answer.headers["content-type"] == "image/png", answer.text
+    return decode_png(answer.content)
+
+
+# --- rows -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("base", ["perlin", "defects", "mix"])
+def test_row_k_of_the_page_is_row_k_of_what_its_command_makes(studio, out, base):
+    """Law: what is seen is what is made, bit for bit."""
+    changes = {"seed": 5, "foreground": "otsu"}
+    told = chosen(studio, base, **changes)
+    words = shlex.split(told["command"])
+    recipe, source, where = (words[words.index(option) + 1] for option in ("--recipe", "--source", "-o"))
+    overrides = [words[k + 1] for k, word in enumerate(words) if word == "--set"]
+    dataset = Dataset(make(recipe, where, source=source, overrides=overrides).path)
+    assert Path(where) == out / base and len(dataset) == 8
+    rows = studio.post("/api/rows", json={"id": told["id"], "indices": list(range(8))}).json()["rows"]
+    for k, row in enumerate(rows):
+        stored = dataset.row(k)
+        assert (row["index"], row["defect_type"], row["params"]) == (k, stored["defect_type"], stored["params"])
+        assert np.isclose(row["severity"], stored["severity"], rtol=1e-6) and row["boxes"] == stored["boxes"]
+        address = f"/row/{told['id']}/{k}"
+        assert np.array_equal(picture(studio, f"{address}/image.png"), stored["image"])
+        assert np.array_equal(picture(studio, f"{address}/mask.png")[..., 0] > 127, stored["mask"])
+
+
+def test_the_next_anomalous_rows_are_those_of_the_dataset(studio):
+    told = chosen(studio, anomaly_ratio=0.25)
+    rows = studio.post("/api/rows", json={"id": told["id"], "start": 3, "count": 2}).json()["rows"]
+    assert [row["index"] for row in rows] == [5, 9] and all(row["label"] == 1 for row in rows)
+    normal = chosen(studio, anomaly_ratio=0.0)
+    rows = studio.post("/api/rows", json={"id": normal["id"], "start": 3, "count": 2}).json()["rows"]
+    assert [row["index"] for row in rows] == [3, 4] and not any(row["outline"] for row in rows)
+
+
+def test_the_outline_goes_around_the_mask(studio):
+    told = chosen(studio)
+    row = studio.post("/api/rows", json={"id": told["id"], "count": 1}).json()["rows"][0]
+    points = [pair.split() for part in row["outline"].split("M")[1:] for pair in [part.rstrip("Z")]]
+    flat = np.array([float(number) for part in points for number in part]).reshape(-1, 2)
+    mask = picture(studio, f"/row/{told['id']}/{row['index']}/mask.png")[..., 0] > 127
+    x, y = np.floor(flat).astype(int).T
+    assert mask[y, x].all()
+    assert [x.min(), y.min()] == [np.nonzero(mask)[1].min(), np.nonzero(mask)[0].min()]
+
+
+def test_thumbnails_are_no_larger_than_asked_for_and_views_are_known(studio):
+    told = chosen(studio, **{"source.size": 96})
+    address = f"/row/{told['id']}/0"
+    assert picture(studio, f"{address}/difference.png?side=32").shape == (32, 32, 3)
+    assert picture(studio, f"{address}/normal.png?side=5000").shape == (96, 96, 3)
+    refused(studio.get(f"{address}/secret.png"), "no picture 'secret'")
+    refused(studio.get(f"{address}/image.png?side=1e9"), "no number")
+    refused(studio.get("/row/unknown/0/image.png"), "choose the recipe again", 410)
+
+
+def test_a_row_that_cannot_be_drawn_says_why_and_the_others_come(studio):
+    told = chosen(studio, "defects", **{"generator.kinds": ["chipped_edge"], "foreground": "none"})
+    row = studio.post("/api/rows", json={"id": told["id"], "indices": [0, 1]}).json()["rows"]
+    assert "lies on an object's outline" in row[0]["error"]
+
+
+def test_what_was_measured_is_told(studio):
+    told = chosen(studio, "nsa")
+    resolved = studio.post("/api/rows", json={"id": told["id"], "count": 1, "resolved": True}).json()["resolved"]
+    assert resolved["images"] == 12 and isinstance(resolved["generator"]["height_range"], list)
+
+
+# --- recipes --------------------------------------------------------------------------------------------------------
+
+
+def test_the_start_says_what_there_is_and_no_path_of_the_photos(studio, photos):
+    told = studio.get("/api/start").json()
+    assert told["photos"] == "photos" and set(told["recipes"]) == set(bundled_recipes()) and told["saved"] == []
+
+
+def test_a_wrong_value_names_its_key(studio):
+    answer = studio.post("/api/recipe", json={"base": "perlin", "changes": {"generator.opacity_range": [0.9, 0.1]}})
+    (problem,) = answer.json()["problems"]
+    assert answer.status_code == 422 and problem["key"] == "generator.opacity_range" and "empty" in problem["text"]
+
+
+@pytest.mark.parametrize("base", ["../../etc/passwd", "nothing", "perlin.yaml", "/tmp/x.yaml", ""])
+def test_a_recipe_is_bundled_or_saved_here(studio, base):
+    refused(studio.post("/api/recipe", json={"base": base, "changes": {}}), "is bundled, or saved")
+
+
+@pytest.mark.parametrize(
+    ("base", "changes"),
+    [
+        ("perlin", {"source": {"kind": "folder", "path": "/etc"}}),
+        ("defects", {"generator.weights": "/etc/hostname"}),
+        ("perlin", {"generator.texture": {"kind": "folder", "path": "OUT/../../elsewhere"}}),
+        ("perlin", {"foreground": {"method": "folder", "path": "/etc"}}),
+        ("mix", {"generator.parts.1.texture": {"kind": "folder", "path": "/etc"}}),
+    ],
+)
+def test_nothing_is_read_outside_the_folders_that_were_opened(studio, out, base, changes):
+    changes = {key: _within(value, out) for key, value in changes.items()}
+    refused(studio.post("/api/recipe", json={"base": base, "changes": changes}), "not in a folder that was opened")
+
+
+def _within(value, out):
+    return {key: inner.replace("OUT", str(out)) for key, inner in value.items()} if isinstance(value, dict) else value
+
+
+def test_a_link_out_of_an_opened_folder_leads_nowhere(studio, out, tmp_path):
+    out.mkdir()
+    (tmp_path / "secret").mkdir()
+    (out / "link").symlink_to(tmp_path / "secret")
+    changes = {"generator.texture": {"kind": "folder", "path": str(out / "link")}}
+    refused(studio.post("/api/recipe", json={"base": "perlin", "changes": changes}), "not in a folder that was opened")
+
+
+def test_a_saved_recipe_is_the_one_that_was_set_and_can_be_gone_on_with(studio, photos, out):
+    told = chosen(studio, **{"generator.opacity_range": [0.3, 0.4]})
+    saved = studio.post("/api/save", json={"id": told["id"], "name": "mine"}).json()
+    assert saved == {"path": str(out / "mine.yaml"), "saved": ["mine.yaml"]}
+    overrides = {**SMALL, "generator.opacity_range": [0.3, 0.4], "name": "mine"}
+    assert load_recipe(str(out / "mine.yaml")) == load_recipe("perlin", source=photos, overrides=overrides)
+    assert chosen(studio, "mine.yaml")["name"] == "mine"
+    refused(studio.post("/api/save", json={"id": told["id"], "name": "mine"}), "is there already")
+    assert studio.post("/api/save", json={"id": told["id"], "name": "mine", "overwrite": True}).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["../mine", "a/b", "", ".hidden", "<script>", "x" * 200, "a\x00b"])
+def test_what_is_no_name_is_written_nowhere(studio, out, name):
+    told = chosen(studio)
+    mask = encode_png(np.zeros((8, 8), np.uint8))
+    for answer in (
+        studio.post("/api/save", json={"id": told["id"], "name": name}),
+        studio.post("/api/make", json={"id": told["id"], "name": name}),
+        studio.post("/api/mask", params={"name": name}, content=mask),
+    ):
+        refused(answer, "is no name")
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"nonsense", b'{"base": 3, "changes": {}}', b"[" * 100_000])
+def test_a_question_that_is_none_is_refused(studio, body):
+    assert studio.post("/api/recipe", content=body).status_code == 400
+
+
+# --- controls -------------------------------------------------------------------------------------------------------
+
+
+def loadable():
+    from anomgen.errors import RecipeError
+
+    for name in bundled_recipes():
+        try:
+            yield load_recipe(name)
+        except RecipeError:  # it needs a trained model
+            continue
+
+
+def test_every_key_of_every_recipe_has_a_control_that_shows_its_value():
+    for recipe in loadable():
+        values = recipe.as_dict()
+        shown = {control["key"]: control for section in sections_of(recipe) for control in section["controls"]}
+        assert set(values) - {"anomgen", "source", "generator", "foreground"} <= set(shown)
+        for part in ("generator", "source"):
+            for key in set(values[part]) - {"kind", "parts", "path"}:
+                control = shown[f"{part}.{key}"]
+                value = values[part][key]
+                assert control["value"] == (value["kind"] if key == "texture" and value else value), key
+                assert control["help"], key
+
+
+def test_a_slider_holds_the_value_and_the_bounds_of_the_schema():
+    for recipe in loadable():
+        for control in (control for section in sections_of(recipe) for control in section["controls"]):
+            if control["type"] in ("range", "number"):
+                value = control["value"] if isinstance(control["value"], list) else [control["value"]]
+                for number in (number for number in value if isinstance(number, int | float)):
+                    assert control["low"] <= number <= control["high"], control
+                assert control["step"] > 0 and control["low"] < control["high"]
+    keys = {
+        control["key"]: control for section in sections_of(load_recipe("perlin")) for control in section["controls"]
+    }
+    assert (keys["generator.opacity_range"]["low"], keys["generator.opacity_range"]["high"]) == (0, 1)
+    assert keys["foreground.method"]["replaces"] == "foreground"
+    nsa = {control["key"]: control for section in sections_of(load_recipe("nsa")) for control in section["controls"]}
+    assert nsa["generator.height_range"]["off"] == "auto" and nsa["generator.height_range"]["type"] == "range"
+
+
+# --- drawing --------------------------------------------------------------------------------------------------------
+
+
+def test_a_painted_mask_decides_where_defects_lie(studio, out):
+    painted = np.zeros((48, 48, 3), np.uint8)
+    painted[:, 24:] = 255
+    answer = studio.post("/api/mask", params={"name": "right"}, content=encode_png(painted)).json()
+    assert answer["path"] == str(out / "right.png")
+    assert np.array_equal(cv2.imread(answer["path"], cv2.IMREAD_UNCHANGED), painted[..., 0])
+    told = chosen(studio, "defects", **{"generator.weights": answer["path"], "generator.kinds": ["spot"]})
+    for index in (0, 2, 4, 6):
+        mask = picture(studio, f"/row/{told['id']}/{index}/mask.png")[..., 0] > 127
+        assert mask.any() and np.nonzero(mask)[1].mean() > 22
+
+
+@pytest.mark.parametrize("content", [b"", b"GIF89a", b"\x89PNG\r\n\x1a\n", b"\x89PNG\r\n\x1a\n" + b"\0" * 100])
+def test_what_is_no_picture_is_no_mask(studio, out, content):
+    answer = studio.post("/api/mask", params={"name": "m"}, content=content)
+    assert answer.status_code == 400 and not (out / "m.png").exists()
+
+
+def test_normal_images_are_shown_with_their_object(studio):
+    told = chosen(studio, foreground="otsu")
+    about = studio.get(f"/api/normal/{told['id']}/0").json()
+    assert about["source_id"].endswith(".png") and about["height"] == 48 and about["outline"].startswith("M")
+    assert picture(studio, f"/normal/{told['id']}/0.png").shape == (48, 48, 3)
+    refused(studio.get(f"/api/normal/{told['id']}/12"), "there are 12")
+
+
+# --- making and browsing --------------------------------------------------------------------------------------------
+
+
+def until(studio, name, states, seconds=60):
+    """Wait until a run has one of the states."""
+    for _ in range(seconds * 10):
+        (run,) = [run for run in studio.get("/api/made").json()["runs"] if run["name"] == name]
+        if run["state"] in states:
+            return run
+        time.sleep(0.1)
+    raise AssertionError(run)
+
+
+def test_a_run_is_made_stopped_gone_on_with_and_is_the_dataset_of_make(studio, photos, out, tmp_path):
+    told = chosen(studio, count=4000, shard_size=64)
+    assert studio.post("/api/make", json={"id": told["id"], "name": "d"}).status_code == 200
+    refused(studio.post("/api/make", json={"id": told["id"], "name": "d"}), "already")
+    while not list((out / "d").rglob("train-*.parquet")):
+        time.sleep(0.05)
+    studio.post("/api/stop", json={"name": "d"})
+    assert until(studio, "d", {"stopped"})["done"] < 4000
+    refused(studio.post("/api/stop", json={"name": "d"}), "is not being made")
+    refused(studio.get("/api/dataset/d"), "unfinished")
+    assert studio.post("/api/resume", json={"name": "d"}).status_code == 200
+    assert until(studio, "d", {"finished", "failed"}) | {"seconds": 0} == {
+        "name": "d", "state": "finished", "done": 4000, "total": 4000, "seconds": 0, "error": "",
+    }  # fmt: skip
+    recipe = load_recipe("perlin", source=photos, overrides={**SMALL, "count": 4000, "shard_size": 64})
+    make(recipe, tmp_path / "twin", workers=2)
+    shards = sorted((out / "d" / "data").iterdir())
+    twins = sorted((tmp_path / "twin" / "data").iterdir())
+    assert [a.read_bytes() for a in shards] == [b.read_bytes() for b in twins]
+
+
+def test_a_run_that_fails_says_why(studio, photos, out):
+    told = chosen(studio, "cutpaste")
+    for file in photos.rglob("*.png"):
+        file.unlink()
+    studio.post("/api/make", json={"id": told["id"], "name": "d"})
+    run = until(studio, "d", {"failed", "finished"})
+    assert run["state"] == "failed" and "holds no image" in run["error"]
+    out.joinpath("other").mkdir(parents=True)
+    out.joinpath("other", "file").touch()
+    refused(studio.post("/api/make", json={"id": told["id"], "name": "other"}), "holds other files")
+
+
+def test_a_finished_dataset_is_browsed_by_type_label_and_measures(studio, photos, out):
+    recipe = load_recipe("mix", source=photos, size=48, count=40)
+    dataset = Dataset(make(recipe, out / "d").path)
+    assert studio.get("/api/made").json()["datasets"] == [{"name": "d", "finished": True, "rows": 40}]
+    whole = studio.get("/api/dataset/d").json()
+    assert (whole["total"], whole["all"], len(whole["rows"])) == (40, 40, 40)
+    strong = studio.get("/api/dataset/d", params={"severity_low": "0.1", "type": "nsa", "label": "anomaly"}).json()
+    rows = [row for row in dataset.rows() if row["defect_type"] == "nsa" and row["severity"] >= 0.1]
+    assert [row["index"] for row in strong["rows"]] == [row["index"] for row in rows] and strong["total"] == len(rows)
+    rest = studio.get("/api/dataset/d", params={"start": "38"}).json()
+    assert [row["index"] for row in rest["rows"]] == [38, 39]
+    for index in (0, 1):
+        stored = dataset.row(index)
+        record = studio.get(f"/api/dataset/d/{index}").json()
+        assert (record["params"], record["source_id"]) == (stored["params"], stored["source_id"])
+        assert np.array_equal(picture(studio, f"/dataset/d/{index}/image.png"), stored["image"])
+        assert picture(studio, f"/dataset/d/{index}/normal.png").shape == (48, 48, 3)
+    refused(studio.get("/api/dataset/d", params={"size_low": "1"}), "is no filter")
+    refused(studio.get("/api/dataset/d", params={"severity_low": "nan'"}), "is no filter")
+    for name in ("..", "e", "%2e%2e", "..%2Fphotos"):
+        assert studio.get(f"/api/dataset/{name}").status_code in (400, 404)
+
+
+def test_names_of_files_are_texts_and_never_markup(photos, out):
+    strange = photos / "<img src=x onerror=alert(1)>.png"
+    next(photos.rglob("*.png")).rename(strange)
+    app = studio_app(Session(str(photos), out), token="t")
+    with TestClient(app, base_url="http://127.0.0.1", headers={TOKEN_HEADER: "t"}) as client:
+        told = chosen(client)
+        names = [client.get(f"/api/normal/{told['id']}/{k}").json()["source_id"] for k in range(12)]
+    assert strange.name in names
+    for script in (Path(__file__).parent.parent / "anomgen" / "studio" / "static").glob("*.js"):
+        for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
+            assert word not in script.read_text(encoding="utf-8"), script.name
+
+
+# --- opening --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"photos": "gone"}, "there is no such folder"),
+        ({"opened": ["gone"]}, "--open gone"),
+        ({"host": "example.com"}, "cannot listen on example.com|example.com"),
+        ({"host": "192.0.2.1"}, "cannot listen on 192.0.2.1"),
+    ],
+)
+def test_what_cannot_be_opened_is_said_at_once(options, text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=text):
+        serve(**options, browser=False, tell=lambda _: None)
+
+
+def test_the_page_is_light_and_needs_nothing_from_elsewhere(studio):
+    files = list((Path(__file__).parent.parent / "anomgen" / "studio" / "static").iterdir())
+    assert sum(file.stat().st_size for file in files) < 400_000
+    for file in files:
+        text = file.read_text(encoding="utf-8").replace("http://www.w3.org/", "")
+        assert "http://" not in text and "https://" not in text and " style=" not in text, file.name
+        name = "/" if file.name == "index.html" else f"/static/{file.name}"
+        assert studio.get(name).status_code == 200
