@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
+from anomgen.config.text import decoded, read_yaml
 from anomgen.errors import UsageError
 from anomgen.files import bundled
 from anomgen.licenses import known
+from anomgen.places import read_within
 from anomgen.registry import load
 
 if TYPE_CHECKING:
@@ -68,6 +71,10 @@ def as_code(text: Any) -> str:
     return "`" + str(text).replace("`", "'").replace("\n", " ").replace("|", "¦") + "`"
 
 
+MAX_CARD = 1 << 22
+"""Bytes of a card; the Hub's own limit is near."""
+_METADATA = re.compile(r"---[^\n]*\n(.*?)\n---", re.DOTALL)
+
 TAG = "anomgen"
 """The tag in a card's metadata that marks a repository as one that anomgen has pushed to."""
 
@@ -77,6 +84,19 @@ class Card(NamedTuple):
 
     data: dict[str, Any]
     text: str
+
+    @classmethod
+    def read(cls, folder: Path) -> Card | None:
+        """Return the card in a folder, None where there is none. Raises UsageError where it is damaged."""
+        file = folder / "README.md"
+        try:
+            return cls.parse(decoded(read_within(file, MAX_CARD)), str(file))
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise UsageError(f"{file}: {error}") from None
+        except OSError as error:
+            raise UsageError(f"{file}: cannot be read ({error.strerror or error})") from None
 
     @classmethod
     def parse(cls, content: str, where: str) -> Card:
@@ -89,6 +109,8 @@ class Card(NamedTuple):
         if not content.lstrip().startswith("---"):  # of which RepoCard would warn
             return cls({}, content)
         try:
+            head = _METADATA.match(content.lstrip())
+            read_yaml(head[1] if head else "")  # strictly, before a library reads it
             card = RepoCard(content)
         except yaml.YAMLError as error:
             raise UsageError(f"{where}: the metadata in its first lines is not valid YAML ({error}); mend it") from None

@@ -14,8 +14,12 @@ from importlib import resources
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from anomgen.config.text import read_json
 from anomgen.errors import AnomgenError, UsageError
-from anomgen.places import Remote
+from anomgen.places import Remote, read_within
+
+MAX_RECORD = 1 << 26
+"""Bytes of a record; one that names each of a million files has as many."""
 
 
 class Earlier(NamedTuple):
@@ -218,6 +222,22 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def json_object(path: Path, most: int = MAX_RECORD) -> dict[str, Any]:
+    """Return the JSON object in a file that anybody may have written, of at most `most` bytes.
+
+    Raises FileNotFoundError where there is none, and ValueError, which says why, where it cannot be read.
+    """
+    try:
+        content = read_json(read_within(path, most))
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ValueError(error.strerror or str(error)) from error
+    if not isinstance(content, dict):
+        raise ValueError("not an object")
+    return content
 
 
 def bundled(name: str, in_checkout: str | None = None) -> Path:

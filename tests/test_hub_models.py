@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from anomgen.cli import app
 from anomgen.errors import UsageError
 from anomgen.hub import push
+from anomgen.hub.upload import PIPELINE
 
 CARD = """---
 license: cc-by-4.0
@@ -30,12 +31,12 @@ def model(tmp_path):
     """A folder as `anomgen train sdas` leaves it, with made-up weights."""
     folder = tmp_path / "model"
     texts = {
-        "model_index.json": "{}",
+        "model_index.json": '{"_class_name": "SDASPipeline"}',
         "unet/config.json": "{}",
         "scheduler/scheduler_config.json": "{}",
         "training.json": json.dumps(RECORD),
         "README.md": CARD,
-        "pipeline.py": "",
+        "pipeline.py": PIPELINE.read_text(),
         "log.jsonl": "{}\n",
         ".cache/state.json": "{}",
     }
@@ -181,3 +182,37 @@ def test_a_trained_cycle_gan_is_used_from_the_hub(hub, tmp_path):
     folder = tiny_cyclegan(tmp_path / "trained", tmp_path)
     push(folder, "me/gan", license="cc-by-4.0")
     assert model_fingerprint("me/gan") == model_fingerprint(folder)
+
+
+def test_only_our_own_code_is_published(hub, model):
+    (model / "pipeline.py").write_text("import os; os.system('id')")
+    pushed = push(model, "me/sdas")
+    assert hub.repos["model", "me/sdas"].files["pipeline.py"] == PIPELINE.read_bytes()
+    assert pushed.notes == ("pipeline.py differs from that of this anomgen, whose own is published instead",)
+
+
+def test_code_that_the_model_does_not_need_is_not_published(hub, model):
+    (model / "model_index.json").write_text('{"_class_name": "DDPMPipeline"}')
+    pushed = push(model, "me/sdas")
+    assert "pipeline.py" not in hub.repos["model", "me/sdas"].files
+    assert "pipeline.py" in pushed.left_out and "pipeline.py is not published" in pushed.notes[0]
+
+
+@pytest.mark.parametrize(
+    "name", ["README.md", "sheets/last.png", "unet/config.json", "unet/diffusion_pytorch_model.safetensors"]
+)
+def test_nothing_that_a_link_leads_to_is_published(hub, model, tmp_path, name):
+    secret = tmp_path / "secret"
+    (model / name).replace(secret)
+    (model / name).symlink_to(secret)
+    with pytest.raises(UsageError, match="only files of the folder itself are published"):
+        push(model, "me/sdas")
+    assert not hub.repos
+
+
+def test_the_files_of_a_linked_folder_are_not_published(hub, model, tmp_path):
+    (model / "unet").replace(tmp_path / "elsewhere")
+    (model / "unet").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UsageError):
+        push(model, "me/sdas")
+    assert not hub.repos

@@ -399,3 +399,22 @@ def test_progress_is_told_of_rows_and_then_of_megabytes(hub, made):
 def test_only_what_lies_in_a_local_folder_is_pushed(hub):
     with pytest.raises(UsageError, match="s3://bucket/out: what is pushed must be a local folder"):
         push("s3://bucket/out", "me/bottle")
+
+
+@pytest.mark.parametrize("name", ["README.md", "preview.png", "recipe.yaml", "data/train-00000-of-00002.parquet"])
+def test_nothing_that_a_link_leads_to_is_published(hub, made, tmp_path, name):
+    secret = tmp_path / "secret"
+    (made / "preview.png").write_bytes(b"picture")
+    (made / name).replace(secret)
+    (made / name).symlink_to(secret)
+    with pytest.raises(UsageError, match="only files of the folder itself are published"):
+        push(made, "me/bottle", check=False)
+    assert not hub.repos
+
+
+def test_the_shards_in_a_linked_folder_are_not_published(hub, made, tmp_path):
+    (made / "data").replace(tmp_path / "elsewhere")
+    (made / "data").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="only files of the folder itself are published"):
+        push(made, "me/bottle", check=False)
+    assert not hub.repos

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from anomgen.dataset.reader import Dataset
+from anomgen.dataset.record import missing_in
 from anomgen.dataset.row import NORMAL
 from anomgen.sources.cache import bounded
 
@@ -61,6 +62,6 @@ class NormalImages:
 def _first_normal_rows(dataset: Dataset) -> dict[str, int]:
     rows: dict[str, int] = {}
     for cells in dataset.stored_rows(["index", "label", "source_id"]):
-        if cells["label"] == NORMAL:
+        if cells["label"] == NORMAL and missing_in(cells) is None:
             rows.setdefault(cells["source_id"], cells["index"])
     return rows

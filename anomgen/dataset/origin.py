@@ -10,8 +10,9 @@ import yaml
 from pydantic import ConfigDict, Field
 
 from anomgen.config import Config, validated
-from anomgen.config.text import decoded, read_json, read_yaml
+from anomgen.config.text import decoded, read_yaml
 from anomgen.errors import RecipeError, UsageError
+from anomgen.files import json_object
 from anomgen.places import read_within
 from anomgen.sources.value_range import RangeField
 
@@ -21,8 +22,6 @@ MARK = "# The recipe of the dataset in this folder, written by anomgen make.\n"
 
 MAX_RECIPE = 1 << 18
 """Bytes of a recipe; a long one has some thousands."""
-MAX_PROVENANCE = 1 << 26
-"""Bytes of a provenance, which names each file that was left out."""
 
 Count = Annotated[int, Field(ge=0, le=10**12)]
 Text = Annotated[str, Field(max_length=10_000)]
@@ -129,13 +128,9 @@ def read_provenance(folder: Path) -> dict[str, Any]:
     """Return the provenance of the dataset in a folder. Raises Damaged where it is none."""
     file, advice = folder / PROVENANCE, "run `anomgen make` with --resume"
     try:
-        content = read_json(read_within(file, MAX_PROVENANCE))
-    except ValueError as error:
+        content = json_object(file)
+    except (ValueError, OSError) as error:
         raise Damaged(f"{file}: damaged ({error}); {advice}", "record") from error
-    except OSError as error:
-        raise Damaged(f"{file}: cannot be read ({error.strerror or error}); {advice}", "record") from error
-    if not isinstance(content, dict):
-        raise Damaged(f"{file}: damaged (not an object); {advice}", "record")
     _require(StoredProvenance, content, file)
     return content
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from anomgen.cards import Card
+from anomgen.config.text import read_json
 from anomgen.errors import UsageError
+from anomgen.files import json_object
 from anomgen.hub.card import merged
 from anomgen.hub.client import Repository, State, Stored
 from anomgen.hub.upload import MAX_FOLDER_FILES, Upload
@@ -120,10 +121,10 @@ def _refuse_other(repository: Repository, upload: Upload, options: Options, stat
         return
     if upload.record in state.files:
         try:
-            there = json.loads(repository.text(upload.record, state.commit))
+            there = read_json(repository.text(upload.record, state.commit))
         except ValueError:
             there = {}
-        here = json.loads(upload.files[upload.record].read_text(encoding="utf-8"))
+        here = json_object(upload.files[upload.record])
         is_other = not isinstance(there, dict) or upload.identity(there) != upload.identity(here)
     else:
         is_other = upload.name in before.configs or (upload.kind == "model" and before.is_ours)

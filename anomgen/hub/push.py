@@ -101,7 +101,7 @@ def push(
         changes = changes_of(repository, upload, options, state)
         refuse_token(repository, changes)
         repository.validate(changes.card.decode())
-        upload = replace(upload, notes=_check_content(upload, progress) if check else ())
+        upload = replace(upload, notes=upload.notes + (_check_content(upload, progress) if check else ()))
         if dry_run:
             return _result(repository, upload, changes, new=state is None)
         return _send(repository, upload, options, progress, new=state is None)

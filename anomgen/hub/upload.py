@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path, PurePosixPath
 from shlex import quote
 from typing import Any
@@ -21,7 +21,10 @@ from anomgen.dataset.card import HERE, front_matter, render_card
 from anomgen.dataset.reader import SHARD_PATTERN, Dataset
 from anomgen.dataset.statistics import statistics
 from anomgen.errors import UsageError
+from anomgen.files import json_object
 from anomgen.licenses import forbidden, known
+from anomgen.models.folder import recorded_data
+from anomgen.places import read_within
 
 MODEL_MARKS = ("model_index.json", "anomgen_model.json")
 """Files that make a folder a trained model: of diffusers, and of anomgen's own."""
@@ -35,6 +38,12 @@ MAX_FOLDER_FILES = 10_000
 """Files that the Hub takes in one folder."""
 MAX_FILE_BYTES = 50 * 10**9
 """Bytes that the Hub takes in one file."""
+
+PIPELINE = Path(str(resources.files("anomgen"))) / "models" / "sdas" / "pipeline.py"
+"""The only code that is published, whatever a folder holds under this name."""
+PIPELINE_CLASS = "SDASPipeline"
+MAX_CODE = 1 << 20
+"""Bytes of a pipeline that is compared with ours."""
 
 _CONFIG_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _HERE = re.compile(r"\bTHIS_FOLDER(?:_OR_REPOSITORY)?\b")
@@ -83,12 +92,17 @@ def upload_of(folder: Path, repo_id: str, config: str | None, license: str | Non
     card and records. Raises UsageError when the folder is none of these, or has no licence.
     """
     if is_bank(folder):
-        return _bank(Bank(folder), repo_id, config, license)
-    if not is_model(folder):
-        return _dataset(Dataset(folder), repo_id, config, license)
-    if config is not None:
+        upload = _bank(Bank(folder), repo_id, config, license)
+    elif not is_model(folder):
+        upload = _dataset(Dataset(folder), repo_id, config, license)
+    elif config is not None:
         raise UsageError("--config: a model has no configurations")
-    return _model(folder, repo_id, license)
+    else:
+        upload = _model(folder, repo_id, license)
+    for file in upload.files.values():
+        if file != PIPELINE:
+            _require_own(file, folder)
+    return upload
 
 
 def is_model(folder: Path) -> bool:
@@ -119,7 +133,7 @@ def _dataset(dataset: Dataset, repo_id: str, config: str | None, license: str | 
     folder = dataset.path
     files = {f"{name}/data/{shard.name}": shard for shard in dataset.shards}
     for extra in ("recipe.yaml", "provenance.json", "preview.png"):
-        if (folder / extra).is_file():
+        if (folder / extra).exists():
             files[f"{name}/{extra}"] = folder / extra
     provenance = dataset.provenance
     sources = (provenance["source"].get("license"), *provenance.get("licenses", ()))
@@ -134,10 +148,15 @@ def _dataset(dataset: Dataset, repo_id: str, config: str | None, license: str | 
         card=card,
         sources=sources,
         record=f"{name}/provenance.json",
-        identity=lambda record: (record.get("recipe_fingerprint"), (record.get("source") or {}).get("fingerprint")),
+        identity=_identity,
         summary=f"{name}, {rows} rows, recipe {provenance['recipe_fingerprint']}",
         dataset=dataset,
     )
+
+
+def _identity(record: Mapping[str, Any]) -> Any:
+    source = record.get("source")
+    return record.get("recipe_fingerprint"), source.get("fingerprint") if isinstance(source, dict) else None
 
 
 def _bank(bank: Bank, repo_id: str, config: str | None, license: str | None) -> Upload:
@@ -220,7 +239,7 @@ def _model(folder: Path, repo_id: str, license: str | None) -> Upload:
     content = _read_record(folder / record)
     if content.get("finished") is False:
         raise UsageError(f"{folder}: its training is not finished; go on with `anomgen train … --resume`")
-    sources = tuple(entry.get("license") for entry in content.get("data") or () if isinstance(entry, dict))
+    sources = tuple(part["license"] for part in recorded_data(folder))
     _refuse_derivatives(folder, sources)
     license = _license(license, own, list(dict.fromkeys(sources)) if len(set(sources)) == 1 else [], folder)
     files, left_out = _model_files(folder, own.text)
@@ -237,6 +256,7 @@ def _model(folder: Path, repo_id: str, license: str | None) -> Upload:
         identity=lambda record: (record.get("kind"), record.get("data")),
         summary=f"model {content.get('kind', '')}".strip(),
         left_out=left_out,
+        notes=_pipeline_notes(folder, files),
     )
 
 
@@ -249,7 +269,9 @@ def _model_files(folder: Path, text: str) -> tuple[dict[str, Path], tuple[str, .
         parts = path.split("/")
         if not file.is_file() or path == "README.md" or any(part.startswith(".") for part in parts):
             continue
-        if any(part.startswith("checkpoint") for part in parts):
+        if path == "pipeline.py" and _needs_pipeline(folder):
+            files[path] = PIPELINE
+        elif any(part.startswith("checkpoint") for part in parts):
             left_out.append(path)
         elif file.suffix in PICKLES:
             raise UsageError(f"{file}: may hold pickled code, which is not published; save weights as safetensors")
@@ -263,7 +285,27 @@ def _model_files(folder: Path, text: str) -> tuple[dict[str, Path], tuple[str, .
 
 
 def _is_needed(path: str) -> bool:
-    return path.endswith((".json", ".safetensors")) or path == "pipeline.py"
+    return path.endswith((".json", ".safetensors"))
+
+
+def _needs_pipeline(folder: Path) -> bool:
+    """Return whether diffusers reads a model by the code of our pipeline."""
+    index = folder / "model_index.json"
+    return index.is_file() and _read_record(index).get("_class_name") == PIPELINE_CLASS
+
+
+def _pipeline_notes(folder: Path, files: Mapping[str, Path]) -> tuple[str, ...]:
+    """Return a note where the folder's code is not what is published: whoever loads the model executes it."""
+    if not (folder / "pipeline.py").is_file():
+        return ()
+    own = files.get("pipeline.py")
+    if own is None:
+        return ("pipeline.py is not published: the model does not need it",)
+    try:
+        is_ours = read_within(folder / "pipeline.py", MAX_CODE) == own.read_bytes()
+    except OSError:
+        is_ours = False
+    return () if is_ours else ("pipeline.py differs from that of this anomgen, whose own is published instead",)
 
 
 # --- both -----------------------------------------------------------------------------------------------------------
@@ -277,12 +319,8 @@ def check_license(given: str | None) -> None:
 
 def _own_card(folder: Path) -> Card | None:
     file = folder / "README.md"
-    if not file.is_file():
-        return None
-    try:
-        return Card.parse(file.read_text(encoding="utf-8"), str(file))
-    except UnicodeDecodeError:
-        raise UsageError(f"{file}: is not a text file") from None
+    _require_own(file, folder)
+    return Card.read(folder)
 
 
 def _license(given: str | None, own: Card, recorded: list[str | None], folder: Path) -> str:
@@ -307,10 +345,20 @@ def _refuse_derivatives(folder: Path, sources: Iterable[str | None]) -> None:
 
 def _read_record(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+        return json_object(file)
+    except (ValueError, OSError) as error:
         raise UsageError(f"{file}: damaged ({error})") from None
-    return content if isinstance(content, dict) else {}
+
+
+def _require_own(file: Path, folder: Path) -> None:
+    """Raise UsageError for what is there but no regular file of the folder itself: a link may lead to a secret."""
+    if not file.is_symlink() and not file.exists():
+        return
+    if file.is_symlink() or not file.is_file() or not file.resolve().is_relative_to(folder.resolve()):
+        raise UsageError(
+            f"{file}: is a link, or no regular file; only files of the folder itself are published: put a copy in its "
+            "place, or remove it"
+        )
 
 
 def check_size(upload: Upload) -> None:

@@ -8,10 +8,13 @@ import sys
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from anomgen.errors import AnomgenError, UsageError
-from anomgen.files import Earlier, holds_earlier, locked, replacing
+from pydantic import ConfigDict, Field
+
+from anomgen.config import Config, validated
+from anomgen.errors import RecipeError, UsageError
+from anomgen.files import Earlier, holds_earlier, json_object, locked, replacing
 from anomgen.sources.base import Source
 from anomgen.sources.scan import ScannedSource
 from anomgen.versions import installed, versions_text
@@ -23,6 +26,34 @@ VERSIONED = ("torch", "diffusers", "accelerate")
 
 MAY_CHANGE = {"steps", "learning_rate", "gradient_clip", "checkpoint_every", "sheet_every"}
 """Settings that may differ when a training goes on; with another one, it is no longer what it would have been."""
+
+
+Text = Annotated[str, Field(max_length=10_000)]
+
+
+class _Data(Config):
+    model_config = ConfigDict(extra="allow")
+
+    category: Text = ""
+    license: Text | None = None
+    files: list[Text] | None = None
+
+
+class _Trained(Config):
+    model_config = ConfigDict(extra="allow")  # each model's own keys, and those of later versions
+
+    data: list[_Data] | None = None
+
+
+class TrainingRecord(_Trained):
+    """What training.json says of any model."""
+
+    kind: Annotated[str, Field(pattern=r"^\w{1,100}$")]
+    settings: dict[str, Any]
+    steps: Annotated[int, Field(ge=0)] = 0
+    finished: bool = False
+    losses: dict[str, float] = Field(default_factory=dict)
+    versions: dict[str, Text | None] | None = None
 
 
 def check_folder(out: Path, record: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
@@ -126,14 +157,35 @@ def _written_by(kind: str) -> tuple[str, ...]:
 
 
 def read_record(out: Path) -> dict[str, Any] | None:
-    """Return the record of a training folder, None where there is none."""
+    """Return the record of a training folder, None where there is none. Raises UsageError where it is damaged."""
     try:
-        record = json.loads((out / RECORD).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError):
+        record = json_object(out / RECORD)
+        if not {"kind", "settings"} <= record.keys():
+            return None
+        validated(TrainingRecord, record)
+    except FileNotFoundError:
         return None
-    except json.JSONDecodeError:
-        raise AnomgenError(f"{out / RECORD} is damaged; remove it, or choose another folder with -o") from None
-    return record if isinstance(record, dict) and "kind" in record and "settings" in record else None
+    except (ValueError, RecipeError) as error:
+        raise UsageError(
+            f"{out / RECORD} is damaged ({error}); take it from a copy of the model, or train it anew in another folder"
+        ) from None
+    return record
+
+
+def recorded_data(folder: Path) -> list[dict[str, Any]]:
+    """Return what a model's training.json says of the images that it learnt from; nothing where there is none.
+
+    Raises UsageError where it is damaged.
+    """
+    try:
+        found = validated(_Trained, json_object(folder / RECORD)).data or []
+    except FileNotFoundError:
+        return []
+    except (ValueError, RecipeError) as error:
+        raise UsageError(
+            f"{folder / RECORD}: is damaged ({error}); take it from a copy of the model, or train it anew"
+        ) from error
+    return [part.model_dump() for part in found]
 
 
 def write_record(out: Path, record: Mapping[str, Any]) -> None:

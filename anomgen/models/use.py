@@ -6,9 +6,10 @@ import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from anomgen.errors import UsageError
+from anomgen.models.folder import recorded_data
 from anomgen.sources.folder import missing_hint
 from anomgen.sources.hub import HUB_ID
 
@@ -57,31 +58,15 @@ def model_licenses(folder: Path) -> tuple[str, ...]:
     """Return the licences, where known, of a model and of the images that it was trained on, each once."""
     from anomgen.cards import Card
 
-    card = folder / _TERMS[0]
-    found = Card.parse(card.read_text(encoding="utf-8"), str(card)).licenses if card.is_file() else []
-    found += [part["license"] for part in _data(folder) if part.get("license")]
+    card = Card.read(folder)
+    found = card.licenses if card is not None else []
+    found += [part["license"] for part in recorded_data(folder) if part["license"]]
     return tuple(dict.fromkeys(found))
 
 
 def trained_on(folder: Path) -> frozenset[str]:
     """Return the hash of each image file that a model was trained on, as far as its training.json says them."""
-    return frozenset(digest for part in _data(folder) for digest in part["files"])
-
-
-def _data(folder: Path) -> list[dict[str, Any]]:
-    """Return what training.json says of the images, nothing where there is none. Raises UsageError if it is damaged."""
-    import json
-
-    record = folder / _TERMS[1]
-    if not record.is_file():
-        return []
-    try:
-        found = json.loads(record.read_text(encoding="utf-8")).get("data") or []
-        return [{**part, "files": part.get("files") or []} for part in found]
-    except (ValueError, AttributeError, TypeError) as error:
-        raise UsageError(
-            f"{record}: is damaged ({error}); take it from a copy of the model, or train it anew"
-        ) from error
+    return frozenset(digest for part in recorded_data(folder) for digest in part["files"] or ())
 
 
 @contextmanager
