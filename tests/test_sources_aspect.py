@@ -70,6 +70,20 @@ def test_what_happened_to_the_images_is_said(tmp_path, settings, note):
     assert notes_of(Folder(path=str(folder), **settings).open()) == (() if note is None else (note,))
 
 
+def test_images_that_are_transparent_in_parts_are_told(tmp_path):
+    """What was behind the object is white in the dataset: terminal, dry run and card say so."""
+    for k in range(3):
+        picture = np.random.default_rng(k).integers(0, 255, (48, 48, 4)).astype(np.uint8)
+        picture[..., 3] = 255 if k else picture[..., 3]
+        (tmp_path / "s").mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / f"s/{k}.png"), picture)
+    note = "1 of 3 images are transparent in parts, which are shown white"
+    recipe = load_recipe("cutpaste", source=tmp_path / "s", size=48, count=4)
+    assert plan_of(recipe, tmp_path / "d")["notes"] == [note]
+    make(recipe, tmp_path / "d")
+    assert note in (tmp_path / "d/README.md").read_text()
+
+
 @pytest.mark.parametrize("name", ["cutpaste", "fpi", "nsa", "perlin", "pii"])
 def test_images_of_several_aspects_make_a_sound_dataset(tmp_path, name):
     folder = pictures(tmp_path / "s", (64, 128), (128, 64), (100, 100), (90, 120))

@@ -16,7 +16,7 @@ from PIL import Image, ImageFile
 
 from anomgen.errors import SourceError
 from anomgen.sources import images
-from anomgen.sources.images import fit_image, read_image
+from anomgen.sources.images import fit_image, is_laid_on_white, read_image
 
 
 def pixels(height=40, width=50, channels=3, dtype=np.uint8, seed=0):
@@ -144,6 +144,21 @@ def test_alpha_is_composited_on_white(dtype):
     grey = array[..., [0, 3]]
     data = pil_bytes(Image.fromarray(grey)) if dtype == np.uint8 else png16(grey, 4)
     assert np.abs(read_image(data) - expected[..., :1]).max() <= 1
+
+
+def test_what_is_shown_white_through_alpha_is_told():
+    """Not where alpha is opaque, or zero all over, and also where a single grey or colour is transparent."""
+    array = pixels(channels=4)
+    alpha = {"part": array[..., 3].copy(), "opaque": 255, "zero": 0}
+    told = {}
+    for name, values in alpha.items():
+        array[..., 3] = values
+        told[name] = is_laid_on_white(cv_bytes(array), name)
+    assert told == {"part": True, "opaque": False, "zero": False}
+    grey = pixels(channels=1, dtype=np.uint16)
+    key = chunk(b"tRNS", struct.pack(">H", int(grey[0, 0, 0])))
+    assert is_laid_on_white(png16(grey, 0, key), "key") and not is_laid_on_white(png16(grey, 0), "none")
+    assert not is_laid_on_white(cv_bytes(array[..., :3]), "colour")
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

@@ -69,6 +69,18 @@ def read_image(file: str | Path | bytes, name: str | None = None) -> np.ndarray:
         return np.ascontiguousarray(_decode(data, name))
 
 
+def is_laid_on_white(data: bytes, name: str) -> bool:
+    """Return whether `read_image` shows white through parts of a picture that are transparent."""
+    image = open_header(data, name)
+    key = image.info.get("transparency")
+    if image.mode.startswith("I"):
+        return isinstance(key, int) and bool((np.asarray(image) == key).any())
+    if not image.has_transparency_data:
+        return False
+    alpha = np.asarray(image.convert("RGBA"))[..., 3]
+    return bool(alpha.any() and alpha.min() < 255)
+
+
 def read_bytes(path: Path, name: str) -> bytes:
     """Return a file's contents; SourceError when it cannot be read."""
     try:

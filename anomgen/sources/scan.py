@@ -16,7 +16,7 @@ from pydantic import model_validator
 from anomgen.errors import SourceError, UsageError, tell
 from anomgen.files import file_digest, fingerprint_of
 from anomgen.sources.base import SourceConfig
-from anomgen.sources.images import Fit, fit_image, quiet, read_image
+from anomgen.sources.images import Fit, fit_image, is_laid_on_white, quiet, read_image
 from anomgen.sources.pixels import to_channels, value_max
 from anomgen.sources.value_range import RangeField, ValueRange, counted, measured
 
@@ -67,6 +67,8 @@ class _Checked(NamedTuple):
     counts: np.ndarray | None = None
     before: tuple[int, ...] = ()
     after: tuple[int, ...] = ()
+    on_white: bool = False
+    """Whether it is transparent in parts, which show white."""
 
 
 class ScannedSource:
@@ -104,6 +106,9 @@ class ScannedSource:
         self._kept = {place: self._finished(self._kept[i]) for place, i in enumerate(good) if i in self._kept}
         self._files = tuple(checked[index].digest for index in good)
         self.notes += resized(config.fit, [(checked[index].before, checked[index].after) for index in good])
+        seen_through = sum(checked[index].on_white for index in good)
+        if seen_through:
+            self.notes += (f"{seen_through} of {len(good)} images are transparent in parts, which are shown white",)
         shapes = {checked[index].after for index in good}
         self.shape = shapes.pop() if len(shapes) == 1 else None
         self.value_range = _range_of(config, self._counts, checked[good[0]].dtype)
@@ -177,6 +182,7 @@ class ScannedSource:
             counted(image),
             stored.shape[:2],
             image.shape[:2],
+            is_laid_on_white(data, name),
         )
 
     def _check_all(self, entries: Sequence[tuple[str, Any]]) -> Iterator[_Checked]:
