@@ -7,7 +7,7 @@ Creative Commons is what their deeds say of adapted material; nothing here is le
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,6 +30,12 @@ _CC = re.compile(r"cc-(by(?:-nc)?(?:-sa|-nd)?)-(\d\.\d)")
 _CC_URL = re.compile(r"creativecommons\.org/licenses/(by(?:-nc)?(?:-sa|-nd)?)/(\d\.\d)")
 _CC_TERM = r"NC|SA|ND|Non[ -]?Commercial|Share[ -]?Alike|No[ -]?Deriv(?:ative)?s"
 _CC_NAME = re.compile(rf"\b(?:CC[ -]BY|Attribution)((?:[ -](?:{_CC_TERM}))*)[ -](\d\.\d)", re.I)
+
+_FRONT_MATTER = re.compile(r"\s*---\s*\n(.*?)\n---\s*(?:\n|$)", re.DOTALL)
+_CARD_LICENSE = re.compile(
+    r"""^license:[ \t]*(?:\n[ \t]*-[ \t]+)?["']?([\w.+-]+)["']?[ \t]*(?:\#.*)?(?:\n(?![ \t]*-)|\Z)""", re.MULTILINE
+)
+"""One name, on the line of the key or as the one entry of a list."""
 
 
 def normalised(license: str) -> str:
@@ -108,16 +114,31 @@ def _short(terms: str) -> str:
 
 
 def license_beside(*folders: Path) -> str | None:
-    """Return the Creative Commons licence that a LICENSE file or a readme.txt in one of the folders names.
+    """Return the licence that a file in one of the folders names, None where there is none that can be read.
 
-    The first file that names exactly one decides; None where there is none that can be read.
+    A LICENSE file and a readme.txt may name a licence of Creative Commons, the metadata of a README.md any.
+    The first file that names exactly one decides.
     """
     for folder in folders:
         with suppress(OSError):
             for file in sorted(folder.iterdir()):
-                name = file.name.lower()
-                if (name.startswith(("license", "licence")) or name == "readme.txt") and file.is_file():
-                    found = license_in(file.read_text(encoding="utf-8", errors="replace")[:MAX_CHARACTERS])
+                reads = _reader_of(file.name.lower())
+                if reads is not None and file.is_file():
+                    with file.open(encoding="utf-8", errors="replace") as opened:
+                        found = known(reads(opened.read(MAX_CHARACTERS)))
                     if found:
                         return found
     return None
+
+
+def _reader_of(name: str) -> Callable[[str], str | None] | None:
+    if name == "readme.md":
+        return license_of_card
+    return license_in if name.startswith(("license", "licence")) or name == "readme.txt" else None
+
+
+def license_of_card(text: str) -> str | None:
+    """Return what the key `license` in a card's metadata says, None where it is not there or names several."""
+    front = _FRONT_MATTER.match(text)
+    found = _CARD_LICENSE.findall(front[1]) if front else []
+    return found[0].lower() if len(found) == 1 else None

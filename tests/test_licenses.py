@@ -82,6 +82,26 @@ def test_a_licence_is_read_from_text(text, license):
     assert license_in(text) == license
 
 
+@pytest.mark.parametrize(
+    ("front", "license"),
+    [
+        ("license: cc-by-4.0", "cc-by-4.0"),
+        ("pretty_name: x\nlicense: 'MIT'  # as the images\ntags: [a]", "mit"),
+        ("license:\n- cc0-1.0\ntags:\n- a", "cc0-1.0"),
+        ("license:\n- mit\n- cc0-1.0", None),
+        ("license: unknown", None),
+        ("license:\ntags: [a]", None),
+        ("nested:\n  license: mit", None),
+    ],
+)
+def test_the_metadata_of_a_readme_are_evidence_of_a_licence(tmp_path, front, license):
+    """What is written below, as of another work, is none."""
+    (tmp_path / "README.md").write_text(f"---\n{front}\n---\n\nlicense: apache-2.0\n")
+    assert license_beside(tmp_path) == license
+    (tmp_path / "README.md").write_text(f"# Images\n\n{front}\n")
+    assert license_beside(tmp_path) is None
+
+
 def test_a_licence_is_found_beside_the_pictures(tmp_path):
     (tmp_path / "set").mkdir()
     assert license_beside(tmp_path / "set", tmp_path) is None
