@@ -44,6 +44,7 @@ BUNDLED: dict[str, dict[str, str]] = {
         "perlin": "anomgen.generators.perlin:Perlin",
         "pii": "anomgen.generators.pii:PII",
         "sdas": "anomgen.generators.sdas:SDAS",
+        "transplant": "anomgen.generators.transplant.generator:Transplant",
     },
     "sources": {
         "btad": "anomgen.sources.layouts:BTAD",

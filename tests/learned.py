@@ -6,8 +6,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-LEARNED = frozenset({"cyclegan", "sdas"})
-"""Kinds of generators that draw nothing without a trained model."""
+LEARNED = {"cyclegan": "anomgen train cyclegan", "sdas": "anomgen train sdas", "transplant": "anomgen bank"}
+"""Kinds of generators that draw nothing without a trained model, or real defects, and the command that makes these."""
+
+
+def needs_more(recipe):
+    """Return whether a recipe draws nothing until it is given a model or a bank."""
+    text = json.dumps(recipe.as_dict())
+    return '"model"' in text or '"bank"' in text
 
 
 def pictures(folder, count, *, shape=(32, 32), seed=0, dtype=np.uint8, grey=False, change=lambda values: values):

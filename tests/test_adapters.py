@@ -1,12 +1,12 @@
 """The online adapters: equal to files, equal for any number of workers, and masks exact on images from outside."""
 
-import json
 import multiprocessing
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from learned import needs_more
 
 torch = pytest.importorskip("torch", reason="the adapters are for torch")
 
@@ -34,7 +34,7 @@ def recipe(name="nsa", count=32, size=64, overrides=(), **values):
     return load_recipe(name, count=count, size=size, overrides=[*SMALL, *overrides], **values)
 
 
-NAMES = [name for name in bundled_recipes() if '"model"' not in json.dumps(load_recipe(name).as_dict())]
+NAMES = [name for name in bundled_recipes() if not needs_more(load_recipe(name))]
 """Recipes that need no trained model."""
 
 

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 pytest.importorskip("timm", reason="scoring is an extra")
 
 from anomgen import registry
+from anomgen.banks.make import bank
 from anomgen.cli.main import app
 from anomgen.config import Part
 from anomgen.errors import UsageError
@@ -313,6 +314,25 @@ def test_a_model_that_has_seen_test_images_is_refused_and_the_split_gives_it_oth
     assert scheduled(request(data, recipes=("cyclegan", "real"), changes=changes), tmp_path, RowFile(tmp_path)).todo
     with pytest.raises(UsageError, match=r"cyclegan on part: .* 12 of the 46 test images, such as test/.*--split"):
         scheduled(request(data, recipes=("cyclegan",), changes=changes), tmp_path, RowFile(tmp_path))
+
+
+def test_a_bank_of_real_defects_that_holds_test_images_is_refused_and_the_split_gives_it_others(tmp_path):
+    data = tiny_data(tmp_path / "part", bad=6)
+    write_split(request(data, recipes=("real",)), tmp_path / "models")
+    folder = tmp_path / "models" / "part"
+    few = bank(folder / "abnormal", folder / "bank", masks=folder / "masks")
+    assert few.defect_types == {"bar": 2, "spot": 2}
+    all_of_them = bank(data, tmp_path / "all").path
+    for place, recipes, told in (
+        (all_of_them, ("transplant", "real"), r"transplant on part: .* its bank holds, 8 of the 14 test images"),
+        (few.path, ("transplant",), r"transplant on part: .* its bank holds, 4 of the 18 test images, .*--split"),
+    ):
+        changes = (*QUICK, f"recipe.transplant.generator.bank={place}")
+        with pytest.raises(UsageError, match=told):
+            scheduled(request(data, recipes=recipes, changes=changes), tmp_path, RowFile(tmp_path))
+    schedule = scheduled(request(data, recipes=("transplant", "real"), changes=changes), tmp_path, RowFile(tmp_path))
+    row = run(schedule.bench, next(job for job in schedule.todo if job.cells[0].entry.name == "transplant").cells)[0]
+    assert row.status == "done", row.error
 
 
 def test_a_trained_model_fills_its_bank_in_the_workers_and_the_estimate_knows(data, tmp_path):

@@ -2,6 +2,7 @@
 
 import shutil
 
+import numpy as np
 import pytest
 from PIL import Image
 from real_data import texture, tiny_data
@@ -19,8 +20,14 @@ def test_it_is_the_files_of_train_and_real_and_no_others(tmp_path):
     written = write_training_images([str(root)], tmp_path / "models", real_share=0.5)
     assert written == {tmp_path / "models/part" / kind: count for kind, count in (("good", 10), ("abnormal", 4))}
     for kind, ids in (("good", [data.train.id(k) for k in range(10)]), ("abnormal", data.real.ids)):
-        files = sorted((tmp_path / "models/part" / kind).iterdir())
+        files = sorted((tmp_path / "models/part" / kind).rglob("*.png"), key=lambda file: file.name)
         assert [file.read_bytes() for file in files] == [(root / name).read_bytes() for name in ids]
+    for name, file in zip(data.real.ids, files, strict=True):
+        kind = name.split("/")[1]
+        assert file.parent.name == kind
+        mask = tmp_path / "models/part/masks" / kind / file.name
+        true = Image.open(root / "ground_truth" / kind / f"{file.stem.partition('-')[2]}_mask.png")
+        assert np.array_equal(np.asarray(Image.open(mask)) > 0, np.asarray(true) > 0)
     tested = {file_digest((root / name).read_bytes()) for name in data.test.ids}
     assert tested == set(data.test.files) and tested.isdisjoint(data.real.files)
     assert set(data.train.files).isdisjoint(data.validation.files)

@@ -19,6 +19,7 @@ SHOWN = {
     "defects": ("generators/defects.jpg", "eight materials"),
     "cyclegan": ("generators/cyclegan.png", "one material, of a model trained on it"),
     "sdas": ("sdas.png", "one material, of a model trained on it"),
+    "transplant": ("generators/transplant.png", "three materials, of a bank of six drawn defects for each"),
 }
 """What is shown otherwise than on three materials."""
 
@@ -70,10 +71,12 @@ def _recipes(kind: str) -> list[str]:
     names = recipes_of(kind)
     if not names:
         return []
-    needs_model = '"model": null' in json.dumps(load_recipe(names[0]).as_dict())
+    recipe = json.dumps(load_recipe(names[0]).as_dict())
     command = f"anomgen preview --recipe {names[0]} --source photos -o look.png"
-    if needs_model:
+    if '"model": null' in recipe:
         command += f" --set generator.model=model  # of `anomgen train {kind}`"
+    if '"bank": null' in recipe:
+        command += " --set generator.bank=bank  # of `anomgen bank`"
     recipes = ", ".join(f"`{name}`" for name in names)
     return [f"Bundled recipe{'s' * (len(names) > 1)}: {recipes}.", f"```bash\n{command}\n```"]
 

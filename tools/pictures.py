@@ -23,6 +23,7 @@ import numpy as np
 from generator_pages import recipes_of
 from PIL import Image, ImageDraw, ImageFont
 
+from anomgen.banks.make import bank
 from anomgen.dataset.panel import Panel
 from anomgen.dataset.preview import preview_sheet
 from anomgen.dataset.row import Row
@@ -40,8 +41,8 @@ COLOURS = 256
 
 BUILT_IN = ("brick", "grass", "gravel", "immunohistochemistry")
 
-KINDS = tuple(kind for kind in BUNDLED["generators"] if kind not in ("cyclegan", "defects", "sdas"))
-"""The generators that need no trained model, but for `defects`, whose kinds have a picture of their own."""
+KINDS = tuple(kind for kind in BUNDLED["generators"] if kind not in ("cyclegan", "defects", "sdas", "transplant"))
+"""The generators that need no trained model and no bank, but for `defects`, whose kinds have a picture of their own."""
 
 MATERIALS = ("steel", "fabric", "wood", "leather", "brick", "gravel", "pill", "board")
 """What the kinds of defect are shown on."""
@@ -71,6 +72,10 @@ SHOWN = ("brick", "immunohistochemistry", "pill")
 
 SIDE = 192
 """Side of the images on the generators' pages."""
+
+BANKED = {"steel": "scratch, crack", "wood": "stain, hole", "pill": "stain, scratch"}
+"""Which defects are put on which material on the page of `transplant`."""
+OBJECT = {"steel": "foreground=none", "wood": "foreground=none", "pill": "foreground=otsu"}
 
 CANDIDATES = 16
 """Rows of which a page shows the one in the middle."""
@@ -194,6 +199,31 @@ def _typical(recipe: str, material: str, folder: Path) -> Panel:
     return _panel(recipe, sorted(few, key=lambda row: row.severity * row.area)[len(few) // 2])
 
 
+def transplant() -> Image.Image:
+    """Return a bank of drawn defects, which stand for real ones, put on other pictures of three materials."""
+    panels = []
+    with _folder() as folder:
+        for material, kinds in BANKED.items():
+            changes = [
+                f"source.size={SIDE}",
+                f"generator.kinds=[{kinds}]",
+                "generator.severity=[4, 8]",
+                OBJECT[material],
+            ]
+            for row in _rows("defects", str(folder / material), changes, range(6)):
+                for part, picture in (("real", row.image), ("masks", row.mask * np.uint8(255))):
+                    file = folder / "few" / material / part / row.defect_type / f"{row.index}.png"
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).save(file)
+            place = folder / "few" / material
+            bank(place / "real", place / "bank", masks=place / "masks")
+            materials.write(materials.specimens(material, 6, 256, seed=1), place / "good")
+            changes = [f"source.size={SIDE}", f"generator.bank={place / 'bank'}", "generator.with_defects=0"]
+            rows = _rows("transplant", str(place / "good"), [*changes, OBJECT[material]], range(2))
+            panels += [_panel(f"{row.defect_type} on {material}", row) for row in rows]
+    return Image.fromarray(preview_sheet(panels))
+
+
 def _panel(recipe: str, row: Row) -> Panel:
     caption = f"{recipe} · severity {row.severity:.1%} · area {row.area:.1%}"
     return Panel(row.image, row.mask, row.soft_mask, row.normal, caption)
@@ -213,7 +243,9 @@ def main(arguments: Sequence[str]) -> None:
     """Draw the pictures of these names, or all that need no trained model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=Path)
-    drawn = {"front": front, "generators": overview, "defects": defects} | {kind: partial(page, kind) for kind in KINDS}
+    drawn = {"front": front, "generators": overview, "defects": defects, "transplant": transplant} | {
+        kind: partial(page, kind) for kind in KINDS
+    }
     parser.add_argument("names", nargs="*", default=list(drawn), help=", ".join([*drawn, "cyclegan"]))
     options = parser.parse_args(arguments)
     drawn["cyclegan"] = partial(cyclegan, options.models)

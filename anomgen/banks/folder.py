@@ -14,14 +14,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from anomgen.config.text import read_json
 from anomgen.dataset.png import decode_png, encode_png
 from anomgen.errors import UsageError
 from anomgen.files import file_digest, fingerprint_of, replacing
+from anomgen.places import read_within
 from anomgen.sources.folder import missing_hint
 from anomgen.sources.hub import HUB_ID
 
 RECORD = "bank.json"
 DATA = Path("data") / "train-00000-of-00001.parquet"
+MAX_RECORD = 1 << 26
 WRITTEN = (str(DATA), RECORD, "README.md", "preview.png")
 """What a bank consists of."""
 _IMAGE = {"_type": "Image"}
@@ -217,7 +220,7 @@ def _fingerprint(entries: Sequence[Entry]) -> str:
 
 def _record_of(folder: Path) -> dict[str, Any] | None:
     with suppress(OSError, ValueError):
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        record = read_json(read_within(folder / RECORD, MAX_RECORD))
         if isinstance(record, dict) and record.get("anomgen_bank") == 1:
             return record
     return None

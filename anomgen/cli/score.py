@@ -100,7 +100,7 @@ def score(
         typer.Option(
             metavar="DIR",
             help="Write the images that models may be trained on to DIR/DATA/good, with the recipe real also "
-            "DIR/DATA/abnormal, and stop.",
+            "DIR/DATA/abnormal and their masks, and stop.",
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan with an estimate; write nothing.")] = False,

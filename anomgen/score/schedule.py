@@ -156,9 +156,9 @@ def seen_by_models(data: RealData, entries: Iterable[Entry]) -> Iterator[str]:
         seen = [name for name, file in zip(data.test.ids, data.test.files, strict=True) if file in known]
         if seen:
             raise UsageError(
-                f"recipe {entry.name} on {data.name}: its model was trained on {len(seen)} of the {len(data.test)} "
-                f"test images, such as {seen[0]}; train it on others. With --split DIR the same command writes those "
-                "that it may be trained on; name real among the recipes for real anomalies too"
+                f"recipe {entry.name} on {data.name}: its model was trained on, or its bank holds, {len(seen)} of the "
+                f"{len(data.test)} test images, such as {seen[0]}; take others. With --split DIR the same command "
+                "writes those that it may be trained on; name real among the recipes for real anomalies too"
             )
         held = sum(file in known for file in data.validation.files)
         if held:

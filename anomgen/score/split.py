@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterable
 from io import BytesIO
@@ -14,10 +15,12 @@ from anomgen.errors import AnomgenError, UsageError
 from anomgen.score.data import load
 from anomgen.sources.base import MIN_SIDE
 from anomgen.sources.images import read_image
-from anomgen.sources.labelled import Listing, listing
+from anomgen.sources.labelled import NORMAL, Listing, listing
+from anomgen.sources.mask_files import united_mask
 from anomgen.sources.tree import EXTENSIONS
 
 LICENSE = "LICENSE"
+_UNSAFE = re.compile(r"[^\w.-]")
 _LONGEST = 80
 """Characters of an image's name that are kept."""
 _FORMATS = {"MPO": "jpg"}
@@ -27,9 +30,10 @@ _FORMATS = {"MPO": "jpg"}
 def write_training_images(paths: Iterable[str], out: Path, *, real_share: float = 0.0) -> dict[Path, int]:
     """Write the files that models for these data sets may be trained on: `load`'s train and real, and nothing else.
 
-    They go to ``out/NAME/good`` and, with a share of real anomalies, ``out/NAME/abnormal``, as they are stored, with a
-    file that says the licence where it is known. Return each folder's count. Raises UsageError when a folder is there
-    already or lies in the data, and what `load` raises, before anything is written; AnomgenError when it cannot be.
+    They go to ``out/NAME/good`` and, with a share of real anomalies, ``out/NAME/abnormal/DEFECT``, as they are stored,
+    with their masks in ``out/NAME/masks/DEFECT``, and a file that says the licence where it is known. Return each
+    folder's count. Raises UsageError when a folder is there already or lies in the data, and what `load` raises, before
+    anything is written; AnomgenError when it cannot be.
     """
     chosen: dict[Path, tuple[Listing, tuple[str, ...]]] = {}
     for path in paths:
@@ -42,7 +46,8 @@ def write_training_images(paths: Iterable[str], out: Path, *, real_share: float 
         chosen[place / "good"] = listed, tuple(data.train.id(k) for k in range(len(data.train)))
         if data.real is not None:
             chosen[place / "abnormal"] = listed, data.real.ids
-    there = next((folder for folder in chosen if folder.exists()), None)
+    masks = [folder.with_name("masks") for folder in chosen if folder.name == "abnormal"]
+    there = next((folder for folder in (*chosen, *masks) if folder.exists()), None)
     if there is not None:
         raise UsageError(f"{there} is there already; give another folder")
     for folder, (listed, ids) in chosen.items():
@@ -54,16 +59,28 @@ def write_training_images(paths: Iterable[str], out: Path, *, real_share: float 
 
 
 def _write(folder: Path, listed: Listing, ids: Iterable[str]) -> None:
-    """Write a folder of images; it has its name only when it is whole."""
-    part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
+    """Write a folder of images, and of anomalous ones their masks; it has its name only when it is whole."""
+    part, masks = folder.with_name(f".{folder.name}.part"), folder.with_name(".masks.part")
+    for place in (part, masks):
+        shutil.rmtree(place, ignore_errors=True)
     part.mkdir(parents=True)
-    keys = {found.id: found.key for found in listed.found}
+    known = {found.id: found for found in listed.found}
     for k, name in enumerate(ids):
-        ending, content = _stored(name, listed.read(keys[name]))
-        (part / f"{k:05d}-{PurePosixPath(name).stem[:_LONGEST]}{ending}").write_bytes(content)
+        found = known[name]
+        ending, content = _stored(name, listed.read(found.key))
+        below = "" if found.defect_type == NORMAL else _UNSAFE.sub("_", found.defect_type)
+        stem = f"{k:05d}-{PurePosixPath(name).stem[:_LONGEST]}"
+        (part / below).mkdir(exist_ok=True)
+        (part / below / f"{stem}{ending}").write_bytes(content)
+        if found.mask is not None:
+            names = [(listed.read(key), str(key)) for key in found.mask]
+            mask = united_mask(names, read_image(content, name).shape, name)
+            (masks / below).mkdir(parents=True, exist_ok=True)
+            (masks / below / f"{stem}.png").write_bytes(encode_png(mask))
     if listed.license is not None:
         (part / LICENSE).write_text(f"SPDX-License-Identifier: {listed.license}\n", encoding="utf-8")
+    if masks.is_dir():
+        masks.rename(folder.with_name("masks"))
     part.rename(folder)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
@@ -11,7 +10,10 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from anomgen.config.text import decoded
+from anomgen.config.text import read_json as text_of_json
 from anomgen.errors import SourceError
+from anomgen.places import read_within
 
 MAX_BYTES = 1 << 28
 """Larger files are not read as annotations."""
@@ -44,11 +46,17 @@ def annotation(image: str, defect_type: str, masks: Sequence[Callable[[tuple[int
 def read_json(path: Path) -> Any:
     """Return the contents of a JSON file. Raises SourceError when it cannot be read."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise SourceError(f"{path.name}: is larger than {MAX_BYTES >> 20} MiB; split the annotations")
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise SourceError(f"{path.name}: is no JSON that can be read ({error})") from error
+        return text_of_json(read_file(path, path.name))
+    except ValueError as error:
+        raise SourceError(f"{path.name}: {error}") from error
+
+
+def read_file(path: Path, name: str) -> str:
+    """Return the text of a file of annotations. Raises SourceError, which calls it `name`, when it cannot be read."""
+    try:
+        return decoded(read_within(path, MAX_BYTES))
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{name}: cannot be read ({error})") from error
 
 
 class Pictures:

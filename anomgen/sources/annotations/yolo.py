@@ -9,8 +9,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import yaml
 
+from anomgen.config.text import read_yaml
 from anomgen.errors import SourceError
-from anomgen.sources.annotations.base import MAX_BYTES, Annotation, Pictures, annotation, filled
+from anomgen.sources.annotations.base import Annotation, Pictures, annotation, filled, read_file
 
 _TABLES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt")
 """Files that name the classes."""
@@ -54,13 +55,7 @@ def _drawn(shares: Sequence[np.ndarray]) -> Callable[[tuple[int, int]], np.ndarr
 
 def _polygons(path: Path, name: str) -> dict[int, list[np.ndarray]]:
     found: dict[int, list[np.ndarray]] = defaultdict(list)
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise SourceError(f"{name}: is larger than {MAX_BYTES >> 20} MiB")
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"{name}: cannot be read ({error})") from error
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_file(path, name).splitlines(), 1):
         words = line.split()
         if not words:
             continue
@@ -84,9 +79,9 @@ def _classes(root: Path) -> dict[int, str]:
             if not file.is_file():
                 continue
             try:
-                text = file.read_text(encoding="utf-8-sig")
-                names = text.split("\n") if name.endswith(".txt") else (yaml.safe_load(text) or {}).get("names")
-            except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError) as error:
+                text = read_file(file, name)
+                names = text.split("\n") if name.endswith(".txt") else (read_yaml(text) or {}).get("names")
+            except (yaml.YAMLError, AttributeError) as error:
                 raise SourceError(f"{name}: does not name the classes ({error})") from error
             pairs = names.items() if isinstance(names, dict) else enumerate(names or ())
             return {int(number): str(kind).strip() for number, kind in pairs if str(kind).strip()}
