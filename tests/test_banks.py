@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from made_dataset import write_dataset
 from real_data import defect, texture, tiny_data
+from typer.testing import CliRunner
 
 from anomgen.banks.folder import DATA, Bank, is_bank, open_bank
 from anomgen.banks.make import bank
+from anomgen.cli.main import app
 from anomgen.dataset.reader import load_dataset
 from anomgen.errors import SourceError, UsageError
 from anomgen.exporters.export import export
@@ -244,6 +246,20 @@ def test_a_bank_is_pushed_with_its_card_and_used_from_there(hub, few):
     assert open_bank("me/defects:scratches").defect_types == ("bar", "spot")
     with pytest.raises(UsageError, match="no bank of defects"):
         open_bank("me/defects:dents")
+
+
+def test_the_command_makes_and_shows_it(few):
+    def run(*words):
+        done = CliRunner().invoke(app, [*map(str, words)])
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    made = run("bank", few / "defects", "-m", few / "masks", "-o", few / "bank", "--without", "spot/1.png", "--json")
+    assert json.loads(made)["defect_types"] == {"bar": 2, "spot": 1}
+    told = run("bank", few / "defects", "-m", few / "masks", "-o", few / "bank", "--overwrite", "-n", 1)
+    assert ": 1 defect (" in told and f"generator.bank={few / 'bank'}" in told.splitlines()[-1]
+    run("preview", few / "bank", "-o", few / "sheet.png")
+    assert cv2.imread(str(few / "sheet.png")).shape[0] > 48
 
 
 def test_no_bank_of_proposals_is_published(hub, bare):

@@ -77,7 +77,9 @@ def bank(
 
 def _print(made: Banked) -> None:
     kinds = ", ".join(f"{kind} {number}" for kind, number in made.defect_types.items())
-    print(f"{made.path}: {made.defects} defects ({kinds}), licence {made.license or 'unknown'}")
+    print(
+        f"{made.path}: {made.defects} defect{'s' * (made.defects > 1)} ({kinds}), licence {made.license or 'unknown'}"
+    )
     for note in made.notes:
         print(f"  {note}")
     print(f"look: {made.path / 'preview.png'}")

@@ -43,6 +43,8 @@ SPOTS = 8
 """Places tried for a piece before the sample is rejected."""
 ON_OBJECT = 0.7
 """Share of a piece's mask that must lie on the foreground."""
+HOPELESS = 3.0
+"""So many times further apart than images that lie alike, none of them is tried as the background of a defect."""
 NEAR = 0.1
 """`place: near`: how far from its own place a piece lies at most, a share of the image's side."""
 TOLERANCE = 3.0
@@ -110,13 +112,15 @@ class Transplant(Generator):
         count = len(pool)
         images = [pool[k] for k in sorted({round(k) for k in np.linspace(0, count - 1, min(LOOKED_AT, count))})]
         normals = Normals(images)
-        ready = self.model_copy(update={"place": self._resolved_place(normals), "with_defects": self._share})
+        apart = normals.disagreement()
+        ready = self.model_copy(update={"place": self._resolved_place(apart), "with_defects": self._share})
+        background = "inpaint" if self.background == "auto" and apart > HOPELESS * ALIKE else self.background
         shapes = {image.shape[:2] for image in images}
         source = getattr(pool, "source", None)
         fit: Fit = getattr(source, "fit", "stretch")
         scale = Scale(fit, images[0].shape, len(shapes) == 1, getattr(pool, "value_range", None))
         _tell_conversion(bank, images[0])
-        found = [graft(defect, scale, normals, self.background) for defect in bank.defects()]
+        found = [graft(defect, scale, normals, background) for defect in bank.defects()]
         ready._grafts = Grafts(own for own in found if own is not None)
         if not ready._grafts:
             raise UsageError(f"generator.bank: {self.bank}: no defect is left at this size; use a larger --size")
@@ -168,10 +172,10 @@ class Transplant(Generator):
             return self.with_defects
         return 0.25 if len(self._bank) >= ENOUGH else 0.5
 
-    def _resolved_place(self, normals: Normals) -> Literal["anywhere", "near", "same"]:
+    def _resolved_place(self, apart: float) -> Literal["anywhere", "near", "same"]:
+        """Return where pieces lie, by how much a normal image differs from the nearest other one."""
         if self.place == "anywhere":
             return "anywhere"
-        apart = normals.disagreement()
         if self.place == "auto":
             return "near" if apart < ALIKE else "anywhere"
         if apart >= ALIKE:
