@@ -1,6 +1,56 @@
-"""`python -m anomgen` is the command `anomgen`."""
+"""`anomgen` and `python -m anomgen`: the command line, which Ctrl-C ends in one line from its first import on."""
 
-from anomgen.cli import main
+import signal
+import sys
+from types import FrameType
+
+SECONDS = 0.05
+"""Between two looks at whether a library is still being loaded."""
+
+
+def main() -> None:
+    """Run the command line and exit; see `anomgen.cli.main.main`."""
+    _defer_interrupts()
+    try:
+        from anomgen.cli import main as run
+
+        run()
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def _defer_interrupts() -> None:
+    """Let Ctrl-C wait while a library is being loaded: some swallow it then, and half of one is loaded.
+
+    A second one does not wait. Where interrupts are ignored (`nohup`) or somebody else's, they stay so.
+    """
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        return
+    waiting = False
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal waiting
+        is_second = waiting and number == signal.SIGINT
+        if is_loading(frame) and not is_second and hasattr(signal, "setitimer"):
+            waiting = True
+            signal.signal(signal.SIGALRM, interrupt)
+            signal.setitimer(signal.ITIMER_REAL, SECONDS)
+            return
+        waiting = False
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
+
+
+def is_loading(frame: FrameType | None) -> bool:
+    """Return whether a module is being imported where a frame runs."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
+
 
 if __name__ == "__main__":  # a worker process imports this module anew
     main()

@@ -66,6 +66,16 @@ class AnomgenNote(AnomgenWarning):
     word = "note"
 
 
+_NO_MEMORY = -4
+"""OpenCV's `Error::StsNoMem`."""
+
+
+def lacks_memory(error: Exception) -> bool:
+    """Return whether memory ran out, of which OpenCV tells in its own way."""
+    is_opencv = type(error).__module__ == "cv2" and getattr(error, "code", 0) == _NO_MEMORY
+    return is_opencv or isinstance(error, MemoryError)
+
+
 def near_miss(name: str, known: Iterable[str], cutoff: float = 0.5) -> str:
     """Return ``"; did you mean 'x'?"`` for the known name nearest to `name`, or an empty string.
 

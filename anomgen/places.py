@@ -28,7 +28,10 @@ def is_url(where: str | Path) -> bool:
 def home(where: str | Path) -> Path:
     """Return a path whose ``~`` is the home folder; the shell leaves it alone after ``--out=``."""
     try:
+        str(where).encode()
         return Path(where).expanduser()
+    except UnicodeEncodeError:
+        raise UsageError(f"{where}: the name holds bytes that are no text; rename it, or give another") from None
     except RuntimeError as error:  # there is no home folder, or no such user
         raise UsageError(f"{where}: {error}; write the folder's full path") from None
 
@@ -62,6 +65,8 @@ def _file_system(url: str, scheme: str) -> tuple[Any, str]:
         missing = getattr(error, "name", None)
         advice = f" (pip install {missing})" if missing and "nstall" not in str(error) else ""
         raise UsageError(f"{url}: the package for {scheme}:// is not installed: {error}{advice}") from None
+    except OSError as error:  # an archive that is not there
+        raise UsageError(f"{url}: {error.strerror or error}") from None
     except ValueError as error:
         known = fsspec.available_protocols()
         if scheme in known:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shlex
 import sys
 import time
 from collections.abc import Iterable
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from anomgen.cli import bank, export, inspect, push, score, studio, train, tune
 from anomgen.cli.made import print_made, print_part, print_plan
+from anomgen.cli.streams import fault, flush, prepare
 from anomgen.cli.terminal import (
     JsonOption,
     SeedOption,
@@ -25,11 +28,24 @@ from anomgen.cli.terminal import (
     show_warnings,
     sides_of,
 )
-from anomgen.errors import AnomgenError, Interrupted
+from anomgen.errors import AnomgenError, Interrupted, UsageError, lacks_memory
 from anomgen.places import place, refuse_lost
+
+
+class Commands(TyperGroup):
+    """The commands, which Ctrl-C ends as an error that says so."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted") from None
+
 
 app = typer.Typer(
     name="anomgen",
+    cls=Commands,
     help="Make synthetic visual anomalies with exact masks from normal images, as Hugging Face datasets.",
     epilog="Start with: anomgen make --recipe nsa --source FOLDER_OF_GOOD_IMAGES",
     no_args_is_help=True,
@@ -340,10 +356,28 @@ def _print_next(*words: object) -> None:
 
 def main() -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong usage or recipe, 130 interrupted."""
+    prepare()
     try:
-        app()
+        try:
+            app()
+        finally:
+            flush()
+    except BrokenPipeError:  # whoever read has enough
+        sys.exit(1)
     except AnomgenError as error:
-        if "--json" in sys.argv:
+        _print_error(error)
+    except OSError as error:
+        _print_error((UsageError if error.errno == errno.ENAMETOOLONG else AnomgenError)(fault(error)))
+    except Exception as error:
+        if not lacks_memory(error):
+            raise
+        _print_error(AnomgenError("out of memory: use fewer --workers, or smaller images (--size)"))
+
+
+def _print_error(error: AnomgenError) -> NoReturn:
+    print(f"error: {error}", file=sys.stderr)
+    if "--json" in sys.argv:
+        with suppress(OSError):
             print_json({"error": str(error)})
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+            flush()
+    sys.exit(error.exit_code)

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from anomgen.cli.streams import takes_everything
 from anomgen.config.text import size_of
 from anomgen.errors import AnomgenWarning, Progress, listening
 
@@ -26,8 +27,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 
 
 def print_json(values: Any) -> None:
-    """Print plain JSON on standard output."""
-    print(json.dumps(values, indent=2, ensure_ascii=False))
+    """Print plain JSON on standard output, with what its encoding lacks as JSON writes it."""
+    print(json.dumps(values, indent=2, ensure_ascii=not takes_everything()))
 
 
 def sides_of(size: str | None) -> int | tuple[int, int] | Literal["native"] | None:

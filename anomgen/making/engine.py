@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import cv2
 import numpy as np
 from cachetools import LRUCache
-from pydantic import Field, SerializeAsAny, field_serializer
+from pydantic import BeforeValidator, Field, SerializeAsAny, field_serializer
 from threadpoolctl import ThreadpoolController
 
 from anomgen.config import Config, Share
@@ -33,10 +33,17 @@ from anomgen.sources.value_range import ValueRange
 from anomgen.synthesis.sample import Reject, Sample
 
 
+def _version(value: Any) -> Any:
+    """Refuse `true` and 1.0, which Python takes for 1."""
+    if type(value) is not int:
+        raise ValueError("the version of this schema is the number 1")
+    return value
+
+
 class Recipe(Config):
     """A dataset in words: which normal images, which generator, how many, from which seed."""
 
-    anomgen: Literal[1] = 1
+    anomgen: Annotated[Literal[1], BeforeValidator(_version)] = 1
     """Version of this schema."""
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=96)]
     """Name of the dataset, and of its configuration on the Hub."""

@@ -14,7 +14,12 @@ MAX_PATH = 1 << 16
 
 
 def _memory() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "anomgen" / "sources"
+    """Return the folder of the notes. Raises OSError where there is no home folder."""
+    try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError as error:
+        raise OSError(str(error)) from error
+    return cache / "anomgen" / "sources"
 
 
 def remember_source(plan: Plan) -> None:
@@ -30,8 +35,11 @@ def remember_source(plan: Plan) -> None:
     if not is_fingerprint(fingerprint):
         return
     try:
-        _memory().mkdir(parents=True, exist_ok=True)
-        (_memory() / fingerprint).write_text(resolved, encoding="utf-8")
+        folder = _memory()
+        folder.mkdir(parents=True, exist_ok=True)
+        for private in (folder.parent, folder):  # it says where things lie, which is nobody else's business
+            private.chmod(0o700)
+        (folder / fingerprint).write_text(resolved, encoding="utf-8")
     except (OSError, ValueError):  # a read-only home folder: replay will ask for --source
         return
 

@@ -12,6 +12,7 @@ import yaml
 
 from anomgen.config.text import read_yaml, size_of
 from anomgen.errors import UsageError, require
+from anomgen.places import home
 from anomgen.registry import names
 
 Number = TypeVar("Number", int, float)
@@ -82,8 +83,11 @@ class Request:
         for option, number, least in (("--seeds", seeds, 1), ("--steps", steps, 1), ("--bank", bank, 2)):
             if number is not None and number < least:
                 raise UsageError(f"{option} {number}: must be {least} or more")
+        places = (str(data),) if isinstance(data, str | Path) else tuple(map(str, data))
+        for path in places:
+            home(path)  # a name that is no text could not be recorded
         return cls(
-            (str(data),) if isinstance(data, str | Path) else tuple(map(str, data)),
+            places,
             tuple(_listed(recipes, "--recipes")),
             _detectors(_listed(detectors, "--detectors")),
             seeds,

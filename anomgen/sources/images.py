@@ -26,7 +26,7 @@ from PIL import (
     WebPImagePlugin,  # noqa: F401
 )
 
-from anomgen.errors import SourceError
+from anomgen.errors import SourceError, lacks_memory
 from anomgen.sources.base import MIN_SIDE
 from anomgen.sources.pixels import value_max
 
@@ -181,9 +181,11 @@ def _decode(data: bytes, name: str) -> np.ndarray:
     try:
         _check_header(image, data, name)
         return _grey_or_colour(image, data, name)
-    except (SourceError, MemoryError):
+    except SourceError:
         raise
     except Exception as error:  # whatever a decoder raises on damaged data: each has its own
+        if lacks_memory(error):
+            raise
         raise SourceError(f"{name}: is damaged or truncated ({error})") from error
 
 

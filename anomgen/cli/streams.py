@@ -1,0 +1,80 @@
+"""Standard output and error as they are: closed, full, of another encoding, or broken off."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TextIO
+
+OUTPUT = ("standard output", "standard error")
+
+
+def prepare() -> None:
+    """Make both streams take whatever is printed.
+
+    Closed ones lead nowhere, instead of into the next file that is opened. What an encoding lacks is written as
+    ``\\xd7``. A standard error that takes nothing (closed, full) stops no run.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, which is this one
+    sys.stdout = sys.stdout or _nowhere()
+    sys.stderr = sys.stderr or _nowhere()
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    if not isinstance(sys.stderr, _Tolerant):
+        sys.stderr = _Tolerant(sys.stderr)
+
+
+def _nowhere() -> TextIO:
+    return Path(os.devnull).open("w", encoding="utf-8")
+
+
+class _Tolerant:
+    """A stream whose writes may fail without a word: there is no better place for one."""
+
+    def __init__(self, stream: Any):
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def flush() -> None:
+    """Write what is still to be written on standard output. Raises OSError when it takes no more."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # What is left would be tried, and complained of, again when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
+
+
+def takes_everything() -> bool:
+    """Return whether standard output can write any character."""
+    return (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
+
+
+def fault(error: OSError) -> str:
+    """Return, in words, what the operating system could not do, and with which file."""
+    if error.filename is None:
+        where = OUTPUT[0] if error.errno in (errno.ENOSPC, errno.EIO, errno.EBADF) else ""
+    else:
+        name = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else str(error.filename)
+        where = name if len(name) <= 120 else f"{name[:100]}… ({len(name)} characters)"
+    return ": ".join(filter(None, (where, error.strerror or str(error))))

@@ -1,0 +1,186 @@
+"""Odd input and odd surroundings: every one ends in an error that says what is wrong, never in a traceback."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+from made_dataset import made_rows, write_dataset
+
+from anomgen.cli.main import main
+
+MAKE = ("make", "-r", "cutpaste", "-n", "4", "--set", "source.size=64", "--set", "source.count=9")
+LONG = "x" * 300
+BYTES = os.fsdecode(b"b\xff\xfe")
+"""A name that is no text."""
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Run a command in an empty folder; return exit code and what was printed."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words):
+        monkeypatch.setattr("sys.argv", ["anomgen", *map(str, words)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return end.value.code or 0, *capsys.readouterr()
+
+    return call
+
+
+@pytest.mark.parametrize("name", [LONG, BYTES], ids=["300 bytes", "no text"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        (*MAKE, "-o", "{}"),
+        ("make", "-r", "cutpaste", "-s", "{}", "-o", "out"),
+        ("make", "-r", "{}"),
+        ("make", "-r", "{}.yaml"),
+        (*MAKE, "--set", "foreground={}", "-o", "out"),
+        ("make", "-r", "perlin", "--set", "generator.texture={{kind: folder, path: '{}'}}", "-o", "out"),
+        ("check", "{}"),
+        ("preview", "{}"),
+        ("preview", "-o", "{}.png"),
+        ("replay", "{}", "1"),
+        ("export", "{}", "--to", "coco", "-o", "out"),
+        ("push", "{}", "me/set", "--dry-run"),
+        ("show", "{}"),
+        ("validate", "{}"),
+        ("score", "{}", "-r", "nsa", "--dry-run"),
+        ("train", "sdas", "-s", "{}", "-o", "out"),
+    ],
+    ids=lambda words: " ".join(word[:9] for word in words[:3]),
+)
+def test_names_of_files_that_cannot_be(run, words, name):
+    code, _, errors = run(*(word.format(name) for word in words))
+    assert code in (1, 2) and "error: " in errors and "Traceback" not in errors and len(errors) < 2000
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        ((*MAKE, "--shard", "²/3", "-o", "out"), 2, "--shard ²/3: write it as K/N"),
+        ((*MAKE, "-o", "zip://a::/nowhere.zip"), 2, "zip://a::/nowhere.zip: No such file"),
+        (("check", "zip://a::/nowhere.zip"), 2, "zip://a::/nowhere.zip: No such file"),
+        (("export", "zip:///nowhere.zip", "--to", "coco", "-o", "out"), 2, "zip:///nowhere.zip"),
+        ((*MAKE, "-o", "file:///proc/nope/x"), 1, "/proc/nope/x: cannot make the output folder"),
+        ((*MAKE, "--set", "anomgen=true"), 2, "anomgen: the version of this schema is the number 1 (it is True)"),
+        ((*MAKE, "--set", "anomgen=1.0"), 2, "anomgen: the version of this schema is the number 1 (it is 1.0)"),
+    ],
+    ids=lambda value: value[-1][-12:] if isinstance(value, tuple) else "",
+)
+def test_odd_words(run, words, code, told):
+    assert run(*words)[0] == code or pytest.fail("another exit code")
+    assert told in run(*words)[2]
+
+
+# --- what the system does not do ------------------------------------------------------------------------------------
+
+
+def test_a_source_folder_that_may_not_be_listed_is_named(run, photos, monkeypatch):
+    scan = os.scandir
+
+    def refuse(path="."):
+        if Path(path) == photos:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr("os.scandir", refuse)
+    code, _, errors = run("make", "-r", "nsa", "-s", photos, "-o", "out")
+    assert code == 2 and f"{photos}: cannot be listed (Permission denied)" in errors
+
+
+@pytest.mark.parametrize("how", ["--resume", "--overwrite"])
+def test_a_folder_that_may_not_be_written_is_named(run, tmp_path, monkeypatch, how):
+    assert run(*MAKE, "-o", "out")[0] == 0
+    (tmp_path / "out" / "provenance.json").unlink()
+    whole = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+
+    def refuse(self, *args, **named):
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    for name in ("unlink", "replace", "touch"):
+        monkeypatch.setattr(Path, name, refuse)
+    code, _, errors = run(*MAKE, "-o", "out", how)
+    monkeypatch.undo()
+    assert code == 1 and "out" in errors and "Permission denied" in errors
+    assert {path: path.read_bytes() for path in whole} == whole
+
+
+def test_no_home_folder(run, tmp_path, photos, monkeypatch):
+    """Law: where a source was is noted where there is a place for it; a run does without."""
+
+    def homeless(*_):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", homeless)
+    assert run("make", "-r", "cutpaste", "-s", photos, "-n", 4, "-o", "out")[0] == 0
+    assert run("check", "out")[0] == 0
+
+
+def test_where_a_source_was_is_noted_for_nobody_else(run, tmp_path, photos, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert run("make", "-r", "cutpaste", "-s", photos, "-n", 4, "-o", "out")[0] == 0
+    folders = [tmp_path / "cache" / "anomgen", tmp_path / "cache" / "anomgen" / "sources"]
+    assert [folder.stat().st_mode & 0o777 for folder in folders] == [0o700, 0o700] and list(folders[1].iterdir())
+
+
+@pytest.mark.parametrize("where", ["anomgen.sources.images.cv2.resize", "anomgen.making.engine.Renderer.block"])
+def test_opencv_out_of_memory_is_no_damaged_image(run, photos, monkeypatch, where):
+    def full(*_, **__):
+        error = cv2.error("Failed to allocate 4000000000000 bytes in function 'OutOfMemoryError'")
+        error.code = cv2.Error.StsNoMem
+        raise error
+
+    monkeypatch.setattr(where, full)
+    code, _, errors = run("make", "-r", "cutpaste", "-s", photos, "--size", 64, "-n", 4, "-o", "out")
+    assert code == 1 and "error: out of memory" in errors and "damaged" not in errors
+
+
+def test_a_dataset_that_holds_an_index_twice_is_not_exported(run, tmp_path):
+    rows = made_rows(4)
+    write_dataset(tmp_path / "set", [*rows[:3], rows[2]], shards=1)
+    code, _, errors = run("export", "set", "--to", "folder", "-o", "out")
+    assert code != 0 and "error: " in errors and not (tmp_path / "out").exists()
+
+
+# --- standard output and error --------------------------------------------------------------------------------------
+
+
+def shell(text, folder, **environment):
+    command = text.replace("anomgen", f"{sys.executable} -m anomgen")
+    environment = {**os.environ, **environment}
+    return subprocess.run(["bash", "-c", command], check=False, cwd=folder, capture_output=True, env=environment)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_standard_output_is_an_error_and_a_full_standard_error_is_none(tmp_path):
+    done = shell(f"anomgen ls > /dev/full; echo $?; anomgen {' '.join(MAKE)} -o out 2> /dev/full; echo $?", tmp_path)
+    lines = done.stdout.decode().splitlines()
+    assert lines[0] == "1" and lines[-1] == "0" and (tmp_path / "out" / "provenance.json").exists()
+    assert done.stderr.decode() == "error: standard output: No space left on device\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="streams are closed as POSIX shells do")
+def test_with_closed_streams_everything_is_made_and_nothing_is_written_into_it(tmp_path):
+    words = " ".join(MAKE)
+    done = shell(
+        f"anomgen {words} -o a; anomgen {words} -o b <&- >&- 2>&-; anomgen make -r nope 2>&-; echo $?", tmp_path
+    )
+    assert done.stdout.decode().splitlines()[-1] == "2"
+    for file in ("data/train-00000-of-00001.parquet", "recipe.yaml", "preview.png"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_what_an_encoding_lacks_is_written_in_ascii(tmp_path):
+    """Law: JSON stays JSON."""
+    plan = shell(f"anomgen {' '.join(MAKE)} --dry-run --json", tmp_path, PYTHONIOENCODING="ascii")
+    assert json.loads(plan.stdout)["image"] == "64×64×1 uint8"
+    plan = shell(f"anomgen {' '.join(MAKE)} --dry-run", tmp_path, PYTHONIOENCODING="ascii")
+    assert rb"64\xd764\xd71 uint8" in plan.stdout and not plan.returncode
