@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import MutableMapping
-from dataclasses import dataclass
 
 from cachetools import LRUCache
 
@@ -12,23 +11,12 @@ from anomgen.errors import SourceError, UsageError
 from anomgen.files import fingerprint_of
 from anomgen.making.engine import Plan, Recipe, Renderer, single_threaded
 from anomgen.sources.base import Source
-from anomgen.sources.foreground import Foreground
+from anomgen.sources.objects import Opened, opened
 from anomgen.sources.pool import Pool
 
 KEPT_POOLS = 3
 """Pairs of a source and a foreground that stay decoded."""
 KEPT_RECIPES = 32
-CACHE_BYTES = 160 << 20
-"""Decoded images of one pair that stay in memory."""
-
-
-@dataclass(frozen=True)
-class _Base:
-    """What a change of the generator alone leaves as it is."""
-
-    source: Source
-    foreground: Foreground
-    pool: Pool
 
 
 class Sampler:
@@ -39,7 +27,7 @@ class Sampler:
 
     def __init__(self) -> None:
         self._sources: MutableMapping[str, Source] = LRUCache(KEPT_POOLS)
-        self._bases: MutableMapping[str, _Base] = LRUCache(KEPT_POOLS)
+        self._found: MutableMapping[str, Opened] = LRUCache(KEPT_POOLS)
         self._renderers: MutableMapping[str, Renderer] = LRUCache(KEPT_RECIPES)
 
     def row(self, recipe: Recipe, index: int) -> Row:
@@ -57,30 +45,25 @@ class Sampler:
         """Return what draws the rows of a recipe, prepared."""
         key = fingerprint_of(recipe.config())
         if key not in self._renderers:
-            base = self._base(recipe)
-            with single_threaded():
-                generator = recipe.generator.prepared(base.pool)
-            plan = Plan(recipe, base.source, generator, base.foreground)
-            self._renderers[key] = Renderer(plan, given=base.pool)
+            found = self._opened(recipe)
+            self._renderers[key] = Renderer(Plan.of(recipe, found), given=found.pool)
         return self._renderers[key]
 
     def pool(self, recipe: Recipe) -> Pool:
         """Return the normal images of a recipe with their foreground."""
-        return self._base(recipe).pool
+        return self._opened(recipe).pool
 
     def forget(self) -> None:
         """Look at sources anew when next asked."""
-        for kept in (self._sources, self._bases, self._renderers):
+        for kept in (self._sources, self._found, self._renderers):
             kept.clear()
 
-    def _base(self, recipe: Recipe) -> _Base:
-        opened = fingerprint_of(recipe.source.config())
-        key = fingerprint_of([opened, recipe.foreground.config()])
-        if key not in self._bases:
-            if opened not in self._sources:
-                self._sources[opened] = recipe.source.open()
-            source = self._sources[opened]
+    def _opened(self, recipe: Recipe) -> Opened:
+        config = fingerprint_of(recipe.source.config())
+        key = fingerprint_of([config, recipe.foreground.config()])
+        if key not in self._found:
+            if config not in self._sources:
+                self._sources[config] = recipe.source.open()
             with single_threaded():
-                foreground = recipe.foreground.resolved(Pool(source, None, CACHE_BYTES))
-            self._bases[key] = _Base(source, foreground, Pool(source, foreground, CACHE_BYTES))
-        return self._bases[key]
+                self._found[key] = opened(recipe.source, recipe.foreground, self._sources[config])
+        return self._found[key]
