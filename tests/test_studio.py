@@ -244,7 +244,8 @@ def test_a_slider_holds_the_value_and_the_bounds_of_the_schema():
 def test_a_painted_mask_decides_where_defects_lie(studio, out):
     painted = np.zeros((48, 48, 3), np.uint8)
     painted[:, 24:] = 255
-    answer = studio.post("/api/mask", params={"name": "right"}, content=encode_png(painted)).json()
+    of_canvas = cv2.imencode(".png", np.dstack([painted, np.full((48, 48), 255, np.uint8)]))[1].tobytes()
+    answer = studio.post("/api/mask", params={"name": "right"}, content=of_canvas).json()
     assert answer["path"] == str(out / "right.png")
     assert np.array_equal(cv2.imread(answer["path"], cv2.IMREAD_UNCHANGED), painted[..., 0])
     told = chosen(studio, "defects", **{"generator.weights": answer["path"], "generator.kinds": ["spot"]})

@@ -84,7 +84,7 @@ class Runs:
 
     def close(self) -> None:
         """Stop all runs and wait until they have."""
-        for stop in self._stops.values():
+        for stop in list(self._stops.values()):
             stop.set()
         for thread in self._threads:
             thread.join()
@@ -104,8 +104,14 @@ class Runs:
             with self._lock:
                 self._runs[name] = replace(self._runs[name], state=state, error=error)
 
-        with Workers(1, _start, shared, stop=stop.set) as worker:
-            worker.do([task], _work, ended, beat=beat, every=BEAT)
+        try:
+            with Workers(1, _start, shared, stop=stop.set) as worker:
+                worker.do([task], _work, ended, beat=beat, every=BEAT)
+        except Exception as error:  # the process could not be started
+            with self._lock:
+                self._runs[name] = replace(self._runs[name], state="failed", error=_words_of(error))
+        finally:
+            self._stops.pop(name)
 
 
 def _outcome(future: Future[bool], *, asked: bool) -> tuple[State, str]:

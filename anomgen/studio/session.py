@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +16,15 @@ from cachetools import LRUCache
 
 from anomgen.config import located_texts
 from anomgen.dataset.panel import Panel, outline_of
-from anomgen.dataset.png import decode_png, encode_png
+from anomgen.dataset.png import encode_png
 from anomgen.dataset.row import Row
-from anomgen.errors import UsageError
+from anomgen.errors import SourceError, UsageError
 from anomgen.files import fingerprint_of, replacing
 from anomgen.making.engine import Recipe, is_anomalous
 from anomgen.making.recipe import bundled_recipes, load_recipe
 from anomgen.making.sampler import Sampler
 from anomgen.sources.base import MAX_SIDE, notes_of
+from anomgen.sources.images import read_image
 
 KEPT_RECIPES, KEPT_ROWS = 256, 64
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
@@ -177,16 +179,26 @@ class Session:
     def save_mask(self, name: str, data: bytes, *, overwrite: bool = False) -> Path:
         """Write a painted picture as a grey PNG; return the file. Raises UsageError for what is no picture."""
         file = self.free_file(name, ".png", overwrite=overwrite)
-        try:
-            picture = decode_png(data) if data.startswith(b"\x89PNG") else None
-        except (ValueError, OverflowError) as error:
-            raise UsageError(f"the mask cannot be read: {error}") from None
-        if picture is None or picture.dtype != np.uint8 or max(picture.shape) > MAX_SIDE:
-            raise UsageError(f"a mask is a PNG of 8 bits and at most {MAX_SIDE} pixels a side")
+        picture = _painted(data)
         with replacing(file) as opened:
-            opened.write(encode_png(picture.max(axis=2)))
+            opened.write(encode_png(picture))
         return file
 
 
 def _folder(photos: str | None) -> tuple[Path, ...]:
     return () if photos is None or not Path(photos).expanduser().is_dir() else (Path(photos),)
+
+
+def _painted(data: bytes) -> np.ndarray:
+    """Return the grey levels, uint8 (H, W), of a PNG from the page. Raises UsageError for anything else."""
+    sides = struct.unpack(">II", data[16:24]) if data.startswith(b"\x89PNG\r\n\x1a\n") and len(data) > 24 else (0,)
+    if not 0 < min(sides) <= max(sides) <= MAX_SIDE:
+        raise UsageError(f"a mask is a PNG of at most {MAX_SIDE} pixels a side")
+    try:
+        picture = read_image(data, "the mask")
+    except SourceError as error:
+        raise UsageError(str(error)) from None
+    if picture.dtype != np.uint8:
+        raise UsageError("a mask is a PNG of 8 bits")
+    result: np.ndarray = picture.max(axis=2)
+    return result

@@ -8,7 +8,7 @@ export function tileOf(open) {
   const image = h("img", { alt: "", loading: "lazy", decoding: "async", draggable: "false" });
   const path = svg("path", {});
   const outline = svg("svg", { class: "outline", "aria-hidden": "true", preserveAspectRatio: "none" }, svg("path", { class: "halo" }), path);
-  const button = h("button", { class: "picture", onclick: () => tile.row && !tile.row.error && open(tile.row, button) }, image, outline);
+  const button = h("button", { class: "picture", "aria-label": "not drawn yet", onclick: () => tile.row && !tile.row.error && open(tile.row, button) }, image, outline);
   const caption = h("figcaption");
   const tile = h("figure", { class: "tile", "aria-busy": "true" }, button, caption);
   Object.assign(tile, { image, outline, button, caption, row: null });

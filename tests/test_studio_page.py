@@ -1,0 +1,197 @@
+"""The studio's page in a real browser: what is set is seen, what is seen is made, and it can be used by everybody."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("starlette", reason="the studio is an extra")
+playwright = pytest.importorskip("playwright.sync_api", reason="NO BROWSER TEST: pip install playwright (extra `test`)")
+
+from anomgen.dataset.png import decode_png
+from anomgen.dataset.reader import Dataset
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tools"))
+from studio_pictures import browser_path, serving, shown
+
+BROWSER = browser_path()
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="NO BROWSER TEST: install chromium, the page is not tried")
+EXPECTED = {200, 303, 422}
+"""Answers without a fault; 422 tells of a wrong value."""
+SLOW = 30_000
+"""Milliseconds that a busy machine may take for one answer."""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as tools:
+        started = tools.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(browser, photos, tmp_path):
+    """The page, opened on the photos; what goes wrong in it fails the test."""
+    faults = []
+    with serving(photos, tmp_path / "out") as address:
+        context = browser.new_context(viewport={"width": 1280, "height": 860})
+        opened = context.new_page()
+        opened.set_default_timeout(SLOW)
+        opened.on("pageerror", lambda error: faults.append(str(error)))
+        opened.on("response", lambda answer: answer.status not in EXPECTED and faults.append(answer.url))
+        opened.goto(address)
+        opened.address = address
+        shown(opened)
+        yield opened
+        context.close()
+    assert faults == []
+
+
+def move(slider, value):
+    slider.evaluate("(e, v) => { e.value = v; e.dispatchEvent(new Event('input', { bubbles: true })); }", value)
+    slider.evaluate("(e) => e.dispatchEvent(new Event('change', { bubbles: true }))")
+
+
+def answered(page, work):
+    """Do something that sets the recipe and wait until its samples are shown."""
+    with page.expect_response("**/api/rows"):
+        work()
+    shown(page)
+
+
+def pixels(page, index, view):
+    """Return a picture as the page gets it, at its own size."""
+    address = page.locator(".tile img[src]").first.get_attribute("src")
+    recipe = address.split("/")[2]
+    told = page.request.get(f"{page.address.split('?')[0]}row/{recipe}/{index}/{view}.png")
+    return decode_png(told.body())
+
+
+def test_what_is_set_is_seen_and_what_is_seen_is_made_bit_for_bit(page, tmp_path):
+    """Law: open, move a slider, save, make: the dataset holds what the page showed."""
+    before = pixels(page, 0, "image")
+    answered(page, lambda: move(page.get_by_label("opacity, low", exact=True), 0.85))
+    answered(page, lambda: set_figure(page, "Images", "size", "64"))
+    answered(page, lambda: set_figure(page, "Dataset", "count", "12"))
+    assert not np.array_equal(pixels(page, 0, "image"), before)
+    rows = [int(re.search(r"row (\d+)", text)[1]) for text in page.locator(".tile figcaption").all_inner_texts()]
+    seen = {k: (pixels(page, k, "image"), pixels(page, k, "mask")) for k in rows if k < 12}
+
+    page.get_by_role("button", name="Save recipe").click()
+    page.get_by_label("Name", exact=True).last.fill("bold")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_text(re.compile("saved: .*bold.yaml")).wait_for()
+    assert "opacity_range" in (tmp_path / "out" / "bold.yaml").read_text()
+
+    page.get_by_role("button", name="Make dataset").click()
+    page.locator("#ask-name").fill("made")
+    page.get_by_role("button", name="Make it").click()
+    page.locator(".item.finished button.name", has_text="made").wait_for()
+    dataset = Dataset(tmp_path / "out" / "made")
+    assert len(dataset) == 12 and len(seen) >= 6
+    for k, (image, mask) in seen.items():
+        stored = dataset.row(k)
+        assert np.array_equal(stored["image"], image) and np.array_equal(stored["mask"], mask[..., 0] > 127)
+    page.locator("#datasets .tile img[src]").nth(11).wait_for()
+    page.get_by_label("Type", exact=True).select_option("perlin")
+    page.get_by_text("6 of 12 rows").wait_for()
+
+
+def set_figure(page, section, label, value):
+    """Give a number to a key; its section is opened first."""
+    part = page.locator(f"details[data-title={section}]")
+    if part.get_attribute("open") is None:
+        part.locator("summary").click()
+    field = part.get_by_label(label, exact=True)
+    field.fill(value)
+    field.press("Enter")
+
+
+def test_a_wrong_value_says_why_and_undo_takes_it_back(page):
+    answered(page, lambda: move(page.get_by_label("opacity, low", exact=True), 0.5))
+    field = page.get_by_label("opacity, low in figures")
+    field.fill("7")
+    field.press("Enter")
+    page.locator(".control.wrong .problem", has_text="empty").wait_for()
+    assert page.get_by_role("button", name="Make dataset").is_disabled()
+    page.get_by_role("button", name="Undo").click()
+    page.locator(".control.wrong").wait_for(state="detached")
+    assert field.input_value() == "0.5"
+    page.keyboard.press("Control+z")
+    page.wait_for_timeout(200)
+    assert field.input_value() == "0.2"
+
+
+def test_the_grid_and_the_viewer_are_used_by_keys_alone(page):
+    first = page.locator(".tile .number").first.inner_text()
+    page.locator("#main").focus()
+    with page.expect_response("**/api/rows"):
+        page.keyboard.press("n")
+    shown(page)
+    assert page.locator(".tile .number").first.inner_text() != first
+    page.keyboard.press("p")
+    page.locator(".tile .number", has_text=re.compile(f"^{first}$")).wait_for()
+    page.keyboard.press("m")
+    page.locator(".tile img[src*=mask]").first.wait_for()
+    page.locator(".tile .picture").first.focus()
+    page.keyboard.press("Enter")
+    viewer = page.locator("#viewer[open]")
+    viewer.wait_for()
+    page.get_by_text("1 of").wait_for()
+    page.keyboard.press("ArrowRight")
+    page.get_by_text("2 of").wait_for()
+    page.keyboard.press("+")
+    page.keyboard.press("b")
+    assert page.locator("#viewer .zoom.divided").count() == 1
+    page.keyboard.press("Escape")
+    viewer.wait_for(state="detached")
+    page.keyboard.press("3")
+    page.locator(".easel img[src]").wait_for()
+
+
+def test_a_region_is_painted_saved_and_used(page, tmp_path):
+    answered(page, lambda: page.locator("#base").select_option("defects"))
+    page.get_by_role("tab", name="Draw").click()
+    page.locator(".easel img[src]").wait_for()
+    box = page.locator(".easel").bounding_box()
+    page.mouse.move(box["x"] + 0.1 * box["width"], box["y"] + 0.5 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.4 * box["width"], box["y"] + 0.5 * box["height"], steps=5)
+    page.mouse.up()
+    page.get_by_role("button", name="Save the mask").click()
+    page.locator("#ask-name").fill("left")
+    with page.expect_response("**/api/recipe"):
+        page.get_by_role("button", name="Save", exact=True).click()
+    painted = decode_png((tmp_path / "out" / "left.png").read_bytes())[..., 0] > 0
+    columns = np.nonzero(painted)[1] / painted.shape[1]
+    assert columns.min() < 0.1 and 0.35 < columns.max() < 0.55
+    assert json.loads(page.evaluate("localStorage.getItem('anomgen-studio')"))["changes"]["generator.weights"] == str(
+        tmp_path / "out" / "left.png"
+    )
+    page.reload()
+    shown(page)
+    page.get_by_role("tab", name="Draw").click()
+    assert page.get_by_role("button", name="Save the mask").is_visible()
+
+
+@pytest.mark.parametrize("tab", ["Look", "Compare", "Draw", "Datasets"])
+def test_everything_that_can_be_used_has_a_name_and_a_phone_shows_all_of_it(page, tab):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.get_by_role("tab", name=tab).click()
+    page.wait_for_timeout(300)
+    nameless = page.evaluate(
+        """() => [...document.querySelectorAll('main button, main input, main select, header button')]
+            .filter((e) => e.checkVisibility() && !(e.textContent.trim() || e.getAttribute('aria-label')
+                || e.labels?.length || e.getAttribute('aria-labelledby'))).map((e) => e.outerHTML)"""
+    )
+    assert nameless == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    small = page.evaluate(
+        """() => [...document.querySelectorAll('main button, header button')].filter((e) => e.checkVisibility())
+            .filter((e) => e.getBoundingClientRect().height < 24).map((e) => e.textContent)"""
+    )
+    assert small == []

@@ -1,0 +1,101 @@
+"""Draw docs/images/studio*.png: the studio's page in a browser, on pills and steel drawn by formulas.
+
+python tools/studio_pictures.py
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+IMAGES = Path(__file__).parent.parent / "docs" / "images"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+def browser_path() -> str | None:
+    """Return the program of a browser of the Chromium kind, None where there is none."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+@contextmanager
+def serving(photos: Path, out: Path) -> Iterator[str]:
+    """Serve a studio, as the command does, and give its address."""
+    words = [sys.executable, "-m", "anomgen", "studio", str(photos), "-o", str(out), "--no-browser"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            found = (re.search(r"http\S+token=\S+", line) for line in process.stdout)
+            yield next(match[0] for match in found if match)
+        finally:
+            process.terminate()
+
+
+def shown(page) -> None:
+    """Wait until samples are there and none of them is on its way."""
+    page.locator(".tile:not([aria-busy]) img[src]").nth(3).wait_for()
+    page.locator(".tile[aria-busy] img[src]").first.wait_for(state="detached")
+
+
+def main() -> None:
+    """Draw them."""
+    import materials
+    from playwright.sync_api import sync_playwright
+
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as tools:
+        photos = Path(folder) / "pills"
+        materials.write(materials.specimens("pill", 24, 256), photos)
+        browser = tools.chromium.launch(executable_path=browser_path(), args=["--no-sandbox"])
+        with serving(photos, Path(folder) / "anomgen-out") as address:
+            for scheme, size in (("light", (1280, 800)), ("dark", (1280, 800)), ("phone", (390, 780))):
+                _draw(browser, address, scheme, size)
+        browser.close()
+
+
+def _draw(browser, address: str, scheme: str, size: tuple[int, int]) -> None:
+    colours = "dark" if scheme == "dark" else "light"
+    context = browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=colours)
+    page = context.new_page()
+    page.goto(address)
+    shown(page)
+    with page.expect_response("**/api/rows"):
+        page.select_option("#base", "defects")
+    page.locator(".tile .kind", has_not_text="Perlin").nth(5).wait_for()
+    shown(page)
+    if scheme != "dark":
+        _write(page, "studio" if scheme == "light" else "studio-phone")
+    else:
+        page.locator(".picture").nth(1).click()
+        page.locator("#viewer[open] .split").fill("380")
+        page.wait_for_timeout(400)
+        _write(page, "studio-sample")
+        page.keyboard.press("Escape")
+    if scheme == "light":
+        page.get_by_role("tab", name="Draw").click()
+        page.locator(".easel img[src]").wait_for()
+        box = page.locator(".easel").bounding_box()
+        for height in (0.42, 0.5, 0.58):
+            page.mouse.move(box["x"] + 0.32 * box["width"], box["y"] + height * box["height"])
+            page.mouse.down()
+            page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + height * box["height"], steps=6)
+            page.mouse.up()
+        _write(page, "studio-draw")
+    context.close()
+
+
+def _write(page, name: str) -> None:
+    """Write what is seen, in few colours."""
+    from PIL import Image
+
+    file = IMAGES / f"{name}.png"
+    page.screenshot(path=file)
+    Image.open(file).convert("RGB").quantize(192, method=Image.Quantize.MEDIANCUT).save(file, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
