@@ -65,8 +65,13 @@ def _draw(browser, address: str, scheme: str, size: tuple[int, int]) -> None:
     shown(page)
     with page.expect_response("**/api/rows"):
         page.select_option("#base", "defects")
-    page.locator(".tile .kind", has_not_text="Perlin").nth(5).wait_for()
+    page.locator("details[data-title=Where] summary").click()
+    with page.expect_response("**/api/rows"):
+        page.get_by_role("radio", name="background color").click()
+    page.wait_for_timeout(1500)
     shown(page)
+    page.locator("details[data-title=Where] summary").click()
+    page.evaluate("scrollTo(0, 0); document.querySelector('.panel').scrollTop = 0")
     if scheme != "dark":
         _write(page, "studio" if scheme == "light" else "studio-phone")
     else:

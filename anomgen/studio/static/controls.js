@@ -59,7 +59,7 @@ function controlOf(control) {
 }
 
 const isOff = (control) => control.value === control.off || control.value == null;
-const text = (value) => (typeof value === "number" ? String(+value.toPrecision(6)) : String(value));
+const text = (value) => (typeof value !== "number" ? String(value) : Number.isInteger(value) ? String(value) : String(+value.toPrecision(4)));
 
 function offOf(control) {
   const button = h("button", { class: "off", onclick: () => {
@@ -120,7 +120,11 @@ function slider(control, id) {
   const input = control.slider && h("input", { type: "range", min: low, max: high, step, "aria-label": `${control.label}, slider`,
     "aria-describedby": `${id}-help` });
   const track = input && h("div", { class: "track one" }, h("i"), input);
-  const paint = (value) => track && track.style.setProperty("--to", (value - low) / (high - low));
+  const paint = (value) => {
+    if (!track) return;
+    if (value > +input.max) input.max = 2 * value;  // what was measured may lie beyond what was expected
+    track.style.setProperty("--to", (value - low) / (input.max - low));
+  };
   if (input) {
     input.addEventListener("input", () => { figure.value = text(+input.value); paint(+input.value); change(control.key, +input.value, null, true); });
     input.addEventListener("change", settled);
@@ -132,8 +136,8 @@ function slider(control, id) {
     const known = typeof value === "number" ? value : control.measured;
     row.classList.toggle("idle", typeof value !== "number");
     if (document.activeElement !== figure) figure.value = known == null ? "" : text(known);
-    if (input && document.activeElement !== input) input.value = known ?? low;
     paint(known ?? low);
+    if (input && document.activeElement !== input) input.value = known ?? low;
   });
   return row;
 }

@@ -34,7 +34,7 @@ export function fill(tile, row, source, view, note = "") {
   tile.image.alt = describe(row);
   tile.button.setAttribute("aria-label", `${note} ${describe(row)}. Open.`.trim());
   tile.caption.replaceChildren(
-    h("span", { class: "kind" }, note || kindOf(row)), h("span", { class: "number" }, note ? kindOf(row) : `row ${row.index}`), ...meters(row));
+    h("span", { class: "kind" }, note || kindOf(row)), h("span", { class: "number" }, note ? kindOf(row) : `row ${row.index}`), h("p", { class: "measures" }, meters(row)));
 }
 
 export function show(tile, source, view) {
@@ -78,6 +78,6 @@ export function fit(grid, count, open) {
 export function fitting(grid, most = 48) {
   const columns = getComputedStyle(grid).gridTemplateColumns.split(" ").length;
   const width = grid.clientWidth / columns;
-  const lines = Math.max(Math.round((window.innerHeight - 110) / (width + 52)), 2);
+  const lines = Math.max(Math.ceil((window.innerHeight - 110) / (width + 52)), 2);
   return Math.min(Math.max(columns * lines, 6), most);
 }
