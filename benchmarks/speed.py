@@ -40,6 +40,7 @@ BARS = {
     "nsa, free-form": 6.0,
     "nsa, 1024×1024": 40.0,
     "perlin": 1.5,
+    "defects": 3.0,
 }
 """Milliseconds per sample that a generator may take."""
 
@@ -134,6 +135,7 @@ def print_generators() -> None:
         "nsa, free-form": ("nsa", {"overrides": ("generator.shape=ellipse",)}),
         "nsa, 1024×1024": ("nsa", {"size": 1024, "count": 60}),
         "perlin": ("perlin", {}),
+        "defects": ("defects", {}),
         "mix": ("mix", {}),
     }
     for label, (name, options) in cases.items():
