@@ -42,7 +42,8 @@ def tune(
     """Write a recipe for this product, and a report of what was measured and chosen.
 
     Without real defects the recipe is `defects`, which measures contrast, colour, light and the normal boundary on the
-    images by itself. With real defects, kinds, severity and tone follow them; do not test on the same ones later.
+    images by itself. With real defects it puts these on normal images and draws others like them; do not test on the
+    same ones later.
     """
     from anomgen.tuning.tune import tune as run_tune
 

@@ -14,6 +14,7 @@ from anomgen.dataset.panel import Panel
 from anomgen.dataset.preview import tile, write_sheet
 from anomgen.files import replacing
 from anomgen.generators.defects.generator import Defects
+from anomgen.generators.mix import Mix
 from anomgen.making.engine import Plan, Recipe, Renderer, single_threaded
 from anomgen.score.report.blocks import Block, Cell, Code, Pictures, Section, Table, Text
 from anomgen.score.report.write import as_html
@@ -98,8 +99,12 @@ def _named(defect: Defect, r: float) -> str:
 
 
 def _chosen(usual: Recipe, recipe: Recipe, measured: Measured) -> list[Block]:
-    before, after = usual.generator, recipe.generator
-    assert isinstance(before, Defects) and isinstance(after, Defects)
+    before, after = usual.generator, measured.tuned
+    assert isinstance(before, Defects)
+    text = (
+        "The recipe puts the real defects themselves on normal images (transplant), and draws others like them "
+        f"(defects), {_shares(recipe)}. Of the drawn ones:"
+    )
     whole = sum(before.kinds.values())
     most = max(after.kinds.values())
     rows: list[list[str | Cell]] = [
@@ -124,7 +129,13 @@ def _chosen(usual: Recipe, recipe: Recipe, measured: Measured) -> list[Block]:
             ["dark share", "of each kind", f"{after.dark:.0%}"],
         ],
     )
-    return [kinds, dials]
+    return [Text(text), kinds, dials]
+
+
+def _shares(recipe: Recipe) -> str:
+    assert isinstance(recipe.generator, Mix)
+    transplants, drawn = (part.weight for part in recipe.generator.parts)
+    return "half and half" if transplants == drawn else f"{transplants:g} to {drawn:g}"
 
 
 def _range(pair: tuple[float, float]) -> str:
