@@ -15,6 +15,8 @@ from anomgen.synthesis.sample import Reject
 from anomgen.tuning.likeness import FEATURES, PRIOR, described, likeness, shrunk
 from anomgen.tuning.measure import severity_range
 
+USUAL = Defects()
+
 
 def features_of(image, mask):
     rows = described(image, mask)
@@ -107,23 +109,29 @@ def test_tune_writes_a_recipe_that_follows_the_defects_and_says_why(product, tmp
     tuned = anomgen.tune(product / "good", defects=product / "bad", masks=product / "masks", out=tmp_path / "mine.yaml")
     recipe = anomgen.load_recipe(str(tuned.path))
     assert recipe == tuned.recipe and recipe.name == "mine"
-
-    kinds = recipe.generator.kinds
+    transplants, drawn = (part.generator for part in recipe.generator.parts)
+    assert [part.weight for part in recipe.generator.parts] == [1, 1]
+    assert transplants.kind == "transplant" and transplants.bank == str(tmp_path / "mine-bank") == str(tuned.bank)
     assert max(tuned.measured.likeness, key=lambda kind: tuned.measured.likeness[kind]) == "crack"
-    assert kinds["crack"] / sum(kinds.values()) > 2 * Defects().kinds["crack"] / sum(Defects().kinds.values())
-    assert recipe.generator.dark > 0.8
+    assert drawn.kinds["crack"] / sum(drawn.kinds.values()) > 2 * USUAL.kinds["crack"] / sum(USUAL.kinds.values())
+    assert drawn.dark > 0.8
     page, text = tuned.report.read_text(), tuned.path.read_text()
     assert "4 real defects" in page and page.count("data:image/png") == 4 + 8 + 8
     assert all(f"{k}.png" in text.split("anomgen: 1")[0] for k in range(6, 10))
-    again = anomgen.tune(
-        product / "good", defects=product / "bad", masks=product / "masks", out=tmp_path / "b" / "mine.yaml"
-    )
-    assert again.path.read_bytes() == tuned.path.read_bytes() and again.report.read_bytes() == tuned.report.read_bytes()
+    assert {recipe.sample(k).defect_type for k in range(12)} >= {"normal", *transplants.defect_types}
+
+
+def test_tuning_from_a_bank_uses_it_and_gives_the_same_twice(product, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    anomgen.bank(product / "bad", "bank", masks=product / "masks")
+    first, again = (anomgen.tune(product / "good", defects="bank", out=f"{name}/mine.yaml") for name in "ab")
+    assert first.bank == again.bank == "bank" and not (tmp_path / "a" / "mine-bank").exists()
+    assert first.path.read_bytes() == again.path.read_bytes() and first.report.read_bytes() == again.report.read_bytes()
 
 
 def test_without_real_defects_the_recipe_is_the_usual_one_and_the_report_says_so(product, tmp_path):
     tuned = anomgen.tune(product / "good", out=tmp_path / "mine.yaml")
-    assert tuned.measured is None and tuned.recipe.generator == Defects()
+    assert tuned.measured is None and tuned.recipe.generator == USUAL
     assert "Without real defects" in tuned.report.read_text()
 
 
@@ -131,6 +139,9 @@ def test_tune_overwrites_nothing_and_wants_a_yaml_file_and_approved_masks(produc
     (tmp_path / "there.html").write_text("mine")
     with pytest.raises(UsageError, match=r"there\.html is there already"):
         anomgen.tune(product / "good", out=tmp_path / "there.yaml")
+    (tmp_path / "banked-bank").mkdir()
+    with pytest.raises(UsageError, match="banked-bank is there already"):
+        anomgen.tune(product / "good", defects=product / "bad", masks=product / "masks", out=tmp_path / "banked.yaml")
     with pytest.raises(UsageError, match=r"ends in \.yaml"):
         anomgen.tune(product / "good", out=tmp_path / "recipe.json")
     anomgen.bank(product / "bad", tmp_path / "bank", normal=product / "good")
