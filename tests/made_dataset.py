@@ -90,11 +90,17 @@ def recipe_of(count: int, license="cc-by-4.0") -> dict:
 
 
 def write_dataset(
-    folder: Path, rows: list[Row] | None = None, *, shards=2, keep_normal=False, license="cc-by-4.0"
+    folder: Path,
+    rows: list[Row] | None = None,
+    *,
+    shards=2,
+    keep_normal=False,
+    license="cc-by-4.0",
+    with_detectability=True,
 ) -> Path:
     """Write a finished dataset folder: shards, recipe, provenance."""
     rows = made_rows() if rows is None else rows
-    columns = Columns(("nsa", "scar"), keep_normal)
+    columns = Columns(("nsa", "scar"), keep_normal, with_detectability=with_detectability)
     (folder / "data").mkdir(parents=True)
     size = -(-len(rows) // shards)
     for number in range(shards):

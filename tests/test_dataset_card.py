@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -151,6 +152,13 @@ def test_the_quantiles_are_those_of_the_statistics(tmp_path):
     stats = statistics(Dataset(tmp_path / "d"))
     assert f"| {100 * stats['all']['area']['50']:.2f} % |" in text
     assert f"| {100 * stats['by_type']['scar']['severity']['95']:.2f} % |" in text
+
+
+def test_the_card_tells_how_visible_the_anomalies_are_where_it_is_known(tmp_path):
+    rows = [replace(row, detectability=0.5 + row.index / 10 if row.label else None) for row in made_rows()]
+    text = body(card_of(tmp_path / "d", rows))
+    assert "| all | 0.70 | 1.10 | 1.50 | 33 % |" in text and "| `detectability` | how visible" in text
+    assert "| share below 1 |" not in body(card_of(tmp_path / "unknown"))
 
 
 def test_tables_are_whole(tmp_path):

@@ -363,7 +363,7 @@ def test_statistics_count_and_measure_the_anomalies(tmp_path):
 def test_statistics_of_a_dataset_without_anomalies(tmp_path):
     rows = [row for row in made_rows() if not row.label]
     result = statistics(Dataset(write_dataset(tmp_path / "d", rows)))
-    assert result["all"] == {"count": 0, "area": None, "severity": None}
+    assert result["all"] == {"count": 0, "area": None, "severity": None, "detectability": None, "below": None}
 
 
 # --------------------------------------------------------------------------------------------------- datasets

@@ -111,6 +111,7 @@ def test_pycocotools_reads_the_same_masks(coco, rows, split):
         assert same(pixels(coco / split / image["file_name"]), row)
         assert (image["height"], image["width"]) == row["mask"].shape
         assert (image["source_id"], image["severity"]) == (row["source_id"], pytest.approx(row["severity"]))
+        assert image["detectability"] == row["detectability"]
         annotations = data.loadAnns(data.getAnnIds(image["id"]))
         held = sum(
             (data.annToMask(annotation).astype(int) for annotation in annotations), np.zeros_like(row["mask"], int)
@@ -262,6 +263,7 @@ def test_ader_rows_name_images_and_masks(dataset, rows, tmp_path):
             assert same(pixels(tmp_path / "out" / entry["img_path"]), row)
             assert entry["cls_name"] == "part" and entry["anomaly"] == row["label"]
             assert (entry["source_id"], entry["severity"]) == (row["source_id"], pytest.approx(row["severity"]))
+            assert entry["detectability"] == row["detectability"]
             if entry["anomaly"]:
                 assert split == "test" and entry["specie_name"] == row["defect_type"]
                 assert np.array_equal(pixels(tmp_path / "out" / entry["mask_path"]), row["mask"] * np.uint8(255))
@@ -409,6 +411,7 @@ def test_label_studio_tasks_hold_the_masks(dataset, rows, tmp_path):
         assert task["data"]["image"] == f"https://example.org/images/{row['index']:06d}.png"
         assert same(pixels(tmp_path / "out" / "images" / f"{row['index']:06d}.png"), row)
         assert task["data"]["severity"] == pytest.approx(row["severity"])
+        assert task["data"]["detectability"] == row["detectability"]
         (annotation,) = task["annotations"]
         assert len(annotation["result"]) == row["label"]
         for stroke in annotation["result"]:

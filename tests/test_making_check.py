@@ -346,6 +346,31 @@ def test_the_report_is_json_and_text(folder):
     assert "area, nsa" in text and "severity, all" in text
 
 
+def test_how_visible_the_anomalies_are_is_told_and_measured_again(tmp_path):
+    out = make(load_recipe("perlin", count=12, size=64, overrides=["source.count=6"]), tmp_path / "d").path
+    report = check(out)
+    r = np.array([row["detectability"] for row in Dataset(out).rows() if row["label"]])
+    assert report.ok and len(r) == 6 and report.statistics["all"]["below"] == np.mean(r < 1)
+    assert report.statistics["all"]["detectability"] == {
+        name: pytest.approx(np.quantile(r, q)) for name, q in (("10", 0.1), ("50", 0.5), ("90", 0.9))
+    }
+    assert f"detectability, all{np.quantile(r, 0.1):15.2f}" in report.render()
+    for edit in (lambda row: row["detectability"] * 1.01, lambda _: None):
+
+        def change(rows, edit=edit):
+            for row in rows:
+                row["detectability"] = row["detectability"] and edit(row)
+
+        assert broken(check(edited(out, change).path)) == {"detectability"}
+
+
+def test_a_dataset_that_is_older_than_the_column_passes(tmp_path):
+    old = Dataset(write_dataset(tmp_path / "d", with_detectability=False))
+    report = check_dataset(old)
+    assert "detectability" not in old.columns.names and "detectability" not in old.row(5)
+    assert report.ok and report.statistics["all"]["detectability"] is None and "detectability" not in report.render()
+
+
 def test_every_rule_has_a_sentence():
     assert all(sentence and not sentence.endswith(".") for sentence in RULES.values())
 

@@ -2,13 +2,15 @@
 
 from typing import ClassVar
 
+import cv2
 import numpy as np
 import pytest
 
-from anomgen.errors import AnomgenError
+from anomgen.errors import AnomgenError, RecipeError, UsageError
 from anomgen.generators.base import Generator
 from anomgen.making.engine import ATTEMPTS_PER_IMAGE, Plan, Renderer, is_anomalous, shard_ranges
 from anomgen.making.recipe import load_recipe
+from anomgen.sources.value_range import stretched
 from anomgen.synthesis.sample import Reject, Sample
 
 
@@ -145,3 +147,65 @@ def test_normal_rows_have_soft_masks_exactly_when_the_generator_does():
         for row in rows[1::2]:
             assert not row.mask.any() and (row.soft_mask is not None) == soft
             assert soft is False or not row.soft_mask.any()
+
+
+# --- detectability --------------------------------------------------------------------------------------------------
+
+
+def visible(*, name="perlin", size=64, **changes):
+    """Return a plan whose rows are all anomalous."""
+    return Plan.of(load_recipe(name, size=size, overrides={"source.count": 9, "anomaly_ratio": 1.0, **changes}))
+
+
+def test_each_anomaly_is_measured_against_the_normal_images_and_no_normal_row_is():
+    plan = visible(anomaly_ratio=0.5)
+    rows = list(Renderer(plan).rows(range(16)))
+    assert [row.detectability for row in rows if not row.label] == [None] * 8
+    for row in (row for row in rows if row.label):
+        assert row.detectability == np.float32(plan.detectability.of(row.image, row.mask)) > 0
+
+
+def test_defects_measure_with_the_same_fit_as_the_column():
+    plan = visible(name="defects")
+    assert plan.generator._detectability is plan.detectability
+    rows = list(Renderer(plan).rows(range(8)))
+    assert [row.detectability for row in rows] == [np.float32(row.params["reached"]) for row in rows]
+
+
+def test_draws_outside_the_range_are_rejected_and_counted_by_side():
+    free = Renderer(visible())
+    drawn = [row.detectability for row in free.rows(range(24))]
+    low, high = np.quantile(drawn, (0.3, 0.7)).tolist()
+    renderer = Renderer(visible(detectability_range=[low, high]))
+    rows = list(renderer.rows(range(24)))
+    assert all(low <= row.detectability <= high for row in rows)
+    assert sum(renderer.rejects.values()) == sum(row.attempt for row in rows)
+    assert {f"detectability below {low:g}", f"detectability above {high:g}"} <= set(renderer.rejects)
+
+
+def test_of_one_tiny_image_nothing_is_known_and_no_range_can_be_asked_for():
+    tiny = {"source.count": 1, "size": 24}
+    plan = visible(**tiny)
+    assert plan.detectability is None
+    assert [row.detectability for row in Renderer(plan).rows(range(2))] == [None, None]
+    with pytest.raises(UsageError, match=r"detectability_range: .* 576 pixels, too few"):
+        visible(**tiny, detectability_range=[1, 2])
+
+
+def test_a_range_decides_the_fingerprint_and_none_leaves_that_of_older_recipes():
+    plain, asked = recipe(), recipe(detectability_range=[0.7, 5])
+    assert "detectability_range" not in plain.canonical() and plain.as_dict()["detectability_range"] is None
+    assert asked.fingerprint() != plain.fingerprint()
+    with pytest.raises(RecipeError, match="detectability_range: detectability is 0 or more"):
+        recipe(detectability_range=[-1, 2])
+
+
+def test_16_bits_in_a_small_range_of_values_are_measured_as_they_are_shown(tmp_path):
+    for number in range(4):
+        values = np.random.default_rng(number).integers(1000, 1400, (64, 64), dtype=np.uint16)
+        cv2.imwrite(str(tmp_path / f"{number}.png"), values)
+    plan = Plan.of(load_recipe("perlin", source=tmp_path, size=64))
+    row = next(row for row in Renderer(plan).rows(range(4)) if row.label)
+    assert row.value_range is not None
+    shown = stretched(row.image, row.value_range)
+    assert row.detectability == np.float32(plan.detectability.of(shown, row.mask))

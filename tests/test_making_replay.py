@@ -51,6 +51,20 @@ def test_replay_notices_a_changed_record(made, tmp_path):
     assert result.different == ("severity",)
 
 
+def test_replay_measures_by_the_recorded_boundary(made, tmp_path):
+    shutil.copytree(made, tmp_path / "copy")
+    file = tmp_path / "copy" / "provenance.json"
+    provenance = json.loads(file.read_text())
+    provenance["detectability"]["boundary"] *= 2
+    file.write_text(json.dumps(provenance))
+    anomalous = next(row["index"] for row in Dataset(made).rows(["index", "label"]) if row["label"])
+    assert replay(Dataset(tmp_path / "copy"), anomalous).different == ("detectability",)
+    provenance["detectability"]["whiten"] = 3
+    file.write_text(json.dumps(provenance))
+    with pytest.raises(UsageError, match=r"provenance\.json: damaged \(detectability\)"):
+        replay(Dataset(tmp_path / "copy"), anomalous)
+
+
 @pytest.mark.parametrize(
     "changed, key",
     [

@@ -1,9 +1,13 @@
 """Detectability: r is a distance to the normal pixels in units of the boundary that one normal pixel in 100 passes."""
 
+import json
+
 import numpy as np
 import pytest
 
-from anomgen.synthesis.detectability import Detectability, features
+from anomgen.making.recipe import load_recipe
+from anomgen.sources.pool import Pool
+from anomgen.synthesis.detectability import LOOKED_AT, Detectability, detectability_of, features, remember_fit
 
 
 def texture(number, channels=1, shape=(128, 128), dtype=np.uint8):
@@ -71,3 +75,36 @@ def test_an_even_surface_and_a_single_image_have_a_boundary():
     spotted = flat.copy()
     spotted[30:34, 30:34] = 120
     assert measure.of(spotted, (spotted != flat)[..., 0]) > 5
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_is_recorded_measures_the_same(channels):
+    measure, mask = fitted(channels), disc()
+    image = texture(203, channels)
+    image[mask] = 60
+    read = Detectability.of_record(json.loads(json.dumps(measure.as_dict())))
+    assert read == measure and read.of(image, mask) == measure.of(image, mask)
+
+
+def test_of_a_large_mask_a_part_of_the_pixels_says_enough():
+    measure, mask = fitted(3), disc(radius=50)
+    image = texture(204, 3)
+    image[mask] //= 2
+    whole = measure.map(image)[mask]
+    assert len(whole) > 5 * LOOKED_AT
+    assert measure.of(image, mask) == pytest.approx(np.quantile(whole, 0.9), rel=0.02)
+
+
+def test_features_of_some_pixels_are_those_of_all():
+    image, chosen = texture(0, 3), np.array([5, 777, 16000])
+    assert np.array_equal(features(image, None, chosen), features(image).reshape(-1, 18)[chosen])
+
+
+def test_a_pool_is_fitted_to_once_and_keeps_a_fit_that_is_known(monkeypatch):
+    source = load_recipe("perlin", size=48, overrides=["source.count=4"]).source.open()
+    pool, other = Pool(source), Pool(source)
+    first = detectability_of(pool)
+    monkeypatch.setattr(Detectability, "fitted", None)
+    assert detectability_of(pool) is first
+    remember_fit(other, first)
+    assert detectability_of(other) is first

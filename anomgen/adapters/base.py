@@ -19,7 +19,7 @@ from anomgen.sources.base import Source
 from anomgen.sources.pixels import quantise, to_channels, to_depth, value_max
 from anomgen.sources.pool import DEFAULT_CACHE_BYTES, Pool
 from anomgen.sources.value_range import ValueRange, stretched
-from anomgen.synthesis.sample import Reject, Sample
+from anomgen.synthesis.sample import Sample
 
 SLACK = 1e-3
 """How far floating-point images may lie outside 0..1: what is left of undoing a normalisation."""
@@ -102,11 +102,11 @@ class Drawer:
             pool = self._pool(images[left[0]])
             rngs = [rng_for(recipe.seed, Stream.ONLINE, numbers[k], attempt) for k in left]
             results = self.plan.generator.sample_batch(rngs, [images[k] for k in left], pool)
-            for k, result in zip(left, results, strict=True):
-                if isinstance(result, Sample) and result.mask.any():
+            for k, result in zip(left, map(self.plan.judged, results), strict=True):
+                if isinstance(result, Sample):
                     drawn[k] = result
                 else:
-                    reasons[result.reason if isinstance(result, Reject) else "empty mask"] += 1
+                    reasons[result.reason] += 1
             left = [k for k in left if drawn[k] is None]
         if left:
             listed = ", ".join(f"{reason} ({count}×)" for reason, count in reasons.most_common())

@@ -6,6 +6,7 @@ from anomgen.errors import require
 
 require("adapters", __name__, "torch")
 
+import math
 import operator
 import os
 from collections.abc import Sequence
@@ -36,6 +37,7 @@ class AnomalyDataset(Dataset[dict[str, Any]]):
     An item is a dict of `image` and, where the recipe has ``keep_normal``, `normal`: float32 (C, H, W) in 0..1,
     the pixel's place in the source's range of values (8 bits: the pixel / 255); `mask`: float32 (1, H, W), 0 or 1;
     `soft_mask`: float32 (1, H, W) in 0..1, where the generator makes one; `label`: 0 normal, 1 anomaly;
+    `detectability`: how visible, NaN for a normal row and where it cannot be known;
     `defect_type`: its number in `defect_names`; `index`: the row's.
 
     recipe, options: a Recipe, or what `anomgen.load_recipe` takes. Raises what that raises, and SourceError.
@@ -73,6 +75,7 @@ class AnomalyDataset(Dataset[dict[str, Any]]):
             **({"soft_mask": mask_tensor(soft)} if has_soft else {}),
             **({"normal": image_tensor(row.normal, row.value_range)} if has_normal else {}),
             "label": row.label,
+            "detectability": math.nan if row.detectability is None else row.detectability,
             "defect_type": self.defect_names.index(row.defect_type),
             "index": row.index,
         }

@@ -118,6 +118,8 @@ def _values(
         "keep_normal": dataset.columns.keep_normal,
         "defect_types": (LABELS[NORMAL], *dataset.columns.defect_types),
         "quantiles": list(_quantiles(stats)),
+        "with_detectability": dataset.columns.with_detectability,
+        "detectability": list(_detectability(stats)),
         "rejects": provenance["rejects"],
         "foreground": _foreground(resolved["foreground"]),
         "generator": as_yaml(resolved["generator"]),
@@ -198,6 +200,14 @@ def _quantiles(stats: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                 label = measure if name == "all" else f"{measure}, {as_code(name)}"
                 shares = [f"{100 * value:.2f} %" for value in values.values()]
                 yield {"name": label, "heads": [_head(key) for key in values], "shares": shares}
+
+
+def _detectability(stats: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    parts = {"all": stats["all"], **(stats["by_type"] if len(stats["by_type"]) > 1 else {})}
+    for name, part in parts.items():
+        if part["detectability"] is not None:
+            shown = [*(f"{r:.2f}" for r in part["detectability"].values()), f"{100 * part['below']:.0f} %"]
+            yield {"name": name if name == "all" else as_code(name), "values": shown}
 
 
 def _head(per_cent: str) -> str:

@@ -40,10 +40,11 @@ def _value(dtype: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Columns:
-    """What differs between the columns of two datasets: the names of the defects, and the normal image.
+    """What differs between the columns of two datasets: the names of the defects, the normal image, and its age.
 
     defect_types: those that this dataset may hold. vocabulary: the names that the column `defect_type` knows, in their
-    order; defect types that are not among them follow.
+    order; defect types that are not among them follow. with_detectability: whether there is a column of that name;
+    datasets that are older than it have none.
 
     Raises UsageError when a defect type is called "normal" or is given twice.
     """
@@ -51,6 +52,7 @@ class Columns:
     defect_types: tuple[str, ...]
     keep_normal: bool = False
     vocabulary: tuple[str, ...] = VOCABULARY
+    with_detectability: bool = True
 
     def __post_init__(self) -> None:
         known = tuple(dict.fromkeys((*self.vocabulary, *self.defect_types)))
@@ -75,6 +77,7 @@ class Columns:
             "label": {"names": list(LABELS), "_type": "ClassLabel"},
             "defect_type": {"names": list(self.defect_names), "_type": "ClassLabel"},
             "severity": _value("float32"),
+            **({"detectability": _value("float32")} if self.with_detectability else {}),
             "area": _value("float32"),
             "boxes": {"feature": {"feature": _value("int32"), "length": 4, "_type": "List"}, "_type": "List"},
             "source_id": _value("string"),
@@ -116,7 +119,7 @@ class Columns:
             raise ValueError("its schema has no anomgen features") from error
         if not set(own) <= set(names):
             raise ValueError(f"its defect types {list(own)} are not among the classes {list(names)}")
-        columns = cls(own, "normal" in features, names)
+        columns = cls(own, "normal" in features, names, "detectability" in features)
         if not columns.schema.equals(schema):
             raise ValueError(f"its columns are {schema.names}, not anomgen's {columns.schema.names}")
         return columns

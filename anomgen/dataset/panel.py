@@ -39,7 +39,7 @@ class Panel:
     @classmethod
     def of_row(cls, row: Row) -> Panel:
         """Return the panel of a row that was just drawn."""
-        caption = caption_of(row.index, row.defect_type, row.severity, row.area, row.source_id)
+        caption = caption_of(row.index, row.defect_type, row.detectability, row.severity, row.area, row.source_id)
         image, normal = stretched(row.image, row.value_range), stretched(row.normal, row.value_range)
         return cls(image, row.mask, row.soft_mask, normal, caption)
 
@@ -50,7 +50,8 @@ class Panel:
         normal = normals.of(row) if row["label"] == ANOMALY else image
         if normal is not None:
             normal = stretched(normal, value_range) if normal.shape == image.shape else None
-        caption = caption_of(row["index"], row["defect_type"], row["severity"], row["area"], row["source_id"])
+        measures = row.get("detectability"), row["severity"], row["area"]
+        caption = caption_of(row["index"], row["defect_type"], *measures, row["source_id"])
         return cls(stretched(image, value_range), row["mask"], row["soft_mask"], normal, caption)
 
     def picture(self, view: View) -> np.ndarray | None:
@@ -115,9 +116,12 @@ def coloured(values: np.ndarray) -> np.ndarray:
     return result
 
 
-def caption_of(index: int, defect_type: str, severity: float, area: float, source_id: str) -> str:
+def caption_of(
+    index: int, defect_type: str, detectability: float | None, severity: float, area: float, source_id: str
+) -> str:
     """Return what stands below a sample."""
-    return f"row {index} · {defect_type} · severity {severity:.1%} · area {area:.1%} · from {source_id}"
+    known = "" if detectability is None else f" · detectability {detectability:.2f}"
+    return f"row {index} · {defect_type}{known} · severity {severity:.1%} · area {area:.1%} · from {source_id}"
 
 
 def outline_of(mask: np.ndarray) -> str:

@@ -15,7 +15,7 @@ from anomgen.dataset.png import decode_png
 from anomgen.dataset.row import ANOMALY, NORMAL, image_name
 from anomgen.errors import AnomgenError
 
-OPTIONAL = ("soft_mask", "normal")
+OPTIONAL = ("soft_mask", "normal", "detectability")
 """Columns in which a row may hold nothing."""
 
 
@@ -23,8 +23,8 @@ OPTIONAL = ("soft_mask", "normal")
 class Record:
     """A row: its columns by name, images as the PNG bytes that are stored.
 
-    mask: 0/255, all 0 for a normal row. soft_mask, normal: None where the dataset has none. defect_type: the name,
-    "normal" for a normal row. boxes: [x, y, w, h] of the mask's components. params: JSON text.
+    mask: 0/255, all 0 for a normal row. `OPTIONAL`: None where the dataset has none. defect_type: the name, "normal"
+    for a normal row. boxes: [x, y, w, h] of the mask's components. params: JSON text.
     """
 
     image: bytes
@@ -41,6 +41,7 @@ class Record:
     attempt: int
     params: str
     normal: bytes | None = None
+    detectability: float | None = None
 
     @classmethod
     def of_cells(cls, cells: Mapping[str, Any], defect_names: Sequence[str]) -> Record:

@@ -62,7 +62,8 @@ class Row:
     which normal image. normal: that image, untouched, (H, W, C) uint8 or uint16. image: the same with an
     anomaly, or `normal` itself. mask: bool (H, W), empty for a normal row. soft_mask: float32 (H, W) in [0, 1],
     or None where the generator makes none. label: 0 normal, 1 anomaly. params: plain JSON, what was drawn.
-    value_range: of the source, None for the whole depth.
+    value_range: of the source, None for the whole depth. detectability: r of the anomaly, as `Sample` has it; None for
+    a normal row.
 
     Whether `normal` is written is not the row's affair but that of `Columns.keep_normal`.
     """
@@ -79,6 +80,7 @@ class Row:
     defect_type: str
     params: dict[str, Any]
     value_range: ValueRange | None = None
+    detectability: float | None = None
 
     @classmethod
     def of_normal(
@@ -123,6 +125,7 @@ class Row:
             sample.defect_type,
             sample.params,
             value_range,
+            sample.detectability,
         )
 
     @property

@@ -55,6 +55,7 @@ class Encoder:
             "label": row.label,
             "defect_type": self.columns.defect_names.index(row.defect_type),
             "severity": row.severity,
+            "detectability": row.detectability,
             "area": row.area,
             "boxes": row.boxes,
             "source_id": row.source_id,

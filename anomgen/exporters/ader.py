@@ -35,5 +35,6 @@ def _row(name: str, placed: Placed) -> dict[str, Any]:
         "specie_name": record.defect_type if record.is_anomalous else "good",
         "anomaly": record.label,
         "severity": record.severity,
+        "detectability": record.detectability,
         "source_id": record.source_id,
     }

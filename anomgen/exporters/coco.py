@@ -78,6 +78,7 @@ def _image(record: Record, h: int, w: int, dataset: Dataset) -> dict[str, Any]:
         **({"license": 1} if license_of(dataset) else {}),
         "defect_type": record.defect_type,
         "severity": record.severity,
+        "detectability": record.detectability,
         "source_id": record.source_id,
         "params": record.params,
     }

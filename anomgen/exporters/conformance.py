@@ -144,7 +144,7 @@ def _row(index: int, shape: tuple[int, int, int], dtype: np.dtype, sources: int,
     image = normal.copy()
     image[mask] += limit // 4
     soft = mask * np.float32(0.6)
-    sample = Sample(image, mask, soft, {"number": number}, TYPES[number % len(TYPES)])
+    sample = Sample(image, mask, soft, {"number": number}, TYPES[number % len(TYPES)], 1.25)
     return Row.of_sample(sample, index=index, seed=7, attempt=0, source_id=name, normal=normal)
 
 

@@ -19,7 +19,7 @@ from anomgen.exporters.base import FOLDER, SHELL_FOLDER, Exporter, Files, json_t
 SIZES = (3, 4, 8, 16)
 """Numbers of bits in which the length of a run can be stored."""
 
-SHOWN = ("label", "defect_type", "severity", "area", "source_id", "index", "seed", "attempt", "params")
+SHOWN = ("label", "defect_type", "severity", "detectability", "area", "source_id", "index", "seed", "attempt", "params")
 """Columns that a task has beside its image, to sort and filter by."""
 
 

@@ -23,7 +23,7 @@ from anomgen.dataset.row import LABELS, NORMAL
 from anomgen.dataset.statistics import statistics
 from anomgen.errors import Progress, UsageError, silent
 from anomgen.generators.base import build_generator
-from anomgen.making.replay import pool_of
+from anomgen.making.replay import pool_of, recorded_fit
 from anomgen.making.report import MAX_INVISIBLE, RULES, Findings, Report, Violation
 from anomgen.making.rules import (
     Record,
@@ -111,6 +111,7 @@ class _Checker:
         self.normals = NormalImages(dataset, pool)
         self.value_range = dataset.value_range
         self.small = [name for name in dataset.columns.names if name not in IMAGE_COLUMNS]
+        self.boundary = recorded_fit(dataset)
         self.violations: dict[str, Violation] = {}
         self.by_type: dict[str, int] = {}
         self.position = self.compared = 0
@@ -177,7 +178,7 @@ class _Checker:
         if record.anomalous:
             yield from self._anomaly_findings(record)
         else:
-            yield from measure_findings(record, record.image, self.value_range)
+            yield from measure_findings(record, record.image, self.value_range, self.boundary)
 
     def _source_findings(self, record: Record) -> Findings:
         """A normal image is compared with the pool's; without a pool, with the first normal row of its source."""
@@ -203,12 +204,12 @@ class _Checker:
         if normal is None:
             normal = self.normals.in_pool(source_id)
         if normal is None:
-            yield from measure_findings(record, None, self.value_range)
+            yield from measure_findings(record, None, self.value_range, self.boundary)
             return
         if normal.shape != record.image.shape or normal.dtype != record.image.dtype:
             yield "shape", f"its normal image is {kind_of(normal)}, the image {kind_of(record.image)}"
             return
-        yield from measure_findings(record, normal, self.value_range)
+        yield from measure_findings(record, normal, self.value_range, self.boundary)
         yield from self._change_findings(record, normal)
         yield from self._foreground_findings(record, source_id)
 

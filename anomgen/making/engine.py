@@ -14,10 +14,10 @@ from typing import Annotated, Any, Literal
 import cv2
 import numpy as np
 from cachetools import LRUCache
-from pydantic import BeforeValidator, Field, SerializeAsAny, field_serializer
+from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, field_serializer
 from threadpoolctl import ThreadpoolController
 
-from anomgen.config import Config, Share
+from anomgen.config import Config, Range, Share
 from anomgen.config.text import write_yaml
 from anomgen.dataset.columns import Columns
 from anomgen.dataset.row import Row
@@ -29,7 +29,8 @@ from anomgen.sources.base import Source, SourceConfig
 from anomgen.sources.foreground import Foreground, parse_foreground
 from anomgen.sources.objects import Opened, opened
 from anomgen.sources.pool import DEFAULT_CACHE_BYTES, Pool
-from anomgen.sources.value_range import ValueRange
+from anomgen.sources.value_range import ValueRange, stretched
+from anomgen.synthesis.detectability import FEWEST, Detectability, detectability_of, remember_fit
 from anomgen.synthesis.sample import Reject, Sample
 
 
@@ -38,6 +39,15 @@ def _version(value: Any) -> Any:
     if type(value) is not int:
         raise ValueError("the version of this schema is the number 1")
     return value
+
+
+def _visible(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] < 0:
+        raise ValueError("detectability is 0 or more; 1 is just detectable, 5 is plain to see")
+    return pair
+
+
+DetectabilityRange = Annotated[Range, AfterValidator(_visible)]
 
 
 class Recipe(Config):
@@ -53,6 +63,9 @@ class Recipe(Config):
     """What makes the anomalies."""
     foreground: Foreground = Field(default_factory=lambda: parse_foreground("none"))
     """Which pixels may become anomalous: a method's name, a preset, a folder of masks, or a mapping with `method`."""
+    detectability_range: DetectabilityRange | None = None
+    """Draws whose detectability lies outside this range are rejected; 1 is as unusual as one normal pixel in a hundred.
+    null: none is."""
     count: Annotated[int, Field(ge=1, le=10**9)] = 1000
     """Rows of the dataset, normal ones included."""
     anomaly_ratio: Share = 0.5
@@ -75,6 +88,11 @@ class Recipe(Config):
     def as_dict(self) -> dict[str, Any]:
         """Return the recipe as plain JSON; `parse_recipe` reads it back."""
         return self.config()
+
+    def canonical(self) -> dict[str, Any]:
+        """See `Config.canonical`; a range that is not asked for leaves the fingerprint of older versions."""
+        values = super().canonical()
+        return {key: value for key, value in values.items() if key != "detectability_range" or value is not None}
 
     def fingerprint(self) -> str:
         """Return the hash of the canonical recipe; equal recipes on two machines have equal ones."""
@@ -121,17 +139,42 @@ class Plan:
     """What is to be known of the source, in sentences …"""
     surprises: tuple[str, ...] = ()
     """… and which of them before the run, as nobody asked for it."""
+    detectability: Detectability | None = None
+    """The normal boundary; None where the images are too few and too small to know it."""
 
     @classmethod
-    def of(cls, recipe: Recipe, source: Source | Opened | None = None) -> Plan:
+    def of(
+        cls, recipe: Recipe, source: Source | Opened | None = None, detectability: Detectability | None = None
+    ) -> Plan:
         """Open the source, choose the foreground and calibrate the generator. Deterministic in (recipe, images).
 
-        source: instead of the recipe's.
+        source: instead of the recipe's. detectability: instead of what is measured on it.
         """
         with single_threaded():
             found = source if isinstance(source, Opened) else opened(recipe.source, recipe.foreground, source)
+            if detectability is not None:
+                remember_fit(found.pool, detectability)
+            boundary = _boundary(recipe, found.pool)
             generator = recipe.generator.prepared(found.pool)
-        return cls(recipe, found.source, generator, found.foreground, found.notes, found.surprises)
+        return cls(recipe, found.source, generator, found.foreground, found.notes, found.surprises, boundary)
+
+    def judged(self, result: Sample | Reject, value_range: ValueRange | None = None) -> Sample | Reject:
+        """Return a sample with its detectability, or why it is none: an empty mask, or outside the range asked for.
+
+        value_range: of its values; None for the whole depth, as generators draw. No generator, ours or a plug-in,
+        passes a normal image for an anomaly.
+        """
+        if isinstance(result, Reject):
+            return result
+        if not result.mask.any():
+            return Reject("empty mask")
+        if self.detectability is None:
+            return result
+        r = float(np.float32(self.detectability.of(stretched(result.image, value_range), result.mask)))
+        low, high = self.recipe.detectability_range or (0.0, math.inf)
+        if not low <= r <= high:
+            return Reject(f"detectability below {low:g}" if r < low else f"detectability above {high:g}")
+        return replace(result, detectability=r)
 
     @property
     def columns(self) -> Columns:
@@ -150,6 +193,19 @@ class Plan:
             "foreground": {"method": self.foreground.method, **foreground},
             "resources": {**self.generator.resources(), **self.foreground.resources()},
         }
+
+
+def _boundary(recipe: Recipe, pool: Pool) -> Detectability | None:
+    """Return the normal boundary of images. Raises UsageError where it is not known, but asked for."""
+    measured = detectability_of(pool) if len(pool) else None
+    if measured is not None and measured.pixels >= FEWEST:
+        return measured
+    if recipe.detectability_range is not None:
+        raise UsageError(
+            f"detectability_range: the normal images have {measured.pixels if measured else 0} pixels, too few to "
+            f"know what is normal ({FEWEST} are needed): give more or larger ones, or leave the key out"
+        )
+    return None
 
 
 @dataclass
@@ -202,7 +258,8 @@ class Renderer:
             results = self.plan.generator.sample_batch(rngs, images, self.pool)
             left = []
             for index, position, result in zip(wanted, positions, results, strict=True):
-                result = _checked(result, self.pool.stored(position), self.pool.value_range)
+                result = _on_stored(result, self.pool.stored(position), self.pool.value_range)
+                result = self.plan.judged(result, self.pool.value_range)
                 if isinstance(result, Reject):
                     reasons[index][result.reason] += 1
                     self.rejects[result.reason] += 1
@@ -258,21 +315,18 @@ class Renderer:
         )
 
 
-def _checked(result: Sample | Reject, stored: np.ndarray, value_range: ValueRange | None) -> Sample | Reject:
-    """Turn an empty mask into a rejection: no generator, ours or a plug-in, passes a normal image for an anomaly.
+def _on_stored(result: Sample | Reject, stored: np.ndarray, value_range: ValueRange | None) -> Sample | Reject:
+    """Put what was drawn on a stretched image back among the values of `stored`, the image as the source has it.
 
-    What was drawn on a stretched image is put back among the values of `stored`, the image as the source has it; where
-    these are few, it may vanish.
+    Where these are few, it may vanish.
     """
-    if isinstance(result, Reject):
+    if isinstance(result, Reject) or value_range is None:
         return result
-    if value_range is not None:
-        image = value_range.drawn_on(stored, result.image, result.mask)
-        changed = (image != stored).any(axis=2)
-        if 2 * np.count_nonzero(changed) < np.count_nonzero(result.mask):
-            return Reject("nothing visible changed")
-        result = replace(result, image=image)
-    return result if result.mask.any() else Reject("empty mask")
+    image = value_range.drawn_on(stored, result.image, result.mask)
+    changed = (image != stored).any(axis=2)
+    if 2 * np.count_nonzero(changed) < np.count_nonzero(result.mask):
+        return Reject("nothing visible changed")
+    return replace(result, image=image)
 
 
 def is_anomalous(index: int, ratio: float) -> bool:

@@ -269,6 +269,7 @@ def _finish(plan: Plan, out: Path, shards: list[Shard]) -> dict[str, Any]:
             "shape": list(shape) if (shape := getattr(plan.source, "shape", None)) else None,
         },
         "licenses": list(plan.generator.licenses()),
+        "detectability": plan.detectability and plan.detectability.as_dict(),
         "resolved": plan.resolved,
         "rows": _row_counts(dataset),
         "rejects": dict(sorted(rejects.items())),

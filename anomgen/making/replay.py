@@ -19,6 +19,7 @@ from anomgen.sources import detect
 from anomgen.sources.base import Source
 from anomgen.sources.objects import opened
 from anomgen.sources.pool import Pool
+from anomgen.synthesis.detectability import Detectability
 from anomgen.versions import processor, versions
 
 
@@ -63,7 +64,7 @@ def reopened(dataset: Dataset, source: str | Path | None = None, overrides: Over
     with single_threaded():
         found = opened(recipe.source, recipe.foreground)
     _same_source(found.source, dataset)
-    plan = Plan.of(recipe, found)
+    plan = Plan.of(recipe, found, recorded_fit(dataset))
     before, now = dataset.provenance["resolved"].get("resources", {}), plan.resolved["resources"]
     for key in sorted({*before, *now}):
         if before.get(key) != now.get(key):
@@ -72,6 +73,19 @@ def reopened(dataset: Dataset, source: str | Path | None = None, overrides: Over
                 f"--set {_place_key(key)}=FOLDER"
             )
     return plan
+
+
+def recorded_fit(dataset: Dataset) -> Detectability | None:
+    """Return the normal boundary that a dataset's detectability was measured by; None where none is recorded."""
+    record = dataset.provenance.get("detectability")
+    if record is None:
+        return None
+    try:
+        return Detectability.of_record(record)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise UsageError(
+            f"{dataset.path / 'provenance.json'}: damaged (detectability); run `anomgen make` with --resume"
+        ) from None
 
 
 def _place_key(resource: str) -> str:

@@ -31,6 +31,7 @@ RULES = {
     "leak": "outside the mask the image is its normal image, bit for bit",
     "invisible": f"more than {1 - MAX_INVISIBLE:.0%} of a mask changed by more than {TOLERANCE:g} of 255",
     "severity": "the recorded severity is the measured one",
+    "detectability": "the recorded detectability is the measured one, by the boundary in the provenance",
     "area": "the recorded area is the measured one",
     "boxes": "the recorded boxes are those of the mask's components",
     "source": "a normal image is the source's image",
@@ -121,7 +122,7 @@ class Report:
             lines.append(f"  {self.invisible:.1%} of a mask's pixels did not visibly change, on average")
         if self.on_foreground is not None:
             lines.append(f"  {self.on_foreground:.1%} of a mask lies on the foreground, on average")
-        lines += _quantile_lines(self.statistics)
+        lines += _quantile_lines(self.statistics) + _detectability_lines(self.statistics)
         for violation in self.violations:
             lines.append(f"  BROKEN {violation.rule}: {RULES[violation.rule]}; {violation.count} times")
             lines += [f"    {example}" for example in violation.examples]
@@ -141,4 +142,16 @@ def _quantile_lines(stats: dict[str, Any] | None) -> list[str]:
             if part[measure] is not None:
                 values = "".join(f"{100 * value:8.2f}%" for value in part[measure].values())
                 lines.append(f"  {f'{measure}, {name}':24}{values}")
+    return lines
+
+
+def _detectability_lines(stats: dict[str, Any] | None) -> list[str]:
+    if stats is None or stats["all"]["detectability"] is None:
+        return []
+    lines = [f"  {'':24}{'10 %':>9}{'50 %':>9}{'90 %':>9}{'below 1':>9}"]
+    parts = {"all": stats["all"], **(stats["by_type"] if len(stats["by_type"]) > 1 else {})}
+    for name, part in parts.items():
+        if part["detectability"] is not None:
+            values = "".join(f"{value:9.2f}" for value in part["detectability"].values())
+            lines.append(f"  {f'detectability, {name}':24}{values}{part['below']:9.0%}")
     return lines

@@ -13,7 +13,8 @@ from anomgen.dataset.reader import SHARD_PATTERN, Dataset, shard_rows
 from anomgen.dataset.row import ANOMALY, LABELS, NORMAL, area_of, boxes_of, image_name, severity_of
 from anomgen.errors import UsageError
 from anomgen.making.report import EXAMPLES, Findings, Violation
-from anomgen.sources.value_range import ValueRange
+from anomgen.sources.value_range import ValueRange, stretched
+from anomgen.synthesis.detectability import Detectability
 from anomgen.synthesis.sample import smallest_mask
 
 
@@ -110,7 +111,9 @@ def mask_findings(record: Record) -> Findings:
             yield "soft mask", f"{outside} pixels outside the mask are not zero"
 
 
-def measure_findings(record: Record, normal: np.ndarray | None, value_range: ValueRange | None) -> Findings:
+def measure_findings(
+    record: Record, normal: np.ndarray | None, value_range: ValueRange | None, boundary: Detectability | None
+) -> Findings:
     """Yield the recorded measures that are not what is measured; normal: the image before, None if not at hand."""
     cells, mask = record.cells, record.mask
     if cells["boxes"] != boxes_of(mask):
@@ -118,9 +121,23 @@ def measure_findings(record: Record, normal: np.ndarray | None, value_range: Val
     measured = {"area": area_of(mask)}
     if normal is not None:
         measured["severity"] = severity_of(record.image, normal, mask, value_range)
+    if "detectability" in cells:
+        yield from _detectability_findings(record, boundary, value_range)
     for name, value in measured.items():
         if not np.isclose(cells[name], value, rtol=3e-7, atol=0):
             yield name, f"recorded {cells[name]:.9g}, measured {value:.9g}"
+
+
+def _detectability_findings(record: Record, boundary: Detectability | None, value_range: ValueRange | None) -> Findings:
+    recorded, measured = record.cells["detectability"], None
+    if record.anomalous and record.mask.any() and boundary is not None:
+        measured = boundary.of(stretched(record.image, value_range), record.mask)
+    if recorded is None or measured is None:
+        is_same = recorded is measured
+    else:
+        is_same = bool(np.isclose(recorded, measured, rtol=0, atol=1e-3))
+    if not is_same:
+        yield "detectability", f"recorded {recorded}, measured {measured}"
 
 
 def difference(image: np.ndarray, other: np.ndarray) -> str:

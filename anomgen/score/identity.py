@@ -55,7 +55,8 @@ def _identity(entry: Entry) -> dict[str, Any]:
         return {"baseline": entry.kind, **entry.variation}
     recipe = entry.definition
     canonical = recipe.canonical()
-    parts = {name: canonical[name] for name in ("generator", "foreground", "anomaly_ratio", "block_size")}
+    deciding = ("generator", "foreground", "detectability_range", "anomaly_ratio", "block_size")
+    parts = {name: canonical[name] for name in deciding if name in canonical}
     resources = {**recipe.generator.resources(), **recipe.foreground.resources()}
     return {**parts, "resources": resources, "count": entry.train_count}
 

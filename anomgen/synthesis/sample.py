@@ -35,7 +35,8 @@ class Sample:
     """An anomalous image and what is known about it.
 
     image: (H, W, C), dtype and shape of the input. mask: bool (H, W). soft_mask: float32 (H, W) in [0, 1], or
-    None. params: what was drawn, plain JSON. defect_type: one of the generator's `defect_types`.
+    None. params: what was drawn, plain JSON. defect_type: one of the generator's `defect_types`. detectability: r, see
+    `anomgen.synthesis.detectability`; measured by who draws with a recipe, None before, and where it cannot be known.
     """
 
     image: np.ndarray
@@ -43,6 +44,7 @@ class Sample:
     soft_mask: np.ndarray | None = None
     params: dict[str, Any] = field(default_factory=dict)
     defect_type: str = ""
+    detectability: float | None = None
 
 
 class Box(NamedTuple):

@@ -27,13 +27,13 @@ from anomgen.generators.defects.scene import Layer, Material, Scene
 from anomgen.sources.base import PathText
 from anomgen.sources.images import read_bytes, read_image
 from anomgen.sources.pixels import value_max
-from anomgen.synthesis.detectability import Detectability
+from anomgen.synthesis.detectability import Detectability, detectability_of
 from anomgen.synthesis.sample import Reject, Sample
 
 KINDS_TRIED = 4
 """Kinds drawn for one sample before it is rejected: not every kind can be seen on every material."""
 LOOKED_AT, MATERIAL_IMAGES = 60, 16
-"""Normal images, evenly spaced, of which the normal boundary and the material are measured."""
+"""Normal images, evenly spaced, whose foregrounds are looked at, and of which the material is measured."""
 FAINTEST = 0.7
 """A draw is rejected when its r is under this share of the lowest severity asked for."""
 SMALLEST = 3.0
@@ -186,7 +186,7 @@ class Defects(Generator):
                 "colourful": found.colourful if self.colourful == "auto" else self.colourful,
             }
         )
-        ready._detectability = Detectability.fitted(images, foregrounds)
+        ready._detectability = detectability_of(pool)
         ready._weights = self._read_weights()
         return ready
 
