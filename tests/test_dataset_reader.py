@@ -377,7 +377,7 @@ for streaming in (False, True):
     f = data.features
     assert isinstance(f["image"], Image) and isinstance(f["mask"], Image) and isinstance(f["soft_mask"], Image), f
     assert f["label"].names == ["normal", "anomaly"], f
-    assert f["defect_type"].names == ["normal", "nsa", "scar"], f
+    assert f["defect_type"].names[0] == "normal" and {"nsa", "scar"} <= set(f["defect_type"].names), f
     assert f["boxes"] == List(List(Value("int32"), length=4)), f
     assert f["severity"] == Value("float32") and f["index"] == Value("int64"), f
     rows = list(data)
