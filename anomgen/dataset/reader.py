@@ -254,7 +254,7 @@ def _require_values(table: pa.Table, shard: Path) -> None:
         column = table[name]
         if column.null_count and name not in OPTIONAL:
             raise Damaged(f"{shard}: {column.null_count} rows have no {name}; make the dataset again", "row")
-        if pa.types.is_floating(column.type) and not np.isfinite(column.to_numpy()).all():
+        if pa.types.is_floating(column.type) and not np.isfinite(column.drop_null().to_numpy()).all():
             raise Damaged(f"{shard}: the column {name} holds what is no number; make the dataset again", "row")
 
 

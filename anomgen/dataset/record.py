@@ -102,17 +102,19 @@ class Record:
 def missing_in(cells: Mapping[str, Any]) -> str | None:
     """Return which value of a row as stored, or of some of its columns, is missing or no number; None: all are there.
 
-    The soft mask and the normal image may be missing.
+    Those of `OPTIONAL` may be missing.
     """
     for name, value in cells.items():
-        if name in IMAGE_COLUMNS:
-            is_there = name in OPTIONAL if value is None else value["bytes"] is not None
+        if value is None:
+            is_there = name in OPTIONAL
+        elif name in IMAGE_COLUMNS:
+            is_there = value["bytes"] is not None
         elif isinstance(value, float):
             is_there = math.isfinite(value)
         elif name == "boxes":
-            is_there = value is not None and all(box is not None and None not in box for box in value)
+            is_there = all(box is not None and None not in box for box in value)
         else:
-            is_there = value is not None
+            is_there = True
         if not is_there:
             return f"it has no {name}"
     return None
