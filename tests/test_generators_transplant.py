@@ -1,5 +1,8 @@
 """Transplants: real defects on other images, whole, without a rim, at their place where that is wanted."""
 
+import pickle
+import shutil
+
 import cv2
 import numpy as np
 import pytest
@@ -231,3 +234,13 @@ def test_a_dataset_of_it_is_made_checked_and_replayed(discs, tmp_path):
     assert check(tmp_path / "one").ok
     assert replay(tmp_path / "one", 5, overrides=[f"generator.bank={discs / 'bank'}"]).identical
     assert str(discs) not in (tmp_path / "one" / "provenance.json").read_text()
+
+
+def test_once_prepared_it_draws_without_its_bank(discs, tmp_path):
+    """As on the other machines of a cluster."""
+    shutil.copytree(discs / "bank", tmp_path / "bank")
+    pool = good(discs)
+    ready = pickle.loads(pickle.dumps(transplant(tmp_path, with_defects="auto").prepared(pool)))
+    shutil.rmtree(tmp_path / "bank")
+    assert set(ready.defect_types) > {"disc", "line"} and ready.min_on_foreground == 0.0
+    assert ready.sample(rng_for(3, Stream.SAMPLE, 0), pool[0], pool).mask.any()

@@ -86,10 +86,14 @@ class Transplant(Generator):
 
     _grafts: Grafts | None = PrivateAttr(None)
     _defects: Defects | None = PrivateAttr(None)
+    _types: tuple[str, ...] | None = PrivateAttr(None)
+    """As they were when it was prepared: whoever draws needs no bank any more."""
 
     @property
     def defect_types(self) -> tuple[str, ...]:
         """Return the bank's, and the kinds of `defects` where these are drawn, too."""
+        if self._types is not None:
+            return self._types
         if self.bank is None:
             return (self.kind,)
         drawn = Defects().defect_types if self._share > 0 else ()
@@ -124,6 +128,7 @@ class Transplant(Generator):
         ready._grafts = Grafts(own for own in found if own is not None)
         if not ready._grafts:
             raise UsageError(f"generator.bank: {self.bank}: no defect is left at this size; use a larger --size")
+        ready._types = self.defect_types
         ready._defects = Defects().prepared(pool) if self._share > 0 else None
         return ready
 
