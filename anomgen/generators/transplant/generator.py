@@ -94,15 +94,14 @@ class Transplant(Generator):
         """Return the bank's, and the kinds of `defects` where these are drawn, too."""
         if self._types is not None:
             return self._types
-        if self.bank is None:
-            return (self.kind,)
-        drawn = Defects().defect_types if self._share > 0 else ()
-        return tuple(dict.fromkeys((*self._bank.defect_types, *drawn)))
+        real = () if self.bank is None else self._bank.defect_types
+        drawn = () if self.with_defects == 0 else Defects().defect_types
+        return tuple(dict.fromkeys((*real, *drawn))) or (self.kind,)
 
     @property
     def min_on_foreground(self) -> float:
         """Return 1, or what `defects` keeps where these are drawn, too."""
-        return Defects().min_on_foreground if self.bank is not None and self._share > 0 else 1.0
+        return 1.0 if self.with_defects == 0 else Defects().min_on_foreground
 
     def prepared(self, pool: Images) -> Self:
         """Take the defects off their pictures, once, at the size of the pool's images.
