@@ -1,5 +1,6 @@
 """`preview`: a sheet of a dataset, of a recipe, of the foreground, and what it refuses."""
 
+import re
 import shutil
 
 import cv2
@@ -68,7 +69,11 @@ def test_a_dataset_s_images_that_have_moved_are_found_where_the_source_says(made
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"out": "sheet.jpg"}, "the sheet is a PNG file"),
+        ({"out": "sheet.tif"}, "ends in .png, .jpg, .jpeg, .webp or .html"),
+        ({"out": "sheet.html", "foreground": True}, "ends in .png, .jpg, .jpeg, .webp$"),
+        ({"cols": 0}, "has 1 to 64 a line"),
+        ({"cols": 2, "foreground": True}, "a grid of samples"),
+        ({"recipes": "nsa,perlin"}, "a DATASET, or --recipe"),
         ({"rows": 0}, "holds 1 to 64 samples"),
         ({"rows": 65}, "holds 1 to 64 samples"),
         ({"recipe": "nsa"}, "a DATASET, or --recipe"),
@@ -83,3 +88,48 @@ def test_what_is_refused_writes_nothing(tmp_path, monkeypatch, options, text):
     with pytest.raises(UsageError, match=text):
         preview(tmp_path / "made", **options)
     assert not any(tmp_path.iterdir())
+
+
+def test_several_recipes_stand_side_by_side_on_the_same_images(photos, tmp_path):
+    """Law: sample k of each recipe is row k that `make` writes, and stands in line k."""
+    options = {"source": photos, "size": 64, "rows": 2, "out": tmp_path / "grid.png"}
+    result = preview(recipes="cutpaste, fpi", **options)
+    assert list(result.resolved) == ["cutpaste", "fpi"]
+    sheet = cv2.imread(str(result.path))[..., ::-1]
+    for name, left in (("cutpaste", 0), ("fpi", 1)):
+        recipe = load_recipe(name, source=photos, size=64, overrides={"anomaly_ratio": 1.0})
+        for line in range(2):
+            row = recipe.sample(line)
+            plain = np.repeat(np.repeat(row.image, 4, axis=0), 4, axis=1)
+            step = 2 * 8 + 256 + 4 + 256
+            y, x = 16 + 34 + 26 + line * (256 + 34), 16 + left * step
+            cell = sheet[y : y + 256, x : x + 256]
+            line_ = (cell == (255, 0, 160)).all(axis=2)
+            assert line_.any() and np.array_equal(cell[~line_], plain[~line_])
+            inside = np.repeat(np.repeat(row.mask, 4, axis=0), 4, axis=1)
+            assert inside[line_].all()
+    with pytest.raises(UsageError, match="not both"):
+        preview(recipe="nsa", recipes="fpi", **options)
+    with pytest.raises(UsageError, match="one recipe"):
+        preview(recipes="nsa,fpi", foreground=True, **options)
+
+
+def test_a_picture_is_what_its_name_says(photos, tmp_path):
+    for name, start in (("a.jpg", b"\xff\xd8"), ("a.jpeg", b"\xff\xd8"), ("a.webp", b"RIFF"), ("a.png", b"\x89PNG")):
+        result = preview(recipe="cutpaste", source=photos, size=48, rows=3, cols=2, out=tmp_path / name)
+        assert result.path.read_bytes().startswith(start)
+    assert cv2.imread(str(tmp_path / "a.webp")).shape == cv2.imread(str(tmp_path / "a.png")).shape
+
+
+def test_a_gallery_is_one_file_that_asks_nothing_of_anybody(made, tmp_path):
+    page = preview(made, rows=4, out=tmp_path / "gallery.html").path.read_text(encoding="utf-8")
+    assert page.count("<figure>") == 4 and page.count('class="difference"') == 4
+    assert "http" not in page.replace("http-equiv", "") and "<script" not in page
+    assert all(source.startswith("data:image/webp;base64,") for source in re.findall(r'src="([^"]*)"', page))
+
+
+def test_names_in_a_gallery_are_texts(photos, tmp_path):
+    next(photos.rglob("*.png")).rename(photos / "<img src=x>.png")
+    out = preview(recipe="cutpaste", source=photos, size=48, rows=12, out=tmp_path / "g.html").path
+    page = out.read_text(encoding="utf-8")
+    assert "&lt;img src=x&gt;" in page and "<img src=x>" not in page

@@ -175,13 +175,19 @@ def make(
 def preview(
     dataset: Annotated[Path | None, typer.Argument(metavar="[DATASET]", help="Finished dataset to look at.")] = None,
     recipe: Annotated[str | None, typer.Option("--recipe", "-r", help="Look at what a recipe would make.")] = None,
+    recipes: Annotated[str | None, typer.Option(help="Several, side by side: nsa,perlin,defects.")] = None,
     source: SourceOption = None,
     size: SizeOption = None,
     seed: SeedOption = None,
     changes: SetOption = None,
     foreground: Annotated[bool, typer.Option("--foreground", help="Show which pixels count as the object.")] = False,
-    rows: Annotated[int, typer.Option(min=1, max=64, help="Samples on the sheet.")] = 8,
-    out: Annotated[Path, typer.Option("--out", "-o", help="PNG file to write.")] = Path("anomgen-preview.png"),
+    rows: Annotated[int, typer.Option(min=1, max=64, help="Samples, of each recipe.")] = 8,
+    cols: Annotated[
+        int | None, typer.Option(min=1, max=64, help="A grid of so many a line, outlined and cropped.")
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="File to write: .png, .jpg, .webp, or .html, a page.")
+    ] = Path("anomgen-preview.png"),
     as_json: JsonOption = False,
 ) -> None:
     """Draw a sheet of samples: of a dataset, of a recipe before making one, or of the foreground."""
@@ -191,12 +197,14 @@ def preview(
         result = draw(
             dataset,
             recipe=recipe,
+            recipes=recipes,
             source=source,
             size=sides_of(size),
             seed=seed,
             overrides=changes or (),
             foreground=foreground,
             rows=rows,
+            cols=cols,
             out=out,
         )
     if as_json:
@@ -206,7 +214,7 @@ def preview(
     for key, value in result.resolved.items():
         print(f"  {key}: {json.dumps(value, ensure_ascii=False)}")
     if dataset is None:
-        _print_next("make", *_words(recipe or "nsa", source, size, seed, changes))
+        _print_next("make", *_words(recipe or (recipes or "nsa").split(",")[0], source, size, seed, changes))
     else:
         _print_next("check", dataset)
 

@@ -144,6 +144,11 @@ def write_sheet(sheet: np.ndarray, path: Path) -> None:
         file.write(data.tobytes())
 
 
+def texts_on(sheet: np.ndarray, texts: Sequence[tuple[int, int, str, int, tuple[int, int, int], int]]) -> np.ndarray:
+    """Return a sheet with texts: where (x, y), what, in which size and colour, cut to which width."""
+    return _written(sheet, [(x, y, _shortened(text, size, w), size, colour) for x, y, text, size, colour, w in texts])
+
+
 # --- choosing -------------------------------------------------------------------------------------------------------
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,16 +12,20 @@ import numpy as np
 from anomgen.banks.folder import Bank, is_bank
 from anomgen.banks.make import bank_sheet
 from anomgen.config.text import Overrides
+from anomgen.dataset.grid import Group, encoded, grid_sheet, write_gallery
 from anomgen.dataset.panel import Panel
-from anomgen.dataset.preview import foreground_sheet, preview_sheet, write_preview, write_sheet
+from anomgen.dataset.preview import dataset_panels, foreground_sheet, preview_sheet, write_sheet
 from anomgen.dataset.reader import Dataset
 from anomgen.errors import UsageError, tell
-from anomgen.making.engine import Plan, Recipe, Renderer, single_threaded
+from anomgen.files import replacing
+from anomgen.making.engine import Recipe, single_threaded
 from anomgen.making.recipe import recipe_of
 from anomgen.making.replay import dataset_recipe, pool_of
+from anomgen.making.sampler import Sampler
 from anomgen.places import home
 from anomgen.sources.objects import opened
 
+PICTURES, PAGE = (".png", ".jpg", ".jpeg", ".webp"), ".html"
 MAX_ROWS = 64
 """Samples on the longest sheet."""
 
@@ -43,55 +46,106 @@ def preview(
     dataset: Dataset | str | Path | None = None,
     *,
     recipe: Recipe | str | None = None,
+    recipes: str | Sequence[Recipe | str] | None = None,
     source: str | Path | Mapping[str, Any] | None = None,
     size: int | Sequence[int] | Literal["native"] | None = None,
     seed: int | None = None,
     overrides: Overrides = (),
     foreground: bool = False,
     rows: int = 8,
+    cols: int | None = None,
     out: str | Path = "anomgen-preview.png",
 ) -> Previewed:
-    """Draw a sheet of samples as the PNG file `out`; the options are those of `anomgen preview`.
+    """Draw samples as the file `out`; the options are those of `anomgen preview`.
+
+    out: a picture, .png, .jpg or .webp; or .html, a page that needs no other file.
 
     dataset: a finished one, or a bank of defects; by default what `recipe`, by default nsa, would make, changed by the
     options of `load_recipe`; for a dataset, `source` says where its normal images are now. foreground: which pixels
-    count as the object, instead of the samples. rows: samples on the sheet, 1 to 64.
+    count as the object, instead of the samples. rows: samples, of each recipe, 1 to 64. recipes: several, in a
+    list or comma-separated, side by side. cols: a grid of so many samples a line, each outlined beside a crop of its
+    anomaly, instead of a line for each sample.
 
     Raises UsageError for options that exclude each other and for what `make` and `check` refuse.
     """
     out = home(out)
-    if out.suffix.lower() != ".png":
-        raise UsageError(f"-o {out}: the sheet is a PNG file; give a name that ends in .png")
+    ending = out.suffix.lower()
+    if ending not in PICTURES and (ending != PAGE or foreground):
+        allowed = ", ".join(PICTURES) + ("" if foreground else f" or {PAGE}")
+        raise UsageError(f"-o {out}: give a name that ends in {allowed}")
     if not 1 <= rows <= MAX_ROWS:
         raise UsageError(f"--rows {rows}: a sheet holds 1 to {MAX_ROWS} samples")
+    if cols is not None and (foreground or not 1 <= cols <= MAX_ROWS):
+        raise UsageError(f"--cols {cols}: a grid of samples has 1 to {MAX_ROWS} a line")
     if dataset is None:
         options = {"source": source, "size": size, "seed": seed, "overrides": overrides}
-        chosen = recipe_of("nsa" if recipe is None else recipe, **options)
-        return Previewed(out, _draw_foreground(chosen, out, rows) if foreground else _draw_recipe(chosen, out, rows))
-    if recipe is not None or size is not None or seed is not None or (overrides and not foreground):
+        chosen = [recipe_of(each, **options) for each in _chosen(recipe, recipes)]
+        if not foreground:
+            return Previewed(out, _draw_recipes(chosen, out, rows, cols))
+        if len(chosen) > 1:
+            raise UsageError("--foreground is that of one recipe; leave out --recipes")
+        return Previewed(out, _draw_foreground(chosen[0], out, rows))
+    if recipe is not None or recipes or size is not None or seed is not None or (overrides and not foreground):
         raise UsageError("give a DATASET, or --recipe with its options, not both")
     if isinstance(source, Mapping):
         raise UsageError("a dataset's source is a folder or an id of the Hub, not a mapping")
     if not isinstance(dataset, Dataset) and is_bank(Path(dataset)):
-        write_sheet(bank_sheet(Bank(Path(dataset)), rows), out)
+        if cols is not None or ending == PAGE:
+            raise UsageError(
+                f"a bank is drawn as a sheet: leave out --cols, and give a name that ends in {PICTURES[0]}"
+            )
+        _write(bank_sheet(Bank(Path(dataset)), rows), out)
         return Previewed(out)
     whole = Dataset.of(dataset)
     if foreground:
         return Previewed(out, _draw_foreground(dataset_recipe(whole, source, overrides), out, rows))
-    write_preview(whole, out, rows, pool_of(whole, source)[0])
+    panels = dataset_panels(whole, rows, pool_of(whole, source)[0])
+    name = whole.recipe.get("name", whole.path.name)
+    _draw([Group(name, panels)], out, cols, f"{name} · {len(whole)} rows")
     return Previewed(out)
 
 
-def _draw_recipe(recipe: Recipe, out: Path, rows: int) -> dict[str, Any]:
-    """Draw the first anomalous rows that `make` would write."""
-    plan = Plan.of(recipe.model_copy(update={"anomaly_ratio": 1.0}))
-    with single_threaded():
-        drawn = []
-        for row in islice(Renderer(plan).rows(range(rows)), rows):
-            drawn.append(row)
-            tell(len(drawn), rows, "drawing samples")
-    write_sheet(preview_sheet([Panel.of_row(row) for row in drawn], recipe.name), out)
-    return {**plan.resolved, "notes": list(plan.notes)}
+def _chosen(recipe: Recipe | str | None, recipes: str | Sequence[Recipe | str] | None) -> Sequence[Recipe | str]:
+    if not recipes:
+        return ["nsa" if recipe is None else recipe]
+    if recipe is not None:
+        raise UsageError("give --recipe or --recipes, not both")
+    return [name.strip() for name in recipes.split(",") if name.strip()] if isinstance(recipes, str) else recipes
+
+
+def _draw_recipes(recipes: Sequence[Recipe], out: Path, rows: int, cols: int | None) -> dict[str, Any]:
+    """Draw the first anomalous rows that `make` would write of each; return what was resolved, of several by name."""
+    sampler, groups, resolved = Sampler(), [], {}
+    for number, recipe in enumerate(recipes):
+        whole = recipe.model_copy(update={"anomaly_ratio": 1.0})
+        renderer, panels = sampler.renderer(whole), []
+        plan = renderer.plan
+        with single_threaded():
+            for row in renderer.rows(range(rows)):
+                panels.append(Panel.of_row(row))
+                tell(number * rows + len(panels), rows * len(recipes), "drawing samples")
+        groups.append(Group(recipe.name, panels))
+        resolved[recipe.name] = {**plan.resolved, "notes": list(plan.notes)}
+    _draw(groups, out, cols, ", ".join(group.name for group in groups))
+    return resolved if len(recipes) > 1 else next(iter(resolved.values()))
+
+
+def _draw(groups: Sequence[Group], out: Path, cols: int | None, title: str) -> None:
+    """Draw samples as what the file's name and the number of columns ask for."""
+    if out.suffix.lower() == PAGE:
+        write_gallery(groups, out, title)
+    elif cols is not None or len(groups) > 1:
+        _write(grid_sheet(groups, cols or 1, title), out)
+    else:
+        _write(preview_sheet(groups[0].panels, title), out)
+
+
+def _write(sheet: np.ndarray, out: Path) -> None:
+    if out.suffix.lower() == ".png":
+        write_sheet(sheet, out)
+        return
+    with replacing(out) as file:
+        file.write(encoded(sheet, ".webp" if out.suffix.lower() == ".webp" else ".jpg"))
 
 
 def _draw_foreground(recipe: Recipe, out: Path, rows: int) -> dict[str, Any]:
@@ -101,6 +155,6 @@ def _draw_foreground(recipe: Recipe, out: Path, rows: int) -> dict[str, Any]:
         picked = [round(k) for k in np.linspace(0, len(pool) - 1, min(rows, len(pool)))]
         shown = [pool[k] for k in picked]
         masks = [pool.foreground(image) for image in shown]
-    write_sheet(foreground_sheet(shown, masks, [source.id(k) for k in picked], f"foreground: {foreground.method}"), out)
+    _write(foreground_sheet(shown, masks, [source.id(k) for k in picked], f"foreground: {foreground.method}"), out)
     settings = foreground.model_dump(mode="json", exclude_defaults=True)
     return {"foreground": {"method": foreground.method, **settings}, "notes": list(notes)}

@@ -1,0 +1,154 @@
+"""Samples side by side: each outlined, beside a crop of its anomaly; as a picture, or as a page of its own."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from anomgen.cards import templates
+from anomgen.dataset.panel import VIEWS, Panel, outline_of, shrunk
+from anomgen.dataset.preview import CAPTION_SIZE, EMPTY, FAINT, GAP, INK, MARGIN, OUTLINE, PAPER, TITLE_SIZE, texts_on
+from anomgen.files import bundled, replacing
+
+SIDE = 256
+"""Longest side of a picture in a grid."""
+AROUND = 1.5
+"""Side of a crop, in that of the anomaly's largest piece …"""
+SMALLEST = 1 / 6
+"""… and at least this share of the image's shorter side."""
+PAGE_SIDE = 512
+"""Longest side of a picture in a gallery."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Samples of one recipe or dataset, under its name."""
+
+    name: str
+    panels: Sequence[Panel]
+
+
+def grid_sheet(groups: Sequence[Group], columns: int, title: str = "") -> np.ndarray:
+    """Return a picture, (H, W, 3) uint8, of samples, each outlined beside a crop of its anomaly.
+
+    columns: samples a line; several groups stand side by side instead, one a column, so that a line shows sample k of
+    each.
+    """
+    if len(groups) > 1:
+        count = max(len(group.panels) for group in groups)
+        lines = [[group.panels[k] if k < len(group.panels) else None for group in groups] for k in range(count)]
+        heads = [group.name for group in groups]
+    else:
+        panels = list(groups[0].panels)
+        lines = [list(panels[k : k + columns]) for k in range(0, len(panels), columns)]
+        heads = []
+    return _laid_out([[None if panel is None else _Cell.of(panel) for panel in line] for line in lines], heads, title)
+
+
+@dataclass(frozen=True)
+class _Cell:
+    picture: np.ndarray
+    caption: str
+
+    @classmethod
+    def of(cls, panel: Panel) -> _Cell:
+        image = panel.picture("image")
+        assert image is not None
+        whole = _outlined(image, panel.mask, _scale_to(image.shape))
+        if not panel.mask.any():
+            return cls(whole, panel.caption)
+        rows, columns = crop_of(panel.mask)
+        part = np.ascontiguousarray(image[rows, columns])
+        side = whole.shape[0]
+        crop = cv2.resize(
+            part, (side, side), interpolation=cv2.INTER_NEAREST if part.shape[0] < side else cv2.INTER_AREA
+        )
+        gap = np.full((side, GAP // 2, 3), PAPER, np.uint8)
+        return cls(np.hstack([whole, gap, crop]), panel.caption)
+
+
+def crop_of(mask: np.ndarray) -> tuple[slice, slice]:
+    """Return rows and columns of a square around the largest piece of a mask, bool (H, W), inside the image."""
+    _, _, boxes, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
+    x, y, w, h, _ = boxes[1:][int(boxes[1:, cv2.CC_STAT_AREA].argmax())]
+    height, width = mask.shape
+    side = min(max(round(AROUND * max(w, h)), round(SMALLEST * min(height, width)), 8), height, width)
+    top = min(max(int(y + h / 2 - side / 2), 0), height - side)
+    left = min(max(int(x + w / 2 - side / 2), 0), width - side)
+    return slice(top, top + side), slice(left, left + side)
+
+
+def _scale_to(shape: tuple[int, ...]) -> float:
+    """Return what brings an image to `SIDE`: small ones by a whole factor."""
+    longest = max(shape[:2])
+    return SIDE / longest if longest > SIDE else float(SIDE // longest)
+
+
+def _outlined(image: np.ndarray, mask: np.ndarray, scale: float) -> np.ndarray:
+    """Return an image enlarged or shrunk, with a line around the mask."""
+    height, width = (max(round(side * scale), 1) for side in image.shape[:2])
+    how = cv2.INTER_NEAREST if scale >= 1 else cv2.INTER_AREA
+    shown = cv2.resize(image, (width, height), interpolation=how)
+    inside = cv2.resize(mask.view(np.uint8) * 255, (width, height), interpolation=how) > 127
+    contours, _ = cv2.findContours(inside.view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    return cv2.drawContours(np.ascontiguousarray(shown), contours, -1, OUTLINE, 1)
+
+
+def _laid_out(lines: Sequence[Sequence[_Cell | None]], heads: Sequence[str], title: str) -> np.ndarray:
+    """Lay cells out on white paper: a title, a head above each column, a caption below each cell."""
+    known = [cell for line in lines for cell in line if cell is not None]
+    step = 2 * GAP + max(cell.picture.shape[1] for cell in known)
+    width = 2 * MARGIN + step * max(len(heads), *map(len, lines)) - 2 * GAP
+    top = MARGIN + (2 * TITLE_SIZE if title else 0) + (2 * CAPTION_SIZE if heads else 0)
+    heights = [max((cell.picture.shape[0] for cell in line if cell), default=SIDE) for line in lines]
+    tops = top + np.cumsum([0, *(height + 2 * CAPTION_SIZE + GAP for height in heights)])
+    sheet = np.full((int(tops[-1]) + MARGIN - GAP, width, 3), PAPER, np.uint8)
+    texts = [(MARGIN, MARGIN - 4, title, TITLE_SIZE, INK, width - 2 * MARGIN)]
+    for column, head in enumerate(heads):
+        texts.append((MARGIN + column * step, top - 2 * CAPTION_SIZE, head, CAPTION_SIZE + 1, INK, step - 2 * GAP))
+    for line, y in zip(lines, tops[:-1], strict=True):
+        for column, cell in enumerate(line):
+            x = MARGIN + column * step
+            if cell is None:
+                sheet[y : y + SIDE, x : x + step - 2 * GAP] = EMPTY
+                continue
+            height, cell_width = cell.picture.shape[:2]
+            sheet[y : y + height, x : x + cell_width] = cell.picture
+            texts.append((x, int(y) + height + 3, cell.caption, CAPTION_SIZE, FAINT, step - 2 * GAP))
+    return texts_on(sheet, texts)
+
+
+# --- a page ---------------------------------------------------------------------------------------------------------
+
+
+def write_gallery(groups: Sequence[Group], path: Path, title: str, notes: Sequence[str] = ()) -> None:
+    """Write samples as one HTML file that needs nothing else: views to choose from, outlines, light and dark."""
+    template = templates(bundled("templates", "cards"), autoescape=True).get_template("gallery.html")
+    shown = [{"name": group.name, "samples": list(_samples(group))} for group in groups]
+    with replacing(path) as file:
+        file.write(template.render(title=title, notes=notes, groups=shown).encode())
+
+
+def _samples(group: Group) -> Iterator[dict[str, Any]]:
+    for panel in group.panels:
+        height, width = panel.mask.shape
+        pictures = {view: _data_url(picture) for view in VIEWS if (picture := panel.picture(view)) is not None}
+        outline = outline_of(panel.mask)
+        yield {"caption": panel.caption, "height": height, "width": width, "outline": outline, "pictures": pictures}
+
+
+def _data_url(picture: np.ndarray) -> str:
+    data = encoded(shrunk(picture, PAGE_SIDE), ".webp")
+    return f"data:image/webp;base64,{b64encode(data).decode()}"
+
+
+def encoded(picture: np.ndarray, ending: str) -> bytes:
+    """Return an RGB picture, uint8 (H, W, 3), as .webp or .jpg."""
+    quality = (cv2.IMWRITE_WEBP_QUALITY, 90) if ending == ".webp" else (cv2.IMWRITE_JPEG_QUALITY, 92)
+    return cv2.imencode(ending, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), quality)[1].tobytes()
