@@ -1,13 +1,46 @@
 """What a user is told: errors, each of which says what is wrong, where, and what to do, and progress."""
 
+import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib.util import find_spec
 from typing import Protocol
 
+TOKEN = re.compile(r"\b(?:hf|api_org)_(?:oauth_|jwt_)?[A-Za-z0-9]{20,}")
+"""What the Hub's tokens look like."""
+SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_KEY")
+"""Variables of the environment whose values are never shown."""
+_SHORTEST = 8
+_AUTHORIZATION = re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]{8,}", re.IGNORECASE)
+_LOGIN = re.compile(r"\b([a-z][a-z0-9+.-]*://)[^\s/@'\"]+@", re.IGNORECASE)
+_QUERY = re.compile(r"\b([a-z][a-z0-9+.-]*://[^\s?'\"]+)\?[^\s'\"]+", re.IGNORECASE)
+_CONTROLS = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
-class AnomgenError(Exception):
+
+def redacted(text: str) -> str:
+    """Return a text without tokens, without the names and passwords in addresses, and without their signatures."""
+    for name in SECRETS:
+        if len(secret := os.environ.get(name, "")) >= _SHORTEST:
+            text = text.replace(secret, "<token>")
+    text = _AUTHORIZATION.sub(r"\1 <token>", TOKEN.sub("<token>", text))
+    return _QUERY.sub(r"\1?…", _LOGIN.sub(r"\1…@", text))
+
+
+def printable(text: str) -> str:
+    """Return a text with what would steer a terminal, or is no character, written out: ``\\x1b``."""
+    return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+class Told(Exception):
+    """What a user reads may quote a server, a library or a file's name: nothing secret or steering of it is shown."""
+
+    def __str__(self) -> str:
+        return printable(redacted(super().__str__()))
+
+
+class AnomgenError(Told):
     """Something failed while running; the command line exits with 1."""
 
     exit_code = 1
@@ -54,7 +87,7 @@ class Interrupted(AnomgenError):
     exit_code = 130
 
 
-class AnomgenWarning(UserWarning):
+class AnomgenWarning(Told, UserWarning):
     """Something that a user should know, though the run goes on; the command line prints it on standard error."""
 
     word = "warning"

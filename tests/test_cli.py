@@ -294,3 +294,11 @@ def test_broken_plug_ins_are_named_and_touch_nothing_else(tmp_path, monkeypatch)
     schema, told = run("show", "nsa", "--schema")
     assert "min_object" in schema
     assert told.count("warning: left out of the schema: generator") == 2
+
+
+def test_a_files_name_steers_no_terminal(tmp_path):
+    for k in range(3):
+        picture(tmp_path / "good" / f"{k}.png", k)
+    (tmp_path / "good" / "\x1b[2Jnotes.txt").touch()
+    out, told = run("make", "-r", "perlin", "-s", tmp_path / "good", "-n", 4, "-o", tmp_path / "out")
+    assert "\\x1b[2Jnotes.txt" in out and "\x1b" not in out + told

@@ -5,7 +5,16 @@ import sys
 
 import pytest
 
-from anomgen.errors import MissingExtra, UsageError, require
+from anomgen.errors import (
+    AnomgenError,
+    AnomgenNote,
+    AnomgenWarning,
+    MissingExtra,
+    RecipeError,
+    SourceError,
+    UsageError,
+    require,
+)
 
 
 @pytest.mark.parametrize(
@@ -37,3 +46,26 @@ def test_a_folder_of_that_name_is_no_library(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(MissingExtra, match="some_pictures"):
         require("hub", "this", "some_pictures")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("GET https://cdn.host/file?X-Amz-Signature=abc&e=1 failed", "GET https://cdn.host/file?… failed"),
+        ("hf://datasets/me/x?token=s3cret", "hf://datasets/me/x?…"),
+        ("ftp://user:pw@host/x", "ftp://…@host/x"),
+        ("S3://key:pw@host", "S3://…@host"),
+        ("token hf_abcdefghijklmnopqrstuvwxyz is wrong", "token <token> is wrong"),
+        ("Authorization: Bearer abcdefghijkl", "Authorization: Bearer <token>"),
+        ("the secret of my own", "the <token>"),
+        ("\x1b]0;gone\x07\x1b[2J", "\\x1b]0;gone\\x07\\x1b[2J"),
+        ("a\x9b2J\r\u202eb", "a\\x9b2J\\r\\u202eb"),
+        ("name\udcff.png", "name\\udcff.png"),
+        ("größer: 5 × 3\n\tsecond line", "größer: 5 × 3\n\tsecond line"),
+        ("me@host, a?b, C:/x?y", "me@host, a?b, C:/x?y"),
+    ],
+)
+def test_messages_hold_nothing_secret_and_steer_no_terminal(monkeypatch, text, shown):
+    monkeypatch.setenv("HF_TOKEN", "secret of my own")
+    for kind in (AnomgenError, UsageError, SourceError, RecipeError, AnomgenWarning, AnomgenNote, MissingExtra):
+        assert str(kind(text)) == shown

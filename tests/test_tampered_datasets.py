@@ -235,16 +235,15 @@ def try_all(tampered, made, place, calls):
             raise AssertionError(f"{tampered.name}, {name}: {type(error).__name__}: {error}"[:2000]) from error
 
 
-def sample(tampered, step):
-    """Return every step-th of the fields' tamperings and all of the others."""
-    fields = [one for one in tampered if "=" in one.name or "left out" in one.name]
-    chosen = set(map(id, fields[::step]))
-    return [one for one in tampered if id(one) in chosen or one not in fields]
+def sample(tampered, step, of_others=1):
+    """Return every step-th of the fields' tamperings, and every so many-th of the others."""
+    fields = [one for one in tampered if one.place]
+    return fields[::step] + [one for one in tampered if not one.place][::of_others]
 
 
 def test_what_reads_a_tampered_dataset_says_what_is_wrong(hub, made, tmp_path):
     calls = list(attempts().items())
-    for number, tampered in enumerate(sample(list(tamperings(made)), 40)):
+    for number, tampered in enumerate(sample(list(tamperings(made)), 151, 4)):
         some = calls[number % len(calls)]
         try_all(tampered, made, tmp_path, dict([calls[0], some]))
 

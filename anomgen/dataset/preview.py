@@ -15,6 +15,7 @@ from anomgen.dataset.normals import NormalImages
 from anomgen.dataset.panel import Panel, coloured, difference, displayable, factor_of, grey, scale_of
 from anomgen.dataset.reader import Dataset
 from anomgen.dataset.row import ANOMALY
+from anomgen.errors import printable
 from anomgen.files import replacing
 
 if TYPE_CHECKING:
@@ -273,6 +274,7 @@ def _text_width(text: str, size: int) -> int:
 
 
 def _shortened(text: str, size: int, width: int) -> str:
+    text = printable(text).replace("\n", " ")
     if _text_width(text, size) <= width:
         return text
     text = text[: max(width // 3, 1)]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,7 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from anomgen.errors import AnomgenError, UsageError, require
+from anomgen.errors import TOKEN, AnomgenError, UsageError, redacted, require
 from anomgen.hub.faults import explained, pause, status_of, symptom
 
 Answer = TypeVar("Answer")
@@ -28,9 +27,6 @@ TRIES = 5
 MAX_WAIT = 300.0
 """Seconds: the longest that the Hub may ask to wait before anomgen gives up instead."""
 CREATING = "creating it"
-
-_TOKEN = re.compile(r"\b(?:hf|api_org)_(?:oauth_|jwt_)?[A-Za-z0-9]{20,}")
-_QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]+")
 
 
 def library() -> Any:
@@ -245,12 +241,12 @@ class Repository:
 
     def has_token(self, text: str) -> bool:
         """Return whether a text holds the token in use, or what looks like another."""
-        return (bool(self._token) and self._token in text) or _TOKEN.search(text) is not None
+        return (bool(self._token) and self._token in text) or TOKEN.search(text) is not None
 
     def redacted(self, text: str) -> str:
         """Return a text without tokens and without the signatures that are part of upload addresses."""
         text = text.replace(self._token, "<token>") if self._token else text
-        return _QUERY.sub(r"\1?…", _TOKEN.sub("<token>", text))
+        return redacted(text)
 
     @contextmanager
     def _quietly(self) -> Iterator[None]:

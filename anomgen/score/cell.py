@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from anomgen.dataset.preview import OUTLINE
-from anomgen.errors import AnomgenError
+from anomgen.errors import AnomgenError, redacted
 from anomgen.files import fingerprint_of, replacing
 from anomgen.making.engine import Plan, single_threaded
 from anomgen.rng import Stream, rng_for
@@ -284,7 +284,7 @@ def reason(error: BaseException) -> str:
     if isinstance(error, AnomgenError):
         return str(error)
     place = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"
+    return f"{type(error).__name__}: {redacted(str(error))} ({Path(place.filename).name}, line {place.lineno})"
 
 
 def _now() -> str:
