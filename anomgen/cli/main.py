@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable
 from contextlib import redirect_stdout, suppress
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TextIO, cast
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -20,13 +20,11 @@ from anomgen.cli.made import print_made, print_part, print_plan
 from anomgen.cli.streams import fault, flush, prepare
 from anomgen.cli.terminal import (
     JsonOption,
-    Printable,
     SeedOption,
     SetOption,
     SizeOption,
     print_json,
     progress_of,
-    redact_logs,
     show_warnings,
     sides_of,
 )
@@ -367,12 +365,6 @@ def _print_next(*words: object) -> None:
 def main() -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong usage or recipe, 130 interrupted."""
     prepare()
-    redact_logs()
-    with redirect_stdout(cast(TextIO, Printable(sys.stdout))):
-        _run()
-
-
-def _run() -> None:
     try:
         try:
             app()

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
+import re
 import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
+
+from anomgen.errors import printable, redacted
 
 OUTPUT = ("standard output", "standard error")
 
@@ -16,7 +20,7 @@ def prepare() -> None:
     """Make both streams take whatever is printed.
 
     Closed ones lead nowhere, instead of into the next file that is opened. What an encoding lacks is written as
-    ``\\xd7``. A standard error that takes nothing (closed, full) stops no run.
+    ``\\xd7``, and so is what would steer a terminal. A standard error that takes nothing (closed, full) stops no run.
     """
     for number in (0, 1, 2):
         try:
@@ -30,6 +34,9 @@ def prepare() -> None:
             stream.reconfigure(errors="backslashreplace")
     if not isinstance(sys.stderr, _Tolerant):
         sys.stderr = _Tolerant(sys.stderr)
+    if not isinstance(sys.stdout, _Printable):
+        sys.stdout = _Printable(sys.stdout)
+    _redact_logs()
 
 
 def _nowhere() -> TextIO:
@@ -53,6 +60,41 @@ class _Tolerant:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+class _Printable:
+    """Standard output, on which what others wrote, such as a file's name, steers no terminal; colours are let through.
+
+    Everything else is the stream's own.
+    """
+
+    def __init__(self, stream: Any):
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write a text, what would steer a terminal written out."""
+        parts = _COLOUR.split(text)
+        self._stream.write("".join(part if _COLOUR.fullmatch(part) else printable(part) for part in parts))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+_COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
+
+
+def _redact_logs() -> None:
+    """Keep tokens, signatures and what steers a terminal out of what libraries log."""
+    before = logging.getLogRecordFactory()
+
+    def made(*args: Any, **named: Any) -> logging.LogRecord:
+        record = before(*args, **named)
+        with suppress(Exception):  # a library's mistake in its own message is shown as it would be
+            record.msg, record.args = printable(redacted(record.getMessage())), ()
+        return record
+
+    logging.setLogRecordFactory(made)
 
 
 def flush() -> None:

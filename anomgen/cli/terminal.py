@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import logging
-import re
 import sys
 import threading
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Annotated, Any, Literal, TextIO
+from typing import Annotated, Any, Literal
 
 import typer
 
 from anomgen.cli.streams import takes_everything
 from anomgen.config.text import size_of
-from anomgen.errors import AnomgenWarning, Progress, listening, printable, redacted
+from anomgen.errors import AnomgenWarning, Progress, listening, printable
 
 SizeOption = Annotated[str | None, typer.Option(help="Image size: N, HxW, or native.")]
 SeedOption = Annotated[int | None, typer.Option(help="Seed; every sample follows from it and its index.")]
@@ -31,41 +29,6 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 def print_json(values: Any) -> None:
     """Print plain JSON on standard output, with what its encoding lacks as JSON writes it."""
     print(json.dumps(values, indent=2, ensure_ascii=not takes_everything()))
-
-
-class Printable:
-    """Standard output, on which what others wrote, such as a file's name, steers no terminal; colours are let through.
-
-    Everything else is the stream's own.
-    """
-
-    def __init__(self, stream: TextIO):
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        """Write a text, what would steer a terminal written out."""
-        parts = _COLOUR.split(text)
-        self._stream.write("".join(part if _COLOUR.fullmatch(part) else printable(part) for part in parts))
-        return len(text)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-
-_COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
-
-
-def redact_logs() -> None:
-    """Keep tokens, signatures and what steers a terminal out of what libraries log."""
-    before = logging.getLogRecordFactory()
-
-    def made(*args: Any, **named: Any) -> logging.LogRecord:
-        record = before(*args, **named)
-        with suppress(Exception):  # a library's mistake in its own message is shown as it would be
-            record.msg, record.args = printable(redacted(record.getMessage())), ()
-        return record
-
-    logging.setLogRecordFactory(made)
 
 
 def sides_of(size: str | None) -> int | tuple[int, int] | Literal["native"] | None:
