@@ -1,6 +1,7 @@
 """A whole run of `anomgen score` on a tiny data set: cells, cache, failures, budget, parts, what is refused."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import cv2
@@ -87,6 +88,40 @@ def test_a_finished_run_trains_nothing_and_gives_the_same_report(data, finished,
     monkeypatch.setattr("anomgen.score.jobs.Workers", lambda *_, **__: pytest.fail("a worker was started"))
     harness.run(request(data, seeds=2), finished, workers=2)
     assert {path.name: path.read_bytes() for path in finished.iterdir() if path.is_file()} == before
+
+
+def test_limits_are_read_off_the_rows_and_train_nothing(data, finished, tmp_path, monkeypatch):
+    out = shutil.copytree(finished, tmp_path / "run")
+    monkeypatch.setattr("anomgen.score.jobs.Workers", lambda *_, **__: pytest.fail("a worker was started"))
+    harness.run(replace(request(data, seeds=2), limits=("fn=0", "fpr=0.5")), out, workers=2)
+    assert "--limit fn=0 --limit fpr=0.5" in (out / "report.md").read_text()
+    cells = json.loads((out / "results.json").read_text())["cells"]
+    cell = next(cell for cell in cells if (cell["entry"], cell["detector"]) == ("perlin", "probe"))
+    rows = [row for row in RowFile(out).rows.values() if (row.entry, row.detector) == ("perlin", "probe")]
+    reached = []
+    for row in rows:  # counted, from what is written alone
+        scores, anomalous = np.array(row.validation.scores), np.array(row.validation.anomalous)
+        threshold = scores[anomalous].min()
+        assert threshold == row.thresholds.zero_fn.threshold
+        flagged, truth = np.array(row.scores) >= threshold, np.array(row.anomalous)
+        reached.append([flagged[~truth].mean(), (~flagged[truth]).mean(), (flagged == truth).mean()])
+    limits = cell["limits"]["fn=0"]
+    assert [limits[key] for key in ("fpr", "fnr", "accuracy")] == pytest.approx(np.mean(reached, axis=0))
+    assert cell["accuracy"]["zero_fn_accuracy"] == pytest.approx(limits["accuracy"])
+    assert set(cell["limits"]) == {"fn=0", "fpr=0.5", "fn=0 and fpr=0.5"}
+    with pytest.raises(UsageError, match="--limit fn=x"):
+        Request.of("d", "a", limits="fn=x")
+
+
+def test_another_image_score_is_another_cell_of_the_same_training(data, finished):
+    schedule = schedule_of(data, finished.parent / "other", score="sum")
+    stored = RowFile(finished).rows
+    assert not stored.keys() & {cell.key for cell in schedule.cells}
+    cell = next(cell for cell in schedule.cells if (cell.entry.name, cell.detector) == ("perlin", "probe"))
+    (row,) = run(schedule.bench, [cell])
+    (before,) = [r for r in stored.values() if (r.entry, r.detector, r.seed) == ("perlin", "probe", 0)]
+    assert row.metrics["pixel_ap"] == before.metrics["pixel_ap"] and row.scores != before.scores
+    assert row.pixel_f1 == before.pixel_f1 and max(f1 for _, f1 in row.pixel_f1) == row.metrics["pixel_f1_max"]
 
 
 def test_one_cell_is_the_same_in_this_process_and_again(data, finished):

@@ -267,6 +267,28 @@ def test_thresholds_keep_their_constraints_on_validation_data(validation, test, 
     assert rates.fnr == (pytest.approx((found[truth] < 0.5).mean()) if truth.any() else None)
 
 
+@given(TIED, st.integers(2, 8))
+@settings(deadline=None, max_examples=100)
+def test_accuracy_and_points_of_f1_are_those_of_counting(rows, count):
+    labels, scores = np.array([p[0] for p in rows]), np.array([p[1] for p in rows], float)
+    curve = Curve.of(labels, scores)
+    for place, threshold in enumerate(curve.thresholds):
+        right = ((scores >= threshold) == labels).mean()
+        assert curve.accuracy[place] == curve.accuracy_at(threshold) == pytest.approx(right)
+    points = curve.f1_points(count)
+    assert bool(points) == (labels.any() and not labels.all())
+    for threshold, f1 in points:
+        assert f1 == curve.f1_at(threshold) and np.isfinite(threshold)
+    if points:
+        assert max(f1 for _, f1 in points) == curve.f1_max and len(points) <= count + 1
+
+
+def test_image_scores_by_maximum_and_sum():
+    maps = np.random.default_rng(0).normal(size=(3, 20, 33)).astype(np.float32)
+    np.testing.assert_array_equal(reduce_maps(maps, "max"), [values.max() for values in maps])
+    np.testing.assert_allclose(reduce_maps(maps, "sum"), [values.astype(float).sum() for values in maps])
+
+
 def test_max_fpr_is_exact_at_the_boundary():
     scores = np.arange(100.0)
     for flagged in (0, 5, 7, 29, 57, 100):

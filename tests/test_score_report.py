@@ -178,6 +178,23 @@ def test_board_is_that_of_the_ranking(tmp_path):
     assert cell["thresholds"]["zero_fn"]["test"] == {"fpr": 0.1, "fnr": 0.25}
 
 
+def test_operating_points_are_shown_where_rows_hold_labels(tmp_path):
+    scores = [0.1 * k for k in range(14)]
+    validation = {"scores": [0.2, 0.4, 0.3, 0.6], "anomalous": [False, False, True, True]}
+    known = {"scores": scores, "anomalous": [k >= 6 for k in range(14)], "validation": validation}
+    rows = made_rows(seeds=2, detectors=("probe",), pixel_f1=[(0.1, 0.2), (0.5, 0.9)], **known)
+    _, markdown, results = report(tmp_path, rows, configured(limits=("fn=0", "fp=0")))
+    table = next(table for table in tables(markdown) if "fn=0: missed" in "".join(table[0]))
+    nsa = next(line for line in table if line[0].strip() == "nsa")
+    # fn=0 is kept from 0.3 on: 3 of 6 normal ones are flagged; fp=0 above 0.4: one more normal one is
+    assert [cell.strip() for cell in nsa[2:8]] == ["0 %", "50 %", "0.786", "0 %", "17 %", "0.929"]
+    assert [cell.strip() for cell in nsa[8:11]] == ["none"] * 3
+    cell = next(cell for cell in results["cells"] if cell["entry"] == "nsa")
+    assert cell["accuracy"]["best_accuracy"] == 1.0 == cell["accuracy"]["best_zero_fn_accuracy"]
+    assert cell["limits"]["fn=0 and fp=0"] is None
+    assert (tmp_path / "charts" / "f1_curves.png").is_file()
+
+
 def test_same_rows_give_the_same_bytes_in_any_order(tmp_path):
     rows = made_rows(seeds=1, detectors=("probe",))
     first = write_report(records(rows), tmp_path / "a", configured())

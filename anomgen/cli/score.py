@@ -91,6 +91,17 @@ def score(
     bank: Annotated[
         int, typer.Option(min=2, help="Anomalies that a generator with a trained model draws beforehand.")
     ] = 256,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--limit",
+            metavar="KIND=NUMBER",
+            help="Report what thresholds reach that keep a limit on the validation images: fn=0, fpr=0.02. Repeatable.",
+        ),
+    ] = None,
+    reducer: Annotated[
+        str, typer.Option("--score", help="How a map becomes its image's score: window, max or sum.")
+    ] = "window",
     figures: Annotated[
         bool, typer.Option(help="Measure each recipe's images: severity, area, diversity, distance to the real ones.")
     ] = True,
@@ -138,6 +149,8 @@ def score(
                 sweep=sweeps or (),
                 overrides=changes or (),
                 bank=bank,
+                limit=limit or (),
+                score=reducer,
                 figures=figures,
                 retry=retry,
                 split=split,

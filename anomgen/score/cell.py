@@ -24,7 +24,7 @@ from anomgen.score.data import RealData
 from anomgen.score.detectors.base import Batch, Detector
 from anomgen.score.entries import RATIO, Entry
 from anomgen.score.loader import BankRows, GeneratorRows, Loader
-from anomgen.score.result import REPLICATES, SCHEMA, Counts, Done, Examples, Failed, Result, Seconds, Thresholds
+from anomgen.score.result import REPLICATES, SCHEMA, Counts, Done, Examples, Failed, Result, Scored, Seconds, Thresholds
 from anomgen.score.rows import MAPS
 from anomgen.sources.pixels import to_channels, to_depth
 from anomgen.sources.pool import Pool
@@ -33,6 +33,8 @@ from anomgen.versions import installed
 VERSIONED = ("anomgen", "torch", "timm", "numpy", "opencv-python")
 EXAMPLES = 3
 """Best and worst images of which a cell keeps the anomaly map."""
+CURVE_POINTS = 65
+"""Thresholds of the curve of F1 over pixels that a row holds."""
 BEST = {"threshold_f1": "image_f1_max", "threshold_pixel_f1": "pixel_f1_max"}
 """F1 at a threshold → the best that any threshold gives, which is not defined where that is not."""
 
@@ -60,6 +62,8 @@ class Bench:
     banks: Mapping[tuple[str, str], Path]
     """(data, entry) → anomalies drawn before, for generators that are too slow to draw while training."""
     out: Path
+    score: metrics.Reducer = "window"
+    """How a map becomes the score of its image."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -94,11 +98,11 @@ def _run(bench: Bench, cells: Sequence[Cell]) -> list[Done]:
     fitted = time.perf_counter()
     maps = detector.anomaly_maps(data.test.images)
     predicted = time.perf_counter()
-    tested = _tested(data, maps)
+    tested = _tested(data, maps, bench.score)
     rows = []
     for cell, loader in zip(cells, loaders, strict=True):
         begun = time.perf_counter()
-        chosen = _thresholds(tested, loader.validation, detector)
+        chosen, validation = _thresholds(tested, loader.validation, detector, bench.score)
         limit = chosen.max_fpr_5.threshold
         by_type = metrics.by_type(data.test.defect_types, tested.scores, limit, data.test.masks, maps)
         measured = _with_chosen(tested.measured, chosen)
@@ -118,7 +122,10 @@ def _run(bench: Bench, cells: Sequence[Cell]) -> list[Done]:
             metrics=measured.metrics,
             undefined=measured.undefined,
             replicates=tested.replicates,
-            scores=[float(f"{score:.6g}") for score in tested.scores],
+            scores=tested.scores.tolist(),
+            anomalous=data.test.labels.tolist(),
+            validation=validation,
+            pixel_f1=[] if tested.pixels is None else tested.pixels.f1_points(CURVE_POINTS),
             thresholds=chosen,
             by_type=by_type,
             examples=examples,
@@ -180,12 +187,12 @@ class _Tested:
     seconds: float
 
 
-def _tested(data: RealData, maps: np.ndarray) -> _Tested:
+def _tested(data: RealData, maps: np.ndarray, score: metrics.Reducer) -> _Tested:
     started = time.perf_counter()
     test = data.test
     if maps.shape != test.images.shape[:3] or maps.dtype != np.float32:
         raise AnomgenError(f"the detector returned maps {maps.dtype} {maps.shape} for images {test.images.shape}")
-    scores = metrics.reduce_maps(maps)
+    scores = metrics.reduce_maps(maps, score)
     images = metrics.Curve.of(test.labels, scores)
     pixels = None if test.masks is None else metrics.Curve.of_maps(test.masks, maps)
     of_images, of_pixels = metrics.image_metrics(images), metrics.pixel_metrics(pixels)
@@ -199,15 +206,17 @@ def resampled_by(data: RealData) -> str:
     return fingerprint_of({"test": list(zip(data.test.ids, data.test.defect_types, strict=True))})
 
 
-def _thresholds(tested: _Tested, validation: Batch, detector: Detector) -> Thresholds:
-    """Return what thresholds that were chosen on synthetic anomalies reach on the real ones."""
+def _thresholds(
+    tested: _Tested, validation: Batch, detector: Detector, score: metrics.Reducer
+) -> tuple[Thresholds, Scored]:
+    """Return what thresholds that were chosen on synthetic anomalies reach on the real ones, and these ones' scores."""
     judged = detector.anomaly_maps(validation.images)
-    images = metrics.Curve.of(validation.labels, metrics.reduce_maps(judged))
-    chosen = metrics.thresholds(images, tested.images)
+    scored = Scored(scores=metrics.reduce_maps(judged, score).tolist(), anomalous=validation.labels.tolist())
+    chosen = metrics.thresholds(metrics.Curve.scored(scored), tested.images)
     if tested.pixels is None:
-        return chosen
+        return chosen, scored
     pixels = metrics.chosen_f1(metrics.Curve.of_maps(validation.masks, judged), tested.pixels)
-    return chosen.model_copy(update={"pixel_f1": pixels})
+    return chosen.model_copy(update={"pixel_f1": pixels}), scored
 
 
 def _with_chosen(measured: metrics.Measured, chosen: Thresholds) -> metrics.Measured:

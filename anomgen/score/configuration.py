@@ -41,6 +41,8 @@ class Configuration(Record):
     sweeps: dict[str, list[Any]]
     changes: list[str] = Field(alias="set")
     bank: int
+    limits: tuple[str, ...] = ()
+    score: str = "window"
     workers: int
     protocol: int
     versions: dict[str, str | None]
@@ -69,6 +71,8 @@ class Configuration(Record):
             sweeps={key: list(values) for key, values in request.sweeps.items()},
             changes=[portable_change(change) for change in request.changes],
             bank=request.bank,
+            limits=request.limits,
+            score=request.score,
             workers=workers,
             protocol=PROTOCOL,
             versions=dict(versions),
@@ -119,6 +123,8 @@ def command_of(request: Request) -> str:
     for change in request.changes:
         words += ["--set", portable_change(change)]
     words += [] if request.bank == Request.bank else ["--bank", str(request.bank)]
+    words += [word for limit in request.limits for word in ("--limit", limit)]
+    words += [] if request.score == "window" else ["--score", request.score]
     return shlex.join(words)
 
 

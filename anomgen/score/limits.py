@@ -61,6 +61,11 @@ def bounds_of(texts: Sequence[str], option: str = "--limit") -> tuple[Bound, ...
     return found
 
 
+def is_for_misses(bound: Bound) -> bool:
+    """Return whether a limit is one on missed anomalies."""
+    return bound.kind in MISSES
+
+
 def rule_text(bounds: Sequence[Bound]) -> str:
     """Return how a threshold is chosen, in a few words."""
     return " and ".join(map(str, bounds)) if bounds else "best F1"

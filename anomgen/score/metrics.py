@@ -12,7 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from anomgen.errors import AnomgenError
-from anomgen.score.result import ChosenF1, Limit, Rates, Thresholds, TypeFigures
+from anomgen.score.result import ChosenF1, Limit, Rates, Scored, Thresholds, TypeFigures
 
 FPR_LIMIT = 0.3
 """AU-PRO integrates up to this share of anomaly-free pixels flagged."""
@@ -69,6 +69,11 @@ class Curve:
         check_maps(masks, maps)
         return cls.of(masks, maps, component_shares(masks))
 
+    @classmethod
+    def scored(cls, images: Scored) -> Self:
+        """Return the curve of recorded scores."""
+        return cls.of(np.array(images.anomalous, bool), np.array(images.scores, np.float64))
+
     @property
     def anomalous(self) -> Any:
         """How many are anomalous."""
@@ -95,6 +100,13 @@ class Curve:
         """F1 at each threshold."""
         flagged = self.hits + self.false_alarms
         result: np.ndarray = 2 * self.hits / np.maximum(flagged + self.anomalous[..., None], 1)
+        return result
+
+    @property
+    def accuracy(self) -> np.ndarray:
+        """Share that is told rightly at each threshold."""
+        right = self.hits + self.normal[..., None] - self.false_alarms
+        result: np.ndarray = right / np.maximum(self.anomalous + self.normal, 1)[..., None]
         return result
 
     @property
@@ -139,6 +151,19 @@ class Curve:
     def f1_at(self, threshold: float) -> float | None:
         """Return F1 at any threshold; None if nothing is anomalous or normal."""
         return float(self.f1[self._at(threshold)]) if self.anomalous and self.normal else None
+
+    def accuracy_at(self, threshold: float) -> float | None:
+        """Return the accuracy at any threshold; None of nothing."""
+        return float(self.accuracy[self._at(threshold)]) if self.anomalous or self.normal else None
+
+    def f1_points(self, count: int) -> list[tuple[float, float]]:
+        """Return (threshold, F1) of about `count` thresholds, evenly among those that flag ever more; best included."""
+        if not (self.anomalous and self.normal) or len(self.thresholds) < 2:
+            return []
+        flagged = self.hits + self.false_alarms
+        shares = np.linspace(0, 1, count) ** 2 * flagged[-1]  # closer where few are flagged, as there F1 is decided
+        chosen = np.unique([*np.searchsorted(flagged, shares).clip(1), self.f1.argmax().clip(1)])
+        return [(float(self.thresholds[k]), float(self.f1[k])) for k in chosen]
 
     def _at(self, threshold: float) -> int:
         return int(np.searchsorted(-self.thresholds, -threshold, side="right")) - 1

@@ -6,14 +6,16 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar
+from typing import Any, TypedDict, TypeVar, get_args
 
 import yaml
 
 from anomgen.config.text import read_yaml, size_of
-from anomgen.errors import UsageError, require
+from anomgen.errors import UsageError, near_miss, require
 from anomgen.places import home
 from anomgen.registry import names
+from anomgen.score.limits import Bound
+from anomgen.score.metrics import Reducer
 
 Number = TypeVar("Number", int, float)
 Texts = str | Path | Sequence[str | Path]
@@ -38,6 +40,8 @@ class Options(TypedDict, total=False):
     sweeps: Mapping[str, Sequence[Any]] | Iterable[str]
     changes: Sequence[str]
     bank: int
+    limits: str | Sequence[str]
+    score: str
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,10 @@ class Request:
     """``recipe.NAME.key=value``, where `DATA` stands for the data set's name, and ``detector.NAME.key=value``."""
     bank: int = 256
     """Anomalies that a generator with a trained model draws beforehand."""
+    limits: tuple[str, ...] = ()
+    """Limits on errors, such as ``fn=0``, that the report tells the thresholds of."""
+    score: Reducer = "window"
+    """How a map becomes its image's score."""
 
     @classmethod
     def of(
@@ -75,6 +83,8 @@ class Request:
         sweeps: Mapping[str, Sequence[Any]] | Iterable[str] = (),
         changes: Sequence[str] = (),
         bank: int = 256,
+        limits: str | Sequence[str] = (),
+        score: str = "window",
     ) -> Request:
         """Return what is asked for by the command line's options, as values or as they are typed there.
 
@@ -99,7 +109,17 @@ class Request:
             {key: list(values) for key, values in sweeps.items()} if isinstance(sweeps, Mapping) else _sweeps(sweeps),
             tuple(changes),
             bank,
+            tuple(str(Bound.parse(text)) for text in ([limits] if isinstance(limits, str) else limits)),
+            one_of(score, Reducer, "--score"),
         )
+
+
+def one_of(given: str, words: Any, option: str) -> Any:
+    """Return a word that is one of those of a Literal. Raises UsageError, which names the option."""
+    known = get_args(words)
+    if given not in known:
+        raise UsageError(f"{option} {given}: write {' or '.join(known)}{near_miss(given, known)}")
+    return given
 
 
 def require_extra() -> None:

@@ -96,6 +96,19 @@ class Examples(Record):
     worst: list[str] = []
 
 
+class Scored(Record):
+    """Scores of images, and which of the images are anomalous."""
+
+    scores: list[float]
+    anomalous: list[bool]
+
+    @model_validator(mode="after")
+    def _has_a_label_for_every_score(self) -> Self:
+        if len(self.scores) != len(self.anomalous):
+            raise ValueError(f"there are {len(self.scores)} scores for {len(self.anomalous)} labels")
+        return self
+
+
 class Seconds(Record):
     """Where the time went; waiting: part of fit; synthesis: beside it."""
 
@@ -146,6 +159,12 @@ class Done(Started):
     replicates: dict[str, Replicates]
     scores: list[float]
     """Of the test images, in the order of their ids."""
+    anomalous: list[bool] = []
+    """Which of these are."""
+    validation: Scored | None = None
+    """Of the images that thresholds are chosen on."""
+    pixel_f1: list[Annotated[tuple[float, Metric], Field(strict=False)]] = []
+    """Points of the curve of F1 over the test pixels against the threshold on the maps."""
     thresholds: Thresholds
     by_type: dict[str, TypeFigures]
     examples: Examples = Examples()
@@ -157,6 +176,8 @@ class Done(Started):
         tested = self.counts.test_normal + self.counts.test_anomalous
         if len(self.scores) != tested:
             raise ValueError(f"scores: there are {len(self.scores)} for {tested} test images")
+        if self.anomalous and len(self.anomalous) != tested:
+            raise ValueError(f"anomalous: there are {len(self.anomalous)} for {tested} test images")
         return self
 
 

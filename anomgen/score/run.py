@@ -34,6 +34,8 @@ def score(
     sweep: Mapping[str, Sequence[Any]] | Iterable[str] = (),
     overrides: Sequence[str] = (),
     bank: int = 256,
+    limit: str | Sequence[str] = (),
+    score: str = "window",
     figures: bool = True,
     retry: bool = False,
     split: str | Path | None = None,
@@ -50,9 +52,11 @@ def score(
     ``20m``. workers: trainings at once, by default one a core, one with a GPU. part: for several machines, such as
     ``2/4``. ratios, counts: shares of anomalous training images, numbers of normal ones, to sweep. sweep: values of a
     recipe's key, ``generator.opacity_range=[[0.2, 0.4], [0.6, 1]]`` or a mapping. overrides: what --set takes,
-    ``detector.draem.width=32``. bank: anomalies that a generator with a trained model draws beforehand. figures:
-    measure the recipes' images. retry: train again what failed. progress: told how many trainings have ended. warn:
-    told, in words, what else is to be known.
+    ``detector.draem.width=32``. bank: anomalies that a generator with a trained model draws beforehand. limit: errors
+    that a product allows, ``fn=0`` and ``fpr=0.02``: the report says what thresholds that keep them on the validation
+    images reach on the test images; nothing is trained anew for it. score: how a map becomes its image's score,
+    `window`, `max` or `sum`. figures: measure the recipes' images. retry: train again what failed. progress: told how
+    many trainings have ended. warn: told, in words, what else is to be known.
 
     Returns the outcome; with `dry_run` the schedule, and nothing is written; with `split`, a folder, how many images
     that models may be trained on were written to which folders in it, and nothing is trained.
@@ -76,6 +80,8 @@ def score(
         sweeps=sweep,
         changes=overrides,
         bank=bank,
+        limits=limit,
+        score=score,
     )
     if split is not None:
         if dry_run:

@@ -102,7 +102,7 @@ def scheduled(request: Request, out: Path, done: RowFile, *, part: Part = Part()
     entries = {key: request_entries(request, opened.name) for key, opened in data.items()}
     notes = list(dict.fromkeys(f"{opened.name}: {note}" for opened in data.values() for note in opened.notes))
     notes += [note for key, opened in data.items() for note in seen_by_models(opened, entries[key])]
-    bench = Bench(data, detectors, {}, _banks(data, entries, out, request.bank), out)
+    bench = Bench(data, detectors, {}, _banks(data, entries, out, request.bank), out, request.score)
     cells = [cell for key, opened in data.items() for cell in _cells(key, opened, entries[key], detectors, request)]
     jobs = _jobs(bench, cells, _paces(done, bench))
     finished = {key for key, row in done.rows.items() if not (retry and row.status == "failed")}
@@ -313,7 +313,8 @@ def _cells(
         for name, detector in detectors.items():
             for entry in own:
                 if (entry.kind == "none") == (name == NONE):
-                    yield Cell(cell_key(data, entry, detector, seed, request.bank), key, entry, name, seed)
+                    identity = cell_key(data, entry, detector, seed, request.bank, request.score)
+                    yield Cell(identity, key, entry, name, seed)
 
 
 def _jobs(bench: Bench, cells: Sequence[Cell], paces: Mapping[str, float]) -> list[Job]:

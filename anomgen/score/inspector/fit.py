@@ -9,18 +9,18 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from anomgen.config import portable_path
-from anomgen.errors import Progress, UsageError, near_miss, silent
+from anomgen.errors import Progress, UsageError, silent
 from anomgen.files import locked, refuse_inside
 from anomgen.places import home
 from anomgen.score.inspector.record import Data, Description, Tested, Threshold, Validation
 from anomgen.score.limits import MISSES, Bound, Unreachable, bounds_of
 from anomgen.score.metrics import Curve, Reducer, chosen_f1, reduce_maps
-from anomgen.score.request import Request, require_extra
+from anomgen.score.request import Request, one_of, require_extra
 
 if TYPE_CHECKING:
     from anomgen.score.data import RealData
@@ -94,7 +94,7 @@ def fit(
     )
     check_folder(place, overwrite=overwrite)
     refuse_inside(place, str(data))
-    task = _opened(request, seed, bounds, _word(threshold_on, On, "--threshold-on"), _word(score, Reducer, "--score"))
+    task = _opened(request, seed, bounds, one_of(threshold_on, On, "--threshold-on"), one_of(score, Reducer, "--score"))
     for note in _notes(task) if warn else ():
         warn(note)  # type: ignore[misc]
     with locked(place):
@@ -117,13 +117,6 @@ def fit(
 
 
 # --- before ---------------------------------------------------------------------------------------------------------
-
-
-def _word(given: str, allowed: Any, option: str) -> Any:
-    known = get_args(allowed)
-    if given not in known:
-        raise UsageError(f"{option} {given}: write {' or '.join(known)}{near_miss(given, known)}")
-    return given
 
 
 def _opened(request: Request, seed: int, bounds: tuple[Bound, ...], on: On, score: Reducer) -> _Task:

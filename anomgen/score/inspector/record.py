@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from anomgen.score.limits import Bound, choose, rule_text
 from anomgen.score.metrics import Curve, Reducer
-from anomgen.score.result import Count, Metric, Record
+from anomgen.score.result import Count, Metric, Record, Scored
 from anomgen.sources.base import MAX_SIDE, MIN_SIDE
 from anomgen.sources.value_range import ValueRange
 
@@ -30,7 +29,7 @@ class Data(Record):
     files: tuple[Hash, ...] = ()
 
 
-class Validation(Record):
+class Validation(Scored):
     """The images that the threshold is chosen on, by their scores.
 
     on: `recipe`, normal images that no training batch holds, and the recipe's anomalies on them; `real`, the data's own
@@ -38,19 +37,11 @@ class Validation(Record):
     """
 
     on: Literal["recipe", "real"]
-    scores: list[float]
-    anomalous: list[bool]
-
-    @model_validator(mode="after")
-    def _has_a_label_for_every_score(self) -> Self:
-        if len(self.scores) != len(self.anomalous):
-            raise ValueError(f"there are {len(self.scores)} scores for {len(self.anomalous)} labels")
-        return self
 
     @property
     def curve(self) -> Curve:
         """Return what every threshold would flag of them."""
-        return Curve.of(np.array(self.anomalous, bool), np.array(self.scores, np.float64))
+        return Curve.scored(self)
 
 
 class Threshold(Record):

@@ -18,10 +18,14 @@ EXAMPLES = (
     "Anomalous test images with the highest and the lowest scores. Found: the score reaches the threshold that flags "
     "at most 5 % of the normal validation images."
 )
+REDUCED = {
+    "window": "the highest mean of its anomaly map over a square window, 1/16 of the shorter side wide",
+    "max": "the highest value of its anomaly map",
+    "sum": "the sum of its anomaly map",
+}
 SCORED = (
-    "An image's score is the highest mean of its anomaly map over a square window, 1/16 of the shorter side wide, for "
-    "every detector. Ground truth is resized by area; a pixel is anomalous from half of its area on. Intervals are of "
-    "a bootstrap over test images and seeds. Nothing is chosen on the test images."
+    "An image's score is {score}, for every detector. Ground truth is resized by area; a pixel is anomalous from half "
+    "of its area on. Intervals are of a bootstrap over test images and seeds. Nothing is chosen on the test images."
 )
 SIZED = (
     "The default preset is sized for two CPU cores: smaller images, networks and schedules than in the papers, so "
@@ -161,8 +165,8 @@ def how(run: Run) -> Iterator[Block]:
             lines,
             "Training and validation images are normal; the anomalies among them are synthetic.",
         )
-    yield Text(SCORED)
     configuration = run.configuration
+    yield Text(SCORED.format(score=REDUCED["window" if configuration is None else configuration.score]))
     if configuration is None or configuration.preset == "default":
         yield Text(SIZED)
     if configuration is not None:

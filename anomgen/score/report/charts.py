@@ -144,6 +144,35 @@ def sweep_chart(
     return figure
 
 
+@dataclass(frozen=True)
+class F1Curve:
+    """F1 against the threshold. points: (threshold, F1). chosen, f1: of the threshold in use, None without one."""
+
+    points: Sequence[tuple[float, float]]
+    chosen: float | None
+    f1: float | None
+
+
+def curve_chart(panels: Mapping[str, F1Curve], label: str, metric: str) -> Figure:
+    """Return a chart of F1 against the threshold, a panel a curve, with the chosen (filled) and the best (hollow)."""
+    with _style():
+        figure, grid = _grid(len(panels), height=2.2, share_y=True)
+        for axes, (title, curve) in zip(grid, panels.items(), strict=True):
+            axes.set_title(_short(title, 40), loc="left")
+            x, y = np.array(sorted(curve.points)).reshape(-1, 2).T
+            axes.plot(x, y, color=PALETTE[0], linewidth=1.3)
+            if len(y):
+                axes.plot(x[[y.argmax()]], [y.max()], "o", color=PALETTE[1], markersize=6, fillstyle="none")
+            if curve.chosen is not None and curve.f1 is not None:
+                axes.plot([curve.chosen], [curve.f1], "o", color=PALETTE[1], markersize=5)
+            axes.set_ylim(0, 1.02)
+            axes.set_xlabel(label)
+            axes.grid(axis="y", color=INK, alpha=0.12, linewidth=0.7)
+        for axes in grid[:: _columns(len(panels))]:
+            axes.set_ylabel(metric)
+    return figure
+
+
 # --- pictures -------------------------------------------------------------------------------------------------------
 
 

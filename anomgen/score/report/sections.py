@@ -10,6 +10,7 @@ from anomgen.score.report import charts
 from anomgen.score.report.appendix import examples, failures, how, time_spent, undefined
 from anomgen.score.report.blocks import Block, Cell, Chart, Details, Section, Table, Text
 from anomgen.score.report.findings import differences, headline, leaderboard, metric_charts, sweeps
+from anomgen.score.report.operating import operating
 from anomgen.score.report.summary import (
     METRICS,
     NOTHING,
@@ -72,6 +73,7 @@ def sections(run: Run, folder: Path, figures: Measured | None) -> list[Section]:
         Section("Against the baselines", list(differences(run))),
         Section("Real defects that a recipe does not teach", list(defect_types(run))),
         Section("Thresholds", list(thresholds(run))),
+        Section("Operating points", list(operating(run))),
         Section("Sweeps", list(sweeps(run))),
         Section("Figures of the images themselves", list(intrinsic(run, figures))),
         Section("Examples", list(examples(run, folder))),

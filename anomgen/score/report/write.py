@@ -22,6 +22,7 @@ from anomgen.score.report import charts
 from anomgen.score.report.appendix import versions
 from anomgen.score.report.blocks import Block, Chart, Details, Section
 from anomgen.score.report.findings import leaderboard, metric_chart
+from anomgen.score.report.operating import operating_points
 from anomgen.score.report.sections import Measured, correlated, sections
 from anomgen.score.report.summary import SPARE, Run, averaged, grouped
 from anomgen.score.result import SCHEMA, Done, Result
@@ -140,6 +141,7 @@ def _cell(run: Run, rows: Sequence[Result]) -> dict[str, Any]:
         "metrics": {metric: _figure(run, metric, first) for metric in run.metrics},
         "undefined": {name: why for row in done for name, why in row.undefined.items()},
         "thresholds": averaged([row.thresholds.plain() for row in done]),
+        **operating_points(run, done),
         "by_type": averaged([{name: part.plain() for name, part in row.by_type.items()} for row in done]),
         "seconds": averaged([row.seconds.plain() for row in done]),
     }
