@@ -22,6 +22,7 @@ class Stream(IntEnum):
     TRAINING = 5
     ONLINE = 6
     BOOTSTRAP = 7
+    PERTURBATION = 8
 
 
 def rng_for(seed: int, stream: Stream, index: int = 0, attempt: int = 0) -> np.random.Generator:

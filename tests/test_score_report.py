@@ -195,6 +195,19 @@ def test_operating_points_are_shown_where_rows_hold_labels(tmp_path):
     assert (tmp_path / "charts" / "f1_curves.png").is_file()
 
 
+def test_other_light_is_a_chart_and_a_table_of_each_kind(tmp_path):
+    figures = {"fnr": 0.1, "best_f1": 0.9, "image_auroc": 0.8}
+    found = [{"kind": "noise", "strength": s, "f1": 0.8 - s, "fpr": 2 * s, **figures} for s in (0.0, 0.1, 0.2)]
+    rows = made_rows(seeds=2, detectors=("probe",), perturbed=found)
+    _, markdown, results = report(tmp_path, rows, configured(perturb=("noise=0..0.2",)))
+    table = next(table for table in tables(markdown) if "0.2: F1" in "".join(table[0]))
+    nsa = next(line for line in table if line[0].strip() == "nsa")
+    assert [cell.strip() for cell in nsa[2:8]] == ["0.800", "0 %", "0.700", "20 %", "0.600", "40 %"]
+    cell = next(cell for cell in results["cells"] if cell["entry"] == "nsa")
+    assert cell["perturbed"]["noise"]["0.2"] == pytest.approx({"fpr": 0.4, "fnr": 0.1, "f1": 0.6, "best_f1": 0.9})
+    assert {"noise_f1.png", "noise_false_alarms.png"} <= {path.name for path in (tmp_path / "charts").iterdir()}
+
+
 def test_same_rows_give_the_same_bytes_in_any_order(tmp_path):
     rows = made_rows(seeds=1, detectors=("probe",))
     first = write_report(records(rows), tmp_path / "a", configured())

@@ -102,6 +102,15 @@ def score(
     reducer: Annotated[
         str, typer.Option("--score", help="How a map becomes its image's score: window, max or sum.")
     ] = "window",
+    perturb: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--perturb",
+            metavar="KIND=LOW..HIGH",
+            help="Judge the detectors also on changed test images, 5 strengths of a range: brightness=0.8..1.2, "
+            "gradient=0..0.5, noise=0..0.1, blur=0..3 (pixels), jpeg=20..95. Repeatable.",
+        ),
+    ] = None,
     figures: Annotated[
         bool, typer.Option(help="Measure each recipe's images: severity, area, diversity, distance to the real ones.")
     ] = True,
@@ -151,6 +160,7 @@ def score(
                 bank=bank,
                 limit=limit or (),
                 score=reducer,
+                perturb=perturb or (),
                 figures=figures,
                 retry=retry,
                 split=split,

@@ -24,6 +24,7 @@ from anomgen.score.data import RealData
 from anomgen.score.detectors.base import Batch, Detector
 from anomgen.score.entries import RATIO, Entry
 from anomgen.score.loader import BankRows, GeneratorRows, Loader
+from anomgen.score.perturb import Perturbation, judged
 from anomgen.score.result import REPLICATES, SCHEMA, Counts, Done, Examples, Failed, Result, Scored, Seconds, Thresholds
 from anomgen.score.rows import MAPS
 from anomgen.sources.pixels import to_channels, to_depth
@@ -64,6 +65,8 @@ class Bench:
     out: Path
     score: metrics.Reducer = "window"
     """How a map becomes the score of its image."""
+    perturb: tuple[Perturbation, ...] = ()
+    """Changes of the test images that the detectors are also judged under."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -99,6 +102,8 @@ def _run(bench: Bench, cells: Sequence[Cell]) -> list[Done]:
     maps = detector.anomaly_maps(data.test.images)
     predicted = time.perf_counter()
     tested = _tested(data, maps, bench.score)
+    perturbed = (perturbation.applied(data.test.images) for perturbation in bench.perturb)
+    changed = [metrics.reduce_maps(detector.anomaly_maps(images), bench.score) for images in perturbed]
     rows = []
     for cell, loader in zip(cells, loaders, strict=True):
         begun = time.perf_counter()
@@ -127,6 +132,10 @@ def _run(bench: Bench, cells: Sequence[Cell]) -> list[Done]:
             validation=validation,
             pixel_f1=[] if tested.pixels is None else tested.pixels.f1_points(CURVE_POINTS),
             thresholds=chosen,
+            perturbed=[
+                judged(perturbation, data.test.labels, scores, chosen.f1.threshold)
+                for perturbation, scores in zip(bench.perturb, changed, strict=True)
+            ],
             by_type=by_type,
             examples=examples,
             seconds=seconds,

@@ -43,6 +43,7 @@ class Configuration(Record):
     bank: int
     limits: tuple[str, ...] = ()
     score: str = "window"
+    perturb: tuple[str, ...] = ()
     workers: int
     protocol: int
     versions: dict[str, str | None]
@@ -73,6 +74,7 @@ class Configuration(Record):
             bank=request.bank,
             limits=request.limits,
             score=request.score,
+            perturb=request.perturb,
             workers=workers,
             protocol=PROTOCOL,
             versions=dict(versions),
@@ -125,6 +127,7 @@ def command_of(request: Request) -> str:
     words += [] if request.bank == Request.bank else ["--bank", str(request.bank)]
     words += [word for limit in request.limits for word in ("--limit", limit)]
     words += [] if request.score == "window" else ["--score", request.score]
+    words += [word for change in request.perturb for word in ("--perturb", change)]
     return shlex.join(words)
 
 

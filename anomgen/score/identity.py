@@ -15,10 +15,10 @@ PROTOCOL = 1
 """Part of every cell's key: raised when the same cell would come out differently."""
 
 
-def cell_key(data: RealData, entry: Entry, detector: Detector, seed: int, bank: int, score: str = "window") -> str:
+def cell_key(data: RealData, entry: Entry, detector: Detector, seed: int, bank: int, **more: Any) -> str:
     """Return the key of a cell; bank: how many anomalies a generator with a model draws beforehand.
 
-    score: how a map becomes its image's score.
+    more: what else a row depends on, `score` and `perturb`, where it is not the default.
     """
     content = {
         "protocol": PROTOCOL,
@@ -26,7 +26,7 @@ def cell_key(data: RealData, entry: Entry, detector: Detector, seed: int, bank: 
         "detector": detector.keyed(),
         "seed": seed,
         "bank": bank if uses_network(entry) else None,
-        **({} if score == "window" else {"score": score}),
+        **more,
     }
     plugin = version_of("detectors", detector.kind)
     return _hash({**content, **({} if plugin is None else {"plugin": plugin}), **_identity(entry)})

@@ -42,6 +42,7 @@ class Options(TypedDict, total=False):
     bank: int
     limits: str | Sequence[str]
     score: str
+    perturb: str | Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ class Request:
     """Limits on errors, such as ``fn=0``, that the report tells the thresholds of."""
     score: Reducer = "window"
     """How a map becomes its image's score."""
+    perturb: tuple[str, ...] = ()
+    """Changes of the test images that detectors are also judged under, such as ``brightness=0.8..1.2``."""
 
     @classmethod
     def of(
@@ -85,6 +88,7 @@ class Request:
         bank: int = 256,
         limits: str | Sequence[str] = (),
         score: str = "window",
+        perturb: str | Sequence[str] = (),
     ) -> Request:
         """Return what is asked for by the command line's options, as values or as they are typed there.
 
@@ -111,6 +115,7 @@ class Request:
             bank,
             tuple(str(Bound.parse(text)) for text in ([limits] if isinstance(limits, str) else limits)),
             one_of(score, Reducer, "--score"),
+            (perturb,) if isinstance(perturb, str) else tuple(perturb),
         )
 
 

@@ -109,6 +109,18 @@ class Scored(Record):
         return self
 
 
+class Perturbed(Record):
+    """What the threshold of the best F1 on unchanged validation images reaches on changed test images."""
+
+    kind: str
+    strength: float
+    fpr: Metric | None
+    fnr: Metric | None
+    f1: Metric | None
+    best_f1: Metric | None
+    image_auroc: Metric | None
+
+
 class Seconds(Record):
     """Where the time went; waiting: part of fit; synthesis: beside it."""
 
@@ -165,6 +177,8 @@ class Done(Started):
     """Of the images that thresholds are chosen on."""
     pixel_f1: list[Annotated[tuple[float, Metric], Field(strict=False)]] = []
     """Points of the curve of F1 over the test pixels against the threshold on the maps."""
+    perturbed: list[Perturbed] = []
+    """One for each perturbation of the test images that was asked for."""
     thresholds: Thresholds
     by_type: dict[str, TypeFigures]
     examples: Examples = Examples()

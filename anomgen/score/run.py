@@ -36,6 +36,7 @@ def score(
     bank: int = 256,
     limit: str | Sequence[str] = (),
     score: str = "window",
+    perturb: str | Sequence[str] = (),
     figures: bool = True,
     retry: bool = False,
     split: str | Path | None = None,
@@ -55,8 +56,9 @@ def score(
     ``detector.draem.width=32``. bank: anomalies that a generator with a trained model draws beforehand. limit: errors
     that a product allows, ``fn=0`` and ``fpr=0.02``: the report says what thresholds that keep them on the validation
     images reach on the test images; nothing is trained anew for it. score: how a map becomes its image's score,
-    `window`, `max` or `sum`. figures: measure the recipes' images. retry: train again what failed. progress: told how
-    many trainings have ended. warn: told, in words, what else is to be known.
+    `window`, `max` or `sum`. perturb: changes of the test images to judge the detectors under, too, such as
+    ``brightness=0.8..1.2`` or ``jpeg=30``. figures: measure the recipes' images. retry: train again what failed.
+    progress: told how many trainings have ended. warn: told, in words, what else is to be known.
 
     Returns the outcome; with `dry_run` the schedule, and nothing is written; with `split`, a folder, how many images
     that models may be trained on were written to which folders in it, and nothing is trained.
@@ -82,6 +84,7 @@ def score(
         bank=bank,
         limits=limit,
         score=score,
+        perturb=perturb,
     )
     if split is not None:
         if dry_run:

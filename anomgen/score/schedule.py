@@ -18,6 +18,7 @@ from anomgen.score.data import RealData, load
 from anomgen.score.detectors.base import Detector, build_detector
 from anomgen.score.entries import Entry, entries_of
 from anomgen.score.identity import bank_key, cell_key, uses_network
+from anomgen.score.perturb import perturbations_of
 from anomgen.score.request import DATA, NONE, Request
 from anomgen.score.result import Done
 from anomgen.score.rows import RowFile
@@ -102,7 +103,15 @@ def scheduled(request: Request, out: Path, done: RowFile, *, part: Part = Part()
     entries = {key: request_entries(request, opened.name) for key, opened in data.items()}
     notes = list(dict.fromkeys(f"{opened.name}: {note}" for opened in data.values() for note in opened.notes))
     notes += [note for key, opened in data.items() for note in seen_by_models(opened, entries[key])]
-    bench = Bench(data, detectors, {}, _banks(data, entries, out, request.bank), out, request.score)
+    bench = Bench(
+        data,
+        detectors,
+        {},
+        _banks(data, entries, out, request.bank),
+        out,
+        request.score,
+        perturbations_of(request.perturb),
+    )
     cells = [cell for key, opened in data.items() for cell in _cells(key, opened, entries[key], detectors, request)]
     jobs = _jobs(bench, cells, _paces(done, bench))
     finished = {key for key, row in done.rows.items() if not (retry and row.status == "failed")}
@@ -308,12 +317,15 @@ def _cells(
     key: str, data: RealData, entries: Sequence[Entry], detectors: Mapping[str, Detector], request: Request
 ) -> Iterator[Cell]:
     """Yield the cells of a data set: seed by seed and detector by detector, so that a budget cuts off whole boards."""
+    more: dict[str, Any] = {} if request.score == "window" else {"score": request.score}
+    if request.perturb:
+        more["perturb"] = [tuple(perturbation) for perturbation in perturbations_of(request.perturb)]
     own = [entry for entry in entries if _data_key(data.name, entry.train_count) == key]
     for seed in range(request.seeds):
         for name, detector in detectors.items():
             for entry in own:
                 if (entry.kind == "none") == (name == NONE):
-                    identity = cell_key(data, entry, detector, seed, request.bank, request.score)
+                    identity = cell_key(data, entry, detector, seed, request.bank, **more)
                     yield Cell(identity, key, entry, name, seed)
 
 

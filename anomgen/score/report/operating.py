@@ -100,7 +100,7 @@ def _means(found: Sequence[dict[str, float | None] | None]) -> dict[str, float |
     return {key: mean(values[key] for values in known) for key in known[0]} if known else None
 
 
-def _cells(run: Run, rows: Sequence[Done]) -> Iterator[tuple[list[str], list[Done]]]:
+def cells_of(run: Run, rows: Sequence[Done]) -> Iterator[tuple[list[str], list[Done]]]:
     """Yield the first words of a line, and the seeds it is about."""
     cells = grouped(rows, lambda row: (row.entry, row.detector))
     for entry, detector in ((e, d) for e in run.entries for d in (*run.detectors, "none") if (e, d) in cells):
@@ -110,7 +110,7 @@ def _cells(run: Run, rows: Sequence[Done]) -> Iterator[tuple[list[str], list[Don
 def _accuracy_table(run: Run, rows: Sequence[Done]) -> Table:
     heads = ["entry", "detector", "accuracy", "best", "zero FN: accuracy", "missed", "best with zero FN"]
     lines = []
-    for words, seeds in _cells(run, rows):
+    for words, seeds in cells_of(run, rows):
         means = _means([accuracies(row) for row in seeds]) or {}
         figures = [percent(value) if key.endswith("missed") else number(value) for key, value in means.items()]
         lines.append([*words, *figures])
@@ -122,7 +122,7 @@ def _limit_table(run: Run, rows: Sequence[Done], rules: Sequence[tuple[Bound, ..
     for rule in rules:
         heads += [f"{rule_text(rule)}: missed", "false alarms", "accuracy"]
     lines = []
-    for words, seeds in _cells(run, rows):
+    for words, seeds in cells_of(run, rows):
         line = list(words)
         for rule in rules:
             means = _means([limited(row, rule) for row in seeds])

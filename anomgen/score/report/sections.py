@@ -11,6 +11,7 @@ from anomgen.score.report.appendix import examples, failures, how, time_spent, u
 from anomgen.score.report.blocks import Block, Cell, Chart, Details, Section, Table, Text
 from anomgen.score.report.findings import differences, headline, leaderboard, metric_charts, sweeps
 from anomgen.score.report.operating import operating
+from anomgen.score.report.robustness import robustness
 from anomgen.score.report.summary import (
     METRICS,
     NOTHING,
@@ -74,6 +75,7 @@ def sections(run: Run, folder: Path, figures: Measured | None) -> list[Section]:
         Section("Real defects that a recipe does not teach", list(defect_types(run))),
         Section("Thresholds", list(thresholds(run))),
         Section("Operating points", list(operating(run))),
+        Section("Under other light and noise", list(robustness(run))),
         Section("Sweeps", list(sweeps(run))),
         Section("Figures of the images themselves", list(intrinsic(run, figures))),
         Section("Examples", list(examples(run, folder))),

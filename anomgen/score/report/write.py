@@ -23,6 +23,7 @@ from anomgen.score.report.appendix import versions
 from anomgen.score.report.blocks import Block, Chart, Details, Section
 from anomgen.score.report.findings import leaderboard, metric_chart
 from anomgen.score.report.operating import operating_points
+from anomgen.score.report.robustness import perturbed_means
 from anomgen.score.report.sections import Measured, correlated, sections
 from anomgen.score.report.summary import SPARE, Run, averaged, grouped
 from anomgen.score.result import SCHEMA, Done, Result
@@ -142,6 +143,7 @@ def _cell(run: Run, rows: Sequence[Result]) -> dict[str, Any]:
         "undefined": {name: why for row in done for name, why in row.undefined.items()},
         "thresholds": averaged([row.thresholds.plain() for row in done]),
         **operating_points(run, done),
+        **({"perturbed": found} if (found := perturbed_means(done)) else {}),
         "by_type": averaged([{name: part.plain() for name, part in row.by_type.items()} for row in done]),
         "seconds": averaged([row.seconds.plain() for row in done]),
     }
