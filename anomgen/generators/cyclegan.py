@@ -74,10 +74,13 @@ class CycleGAN(Generator):
 
     def prepared(self, pool: Images) -> Self:
         """Load the model and take over its threshold. Raises UsageError or AnomgenError when it cannot be used."""
+        from anomgen.models.use import warn_of_other_values
+
         _opened.cache_clear()
         translators = self._translators()
         if len(pool):
             translators.require(pool[0], f"generator.model: {self.model}")
+            warn_of_other_values(self._folder(str(self.model)), f"generator.model: {self.model}", pool)
         if self.threshold != "auto":
             return self
         return self.model_copy(update={"threshold": translators.description.threshold})

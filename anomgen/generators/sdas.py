@@ -104,6 +104,8 @@ class SDAS(PerlinRegion):
 
     def prepared(self, pool: Images) -> Self:
         """Open the model or the pictures and see that they fit the images. Raises UsageError or SourceError."""
+        from anomgen.models.use import warn_of_other_values
+
         if (self.model is None) == (self.texture is None):
             raise UsageError(
                 "generator.model: name the trained model, a folder or a Hub id (train one with `anomgen train sdas "
@@ -118,6 +120,7 @@ class SDAS(PerlinRegion):
             self.texture.check(shape)
             return self
         self._check_model(shape)
+        warn_of_other_values(self._folder(str(self.model)), f"generator.model: {self.model}", pool)
         return self
 
     @property

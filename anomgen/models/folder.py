@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -16,6 +16,7 @@ from anomgen.config import Config, validated
 from anomgen.errors import RecipeError, UsageError
 from anomgen.files import Earlier, holds_earlier, json_object, locked, replacing
 from anomgen.sources.base import Source
+from anomgen.sources.pixels import value_max
 from anomgen.sources.scan import ScannedSource
 from anomgen.versions import installed, versions_text
 
@@ -37,6 +38,9 @@ class _Data(Config):
     category: Text = ""
     license: Text | None = None
     files: list[Text] | None = None
+    dtype: Literal["uint8", "uint16"] | None = None
+    values: Annotated[tuple[int, int], Field(strict=False)] | None = None
+    """The darkest and the brightest value that the images were stretched from; None in records of anomgen 0.1."""
 
 
 class _Trained(Config):
@@ -73,12 +77,16 @@ def data_record(name: str, source: Source) -> dict[str, Any]:
     """Return what training.json says of images that a model learns from.
 
     files: a hash of each image's file, where it is one; `anomgen score` sees by them that a model knows test images.
+    values: what they were stretched from, the darkest and the brightest.
     """
+    dtype = source[0].dtype
     return {
         "category": name,
         "images": len(source),
         "fingerprint": source.fingerprint(),
         "license": source.license,
+        "dtype": dtype.name,
+        "values": list(getattr(source, "value_range", None) or (0, value_max(dtype))),
         "files": list(source.files()) if isinstance(source, ScannedSource) else [],
     }
 
@@ -101,9 +109,7 @@ def prepare(out: Path, record: Mapping[str, Any], *, resume: bool, overwrite: bo
 
 def _refuse_other_training(out: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     meanings = {"kind": "kind", "data": "data (the images: other folder, other files or another --size)"}
-    different = [
-        meaning for key, meaning in meanings.items() if _without_files(before.get(key)) != _without_files(now[key])
-    ]
+    different = [meaning for key, meaning in meanings.items() if _compared(before.get(key)) != _compared(now[key])]
     old, new = before.get("settings", {}), now["settings"]
     different += [
         f"{key} ({old.get(key)!r}, now {new.get(key)!r})"
@@ -117,11 +123,11 @@ def _refuse_other_training(out: Path, before: Mapping[str, Any], now: Mapping[st
         )
 
 
-def _without_files(value: Any) -> Any:
-    """Return a record's data without the hashes of its files, which the fingerprint covers."""
+def _compared(value: Any) -> Any:
+    """Return a record's data without what follows from the images, which the fingerprint covers."""
     if not isinstance(value, list):
         return value
-    return [{key: part[key] for key in part if key != "files"} for part in value]
+    return [{key: part[key] for key in part if key not in ("files", "dtype", "values")} for part in value]
 
 
 def _warn_of_versions(out: Path, before: Mapping[str, str] | None) -> None:

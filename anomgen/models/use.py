@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import shlex
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from anomgen.errors import UsageError
+import numpy as np
+
+from anomgen.errors import AnomgenWarning, UsageError
 from anomgen.models.folder import recorded_data
+from anomgen.sources.base import Images
 from anomgen.sources.folder import missing_hint
 from anomgen.sources.hub import HUB_ID
+from anomgen.sources.pixels import value_max
 
 if TYPE_CHECKING:
     import torch
 
+
+UNLIKE = 0.1
+"""Share of a range of values by which the ends of another may be off."""
+
+Values = tuple[tuple[int, int], str]
+"""The darkest and the brightest value, and the dtype."""
 
 _TERMS = ("README.md", "training.json")
 """Files that say under which licence a model is, and what it was trained on."""
@@ -67,6 +78,38 @@ def model_licenses(folder: Path) -> tuple[str, ...]:
 def trained_on(folder: Path) -> frozenset[str]:
     """Return the hash of each image file that a model was trained on, as far as its training.json says them."""
     return frozenset(digest for part in recorded_data(folder) for digest in part["files"] or ())
+
+
+def warn_of_other_values(folder: Path, model: str, images: Images) -> None:
+    """Warn where a model learnt from values of another range than the images' own, as far as training.json says it.
+
+    model: what the warning calls it. Both are stretched to the same scale, so a grey level means another one to it.
+    """
+    known = [(part["values"], part["dtype"]) for part in recorded_data(folder) if part["values"] and part["dtype"]]
+    if not known or not len(images):
+        return
+    dtype = images[0].dtype
+    own = getattr(images, "value_range", None) or (0, value_max(dtype)), dtype.name
+    if not any(_is_alike(own, learnt) for learnt in known):
+        warnings.warn(
+            f"{model} was trained on {_said(known[0])}, and the images show {_said(own)}; it takes the one for the "
+            "other. Give source.range, or train it on images such as these",
+            AnomgenWarning,
+            stacklevel=3,
+        )
+
+
+def _is_alike(a: Values, b: Values) -> bool:
+    """Return whether two ranges are the same share of their depths, but for what measuring them on few images does."""
+    (low, high), (other_low, other_high) = (
+        tuple(end / value_max(np.dtype(dtype)) for end in ends) for ends, dtype in (a, b)
+    )
+    return max(abs(low - other_low), abs(high - other_high)) <= UNLIKE * max(high - low, other_high - other_low)
+
+
+def _said(values: Values) -> str:
+    (low, high), dtype = values
+    return f"{low} … {high} of {value_max(np.dtype(dtype))}"
 
 
 @contextmanager
