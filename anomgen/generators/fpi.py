@@ -90,7 +90,7 @@ class FPI(PatchInterpolation):
 
     Note: the paper makes two images of a pair, each with the other's patch; here each image gets its own draw. It
     labels every pixel that differs, here it must be by more than one grey level of 255: on MVTec AD's bottles, much
-    of whose images is white, 42 % of the squares' pixels are left out, on KolektorSDD 6 %
+    of whose images is white, 39 % of the squares' pixels are left out, on KolektorSDD 7 %
     (docs/reference/methods.md).
     """
 

@@ -8,8 +8,9 @@ Note: the defaults are those of the official code. The paper draws the opacity f
 applies to three of ten, is an augmentation for training and is left out: outside the mask the image is the input. The
 official code keeps empty masks as normal samples; here the region is drawn again. Its textures are the 5,640
 photographs of DTD (`texture: {kind: folder, path: dtd/images}`); by default ours are procedural, which need no
-download. It knows no foreground; the bundled recipe cuts the regions to the object (`foreground: none` does not), as
-RealNet does.
+download. It labels whole regions, here a pixel must change by more than one grey level of 255, as all but .7 % do on
+MVTec AD's bottles. It knows no foreground; the bundled recipe cuts the regions to the object (`foreground: none` does
+not), as RealNet does.
 """
 
 from __future__ import annotations
