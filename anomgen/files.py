@@ -199,6 +199,14 @@ def writing(path: Path) -> Iterator[None]:
         raise AnomgenError(f"{path}: {_advice(error)}") from error
 
 
+def sweep(*folders: Path) -> None:
+    """Remove the temporary files that killed runs and workers left; nobody else may be at work there."""
+    for folder in folders:
+        for leftover in folder.glob(".*.tmp"):
+            if is_temporary(leftover.name):
+                remove(leftover)
+
+
 def remove(path: Path) -> None:
     """Remove a file, if it is there. Raises AnomgenError, naming the file, when it may not be removed."""
     with writing(path):

@@ -79,6 +79,43 @@ def test_odd_words(run, words, code, told):
     assert told in run(*words)[2]
 
 
+# --- what is no regular file, and what has no end -------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_recipe_that_is_a_pipe_is_not_waited_for(run, tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    code, _, errors = run("validate", "pipe.yaml")
+    assert code == 2 and "pipe.yaml" in errors and "not a file" in errors
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="needs /dev/zero")
+@pytest.mark.parametrize("what", ["recipe", "image"])
+def test_a_file_without_an_end_is_not_read(run, tmp_path, photos, what):
+    if what == "recipe":
+        (tmp_path / "zero.yaml").symlink_to("/dev/zero")
+        code, _, errors = run("validate", "zero.yaml")
+    else:
+        (photos / "zero.png").symlink_to("/dev/zero")
+        code, _, errors = run("make", "-r", "cutpaste", "-s", photos, "--dry-run")
+    assert code in (1, 2) and "zero." in errors and "not a file" in errors
+
+
+def test_folders_that_are_linked_in_circles_are_listed_once(run, tmp_path, photos):
+    """Law: every folder once, under the name that is no link where there is one; eight that link to each other, too."""
+    from anomgen.sources.tree import image_files
+
+    before = image_files(photos)
+    folders = [photos / f"circle{k}" for k in range(8)]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "x.png").write_bytes(b"")
+    for folder in folders:
+        for other in folders:
+            (folder / f"to-{other.name}").symlink_to(other)
+    assert image_files(photos) == sorted([*before, *(f"{folder.name}/x.png" for folder in folders)])
+
+
 # --- what the system does not do ------------------------------------------------------------------------------------
 
 

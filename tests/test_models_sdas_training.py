@@ -70,6 +70,34 @@ def test_a_training_that_was_killed_and_resumed_ends_with_the_same_weights(tmp_p
     assert steps == sorted(set(steps))
 
 
+def test_a_training_that_is_killed_at_a_checkpoint_has_its_sheet_and_leaves_nothing_behind(tmp_path, monkeypatch):
+    """Law: a sheet comes before the checkpoint from which it would not be drawn again; who goes on sweeps up."""
+    from anomgen.models import training
+
+    checkpoint = training._checkpoint
+
+    def die(*args):
+        if args[3] == 2:
+            raise RuntimeError("killed")
+        checkpoint(*args)
+
+    monkeypatch.setattr(training, "_checkpoint", die)
+    every = {"sheet_every": 1, "checkpoint_every": 1}
+    with pytest.raises(RuntimeError, match="killed"):
+        tiny_sdas(tmp_path / "model", steps=3, **every)
+    assert [file.name for file in sorted((tmp_path / "model" / "sheets").iterdir())][-1] == "step-000002.png"
+    left = [
+        tmp_path / "model" / ".training.json.7-0123abcd.tmp",
+        tmp_path / "model" / "sheets" / ".x.png.7-0123abcd.tmp",
+    ]
+    for file in left:
+        file.touch()
+    monkeypatch.undo()
+    source = Builtin(count=8, size=32).open()
+    train_sdas([Category("brick", source)], TrainSDAS(steps=3, **TINY, **every), tmp_path / "model", resume=True)
+    assert not any(file.exists() for file in left)
+
+
 def test_a_killed_command_resumes_to_the_same_weights(tmp_path):
     settings = {"channels": "[32,32]", "attention": "[false,true]", "batch_size": "2", "checkpoint_every": "5"}
     command = [

@@ -26,7 +26,7 @@ from anomgen.dataset.row import ANOMALY, Row
 from anomgen.dataset.statistics import statistics
 from anomgen.dataset.writer import Encoder, shard_metadata, shard_name
 from anomgen.errors import AnomgenError, AnomgenNote, Progress, UsageError, silent, tell
-from anomgen.files import fingerprint_of, is_temporary, locked, remove, replacing
+from anomgen.files import fingerprint_of, locked, remove, replacing, sweep
 from anomgen.licenses import inherited
 from anomgen.making.engine import Plan, Recipe, Renderer, shard_ranges, single_threaded
 from anomgen.making.memory import remember_source
@@ -209,15 +209,7 @@ def _is_complete(shard: Shard) -> bool:
 def _begin(recipe: Recipe, out: Path) -> None:
     remove(out / "provenance.json")
     _write(out / "recipe.yaml", MARK + recipe.portable().to_yaml())
-    _sweep(out)
-
-
-def _sweep(out: Path) -> None:
-    """Remove the temporary files that killed runs and workers left; nobody else may be at work."""
-    for folder in (out, out / DATA):
-        for leftover in folder.glob(".*.tmp"):
-            if is_temporary(leftover.name):
-                remove(leftover)
+    sweep(out, out / DATA)
 
 
 def _finished(out: Path, shards: list[Shard]) -> dict[str, Any] | None:
@@ -241,7 +233,7 @@ def _join(recipe: Recipe, out: Path) -> None:
 
 def _finish(plan: Plan, out: Path, shards: list[Shard]) -> dict[str, Any]:
     """Write what describes the dataset; provenance.json comes last and marks it as finished."""
-    _sweep(out)
+    sweep(out, out / DATA)
     expected = {shard.path for shard in shards}
     for stray in set((out / DATA).glob("train-*.parquet")) - expected:
         if SHARD_PATTERN.fullmatch(stray.name):  # of the same recipe with another count or shard size

@@ -14,7 +14,7 @@ from anomgen.errors import RecipeError, UsageError, near_miss
 from anomgen.files import bundled
 from anomgen.generators.base import build_generator
 from anomgen.making.engine import Recipe
-from anomgen.places import place
+from anomgen.places import place, read_within
 from anomgen.sources.base import build_source
 from anomgen.sources.foreground import parse_foreground
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     pass
 
 
+MAX_BYTES = 10_000_000
+"""Size of a recipe; ours have some hundred bytes."""
 PARTS: dict[str, Callable[[Any], Config]] = {
     "source": build_source,
     "generator": build_generator,
@@ -74,7 +76,7 @@ def read_recipe(name_or_file: str) -> dict[str, Any]:
             )
         path = known_recipes[name_or_file]
     try:
-        values = read_yaml(decoded(path.read_bytes()))
+        values = read_yaml(decoded(read_within(path, MAX_BYTES)))
     except OSError as error:
         raise UsageError(f"{path}: cannot read the recipe: {error.strerror}") from None
     except yaml.YAMLError as error:

@@ -25,7 +25,7 @@ from pydantic import Field
 
 from anomgen.config import Preset
 from anomgen.errors import AnomgenError, Interrupted, Progress, UsageError, silent
-from anomgen.files import locked, replacing
+from anomgen.files import locked, replacing, sweep
 from anomgen.models.folder import CHECKPOINT, LOG, SHEETS, write_record
 
 if TYPE_CHECKING:
@@ -137,10 +137,10 @@ def train(
                 log.write(done, last, time.perf_counter() - started)
             progress(done, steps, losses.text())
             stopping = _any_stops(task, stop) and done < steps
+            if done % task.settings.sheet_every == 0 or done == steps:
+                _sheet(task, out, done)  # before the checkpoint, from which a killed training goes on
             if done % task.settings.checkpoint_every == 0 or done == steps or stopping:
                 _checkpoint(task, out, record, done, losses.values)
-            if done % task.settings.sheet_every == 0 or done == steps:
-                _sheet(task, out, done)
             if stopping:
                 raise Interrupted(
                     f"interrupted after step {done} of {steps}; the checkpoint is kept: run the same command with "
@@ -162,6 +162,7 @@ def locked_for(task: Task, out: Path) -> Iterator[None]:
         yield
         return
     with locked(out):
+        sweep(out, out / SHEETS)
         yield
 
 

@@ -27,11 +27,15 @@ from PIL import (
 )
 
 from anomgen.errors import SourceError, lacks_memory
+from anomgen.places import read_within
 from anomgen.sources.base import MIN_SIDE
 from anomgen.sources.pixels import value_max
 
 MAX_PIXELS = 178_956_970
 """Larger images are refused before they are decoded (Pillow's own limit: a quarter of a gibibyte of RGB)."""
+
+MAX_BYTES = 1 << 31
+"""Size of an image file: more than that many pixels take without any compression."""
 
 Fit = Literal["keep", "stretch", "crop", "center"]
 """keep: one number is the longer side, and the aspect stays; of [height, width], as stretch. stretch: to the size,
@@ -84,7 +88,7 @@ def is_laid_on_white(data: bytes, name: str) -> bool:
 def read_bytes(path: Path, name: str) -> bytes:
     """Return a file's contents; SourceError when it cannot be read."""
     try:
-        return path.read_bytes()
+        return read_within(path, MAX_BYTES)
     except OSError as error:
         raise SourceError(f"{name}: cannot be read ({error.strerror or error})") from error
 

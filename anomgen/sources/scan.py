@@ -16,7 +16,7 @@ from pydantic import model_validator
 from anomgen.errors import SourceError, UsageError, tell
 from anomgen.files import file_digest, fingerprint_of
 from anomgen.sources.base import SourceConfig
-from anomgen.sources.images import Fit, fit_image, is_laid_on_white, quiet, read_image
+from anomgen.sources.images import Fit, fit_image, is_laid_on_white, quiet, read_bytes, read_image
 from anomgen.sources.pixels import to_channels, value_max
 from anomgen.sources.value_range import RangeField, ValueRange, counted, measured
 
@@ -276,4 +276,4 @@ def _fingerprint(config: ScannedConfig, contents: list[tuple[str, str]]) -> str:
 
 def files_fingerprint(folder: Path, names: Sequence[str]) -> str:
     """Return a hash, 32 hexadecimal digits, of the names and the contents of files in a folder."""
-    return fingerprint_of({"files": [(name, file_digest((folder / name).read_bytes())) for name in names]})
+    return fingerprint_of({"files": [(name, file_digest(read_bytes(folder / name, name))) for name in names]})

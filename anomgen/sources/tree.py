@@ -40,10 +40,10 @@ class Tree(NamedTuple):
 def tree_of(root: Path) -> Tree:
     """Return the files below a folder.
 
-    Hidden files and folders and ``__MACOSX`` are left out. Links are followed, but never back into a folder that
-    is being listed. Raises UsageError when a folder cannot be listed.
+    Hidden files and folders and ``__MACOSX`` are left out. Links are followed, but no folder is listed twice: links may
+    go round in circles. Raises UsageError when a folder cannot be listed.
     """
-    names = sorted(_walk(root, "", ()), key=os.fsencode)
+    names = sorted(_walk(root), key=os.fsencode)
     pictures = [name for name in names if PurePosixPath(name).suffix.lower() in EXTENSIONS]
     known = set(pictures)
     return Tree(pictures, [name for name in names if name not in known])
@@ -59,23 +59,29 @@ def extensions_text() -> str:
     return ", ".join(sorted(extension[1:] for extension in EXTENSIONS))
 
 
-def _walk(folder: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
-    try:
-        status = folder.stat()
-        entries = list(os.scandir(folder))
-    except OSError as error:
-        raise UsageError(f"{folder}: cannot be listed ({error.strerror or error})") from error
-    here = (status.st_dev, status.st_ino)
-    if here in above:
-        return
-    for entry in entries:
-        if entry.name.startswith(".") or entry.name == "__MACOSX":
-            continue
-        path = folder / entry.name  # unlike the entry, it does not raise at a link to itself
-        if path.is_dir():
-            yield from _walk(path, f"{prefix}{entry.name}/", (*above, here))
-        elif path.is_file() or path.is_symlink():
-            yield prefix + entry.name
+def _walk(root: Path) -> Iterator[str]:
+    """Yield the files below a folder, those behind links to folders last."""
+    seen: set[tuple[int, int]] = set()
+    waiting: list[tuple[Path, str]] = [(root, "")]
+    linked: list[tuple[Path, str]] = []
+    while waiting or linked:
+        folder, prefix = waiting.pop() if waiting else linked.pop(0)
+        try:
+            status = folder.stat()
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            entries = sorted(os.scandir(folder), key=lambda entry: os.fsencode(entry.name))
+        except OSError as error:
+            raise UsageError(f"{folder}: cannot be listed ({error.strerror or error})") from error
+        for entry in entries:
+            if entry.name.startswith(".") or entry.name == "__MACOSX":
+                continue
+            path = folder / entry.name  # unlike the entry, it does not raise at a link to itself
+            if path.is_dir():
+                (linked if path.is_symlink() else waiting).append((path, f"{prefix}{entry.name}/"))
+            elif path.is_file() or path.is_symlink():
+                yield prefix + entry.name
 
 
 # --- which are masks ------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait as wait_for
 from typing import Any, Self, TypeVar
 
@@ -100,7 +101,7 @@ class Workers:
     def _pool(self) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")
         pool = ProcessPoolExecutor(1, context, initializer=_start, initargs=(self._start, self._arguments))
-        with _environment(self._environment):
+        with _environment(self._environment), _later():
             pool.submit(_ready)  # the process starts now, with the environment as it is now
         return pool
 
@@ -129,6 +130,23 @@ def _end(pool: ProcessPoolExecutor) -> None:
         with suppress(ProcessLookupError):
             process.terminate()
     pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def _later() -> Iterator[None]:
+    """Let Ctrl-C wait here for the end of a block, and for ever in the processes that start in it.
+
+    It goes to all of them, and those that are just starting would end in tracebacks.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # it starts a process, too, and would let Ctrl-C through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -1,0 +1,62 @@
+"""Ctrl-C: it waits for a library that is being loaded, and does not reach the processes that start."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from anomgen.making.runners.workers import Workers
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+
+
+def test_a_library_that_swallows_it_while_it_is_loaded_only_delays_it(tmp_path):
+    (tmp_path / "swallowing.py").write_text(
+        "import signal, time\ntry:\n    signal.raise_signal(signal.SIGINT)\n    time.sleep(0.3)\n"
+        "except BaseException:\n    pass\nwhole = True\n"
+    )
+    code = (
+        "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from anomgen.__main__ import _defer_interrupts\n_defer_interrupts()\nimport time\n"
+        "try:\n    import swallowing\n    time.sleep(20)\nexcept KeyboardInterrupt:\n    print(swallowing.whole)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
+
+
+def test_processes_that_start_do_not_hear_it():
+    """Law: it is blocked in them from before their first import, and in the parent as it was."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    masks = []
+    with Workers(1, print, ()) as workers:
+        workers.do([()], _mask, lambda _, future: masks.append(future.result()))
+    assert masks == [True] and signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+
+
+def _mask(_):
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+START = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have told its children to ignore it
+sys.argv = ["anomgen", *sys.argv[1:]]
+from anomgen.__main__ import main
+main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wait", [1.0, 1.5, 2.0, 2.5, 3.0])
+def test_at_any_moment_it_ends_a_command_with_130_and_no_traceback(tmp_path, wait):
+    words = ["make", "-r", "nsa", "-n", "100000", "-j", "2", "-o", str(tmp_path / "out")]
+    process = subprocess.Popen(
+        [sys.executable, "-c", START, *words], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    time.sleep(wait)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130 and "Traceback" not in errors and "error: interrupted" in errors
