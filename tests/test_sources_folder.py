@@ -8,10 +8,13 @@ import sys
 import cv2
 import numpy as np
 import pytest
+from learned import pictures
 from pydantic import ValidationError
 
 from anomgen.config import portable_path
 from anomgen.errors import SourceError, UsageError
+from anomgen.making.engine import Plan, Renderer
+from anomgen.making.recipe import load_recipe
 from anomgen.sources import scan
 from anomgen.sources.conformance import check_source
 from anomgen.sources.folder import Folder
@@ -356,3 +359,39 @@ def test_the_conformance_check_sees_what_is_broken(monkeypatch, name, value, tex
     monkeypatch.setattr(Broken, name, value)
     with pytest.raises(AssertionError, match=text):
         check_source(Broken())
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_an_image_that_changes_while_it_is_in_use_is_an_error(tmp_path, monkeypatch, copied):
+    monkeypatch.setattr("anomgen.sources.scan._KEPT_IMAGE_BYTES", 0)  # each image is read again when it is wanted
+    pictures(tmp_path / "good", 2)
+    source = Folder(path=str(tmp_path / "good"), size=32).open()
+    source = pickle.loads(pickle.dumps(source)) if copied else source
+    before = (tmp_path / "good" / "001.png").read_bytes()
+    (tmp_path / "good" / "001.png").write_bytes((tmp_path / "good" / "000.png").read_bytes())
+    assert source[0].shape == (32, 32, 3)
+    with pytest.raises(SourceError, match=r"001\.png: changed while it was in use"):
+        source[1]
+    (tmp_path / "good" / "001.png").write_bytes(before)
+    assert source[1].shape == (32, 32, 3)
+
+
+def test_a_run_whose_source_changes_ends_with_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr("anomgen.sources.scan._KEPT_IMAGE_BYTES", 0)
+    pictures(tmp_path / "good", 4)
+    recipe = load_recipe("perlin", source=str(tmp_path / "good"), size=32, count=8)
+    plan = Plan.of(recipe)
+    pictures(tmp_path / "good", 4, seed=90)
+    with pytest.raises(SourceError, match="changed while it was in use"):
+        list(Renderer(plan).rows(range(8)))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes")
+def test_a_link_to_what_never_ends_is_named(tmp_path):
+    pictures(tmp_path / "good", 2)
+    (tmp_path / "good" / "002.png").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "good" / "003.png").symlink_to(tmp_path / "pipe")
+    with pytest.raises(SourceError, match="a device or a pipe") as error:
+        Folder(path=str(tmp_path / "good"), size=32).open()
+    assert "002.png" in str(error.value) and "003.png" in str(error.value)

@@ -294,12 +294,13 @@ def test_files_that_cannot_be_read(tmp_path, monkeypatch):
     with pytest.raises(SourceError, match=r"gone\.png: cannot be read \(No such file"):
         read_image(tmp_path / "gone.png")
 
-    def denied(self):
+    def denied(self, *_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_bytes", denied)
+    (tmp_path / "a.png").touch()
+    monkeypatch.setattr(Path, "open", denied)
     with pytest.raises(SourceError, match=r"a\.png: cannot be read \(Permission denied\)"):
-        read_image("a.png")
+        read_image(tmp_path / "a.png")
 
 
 def test_quiet_restores_the_process_from_many_threads():

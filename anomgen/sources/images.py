@@ -31,6 +31,8 @@ from anomgen.places import read_within
 from anomgen.sources.base import MIN_SIDE
 from anomgen.sources.pixels import value_max
 
+MAX_BYTES = 1 << 31
+"""Bytes of an image's file; the largest that is decoded has fewer."""
 MAX_PIXELS = 178_956_970
 """Larger images are refused before they are decoded (Pillow's own limit: a quarter of a gibibyte of RGB)."""
 
@@ -86,7 +88,7 @@ def is_laid_on_white(data: bytes, name: str) -> bool:
 
 
 def read_bytes(path: Path, name: str) -> bytes:
-    """Return a file's contents; SourceError when it cannot be read."""
+    """Return a regular file's contents; SourceError when it cannot be read."""
     try:
         return read_within(path, MAX_BYTES)
     except OSError as error:

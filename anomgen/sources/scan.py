@@ -131,11 +131,20 @@ class ScannedSource:
         return len(self._ids)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        """Return an image at the configured size: (H, W, C) uint8 or uint16, C 1 or 3, read-only."""
+        """Return an image at the configured size: (H, W, C) uint8 or uint16, C 1 or 3, read-only.
+
+        Raises SourceError when its file is no longer what it was when it was checked.
+        """
         index = range(len(self))[index]
         if index in self._kept:
             return self._kept[index]
-        return self._finished(self._load(self._ids[index], self._read(self._keys[index])))
+        data = self._read(self._keys[index])
+        if file_digest(data) != self._files[index]:
+            raise SourceError(
+                f"{self._ids[index]}: changed while it was in use, so a dataset would hold other images than it "
+                "says; put the file back, or start anew once nobody writes to the source any more"
+            )
+        return self._finished(self._load(self._ids[index], data))
 
     def id(self, index: int) -> str:
         """Return the image's name, stable and without a path of the machine."""
