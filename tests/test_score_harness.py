@@ -264,8 +264,19 @@ def test_data_without_masks_has_image_metrics_only(tmp_path):
     row = run(schedule.bench, next(job for job in schedule.todo if job.cells[0].entry.name == "boxes").cells)[0]
     assert row.metrics["pixel_ap"] is None and "no masks" in row.undefined["pixel_ap"]
     assert row.metrics["image_auroc"] is not None and np.isfinite(row.metrics["image_ap"])
-    with pytest.raises(UsageError, match="needs masks"):
+    with pytest.raises(UsageError, match="real: detector probe learns from masks, and this data has none"):
         schedule_of(data, tmp_path / "run", recipes=("real",))
+
+
+def test_real_anomalies_without_masks_teach_a_detector_that_needs_none(tmp_path):
+    data = tiny_data(tmp_path / "part", masks=False)
+    small = [f"detector.cyclegan.{key}=4" for key in ("width", "discriminator_width")]
+    options = {"recipes": ("real",), "detectors": ("cyclegan",), "steps": 2, "changes": tuple(small)}
+    schedule = schedule_of(data, tmp_path / "run", **options)
+    (cell,) = [cell for cell in schedule.cells if cell.entry.name == "real"]
+    (row,) = run(schedule.bench, [cell])
+    assert row.status == "done" and row.thresholds.f1.threshold is not None and row.thresholds.pixel_f1 is None
+    assert row.counts.test_anomalous == 6 and sum(row.validation.anomalous) == 2
 
 
 def test_one_class_in_the_test_set_makes_metrics_null_and_says_why(tmp_path):

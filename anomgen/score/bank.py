@@ -145,25 +145,15 @@ def _fitted(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 def _real_rows(real: TestImages) -> list[Row]:
     """Return real anomalies as training rows.
 
-    Note: nobody knows the normal image of a real anomaly. Detectors that reconstruct it (draem, realnet) get the masked
-    region filled in from around it.
+    Note: nobody knows the normal twin of a real anomaly. Detectors that reconstruct it (draem, realnet) get the masked
+    region filled in from around it. Without masks the whole image is anomalous, and is its own twin.
     """
-    assert real.masks is not None
+    shape = real.images.shape[:3]
+    masks = np.ones(shape, bool) if real.masks is None else real.masks
+    normals = (real.images[k] if real.masks is None else _filled(real.images[k], masks[k]) for k in range(shape[0]))
     return [
-        Row(
-            k,
-            0,
-            0,
-            real.ids[k],
-            _filled(real.images[k], mask),
-            real.images[k],
-            mask,
-            None,
-            ANOMALY,
-            real.defect_types[k],
-            {},
-        )
-        for k, mask in enumerate(real.masks)
+        Row(k, 0, 0, real.ids[k], normal, real.images[k], mask, None, ANOMALY, real.defect_types[k], {})
+        for k, (normal, mask) in enumerate(zip(normals, masks, strict=True))
         if mask.any()
     ]
 

@@ -177,8 +177,6 @@ def _split(
     _refuse_too_few(training, None if listed.is_split else len(normals), path)
     validation, training = _parted(training, VALIDATION_SHARE, least=1)
     real, anomalies = _parted_by_type(anomalous, real_share)
-    if real_share and not any(image.mask is not None for image in images):
-        raise UsageError(f"{path}: real: training on real anomalies needs masks, and this data has none")
     if real_share and not real:
         raise UsageError(
             f"{path}: a share of {real_share} of each defect type's anomalies is less than one image; give a larger one"

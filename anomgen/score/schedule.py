@@ -102,6 +102,8 @@ def scheduled(request: Request, out: Path, done: RowFile, *, part: Part = Part()
     data = _opened(request, request_entries(request, "data"))  # names, kinds and counts are the same for all data sets
     entries = {key: request_entries(request, opened.name) for key, opened in data.items()}
     notes = list(dict.fromkeys(f"{opened.name}: {note}" for opened in data.values() for note in opened.notes))
+    for key, opened in data.items():
+        refuse_real_without_masks(opened, entries[key], detectors.values())
     notes += [note for key, opened in data.items() for note in seen_by_models(opened, entries[key])]
     bench = Bench(
         data,
@@ -153,6 +155,18 @@ def _named(value: Any, data: str) -> Any:
     if isinstance(value, list):
         return [_named(part, data) for part in value]
     return {key: _named(part, data) for key, part in value.items()} if isinstance(value, dict) else value
+
+
+def refuse_real_without_masks(data: RealData, entries: Iterable[Entry], detectors: Iterable[Detector]) -> None:
+    """Raise UsageError when a detector that learns from masks would train on real anomalies without any."""
+    if data.real is None or data.real.masks is not None or not any(entry.kind == "real" for entry in entries):
+        return
+    for detector in detectors:
+        if detector.needs_masks and detector.uses_anomalies:
+            raise UsageError(
+                f"{data.name}: real: detector {detector.kind} learns from masks, and this data has none; cyclegan "
+                "learns from images that are only said to be anomalous"
+            )
 
 
 def seen_by_models(data: RealData, entries: Iterable[Entry]) -> Iterator[str]:

@@ -58,6 +58,7 @@ class Autoencoder(NetworkDetector):
     )
     rate: ClassVar[float] = 1.4
     uses_anomalies: ClassVar[bool] = False
+    needs_masks: ClassVar[bool] = False
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "default": {},
         "paper": {"width": 48, "steps": 12_500, "calibrated": False},

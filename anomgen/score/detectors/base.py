@@ -93,6 +93,8 @@ class Detector(Preset):
     """The paper, Markdown: authors, title, venue, year, a link; empty for no paper."""
     uses_anomalies: ClassVar[bool] = True
     """False: `fit` reads normal images only; it is then fitted once per seed and serves every recipe."""
+    needs_masks: ClassVar[bool] = True
+    """False: it can learn from images that are only said to be anomalous; the masks of its batches mean nothing."""
     rate: ClassVar[float] = 1.0
     """Seconds of one CPU core per million pixels shown in training: what `cost` is estimated from."""
     widths: ClassVar[tuple[str, ...]] = ()

@@ -40,6 +40,7 @@ class CycleGANDetector(NetworkDetector):
     """Two translators, normal ↔ abnormal, and their discriminators; the one to normal is the detector."""
 
     kind: ClassVar[str] = "cyclegan"
+    needs_masks: ClassVar[bool] = False
     widths: ClassVar[tuple[str, ...]] = ("width",)
     paper: ClassVar[str] = CycleGAN.paper
     rate: ClassVar[float] = 14.5

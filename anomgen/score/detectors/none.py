@@ -51,6 +51,7 @@ class Memory(Detector):
         "[arXiv 2106.08265](https://arxiv.org/abs/2106.08265)"
     )
     uses_anomalies: ClassVar[bool] = False
+    needs_masks: ClassVar[bool] = False
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "default": {},
         "paper": {"backbone": "wide_resnet50_2", "candidates": None},

@@ -123,7 +123,7 @@ def _opened(request: Request, seed: int, bounds: tuple[Bound, ...], on: On, scor
     """Open the data and check everything that can be known before the training."""
     from anomgen.score.data import load_training
     from anomgen.score.entries import BASELINES
-    from anomgen.score.schedule import REAL_SHARE, SIZES, request_detectors, request_entries
+    from anomgen.score.schedule import REAL_SHARE, SIZES, refuse_real_without_masks, request_detectors, request_entries
 
     (recipe,), (name,) = request.recipes, request.detectors
     detector = request_detectors(request)[name]
@@ -137,6 +137,7 @@ def _opened(request: Request, seed: int, bounds: tuple[Bound, ...], on: On, scor
     data = load_training(request.data[0], size, real_share=REAL_SHARE if recipe == "real" else 0.0)
     entries = request_entries(request, data.name)
     entry = entries[BASELINES.index(recipe) if recipe in BASELINES else -1]
+    refuse_real_without_masks(data, [entry], [detector])
     if on == "real" and not (data.test.labels.any() and not data.test.labels.all()):
         raise UsageError(
             f"--threshold-on real: {request.data[0]} has {int(data.test.labels.sum())} anomalous and "
@@ -201,7 +202,8 @@ def _description(
         threshold = Threshold.of(validation, task.bounds)
     except Unreachable as error:
         threshold, unreachable = Threshold.of(validation, ()), error
-    pixels = Curve.of_maps(held.masks, maps) if held.masks is not None and held.masks.any() else None
+    marked = held.masks is not None and held.masks.any() and (data.real is None or data.real.masks is not None)
+    pixels = Curve.of_maps(held.masks, maps) if held.masks is not None and marked else None
     description = Description(
         detector=detector.recorded(),
         plugin=plugin_of(detector),
