@@ -75,7 +75,7 @@ class Transplant(Generator):
     gain_range: PositiveRange = (0.6, 1.3)
     """How strong, against the real defect."""
     scale_range: PositiveRange = (0.75, 1.3)
-    """How large, against the real defect; kept where it is put at its own place."""
+    """How large, against the real defect; near its own place a third of that, at the same place as it is."""
     turn: Annotated[float, Field(ge=0, le=180)] = 25.0
     """Degrees that a piece is turned by at most, either way; a third of it near its own place."""
     flip: bool = True
