@@ -8,7 +8,7 @@ import pytest
 
 from anomgen.errors import AnomgenError, RecipeError, UsageError
 from anomgen.generators.base import Generator
-from anomgen.making.engine import ATTEMPTS_PER_IMAGE, Plan, Renderer, is_anomalous, shard_ranges
+from anomgen.making.engine import ATTEMPTS_PER_IMAGE, Plan, Renderer, is_anomalous, shard_ranges, single_threaded
 from anomgen.making.recipe import load_recipe
 from anomgen.sources.value_range import stretched
 from anomgen.synthesis.sample import Reject, Sample
@@ -209,3 +209,44 @@ def test_16_bits_in_a_small_range_of_values_are_measured_as_they_are_shown(tmp_p
     assert row.value_range is not None
     shown = stretched(row.image, row.value_range)
     assert row.detectability == np.float32(plan.detectability.of(shown, row.mask))
+
+
+class Faint(Generator):
+    """Brightens a square by a few levels."""
+
+    kind: ClassVar[str] = "faint"
+    by: int = 2
+
+    def sample(self, rng, image, pool):
+        drawn, mask = image.copy(), np.zeros(image.shape[:2], bool)
+        mask[8:24, 8:24] = True
+        drawn[mask] = np.minimum(drawn[mask], 250) + self.by
+        return Sample(drawn, mask)
+
+
+@pytest.mark.parametrize(("by", "least", "passes"), [(2, 2.0, False), (3, 2.0, True), (2, 0.5, True), (9, 10.0, False)])
+def test_what_changes_by_no_more_than_asked_for_is_drawn_again(by, least, passes):
+    """Law: some pixels of a row change by more than min_change of 255 grey levels, by default 2."""
+    chosen = recipe().model_copy(update={"generator": Faint(by=by), "anomaly_ratio": 1.0, "min_change": least})
+    renderer = Renderer(Plan.of(chosen))
+    if passes:
+        assert renderer.row(0).label
+    else:
+        with pytest.raises(AnomgenError, match="fainter than min_change"):
+            renderer.row(0)
+    assert recipe().min_change == 2.0
+
+
+def test_threads_that_draw_side_by_side_leave_opencv_its_threads():
+    """Law: the first in limits the threads, the last out gives them back, in whatever order they come and go."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(3)
+    first, second = single_threaded(), single_threaded()
+    first.__enter__()
+    second.__enter__()
+    assert cv2.getNumThreads() == 1
+    first.__exit__(None, None, None)
+    assert cv2.getNumThreads() == 1
+    second.__exit__(None, None, None)
+    assert cv2.getNumThreads() == 3
+    cv2.setNumThreads(before)

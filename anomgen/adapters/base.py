@@ -12,6 +12,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from anomgen.errors import AnomgenError, UsageError
+from anomgen.making.drawn import visible
 from anomgen.making.engine import MAX_ATTEMPTS, Plan, Recipe, single_threaded
 from anomgen.making.recipe import recipe_of
 from anomgen.rng import Stream, rng_for
@@ -102,7 +103,8 @@ class Drawer:
             pool = self._pool(images[left[0]])
             rngs = [rng_for(recipe.seed, Stream.ONLINE, numbers[k], attempt) for k in left]
             results = self.plan.generator.sample_batch(rngs, [images[k] for k in left], pool)
-            for k, result in zip(left, map(self.plan.judged, results), strict=True):
+            for k, result in zip(left, results, strict=True):
+                result = self.plan.judged(visible(result, images[k], recipe.min_change))
                 if isinstance(result, Sample):
                     drawn[k] = result
                 else:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from itertools import pairwise
@@ -24,6 +25,7 @@ from anomgen.dataset.row import Row
 from anomgen.errors import AnomgenError, UsageError
 from anomgen.files import fingerprint_of
 from anomgen.generators.base import Generator
+from anomgen.making.drawn import VISIBLE, on_stored, visible
 from anomgen.rng import Stream, rng_for
 from anomgen.sources.base import Source, SourceConfig
 from anomgen.sources.foreground import Foreground, parse_foreground
@@ -66,6 +68,8 @@ class Recipe(Config):
     detectability_range: DetectabilityRange | None = None
     """Draws whose detectability lies outside this range are rejected; 1 is as unusual as one normal pixel in a hundred.
     null: none is."""
+    min_change: Annotated[float, Field(ge=0, le=255)] = VISIBLE
+    """Change, in grey levels of 255, that some pixels of an anomaly must exceed, or it is drawn again."""
     count: Annotated[int, Field(ge=1, le=10**9)] = 1000
     """Rows of the dataset, normal ones included."""
     anomaly_ratio: Share = 0.5
@@ -257,8 +261,9 @@ class Renderer:
             rngs = [rng_for(self.plan.recipe.seed, Stream.SAMPLE, index, attempt) for index in wanted]
             results = self.plan.generator.sample_batch(rngs, images, self.pool)
             left = []
-            for index, position, result in zip(wanted, positions, results, strict=True):
-                result = _on_stored(result, self.pool.stored(position), self.pool.value_range)
+            for index, position, image, result in zip(wanted, positions, images, results, strict=True):
+                result = visible(result, image, self.plan.recipe.min_change)
+                result = on_stored(result, self.pool.stored(position), self.pool.value_range)
                 result = self.plan.judged(result, self.pool.value_range)
                 if isinstance(result, Reject):
                     reasons[index][result.reason] += 1
@@ -315,20 +320,6 @@ class Renderer:
         )
 
 
-def _on_stored(result: Sample | Reject, stored: np.ndarray, value_range: ValueRange | None) -> Sample | Reject:
-    """Put what was drawn on a stretched image back among the values of `stored`, the image as the source has it.
-
-    Where these are few, it may vanish.
-    """
-    if isinstance(result, Reject) or value_range is None:
-        return result
-    image = value_range.drawn_on(stored, result.image, result.mask)
-    changed = (image != stored).any(axis=2)
-    if 2 * np.count_nonzero(changed) < np.count_nonzero(result.mask):
-        return Reject("nothing visible changed")
-    return replace(result, image=image)
-
-
 def is_anomalous(index: int, ratio: float) -> bool:
     """Return whether row `index` is an anomalous one: spread evenly, round(ratio · n) among the first n."""
     return math.floor((index + 1) * ratio + 0.5) > math.floor(index * ratio + 0.5)
@@ -361,17 +352,30 @@ def shard_ranges(recipe: Recipe) -> list[range]:
     return [range(start, min(stop, recipe.count)) for start, stop in pairwise(bounds)]
 
 
+_one_thread_lock = threading.Lock()
+_one_thread_depth = 0
+_one_thread_before = ExitStack()
+
+
 @contextmanager
 def single_threaded(controller: ThreadpoolController | None = None) -> Iterator[None]:
     """Let OpenCV and BLAS use one thread each: the work is small, and the workers are the parallelism.
 
-    It also makes the result independent of how many threads a library would have taken. controller: one made before
-    saves looking for the loaded libraries, 0.7 ms.
+    It also makes the result independent of how many threads a library would have taken. The settings belong to the
+    process, so threads share one change of them: the first in makes it, the last out undoes it. controller: one made
+    before saves looking for the loaded libraries, 0.7 ms.
     """
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
+    global _one_thread_depth
+    with _one_thread_lock:
+        _one_thread_depth += 1
+        if _one_thread_depth == 1:
+            _one_thread_before.callback(cv2.setNumThreads, cv2.getNumThreads())
+            _one_thread_before.enter_context((controller or ThreadpoolController()).limit(limits=1, user_api="blas"))
+            cv2.setNumThreads(1)
     try:
-        with (controller or ThreadpoolController()).limit(limits=1, user_api="blas"):
-            yield
+        yield
     finally:
-        cv2.setNumThreads(before)
+        with _one_thread_lock:
+            _one_thread_depth -= 1
+            if _one_thread_depth == 0:
+                _one_thread_before.close()
