@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ class Datasets:
         dataset, _ = self._dataset(name)
         row = dataset.row(index)
         height, width = row["mask"].shape
-        told = {key: value for key, value in row.items() if not isinstance(value, np.ndarray)}
+        told = {key: _plain(value) for key, value in row.items() if not isinstance(value, np.ndarray)}
         return {**told, "height": height, "width": width, "outline": outline_of(row["mask"])}
 
     def panel(self, name: str, index: int) -> Panel:
@@ -120,4 +121,6 @@ def _passing(columns: dict[str, np.ndarray], filters: dict[str, str], names: tup
 
 
 def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
+    """Return a value as JSON has it; what is not known, a number that is none, as None."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -92,6 +92,7 @@ class Runs:
     def _follow(self, name: str, task: _Task, shared: tuple[Any, Any]) -> None:
         counter, stop = shared
         started = time.perf_counter()
+        outcome: tuple[State, str] = "failed", "its process could not be started"
 
         def beat() -> None:
             with self._lock:
@@ -99,19 +100,17 @@ class Runs:
                 self._runs[name] = replace(self._runs[name], done=counter.value, seconds=seconds)
 
         def ended(_: _Task, future: Future[bool]) -> None:
+            nonlocal outcome
             beat()
-            state, error = _outcome(future, asked=stop.is_set())
-            with self._lock:
-                self._runs[name] = replace(self._runs[name], state=state, error=error)
+            outcome = _outcome(future, asked=stop.is_set())
 
         try:
             with Workers(1, _start, shared, stop=stop.set) as worker:
                 worker.do([task], _work, ended, beat=beat, every=BEAT)
-        except Exception as error:  # the process could not be started
+        finally:  # only now may another run of this name begin
             with self._lock:
-                self._runs[name] = replace(self._runs[name], state="failed", error=_words_of(error))
-        finally:
-            self._stops.pop(name)
+                self._stops.pop(name)
+                self._runs[name] = replace(self._runs[name], state=outcome[0], error=outcome[1])
 
 
 def _outcome(future: Future[bool], *, asked: bool) -> tuple[State, str]:
