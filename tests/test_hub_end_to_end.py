@@ -77,7 +77,8 @@ def run(online, program, *words, code=0, cwd=None):
 
 def test_the_command_prints_what_was_done_and_what_is_next(published, online):
     (out, errors), (json_out, _) = published
-    assert errors == "" and "/datasets/me/brick (new): dataset nsa, cc0-1.0" in out
+    assert all(line.startswith("pushing: ") for line in errors.splitlines())
+    assert "/datasets/me/brick (new): dataset nsa, cc0-1.0" in out
     assert "pushed: 6 files" in out and 'load: datasets.load_dataset("me/brick", "nsa", revision="v1")' in out
     pushed = json.loads(json_out)
     assert pushed["name"] == "patches" and pushed["commit"] == online.repos["dataset", "me/brick"].refs["main"]
@@ -109,7 +110,8 @@ def test_plain_datasets_loads_both_configurations(published, made, online, tmp_p
                     assert row.pop(column).tobytes() == other.pop(column).tobytes()
                 soft, other_soft = row.pop("soft_mask"), other.pop("soft_mask")
                 assert (soft and soft.tobytes()) == (other_soft and other_soft.tobytes()) and row == other
-        assert load_dataset("me/brick", split="train").features["defect_type"].names == ["normal", "nsa"]
+        names = load_dataset("me/brick", split="train").features["defect_type"].names
+        assert names[0] == "normal" and "nsa" in names
         streamed = list(load_dataset("me/brick", "patches", split="train", streaming=True))
         assert len(streamed) == 32 and streamed[3]["image"].size == (48, 48)
         assert len(load_dataset("me/brick", "nsa", split="train", revision="v1")) == 32
@@ -127,7 +129,7 @@ def test_the_example_of_the_card_works(published, online):
     examples = re.findall(r"```python\n(.*?)```", card, re.S)
     assert len(examples) == 2
     out, _ = run(online, "\n".join(examples))
-    assert out.split("\n")[:2] == ["(48, 48) ['normal', 'nsa']", "(48, 48) ['normal', 'cutpaste']"]
+    assert out.split("\n")[:2] == ["(48, 48) nsa", "(48, 48) cutpaste"]
 
 
 def test_push_to_hub_of_datasets_goes_on_where_we_stopped(made, online):

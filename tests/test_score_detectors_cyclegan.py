@@ -33,7 +33,7 @@ def test_the_map_is_the_squared_change():
     detector = CycleGANDetector()
     darker = torch.zeros(1, 1, 64, 64)
     darker[:, :, :24, :24] = 0.2  # of the range [−1, 1]
-    detector._to_normal = lambda x: x - darker
+    detector._network = lambda x: x - darker
     maps = detector.anomaly_maps(np.full((2, 64, 64, 3), 128, np.uint8))
     np.testing.assert_allclose(maps[:, :20, :20], 3 * 0.1**2, rtol=1e-3)
     np.testing.assert_allclose(maps[:, 30:, 30:], 0, atol=1e-6)

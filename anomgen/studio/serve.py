@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from anomgen.errors import UsageError
+from anomgen.errors import UsageError, require
 from anomgen.places import home
 from anomgen.studio.guard import is_own_name
 
@@ -32,13 +32,12 @@ def serve(
     given the lines that the user reads. Raises UsageError for photos that are not there, a port that is taken, or a
     missing extra.
     """
-    try:
-        import uvicorn
+    require("studio", "the studio", "starlette", "uvicorn")
+    import uvicorn
 
-        from anomgen.studio.app import studio_app
-        from anomgen.studio.session import Session
-    except ModuleNotFoundError as error:
-        raise UsageError(f"the studio needs {error.name}: pip install 'anomgen[studio]'") from None
+    from anomgen.studio.app import studio_app
+    from anomgen.studio.session import Session
+
     folders = tuple(home(folder) for folder in opened)
     _refuse_missing(photos, folders)
     session = Session(photos, home(out), folders)
