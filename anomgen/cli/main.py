@@ -15,7 +15,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from anomgen.cli import bank, export, inspect, push, score, studio, train, tune
+from anomgen.cli import bank, doctor, export, inspect, push, score, studio, train, tune
 from anomgen.cli.made import print_made, print_part, print_plan
 from anomgen.cli.streams import fault, flush, prepare
 from anomgen.cli.terminal import (
@@ -53,7 +53,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for part in (bank, export, inspect, push, score, studio, train, tune):
+for part in (bank, doctor, export, inspect, push, score, studio, train, tune):
     app.add_typer(part.app)
 
 RecipeOption = Annotated[str, typer.Option("--recipe", "-r", help="Bundled recipe (anomgen ls recipes) or YAML file.")]
