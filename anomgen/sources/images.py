@@ -31,12 +31,12 @@ from anomgen.places import read_within
 from anomgen.sources.base import MIN_SIDE
 from anomgen.sources.pixels import value_max
 
-MAX_BYTES = 1 << 31
-"""Bytes of an image's file; the largest that is decoded has fewer."""
+MAX_BYTES = 1 << 32
+"""Bytes of a file of images or weights; the largest that is decoded has fewer."""
 MAX_PIXELS = 178_956_970
 """Larger images are refused before they are decoded (Pillow's own limit: a quarter of a gibibyte of RGB)."""
 
-MAX_BYTES = 1 << 31
+MAX_BYTES = 1 << 32
 """Size of an image file: more than that many pixels take without any compression."""
 
 Fit = Literal["keep", "stretch", "crop", "center"]

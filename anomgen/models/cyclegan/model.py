@@ -12,23 +12,25 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
 from anomgen.config import Config
 from anomgen.errors import UsageError
-from anomgen.files import replacing
+from anomgen.files import json_object, replacing
 from anomgen.models.folder import require_finished
 from anomgen.models.images import WAYS, Augment, scaled, turned, turned_back
 from anomgen.models.use import drawing_device, model_folder, threads_for
+from anomgen.places import regular
+from anomgen.sources.base import MAX_SIDE, Side
 from anomgen.sources.scan import files_fingerprint
 
 DESCRIPTION = "anomgen_model.json"
@@ -129,21 +131,21 @@ class Description(Config):
 
     kind: Literal["cyclegan"] = "cyclegan"
     """Which model the folder holds."""
-    shape: tuple[int, int, int]
+    shape: tuple[Side, Side, Annotated[int, Field(ge=1, le=4)]]
     """Height, width and channels of the images that the model was trained on."""
-    resolution: int | None
+    resolution: Annotated[int, Field(ge=1, le=MAX_SIDE)] | None
     """Longest side, in pixels, that the networks see; null for all of the image."""
     augment: Augment
     """Mirrorings and quarter turns that were part of the training."""
-    width: int
+    width: Annotated[int, Field(ge=1, le=1024)]
     """Features of a generator at full resolution."""
-    blocks: int
+    blocks: Annotated[int, Field(ge=0, le=64)]
     """Residual blocks of a generator."""
     residual: bool
     """Whether a generator's output is added to the image."""
     upsampling: Literal["nearest", "transposed"]
     """How a generator doubles its resolution."""
-    threshold: float
+    threshold: Annotated[float, Field(ge=0, le=1)]
     """Change, a share of the value range, that is not seen in the identity residuals of held-out normal images."""
 
     @property
@@ -156,10 +158,16 @@ class Description(Config):
         """Return height and width of what the networks see."""
         return seen_shape(self.shape, self.resolution)
 
-    def network(self) -> ResNetGenerator:
-        """Return a generator with this model's architecture, its weights not set."""
+    def network(self, most: int) -> ResNetGenerator:
+        """Return a generator with this model's architecture, its weights not set.
+
+        most: bytes that the weights may take, so that no figure asks for all of the memory. Raises ValueError.
+        """
         with torch.device("meta"):
             network = ResNetGenerator(self.shape[2], self.width, self.blocks, self.residual, self.upsampling)
+        needed = sum(tensor.numel() * tensor.element_size() for tensor in network.parameters())
+        if needed > most:
+            raise ValueError(f"the network that is described has weights of {needed} bytes, the file holds {most}")
         return network.to_empty(device="cpu")
 
 
@@ -292,13 +300,13 @@ def _description(folder: Path) -> Description:
     if not (folder / DESCRIPTION).is_file():
         raise UsageError(_what_it_is_instead(folder))
     require_finished(folder)
-    text = (folder / DESCRIPTION).read_bytes()
     try:
-        kind = json.loads(text)["kind"]
+        content = json_object(folder / DESCRIPTION)
+        kind = content["kind"]
         if kind != "cyclegan":
-            raise UsageError(f"{folder}: is a model of kind {kind!r}, not one of `anomgen train cyclegan`")
-        return Description.model_validate_json(text)
-    except (ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"{folder}: is a model of kind {str(kind)[:80]!r}, not one of `anomgen train cyclegan`")
+        return Description.model_validate_json(json.dumps(content))
+    except (ValueError, KeyError, OSError) as error:
         raise UsageError(
             f"{folder / DESCRIPTION}: is damaged ({str(error).splitlines()[0]}); train the model again"
         ) from None
@@ -318,12 +326,12 @@ def _what_it_is_instead(folder: Path) -> str:
 
 
 def _loaded(path: Path, description: Description) -> ResNetGenerator:
-    network = description.network()
     try:
+        network = description.network(regular(path).stat().st_size)
         network.load_state_dict(load_file(path))
     except FileNotFoundError:
         raise UsageError(f"{path}: the weights are missing; copy the model folder again, whole") from None
-    except (SafetensorError, OSError, RuntimeError) as error:
+    except (SafetensorError, OSError, RuntimeError, ValueError) as error:
         raise UsageError(
             f"{path}: the weights are damaged or of another network ({str(error).splitlines()[0]}); copy the model "
             "folder again, whole, or train the model again"

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from diffusers import DDPMScheduler, UNet2DModel
-from safetensors import SafetensorError
 
 from anomgen.errors import UsageError
-from anomgen.models.folder import read_record, require_finished
+from anomgen.files import json_object
+from anomgen.models.folder import recorded_data, require_finished
 from anomgen.models.images import scaled
+from anomgen.models.sdas.network import require_bounded
 from anomgen.models.sdas.pipeline import TRANSFORM, PatchTransform, SDASPipeline
 from anomgen.models.use import drawing_device, model_folder, threads_for
 from anomgen.sources.scan import files_fingerprint
@@ -141,10 +142,13 @@ def load_sdas(name: str) -> SDASModel:
 def _load(name: str, folder: Path, changed: int) -> SDASModel:  # noqa: ARG001 - a model trained anew is read anew
     _require_ddpm(name, folder)
     try:
+        require_bounded(folder)
         unet = UNet2DModel.from_pretrained(folder / "unet", use_safetensors=True, local_files_only=True)
         scheduler = DDPMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
         transform = PatchTransform.load(folder / TRANSFORM) if (folder / TRANSFORM).is_file() else None
-    except (OSError, SafetensorError, ValueError, KeyError, RuntimeError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # a library's own, of whatever kind, for figures that it did not expect
         raise UsageError(f"{name}: the model is damaged or half-written: {_first_line(error)}") from error
     _require_consistent(name, unet, transform)
     unet = unet.eval().requires_grad_(False).to(drawing_device(), memory_format=torch.channels_last)
@@ -156,10 +160,10 @@ def _load(name: str, folder: Path, changed: int) -> SDASModel:  # noqa: ARG001 -
 def _require_ddpm(name: str, folder: Path) -> None:
     """Refuse other models, half-written ones, and weights that loading could execute code from."""
     try:
-        index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+        index = json_object(folder / "model_index.json")
     except (OSError, ValueError):
         raise UsageError(f"{name}: the model is damaged: its model_index.json cannot be read") from None
-    parts = [index.get("_class_name"), *((index.get(key) or [None, None])[1] for key in ("unet", "scheduler"))]
+    parts = [index.get("_class_name"), *(_class_of(index.get(key)) for key in ("unet", "scheduler"))]
     if parts[0] not in PIPELINES or parts[1] != "UNet2DModel" or parts[2] not in ("DDPMScheduler", "DDIMScheduler"):
         raise UsageError(f"{name}: no DDPM, but {' with '.join(map(str, parts))}; SDAS needs a DDPMPipeline's parts")
     weights = {file.suffix for file in (folder / "unet").glob("diffusion_pytorch_model*")}
@@ -174,7 +178,14 @@ def _require_ddpm(name: str, folder: Path) -> None:
         raise UsageError(f"{name}: the model is half-written: {', '.join(missing)} missing")
 
 
+def _class_of(part: Any) -> Any:
+    """Return the class that an entry of model_index.json, ``[library, class]``, names; None where it names none."""
+    return part[1] if isinstance(part, list) and len(part) == 2 else None
+
+
 def _require_consistent(name: str, unet: UNet2DModel, transform: PatchTransform | None) -> None:
+    if transform is not None and not transform.is_sound:
+        raise UsageError(f"{name}: the transform's filters do not belong together; copy the model again, whole")
     if transform is not None and transform.encode_weight.shape[0] != unet.config.in_channels:
         raise UsageError(f"{name}: the transform and the U-Net belong to different models")
     if transform is None and unet.config.in_channels not in (1, 3):
@@ -182,10 +193,13 @@ def _require_consistent(name: str, unet: UNet2DModel, transform: PatchTransform 
 
 
 def _categories(folder: Path, unet: UNet2DModel) -> tuple[str, ...]:
-    record = read_record(folder)
-    if record is not None:
-        return tuple(part["category"] for part in record["data"])
-    return tuple(str(k) for k in range(unet.config.num_class_embeds or 1))
+    count = unet.config.num_class_embeds or 1
+    names = tuple(part["category"] for part in recorded_data(folder)) or tuple(str(k) for k in range(count))
+    if len(names) != count:
+        raise UsageError(
+            f"{folder}: the U-Net knows {count} categories, training.json {len(names)}; copy it anew, whole"
+        )
+    return names
 
 
 def fingerprint(folder: Path) -> str:

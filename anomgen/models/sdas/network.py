@@ -4,15 +4,58 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
+import torch
 from diffusers import DDPMScheduler, UNet2DModel
+from pydantic import ConfigDict, Field
 
+from anomgen.config import Config, validated
 from anomgen.errors import UsageError
+from anomgen.files import json_object
 from anomgen.models.sdas.guided import load_guided
 from anomgen.models.sdas.pipeline import SDASPipeline
 from anomgen.models.sdas.settings import TrainSDAS
+from anomgen.places import regular
 
 TIMESTEPS = 1000
+MAX_CONFIG = 1 << 20
+"""Bytes of a configuration."""
+_Small = Annotated[int, Field(ge=1, le=8192)]
+
+
+class _Unet(Config):
+    model_config = ConfigDict(extra="allow")
+
+    sample_size: int | list[int] | None = None
+    in_channels: _Small = 3
+    out_channels: _Small = 3
+    block_out_channels: Annotated[list[_Small], Field(max_length=10)]
+    layers_per_block: Annotated[int, Field(ge=1, le=16)] = 2
+    num_class_embeds: Annotated[int, Field(ge=1, le=10**6)] | None = None
+
+
+class _Schedule(Config):
+    model_config = ConfigDict(extra="allow")
+
+    num_train_timesteps: Annotated[int, Field(ge=1, le=10**5)] = 1000
+
+
+def require_bounded(folder: Path) -> None:
+    """Raise ValueError for a saved model whose figures ask for more than its weights' files hold.
+
+    Raises OSError for a part that is no regular file. Nothing is built to find out.
+    """
+    config = json_object(folder / "unet/config.json", MAX_CONFIG)
+    validated(_Unet, config)
+    validated(_Schedule, json_object(folder / "scheduler/scheduler_config.json", MAX_CONFIG))
+    size = sum(regular(file).stat().st_size for file in (folder / "unet").glob("*.safetensors"))
+    with torch.device("meta"):
+        needed = sum(tensor.numel() for tensor in UNet2DModel.from_config(config).parameters())
+    if 2 * needed > size:  # of 16 bits at least
+        raise ValueError(f"the U-Net that is described has {needed} weights, the files hold {size} bytes")
+    for file in folder.glob("*/*.safetensors"):
+        regular(file)
 
 
 def build_unet(settings: TrainSDAS, shape: Sequence[int], categories: int = 1) -> UNet2DModel:

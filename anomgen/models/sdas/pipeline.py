@@ -128,6 +128,17 @@ class PatchTransform(torch.nn.Module):
         """Return C, the channels of the images."""
         return int(self.encode_weight.shape[1])
 
+    @property
+    def is_sound(self) -> bool:
+        """Return whether the filters fit one another and all of their numbers are finite."""
+        k, c, p = self.encode_weight.shape[0], self.channels, self.patch
+        cell = c * p**2
+        shapes = ((k, c, p, p), (k,), (cell, k, 3, 3), (cell,))
+        return c in (1, 3) and all(
+            tuple(buffer.shape) == shape and bool(buffer.isfinite().all())
+            for buffer, shape in zip(self.buffers(), shapes, strict=True)
+        )
+
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """Return the latents of images."""
         return F.conv2d(images, self.encode_weight, self.encode_bias, stride=self.patch)
