@@ -59,6 +59,7 @@ def test_severity_is_the_mean_change_inside_the_mask(mask, dtype, channels, seed
     assert severity_of(image, normal, mask) == pytest.approx(expected, rel=1e-6, abs=1e-9)
 
 
+@settings(deadline=None)
 @given(masks)
 def test_area_is_the_share_of_the_image(mask):
     assert area_of(mask) == np.float32(mask.mean())
