@@ -113,7 +113,7 @@ def test_small_images_are_measured_as_they_are():
 
 def test_masks_drawn_elsewhere_are_shrunk_with_their_images():
     class Drawn(ByName):
-        method = "folder"
+        drawn = True
 
         def mask(self, image, source_id, fit="stretch"):
             assert source_id is not None

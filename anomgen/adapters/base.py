@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from anomgen.sources.base import Source
 from anomgen.sources.pixels import quantise, to_channels, to_depth, value_max
 from anomgen.sources.pool import DEFAULT_CACHE_BYTES, Pool
 from anomgen.sources.value_range import ValueRange, stretched
-from anomgen.synthesis.sample import Sample
+from anomgen.synthesis.sample import Sample, cut_to
 
 SLACK = 1e-3
 """How far floating-point images may lie outside 0..1: what is left of undoing a normalisation."""
@@ -37,10 +38,13 @@ class Drawer:
 
     def __init__(self, recipe: Recipe | str, **options: Any):
         self.plan = Plan.of(recipe_of(recipe, **options))
-        if self.plan.foreground.method == "folder":
+        regions = (self.plan.foreground.roi, self.plan.foreground.exclude)
+        is_folder = any(path is not None and Path(path).expanduser().is_dir() for path in regions)
+        if self.plan.foreground.method == "folder" or is_folder:
             raise UsageError(
                 "foreground: a folder of masks serves images of the recipe's source only; for images from outside "
-                "choose a method that looks at the image (otsu, triangle, background, background_color) or none"
+                "choose a method that looks at the image (otsu, triangle, background, background_color) or none, and "
+                "one picture for all as roi and exclude"
             )
         self._pools: dict[tuple[int, np.dtype], Pool] = {}
         self._threads: ThreadpoolController | None = None
@@ -104,6 +108,7 @@ class Drawer:
             rngs = [rng_for(recipe.seed, Stream.ONLINE, numbers[k], attempt) for k in left]
             results = self.plan.generator.sample_batch(rngs, [images[k] for k in left], pool)
             for k, result in zip(left, results, strict=True):
+                result = cut_to(self.plan.foreground.region(images[k]), result, images[k])
                 result = self.plan.judged(visible(result, images[k], recipe.min_change))
                 if isinstance(result, Sample):
                     drawn[k] = result

@@ -19,7 +19,9 @@ from anomgen.cli import bank, doctor, export, inspect, push, score, studio, trai
 from anomgen.cli.made import print_made, print_part, print_plan
 from anomgen.cli.streams import fault, flush, prepare
 from anomgen.cli.terminal import (
+    ExcludeOption,
     JsonOption,
+    RoiOption,
     SeedOption,
     SetOption,
     SizeOption,
@@ -27,6 +29,7 @@ from anomgen.cli.terminal import (
     progress_of,
     show_warnings,
     sides_of,
+    with_regions,
 )
 from anomgen.errors import AnomgenError, Interrupted, UsageError, lacks_memory
 from anomgen.places import place, refuse_lost
@@ -116,6 +119,8 @@ def make(
     finish: Annotated[
         bool, typer.Option("--finish", help="All parts are there: write card, preview and provenance.")
     ] = False,
+    roi: RoiOption = None,
+    exclude: ExcludeOption = None,
     changes: SetOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the dataset in the output folder.")] = False,
@@ -139,7 +144,7 @@ def make(
                 count=count,
                 size=sides_of(size),
                 seed=seed,
-                overrides=changes or (),
+                overrides=with_regions(changes, roi, exclude),
                 workers=workers,
                 engine=engine,
                 address=address,
@@ -179,6 +184,8 @@ def preview(
     source: SourceOption = None,
     size: SizeOption = None,
     seed: SeedOption = None,
+    roi: RoiOption = None,
+    exclude: ExcludeOption = None,
     changes: SetOption = None,
     foreground: Annotated[bool, typer.Option("--foreground", help="Show which pixels count as the object.")] = False,
     rows: Annotated[int, typer.Option(min=1, max=64, help="Samples, of each recipe.")] = 8,
@@ -194,19 +201,20 @@ def preview(
     from anomgen.making.preview import preview as draw
 
     with progress_of("drawing"):
-        result = draw(
-            dataset,
-            recipe=recipe,
-            recipes=recipes,
-            source=source,
-            size=sides_of(size),
-            seed=seed,
-            overrides=changes or (),
-            foreground=foreground,
-            rows=rows,
-            cols=cols,
-            out=out,
-        )
+        changes = with_regions(changes, roi, exclude)
+    result = draw(
+        dataset,
+        recipe=recipe,
+        recipes=recipes,
+        source=source,
+        size=sides_of(size),
+        seed=seed,
+        overrides=changes or (),
+        foreground=foreground,
+        rows=rows,
+        cols=cols,
+        out=out,
+    )
     if as_json:
         print_json({"path": str(out), **result.resolved})
         return

@@ -23,7 +23,20 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change any key: generator.blend=mixed. Repeatable."),
 ]
+RoiOption = Annotated[
+    str | None,
+    typer.Option(metavar="PICTURE", help="White where anomalies may be: one picture for all, or a folder of them."),
+]
+ExcludeOption = Annotated[
+    str | None, typer.Option(metavar="PICTURE", help="White where they may not be: one picture, or a folder of them.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def with_regions(changes: list[str] | None, roi: str | None, exclude: str | None) -> list[str]:
+    """Return what --set says, and what --roi and --exclude do."""
+    given = {"foreground.roi": roi, "foreground.exclude": exclude}
+    return [*(changes or ()), *(f"{key}={json.dumps(path)}" for key, path in given.items() if path is not None)]
 
 
 def print_json(values: Any) -> None:

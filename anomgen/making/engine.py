@@ -33,7 +33,7 @@ from anomgen.sources.objects import Opened, opened
 from anomgen.sources.pool import DEFAULT_CACHE_BYTES, Pool
 from anomgen.sources.value_range import ValueRange, stretched
 from anomgen.synthesis.detectability import FEWEST, Detectability, detectability_of, remember_fit
-from anomgen.synthesis.sample import Reject, Sample
+from anomgen.synthesis.sample import Reject, Sample, cut_to
 
 
 def _version(value: Any) -> Any:
@@ -262,6 +262,7 @@ class Renderer:
             results = self.plan.generator.sample_batch(rngs, images, self.pool)
             left = []
             for index, position, image, result in zip(wanted, positions, images, results, strict=True):
+                result = cut_to(self.pool.region(position), result, image)
                 result = visible(result, image, self.plan.recipe.min_change)
                 result = on_stored(result, self.pool.stored(position), self.pool.value_range)
                 result = self.plan.judged(result, self.pool.value_range)

@@ -90,6 +90,8 @@ def recorded_fit(dataset: Dataset) -> Detectability | None:
 
 def _place_key(resource: str) -> str:
     """Return the recipe's key that says where a resource is: of `parts.0.model`, `generator.parts.0.model`."""
+    if resource.startswith("foreground."):
+        return resource
     if resource == "foreground":
         return "foreground.path"
     return f"generator.{resource}.path" if resource.split(".")[-1] == "texture" else f"generator.{resource}"

@@ -20,7 +20,7 @@ from anomgen.sources.base import Images, PathText
 from anomgen.sources.images import Fit, fit_image, read_bytes
 from anomgen.sources.mask_files import read_mask
 from anomgen.sources.pool import Looks
-from anomgen.sources.scan import files_fingerprint
+from anomgen.sources.region import EXTENSIONS, region_digest, region_of, require_aspect
 from anomgen.sources.segmentation import (
     REFERENCE_SIZE,
     border_distance,
@@ -32,13 +32,14 @@ from anomgen.sources.segmentation import (
     tidy,
 )
 
-MASK_EXTENSIONS = (".png", ".bmp", ".tif", ".tiff", ".gif", ".webp")
-"""Formats of masks; JPEG is left to photographs."""
-
 _THRESHOLD = ("channel", "side", "close", "open", "clean")
+_REGIONS = ("roi", "exclude")
+"""Keys that go with every method."""
+LEAST_ROOM = 16
+"""Pixels on which an anomaly has room."""
 _KEYS: dict[str, tuple[str, ...]] = {
     "none": (),
-    "auto": (),
+    "auto": (*_THRESHOLD, "tolerance", "lightness"),
     "otsu": _THRESHOLD,
     "triangle": _THRESHOLD,
     "background": ("levels",),
@@ -76,11 +77,15 @@ class Foreground(Config):
     where uneven backgrounds end, below five times this share."""
     path: PathText | None = None
     """Folder: masks beside each other as the images are, ``NAME.png`` or ``NAME_mask.png``; not zero is object."""
+    roi: PathText | None = None
+    """With any method: a picture, white where anomalies may be, or a folder with one for each image, ``NAME.png``."""
+    exclude: PathText | None = None
+    """With any method: the same, white where anomalies may not be."""
 
     @model_validator(mode="after")
     def _check_keys(self) -> Self:
         keys = _KEYS[self.method]
-        for key in sorted(self.model_fields_set - {"method", *keys}):
+        for key in sorted(self.model_fields_set - {"method", *_REGIONS, *keys}):
             allowed = f"; it takes {', '.join(keys)}" if keys else ""
             raise ValueError(f"{key} means nothing to the method {self.method}{allowed}")
         for key in {"levels", "path"} & set(keys):
@@ -90,40 +95,96 @@ class Foreground(Config):
 
     @model_serializer(mode="wrap")
     def _only_what_applies(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        keys = ("method", *_KEYS[self.method])
+        given = self.model_fields_set if self.method == "auto" else _KEYS[self.method]
+        keys = {"method", *given, *(key for key in _REGIONS if getattr(self, key) is not None)}
         return {key: value for key, value in handler(self).items() if key in keys}
 
     def resolved(self, pool: Images) -> Foreground:
-        """Return a concrete method: `auto` looks at up to 16 images; a texture gives `none`.
+        """Return a concrete method: `auto` looks at up to 16 images; a texture gives `none`. Keys given win.
 
-        A folder is checked to hold a mask for every image. Raises UsageError for a folder that is not there,
-        SourceError for a missing mask.
+        A folder is checked to hold a mask for every image. Raises UsageError for a folder that is not there, a key that
+        the chosen method lacks, and pictures that leave no room for an anomaly; SourceError for a missing mask.
         """
         if self.method == "auto":
-            return choose(pool)
+            return self._refined(choose(pool)).resolved(pool)
         if self.method == "folder":
             self._check_folder(pool)
+        if self.has_region and len(pool):
+            self._check_room(pool)
         return self
 
+    @property
+    def has_region(self) -> bool:
+        """Return whether pictures say where anomalies may be."""
+        return self.roi is not None or self.exclude is not None
+
+    @property
+    def drawn(self) -> bool:
+        """Return whether pictures of the files have a part in it, which an image alone does not have."""
+        return self.method == "folder" or self.has_region
+
+    def region(self, image: np.ndarray, source_id: str | None = None, fit: Fit = "stretch") -> np.ndarray | None:
+        """Return where anomalies may be whatever shows there, bool (H, W); None: anywhere. See `mask`."""
+        shape, found = (image.shape[0], image.shape[1]), None
+        if self.roi is not None:
+            found = region_of(self.roi, "foreground.roi", source_id, shape, fit)
+        if self.exclude is not None:
+            allowed = ~region_of(self.exclude, "foreground.exclude", source_id, shape, fit)
+            found = allowed if found is None else found & allowed
+        return found
+
+    def _refined(self, chosen: Foreground) -> Foreground:
+        """Return what was chosen, with the keys that were given beside `auto`."""
+        given = {key: getattr(self, key) for key in self.model_fields_set - {"method"}}
+        for key in sorted(given.keys() - {*_REGIONS, *_KEYS[chosen.method]}):
+            raise UsageError(
+                f"foreground.{key}: auto chose {chosen.method} on these images, which has no {key}; set "
+                "foreground.method too"
+            )
+        return Foreground.model_validate({**chosen.config(), **given}) if given else chosen
+
+    def _check_room(self, pool: Images) -> None:
+        source = getattr(pool, "source", None)
+        picked = sorted({round(k) for k in np.linspace(0, len(pool) - 1, LOOKED_AT)})
+        rooms = []
+        for index in picked:
+            image = pool[index]
+            name = None if source is None else source.id(index)
+            fit: Fit = getattr(source, "fit", "stretch")
+            if getattr(source, "keeps_aspect", False):
+                for key in _REGIONS:
+                    if (path := getattr(self, key)) is not None:
+                        require_aspect(path, f"foreground.{key}", name, (image.shape[0], image.shape[1]))
+            mask = self.mask(image, name, fit)
+            rooms.append(image[..., 0].size if mask is None else np.count_nonzero(mask))
+        if max(rooms) < LEAST_ROOM:
+            raise UsageError(
+                f"foreground: roi and exclude leave no room for an anomaly on the object (at most {max(rooms)} pixels "
+                f"on the {len(rooms)} images that were looked at); look with `anomgen preview --foreground`"
+            )
+
     def resources(self) -> dict[str, str]:
-        """Return a hash of the files that this foreground reads, by the recipe's key; of `folder` alone."""
-        if self.method != "folder":
-            return {}
-        return {"foreground": _masks_fingerprint(Path(self.path or "").expanduser())}
+        """Return a hash of the files that this foreground reads, by the recipe's key."""
+        regions = {key: getattr(self, key) for key in _REGIONS if getattr(self, key) is not None}
+        found = {f"foreground.{key}": region_digest(path, f"foreground.{key}") for key, path in regions.items()}
+        if self.method == "folder":
+            found["foreground"] = region_digest(self.path or "", "foreground.path")
+        return found
 
     def mask(self, image: np.ndarray, source_id: str | None = None, fit: Fit = "stretch") -> np.ndarray | None:
         """Return the object's pixels, bool (H, W), read-only; None when the whole image is foreground.
 
         image: (H, W, C) uint8 or uint16. source_id: which image of the source it is, fit: how it was brought to its
-        size; only `folder` needs them, its masks being drawn on the files. Raises SourceError for a missing or
-        unreadable mask.
+        size; only what is drawn on the files needs them: masks of `folder`, `roi` and `exclude`. Raises SourceError for
+        a missing or unreadable mask.
         """
+        region = self.region(image, source_id, fit)
         if self.method == "none":
-            return None
+            return region
         if self.method == "auto":
             raise UsageError("foreground: auto must first be resolved on a pool, with Foreground.resolved")
         mask = self._folder_mask(image, source_id, fit) if self.method == "folder" else self._segment(image)
-        mask = mask.view(bool)
+        mask = mask.view(bool) if region is None else mask.view(bool) & region
         mask.flags.writeable = False
         return mask
 
@@ -154,7 +215,7 @@ class Foreground(Config):
     def _mask_file(self, source_id: str) -> Path:
         place = Path(self.path or "").expanduser() / PurePosixPath(source_id)
         for name in (place.stem, f"{place.stem}_mask"):
-            for extension in (*MASK_EXTENSIONS, *(known.upper() for known in MASK_EXTENSIONS)):
+            for extension in (*EXTENSIONS, *(known.upper() for known in EXTENSIONS)):
                 file = place.with_name(name + extension)
                 if file.is_file():
                     return file
@@ -172,15 +233,6 @@ class Foreground(Config):
                 self._mask_file(source.id(index))
 
 
-def _is_mask(file: Path) -> bool:
-    return file.suffix.lower() in MASK_EXTENSIONS and file.is_file()
-
-
-def _masks_fingerprint(folder: Path) -> str:
-    names = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if _is_mask(file))
-    return files_fingerprint(folder, names)
-
-
 def parse_foreground(value: Any) -> Foreground:
     """Return the foreground that a recipe describes.
 
@@ -196,6 +248,8 @@ def parse_foreground(value: Any) -> Foreground:
         if value not in _KEYS and Path(value).expanduser().is_file():
             raise RecipeError(f"{value} is a file; give the folder of the masks, one for each image")
         value = {"method": "folder", "path": value} if is_folder else {"method": value}
+    if isinstance(value, Mapping) and value.get("method") in PRESETS:
+        value = {**PRESETS[value["method"]].config(), **{key: part for key, part in value.items() if key != "method"}}
     if not isinstance(value, Mapping):
         raise RecipeError(f"must be a name or a mapping with a `method` (it is {value!r})")
     method = value.get("method")

@@ -29,11 +29,14 @@ class Foreground(Protocol):
     """What of `anomgen.sources.foreground.Foreground` a pool needs."""
 
     @property
-    def method(self) -> str:
-        """Return how it finds the object."""
+    def drawn(self) -> bool:
+        """Return whether pictures of the files have a part in it."""
 
     def mask(self, image: np.ndarray, source_id: str | None = None, fit: Fit = "stretch") -> np.ndarray | None:
         """Return the object's pixels."""
+
+    def region(self, image: np.ndarray, source_id: str | None = None, fit: Fit = "stretch") -> np.ndarray | None:
+        """Return where anomalies may be whatever shows there."""
 
 
 class _Kept(NamedTuple):
@@ -115,7 +118,7 @@ class Pool(Sequence[np.ndarray]):
     def _foreground_of_shrunk(self, index: int, image: np.ndarray | None) -> np.ndarray | None:
         if self._foreground is None:
             return None
-        if image is not None and self._foreground.method != "folder":
+        if image is not None and not self._foreground.drawn:
             return self._foreground.mask(image)
         mask = self.foreground(self[index])
         return mask if mask is None or image is None else shrunk(mask)
@@ -137,6 +140,12 @@ class Pool(Sequence[np.ndarray]):
             return self[index]
         kept = self._kept.get(index)
         return self.source[index] if kept is None else kept.stored
+
+    def region(self, index: int) -> np.ndarray | None:
+        """Return where anomalies may be on an image whatever shows there, bool (H, W); None: anywhere."""
+        if self._foreground is None or not self._foreground.drawn:
+            return None
+        return self._foreground.region(self[index], self.source.id(index), getattr(self.source, "fit", "stretch"))
 
     def foreground(self, image: np.ndarray) -> np.ndarray | None:
         """Return the foreground, bool (H, W), of an image; None where the whole image is foreground."""

@@ -146,6 +146,11 @@ class ScannedSource:
             )
         return self._finished(self._load(self._ids[index], data))
 
+    @property
+    def keeps_aspect(self) -> bool:
+        """Return whether the images have the aspect of their files."""
+        return self._size is None or (self.fit == "keep" and isinstance(self._size, int))
+
     def id(self, index: int) -> str:
         """Return the image's name, stable and without a path of the machine."""
         return self._ids[index]

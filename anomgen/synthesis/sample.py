@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import cv2
@@ -126,6 +126,17 @@ def composite(
     mask = np.zeros(image.shape[:2], dtype=bool)
     mask[window] = local
     return Composite(drawn, mask, box, np.where(local, change, np.float32(0)))
+
+
+def cut_to(region: np.ndarray | None, result: Sample | Reject, normal: np.ndarray) -> Sample | Reject:
+    """Undo what was drawn outside of a region, bool (H, W), or None for anywhere; normal: the image before."""
+    if region is None or isinstance(result, Reject) or not (result.mask & ~region).any():
+        return result
+    mask = result.mask & region
+    if np.count_nonzero(mask) < smallest_mask(mask.shape):
+        return Reject("outside the region of interest")
+    soft = None if result.soft_mask is None else np.where(mask, result.soft_mask, np.float32(0))
+    return replace(result, image=np.where(mask[..., None], result.image, normal), mask=mask, soft_mask=soft)
 
 
 def majority(changed: np.ndarray, support: np.ndarray, size: int = 5) -> np.ndarray:
