@@ -54,7 +54,8 @@ def same(items, others):
     for key, item in items.items():
         assert item.keys() == others[key].keys()
         for name, value in item.items():
-            assert torch.equal(torch.as_tensor(value), torch.as_tensor(others[key][name])), (key, name)
+            pair = torch.as_tensor(value), torch.as_tensor(others[key][name])
+            assert torch.allclose(*pair, rtol=0, atol=0, equal_nan=True), (key, name)
     return True
 
 
