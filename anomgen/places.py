@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple
 
-from anomgen.errors import AnomgenError, UsageError, near_miss
+from anomgen.errors import AnomgenError, UsageError, near_miss, require
 
 COMMON = ("s3", "gs", "abfs", "hf", "sftp", "webhdfs")
 """The schemes that an error names; fsspec knows some fifty."""
@@ -54,10 +54,9 @@ def place(where: str | Path) -> Path:
 
 
 def _file_system(url: str, scheme: str) -> tuple[Any, str]:
-    try:
-        import fsspec
-    except ImportError:
-        raise UsageError(f"{url}: a URL needs the library fsspec: pip install fsspec") from None
+    require("ray", f"{url}: a URL", "fsspec")
+    import fsspec
+
     try:
         result: tuple[Any, str] = fsspec.core.url_to_fs(url)
         return result

@@ -1,6 +1,8 @@
 """The studio's answers: its rows are those of `make`, what it refuses, what it writes, what it makes."""
 
 import shlex
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -294,9 +296,8 @@ def test_a_run_is_made_stopped_gone_on_with_and_is_the_dataset_of_make(studio, p
     refused(studio.post("/api/stop", json={"name": "d"}), "is not being made")
     refused(studio.get("/api/dataset/d"), "unfinished")
     assert studio.post("/api/resume", json={"name": "d"}).status_code == 200
-    assert until(studio, "d", {"finished", "failed"}) | {"seconds": 0} == {
-        "name": "d", "state": "finished", "done": 1000, "total": 1000, "seconds": 0, "error": "",
-    }  # fmt: skip
+    wanted = {"name": "d", "state": "finished", "done": 1000, "total": 1000, "seconds": 0, "error": ""}
+    assert until(studio, "d", {"finished", "failed"}) | {"seconds": 0} == wanted
     recipe = load_recipe("perlin", source=photos, overrides={**SMALL, "count": 1000, "shard_size": 16})
     make(recipe, tmp_path / "twin")
     shards = sorted((out / "d" / "data").iterdir())
@@ -378,3 +379,19 @@ def test_the_page_is_light_and_needs_nothing_from_elsewhere(studio):
         assert "http://" not in text and "https://" not in text and " style=" not in text, file.name
         name = "/" if file.name == "index.html" else f"/static/{file.name}"
         assert studio.get(name).status_code == 200
+
+
+def test_a_missing_extra_is_named_before_anything_is_imported(tmp_path):
+    """In a process in which starlette cannot be found."""
+    program = """
+import sys
+from importlib import util
+found = util.find_spec
+util.find_spec = lambda name, *rest: None if name in ("starlette", "uvicorn") else found(name, *rest)
+sys.modules["starlette"] = sys.modules["uvicorn"] = None
+sys.argv = ["anomgen", "studio", "--no-browser"]
+from anomgen.cli import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and 'pip install ".[studio]"' in done.stderr and "Traceback" not in done.stderr

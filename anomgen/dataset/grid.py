@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from anomgen.cards import templates
 from anomgen.dataset.panel import VIEWS, Panel, outline_of, shrunk
 from anomgen.dataset.preview import CAPTION_SIZE, EMPTY, FAINT, GAP, INK, MARGIN, OUTLINE, PAPER, TITLE_SIZE, texts_on
-from anomgen.files import bundled, replacing
+from anomgen.files import replacing
 
 SIDE = 256
 """Longest side of a picture in a grid."""
@@ -129,7 +130,7 @@ def _laid_out(lines: Sequence[Sequence[_Cell | None]], heads: Sequence[str], tit
 
 def write_gallery(groups: Sequence[Group], path: Path, title: str, notes: Sequence[str] = ()) -> None:
     """Write samples as one HTML file that needs nothing else: views to choose from, outlines, light and dark."""
-    template = templates(bundled("templates", "cards"), autoescape=True).get_template("gallery.html")
+    template = templates(Path(str(resources.files("anomgen.dataset"))), autoescape=True).get_template("gallery.html")
     shown = [{"name": group.name, "samples": list(_samples(group))} for group in groups]
     with replacing(path) as file:
         file.write(template.render(title=title, notes=notes, groups=shown).encode())

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from anomgen.config.base import located_texts
 from anomgen.dataset.origin import is_ours
 from anomgen.dataset.reader import SHARD_PATTERN
 from anomgen.errors import UsageError
@@ -20,7 +21,7 @@ DATA = "data"
 
 def check_output(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) -> None:
     """Refuse an output folder in which `make` could lose or mix something. Raises UsageError."""
-    refuse_inside(out, getattr(recipe.source, "path", None))
+    refuse_inside(out, *(place for _, place in located_texts(recipe.source)))
     data = out / DATA
     hidden = data.is_dir() and all(entry.name.startswith(".") for entry in data.iterdir())
     leftovers = {DATA} if hidden else ()  # of a run that was killed before its first shard

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from anomgen.errors import UsageError, require
 from anomgen.places import home
-from anomgen.studio.guard import is_own_name
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -81,6 +80,8 @@ def _refuse_missing(photos: str | None, opened: Sequence[Path]) -> None:
 
 def _listening(host: str, port: int) -> socket.socket:
     """Return a socket that listens; raises UsageError, which says why, where it cannot."""
+    from anomgen.studio.guard import is_own_name
+
     if not is_own_name(host, host):
         raise UsageError(f"--host {host}: give a name or an address of this machine")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
