@@ -1,0 +1,105 @@
+"""A model that somebody has tampered with ends in an error that says so, never in a traceback or an endless wait."""
+
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+from tampered import Tampered, at_most, in_fields, in_place_of, read_values
+from test_fixtures import STORED
+
+from anomgen.errors import AnomgenError
+from anomgen.models.use import model_licenses, trained_on
+
+pytest.importorskip("diffusers")
+
+RECORDS = {
+    "cyclegan": ("anomgen_model.json", "training.json"),
+    "sdas": ("model_index.json", "training.json", "unet/config.json", "scheduler/scheduler_config.json"),
+}
+WEIGHTS = {
+    "cyclegan": ("generators/normal_to_abnormal.safetensors",),
+    "sdas": ("unet/diffusion_pytorch_model.safetensors", "transform/diffusion_pytorch_model.safetensors"),
+}
+LARGE = {
+    "cyclegan": {"width": 10**6, "blocks": 10**6, "shape": [10**9, 10**9, 3], "resolution": 10**9},
+    "sdas": {"block_out_channels": [10**6], "layers_per_block": 10**6, "in_channels": 10**9, "num_class_embeds": 10**9},
+}
+
+
+@pytest.fixture(scope="module")
+def old(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("old")
+    with zipfile.ZipFile(STORED) as stored:
+        stored.extractall(folder)
+    return folder
+
+
+def tamperings(model, kind):
+    for file in RECORDS[kind]:
+        yield from in_fields(file, read_values(model / file))
+    for file in (*RECORDS[kind], *WEIGHTS[kind], "README.md"):
+        yield from in_place_of(file)
+    described = RECORDS[kind][0 if kind == "cyclegan" else 2]
+    for key, value in LARGE[kind].items():
+        fields = in_fields(described, read_values(model / described), [value])
+        yield next(Tampered(f"large {key}", one.do) for one in fields if one.place == (key,))
+
+
+def used(kind, model):
+    if kind == "cyclegan":
+        from anomgen.models.cyclegan.model import load_translators
+
+        load_translators(model).to_abnormal.change(np.zeros((32, 32, 3), np.uint8))
+    else:
+        from anomgen.models.sdas.model import load_sdas
+
+        load_sdas(str(model)).draw([np.random.default_rng(0)], [0.0], steps=1)
+
+
+def try_all(kind, model, calls):
+    """Run the calls on a model; each ends well or with an error of ours."""
+    for call in calls:
+        with at_most(30):
+            try:
+                call(kind, model)
+            except AnomgenError as error:
+                assert 0 < len(str(error)) < 5000
+
+
+CALLS = (used, lambda _, model: model_licenses(model), lambda _, model: trained_on(model))
+
+
+def try_some(old, place, kind, step, of_others):
+    tampered = list(tamperings(old / kind, kind))
+    fields = [one for one in tampered if one.place]
+    for one in fields[::step] + [one for one in tampered if not one.place][::of_others]:
+        shutil.rmtree(place / "model", ignore_errors=True)
+        shutil.copytree(old / kind, place / "model")
+        one(place / "model")
+        try:
+            try_all(kind, place / "model", CALLS)
+        except Exception as error:
+            raise AssertionError(f"{one.name}: {type(error).__name__}: {error}"[:2000]) from error
+
+
+@pytest.mark.parametrize("kind", RECORDS)
+def test_what_uses_a_tampered_model_says_what_is_wrong(old, tmp_path, kind):
+    try_some(old, tmp_path, kind, step=151, of_others=9)
+
+
+@pytest.mark.parametrize("kind", RECORDS)
+def test_no_figure_asks_for_all_of_the_memory(old, tmp_path, kind):
+    for one in tamperings(old / kind, kind):
+        if not one.name.startswith("large"):
+            continue
+        copy = shutil.copytree(old / kind, tmp_path / one.name.replace(" ", "-"))
+        one(copy)
+        with pytest.raises(AnomgenError), at_most(30):
+            used(kind, copy)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", RECORDS)
+def test_whatever_uses_a_tampered_model_says_what_is_wrong(old, tmp_path, kind):
+    try_some(old, tmp_path, kind, step=9, of_others=1)
