@@ -39,6 +39,7 @@ def serving(photos: Path, out: Path) -> Iterator[str]:
 def shown(page) -> None:
     """Wait until samples are there and none of them is on its way."""
     page.locator(".tile:not([aria-busy]) img[src]").nth(3).wait_for()
+    page.locator("#look .grid[aria-busy]").wait_for(state="detached")
     page.locator(".tile[aria-busy] img[src]").first.wait_for(state="detached")
 
 

@@ -94,6 +94,7 @@ async function draw() {
   for (const tile of tiles) tile.setAttribute("aria-busy", "true");
   view.id = id;
   view.rows = [];
+  grid.setAttribute("aria-busy", "true");
   try {
     let from = view.start;
     for (const count of [2, 4, view.count - 6]) {  // the first ones soon
@@ -105,11 +106,12 @@ async function draw() {
       if (told.resolved) controls.measured(told.resolved);
     }
     view.last = from;
+    grid.removeAttribute("aria-busy");
     range.replaceChildren(h("span", { class: "word" }, "rows "), `${view.rows[0].index} – ${view.rows.at(-1).index}`);
   } catch (error) {
     if (isAbort(error)) return;
     if (error.status === 410) { again(); return; }
-    for (const tile of tiles) tile.removeAttribute("aria-busy");
+    for (const element of [grid, ...tiles]) element.removeAttribute("aria-busy");
     trouble.textContent = error.message;
   }
 }
@@ -126,6 +128,7 @@ function refresh() {
 }
 
 function next() {
+  if (grid.hasAttribute("aria-busy")) return;  // which rows come next is not known yet
   pages.push(view.start);
   view.start = view.last;
   draw();
