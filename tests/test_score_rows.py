@@ -1,10 +1,12 @@
 """The row file: appended, read back, mended after kills and damage."""
 
 import json
+import os
 
 import pytest
 from score_rows import done_row, failed_row, records
 
+from anomgen.errors import AnomgenError
 from anomgen.score.rows import RowFile
 
 
@@ -110,3 +112,11 @@ def test_rows_that_call_their_entry_variant_are_read(tmp_path):
     (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
     (read,) = RowFile(tmp_path).rows.values()
     assert (read.entry, read.plain()["entry"]) == ("nsa", "nsa")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes")
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), lambda path: path.mkdir()])
+def test_only_a_regular_file_is_read_as_rows(tmp_path, make):
+    make(tmp_path / "rows.jsonl")
+    with pytest.raises(AnomgenError, match="cannot be read"):
+        RowFile(tmp_path)

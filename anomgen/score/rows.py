@@ -12,9 +12,12 @@ from pydantic import ValidationError
 from anomgen.config.text import read_json
 from anomgen.errors import AnomgenError
 from anomgen.files import Earlier, holds_earlier, locked, replacing
+from anomgen.places import read_within
 from anomgen.score.result import Done, Failed, Result, Started
 
 RUN_FILE, ROWS, SET_ASIDE = "run.json", "rows.jsonl", "rows.set-aside.jsonl"
+MAX_ROWS = 1 << 30
+"""Bytes of the rows of a run; ten thousand cells have a tenth of it."""
 MAPS = "maps"
 """Folder of the example maps."""
 
@@ -30,12 +33,12 @@ class RowFile:
         self.rows: dict[str, Result] = {}
         self.bad: list[tuple[int, str, str]] = []
         """Number, text and fault of each line that is no row."""
-        if self.path.is_file():
+        if self.path.exists():
             self._read()
 
     def _read(self) -> None:
         try:
-            text = self.path.read_bytes().decode("utf-8", errors="backslashreplace")
+            text = read_within(self.path, MAX_ROWS).decode("utf-8", errors="backslashreplace")
         except OSError as error:
             raise AnomgenError(f"{self.path}: cannot be read ({error.strerror or error})") from error
         for number, line in enumerate(text.split("\n"), 1):
