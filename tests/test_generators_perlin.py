@@ -127,7 +127,8 @@ def test_texture_is_the_configured_one(tmp_path):
     red = np.zeros((40, 40, 3), np.uint8)
     red[..., 2] = 255
     cv2.imwrite(str(tmp_path / "red.png"), red)
-    generator = Perlin(texture=FolderTextures(path=str(tmp_path)), augmentations=0, opacity_range=(1.0, 1.0))
+    textures = FolderTextures(path=str(tmp_path))
+    generator = Perlin(texture=textures, augmentations=0, opacity_range=(1.0, 1.0), colourful=True)
     pool = grey_pool(128, 100)
     sample = generator.prepared(pool).sample(rng(), pool[0], pool)
     assert (sample.image[sample.mask] == (255, 0, 0)).all()
@@ -221,3 +222,18 @@ def test_the_packages_field_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "noise", None)
     with pytest.raises(UsageError, match=r"generator\.field: noise needs noise: pip install .*, or take field"):
         Perlin(field="noise").prepared(grey_pool(32, 32))
+
+
+@pytest.mark.parametrize("coloured", [False, True])
+def test_grey_pictures_stored_as_rgb_get_grey_textures(coloured):
+    pool = []
+    for number in range(3):
+        image = np.random.default_rng(number).integers(60, 180, (64, 64, 1), dtype=np.uint8).repeat(3, axis=2)
+        image[..., 2] //= 2 if coloured else 1
+        pool.append(image)
+    ready = Perlin().prepared(pool)
+    assert ready.colourful is coloured and "colourful" not in Perlin().config()
+    for seed in range(6):
+        image = ready.sample(np.random.default_rng(seed), pool[0], pool).image
+        if not coloured:
+            assert (image == image[..., :1]).all()

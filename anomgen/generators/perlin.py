@@ -15,7 +15,7 @@ not), as RealNet does.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import cv2
 import numpy as np
@@ -24,12 +24,17 @@ from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model
 from anomgen.config import Range, ShareRange
 from anomgen.generators.base import Generator, foreground_of
 from anomgen.sources.base import Images
-from anomgen.sources.pixels import to_depth
+from anomgen.sources.pixels import to_channels, to_depth, value_max
+from anomgen.sources.pool import Looks
 from anomgen.synthesis.augment import OPERATIONS, augment
 from anomgen.synthesis.perlin import NoiseField, PerlinDraw, perlin_mask, require_package
 from anomgen.synthesis.sample import Box, Reject, Sample, composite, smallest_mask
 from anomgen.synthesis.textures import ProceduralTextures, TextureField
 
+COLOURED = 2.0
+"""Mean distance between the channels, grey levels of 255, from which images count as coloured."""
+LOOKED_AT = 16
+"""Images that are looked at for it."""
 REDRAWS = 10
 """Regions drawn before the sample is rejected because none of them was large enough."""
 
@@ -102,10 +107,22 @@ class Perlin(PerlinRegion):
     texture: TextureField = ProceduralTextures()
     """Where textures come from: ``{kind: procedural}``, ``{kind: folder, path: …}``, ``{kind: hub, path: …}``."""
 
+    colourful: bool | Literal["auto"] = "auto"
+    """Whether textures keep their colours. `auto`: where the images are coloured; grey ones stored as RGB get grey."""
+
+    @model_serializer(mode="wrap")
+    def _colour_if_known(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out `auto`, as of `field` the default."""
+        hidden = {"field": "gradient", "colourful": "auto"}
+        return {key: value for key, value in handler(self).items() if hidden.get(key) != value}
+
     def prepared(self, pool: Images) -> Self:
-        """Check the textures. Raises UsageError or SourceError when they cannot be used."""
+        """Check the textures, look whether the images are coloured. Raises UsageError or SourceError for textures."""
         self.texture.check(pool[0].shape if len(pool) else None)
-        return super().prepared(pool)
+        ready = super().prepared(pool)
+        if self.colourful != "auto" or not len(pool) or pool[0].shape[2] == 1:
+            return ready
+        return ready.model_copy(update={"colourful": are_coloured(pool)})
 
     def resources(self) -> dict[str, str]:
         """See `Generator.resources`."""
@@ -120,6 +137,9 @@ class Perlin(PerlinRegion):
         region, drawn_region = self.draw_region(rng, image.shape, foreground_of(pool, image))
         texture, name = self.texture.draw(rng, image.shape)
         texture, operations = augment(rng, texture, self.augmentations)
+        keeps = are_coloured(pool) if self.colourful == "auto" and image.shape[2] == 3 else self.colourful
+        if not keeps:
+            texture = to_channels(to_channels(texture, 1), image.shape[2])
         opacity = float(rng.uniform(*self.opacity_range))
         drawn, box = lay_over(image, to_depth(texture, image.dtype), region, opacity)
         result = composite(image, drawn, region, box=box)
@@ -130,6 +150,13 @@ class Perlin(PerlinRegion):
             "opacity": opacity,
         }
         return Sample(result.image, result.mask, None, params, self.kind)
+
+
+def are_coloured(pool: Images) -> bool:
+    """Return whether images (H, W, 3) have colours: those of grey pictures stored as RGB are equal in all channels."""
+    looks = Looks(pool, LOOKED_AT)
+    spread = [np.ptp(image.astype(np.float32), axis=2).mean() / value_max(image.dtype) for image in looks]
+    return float(np.median(spread)) * 255 > COLOURED
 
 
 def lay_over(image: np.ndarray, content: np.ndarray, region: np.ndarray, opacity: float) -> tuple[np.ndarray, Box]:
