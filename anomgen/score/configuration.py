@@ -13,7 +13,8 @@ from pydantic import Field, ValidationError
 
 from anomgen.config import portable_path
 from anomgen.errors import UsageError
-from anomgen.files import replacing
+from anomgen.files import MAX_RECORD, replacing
+from anomgen.places import read_within
 from anomgen.score.detectors.base import Detector
 from anomgen.score.entries import BASELINES
 from anomgen.score.identity import PROTOCOL
@@ -85,7 +86,7 @@ class Configuration(Record):
         """Return the configuration of a run's folder. Raises UsageError where there is none."""
         path = folder / RUN_FILE
         try:
-            return cls.model_validate_json(path.read_bytes())
+            return cls.model_validate_json(read_within(path, MAX_RECORD))
         except OSError as error:
             raise UsageError(f"{path}: cannot be read ({error.strerror or error}); give the folder of a run") from None
         except ValidationError as error:
