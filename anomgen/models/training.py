@@ -162,7 +162,7 @@ def locked_for(task: Task, out: Path) -> Iterator[None]:
         yield
         return
     with locked(out):
-        sweep(out, out / SHEETS)
+        sweep(out, *(folder for folder in out.iterdir() if folder.is_dir() and not folder.is_symlink()))
         yield
 
 
