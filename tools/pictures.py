@@ -171,12 +171,12 @@ def defects() -> Image.Image:
 
 
 def _defect(kind: str, material: str, folder: Path) -> np.ndarray | None:
-    """Return the most visible of four rows of a kind on a material; None where it cannot be drawn."""
+    """Return the most visible of eight rows of a kind on a material; None where it cannot be drawn."""
     source = f"builtin:{material}" if material in BUILT_IN else str(folder / material)
-    changes = [f"source.size={SIDE}", f"generator.kinds=[{kind}]", "generator.severity=[4, 8]"]
+    changes = [f"source.size={SIDE}", f"generator.kinds=[{kind}]", "generator.severity=[1, 8]"]
     changes.append("foreground=otsu" if material == "pill" else "foreground=none")
     try:
-        rows = _rows("defects", source, changes, range(4))
+        rows = _rows("defects", source, changes, range(8))
     except AnomgenError:
         return None
     row = max(rows, key=lambda row: row.severity * row.area**0.5)
@@ -207,7 +207,7 @@ def transplant() -> Image.Image:
             changes = [
                 f"source.size={SIDE}",
                 f"generator.kinds=[{kinds}]",
-                "generator.severity=[4, 8]",
+                "generator.severity=[1, 8]",
                 OBJECT[material],
             ]
             for row in _rows("defects", str(folder / material), changes, range(6)):

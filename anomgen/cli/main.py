@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
-import shlex
 import sys
 import time
-from collections.abc import Iterable
 from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -26,7 +24,9 @@ from anomgen.cli.terminal import (
     SetOption,
     SizeOption,
     print_json,
+    print_next,
     progress_of,
+    same_options,
     show_warnings,
     sides_of,
     with_regions,
@@ -144,7 +144,9 @@ def make(
                 count=count,
                 size=sides_of(size),
                 seed=seed,
-                overrides=with_regions(changes, roi, exclude),
+                overrides=changes or (),
+                roi=roi,
+                exclude=exclude,
                 workers=workers,
                 engine=engine,
                 address=address,
@@ -201,20 +203,21 @@ def preview(
     from anomgen.making.preview import preview as draw
 
     with progress_of("drawing"):
-        changes = with_regions(changes, roi, exclude)
-    result = draw(
-        dataset,
-        recipe=recipe,
-        recipes=recipes,
-        source=source,
-        size=sides_of(size),
-        seed=seed,
-        overrides=changes or (),
-        foreground=foreground,
-        rows=rows,
-        cols=cols,
-        out=out,
-    )
+        result = draw(
+            dataset,
+            recipe=recipe,
+            recipes=recipes,
+            source=source,
+            size=sides_of(size),
+            seed=seed,
+            overrides=changes or (),
+            roi=roi,
+            exclude=exclude,
+            foreground=foreground,
+            rows=rows,
+            cols=cols,
+            out=out,
+        )
     if as_json:
         print_json({"path": str(out), **result.resolved})
         return
@@ -222,9 +225,10 @@ def preview(
     for key, value in result.resolved.items():
         print(f"  {key}: {json.dumps(value, ensure_ascii=False)}")
     if dataset is None:
-        _print_next("make", *_words(recipe or (recipes or "nsa").split(",")[0], source, size, seed, changes))
+        chosen = recipe or (recipes or "nsa").split(",")[0]
+        print_next("make", *same_options(chosen, source, size, seed, with_regions(changes, roi, exclude)))
     else:
-        _print_next("check", dataset)
+        print_next("check", dataset)
 
 
 @app.command()
@@ -243,7 +247,7 @@ def check(
         print_json(report.as_dict())
     else:
         print(report.render())
-        _print_next(*(("preview", dataset) if report.ok else ("replay", dataset, "INDEX")))
+        print_next(*(("preview", dataset) if report.ok else ("replay", dataset, "INDEX")))
     if not report.ok:
         raise typer.Exit(1)
 
@@ -266,7 +270,7 @@ def replay(
         print_json({"index": index, "identical": result.identical, **lists})
     elif result.identical:
         print(f"{dataset} row {index}: bit-identical")
-        _print_next("check", dataset)
+        print_next("check", dataset)
     else:
         print(f"{dataset} row {index}: different in {', '.join(result.different)}")
         for note in result.notes:
@@ -298,7 +302,7 @@ def list_names(
         width = max((len(name) for name in entries), default=0)
         for name, summary in entries.items():
             print(f"  {name:<{width}}  {summary}")
-    _print_next(*NEXT[(what or "recipes").partition("/")[0]])
+    print_next(*NEXT[(what or "recipes").partition("/")[0]])
 
 
 @app.command()
@@ -333,7 +337,7 @@ def validate(
         print_json(valid)
         return
     print(f"{recipe}: valid (fingerprint {valid['fingerprint']})")
-    _print_next("make", *_words(recipe, changes=changes), "--dry-run")
+    print_next("make", *same_options(recipe, changes=changes), "--dry-run")
 
 
 def _version(wanted: bool) -> None:
@@ -351,23 +355,6 @@ def _root(
     ] = False,
 ) -> None:
     show_warnings()
-
-
-def _words(
-    recipe: str,
-    source: str | None = None,
-    size: str | None = None,
-    seed: int | None = None,
-    changes: Iterable[str] | None = None,
-) -> list[str]:
-    """Return the options that say the same to another command."""
-    options = {"--recipe": recipe, "--source": source, "--size": size, "--seed": seed}
-    given = [(name, str(value)) for name, value in options.items() if value is not None]
-    return [word for pair in (*given, *(("--set", change) for change in changes or ())) for word in pair]
-
-
-def _print_next(*words: object) -> None:
-    print(f"next: {shlex.join(['anomgen', *map(str, words)])}")
 
 
 def main() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Annotated, Any, Literal
 
@@ -138,3 +139,21 @@ def _lines(verb: str, timed: bool) -> Iterator[Progress]:
     finally:
         ended.set()
         speaker.join()
+
+
+def same_options(
+    recipe: str,
+    source: str | None = None,
+    size: str | None = None,
+    seed: int | None = None,
+    changes: Iterable[str] | None = None,
+) -> list[str]:
+    """Return the options that say the same to another command."""
+    options = {"--recipe": recipe, "--source": source, "--size": size, "--seed": seed}
+    given = [(name, str(value)) for name, value in options.items() if value is not None]
+    return [word for pair in (*given, *(("--set", change) for change in changes or ())) for word in pair]
+
+
+def print_next(*words: object) -> None:
+    """Print the command of anomgen that comes next."""
+    print(f"next: {shlex.join(['anomgen', *map(str, words)])}")

@@ -67,6 +67,8 @@ def make(
     size: int | Sequence[int] | Literal["native"] | None = None,
     seed: int | None = None,
     overrides: Overrides = (),
+    roi: str | Path | None = None,
+    exclude: str | Path | None = None,
     workers: int | None = None,
     engine: str = "local",
     address: str | None = None,
@@ -79,16 +81,17 @@ def make(
 ) -> Result:
     """Make the dataset of a recipe in the folder `out`; the options are those of `anomgen make`.
 
-    recipe: a name or file, changed by source, count, size, seed and overrides as in `load_recipe`, or a Recipe. out:
-    a folder or the URL of one, by default ``anomgen-out/NAME``. workers: 1 on this machine, all processors with
-    engine "ray". shard: ``"3/16"`` makes that part of the dataset only, beside other such runs; finish: what comes
+    recipe: a name or file, changed by source, count, size, seed, overrides, roi and exclude as in `load_recipe`, or a
+    Recipe. out: a folder or the URL of one, by default ``anomgen-out/NAME``. workers: 1 on this machine, all processors
+    with engine "ray". shard: ``"3/16"`` makes that part of the dataset only, beside other such runs; finish: what comes
     after the last of them. dry_run: check everything, write nothing, and return the plan.
 
     Raises UsageError when `out` holds something else, another recipe's dataset, or a dataset and neither `resume`
     nor `overwrite` is set; SourceError for unusable images; AnomgenError when a run cannot be finished. Whatever
     shards are complete stay, and `resume` goes on from there to the identical result.
     """
-    recipe = recipe_of(recipe, source=source, count=count, size=size, seed=seed, overrides=overrides)
+    options = {"source": source, "count": count, "size": size, "seed": seed, "overrides": overrides}
+    recipe = recipe_of(recipe, **options, roi=roi, exclude=exclude)
     out = _output(recipe, out)
     part = None if shard is None else Part.parse(shard, "--shard")
     if overwrite and (part or finish):

@@ -51,6 +51,8 @@ def preview(
     size: int | Sequence[int] | Literal["native"] | None = None,
     seed: int | None = None,
     overrides: Overrides = (),
+    roi: str | Path | None = None,
+    exclude: str | Path | None = None,
     foreground: bool = False,
     rows: int = 8,
     cols: int | None = None,
@@ -78,14 +80,16 @@ def preview(
     if cols is not None and (foreground or not 1 <= cols <= MAX_ROWS):
         raise UsageError(f"--cols {cols}: a grid of samples has 1 to {MAX_ROWS} a line")
     if dataset is None:
-        options = {"source": source, "size": size, "seed": seed, "overrides": overrides}
+        options = {"source": source, "size": size, "seed": seed, "overrides": overrides, "roi": roi, "exclude": exclude}
         chosen = [recipe_of(each, **options) for each in _chosen(recipe, recipes)]
         if not foreground:
             return Previewed(out, _draw_recipes(chosen, out, rows, cols))
         if len(chosen) > 1:
             raise UsageError("--foreground is that of one recipe; leave out --recipes")
         return Previewed(out, _draw_foreground(chosen[0], out, rows))
-    if recipe is not None or recipes or size is not None or seed is not None or (overrides and not foreground):
+    regions = roi is not None or exclude is not None
+    changes = bool(overrides and not foreground) or regions
+    if recipe is not None or recipes or size is not None or seed is not None or changes:
         raise UsageError("give a DATASET, or --recipe with its options, not both")
     if isinstance(source, Mapping):
         raise UsageError("a dataset's source is a folder or an id of the Hub, not a mapping")

@@ -94,6 +94,8 @@ def load_recipe(
     source: str | Path | Mapping[str, Any] | None = None,
     size: int | Sequence[int] | Literal["native"] | None = None,
     overrides: Overrides = (),
+    roi: str | Path | None = None,
+    exclude: str | Path | None = None,
     **values: Any,
 ) -> Recipe:
     """Return a recipe, changed by what the command line says.
@@ -101,6 +103,7 @@ def load_recipe(
     name_or_file: a bundled recipe's name, or a YAML file. source: replaces the recipe's source except for its size, fit
     and what is done with bad images; a text is what --source takes, a mapping the recipe's key. size: one number,
     (height, width) or "native". overrides: what --set takes, ``a.b=value`` texts with the value in YAML, or a mapping.
+    roi, exclude: pictures, or folders of them, of where anomalies may and may not be: the keys of `foreground`.
     values: further top-level keys, such as count and seed; None means not given. Raises UsageError or RecipeError.
     """
     mapping = read_recipe(name_or_file)
@@ -114,6 +117,8 @@ def load_recipe(
         kept = {key: previous[key] for key in keys if key in previous} if isinstance(previous, dict) else {}
         mapping["source"] = {**kept, **source}
     mapping = changed(mapping, overrides)
+    regions = {"foreground.roi": roi, "foreground.exclude": exclude}
+    mapping = changed(mapping, {key: str(path) for key, path in regions.items() if path is not None})
     if size is not None:
         mapping = changed(mapping, {"source.size": None if size == "native" else size})
     mapping.update({key: value for key, value in values.items() if value is not None})
