@@ -183,7 +183,7 @@ def test_parts_beyond_the_last_shard_are_told(good, tmp_path):
         (["export", ".", "--to", "mvtec", "-o", "x", "--set", "category="], "--set category=: the value is empty"),
         (["replay", ".", "0"], "recipe.yaml"),
         (["validate", "missing.yaml"], "missing.yaml"),
-        (["preview", "--recipe", "nsa", "-o", "x.jpg"], ".png"),
+        (["preview", "--recipe", "nsa", "-o", "x.gif"], ".png"),
         (["nonsense"], "nonsense"),
     ],
 )
