@@ -77,7 +77,8 @@ def _extras() -> Iterator[Found]:
             needed.setdefault(part[1], []).append(name[0])
     for extra, names in needed.items():
         missing = [name for name in names if not _is_installed(name)]
-        text = f"missing {', '.join(missing)}: pip install 'anomgen[{extra}]'" if missing else ", ".join(names)
+        hint = f'pip install ".[{extra}]" in a checkout'
+        text = f"missing {', '.join(missing)}: {hint}" if missing else ", ".join(names)
         yield Found(f"extra {extra}", None if missing else True, text)
 
 
