@@ -33,14 +33,14 @@ def printable(text: str) -> str:
     return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
-class Told(Exception):
+class Message(Exception):
     """What a user reads may quote a server, a library or a file's name: nothing secret or steering of it is shown."""
 
     def __str__(self) -> str:
         return printable(redacted(super().__str__()))
 
 
-class AnomgenError(Told):
+class AnomgenError(Message):
     """Something failed while running; the command line exits with 1."""
 
     exit_code = 1
@@ -87,7 +87,7 @@ class Interrupted(AnomgenError):
     exit_code = 130
 
 
-class AnomgenWarning(Told, UserWarning):
+class AnomgenWarning(Message, UserWarning):
     """Something that a user should know, though the run goes on; the command line prints it on standard error."""
 
     word = "warning"

@@ -3,7 +3,7 @@
 import numpy as np
 
 from anomgen.sources.foreground import Foreground
-from anomgen.sources.pool import LARGE_IMAGES, SMALL_SIDE, Looks, Pool
+from anomgen.sources.pool import LARGE_IMAGES, SMALL_SIDE, Pool, SmallImages
 
 
 class Numbers:
@@ -93,9 +93,9 @@ def test_something_is_measured_on_few_and_shrunk_images_that_are_read_once():
     """Law: the longer side is SMALL_SIDE, LARGE_IMAGES at most are read, with another foreground not again."""
     source = Large(40)
     pool = Pool(source)
-    looks = Looks(pool, 64)
+    looks = SmallImages(pool, 64)
     assert len(looks) == LARGE_IMAGES and {image.shape for image in looks} == {(171, SMALL_SIDE, 1)}
-    seen = Looks(pool.with_foreground(Foreground(method="otsu", close=0, open=0)), 64)
+    seen = SmallImages(pool.with_foreground(Foreground(method="otsu", close=0, open=0)), 64)
     assert sum(source.reads) == LARGE_IMAGES
     assert all(np.array_equal(a, b) for a, b in zip(seen, looks, strict=True))
     shares = [seen.foreground(image).mean() for image in seen]
@@ -105,9 +105,9 @@ def test_something_is_measured_on_few_and_shrunk_images_that_are_read_once():
 
 def test_small_images_are_measured_as_they_are():
     source = Numbers(40)
-    looks = Looks(pool := Pool(source), 64)
+    looks = SmallImages(pool := Pool(source), 64)
     assert len(looks) == 40 and all(image is pool[k] for k, image in enumerate(looks)) and source.reads == [1] * 40
-    seen = Looks(pool.with_foreground(Foreground(method="otsu")), 64)
+    seen = SmallImages(pool.with_foreground(Foreground(method="otsu")), 64)
     assert seen.foreground(seen[3]).shape == (16, 16)
 
 
@@ -119,11 +119,11 @@ def test_masks_drawn_elsewhere_are_shrunk_with_their_images():
             assert source_id is not None
             return image[..., 0] > 100
 
-    looks = Looks(Pool(Large(3), Drawn()), 64)
+    looks = SmallImages(Pool(Large(3), Drawn()), 64)
     assert all(np.mean(looks.foreground(image) != (image[..., 0] > 110)) < 0.01 for image in looks)
 
 
 def test_a_list_of_arrays_is_looked_at_too():
     images = [np.zeros((512, 256, 3), np.uint8)] * 3
-    looks = Looks(images, 2)
+    looks = SmallImages(images, 2)
     assert [image.shape for image in looks] == [(256, 128, 3)] * 2 and looks.foreground(looks[0]) is None

@@ -20,7 +20,7 @@ from anomgen.generators.base import Generator, draw_donor, fitted, foreground_of
 from anomgen.generators.nsa_presets import PRESETS
 from anomgen.rng import Stream, rng_for
 from anomgen.sources.base import Images
-from anomgen.sources.pool import Looks
+from anomgen.sources.pool import SmallImages
 from anomgen.synthesis.blend import poisson_blend
 from anomgen.synthesis.labels import calibrate_logistic, continuous, intensity, logistic
 from anomgen.synthesis.masks import TRIES, counts_in, ellipse, first_box, integral
@@ -138,11 +138,11 @@ class NSA(Generator):
         automatic = [k for k in type(self).model_fields if getattr(self, k) == "auto" and k not in unused]
         if not automatic:
             return self
-        looks = Looks(pool, CALIBRATION_IMAGES)
-        foregrounds = [foreground_of(looks, image) for image in looks]
+        small = SmallImages(pool, CALIBRATION_IMAGES)
+        foregrounds = [foreground_of(small, image) for image in small]
         chosen = self.model_copy(update=_measured(foregrounds, automatic))
         if "slope" in automatic or "midpoint" in automatic:
-            slope, midpoint = chosen._calibrated_logistic(looks)
+            slope, midpoint = chosen._calibrated_logistic(small)
             update = {"slope": slope, "midpoint": midpoint}
             chosen = chosen.model_copy(update={name: update[name] for name in automatic if name in update})
         return chosen

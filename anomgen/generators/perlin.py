@@ -25,7 +25,7 @@ from anomgen.config import Range, ShareRange
 from anomgen.generators.base import Generator, foreground_of
 from anomgen.sources.base import Images
 from anomgen.sources.pixels import to_channels, to_depth, value_max
-from anomgen.sources.pool import Looks
+from anomgen.sources.pool import SmallImages
 from anomgen.synthesis.augment import OPERATIONS, augment
 from anomgen.synthesis.perlin import NoiseField, PerlinDraw, perlin_mask, require_package
 from anomgen.synthesis.sample import Box, Reject, Sample, composite, smallest_mask
@@ -154,8 +154,8 @@ class Perlin(PerlinRegion):
 
 def are_coloured(pool: Images) -> bool:
     """Return whether images (H, W, 3) have colours: those of grey pictures stored as RGB are equal in all channels."""
-    looks = Looks(pool, LOOKED_AT)
-    spread = [np.ptp(image.astype(np.float32), axis=2).mean() / value_max(image.dtype) for image in looks]
+    small = SmallImages(pool, LOOKED_AT)
+    spread = [np.ptp(image.astype(np.float32), axis=2).mean() / value_max(image.dtype) for image in small]
     return float(np.median(spread)) * 255 > COLOURED
 
 

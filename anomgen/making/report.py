@@ -110,9 +110,9 @@ class Report:
 
     def render(self) -> str:
         """Return the report as text."""
-        verdict = "ok" if self.ok else f"{len(self.violations)} of {len(RULES)} rules are broken"
+        summary = "ok" if self.ok else f"{len(self.violations)} of {len(RULES)} rules are broken"
         lines = [
-            f"{self.path}: {verdict}",
+            f"{self.path}: {summary}",
             f"  {self.rows} rows: {self.normal} normal, {self.anomaly} anomalous",
             f"  {self.compared} anomalous rows compared with their normal image, {self.not_compared} not",
         ]

@@ -19,7 +19,7 @@ from anomgen.errors import RecipeError, SourceError, UsageError, near_miss, tell
 from anomgen.sources.base import Images, PathText
 from anomgen.sources.images import Fit, fit_image, read_bytes
 from anomgen.sources.mask_files import read_mask
-from anomgen.sources.pool import Looks
+from anomgen.sources.pool import SmallImages
 from anomgen.sources.region import EXTENSIONS, region_digest, region_of, require_aspect
 from anomgen.sources.segmentation import (
     REFERENCE_SIZE,
@@ -293,7 +293,7 @@ def choose(pool: Images) -> Foreground:
     """
     if not len(pool):
         return Foreground()
-    images = [eight_bits(image) for image in Looks(pool, LOOKED_AT)]
+    images = [eight_bits(image) for image in SmallImages(pool, LOOKED_AT)]
     best, best_score = Foreground(), 0.0
     candidates = _candidates(images)
     for done, candidate in enumerate(candidates):

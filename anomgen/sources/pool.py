@@ -163,7 +163,7 @@ class Pool(Sequence[np.ndarray]):
         return kept.foreground
 
 
-class Looks(Sequence[np.ndarray]):
+class SmallImages(Sequence[np.ndarray]):
     """Images of a pool to measure something on: evenly spaced, small ones as they are, larger ones fewer and shrunk.
 
     A pool itself: `foreground(image)` says which pixels, bool (H, W), count as the object. pool: one image at least.

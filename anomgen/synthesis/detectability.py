@@ -20,7 +20,7 @@ import numpy as np
 
 from anomgen.sources.base import Images
 from anomgen.sources.pixels import to_channels, value_max
-from anomgen.sources.pool import Looks, Pool
+from anomgen.sources.pool import Pool, SmallImages
 
 SIDE = 128
 """The measure is taken at the scale at which the image has this many pixels along its geometric mean side."""
@@ -30,7 +30,7 @@ MARGIN = 12
 BOUNDARY = 0.99
 """Quantile of held-out normal pixels that is r = 1."""
 IMAGES, PIXELS = 60, 1500
-"""How many normal images, of large ones fewer (`Looks`), and how many pixels of each are looked at."""
+"""How many normal images, of large ones fewer (`SmallImages`), and how many pixels of each are looked at."""
 FEATURES = {1: 12, 3: 18}
 """How many features a pixel of a grey and of a coloured image has; images are measured in the channels of the fit."""
 INSIDE = 0.9
@@ -137,8 +137,8 @@ def detectability_of(pool: Images) -> Detectability:
     """Return the fit to the normal images of a pool, on their foregrounds; a `Pool` is fitted to once."""
     known = _fits.get(pool) if isinstance(pool, Pool) else None
     if known is None:
-        looks = Looks(pool, min(IMAGES, len(pool)))
-        known = Detectability.fitted(looks, [looks.foreground(image) for image in looks])
+        small = SmallImages(pool, min(IMAGES, len(pool)))
+        known = Detectability.fitted(small, [small.foreground(image) for image in small])
         remember_fit(pool, known)
     return known
 

@@ -33,7 +33,7 @@ def write_report(
     with TemporaryDirectory() as kept:
         folder = Path(kept)
         sections = [
-            Section("", [Text(_verdict(defects), strong=True), Code(f"anomgen make --recipe {path.stem}.yaml")]),
+            Section("", [Text(_summary(defects), strong=True), Code(f"anomgen make --recipe {path.stem}.yaml")]),
             Section("What was measured on the normal images", [_material(plan, plan.generator)]),
         ]
         if measured is not None:
@@ -50,7 +50,7 @@ def _product(plan: Plan) -> str:
     return f"{len(plan.source)} normal images"
 
 
-def _verdict(defects: Sequence[Defect]) -> str:
+def _summary(defects: Sequence[Defect]) -> str:
     if not defects:
         return (
             "Without real defects the recipe is defects as it is: contrast, colour, light and the normal boundary are "

@@ -11,7 +11,7 @@ from anomgen.dataset.row import Row
 from anomgen.dataset.writer import Encoder, write_shard
 from anomgen.making.engine import Plan, Renderer
 
-Tick = Callable[[int], None]
+RowsDone = Callable[[int], None]
 """Is told how many more rows are done."""
 
 
@@ -24,11 +24,11 @@ class Shard:
     log: dict[str, Any]
 
 
-Run = Callable[[Plan, Sequence[Shard], Tick], None]
+Run = Callable[[Plan, Sequence[Shard], RowsDone], None]
 """Makes shards; what comes out does not depend on which one does."""
 
 
-def make_shard(renderer: Renderer, encoder: Encoder, shard: Shard, tick: Tick) -> None:
+def make_shard(renderer: Renderer, encoder: Encoder, shard: Shard, tick: RowsDone) -> None:
     """Draw and write one shard; its log ends with the rejected draws by reason."""
     renderer.rejects.clear()
     log = dict(shard.log)

@@ -10,7 +10,7 @@ from typing import Any
 from anomgen.dataset.writer import Encoder
 from anomgen.errors import AnomgenError
 from anomgen.making.engine import Plan, Renderer, single_threaded
-from anomgen.making.runners.base import Shard, Tick, make_shard
+from anomgen.making.runners.base import RowsDone, Shard, make_shard
 from anomgen.making.runners.workers import Workers, died
 from anomgen.sources.pool import DEFAULT_CACHE_BYTES
 
@@ -19,7 +19,7 @@ class _Stopped(Exception):
     """The parent asked the workers to stop."""
 
 
-def run(plan: Plan, shards: Sequence[Shard], workers: int, tick: Tick) -> None:
+def run(plan: Plan, shards: Sequence[Shard], workers: int, tick: RowsDone) -> None:
     """Make the shards on this machine; what comes out does not depend on `workers`."""
     if workers <= 1 or len(shards) <= 1:
         _run_serially(plan, shards, tick)
@@ -27,14 +27,14 @@ def run(plan: Plan, shards: Sequence[Shard], workers: int, tick: Tick) -> None:
         _run_in_processes(plan, shards, min(workers, len(shards)), tick)
 
 
-def _run_serially(plan: Plan, shards: Sequence[Shard], tick: Tick) -> None:
+def _run_serially(plan: Plan, shards: Sequence[Shard], tick: RowsDone) -> None:
     renderer, encoder = Renderer(plan), Encoder(plan.columns)
     with single_threaded():
         for shard in shards:
             make_shard(renderer, encoder, shard, tick)
 
 
-def _run_in_processes(plan: Plan, shards: Sequence[Shard], workers: int, tick: Tick) -> None:
+def _run_in_processes(plan: Plan, shards: Sequence[Shard], workers: int, tick: RowsDone) -> None:
     context = multiprocessing.get_context("spawn")
     counter, stop = context.Value("q", 0), context.Event()
     reported = 0

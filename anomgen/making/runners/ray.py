@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from anomgen.dataset.writer import Encoder
 from anomgen.errors import AnomgenError, UsageError, require
 from anomgen.making.engine import Plan, Renderer, single_threaded
-from anomgen.making.runners.base import Run, Shard, Tick, make_shard
+from anomgen.making.runners.base import RowsDone, Run, Shard, make_shard
 from anomgen.places import Remote
 from anomgen.sources.pool import DEFAULT_CACHE_BYTES
 
@@ -109,14 +109,14 @@ def _advice(where: str) -> str:
 
 
 def _runner(workers: int | None) -> Run:
-    def run(plan: Plan, shards: Sequence[Shard], tick: Tick) -> None:
+    def run(plan: Plan, shards: Sequence[Shard], tick: RowsDone) -> None:
         if shards:
             _run(plan, shards, workers, tick)
 
     return run
 
 
-def _run(plan: Plan, shards: Sequence[Shard], workers: int | None, tick: Tick) -> None:
+def _run(plan: Plan, shards: Sequence[Shard], workers: int | None, tick: RowsDone) -> None:
     import ray
 
     idle, waiting = _lanes(ray, plan, workers), list(reversed(shards))
