@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from anomgen.dataset.panel import Panel, outline_of
 from anomgen.dataset.reader import Dataset
 from anomgen.dataset.row import LABELS
 from anomgen.errors import AnomgenError, UsageError
+from anomgen.files import json_object
 from anomgen.making.engine import Recipe
 from anomgen.making.recipe import load_recipe
 from anomgen.making.replay import pool_of
@@ -96,7 +96,7 @@ class Datasets:
 
     def _about(self, folder: Path) -> dict[str, Any]:
         try:
-            counts = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))["rows"]
+            counts = json_object(folder / "provenance.json")["rows"]
             return {"name": folder.name, "finished": True, "rows": counts["normal"] + counts["anomaly"]}
         except (OSError, ValueError, KeyError, TypeError):
             return {"name": folder.name, "finished": False, "rows": None}
