@@ -29,7 +29,7 @@ def test_an_extra_says_what_of_it_is_missing(monkeypatch):
     monkeypatch.setattr(examination, "requires", lambda _: lines)
     there, gone = examination._extras()
     assert there == Found("extra there", True, "numpy")
-    assert gone.good is None and "missing no-such-thing: pip install 'anomgen[gone]'" in gone.text
+    assert gone.good is None and 'missing no-such-thing: pip install ".[gone]"' in gone.text
 
 
 def test_what_is_bad_ends_with_1(monkeypatch, tmp_path):
