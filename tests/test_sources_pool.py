@@ -1,9 +1,10 @@
 """The pool: images by identity, a cache that stays bounded, foregrounds that know their image."""
 
 import numpy as np
+import pytest
 
 from anomgen.sources.foreground import Foreground
-from anomgen.sources.pool import LARGE_IMAGES, SMALL_SIDE, Pool, SmallImages
+from anomgen.sources.pool import LARGE_IMAGES, SMALL_SIDE, Pool, SmallImages, is_small, shrunk
 
 
 class Numbers:
@@ -127,3 +128,19 @@ def test_a_list_of_arrays_is_looked_at_too():
     images = [np.zeros((512, 256, 3), np.uint8)] * 3
     looks = SmallImages(images, 2)
     assert [image.shape for image in looks] == [(256, 128, 3)] * 2 and looks.foreground(looks[0]) is None
+
+
+@pytest.mark.parametrize(
+    "shape, small",
+    [((512, 512), (256, 256)), ((100, 200), (100, 200)), ((20, 1500), (20, 1500)), ((128, 2048), (64, 1024))],
+)
+def test_what_is_measured_on_strips_keeps_their_shorter_side(shape, small):
+    image = np.zeros((*shape, 1), np.uint8)
+    assert (image if is_small(image) else shrunk(image)).shape[:2] == small
+
+
+def test_the_former_place_of_the_listing_is_kept_for_scripts():
+    from anomgen.score.layouts import listing as former
+    from anomgen.sources.labelled import listing
+
+    assert former is listing

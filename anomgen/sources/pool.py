@@ -21,6 +21,8 @@ DEFAULT_CACHE_BYTES = 1 << 30
 
 SMALL_SIDE = 256
 """Longer side, in pixels, of the images that something is measured on."""
+LEAST_SIDE = 64
+"""What is left of the shorter side of long strips, where they have so much."""
 LARGE_IMAGES = 16
 """How many of them are looked at where the images are larger."""
 
@@ -103,7 +105,7 @@ class Pool(Sequence[np.ndarray]):
         """Return an image shrunk, None for one that is small."""
         kept = self._kept.get(index)
         stored = self.source[index] if kept is None else kept.stored
-        if max(stored.shape[:2]) <= SMALL_SIDE:
+        if is_small(stored):
             self._shown(index, stored)
             return None
         image = stretched(shrunk(stored), self.value_range)
@@ -201,14 +203,24 @@ def _look(pool: Sequence[np.ndarray], index: int) -> tuple[np.ndarray, np.ndarra
     image = pool[index]
     foreground = getattr(pool, "foreground", None)
     mask = None if foreground is None else foreground(image)
-    if max(image.shape[:2]) <= SMALL_SIDE:
+    if is_small(image):
         return image, mask, False
     return shrunk(image), None if mask is None else shrunk(mask), True
 
 
+def is_small(array: np.ndarray) -> bool:
+    """Return whether an image is measured as it is."""
+    return _shrink(array) >= 1
+
+
+def _shrink(array: np.ndarray) -> float:
+    height, width = array.shape[:2]
+    return float(max(SMALL_SIDE / max(height, width), min(LEAST_SIDE / min(height, width), 1.0)))
+
+
 def shrunk(array: np.ndarray) -> np.ndarray:
-    """Return an image (H, W, C) or a mask, bool (H, W), whose longer side is `SMALL_SIDE`."""
-    shrink = SMALL_SIDE / max(array.shape[:2])
+    """Return an image (H, W, C) or a mask, bool (H, W), shrunk; of a strip the shorter side stays `LEAST_SIDE`."""
+    shrink = _shrink(array)
     size = max(round(array.shape[1] * shrink), 1), max(round(array.shape[0] * shrink), 1)
     if array.dtype == bool:
         return cv2.resize(array.view(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT).view(bool)
