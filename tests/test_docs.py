@@ -25,6 +25,7 @@ from typer.testing import CliRunner
 from anomgen.cli.main import app
 from anomgen.errors import AnomgenError
 from anomgen.making.recipe import bundled_recipes, parse_recipe
+from anomgen.registry import BUNDLED, load
 
 sys.path.insert(0, str(ROOT / "tools"))
 LANGUAGES = {"bash", "python", "yaml", "toml", "text"}
@@ -261,6 +262,14 @@ def test_every_bundled_thing_is_in_its_table():
 def test_no_path_or_host_of_a_machine_is_in_the_docs():
     for page in PAGES:
         assert not re.search(r"/(home|root|tmp|work)/", read(page)), page
+
+
+def test_the_urls_of_the_project_are_the_papers_of_the_generators_and_stand_in_the_docs():
+    urls = set(PROJECT["project"]["urls"].values())
+    papers = "".join(load("generators", name).paper for name in BUNDLED["generators"])
+    assert urls == set(re.findall(r"https://arxiv\.org/abs/\d+\.\d+", papers)) and len(urls) == 7
+    pages = "".join(map(read, PAGES))
+    assert not [url for url in urls if f"]({url})" not in pages]
 
 
 def test_the_package_is_installed_from_a_checkout():
