@@ -3,7 +3,7 @@
 from .banks.make import bank
 from .dataset.reader import Dataset, load_dataset
 from .errors import AnomgenError, AnomgenWarning, RecipeError, SourceError, UsageError
-from .exporters.export import export
+from .exporting import export
 from .generators.base import Generator, build_generator
 from .hub.push import push
 from .making.catalogue import ls, show, validate

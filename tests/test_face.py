@@ -16,7 +16,8 @@ import anomgen
 from anomgen.cli import app
 
 COMMANDS = (
-    *("make", "preview", "check", "replay", "export", "push", "score", "fit", "inspect", "ls", "show", "validate"),
+    *("make", "preview", "check", "replay", "export", "push", "bank", "tune", "score", "fit", "inspect"),
+    *("ls", "show", "validate"),
 )
 CALLED = {"set": "overrides", "no_check": "check"}
 """Options that a Python parameter says in another word."""

@@ -70,6 +70,20 @@ def test_the_command_writes_the_file_once(kept, tmp_path):
     assert "is a detector; it is exported to onnx" in str(CliRunner().invoke(app, words).exception)
 
 
+def test_the_public_function_does_what_the_command_does(kept, tmp_path):
+    done = anomgen.export(kept("unet"), "onnx", tmp_path / "x.onnx")
+    assert done.path.stat().st_size == done.bytes and done.difference <= 1e-4 and str(done.path) in done.load
+    words = ["export", str(kept("unet")), "--to", "onnx", "-o", str(tmp_path / "y.onnx")]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    assert (tmp_path / "y.onnx").read_bytes() == done.path.read_bytes()
+    with pytest.raises(UsageError, match=r"is there already; replace it with --overwrite"):
+        anomgen.export(kept("unet"), "onnx", done.path)
+    with pytest.raises(UsageError, match="is a detector; it is exported to onnx"):
+        anomgen.export(kept("unet"), "coco", tmp_path / "coco")
+    with pytest.raises(UsageError, match="a detector is exported to a local file"):
+        anomgen.export(kept("unet"), "onnx", "s3://bucket/x.onnx")
+
+
 def test_a_file_that_differs_from_torch_is_not_written(kept, tmp_path, monkeypatch):
     monkeypatch.setattr(exporting, "_difference", lambda *_: 2e-4)
     monkeypatch.setattr(exporting, "_exported", lambda *_: b"")

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from anomgen.cli.terminal import JsonOption, print_json, progress_of
-from anomgen.errors import Interrupted, UsageError, require
+from anomgen.errors import Interrupted
 
 if TYPE_CHECKING:
     from anomgen.exporters.export import Exported
+    from anomgen.exporting import ExportedDetector
 
 app = typer.Typer()
-ONNX = "onnx"
 
 
 @app.command()
@@ -45,50 +44,30 @@ def export(
     A detector that `anomgen fit` has kept becomes one ONNX file: stored pixels in, anomaly map and score out; it is
     compared with torch before it is written.
     """
-    if is_detector(dataset) or to == ONNX:
-        _print_onnx(dataset, to, Path(out), changes, overwrite=overwrite, as_json=as_json)
-        return
-    from anomgen.exporters.export import export as export_dataset
+    from anomgen.exporting import ExportedDetector
+    from anomgen.exporting import export as run_export
 
     try:
         with progress_of("exporting") as progress:
-            result = export_dataset(dataset, to, out, overwrite=overwrite, progress=progress, overrides=changes or ())
+            result = run_export(dataset, to, out, overwrite=overwrite, progress=progress, overrides=changes or ())
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; {out} is as it was before: run the same command again") from None
-    if as_json:
+    if isinstance(result, ExportedDetector):
+        _print_detector(result, as_json=as_json)
+    elif as_json:
         print_json(_summary(result))
     else:
         _print(result)
 
 
-def is_detector(folder: str) -> bool:
-    """Return whether a folder holds a kept detector."""
-    from anomgen.hub.upload import is_model, model_kind
-
-    return is_model(Path(folder)) and model_kind(Path(folder)) == "detector"
-
-
-def _print_onnx(folder: str, to: str, path: Path, changes: list[str] | None, *, overwrite: bool, as_json: bool) -> None:
-    """Write a detector's ONNX file and say how to run it."""
-    if to != ONNX:
-        raise UsageError(f"--to {to}: {folder} is a detector; it is exported to {ONNX}")
-    if changes:
-        raise UsageError(f"--set {changes[0]}: {ONNX} has no settings")
-    if path.is_dir():
-        raise UsageError(f"{path}: is a folder; give the file to write, such as {path / 'detector.onnx'}")
-    if path.exists() and not overwrite:
-        raise UsageError(f"{path}: is there already; replace it with --overwrite, or choose another file with -o")
-    require("onnx", "an ONNX file", "torch", "onnx", "onnxruntime", "onnxscript")
-    from anomgen.score.inspector.inspector import Inspector
-
-    inspector = Inspector.load(folder)
-    off = inspector.export(path)
-    size = path.stat().st_size
+def _print_detector(result: ExportedDetector, *, as_json: bool) -> None:
     if as_json:
-        print_json({"path": str(path), "format": ONNX, "bytes": size, "difference": off})
+        difference = result.difference
+        print_json({"path": str(result.path), "format": result.format, "bytes": result.bytes, "difference": difference})
         return
-    print(f"{path}: {inspector.description.text}, {size / 1e6:.1f} MB, maps at most {off:.1g} off those of torch")
-    print(f'load: onnxruntime.InferenceSession("{path}").run(["map", "score"], {{"image": images}})')
+    size, off = result.bytes / 1e6, result.difference
+    print(f"{result.path}: {result.description}, {size:.1f} MB, maps at most {off:.1g} off those of torch")
+    print(f"load: {result.load}")
 
 
 def _summary(result: Exported) -> dict[str, Any]:
