@@ -9,8 +9,8 @@ from made_dataset import write_dataset
 from real_data import defect, texture, tiny_data
 from typer.testing import CliRunner
 
-from anomgen.banks.folder import DATA, Bank, is_bank, open_bank
-from anomgen.banks.make import bank
+from anomgen.banks.folder import DATA, Bank, Defect, is_bank, open_bank
+from anomgen.banks.make import add_defect, bank
 from anomgen.cli.main import app
 from anomgen.dataset.reader import load_dataset
 from anomgen.errors import SourceError, UsageError
@@ -260,6 +260,40 @@ def test_the_command_makes_and_shows_it(few):
     assert ": 1 defect (" in told and f"generator.bank={few / 'bank'}" in told.splitlines()[-1]
     run("preview", few / "bank", "-o", few / "sheet.png")
     assert cv2.imread(str(few / "sheet.png")).shape[0] > 48
+
+
+def marked(seed, kind, item="a.png"):
+    image, mask = defect(seed, 48)
+    return Defect(item, kind, np.ascontiguousarray(image), mask > 0, file_digest(image.tobytes()))
+
+
+def test_defects_are_added_one_by_one_and_marking_one_again_replaces_it(tmp_path):
+    out = tmp_path / "bank"
+    add_defect(out, marked(1, "spot"), license="CC BY 4.0")
+    add_defect(out, marked(2, "spot"))
+    add_defect(out, marked(2, "bar"))
+    other = marked(1, "spot")
+    smaller = np.zeros_like(other.mask)
+    smaller[20:24, 20:24] = True
+    told = add_defect(out, Defect("a.png", "spot", other.image, smaller, other.digest))
+    opened = open_bank(out)
+    assert told.defect_types == {"bar": 1, "spot": 2} and told.license == "cc-by-4.0"
+    assert [own.item for own in opened.defects()] == ["a-2.png", "a-3.png", "a.png"]
+    assert np.array_equal(opened.defect(2).mask, smaller) and np.array_equal(opened.defect(2).image, other.image)
+    with pytest.raises(UsageError, match="no defect 3"):
+        opened.defect(3)
+
+
+def test_what_is_no_mark_and_what_is_no_bank_is_refused(tmp_path):
+    own = marked(1, "spot")
+    for mask, text in ((own.mask & False, "marks no pixel"), (own.mask | True, "as if inverted")):
+        with pytest.raises(SourceError, match=text):
+            add_defect(tmp_path / "bank", Defect("a.png", "spot", own.image, mask, own.digest))
+    assert not (tmp_path / "bank").exists()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "file").touch()
+    with pytest.raises(UsageError, match="holds other files"):
+        add_defect(tmp_path / "other", own)
 
 
 def test_no_bank_of_proposals_is_published(hub, bare):

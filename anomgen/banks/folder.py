@@ -166,10 +166,20 @@ class Bank:
 
     def defects(self) -> Iterator[Defect]:
         """Yield the defects, decoded one by one. Raises UsageError where the file is not what was recorded."""
+        return self._read(range(len(self.entries)))
+
+    def defect(self, number: int) -> Defect:
+        """Return one defect, decoded. Raises UsageError as `defects` does, and where there is none of that number."""
+        if not 0 <= number < len(self.entries):
+            raise UsageError(f"{self.path}: no defect {number}; it has {len(self)}, numbered from 0")
+        return next(self._read([number]))
+
+    def _read(self, numbers: Iterable[int]) -> Iterator[Defect]:
         file = self.path / DATA
         try:
             parquet = pq.ParquetFile(file)
-            for number, entry in enumerate(self.entries):
+            for number in numbers:
+                entry = self.entries[number]
                 row = parquet.read_row_group(number, columns=["image", "mask"]).to_pylist()[0]
                 image, mask = row["image"]["bytes"], row["mask"]["bytes"]
                 if (file_digest(image), file_digest(mask)) != (entry.image, entry.mask):

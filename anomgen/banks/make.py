@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import count as count_from
 from pathlib import Path
 from typing import Any
 
@@ -198,12 +199,43 @@ def _approved(
         holds_earlier(out, "bank of anomgen", _earlier, overwrite=overwrite)
     _refuse_unknown(without, [entry.item for entry in bank.entries])
     kept = [replace(own, proposed=False) for own in bank.defects() if own.item not in set(without)]
-    about = {key: bank.record[key] for key in ("name", "license", "masks")}
+    about = _about(bank)
     if license:
         about["license"] = normalised(license)
     kinds = sorted({own.defect_type for own in kept})
     with locked(out):
         return _finished(write_bank(out, kept, about, kinds, ()))
+
+
+def add_defect(out: Path, defect: Defect, license: str | None = None) -> Banked:
+    """Put one more defect into a bank, which is begun where there is none; the earlier one of its file and type goes.
+
+    defect: as somebody marked it; where its item is taken by another picture, a number is put behind it. license: of
+    the picture, by default the bank's. Raises UsageError for a folder that holds anything but a bank, SourceError for a
+    mask of nothing, or of more than half of the picture.
+    """
+    _refuse_mask(defect.mask, defect.item)
+    there = holds_earlier(out, "bank of anomgen", _earlier, leftovers=_empty(out), overwrite=True)
+    before = Bank(out) if there else None
+    about = {"name": out.resolve().name, "license": None, "masks": "drawn"} if before is None else _about(before)
+    if license:
+        about["license"] = normalised(license)
+    with locked(out):
+        known = [] if before is None else list(before.defects())
+        kept = [own for own in known if (own.digest, own.defect_type) != (defect.digest, defect.defect_type)]
+        kept.append(replace(defect, item=_free(defect.item, {own.item for own in kept})))
+        return _finished(write_bank(out, kept, about, sorted({own.defect_type for own in kept}), ()))
+
+
+def _about(bank: Bank) -> dict[str, Any]:
+    return {key: bank.record[key] for key in ("name", "license", "masks")}
+
+
+def _free(item: str, taken: set[str]) -> str:
+    name, dot, ending = item.rpartition(".")
+    name, ending = (name, dot + ending) if name else (item, "")
+    numbered = (f"{name}-{number}{ending}" for number in count_from(2))
+    return item if item not in taken else next(own for own in numbered if own not in taken)
 
 
 def _finished(written: Bank) -> Banked:
