@@ -1,6 +1,5 @@
 """The studio's page in a real browser: what is set is seen, what is seen is made, and it can be used by everybody."""
 
-import json
 import re
 import sys
 from pathlib import Path
@@ -11,7 +10,8 @@ import pytest
 pytest.importorskip("starlette", reason="the studio is an extra")
 playwright = pytest.importorskip("playwright.sync_api", reason="NO BROWSER TEST: pip install playwright (extra `test`)")
 
-from anomgen.dataset.png import decode_png
+from anomgen.banks.folder import Bank
+from anomgen.dataset.png import decode_png, encode_png
 from anomgen.dataset.reader import Dataset
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tools"))
@@ -150,32 +150,80 @@ def test_the_grid_and_the_viewer_are_used_by_keys_alone(page):
     page.keyboard.press("Escape")
     viewer.wait_for(state="detached")
     page.keyboard.press("3")
-    page.locator(".easel img[src]").wait_for()
+    page.locator(".easel img[src]").first.wait_for()
 
 
-def test_a_region_is_painted_saved_and_used(page, tmp_path):
+def painted(page, at, to):
+    """Drag over the easel that is shown, from one place to another, given as shares of its sides."""
+    easel = page.locator("#draw .mode:not([hidden]) .easel")
+    easel.locator("img[src]").wait_for()
+    box = easel.bounding_box()
+    page.mouse.move(box["x"] + at[0] * box["width"], box["y"] + at[1] * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + to[0] * box["width"], box["y"] + to[1] * box["height"], steps=5)
+    page.mouse.up()
+
+
+@pytest.mark.parametrize(
+    ("use", "key"), [("Where defects may be", "foreground.roi"), ("How often", "generator.weights")]
+)
+def test_a_region_is_painted_saved_and_used(page, tmp_path, use, key):
     answered(page, lambda: page.locator("#base").select_option("defects"))
     page.get_by_role("tab", name="Draw").click()
-    page.locator(".easel img[src]").wait_for()
-    box = page.locator(".easel").bounding_box()
-    page.mouse.move(box["x"] + 0.1 * box["width"], box["y"] + 0.5 * box["height"])
-    page.mouse.down()
-    page.mouse.move(box["x"] + 0.4 * box["width"], box["y"] + 0.5 * box["height"], steps=5)
-    page.mouse.up()
+    painted(page, (0.1, 0.5), (0.4, 0.5))
+    page.get_by_role("radio", name=use).first.check()
     page.get_by_role("button", name="Save the mask").click()
     page.locator("#ask-name").fill("left")
     with page.expect_response("**/api/recipe"):
         page.get_by_role("button", name="Save", exact=True).click()
-    painted = decode_png((tmp_path / "out" / "left.png").read_bytes())[..., 0] > 0
-    columns = np.nonzero(painted)[1] / painted.shape[1]
+    painted_ = decode_png((tmp_path / "out" / "left.png").read_bytes())[..., 0] > 0
+    columns = np.nonzero(painted_)[1] / painted_.shape[1]
     assert columns.min() < 0.1 and 0.35 < columns.max() < 0.55
-    assert json.loads(page.evaluate("localStorage.getItem('anomgen-studio')"))["changes"]["generator.weights"] == str(
-        tmp_path / "out" / "left.png"
+    page.wait_for_function(
+        "([key, path]) => JSON.parse(localStorage.getItem('anomgen-studio')).changes[key] === path",
+        arg=[key, str(tmp_path / "out" / "left.png")],
     )
     page.reload()
     shown(page)
     page.get_by_role("tab", name="Draw").click()
     assert page.get_by_role("button", name="Save the mask").is_visible()
+
+
+def test_a_real_defect_is_marked_put_into_a_bank_and_on_the_photos(page, tmp_path):
+    picture = np.full((64, 64, 3), 120, np.uint8)
+    picture[20:40, 20:40] = 200
+    (tmp_path / "bad.png").write_bytes(encode_png(picture))
+    page.get_by_role("tab", name="Draw").click()
+    page.get_by_role("button", name="Real defects").click()
+    page.locator("#draw input[type=file]").set_input_files(tmp_path / "bad.png")
+    painted(page, (0.45, 0.45), (0.45, 0.45))
+    page.get_by_label("What it is").fill("stain")
+    page.locator("button", has_text="Put into the bank").and_(page.locator(":enabled")).click()
+    page.get_by_text("bank · 1 defect").wait_for()
+    (own,) = Bank(tmp_path / "out" / "bank").defects()
+    assert own.defect_type == "stain" and own.mask[22:38, 22:38].all() and own.mask.sum() <= 400
+    page.reload()  # neither the picture nor what is marked on it is lost with the page
+    shown(page)
+    page.get_by_role("tab", name="Draw").click()
+    page.get_by_role("button", name="Real defects").click()
+    page.locator("button", has_text="Put into the bank").and_(page.locator(":enabled")).wait_for()
+    answered(page, lambda: page.get_by_role("button", name="Put them on my photos").click())
+    page.locator(".tile .kind", has_text="stain").first.wait_for()
+
+
+def test_the_object_is_seen_and_refined(page):
+    page.get_by_role("tab", name="Draw").click()
+    page.get_by_role("button", name="Object", exact=True).click()
+    page.locator(".objects .tile img[src]").nth(7).wait_for()
+    rim = page.locator(".objects .rim").first
+    changed = "(before) => document.querySelector('.objects .rim').getAttribute('d') !== before"
+    for work in (
+        lambda: page.locator("#draw").get_by_role("radio", name="background color").click(),
+        lambda: move(page.locator("#draw").get_by_label("tolerance, slider"), 3),
+    ):
+        before = rim.get_attribute("d")
+        work()
+        page.wait_for_function(changed, arg=before)
 
 
 @pytest.mark.parametrize("tab", ["Look", "Compare", "Draw", "Datasets"])

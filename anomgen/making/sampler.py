@@ -11,6 +11,7 @@ from anomgen.errors import SourceError, UsageError
 from anomgen.files import fingerprint_of
 from anomgen.making.engine import Plan, Recipe, Renderer, single_threaded
 from anomgen.sources.base import Source
+from anomgen.sources.foreground import Foreground
 from anomgen.sources.objects import Opened, opened
 from anomgen.sources.pool import Pool
 
@@ -52,6 +53,10 @@ class Sampler:
     def pool(self, recipe: Recipe) -> Pool:
         """Return the normal images of a recipe with their foreground."""
         return self._opened(recipe).pool
+
+    def foreground(self, recipe: Recipe) -> Foreground:
+        """Return how the objects of a recipe's images are found: never `auto`, but what it chose."""
+        return self._opened(recipe).foreground
 
     def forget(self) -> None:
         """Look at sources anew when next asked."""

@@ -23,7 +23,9 @@ def region_of(path: str, key: str, source_id: str | None, shape: tuple[int, int]
     key: the recipe's, for messages. shape: the image's, (height, width). fit: how it was brought to it. Raises
     UsageError and SourceError for pictures that are not there, that mark nothing, or are none.
     """
-    return _region(str(_file_of(Path(path).expanduser(), path, key, source_id)), key, shape, fit)
+    file = _file_of(Path(path).expanduser(), path, key, source_id)
+    about = file.stat()
+    return _region(str(file), (about.st_mtime_ns, about.st_size), key, shape, fit)
 
 
 def require_aspect(path: str, key: str, source_id: str | None, shape: tuple[int, int]) -> None:
@@ -67,7 +69,7 @@ def _file_of(place: Path, path: str, key: str, source_id: str | None) -> Path:
 
 
 @lru_cache(maxsize=64)
-def _region(file: str, key: str, shape: tuple[int, int], fit: Fit) -> np.ndarray:
+def _region(file: str, _: tuple[int, int], key: str, shape: tuple[int, int], fit: Fit) -> np.ndarray:
     name = Path(file).name
     marked = read_mask(read_bytes(Path(file), name), f"{key}: {name}")
     if not marked.any():

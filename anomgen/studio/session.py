@@ -54,6 +54,7 @@ class Session:
         self.sampler = Sampler()
         self._chosen: LRUCache[str, Chosen] = LRUCache(KEPT_RECIPES)
         self._rows: LRUCache[tuple[str, int], Row] = LRUCache(KEPT_ROWS)
+        self._written = 0
 
     # --- recipes ----------------------------------------------------------------------------------------------------
 
@@ -64,13 +65,18 @@ class Session:
         """
         recipe = load_recipe(self._file_of(base), source=self.photos, overrides=changes)
         self._refuse_elsewhere(recipe)
-        key = fingerprint_of([base, recipe.config()], size=8)
+        key = fingerprint_of([base, recipe.config(), self._written], size=8)
         self._chosen[key] = Chosen(key, base, dict(changes), recipe)
         return self._chosen[key]
 
     def chosen(self, key: str) -> Chosen:
         """Return a recipe that was chosen before. Raises KeyError for one that is no longer known."""
         return self._chosen[key]
+
+    def forget(self) -> None:
+        """Look at every file anew: what a recipe reads was written under a name that it may have read before."""
+        self._written += 1
+        self.sampler.forget()
 
     def saved(self) -> list[str]:
         """Return the names of the recipe files in the output folder."""
@@ -176,12 +182,19 @@ class Session:
         image = pool[position]
         return image, pool.foreground(image), pool.source.id(position)
 
+    def foreground(self, key: str) -> dict[str, Any]:
+        """Return how a recipe's foreground is found, whether `auto` chose it, and how many images there are."""
+        recipe = self.chosen(key).recipe
+        pool, resolved = self.sampler.pool(recipe), self.sampler.foreground(recipe)
+        return {"images": len(pool), "foreground": resolved.config(), "chosen": recipe.foreground.method == "auto"}
+
     def save_mask(self, name: str, data: bytes, *, overwrite: bool = False) -> Path:
         """Write a painted picture as a grey PNG; return the file. Raises UsageError for what is no picture."""
         file = self.free_file(name, ".png", overwrite=overwrite)
-        picture = _painted(data)
+        picture = painted(data)
         with replacing(file) as opened:
             opened.write(encode_png(picture))
+        self.forget()
         return file
 
 
@@ -189,7 +202,7 @@ def _folder(photos: str | None) -> tuple[Path, ...]:
     return () if photos is None or not Path(photos).expanduser().is_dir() else (Path(photos),)
 
 
-def _painted(data: bytes) -> np.ndarray:
+def painted(data: bytes) -> np.ndarray:
     """Return the grey levels, uint8 (H, W), of a PNG from the page. Raises UsageError for anything else."""
     sides = struct.unpack(">II", data[16:24]) if data.startswith(b"\x89PNG\r\n\x1a\n") and len(data) > 24 else (0,)
     if not 0 < min(sides) <= max(sides) <= MAX_SIDE:

@@ -31,6 +31,13 @@ export const get = (path, signal) => asked(path, { signal });
 export const post = (path, body, signal) =>
   asked(path, { method: "POST", body: JSON.stringify(body), headers: { "content-type": "application/json" }, signal });
 
-export const upload = (path, blob) => asked(path, { method: "POST", body: blob, headers: { "content-type": "image/png" } });
+export const upload = (path, blob) => asked(path, { method: "POST", body: blob, headers: { "content-type": "application/octet-stream" } });
+
+// A picture, decoded.
+export async function bitmap(path, signal) {
+  const response = await fetch(path, { signal });
+  if (!response.ok) await told(response);
+  return createImageBitmap(await response.blob());
+}
 
 export const isAbort = (error) => error.name === "AbortError";

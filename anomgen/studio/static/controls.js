@@ -4,22 +4,33 @@ import { h, prose } from "./dom.js";
 import { state, change, reset, settled } from "./state.js";
 
 const OFF = { auto: "auto", null: "usual" };
-let shape = "";
+const panels = new Map();
 let updates = [];
 
-// Show the controls in `root`; when only values differ, the elements stay, and with them the focus.
-export function show(root) {
-  const now = JSON.stringify(state.sections.map((section) =>
+// Show the controls of some sections in `root`, all by default; when only values differ, the elements stay, and with
+// them the focus.
+export function show(root, titles = null) {
+  const sections = state.sections.filter((section) => !titles || titles.includes(section.title));
+  const panel = panels.get(root) ?? { shape: "", updates: [] };
+  panels.set(root, panel);
+  const now = JSON.stringify(sections.map((section) =>
     [section.title, section.controls.map((control) => [control.key, control.type, control.options, "off" in control])]));
-  if (now !== shape) {
-    shape = now;
-    updates = [];
+  updates = panel.updates;
+  if (now !== panel.shape) {
+    panel.shape = now;
+    updates.length = 0;
     const open = new Set([...root.querySelectorAll("details[open]")].map((details) => details.dataset.title));
-    root.replaceChildren(...state.sections.map((section, k) => sectionOf(section, open.size ? open.has(section.title) : k < 1)));
+    root.replaceChildren(...sections.map((section, k) => sectionOf(section, open.size ? open.has(section.title) : k < 1)));
   }
-  const controls = new Map(state.sections.flatMap((section) => section.controls).map((control) => [control.key, control]));
-  for (const update of updates) update(controls);
+  update(panel);
   problems(root);
+}
+
+const known = () => new Map(state.sections.flatMap((section) => section.controls).map((control) => [control.key, control]));
+
+function update(panel) {
+  const controls = known();
+  for (const one of panel.updates) one(controls);
 }
 
 function sectionOf(section, open) {
@@ -210,11 +221,10 @@ function line(control, id) {
 
 // Tell the controls that stand on auto what was measured in its place.
 export function measured(resolved) {
-  const controls = new Map(state.sections.flatMap((section) => section.controls).map((control) => [control.key, control]));
-  for (const control of controls.values()) {
+  for (const control of known().values()) {
     const found = control.key.split(".").reduce((value, part) => value?.[part], resolved);
     const fits = control.type === "range" ? Array.isArray(found) : typeof found === "number";
     if ("off" in control && isOff(control) && fits) control.measured = found;
   }
-  for (const update of updates) update(controls);
+  for (const [root, panel] of panels) if (root.isConnected && !panel.shape.startsWith("[]")) update(panel);
 }

@@ -55,7 +55,7 @@ export function key(event) {
 }
 
 // What stays when another recipe is taken: seed, size and other things that are not the generator's.
-function carried() {
+export function carried() {
   return Object.fromEntries(Object.entries(state.changes).filter(([name]) => name === "seed" || name.startsWith("source.")));
 }
 

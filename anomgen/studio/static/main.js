@@ -85,7 +85,7 @@ async function start() {
   viewer.build();
   look.build($("look"), begun);
   compare.build($("compare"), begun, () => turnTo("look"));
-  draw.build($("draw"));
+  draw.build($("draw"), () => turnTo("look"));
   datasets.build($("datasets"));
   tabs();
   keys();

@@ -1,0 +1,66 @@
+"""Answers about runs and datasets: beginning, stopping, going on, and looking through what is finished."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from anomgen.studio.datasets import Datasets
+from anomgen.studio.questions import Desk, asked_of, field, name_of, number, panel_picture
+from anomgen.studio.runs import Runs
+
+
+class Making:
+    """Makes datasets of the recipe and shows those that are there."""
+
+    def __init__(self, desk: Desk):
+        self.desk, self.session = desk, desk.session
+        self.runs = Runs(self.session.out)
+        self.datasets = Datasets(self.session.out, self.session.photos)
+
+    async def make(self, request: Request) -> Response:
+        """Begin to make a dataset of the recipe."""
+        asked = await asked_of(request)
+        name, workers = name_of(asked), max(field(asked, "workers", int, 1), 1)
+        chosen = self.session.chosen(field(asked, "id", str))
+        self.runs.start(chosen.recipe, name, workers=workers)
+        return JSONResponse(self._runs())
+
+    async def resume(self, request: Request) -> Response:
+        """Go on with an unfinished dataset."""
+        name = name_of(await asked_of(request))
+        recipe = await run_in_threadpool(self.datasets.recipe, name)
+        self.runs.start(recipe, name, resume=True)
+        return JSONResponse(self._runs())
+
+    async def stop(self, request: Request) -> Response:
+        """Stop a run."""
+        self.runs.stop(name_of(await asked_of(request)))
+        return JSONResponse(self._runs())
+
+    async def made(self, _: Request) -> Response:
+        """Say which runs and datasets there are."""
+        return JSONResponse(await run_in_threadpool(self._runs))
+
+    def _runs(self) -> dict[str, Any]:
+        return {"runs": self.runs.all(), "datasets": self.datasets.all()}
+
+    async def dataset(self, request: Request) -> Response:
+        """Say a page of a dataset's rows."""
+        filters = dict(request.query_params)
+        start = number(filters.pop("start", "0"))
+        told = await self.desk.drawn(request, self.datasets.rows, request.path_params["name"], filters, start)
+        return JSONResponse(told)
+
+    async def record(self, request: Request) -> Response:
+        """Say everything that is recorded of a row."""
+        name, index = request.path_params["name"], request.path_params["index"]
+        return JSONResponse(await self.desk.drawn(request, self.datasets.record, name, index))
+
+    async def dataset_picture(self, request: Request) -> Response:
+        """Return one picture of a dataset's row as PNG."""
+        name, index = request.path_params["name"], request.path_params["index"]
+        return await panel_picture(request, await self.desk.drawn(request, self.datasets.panel, name, index))

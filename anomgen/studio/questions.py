@@ -1,0 +1,90 @@
+"""What a question of the page holds, read strictly, and how a picture is answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from anomgen.dataset.panel import VIEWS, Panel, shrunk
+from anomgen.dataset.png import encode_png
+from anomgen.errors import UsageError
+from anomgen.studio.session import FILE_NAME, Session
+
+MAX_THUMBNAIL = 2048
+"""Longest side of a picture that is asked for at a size; without a size it comes as it is."""
+
+Drawn = TypeVar("Drawn")
+
+
+class Desk:
+    """What all answers share: the session, and whose turn it is to draw."""
+
+    def __init__(self, session: Session):
+        self.session = session
+        self._turn = asyncio.Lock()
+
+    async def drawn(self, request: Request | None, draw: Callable[..., Drawn], *arguments: Any) -> Drawn:
+        """Return what a function draws when it is its turn; a question that nobody waits for any more is dropped."""
+        async with self._turn:
+            if request is not None and await request.is_disconnected():
+                raise UsageError("nobody waits for this any more")
+            return await run_in_threadpool(draw, *arguments)
+
+
+async def asked_of(request: Request) -> dict[str, Any]:
+    """Return the JSON object that a question is. Raises UsageError for anything else."""
+    try:
+        asked = await request.json()
+    except (ValueError, RecursionError):
+        asked = None
+    if not isinstance(asked, dict):
+        raise UsageError("the question is not a JSON object")
+    return asked
+
+
+def field(asked: dict[str, Any], name: str, kind: type, default: Any = None) -> Any:
+    """Return a field of a question. Raises UsageError where it is of another type."""
+    value = asked.get(name, default)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise UsageError(f"{name}: {kind.__name__} is wanted")
+    return value
+
+
+def name_of(asked: dict[str, Any], key: str = "name") -> str:
+    """Return a name of a file or a folder. Raises UsageError for one that could lead elsewhere."""
+    name: str = field(asked, key, str)
+    if not FILE_NAME.fullmatch(name):
+        raise UsageError(f"{name[:80]!r} is no name: letters, digits, dots, dashes and underscores")
+    return name
+
+
+def number(text: str) -> int:
+    """Return a whole number. Raises UsageError."""
+    if not text.isdecimal() or len(text) > 12:
+        raise UsageError(f"{text[:40]!r} is no number")
+    return int(text)
+
+
+async def panel_picture(request: Request, panel: Panel) -> Response:
+    """Return one of a sample's pictures as PNG. Raises UsageError for one that there is not."""
+    view = request.path_params["view"]
+    if view not in VIEWS:
+        raise UsageError(f"no picture {view[:40]!r} (there are {', '.join(VIEWS)})")
+    picture = await run_in_threadpool(panel.picture, view)
+    if picture is None:
+        raise UsageError(f"{view} is not known of this row")
+    return await png(request, picture)
+
+
+async def png(request: Request, picture: np.ndarray) -> Response:
+    """Return a picture (H, W, C), uint8, as PNG, at the size that was asked for."""
+    asked = request.query_params.get("side")
+    side = None if asked is None else min(max(number(asked), 16), MAX_THUMBNAIL)
+    data = await run_in_threadpool(lambda: encode_png(np.ascontiguousarray(shrunk(picture, side))))
+    return Response(data, media_type="image/png")

@@ -1,0 +1,191 @@
+// Real defects: open their pictures, mark what of them is the defect, put it into a bank, use the bank at once.
+
+import { h, say } from "./dom.js";
+import { get, post, bitmap, upload } from "./api.js";
+import { state, put } from "./state.js";
+import { easelOf } from "./easel.js";
+import { toolbox, zooms } from "./tools.js";
+import { carried } from "./look.js";
+
+const KEPT = "anomgen-studio-marks";
+const MOST_KEPT = 6;
+let easel, box, strip, empty, stage, kind, kinds, bankName, list, tolerance, title, putButton, toLook;
+let pictures = [], current = null, seed = null, flooding = null, banks = [];
+
+export function build(section, look) {
+  toLook = look;
+  easel = easelOf({ label: "Picture of a defect", wand: (x, y) => flood({ x, y }, false), changed: remember });
+  easel.stage.classList.add("bright");
+  tolerance = h("input", { type: "range", min: 0, max: 128, value: 24, id: "tolerance", oninput: () => seed && flood(seed, true) });
+  box = toolbox(easel, { wand: "Wand", brush: "Brush", area: "Area", eraser: "Eraser" },
+    { extra: { tolerance: [["wand"], h("label", { for: "tolerance" }, "Tolerance"), tolerance] } });
+  const file = h("input", { type: "file", accept: "image/*,.tif,.tiff,.bmp", multiple: true, class: "hidden", "aria-label": "Pictures of defects",
+    onchange: () => { add([...file.files]); file.value = ""; } });
+  const opener = () => h("button", { class: "primary", onclick: () => file.click() }, "Open pictures…");
+  kind = h("input", { type: "text", id: "mark-type", value: "defect", list: "mark-types", autocomplete: "off", spellcheck: "false" });
+  kinds = h("datalist", { id: "mark-types" });
+  bankName = h("input", { type: "text", id: "mark-bank", value: "bank", autocomplete: "off", spellcheck: "false", onchange: () => paintBank() });
+  putButton = h("button", { class: "primary wide", onclick: putIn }, "Put into the bank");
+  list = h("div", { class: "bank" });
+  strip = h("div", { class: "strip", role: "listbox", "aria-label": "Opened pictures" });
+  title = h("span", { class: "name" });
+  empty = h("div", { class: "empty" }, h("h2", {}, "Mark a real defect"),
+    h("p", {}, "Drop photos of defective products here, or open them. Mark what is wrong on each; the marks become a bank, and transplant puts these defects on your good photos."),
+    opener(), h("p", { class: "help" }, "They stay on this machine."));
+  stage = h("div", { class: "stage" },
+    h("div", { class: "tools", role: "toolbar", "aria-label": "Which picture", hidden: true }, title, h("span", { class: "space" }), zooms(easel),
+      h("button", { onclick: () => file.click() }, "Open more…")), strip, empty, easel.element);
+  section.append(h("aside", { class: "panel", "aria-label": "Tools" }, box.element,
+    h("div", { class: "field" }, h("label", { for: "mark-type" }, "What it is"), kind, kinds),
+    h("div", { class: "field" }, h("label", { for: "mark-bank" }, "Bank"), bankName), putButton, list), stage, file);
+  for (const name of ["dragover", "dragenter"]) stage.addEventListener(name, (event) => { event.preventDefault(); stage.classList.add("over"); });
+  for (const name of ["dragleave", "drop"]) stage.addEventListener(name, (event) => { event.preventDefault(); stage.classList.remove("over"); });
+  stage.addEventListener("drop", (event) => add([...event.dataTransfer.files]));
+  easel.element.hidden = true;
+}
+
+export async function open() {
+  try {
+    const told = await get("/api/pictures");
+    for (const one of told.pictures) if (!pictures.some((other) => other.id === one.id)) pictures.push(one);
+    banks = (await get("/api/banks")).banks;
+  } catch (error) {
+    say(error.message, true);
+  }
+  paint();
+  paintBank();
+  if (!current && pictures.length) choose(pictures[0]);
+}
+
+export function key(event) {
+  const pressed = event.key.toLowerCase();
+  if (pressed === "z" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); easel.back(); box.update(); }
+  else if (pressed === "n" || pressed === "p") step(pressed === "n" ? 1 : -1);
+}
+
+function step(by) {
+  if (pictures.length) choose(pictures[(pictures.indexOf(current) + by + pictures.length) % pictures.length]);
+}
+
+async function add(files) {
+  let first = null;
+  for (const [k, one] of files.entries()) {
+    if (files.length > 1) say(`opening ${k + 1} of ${files.length}: ${one.name}`);
+    try {
+      const told = await upload(`/api/picture?name=${encodeURIComponent(one.name)}`, one);
+      pictures = [...pictures.filter((other) => other.id !== told.id), told];
+      first ??= told;
+    } catch (error) {
+      say(error.message, true);
+    }
+  }
+  if (first) choose(first);
+}
+
+function choose(picture) {
+  current = picture;
+  seed = null;
+  easel.load({ src: `/picture/${picture.id}.png`, alt: `picture of a defect, ${picture.name}`, width: picture.width, height: picture.height, anew: true });
+  easel.resize(Math.max(4, Math.round(Math.max(picture.width, picture.height) / 50)));
+  easel.restore(remembered()[picture.id]).then(ready);
+  paint();
+}
+
+function paint() {
+  const any = pictures.length > 0;
+  empty.hidden = any;
+  easel.element.hidden = !any;
+  stage.firstChild.hidden = !any;
+  title.textContent = current ? current.name : "";
+  strip.hidden = pictures.length < 2;
+  strip.replaceChildren(...pictures.map((picture) => h("button", { role: "option", class: "thumb", "aria-selected": String(picture === current), title: picture.name,
+    "aria-label": `${picture.name}${picture.done ? ", marked" : ""}`, onclick: () => choose(picture) },
+    h("img", { src: `/picture/${picture.id}.png?side=96`, alt: "" }), picture.done && h("span", { class: "tick", "aria-hidden": "true" }, "✓"))));
+  ready();
+}
+
+function ready() {
+  putButton.disabled = !current || easel.isEmpty();
+  box.update();
+}
+
+async function flood(at, again) {
+  seed = at;
+  flooding?.abort();
+  flooding = new AbortController();
+  const { signal } = flooding;
+  try {
+    const found = await bitmap(`/api/wand/${current.id}?x=${at.x}&y=${at.y}&tolerance=${tolerance.value}`, signal);
+    if (!signal.aborted) { easel.stamp(found, again && at.stamped); at.stamped = true; }
+  } catch (error) {
+    if (error.name !== "AbortError") say(error.message, true);
+  }
+}
+
+async function putIn() {
+  const asked = new URLSearchParams({ bank: bankName.value.trim(), type: kind.value.trim().replaceAll(" ", "_") });
+  putButton.disabled = true;
+  try {
+    banks = (await upload(`/api/bank/${current.id}?${asked}`, await easel.blob())).banks;
+    current.done = true;
+    const own = banks.find((bank) => bank.name === bankName.value.trim());
+    say(`${kind.value.trim()} is in ${bankName.value.trim()}, which holds ${own.defects.length} now`);
+    paint();
+    paintBank();
+    const next = pictures.find((picture) => !picture.done);
+    if (next) choose(next);
+  } catch (error) {
+    say(error.message, true);
+    ready();
+  }
+}
+
+function paintBank() {
+  const own = banks.find((bank) => bank.name === bankName.value.trim());
+  kinds.replaceChildren(...Object.keys(own?.types ?? {}).map((name) => h("option", { value: name })));
+  if (!own) { list.replaceChildren(h("p", { class: "help" }, "A few marked defects are enough to begin with; ten or more are better.")); return; }
+  list.replaceChildren(
+    h("h2", {}, own.name, h("span", { class: "range" }, ` · ${own.defects.length} ${own.defects.length === 1 ? "defect" : "defects"}`)),
+    h("div", { class: "defects" }, own.defects.map((defect, k) => h("figure", {},
+      h("img", { src: `/bank/${encodeURIComponent(own.name)}/${k}.png?at=${own.stamp}`, alt: `${defect.defect_type} on ${defect.item}`, loading: "lazy" }),
+      h("figcaption", {}, defect.defect_type.replaceAll("_", " ")),
+      own.defects.length > 1 && h("button", { class: "remove", "aria-label": `take ${defect.defect_type} on ${defect.item} out`, title: "Take it out", onclick: () => remove(own, defect) }, "×")))),
+    h("button", { class: "wide", onclick: () => use(own) }, "Put them on my photos"));
+}
+
+async function remove(own, defect) {
+  try {
+    banks = (await post("/api/unbank", { bank: own.name, item: defect.item })).banks;
+    paintBank();
+  } catch (error) {
+    say(error.message, true);
+  }
+}
+
+async function use(own) {
+  toLook();
+  await put("transplant", { ...carried(), "generator.bank": own.path, "generator.with_defects": 0 });
+  if (state.error) say(state.error, true);
+}
+
+// --- what is marked stays when the page is closed
+
+function remember() {
+  ready();
+  if (!current) return;
+  const kept = remembered();
+  delete kept[current.id];
+  kept[current.id] = easel.kept();
+  for (const id of Object.keys(kept).slice(0, -MOST_KEPT)) delete kept[id];
+  try {
+    localStorage.setItem(KEPT, JSON.stringify(kept));
+  } catch { /* too large to keep; it is still on the page */ }
+}
+
+function remembered() {
+  try {
+    return JSON.parse(localStorage.getItem(KEPT)) ?? {};
+  } catch {
+    return {};
+  }
+}

@@ -1,0 +1,164 @@
+"""Marking real defects in the studio: the wand, the bank that is written, and what is refused."""
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("starlette", reason="the studio is an extra")
+
+from real_data import defect
+from starlette.testclient import TestClient
+
+from anomgen.banks.folder import Bank
+from anomgen.dataset.png import decode_png, encode_png
+from anomgen.studio.app import studio_app
+from anomgen.studio.guard import TOKEN_HEADER
+from anomgen.studio.marking import SHOWN_SIDE
+from anomgen.studio.session import Session
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def studio(photos, out):
+    app = studio_app(Session(str(photos), out), token="t")
+    with TestClient(app, base_url="http://127.0.0.1", headers={TOKEN_HEADER: "t"}) as client:
+        yield client
+
+
+def stepped(height=40, width=60):
+    """Return a grey picture of 100 with a square of 150 at rows and columns 10 to 19, and in it one pixel of 156."""
+    picture = np.full((height, width, 3), 100, np.uint8)
+    picture[10:20, 10:20] = 150
+    picture[14:17, 14:17] = 156
+    return picture
+
+
+def opened(studio, picture, name="a.png"):
+    answer = studio.post("/api/picture", params={"name": name}, content=encode_png(picture))
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def wand(studio, picture, x, y, tolerance):
+    answer = studio.get(f"/api/wand/{picture['id']}", params={"x": x, "y": y, "tolerance": tolerance})
+    assert answer.status_code == 200, answer.text
+    return decode_png(answer.content)[..., 0]
+
+
+def put(studio, picture, mask, **asked):
+    return studio.post(
+        f"/api/bank/{picture['id']}", params={"bank": "bank", "type": "dent", **asked}, content=encode_png(mask)
+    )
+
+
+def test_the_wand_takes_what_differs_from_its_pixel_by_no_more_than_the_tolerance(studio):
+    picture = opened(studio, stepped())
+    inner, square = np.zeros((40, 60), bool), np.zeros((40, 60), bool)
+    inner[14:17, 14:17] = square[10:20, 10:20] = True
+    for x, y, tolerance, wanted in (
+        (11, 11, 6, square),
+        (15, 15, 5, inner),
+        (15, 15, 6, square),
+        (0, 0, 49, ~square),
+        (0, 0, 60, square | True),
+    ):
+        found = wand(studio, picture, x, y, tolerance) > 0
+        corners = np.abs(found ^ wanted).sum()  # the blur against noise rounds a square's corners
+        assert corners <= 4, (x, y, tolerance)
+    refused = studio.get(f"/api/wand/{picture['id']}", params={"x": 60, "y": 0, "tolerance": 1})
+    assert refused.status_code == 400 and "is not on the picture" in refused.json()["error"]
+
+
+def test_what_is_marked_is_the_bank_and_is_transplanted_at_once(studio, out):
+    image, mask = defect(200, 48)
+    picture = opened(studio, np.ascontiguousarray(image), "a photo/of <b>it</b>.png")
+    bank = put(studio, picture, mask).json()["banks"][0]
+    assert (bank["name"], bank["path"], bank["types"]) == ("bank", str(out / "bank"), {"dent": 1})
+    (own,) = Bank(out / "bank").defects()
+    assert own.item == "b>.png" and not own.proposed
+    assert np.array_equal(own.image, image) and np.array_equal(own.mask, mask > 127)
+    changes = {"generator.bank": bank["path"], "generator.with_defects": 0, "source.size": 48, "foreground": "none"}
+    ask = {"base": "transplant", "changes": changes}
+    first = studio.post("/api/recipe", json=ask).json()["id"]
+    row = studio.post("/api/rows", json={"id": first, "count": 1}).json()["rows"][0]
+    assert row["defect_type"] == "dent" and row["outline"]
+    other, mask = defect(201, 48)
+    bank = put(studio, opened(studio, np.ascontiguousarray(other), "b.png"), mask, type="scratch").json()["banks"][0]
+    again = studio.post("/api/recipe", json=ask).json()["id"]
+    rows = studio.post("/api/rows", json={"id": again, "count": 20}).json()["rows"]
+    assert again != first and {row["defect_type"] for row in rows} == {"dent", "scratch"}
+    thumbnail = studio.get("/bank/bank/1.png")
+    assert thumbnail.status_code == 200 and max(decode_png(thumbnail.content).shape) <= 160
+    left = studio.post("/api/unbank", json={"bank": "bank", "item": "b.png"}).json()["banks"][0]
+    assert left["types"] == {"dent": 1}
+    refused = studio.post("/api/unbank", json={"bank": "bank", "item": "b>.png"})
+    assert refused.status_code == 400 and "every defect" in refused.json()["error"]
+
+
+def test_a_large_picture_is_marked_small_and_stored_whole(studio, out):
+    large = np.full((SHOWN_SIDE * 2, 600, 3), 90, np.uint8)
+    picture = opened(studio, large)
+    assert (picture["height"], picture["width"], picture["size"]) == (SHOWN_SIDE, 300, [SHOWN_SIDE * 2, 600])
+    mask = np.zeros((SHOWN_SIDE, 300), np.uint8)
+    mask[700:710, 20:30] = 255
+    assert put(studio, picture, mask).status_code == 200
+    (own,) = Bank(out / "bank").defects()
+    assert own.image.shape == large.shape and own.mask[1400:1420, 40:60].all() and own.mask.sum() == 400
+
+
+def test_a_painted_mask_that_is_written_anew_under_its_name_is_read_anew(studio, out):
+    for half in (np.s_[:, 24:], np.s_[:, :24]):
+        region = np.zeros((48, 48), np.uint8)
+        region[half] = 255
+        studio.post("/api/mask", params={"name": "w", "overwrite": "1"}, content=encode_png(region))
+        changes = {"source.size": 48, "foreground": {"method": "none", "roi": str(out / "w.png")}}
+        told = studio.post("/api/recipe", json={"base": "perlin", "changes": changes}).json()
+        studio.post("/api/rows", json={"id": told["id"], "count": 1})
+        mask = decode_png(studio.get(f"/row/{told['id']}/0/mask.png").content)[..., 0] > 127
+        assert mask[half].any() and mask[half].sum() == mask.sum()
+
+
+def test_pictures_that_are_none_and_marks_that_are_none_are_refused(studio, out):
+    for content in (b"", b"<svg/>", b"\x89PNG\r\n\x1a\nrest"):
+        answer = studio.post("/api/picture", params={"name": "x"}, content=content)
+        assert answer.status_code == 400 and "x: " in answer.json()["error"]
+    picture = opened(studio, stepped())
+    marked = np.zeros((40, 60), np.uint8)
+    marked[10:20, 10:20] = 255
+    for mask, asked, text in (
+        (marked * 0, {}, "marks no pixel"),
+        (marked * 0 + 255, {}, "as if inverted"),
+        (marked[:20], {}, "another size"),
+        (marked, {"bank": "../b"}, "is no name"),
+        (marked, {"type": "a/b"}, "is no type"),
+        (marked, {"type": "<b>"}, "is no type"),
+    ):
+        answer = put(studio, picture, mask, **asked)
+        assert answer.status_code == 400 and text in answer.json()["error"], answer.text
+    gone = studio.post("/api/bank/unknown", params={"bank": "b", "type": "t"}, content=encode_png(marked))
+    assert gone.status_code == 400 and "open it again" in gone.json()["error"]
+    assert not out.exists()
+
+
+def test_the_foreground_is_told_as_auto_chose_it_and_refined_from_there(studio):
+    disc = {"source.size": 48, "foreground": "auto"}
+    told = studio.post("/api/recipe", json={"base": "perlin", "changes": disc}).json()
+    about = studio.get(f"/api/normal/{told['id']}/0").json()
+    assert about["chosen"] and about["foreground"]["method"] != "auto" and about["images"] == 12
+    refined = {"source.size": 48, "foreground": about["foreground"]}
+    told = studio.post("/api/recipe", json={"base": "perlin", "changes": refined}).json()
+    again = studio.get(f"/api/normal/{told['id']}/0").json()
+    assert not again["chosen"] and again["outline"] == about["outline"] and again["area"] == about["area"]
+
+
+def test_colour_images_of_any_format_are_read_as_ours(studio):
+    image = np.zeros((32, 32, 3), np.uint8)
+    image[..., 0] = 200  # blue, as OpenCV has it
+    data = cv2.imencode(".bmp", image)[1].tobytes()
+    told = studio.post("/api/picture", params={"name": "b.bmp"}, content=data).json()
+    shown = decode_png(studio.get(f"/picture/{told['id']}.png").content)
+    assert shown[0, 0].tolist() == [0, 0, 200] and studio.get("/api/pictures").json()["pictures"] == [told]
