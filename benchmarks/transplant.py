@@ -7,7 +7,7 @@ python benchmarks/transplant.py kolektor_sdd -o OUT --item '(kos\\d+)_'
 The defects of the banks are taken out of the data first, with all other pictures of the same items, and the rest is
 what everything is scored on: OUT/data/DATA. A smaller bank is a part of a larger one. `--item` is a pattern whose first
 group names the physical item in a picture's name; without it each picture is an item of its own. OUT/scores/report.html
-has the board.
+has the board. `--real` also trains on the pictures of each bank themselves (`real-8`), mirrored and turned.
 """
 
 from __future__ import annotations
@@ -16,18 +16,34 @@ import argparse
 import os
 import re
 import shutil
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+
 from anomgen.banks.collect import chosen, collected
+from anomgen.banks.folder import open_bank
 from anomgen.banks.make import bank
+from anomgen.files import fingerprint_of, replacing
 from anomgen.making.recipe import load_recipe
 from anomgen.score import harness
+from anomgen.score.bank import filled
+from anomgen.score.cell import Cell
+from anomgen.score.data import RealData
+from anomgen.score.decoded import resized_mask
+from anomgen.score.entries import Entry
+from anomgen.score.jobs import run_jobs
+from anomgen.score.rows import RowFile, opened
 from anomgen.score.run import score
+from anomgen.score.schedule import Job, Schedule
+from anomgen.sources.images import fit_image
+from anomgen.sources.pixels import to_channels
 
 
 def main() -> None:
     options = _options()
-    data = [_prepared(path, options.out, options.counts, options.item) for path in options.data]
+    data = [prepared(path, options.out, options.counts, options.item) for path in options.data]
     names, changes = [], list(options.set)
     for alone in (False, True) if options.alone else (False,):
         for count in options.counts:
@@ -52,11 +68,71 @@ def main() -> None:
     )
     if options.plan:
         print(f"{len(outcome.todo)} jobs, about {outcome.seconds(options.workers) / 60:.0f} minutes")
-    else:
-        print(options.out / "scores" / "report.html")
+        return
+    folders = [options.out / "scores"]
+    if options.real:
+        folders.append(options.out / "real")
+        _train_on_banks(outcome.schedule, options.out, options.counts, options.workers)
+    print_table(folders)
+    print(options.out / "scores" / "report.html")
 
 
-def _prepared(path: str, out: Path, counts: list[int], item: str | None) -> str:
+def _train_on_banks(schedule: Schedule, out: Path, counts: list[int], workers: int) -> None:
+    """Train each detector on the pictures of each bank themselves; rows go to OUT/real."""
+    bench, cells, banks = schedule.bench, [], {}
+    for cell in dict.fromkeys(
+        (cell.data, cell.detector, cell.seed) for cell in schedule.cells if cell.detector != "none"
+    ):
+        data, detector, seed = cell
+        for count in counts:
+            entry = Entry(f"real-{count}", f"real-{count}", "real")
+            place = out / "banks" / data / str(count)
+            banks[data, entry.name] = file = out / "pictures" / f"{data}-{count}.npz"
+            if not file.exists():
+                _write_pictures(file, place, bench.data[data])
+            content = [
+                bench.data[data].fingerprint,
+                bench.detectors[detector].keyed(),
+                seed,
+                open_bank(place).fingerprint,
+            ]
+            cells.append(Cell(fingerprint_of(content), data, entry, detector, seed))
+    with opened(out / "real") as rows:
+        todo = [Job((cell,), 30.0) for cell in cells if cell.key not in rows.rows]
+        run_jobs(replace(schedule, bench=replace(bench, banks=banks), cells=cells, todo=todo), rows, workers)
+
+
+def _write_pictures(file: Path, place: Path, data: RealData) -> None:
+    """Write the pictures of a bank as `anomgen.score.bank.load_bank` reads them: all to train on, and to validate."""
+    shape, images, masks, types = data.train[0].shape, [], [], []
+    for defect in open_bank(place).defects():
+        images.append(to_channels(fit_image(defect.image, shape[:2], "stretch"), shape[2]))
+        masks.append(resized_mask(defect.mask.view(np.uint8) * np.uint8(255), shape[:2]))
+        types.append(defect.defect_type)
+    normals = [filled(image, mask) for image, mask in zip(images, masks, strict=True)]
+    twice = {"images": images * 2, "normals": normals * 2, "masks": masks * 2, "defect_types": types * 2}
+    with replacing(file) as written:
+        arrays = {name: np.stack(values) for name, values in twice.items()}
+        np.savez_compressed(written, **arrays, soft_masks=np.zeros(0, np.float32), held=np.array(len(images)))
+
+
+def print_table(folders: list[Path]) -> None:
+    rows = [
+        row for folder in folders for row in RowFile(folder).rows.values() if row.metrics.get("pixel_ap") is not None
+    ]
+    data = sorted({row.data for row in rows})
+    print(f"{'pixel AP, mean over seeds and detectors':<40}" + "".join(f"{name:>16}" for name in data))
+    for entry in dict.fromkeys(row.entry for row in rows):
+        print(f"{entry:<40}" + "".join(f"{mean:>16.3f}" for mean in _means(rows, entry, data)))
+
+
+def _means(rows: list, entry: str, data: list[str]) -> Iterator[float]:
+    for name in data:
+        own = [row.metrics["pixel_ap"] for row in rows if (row.entry, row.data) == (entry, name)]
+        yield float(np.mean(own)) if own else float("nan")
+
+
+def prepared(path: str, out: Path, counts: list[int], item: str | None) -> str:
     """Make the banks of a data set, and a copy of it without their defects and all pictures of the same items."""
     root = Path(path)
     copy = out / "data" / root.name
@@ -102,6 +178,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--counts", type=lambda text: [int(part) for part in text.split(",")], default=[1, 2, 4, 8])
     parser.add_argument("--item")
     parser.add_argument("--alone", action="store_true", help="also without the share that `defects` draws")
+    parser.add_argument("--real", action="store_true", help="also trained on the pictures of the banks themselves")
     parser.add_argument("--beside", default="perlin,defects,real", help="other recipes")
     parser.add_argument("--detectors", default="probe")
     parser.add_argument("--seeds", type=int, default=3)

@@ -98,7 +98,7 @@ def _dataset_rows(dataset: Dataset, data: RealData) -> tuple[list[Row], list[Row
                 f"{data.test.ids[tested]}; make the dataset of the training images only"
             )
         if mask.any():
-            row = _row(record, _filled(image, mask) if normal is None else seen, image, mask)
+            row = _row(record, filled(image, mask) if normal is None else seen, image, mask)
             (rows if shown(seen, hidden, validation) is None else held).append(row)
     return rows, held
 
@@ -150,7 +150,7 @@ def _real_rows(real: TestImages) -> list[Row]:
     """
     shape = real.images.shape[:3]
     masks = np.ones(shape, bool) if real.masks is None else real.masks
-    normals = (real.images[k] if real.masks is None else _filled(real.images[k], masks[k]) for k in range(shape[0]))
+    normals = (real.images[k] if real.masks is None else filled(real.images[k], masks[k]) for k in range(shape[0]))
     return [
         Row(k, 0, 0, real.ids[k], normal, real.images[k], mask, None, ANOMALY, real.defect_types[k], {})
         for k, (normal, mask) in enumerate(zip(normals, masks, strict=True))
@@ -158,7 +158,7 @@ def _real_rows(real: TestImages) -> list[Row]:
     ]
 
 
-def _filled(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def filled(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Return the image with the masked region filled in from around it (Telea, J. Graphics Tools 2004).
 
     Note: scikit-image's inpaint_biharmonic is no nearer to what was there: on discs of radius 4, 10, 20 and 40 in four
