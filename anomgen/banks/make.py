@@ -92,7 +92,7 @@ def bank(
         if replaces:
             _clear(out)
         read = _defects(picked, proposer, normals, yes, notes, progress)
-        return _finished(write_bank(out, read, about, kinds, notes))
+        return finished(write_bank(out, read, about, kinds, notes))
 
 
 def _earlier(out: Path) -> Earlier | None:
@@ -204,7 +204,7 @@ def _approved(
         about["license"] = normalised(license)
     kinds = sorted({own.defect_type for own in kept})
     with locked(out):
-        return _finished(write_bank(out, kept, about, kinds, ()))
+        return finished(write_bank(out, kept, about, kinds, ()))
 
 
 def add_defect(out: Path, defect: Defect, license: str | None = None) -> Banked:
@@ -224,7 +224,7 @@ def add_defect(out: Path, defect: Defect, license: str | None = None) -> Banked:
         known = [] if before is None else list(before.defects())
         kept = [own for own in known if (own.digest, own.defect_type) != (defect.digest, defect.defect_type)]
         kept.append(replace(defect, item=_free(defect.item, {own.item for own in kept})))
-        return _finished(write_bank(out, kept, about, sorted({own.defect_type for own in kept}), ()))
+        return finished(write_bank(out, kept, about, sorted({own.defect_type for own in kept}), ()))
 
 
 def _about(bank: Bank) -> dict[str, Any]:
@@ -238,7 +238,7 @@ def _free(item: str, taken: set[str]) -> str:
     return item if item not in taken else next(own for own in numbered if own not in taken)
 
 
-def _finished(written: Bank) -> Banked:
+def finished(written: Bank) -> Banked:
     """Write card and preview, and tell what there is."""
     write_card(written)
     _write_preview(written)

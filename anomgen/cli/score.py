@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +16,7 @@ from anomgen.places import home
 if TYPE_CHECKING:
     from anomgen.score.cell import Cell
     from anomgen.score.harness import Outcome
+    from anomgen.score.misses import Missed
     from anomgen.score.schedule import Schedule
 
 app = typer.Typer()
@@ -114,6 +115,14 @@ def score(
     figures: Annotated[
         bool, typer.Option(help="Measure each recipe's images: severity, area, diversity, distance to the real ones.")
     ] = True,
+    misses: Annotated[
+        bool,
+        typer.Option(
+            "--misses",
+            help="List the real anomalies that detectors trained on each recipe do not find; anomgen tune --misses "
+            "makes a recipe of them.",
+        ),
+    ] = False,
     retry: Annotated[bool, typer.Option("--retry", help="Train again what failed before.")] = False,
     split: Annotated[
         Path | None,
@@ -162,6 +171,7 @@ def score(
                 score=reducer,
                 perturb=perturb or (),
                 figures=figures,
+                misses=misses,
                 retry=retry,
                 split=split,
                 dry_run=dry_run,
@@ -248,17 +258,31 @@ def left_out_text(schedule: Schedule) -> Sequence[str]:
     ]
 
 
+def misses_text(misses: Sequence[Missed], out: Path) -> Iterator[str]:
+    """Yield what is told of the anomalies that each recipe's detectors do not find."""
+    for missed in misses:
+        number = len(missed.images)
+        yield f"{missed.data}, {missed.entry}: {number} of {missed.of} anomalies are not found{':' * bool(number)}"
+        for image, kind, found in zip(missed.images, missed.defect_types, missed.found, strict=True):
+            yield f"  {image} ({kind}){f', found by {found:.0%} of the trainings' if found else ''}"
+        if missed.bank is not None:
+            yield f"  look: {out / missed.bank / 'preview.png'}"
+
+
 def _cells(count: int) -> str:
     return f"{count} cell{'s' if count != 1 else ''}"
 
 
 def _print(outcome: Outcome, seeds: int, out: Path, *, as_json: bool) -> None:
     if as_json:
-        print_json({"path": str(out), **outcome.summary.plain()})
+        misses = {"misses": [missed.plain() for missed in outcome.misses]} if outcome.misses else {}
+        print_json({"path": str(out), **outcome.summary.plain(), **misses})
         return
     for line in outcome.lines:
         print(line)
     for text in left_out_text(outcome.schedule):
+        print(text)
+    for text in misses_text(outcome.misses, out):
         print(text)
     missing, failed = outcome.summary.missing, outcome.summary.failed
     if missing:

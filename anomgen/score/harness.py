@@ -15,6 +15,7 @@ from anomgen.score.cell import VERSIONED
 from anomgen.score.configuration import Configuration, Missing
 from anomgen.score.figures import figures_of
 from anomgen.score.jobs import run_jobs
+from anomgen.score.misses import Missed, write_misses
 from anomgen.score.report.board import Line, Table
 from anomgen.score.report.summary import Run
 from anomgen.score.request import Request
@@ -39,11 +40,12 @@ class Summary(Record):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run ended with. lines: the board for a terminal."""
+    """What a run ended with. lines: the board for a terminal. misses: where they were asked for."""
 
     schedule: Schedule
     summary: Summary
     lines: list[str]
+    misses: Sequence[Missed] = ()
 
 
 def cores() -> int:
@@ -82,13 +84,15 @@ def run(
     retry: bool = False,
     budget: float | None = None,
     figures: bool = True,
+    misses: bool = False,
     progress: Progress = silent,
     warn: Callable[[str], None] | None = None,
 ) -> Outcome:
     """Train what is not in the rows yet, append it, and write the report of all cells of the request.
 
     workers: trainings at once, each with one thread; by default `default_workers`. budget: seconds, of which the
-    schedule takes what fits. part: for several machines. warn: is told, in words, of rows that were set aside.
+    schedule takes what fits. part: for several machines. misses: list the anomalies
+    that are not found. warn: is told, in words, of rows that were set aside.
     Raises UsageError and SourceError before anything is trained.
     """
     from anomgen.score.report.write import write_report
@@ -113,9 +117,10 @@ def run(
         own = [rows.rows[cell.key] for cell in schedule.cells if cell.key in rows.rows]
         measured = figures_of(schedule, out, {row.entry for row in own}, warn) if figures and own else None
         report = write_report(own, out, configuration, _missing(schedule, rows), measured)
+        missed = write_misses(schedule, own, out) if misses else ()
     files = [path.relative_to(out).as_posix() for path in report]
     board = Run(own).board.overall if own else None
-    return Outcome(schedule, _summary(schedule, own, board, files, time.monotonic() - started), _lines(board))
+    return Outcome(schedule, _summary(schedule, own, board, files, time.monotonic() - started), _lines(board), missed)
 
 
 def _missing(schedule: Schedule, rows: RowFile) -> Missing | None:

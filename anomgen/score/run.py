@@ -38,6 +38,7 @@ def score(
     score: str = "window",
     perturb: str | Sequence[str] = (),
     figures: bool = True,
+    misses: bool = False,
     retry: bool = False,
     split: str | Path | None = None,
     dry_run: bool = False,
@@ -57,8 +58,9 @@ def score(
     that a product allows, ``fn=0`` and ``fpr=0.02``: the report says what thresholds that keep them on the validation
     images reach on the test images; nothing is trained anew for it. score: how a map becomes its image's score,
     `window`, `max` or `sum`. perturb: changes of the test images to judge the detectors under, too, such as
-    ``brightness=0.8..1.2`` or ``jpeg=30``. figures: measure the recipes' images. retry: train again what failed.
-    progress: told how many trainings have ended. warn: told, in words, what else is to be known.
+    ``brightness=0.8..1.2`` or ``jpeg=30``. figures: measure the recipes' images. misses: list the real anomalies
+    that detectors trained on a recipe do not find, and keep them in banks in the folder ``misses``. retry: train again
+    what failed. progress: told how many trainings have ended. warn: told, in words, what else is to be known.
 
     Returns the outcome; with `dry_run` the schedule, and nothing is written; with `split`, a folder, how many images
     that models may be trained on were written to which folders in it, and nothing is trained.
@@ -102,6 +104,7 @@ def score(
         retry=retry,
         budget=seconds,
         figures=figures,
+        misses=misses,
         progress=progress,
         warn=warn,
     )
