@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from anomgen.cli.terminal import JsonOption, SetOption, SizeOption, print_json, progress_of, sides_of
+from anomgen.errors import Interrupted
 from anomgen.places import home
+
+if TYPE_CHECKING:
+    from anomgen.tuning.tune import Tuned
 
 app = typer.Typer()
 
@@ -29,6 +33,39 @@ def tune(
     masks: Annotated[
         str | None, typer.Option(help="Their masks or annotations, where they do not lie beside the pictures.")
     ] = None,
+    misses: Annotated[
+        Path | None,
+        typer.Option(
+            parser=home,
+            metavar="RUN",
+            help="Folder of a run of anomgen score --misses: the kinds nearest to what it did not find are drawn more.",
+        ),
+    ] = None,
+    unlabelled: Annotated[
+        Path | None,
+        typer.Option(
+            parser=home,
+            metavar="DIR",
+            help="Images of which some may be anomalous: the kinds that come nearest to them are drawn more. The "
+            "recipe is then transductive: it knows these images.",
+        ),
+    ] = None,
+    item: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Regular expression whose first group names the physical item in a defect's name, such as "
+            "'(part\\d+)_'; pictures of one item are never on both sides.",
+        ),
+    ] = None,
+    budget: Annotated[
+        str,
+        typer.Option(metavar="TIME", help="It takes no longer: 5m, 1h. With 8 real defects recipes are compared."),
+    ] = "10m",
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", "-j", min=1, help="Trainings at once.", show_default="one a core; one with a GPU"),
+    ] = None,
     out: Annotated[
         Path,
         typer.Option(
@@ -43,30 +80,52 @@ def tune(
 
     Without real defects the recipe is `defects`, which measures contrast, colour, light and the normal boundary on the
     images by itself. With real defects it puts these on normal images and draws others like them; do not test on the
-    same ones later.
+    same ones later. With 8 real defects or more, other recipes are compared with it on defects that were left out, and
+    one that is clearly better takes its place. After an interruption the same command goes on.
     """
     from anomgen.tuning.tune import tune as run_tune
 
-    with progress_of("tuning") as progress:
-        tuned = run_tune(
-            source,
-            defects=defects,
-            masks=masks,
-            out=out,
-            size=sides_of(size),
-            overrides=changes or (),
-            progress=progress,
-        )
+    try:
+        with progress_of("tuning", timed=False) as progress:
+            tuned = run_tune(
+                source,
+                defects=defects,
+                masks=masks,
+                misses=misses,
+                unlabelled=unlabelled,
+                item=item,
+                budget=budget,
+                workers=workers,
+                out=out,
+                size=sides_of(size),
+                overrides=changes or (),
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; finished trainings are kept: run the same command again") from None
     if as_json:
         likeness = {} if tuned.measured is None else tuned.measured.likeness
-        print_json({"recipe": str(tuned.path), "report": str(tuned.report), "likeness": likeness})
+        compared = {} if tuned.comparison is None else {"comparison": tuned.comparison.plain()}
+        files = {"recipe": str(tuned.path), "report": str(tuned.report), "record": str(tuned.record)}
+        print_json({**files, "likeness": likeness, **compared})
         return
-    if tuned.measured is None:
-        print(f"{tuned.path}: the recipe defects as it is; without real defects nothing else can be known")
-    else:
+    _print(tuned)
+
+
+def _print(tuned: Tuned) -> None:
+    if tuned.measured is not None:
         ranked = sorted(tuned.measured.likeness.items(), key=lambda item: -item[1])
         kinds = ", ".join(f"{kind.replace('_', ' ')} {share:.0%}" for kind, share in ranked[:4])
         low, high = tuned.measured.tuned.severity
-        print(f"{tuned.path}: {len(tuned.defects)} real defects are like {kinds}; severity {low:g} to {high:g}")
+        print(f"{tuned.path}: {len(tuned.measured.r)} real defects are like {kinds}; severity {low:g} to {high:g}")
+    elif not tuned.hints:
+        print(f"{tuned.path}: the recipe defects as it is; without real defects nothing else can be known")
+    for hint in tuned.hints:
+        print(hint.text)
+    for arm in tuned.comparison.arms if tuned.comparison else ():
+        mark = "*" if tuned.comparison and arm.name == tuned.comparison.chosen else " "
+        print(f"{mark} {arm.name:<17} {arm.mean:.3f}  {arm.difference:+.3f} [{arm.low:+.3f}, {arm.high:+.3f}]")
+    if tuned.comparison is not None and tuned.comparison.note:
+        print(tuned.comparison.note)
     print(f"look: {tuned.report}")
     print(f"next: {shlex.join(['anomgen', 'make', '--recipe', str(tuned.path)])}")

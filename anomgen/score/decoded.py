@@ -85,9 +85,14 @@ def _read(found: Found, listed: Listing, shape: tuple[int, int], has_masks: bool
 
 def resized_mask(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Return a mask (H, W), true where not zero, at `shape` (height, width): by area, true from one half on."""
-    covered = (mask != 0).astype(np.float32)[..., None]
-    resized: np.ndarray = fit_image(covered, (shape[0], shape[1]), "stretch")[..., 0] >= _HALF
+    resized: np.ndarray = covered_mask(mask, shape) >= _HALF
     return resized
+
+
+def covered_mask(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return which share of each pixel at `shape` (height, width) a mask covers, float32."""
+    covered = (mask != 0).astype(np.float32)[..., None]
+    return fit_image(covered, (shape[0], shape[1]), "stretch")[..., 0]
 
 
 def digest_of(image: np.ndarray) -> str:

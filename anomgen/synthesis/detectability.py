@@ -97,7 +97,7 @@ class Detectability:
 
     def map(self, image: np.ndarray) -> np.ndarray:
         """Return r of each pixel of an image (H, W, C), float32, at the scale of the measure."""
-        described = features(to_channels(image, self._channels))
+        described = features(to_channels(image, self.channels))
         distances = self._distances(described.reshape(-1, described.shape[2])) / self.boundary
         return distances.reshape(described.shape[:2]).astype(np.float32)
 
@@ -115,11 +115,12 @@ class Detectability:
         if not len(chosen):
             chosen = np.flatnonzero(inside == inside.max())
         chosen = chosen[:: -(-len(chosen) // LOOKED_AT)]
-        described = features(to_channels(image[window], self._channels), shrink, chosen)
+        described = features(to_channels(image[window], self.channels), shrink, chosen)
         return round(float(np.quantile(self._distances(described), INSIDE) / self.boundary), DIGITS)
 
     @property
-    def _channels(self) -> int:
+    def channels(self) -> int:
+        """Return in how many channels images are measured."""
         return 3 if len(self.mean) == FEATURES[3] else 1
 
     def _distances(self, described: np.ndarray) -> np.ndarray:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
 
 from anomgen.banks.folder import Defect
-from anomgen.errors import Progress
-from anomgen.generators.base import foreground_of
-from anomgen.generators.defects.generator import LOOKED_AT, Defects
+from anomgen.errors import Progress, UsageError
+from anomgen.generators.defects.generator import Defects
 from anomgen.generators.defects.kinds import KINDS, KindName
 from anomgen.rng import Stream, rng_for
 from anomgen.sources.pool import Pool
-from anomgen.synthesis.detectability import Detectability
-from anomgen.synthesis.sample import Reject
+from anomgen.synthesis.detectability import Detectability, detectability_of
+from anomgen.synthesis.sample import Reject, Sample
 from anomgen.tuning.likeness import FEATURES, PRIOR, described, likeness, shrunk
 
 DRAWS = 48
@@ -39,54 +40,68 @@ class Measured(NamedTuple):
     tuned: Defects
 
 
-def tuned(defects: Sequence[Defect], pool: Pool, usual: Defects, progress: Progress) -> Measured:
-    """Return the generator for real defects like these, every figure shrunk towards the usual one.
+class Reference(NamedTuple):
+    """What real defects are compared with: measured on the normal images alone."""
 
-    pool: normal images of the product. usual: the generator as it would be without defects, prepared. A kind's weight
-    is its likeness, the mean over defects of how likely it is to have made their pieces; severity is the range of their
-    r; n defects count against `PRIOR` of the usual ones.
+    usual: Defects
+    """The generator as it would be without defects, prepared."""
+    boundary: Detectability
+    drawn: dict[str, np.ndarray]
+    """Features of the pieces that each kind draws, float64 (N, F)."""
+
+
+def reference(pool: Pool, usual: Defects, progress: Progress, deadline: float = math.inf) -> Reference:
+    """Draw pieces of each kind on normal images of the product, and measure the normal boundary.
+
+    deadline: `time.monotonic()` by which it must end. Raises UsageError when it would not.
     """
-    images = [pool[k] for k in sorted({round(k) for k in np.linspace(0, len(pool) - 1, min(LOOKED_AT, len(pool)))})]
-    boundary = Detectability.fitted(images, [foreground_of(pool, image) for image in images])
-    drawn = {}
+    boundary, began, drawn = detectability_of(pool), time.monotonic(), {}
     for number, kind in enumerate(usual.kinds):
         progress(number, len(usual.kinds), f"draws {kind}")
         drawn[str(kind)] = _pieces(usual, kind, pool)
+        needed = (time.monotonic() - began) / (number + 1) * len(usual.kinds)
+        if began + needed > deadline:
+            raise UsageError(
+                f"--budget: measuring what each kind of defect looks like on these images takes about {needed:.0f} s "
+                "here, more than is left; give a longer one, or fewer kinds with --set generator.kinds=[…]"
+            )
+    return Reference(usual, boundary, drawn)
+
+
+def tuned(defects: Sequence[Defect], known: Reference) -> Measured:
+    """Return the generator for real defects like these, every figure shrunk towards the usual one.
+
+    A kind's weight is its likeness, the mean over defects of how likely it is to have made their pieces; severity is
+    the range of their r; n defects count against `PRIOR` of the usual ones.
+    """
+    usual = known.usual
     real = [described(defect.image, defect.mask) for defect in defects]
-    found = likeness(real, drawn)
-    r = tuple(boundary.of(defect.image, defect.mask) for defect in defects)
+    found = likeness(real, known.drawn)
+    r = tuple(known.boundary.of(defect.image, defect.mask) for defect in defects)
     contrast = FEATURES.index("contrast")
     dark = float(np.mean([float(np.mean(pieces[:, contrast] < 0)) for pieces in real if len(pieces)] or [USUAL_DARK]))
     count = len(defects)
     weights = shrunk({str(kind): weight for kind, weight in usual.kinds.items()}, found, count)
-    return Measured(
-        found,
-        r,
-        dark,
-        usual.model_copy(
-            update={
-                "kinds": {kind: round(weight, 4) for kind, weight in weights.items()},
-                "severity": severity_range(r, usual.severity),
-                "dark": round((count * dark + PRIOR * USUAL_DARK) / (count + PRIOR), 2),
-            }
-        ),
-    )
+    chosen = {
+        "kinds": {kind: round(weight, 4) for kind, weight in weights.items()},
+        "severity": severity_range(r, usual.severity),
+        "dark": round((count * dark + PRIOR * USUAL_DARK) / (count + PRIOR), 2),
+    }
+    return Measured(found, r, dark, usual.model_copy(update=chosen))
 
 
 def _pieces(usual: Defects, kind: KindName, pool: Pool) -> np.ndarray:
     """Return the features of what a kind draws on the normal images, float64 (N, F)."""
-    only = usual.model_copy(update={"kinds": {kind: 1.0}})
-    return np.concatenate([np.zeros((0, len(FEATURES))), *_described(only, list(KINDS).index(kind), pool)])
+    found = (described(sample.image, sample.mask) for sample in samples(usual, kind, pool))
+    return np.concatenate([np.zeros((0, len(FEATURES))), *found])
 
 
-def _described(only: Defects, number: int, pool: Pool) -> Iterator[np.ndarray]:
+def samples(usual: Defects, kind: KindName, pool: Pool) -> Iterator[Sample]:
+    """Yield what a kind draws on the normal images in `DRAWS` tries."""
+    only, number = usual.model_copy(update={"kinds": {kind: 1.0}}), list(KINDS).index(kind)
     for k in range(DRAWS):
-        image = pool[k % len(pool)]
-        try:
-            sample = only.sample(rng_for(0, Stream.SAMPLE, number, k), image, pool)
-        except Reject:
-            continue
-        yield described(sample.image, sample.mask)
+        with suppress(Reject):
+            yield only.sample(rng_for(0, Stream.SAMPLE, number, k), pool[k % len(pool)], pool)
 
 
 def severity_range(r: Sequence[float], usual: tuple[float, float]) -> tuple[float, float]:

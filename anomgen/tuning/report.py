@@ -16,8 +16,11 @@ from anomgen.files import replacing
 from anomgen.generators.defects.generator import Defects
 from anomgen.generators.mix import Mix
 from anomgen.making.engine import Plan, Recipe, Renderer, single_threaded
-from anomgen.score.report.blocks import Block, Cell, Code, Pictures, Section, Table, Text
+from anomgen.score.report.blocks import Block, Cell, Code, Details, Pictures, Section, Table, Text
 from anomgen.score.report.write import as_html
+from anomgen.tuning.arms import ARMS, DEFAULT, DETECTOR, LEAST_FOLDS, MARGIN, SEEDS, STEPS, Comparison
+from anomgen.tuning.folds import SIDE
+from anomgen.tuning.hints import Hint
 from anomgen.tuning.likeness import PRIOR
 from anomgen.tuning.measure import Measured
 
@@ -26,22 +29,35 @@ SHOWN = 8
 
 
 def write_report(
-    path: Path, plan: Plan, usual: Recipe, recipe: Recipe, defects: Sequence[Defect], measured: Measured | None
+    path: Path,
+    plan: Plan,
+    usual: Recipe,
+    recipe: Recipe,
+    defects: Sequence[Defect],
+    measured: Measured | None,
+    comparison: Comparison | None = None,
+    hints: Sequence[Hint] = (),
 ) -> None:
     """Write the report as one HTML page. plan: of the usual recipe."""
     assert isinstance(plan.generator, Defects)
     with TemporaryDirectory() as kept:
         folder = Path(kept)
+        summary = _summary(defects, comparison, hints)
         sections = [
-            Section("", [Text(_summary(defects), strong=True), Code(f"anomgen make --recipe {path.stem}.yaml")]),
+            Section("", [Text(summary, strong=True), Code(f"anomgen make --recipe {path.stem}.yaml")]),
             Section("What was measured on the normal images", [_material(plan, plan.generator)]),
         ]
         if measured is not None:
             sections.append(Section("What the real defects say", _said(folder, defects, measured)))
-            sections.append(Section("What was chosen", _chosen(usual, recipe, measured)))
+        if comparison is not None:
+            sections.append(Section("Which recipe teaches most about defects left out", _compared(comparison)))
+        if hints:
+            sections.append(Section("What else was looked at", [Text(hint.text) for hint in hints]))
+        if measured is not None or hints:
+            sections.append(Section("What was chosen", _chosen(usual, recipe, measured, hints)))
         sections.append(Section("What the recipe draws", [_drawn(folder, "own", recipe)]))
-        if measured is not None:
-            sections.append(Section("What it would draw without the real defects", [_drawn(folder, "usual", usual)]))
+        if recipe != usual:
+            sections.append(Section("What the usual recipe would draw", [_drawn(folder, "usual", usual)]))
         with replacing(path) as file:
             file.write(as_html(f"A recipe for {_product(plan)}", sections, folder).encode("utf-8", "backslashreplace"))
 
@@ -50,17 +66,54 @@ def _product(plan: Plan) -> str:
     return f"{len(plan.source)} normal images"
 
 
-def _summary(defects: Sequence[Defect]) -> str:
-    if not defects:
+def _summary(defects: Sequence[Defect], comparison: Comparison | None, hints: Sequence[Hint]) -> str:
+    if not defects and not hints:
         return (
             "Without real defects the recipe is defects as it is: contrast, colour, light and the normal boundary are "
             "measured on your images whenever it draws, and nothing else can be known from normal images alone. "
             "Give one real defect or more, and kinds, severity and tone follow them."
         )
-    return (
-        f"Kinds, severity and tone follow {len(defects)} real defect{'s' if len(defects) > 1 else ''}, "
-        f"shrunk towards the usual ones: these count like {PRIOR:g} defects. Do not test on the same ones."
+    told = []
+    if defects:
+        told.append(
+            f"Kinds, severity and tone follow {len(defects)} real defect{'s' if len(defects) > 1 else ''}, "
+            f"shrunk towards the usual ones: these count like {PRIOR:g} defects. Do not test on the same ones."
+        )
+    told += [hint.text for hint in hints]
+    if comparison is not None:
+        told.append(_verdict(comparison))
+    return " ".join(told)
+
+
+def _verdict(comparison: Comparison) -> str:
+    if not comparison.arms:
+        return f"No other recipes were compared. {comparison.note}"
+    chosen = next(arm for arm in comparison.arms if arm.name == comparison.chosen)
+    if chosen.name != DEFAULT:
+        return f"Of {len(comparison.arms)} recipes, {ARMS[chosen.name]} was clearly better on defects left out."
+    told = "none was clearly better on defects left out than"
+    return f"Of {len(comparison.arms)} recipes, {told} {ARMS[DEFAULT]}: it stays. {comparison.note}".strip()
+
+
+def _compared(comparison: Comparison) -> list[Block]:
+    if not comparison.arms:
+        return [Text(comparison.note)]
+    heads = ["recipe", *(f"fold {k + 1}" for k in range(len(comparison.folds))), "mean", "difference", "95 %"]
+    rows: list[list[str | Cell]] = []
+    for arm in comparison.arms:
+        own = arm.name == comparison.chosen
+        apart = ["", ""] if arm.name == DEFAULT else [f"{arm.difference:+.3f}", f"{arm.low:+.3f} … {arm.high:+.3f}"]
+        scores = [f"{score:.3f}" for score in arm.scores]
+        rows.append([Cell(ARMS[arm.name], strong=own), *scores, Cell(f"{arm.mean:.3f}", strong=own), *apart])
+    caption = (
+        f"Pixel AP of the detector {DETECTOR} after {STEPS} steps, {SEEDS} seed, {SIDE} × {SIDE}: trained on the "
+        "recipe's anomalies, tested on the defects of the fold, which the recipe does not know, and on normal images "
+        f"that were held out. The first stays unless another is better by {MARGIN:g} or more and the interval of the "
+        f"difference, over folds and test images, lies above 0; with fewer than {LEAST_FOLDS} folds it stays, too."
     )
+    left = Table(["fold", "left out"], [[str(k + 1), ", ".join(own)] for k, own in enumerate(comparison.folds)])
+    note = [Text(comparison.note)] if comparison.note else []
+    return [*note, Table(heads, rows, caption), Details("Which defects each fold left out", [left])]
 
 
 def _material(plan: Plan, ready: Defects) -> Table:
@@ -98,44 +151,50 @@ def _named(defect: Defect, r: float) -> str:
     return f"{defect.item} · r {r:.2f}"
 
 
-def _chosen(usual: Recipe, recipe: Recipe, measured: Measured) -> list[Block]:
-    before, after = usual.generator, measured.tuned
+def _chosen(usual: Recipe, recipe: Recipe, measured: Measured | None, hints: Sequence[Hint]) -> list[Block]:
+    before, after = usual.generator, _drawn_by(recipe)
     assert isinstance(before, Defects)
-    text = (
-        "The recipe puts the real defects themselves on normal images (transplant), and draws others like them "
-        f"(defects), {_shares(recipe)}. Of the drawn ones:"
-    )
-    whole = sum(before.kinds.values())
-    most = max(after.kinds.values())
+    blocks: list[Block] = [Text(_mixture(recipe))]
+    if after is None:
+        return blocks
+    said = [("like the real ones", measured.likeness)] if measured is not None else []
+    said += [(f"hint {k + 1}" if len(hints) > 1 else "hint", hint.likeness) for k, hint in enumerate(hints)]
+    whole, all_of, most = sum(before.kinds.values()), sum(after.kinds.values()), max(after.kinds.values())
     rows: list[list[str | Cell]] = [
         [
             str(kind).replace("_", " "),
-            f"{measured.likeness.get(kind, 0):.0%}",
+            *(f"{found.get(kind, 0):.0%}" for _, found in said),
             f"{before.kinds[kind] / whole:.0%}",
-            Cell(f"{weight:.0%}", shade=weight / most),
+            Cell(f"{weight / all_of:.0%}", shade=weight / most),
         ]
         for kind, weight in sorted(after.kinds.items(), key=lambda item: -item[1])
     ]
-    kinds = Table(
-        ["kind", "like the real ones", "usual share", "chosen share"],
-        rows,
+    caption = (
         "Like the real ones: how likely each kind is to have made the pieces of the real defects, by thickness, "
-        "length, filling, number, contrast, grain and colour, compared with what each kind draws on the normal images.",
+        "length, filling, number, contrast, grain and colour, compared with what each kind draws on the normal images."
     )
-    dials = Table(
-        ["dial", "usual", "chosen"],
-        [
-            ["severity (r)", _range(before.severity), _range(after.severity)],
-            ["dark share", "of each kind", f"{after.dark:.0%}"],
-        ],
-    )
-    return [Text(text), kinds, dials]
+    heads = ["kind", *(head for head, _ in said), "usual share", "chosen share"]
+    blocks.append(Table(heads, rows, caption if measured is not None else ""))
+    dark = "of each kind" if after.dark is None else f"{after.dark:.0%}"
+    dials = [["severity (r)", _range(before.severity), _range(after.severity)], ["dark share", "of each kind", dark]]
+    return [*blocks, Table(["dial", "usual", "chosen"], dials)]
 
 
-def _shares(recipe: Recipe) -> str:
-    assert isinstance(recipe.generator, Mix)
+def _drawn_by(recipe: Recipe) -> Defects | None:
+    """Return the part of a recipe that draws defects; None where it only transplants."""
+    parts = [part.generator for part in recipe.generator.parts] if isinstance(recipe.generator, Mix) else []
+    return next((own for own in (*parts, recipe.generator) if isinstance(own, Defects)), None)
+
+
+def _mixture(recipe: Recipe) -> str:
+    if isinstance(recipe.generator, Defects):
+        return "The recipe draws defects. Their kinds:"
+    told = "The recipe puts the real defects themselves on normal images (transplant)"
+    if not isinstance(recipe.generator, Mix):
+        return f"{told}, and draws no others."
     transplants, drawn = (part.weight for part in recipe.generator.parts)
-    return "half and half" if transplants == drawn else f"{transplants:g} to {drawn:g}"
+    shares = "half and half" if transplants == drawn else f"{transplants:g} to {drawn:g}"
+    return f"{told}, and draws others (defects), {shares}. Of the drawn ones:"
 
 
 def _range(pair: tuple[float, float]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import textwrap
 import time
@@ -9,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from anomgen.banks.folder import Bank, Defect, is_bank, open_bank
 from anomgen.banks.make import bank
@@ -19,14 +20,19 @@ from anomgen.files import replacing
 from anomgen.generators.defects.generator import Defects
 from anomgen.generators.transplant.generator import ENOUGH
 from anomgen.making.engine import Plan, Recipe, single_threaded
-from anomgen.making.recipe import load_recipe, parse_recipe
+from anomgen.making.recipe import load_recipe
 from anomgen.places import home
+from anomgen.score.request import seconds_of
 from anomgen.sources.pool import Pool
-from anomgen.tuning.measure import Measured, tuned
+from anomgen.tuning.arms import DEFAULT, Comparison, Limits, compare, recipe_of
+from anomgen.tuning.hints import Hint, of_misses, of_unlabelled, raised
+from anomgen.tuning.measure import Measured, Reference, reference, tuned
 from anomgen.tuning.report import write_report
 from anomgen.versions import versions
 
 RECIPE = "defects"
+REPORTING = 40.0
+"""Seconds of the budget that are kept for the report, and for a training that takes longer than estimated."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +42,15 @@ class Tuned:
     path: Path
     """The recipe that it wrote."""
     report: Path
+    record: Path
+    """What was measured, compared and chosen, as JSON."""
     recipe: Recipe
     measured: Measured | None
     """What the real defects said; None where there were none."""
+    comparison: Comparison | None
+    """How recipes did on defects that they did not know; None with fewer than 8 of them."""
+    hints: tuple[Hint, ...]
+    """What misses and unlabelled images said."""
     bank: str | Path | None
     """The bank of the real defects, which the recipe reads."""
     defects: tuple[str, ...]
@@ -46,11 +58,39 @@ class Tuned:
     seconds: float
 
 
+class _Files(NamedTuple):
+    """What a run writes, beside the recipe."""
+
+    report: Path
+    record: Path
+    bank: Path
+    work: Path
+    """Folder of the trainings, which the same run goes on with when it is interrupted."""
+
+    @classmethod
+    def of(cls, out: Path) -> _Files:
+        """Return the files of a recipe. Raises UsageError when one is there, or when it is no recipe by its name."""
+        if out.suffix.lower() not in {".yaml", ".yml"}:
+            raise UsageError(f"-o {out}: a recipe is a YAML file; give a name that ends in .yaml")
+        bank, work = out.with_name(f"{out.stem}-bank"), out.with_name(f"{out.stem}-tuning")
+        found = cls(out.with_suffix(".html"), out.with_suffix(".json"), bank, work)
+        foreign = [work] if work.exists() and not (work / "scores").is_dir() else []
+        for path in (out, found.report, found.record, found.bank, *foreign):
+            if path.exists():
+                raise UsageError(f"-o {out}: {path} is there already; choose another name, or remove it")
+        return found
+
+
 def tune(
     source: str | Path | Mapping[str, Any],
     *,
     defects: str | Path | None = None,
     masks: str | Path | None = None,
+    misses: str | Path | None = None,
+    unlabelled: str | Path | None = None,
+    item: str | None = None,
+    budget: str | float = "10m",
+    workers: int | None = None,
     out: str | Path = "tuned.yaml",
     size: int | Sequence[int] | Literal["native"] | None = None,
     overrides: Overrides = (),
@@ -59,60 +99,117 @@ def tune(
     """Write a recipe for the product of the normal images `source`, and a report of what was chosen and why.
 
     source, size, overrides: as of `load_recipe`; the recipe that is tuned is ``defects``. defects: real ones of this
-    product: a bank, or what `anomgen bank` takes, with masks. masks: likewise. out: the recipe, a file that ends in
-    .yaml; the report stands beside it and ends in .html, and defects that were no bank become one, ``NAME-bank``.
+    product: a bank, or what `anomgen bank` takes, with masks. masks: likewise. misses: the folder of a run of `anomgen
+    score` that lists them. unlabelled: a folder of images of which some may be anomalous. item: pattern whose first
+    group names the physical item in a defect's name. budget: seconds, or a time such as ``10m``, that it takes at most.
+    workers: trainings at once, by default one a core. out: the recipe, a file that ends in .yaml; report and record
+    stand beside it and end in .html and .json, and defects that were no bank become one, ``NAME-bank``.
 
-    With real defects the recipe draws transplants of them and drawn defects like them, three to one from 8 real
-    defects on, half and half below.
+    With real defects the recipe draws transplants of them and drawn defects like them, three to one from 8 real defects
+    on, half and half below. From 8 on other recipes are compared with it on defects that were left out, as far as the
+    budget allows, and one that is clearly better takes its place. Called again after an interruption, it goes on with
+    the trainings that were finished.
 
-    Raises UsageError for a file that is there already or has another ending, and what opening source and defects
-    raises.
+    Raises UsageError for a file that is there already or has another ending, for a budget that is too short to measure
+    anything, and what opening source and defects raises.
     """
     began, out = time.monotonic(), home(out)
-    report = out.with_suffix(".html")
-    if out.suffix.lower() not in {".yaml", ".yml"}:
-        raise UsageError(f"-o {out}: a recipe is a YAML file; give a name that ends in .yaml")
-    kept_at = out.with_name(f"{out.stem}-bank")
-    for path in (out, report, kept_at):
-        if path.exists():
-            raise UsageError(f"-o {out}: {path} is there already; choose another name, or remove it")
+    deadline, files = began + seconds_of(budget) - REPORTING, _Files.of(out)
+    if defects is None and (item is not None or masks is not None):
+        option = "--masks" if item is None else "--item"
+        raise UsageError(f"{option}: is about real defects; give these with --defects")
     usual = load_recipe(RECIPE, source=source, size=size, overrides=overrides, name=out.stem)
     plan = Plan.of(usual)
     if not isinstance(plan.generator, Defects) or not isinstance(usual.generator, Defects):
         raise UsageError("generator.kind: tune chooses kinds, severity and tone of the generator defects")
-    if defects is None:
-        _write(out, usual, ())
-        write_report(report, plan, usual, usual, (), None)
-        return Tuned(out, report, usual, None, None, (), time.monotonic() - began)
     with TemporaryDirectory() as kept:
-        found = _opened(defects, masks, Path(kept) / kept_at.name)
-        real = tuple(found.defects())
-        with single_threaded():
-            measured = tuned(real, Pool(plan.source, plan.foreground), plan.generator, progress)
+        found = None if defects is None else _opened(defects, masks, Path(kept) / files.bank.name)
+        real = () if found is None else tuple(found.defects())
+        known = _reference(plan, progress, deadline) if real or misses or unlabelled else None
+        hints = [] if known is None else _hints(misses, unlabelled, plan, known, progress)
+        measured = None if known is None or not real else tuned(real, known)
+        comparison = None
+        if known is not None and len(real) >= ENOUGH:
+            comparison = compare(plan, usual, real, known, files.work, Limits(deadline, workers, item), progress)
         out.parent.mkdir(parents=True, exist_ok=True)
-        if found.path.parent == Path(kept):
-            shutil.move(found.path, kept_at)
-            defects = kept_at
-    recipe = _followed(usual, str(defects), measured.tuned, len(real))
-    _write(out, recipe, real)
-    write_report(report, plan, usual, recipe, real, measured)
-    items = tuple(defect.item for defect in real)
-    return Tuned(out, report, recipe, measured, defects, items, time.monotonic() - began)
+        place: str | Path | None = None if defects is None else str(defects)
+        if found is not None and found.path.parent == Path(kept):
+            shutil.move(found.path, files.bank)
+            place = files.bank
+    recipe = _chosen(usual, plan.generator if measured is None else measured.tuned, hints, comparison, place, len(real))
+    shown = (*real, *(own for hint in hints for own in hint.defects))
+    done = Tuned(
+        path=out,
+        report=files.report,
+        record=files.record,
+        recipe=recipe,
+        measured=measured,
+        comparison=comparison,
+        hints=tuple(hints),
+        bank=place,
+        defects=tuple(own.item for own in shown),
+        seconds=time.monotonic() - began,
+    )
+    _write(done, shown, plan)
+    write_report(files.report, plan, usual, recipe, real, measured, comparison, hints)
+    if comparison is not None and len(comparison.folds) == comparison.of:
+        shutil.rmtree(files.work, ignore_errors=True)
+    return done
 
 
-def _followed(usual: Recipe, bank: str, drawn: Defects, count: int) -> Recipe:
-    """Return the recipe of transplants from a bank of `count` defects, and of drawn ones like them."""
-    chosen = {"kinds": drawn.kinds, "severity": drawn.severity, "dark": drawn.dark}
-    own = usual.generator.model_copy(update=chosen).config()
-    weight = 3.0 if count >= ENOUGH else 1.0
-    parts = [{"weight": weight, "kind": "transplant", "bank": bank, "with_defects": 0.0}, {"weight": 1.0, **own}]
-    return parse_recipe({**usual.as_dict(), "generator": {"kind": "mix", "parts": parts}})
+def _reference(plan: Plan, progress: Progress, deadline: float) -> Reference:
+    assert isinstance(plan.generator, Defects)
+    with single_threaded():
+        return reference(Pool(plan.source, plan.foreground), plan.generator, progress, deadline)
 
 
-def _write(out: Path, recipe: Recipe, real: Sequence[Defect]) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(out) as file:
-        file.write((_header(real) + recipe.to_yaml()).encode())
+def _hints(
+    misses: str | Path | None, folder: str | Path | None, plan: Plan, known: Reference, progress: Progress
+) -> list[Hint]:
+    found = [] if misses is None else [of_misses(home(misses), known)]
+    with single_threaded():
+        return found if folder is None else [*found, of_unlabelled(home(folder), plan, known, progress)]
+
+
+def _chosen(
+    usual: Recipe,
+    drawn: Defects,
+    hints: Sequence[Hint],
+    comparison: Comparison | None,
+    place: str | Path | None,
+    count: int,
+) -> Recipe:
+    """Return the recipe. drawn: defects like the real ones, of which `count` are in the bank at `place`."""
+    assert isinstance(usual.generator, Defects)
+    if hints:
+        kinds = drawn.kinds
+        for hint in hints:
+            kinds = raised(kinds, hint)
+        drawn = drawn.model_copy(update={"kinds": kinds})
+    if place is not None:
+        return recipe_of(DEFAULT if comparison is None else comparison.chosen, usual, drawn, str(place), count)
+    if not hints:
+        return usual
+    return usual.model_copy(update={"generator": usual.generator.model_copy(update={"kinds": drawn.kinds})})
+
+
+def _write(done: Tuned, shown: Sequence[Defect], plan: Plan) -> None:
+    """Write the recipe and the record. shown: the defects that it knows."""
+    with replacing(done.path) as file:
+        file.write((_header(shown) + done.recipe.to_yaml()).encode())
+    measured = None if done.measured is None else done.measured
+    record = {
+        "anomgen_tuning": 1,
+        "versions": versions(),
+        "recipe": done.recipe.fingerprint(),
+        "source": {"images": len(plan.source), "fingerprint": plan.source.fingerprint()},
+        "defects": [{"item": own.item, "digest": own.digest} for own in shown],
+        "measured": None if measured is None else {**measured._asdict(), "tuned": measured.tuned.portable().config()},
+        "hints": [{**hint._asdict(), "defects": [own.item for own in hint.defects]} for hint in done.hints],
+        "comparison": None if done.comparison is None else done.comparison.plain(),
+    }
+    with replacing(done.record) as file:
+        file.write(json.dumps(record, indent=1, ensure_ascii=False).encode() + b"\n")
 
 
 def _header(real: Sequence[Defect]) -> str:
