@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 
 from anomgen.sources.value_range import ValueRange
@@ -17,7 +18,9 @@ def visible(result: Sample | Reject, image: np.ndarray, least: float) -> Sample 
     """Reject an anomaly of which not even the pixels of the smallest mask changed by more than `least` of 255."""
     if isinstance(result, Reject) or not result.mask.any():
         return result
-    changed = change_between(image, result.image)[result.mask] > least
+    x, y, w, h = cv2.boundingRect(result.mask.view(np.uint8))
+    window = slice(y, y + h), slice(x, x + w)
+    changed = change_between(image[window], result.image[window])[result.mask[window]] > least
     wanted = min(smallest_mask(image.shape), changed.size)
     return result if np.count_nonzero(changed) >= wanted else Reject("fainter than min_change")
 
@@ -33,4 +36,4 @@ def on_stored(result: Sample | Reject, stored: np.ndarray, value_range: ValueRan
     changed = (image != stored).any(axis=2)
     if 2 * np.count_nonzero(changed) < np.count_nonzero(result.mask):
         return Reject("nothing visible changed")
-    return replace(result, image=image)
+    return replace(result, image=image, detectability=None)

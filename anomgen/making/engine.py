@@ -174,7 +174,10 @@ class Plan:
             return Reject("empty mask")
         if self.detectability is None:
             return result
-        r = float(np.float32(self.detectability.of(stretched(result.image, value_range), result.mask)))
+        known = result.detectability if value_range is None else None
+        if known is None:
+            known = self.detectability.of(stretched(result.image, value_range), result.mask)
+        r = float(np.float32(known))
         low, high = self.recipe.detectability_range or (0.0, math.inf)
         if not low <= r <= high:
             return Reject(f"detectability below {low:g}" if r < low else f"detectability above {high:g}")

@@ -22,7 +22,9 @@ def quantise(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
         raise AnomgenError(
             "what was drawn holds values that are no finite numbers: a damaged model drew it, or the generator errs"
         )
-    result: np.ndarray = np.clip(np.rint(values), 0, value_max(dtype)).astype(dtype)
+    whole = np.rint(values)
+    np.clip(whole, 0, value_max(dtype), out=whole)  # in place: of large images, making room takes longest
+    result: np.ndarray = whole.astype(dtype)
     return result
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from functools import cache, lru_cache
 from typing import Literal, NamedTuple
 
+import cv2
 import numpy as np
 
 from anomgen.sources.pixels import quantise
@@ -88,7 +89,9 @@ def poisson_blend(
             else _solve_free_form(excess, inside, free)
         )
     blended = near[:, *_core(free)] + correction
-    np.copyto(result[box.slices], quantise(blended, target.dtype).transpose(1, 2, 0), where=inside[..., None])
+    drawn = cv2.merge(list(quantise(blended, target.dtype)))
+    kept = cv2.copyTo(drawn, inside.view(np.uint8), result[box.slices].copy())  # np.copyto takes ten times as long
+    result[box.slices] = kept.reshape(result[box.slices].shape)
     return result
 
 
@@ -132,7 +135,7 @@ def _excess(target: np.ndarray, source: np.ndarray, guidance: Guidance, weight: 
         return across, down
     across, down = (weight * (s - t) for t, s in gradients)
     if guidance == "mixed":
-        stronger = _source_is_stronger(*(g for pair in gradients for g in pair))
+        stronger = _source_is_stronger(*(g for pair in gradients for g in pair)).astype(target.dtype)
         across *= stronger[:, :-1]
         down *= stronger[:-1, :]
     return across, down

@@ -116,7 +116,7 @@ class Detectability:
             chosen = np.flatnonzero(inside == inside.max())
         chosen = chosen[:: -(-len(chosen) // LOOKED_AT)]
         described = features(to_channels(image[window], self.channels), shrink, chosen)
-        return round(float(np.quantile(self._distances(described), INSIDE) / self.boundary), DIGITS)
+        return round(_quantile(self._distances(described), INSIDE) / self.boundary, DIGITS)
 
     @property
     def channels(self) -> int:
@@ -169,13 +169,14 @@ def features(image: np.ndarray, shrink: float | None = None, chosen: np.ndarray 
     square = colour[..., 0] * colour[..., 0]
 
     def of_chosen(plane: np.ndarray) -> np.ndarray:
-        return plane if chosen is None else plane.reshape(-1)[chosen]
+        return plane if chosen is None else plane.reshape(-1, *plane.shape[2:])[chosen]
 
     planes = []
     for sigma in SIGMAS:
         smooth = np.atleast_3d(cv2.GaussianBlur(colour, (0, 0), sigma))
-        planes += [of_chosen(smooth[..., channel]) for channel in range(smooth.shape[2])]
-        light = np.ascontiguousarray(smooth[..., 0])
+        seen = of_chosen(smooth)
+        planes += [seen[..., channel] for channel in range(smooth.shape[2])]
+        light = cv2.extractChannel(smooth, 0)
         planes.append(of_chosen(cv2.Laplacian(light, cv2.CV_32F)) * np.float32(sigma * sigma))
         # Not cv2.magnitude: its last bit depends on where the arrays lie in memory.
         across, down = (of_chosen(cv2.Sobel(light, cv2.CV_32F, *axis, scale=0.125)) for axis in ((1, 0), (0, 1)))
@@ -192,6 +193,16 @@ def _shrunk(array: np.ndarray, shrink: float) -> np.ndarray:
     size = max(round(array.shape[1] * shrink), 1), max(round(array.shape[0] * shrink), 1)
     result: np.ndarray = cv2.resize(array, size, interpolation=cv2.INTER_AREA)
     return result
+
+
+def _quantile(values: np.ndarray, share: float) -> float:
+    """Return `np.quantile` of float64 (N,), bit for bit, in a quarter of its time."""
+    at = (len(values) - 1) * share
+    low = int(at)
+    high = min(low + 1, len(values) - 1)
+    ordered = np.partition(values, (low, high))
+    step, weight = ordered[high] - ordered[low], at - low
+    return float(ordered[high] - step * (1 - weight) if weight >= 0.5 else ordered[low] + step * weight)
 
 
 def _rounded(values: np.ndarray) -> np.ndarray:

@@ -36,7 +36,8 @@ class Sample:
 
     image: (H, W, C), dtype and shape of the input. mask: bool (H, W). soft_mask: float32 (H, W) in [0, 1], or
     None. params: what was drawn, plain JSON. defect_type: one of the generator's `defect_types`. detectability: r, see
-    `anomgen.synthesis.detectability`; measured by who draws with a recipe, None before, and where it cannot be known.
+    `anomgen.synthesis.detectability`; measured by who draws with a recipe, None before, unless the generator measured
+    it by the pool's own boundary, and where it cannot be known.
     """
 
     image: np.ndarray
@@ -87,11 +88,11 @@ class Composite(NamedTuple):
 
 def change_between(image: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Return mean_c |image − other| as float32 (H, W), in grey levels of 255 whatever the bit depth."""
-    difference = np.atleast_3d(cv2.absdiff(image, other))
-    total = difference[..., 0].astype(np.float32)
-    for channel in range(1, difference.shape[2]):
-        total += difference[..., channel]
-    return total * np.float32(255 / (value_max(image.dtype) * difference.shape[2]))
+    difference = np.atleast_3d(cv2.absdiff(image, other)).astype(np.float32)
+    channels = difference.shape[2]
+    total = difference[..., 0] if channels == 1 else cv2.transform(difference, np.ones((1, channels), np.float32))
+    result: np.ndarray = total * np.float32(255 / (value_max(image.dtype) * channels))
+    return result
 
 
 def composite(
@@ -136,7 +137,8 @@ def cut_to(region: np.ndarray | None, result: Sample | Reject, normal: np.ndarra
     if np.count_nonzero(mask) < smallest_mask(mask.shape):
         return Reject("outside the region of interest")
     soft = None if result.soft_mask is None else np.where(mask, result.soft_mask, np.float32(0))
-    return replace(result, image=np.where(mask[..., None], result.image, normal), mask=mask, soft_mask=soft)
+    image = np.where(mask[..., None], result.image, normal)
+    return replace(result, image=image, mask=mask, soft_mask=soft, detectability=None)
 
 
 def majority(changed: np.ndarray, support: np.ndarray, size: int = 5) -> np.ndarray:

@@ -251,7 +251,7 @@ class Defects(Generator):
         if laid.r < FAINTEST * self.severity[0]:
             raise Reject(f"{name} too faint on this material")
         params = {"severity": severity, "reached": laid.r, "strength": laid.strength, "pieces": len(layers)}
-        return Sample(laid.composite.image, laid.composite.mask, None, params, name)
+        return Sample(laid.composite.image, laid.composite.mask, None, params, name, laid.r)
 
 
 def _log_uniform(rng: np.random.Generator, pair: tuple[float, float]) -> float:

@@ -270,7 +270,8 @@ def _labelled(image: np.ndarray, scene: Scene, pieces: list[Turned]) -> tuple[np
     if count < smallest_mask(image.shape) or 2 * np.count_nonzero(changed & local) < count:
         raise Reject("nothing visible changed")
     result, mask = image.copy(), np.zeros(image.shape[:2], bool)
-    result[box.slices] = np.where(local[..., None], drawn, window)
+    kept = cv2.copyTo(drawn, local.view(np.uint8), window.copy())  # np.where takes ten times as long
+    result[box.slices] = kept.reshape(window.shape)
     mask[box.slices] = local
     return result, mask
 
