@@ -78,7 +78,7 @@ def test_the_function_takes_the_command_s_options_as_values_or_as_texts(data, fi
     typed = Request.of("d", "a,b", detectors="all", size="32x64", ratios="0.5,1,0.5", sweeps=["k=[1, [2]]"])
     passed = Request.of(["d"], ["a", "b"], detectors=["all"], size=(32, 64), ratios=[0.5, 1], sweeps={"k": [1, [2]]})
     assert typed == passed and "probe" in typed.detectors
-    for wrong in ({"seeds": 0}, {"counts": [0]}, {"size": 16}, {"bank": 1}, {"ratios": ["x"]}):
+    for wrong in ({"seeds": 0}, {"counts": [0]}, {"size": 16}, {"anomalies": 1}, {"ratios": ["x"]}):
         with pytest.raises(UsageError, match=f"^--{next(iter(wrong))} "):
             Request.of("d", "a", **wrong)
 
@@ -325,9 +325,9 @@ def test_a_wrong_setting_that_shows_in_the_worker_is_a_failed_row(data, tmp_path
 
 
 def test_the_recorded_command_has_no_path_of_the_machine(data):
-    wanted = request(data, bank=16, changes=("recipe.sdas.generator.model=/home/me/model", *QUICK))
+    wanted = request(data, anomalies=16, changes=("recipe.sdas.generator.model=/home/me/model", *QUICK))
     assert "/home" not in command_of(wanted) and "model=model" in command_of(wanted)
-    assert "--bank 16" in command_of(wanted) and str(data) not in command_of(wanted)
+    assert "--anomalies 16" in command_of(wanted) and str(data) not in command_of(wanted)
 
 
 def test_changes_name_the_data_set_so_that_each_has_its_own_model(data, tmp_path):
@@ -381,39 +381,41 @@ def test_a_bank_of_real_defects_that_holds_test_images_is_refused_and_the_split_
     assert row.status == "done", row.error
 
 
-def test_a_trained_model_fills_its_bank_in_the_workers_and_the_estimate_knows(data, tmp_path):
+def test_a_trained_model_draws_beforehand_in_the_workers_and_the_estimate_knows(data, tmp_path):
     pytest.importorskip("diffusers", reason="training models is an extra")
     tiny_sdas(tmp_path / "model", folder=data / "train" / "good")
-    wanted = request(data, recipes=("sdas",), bank=6, changes=(*QUICK, f"recipe.sdas.generator.model={tmp_path}/model"))
+    wanted = request(
+        data, recipes=("sdas",), anomalies=6, changes=(*QUICK, f"recipe.sdas.generator.model={tmp_path}/model")
+    )
     schedule = scheduled(wanted, tmp_path / "run", RowFile(tmp_path / "run"))
-    bank = schedule.bench.banks["part", "sdas"]
-    assert schedule.missing_banks() == [("part", "sdas")] and not bank.exists()
-    assert schedule.bank_seconds() == pytest.approx([6 * 0.53 * 32**2 / 128**2], rel=0.02)
+    drawn = schedule.bench.drawn["part", "sdas"]
+    assert schedule.undrawn() == [("part", "sdas")] and not drawn.exists()
+    assert schedule.drawing_seconds() == pytest.approx([6 * 0.53 * 32**2 / 128**2], rel=0.02)
     told = []
     harness.run(wanted, tmp_path / "run", workers=2, progress=lambda *words: told.append(words[2]))
-    assert "drew 6 anomalies of sdas on part" in told and bank.is_file()
+    assert "drew 6 anomalies of sdas on part" in told and drawn.is_file()
     assert {row.status for row in RowFile(tmp_path / "run").rows.values()} == {"done"}
     again = scheduled(wanted, tmp_path / "run", RowFile(tmp_path / "run"), retry=True)
-    assert again.missing_banks() == [] and again.seconds(1) == 0
+    assert again.undrawn() == [] and again.seconds(1) == 0
 
 
-def test_lines_that_differ_in_their_ratio_share_a_bank(data, tmp_path, monkeypatch):
+def test_lines_that_differ_in_their_ratio_share_what_is_drawn_beforehand(data, tmp_path, monkeypatch):
     from anomgen.generators.perlin import Perlin
 
     monkeypatch.setattr(Perlin, "uses_network", property(lambda self: True))
     monkeypatch.setattr(Perlin, "cost", lambda self, shape: 1.0)
-    schedule = schedule_of(data, tmp_path, bank=8, ratios=(0.25, 0.5, 0.75))
-    assert len(schedule.bench.banks) == 3 and len(schedule.missing_banks()) == 1 and schedule.bank_seconds() == [8.0]
+    schedule = schedule_of(data, tmp_path, anomalies=8, ratios=(0.25, 0.5, 0.75))
+    assert len(schedule.bench.drawn) == 3 and len(schedule.undrawn()) == 1 and schedule.drawing_seconds() == [8.0]
 
 
-def test_a_budget_counts_a_bank_with_the_first_group_that_needs_it(data, tmp_path, monkeypatch):
+def test_a_budget_counts_drawing_beforehand_with_the_first_group_that_needs_it(data, tmp_path, monkeypatch):
     from anomgen.generators.perlin import Perlin
 
-    schedule = schedule_of(data, tmp_path, bank=1000, recipes=("perlin",), seeds=2)
+    schedule = schedule_of(data, tmp_path, anomalies=1000, recipes=("perlin",), seeds=2)
     free = within(schedule, 60, 1)
     monkeypatch.setattr(Perlin, "uses_network", property(lambda self: True))
     monkeypatch.setattr(Perlin, "cost", lambda self, shape: 1.0)
-    schedule = schedule_of(data, tmp_path, bank=1000, recipes=("perlin",), seeds=2)
+    schedule = schedule_of(data, tmp_path, anomalies=1000, recipes=("perlin",), seeds=2)
     assert not free.left_out and 1000 < schedule.seconds(8) <= schedule.seconds(1) < 1060
     assert [job.cells[0].entry.name for job in within(schedule, 60, 1).todo] == ["none"]
     assert not within(schedule, 1100, 1).left_out
@@ -457,17 +459,17 @@ def test_a_model_that_draws_nothing_gives_rows_that_say_so(data, tmp_path):
         f"recipe.sdas.generator.model={tmp_path}/model",
         "recipe.sdas.generator.opacity_range=[0.001,0.001]",
     )
-    outcome = harness.run(request(data, recipes=("sdas",), bank=2, changes=changes), tmp_path / "run", workers=1)
+    outcome = harness.run(request(data, recipes=("sdas",), anomalies=2, changes=changes), tmp_path / "run", workers=1)
     rows = {row.entry: row for row in RowFile(tmp_path / "run").rows.values()}
     assert outcome.summary.failed == 1 and rows["boxes"].status == "done"
     assert rows["sdas"].status == "failed" and rows["sdas"].error
 
 
-def test_banks_of_other_sizes_are_other_files(data, tmp_path, monkeypatch):
+def test_other_numbers_drawn_beforehand_are_other_files(data, tmp_path, monkeypatch):
     from anomgen.generators.perlin import Perlin
 
     monkeypatch.setattr(Perlin, "uses_network", property(lambda self: True))
-    few, many = (schedule_of(data, tmp_path, bank=count).bench.banks for count in (8, 16))
-    ratios = schedule_of(data, tmp_path, bank=8, ratios=(0.25, 0.75)).bench.banks
+    few, many = (schedule_of(data, tmp_path, anomalies=count).bench.drawn for count in (8, 16))
+    ratios = schedule_of(data, tmp_path, anomalies=8, ratios=(0.25, 0.75)).bench.drawn
     assert few.keys() == many.keys() and set(few.values()).isdisjoint(many.values())
     assert len(ratios) == 2 and set(ratios.values()) == set(few.values())

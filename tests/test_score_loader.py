@@ -13,8 +13,8 @@ from anomgen.dataset.reader import Dataset
 from anomgen.making.engine import Plan
 from anomgen.making.make import make
 from anomgen.making.recipe import load_recipe
-from anomgen.score.bank import bank_of, draw_bank, load_bank, shown
-from anomgen.score.cell import bank_loader, generator_loader
+from anomgen.score.anomalies import anomalies_of, draw_anomalies, load_anomalies, shown
+from anomgen.score.cell import generator_loader, given_loader
 from anomgen.score.data import load
 from anomgen.score.entries import entries_of
 from anomgen.score.loader import AHEAD, Loader
@@ -25,10 +25,10 @@ def data(tmp_path_factory):
     return load(str(tiny_data(tmp_path_factory.mktemp("real") / "part")), 32, real_share=0.5)
 
 
-def loader_of(data, chosen, seed, bank=None):
-    if bank is None and chosen.definition is not None:
+def loader_of(data, chosen, seed, drawn=None):
+    if drawn is None and chosen.definition is not None:
         return generator_loader(Plan.of(chosen.definition, data.train), data, seed)
-    return bank_loader(load_bank(bank) if bank else bank_of(data, chosen), chosen, data, seed)
+    return given_loader(load_anomalies(drawn) if drawn else anomalies_of(data, chosen), chosen, data, seed)
 
 
 def entry(name, **options):
@@ -142,7 +142,7 @@ def test_a_finished_dataset_serves_and_one_of_test_images_is_refused(data, tmp_p
         with pytest.raises(Exception, match="which is the test image test/good/"):
             loader_of(data, entries_of([str(folder)])[-1], 0)
     other = made("other", root / "train" / "good", anomaly_ratio=1.0)
-    assert sum(map(len, bank_of(data, entries_of([str(other)])[-1]))) == 16
+    assert sum(map(len, anomalies_of(data, entries_of([str(other)])[-1]))) == 16
 
 
 def test_a_test_image_is_known_by_what_is_outside_the_mask(data):
@@ -161,12 +161,12 @@ def test_a_test_image_is_known_by_what_is_outside_the_mask(data):
     assert shown(np.full_like(image, 7), mask, data.test.images) is None
 
 
-def test_a_bank_gives_back_what_was_drawn(data, tmp_path):
+def test_the_file_gives_back_what_was_drawn(data, tmp_path):
     chosen = entry("nsa")
-    draw_bank(Plan.of(chosen.definition, data.train), data.validation, tmp_path / "bank.npz", 6)
-    rows, held = load_bank(tmp_path / "bank.npz")
+    draw_anomalies(Plan.of(chosen.definition, data.train), data.validation, tmp_path / "anomalies.npz", 6)
+    rows, held = load_anomalies(tmp_path / "anomalies.npz")
     assert (len(rows), len(held)) == (5, 1) and all(row.mask.any() and row.soft_mask.max() > 0 for row in rows)
-    loader = loader_of(data, chosen, 0, tmp_path / "bank.npz")
+    loader = loader_of(data, chosen, 0, tmp_path / "anomalies.npz")
     assert loader.graded and next(loader.batches(1, 4)).labels.sum() == 2
 
 
@@ -175,7 +175,7 @@ def test_rows_made_of_validation_images_validate(data, tmp_path):
     recipe = load_recipe(
         "perlin", source=str(tmp_path / "part" / "train" / "good"), size=32, count=24, anomaly_ratio=1.0
     )
-    rows, held = bank_of(data, entries_of([str(make(recipe, tmp_path / "all").path)])[-1])
+    rows, held = anomalies_of(data, entries_of([str(make(recipe, tmp_path / "all").path)])[-1])
     assert len(rows) + len(held) == 24 and len(held) == 2 * len(data.validation)
     validating = {data.validation[k].tobytes() for k in range(len(data.validation))}
     outside = [(row.normal == data.validation[k])[~row.mask].all() for row in rows for k in range(len(data.validation))]

@@ -109,7 +109,7 @@ def configured(**changes):
         "counts": [],
         "sweeps": {},
         "set": [],
-        "bank": 256,
+        "anomalies": 256,
         "workers": 2,
         "protocol": 1,
         "versions": {},

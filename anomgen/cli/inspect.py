@@ -71,7 +71,7 @@ def fit(
             "Repeatable.",
         ),
     ] = None,
-    bank: Annotated[
+    anomalies: Annotated[
         int, typer.Option(min=2, help="Anomalies that a generator with a trained model draws beforehand.")
     ] = 256,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the detector in the output folder.")] = False,
@@ -95,7 +95,7 @@ def fit(
                 threshold_on=threshold_on,
                 score=score,
                 overrides=changes or (),
-                bank=bank,
+                anomalies=anomalies,
                 overwrite=overwrite,
                 progress=progress,
                 warn=_warn,

@@ -89,7 +89,7 @@ def score(
             "repeated. In changes of recipes {data} stands for the data set's name.",
         ),
     ] = None,
-    bank: Annotated[
+    anomalies: Annotated[
         int, typer.Option(min=2, help="Anomalies that a generator with a trained model draws beforehand.")
     ] = 256,
     limit: Annotated[
@@ -166,7 +166,7 @@ def score(
                 counts=counts or (),
                 sweep=sweeps or (),
                 overrides=changes or (),
-                bank=bank,
+                anomalies=anomalies,
                 limit=limit or (),
                 score=reducer,
                 perturb=perturb or (),

@@ -19,11 +19,11 @@ from anomgen.files import fingerprint_of, replacing
 from anomgen.making.engine import Plan, single_threaded
 from anomgen.rng import Stream, rng_for
 from anomgen.score import bootstrap, metrics
-from anomgen.score.bank import Bank, bank_of, load_bank
+from anomgen.score.anomalies import Anomalies, anomalies_of, load_anomalies
 from anomgen.score.data import RealData
 from anomgen.score.detectors.base import Batch, Detector
 from anomgen.score.entries import RATIO, Entry
-from anomgen.score.loader import BankRows, GeneratorRows, Loader
+from anomgen.score.loader import GeneratorRows, GivenRows, Loader
 from anomgen.score.perturb import Perturbation, judged
 from anomgen.score.result import REPLICATES, SCHEMA, Counts, Done, Examples, Failed, Result, Scored, Seconds, Thresholds
 from anomgen.score.rows import MAPS
@@ -60,7 +60,7 @@ class Bench:
     detectors: Mapping[str, Detector]
     plans: Mapping[tuple[str, str], Plan]
     """(data, entry) → the recipe, calibrated on the data's normal training images, for what is to be trained."""
-    banks: Mapping[tuple[str, str], Path]
+    drawn: Mapping[tuple[str, str], Path]
     """(data, entry) → anomalies drawn before, for generators that are too slow to draw while training."""
     out: Path
     score: metrics.Reducer = "window"
@@ -150,17 +150,18 @@ def _run(bench: Bench, cells: Sequence[Cell]) -> list[Done]:
 
 def _loader(bench: Bench, cell: Cell) -> Loader:
     key = (cell.data, cell.entry.name)
-    return loader_of(bench.data[cell.data], cell.entry, cell.seed, bench.plans.get(key), bench.banks.get(key))
+    return loader_of(bench.data[cell.data], cell.entry, cell.seed, bench.plans.get(key), bench.drawn.get(key))
 
 
-def loader_of(data: RealData, entry: Entry, seed: int, plan: Plan | None, bank: Path | None) -> Loader:
-    """Return what a detector trains on. plan: of a recipe; bank: where its anomalies lie, if they are drawn before."""
-    if bank is not None:
-        return bank_loader(load_bank(bank), entry, data, seed)
+def loader_of(data: RealData, entry: Entry, seed: int, plan: Plan | None, drawn: Path | None) -> Loader:
+    """Return what a detector trains on. plan: of a recipe; drawn: where its anomalies lie, if they are drawn before."""
+    if drawn is not None:
+        return given_loader(load_anomalies(drawn), entry, data, seed)
     if entry.kind == "recipe":
         assert plan is not None
         return generator_loader(plan, data, seed)
-    return bank_loader(Bank([], []) if entry.kind == "none" else bank_of(data, entry), entry, data, seed)
+    anomalies = Anomalies([], []) if entry.kind == "none" else anomalies_of(data, entry)
+    return given_loader(anomalies, entry, data, seed)
 
 
 def generator_loader(plan: Plan, data: RealData, seed: int) -> Loader:
@@ -170,14 +171,14 @@ def generator_loader(plan: Plan, data: RealData, seed: int) -> Loader:
     return Loader(data.train, GeneratorRows(seeded), data.validation, GeneratorRows(held_out))
 
 
-def bank_loader(bank: Bank, entry: Entry, data: RealData, seed: int) -> Loader:
-    """Return what a detector trains on: the data's normal images, and a bank's anomalies.
+def given_loader(anomalies: Anomalies, entry: Entry, data: RealData, seed: int) -> Loader:
+    """Return what a detector trains on: the data's normal images, and anomalies that are there already.
 
     Real ones are shown mirrored and turned.
     """
     ratio = entry.variation.get(RATIO) or (entry.definition.anomaly_ratio if entry.definition else 0.5)
-    train = BankRows(bank.training, Pool(data.train), ratio, seed, turn=entry.kind == "real")
-    held_out = BankRows(bank.validation, Pool(data.validation), ratio, seed)
+    train = GivenRows(anomalies.training, Pool(data.train), ratio, seed, turn=entry.kind == "real")
+    held_out = GivenRows(anomalies.validation, Pool(data.validation), ratio, seed)
     return Loader(data.train, train, data.validation, held_out)
 
 

@@ -41,7 +41,7 @@ class Configuration(Record):
     counts: list[int]
     sweeps: dict[str, list[Any]]
     changes: list[str] = Field(alias="set")
-    bank: int
+    anomalies: int
     limits: tuple[str, ...] = ()
     score: str = "window"
     perturb: tuple[str, ...] = ()
@@ -72,7 +72,7 @@ class Configuration(Record):
             counts=list(request.counts),
             sweeps={key: list(values) for key, values in request.sweeps.items()},
             changes=[portable_change(change) for change in request.changes],
-            bank=request.bank,
+            anomalies=request.anomalies,
             limits=request.limits,
             score=request.score,
             perturb=request.perturb,
@@ -125,7 +125,7 @@ def command_of(request: Request) -> str:
         words += ["--sweep", f"{key}={json.dumps(list(values))}"]
     for change in request.changes:
         words += ["--set", portable_change(change)]
-    words += [] if request.bank == Request.bank else ["--bank", str(request.bank)]
+    words += [] if request.anomalies == Request.anomalies else ["--anomalies", str(request.anomalies)]
     words += [word for limit in request.limits for word in ("--limit", limit)]
     words += [] if request.score == "window" else ["--score", request.score]
     words += [word for change in request.perturb for word in ("--perturb", change)]

@@ -14,7 +14,7 @@ from anomgen.dataset.row import Row
 from anomgen.errors import AnomgenError
 from anomgen.files import replacing
 from anomgen.making.engine import Plan, Renderer, single_threaded
-from anomgen.score.bank import bank_of, load_bank
+from anomgen.score.anomalies import anomalies_of, load_anomalies
 from anomgen.score.cell import Bench
 from anomgen.score.data import RealData
 from anomgen.score.entries import Entry
@@ -49,7 +49,7 @@ def figures_of(
                     if warn is not None:
                         warn(f"warning: no figures of {entry.name} on {key}: {error}")
                     continue
-                if measured is None:  # no bank, which may still come
+                if measured is None:  # not drawn, which may still come
                     continue
                 stored[known] = measured
                 with replacing(path) as file:
@@ -72,7 +72,7 @@ def _real_features(data: RealData) -> np.ndarray:
 
 
 def _measured(bench: Bench, key: str, entry: Entry, real: np.ndarray) -> Figures | None:
-    """Return the figures of an entry on a data set; None while its bank is not drawn."""
+    """Return the figures of an entry on a data set; None while its anomalies are not drawn."""
     from anomgen.score.intrinsic import figures
 
     rows = _rows(bench, key, entry)
@@ -81,11 +81,11 @@ def _measured(bench: Bench, key: str, entry: Entry, real: np.ndarray) -> Figures
 
 def _rows(bench: Bench, key: str, entry: Entry) -> list[Row]:
     """Return the anomalous rows that an entry is measured on."""
-    data, bank = bench.data[key], bench.banks.get((key, entry.name))
-    if bank is not None:
-        return load_bank(bank).training[:FIGURE_ROWS] if bank.is_file() else []
+    data, drawn = bench.data[key], bench.drawn.get((key, entry.name))
+    if drawn is not None:
+        return load_anomalies(drawn).training[:FIGURE_ROWS] if drawn.is_file() else []
     if entry.definition is None:
-        return bank_of(data, entry).training[:FIGURE_ROWS]
+        return anomalies_of(data, entry).training[:FIGURE_ROWS]
     plan = bench.plans.get((key, entry.name)) or Plan.of(entry.definition.model_copy(update={"seed": 0}), data.train)
     recipe = plan.recipe.model_copy(update={"anomaly_ratio": 1.0})
     with single_threaded():

@@ -1,4 +1,4 @@
-"""What decides a cell and its anomalies, hashed: the keys of rows, of banks and of figures."""
+"""What decides a cell and its anomalies, hashed: the keys of rows, of drawn anomalies and of figures."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from anomgen.score.entries import Entry
 
 PROTOCOL = 1
 """Part of every cell's key: raised when the same cell would come out differently."""
+_DRAWN = "bank"
+"""The word under which their number is hashed; another would disown the rows that are kept."""
 
 
-def cell_key(data: RealData, entry: Entry, detector: Detector, seed: int, bank: int, **more: Any) -> str:
-    """Return the key of a cell; bank: how many anomalies a generator with a model draws beforehand.
+def cell_key(data: RealData, entry: Entry, detector: Detector, seed: int, anomalies: int, **more: Any) -> str:
+    """Return the key of a cell; anomalies: how many a generator with a model draws beforehand.
 
     more: what else a row depends on, `score` and `perturb`, where it is not the default.
     """
@@ -25,16 +27,16 @@ def cell_key(data: RealData, entry: Entry, detector: Detector, seed: int, bank: 
         "data": data.fingerprint,
         "detector": detector.keyed(),
         "seed": seed,
-        "bank": bank if uses_network(entry) else None,
+        _DRAWN: anomalies if uses_network(entry) else None,
         **more,
     }
     plugin = version_of("detectors", detector.kind)
     return _hash({**content, **({} if plugin is None else {"plugin": plugin}), **_identity(entry)})
 
 
-def bank_key(data: RealData, entry: Entry, bank: int) -> str:
-    """Return the key of the bank of an entry: the same for every share of anomalous images."""
-    return _hash({"data": data.fingerprint, **_identity(entry), "anomaly_ratio": 1.0, "bank": bank})
+def drawn_key(data: RealData, entry: Entry, anomalies: int) -> str:
+    """Return the key of an entry's anomalies drawn beforehand: the same for every share of anomalous images."""
+    return _hash({"data": data.fingerprint, **_identity(entry), "anomaly_ratio": 1.0, _DRAWN: anomalies})
 
 
 def anomalies_key(data: RealData, entry: Entry) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from anomgen.errors import Progress, silent
 from anomgen.making.runners.workers import Workers, died
-from anomgen.score.bank import draw_bank
+from anomgen.score.anomalies import draw_anomalies
 from anomgen.score.cell import Bench, failed, reason, run
 from anomgen.score.request import time_text
 from anomgen.score.result import Failed, Result
@@ -36,9 +36,9 @@ def run_jobs(
     """
     if not schedule.todo:
         return []
-    count = min(workers, max(len(schedule.todo), len(schedule.missing_banks())))
+    count = min(workers, max(len(schedule.todo), len(schedule.undrawn())))
     with Workers(count, _start, (schedule.bench,), environment=ONE_THREAD) as processes:
-        todo = _with_banks(schedule, rows, processes, progress)
+        todo = _after_drawing(schedule, rows, processes, progress)
         total, finished, pace = sum(len(job.cells) for job in todo), 0, _Pace(todo, count)
 
         def ended(job: Job, future: Future[Sequence[Result]]) -> None:
@@ -98,9 +98,9 @@ def _key(job: Job) -> tuple[str, ...]:
     return tuple(cell.key for cell in job.cells)
 
 
-def _with_banks(schedule: Schedule, rows: RowFile, processes: Workers, progress: Progress) -> list[Job]:
-    """Draw the banks that are missing; return the jobs to do. Where drawing fails, the cells get rows that say so."""
-    missing, count = schedule.missing_banks(), schedule.request.bank
+def _after_drawing(schedule: Schedule, rows: RowFile, processes: Workers, progress: Progress) -> list[Job]:
+    """Draw what is to be drawn before; return the jobs to do. Where that fails, the cells get rows that say so."""
+    missing, count = schedule.undrawn(), schedule.request.anomalies
     failing: dict[Path, str] = {}
 
     def tell(text: str) -> None:
@@ -109,7 +109,7 @@ def _with_banks(schedule: Schedule, rows: RowFile, processes: Workers, progress:
     def ended(key: tuple[str, str], future: Future[str | None]) -> None:
         why = DIED if died(future) else future.result()
         if why is not None:
-            failing[schedule.bench.banks[key]] = why
+            failing[schedule.bench.drawn[key]] = why
         tell(f"{'drew' if why is None else 'could not draw'} {count} anomalies of {key[1]} on {key[0]}")
 
     if missing:
@@ -117,7 +117,7 @@ def _with_banks(schedule: Schedule, rows: RowFile, processes: Workers, progress:
     processes.do(missing, partial(_draw, count), ended, beat=lambda: tell(""))
     kept = []
     for job in schedule.todo:
-        why = [failing.get(schedule.bench.banks.get((cell.data, cell.entry.name), Path())) for cell in job.cells]
+        why = [failing.get(schedule.bench.drawn.get((cell.data, cell.entry.name), Path())) for cell in job.cells]
         for cell, text in zip(job.cells, why, strict=True):
             if text is not None:
                 rows.append(failed(schedule.bench, [cell], text))
@@ -144,10 +144,10 @@ def _work(job: Job) -> Sequence[Result]:
 
 
 def _draw(count: int, key: tuple[str, str]) -> str | None:
-    """Draw a bank; return why it failed."""
+    """Draw the anomalies of an entry; return why it failed."""
     assert _bench is not None
     try:
-        draw_bank(_bench.plans[key], _bench.data[key[0]].validation, _bench.banks[key], count)
+        draw_anomalies(_bench.plans[key], _bench.data[key[0]].validation, _bench.drawn[key], count)
     except (Exception, SystemExit) as error:
         return reason(error)
     return None

@@ -1,4 +1,4 @@
-"""What a detector is trained on: normal images and anomalies, drawn while it computes or taken from a bank."""
+"""What a detector is trained on: normal images and anomalies, drawn while it computes or there before."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ class GeneratorRows:
         return self._renderers[anomaly_ratio].block(indices)
 
 
-class BankRows:
-    """Rows whose anomalous ones are a bank's: they are shown again and again, in a new order each time."""
+class GivenRows:
+    """Rows whose anomalous ones are there already: they are shown again and again, in a new order each time."""
 
     def __init__(
         self, anomalous: Sequence[Row], normals: Images, anomaly_ratio: float, seed: int, *, turn: bool = False

@@ -39,7 +39,7 @@ class Options(TypedDict, total=False):
     counts: str | Sequence[int]
     sweeps: Mapping[str, Sequence[Any]] | Iterable[str]
     changes: Sequence[str]
-    bank: int
+    anomalies: int
     limits: str | Sequence[str]
     score: str
     perturb: str | Sequence[str]
@@ -61,7 +61,7 @@ class Request:
     sweeps: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     changes: tuple[str, ...] = ()
     """``recipe.NAME.key=value``, where `DATA` stands for the data set's name, and ``detector.NAME.key=value``."""
-    bank: int = 256
+    anomalies: int = 256
     """Anomalies that a generator with a trained model draws beforehand."""
     limits: tuple[str, ...] = ()
     """Limits on errors, such as ``fn=0``, that the report tells the thresholds of."""
@@ -85,7 +85,7 @@ class Request:
         counts: str | Sequence[int] = (),
         sweeps: Mapping[str, Sequence[Any]] | Iterable[str] = (),
         changes: Sequence[str] = (),
-        bank: int = 256,
+        anomalies: int = 256,
         limits: str | Sequence[str] = (),
         score: str = "window",
         perturb: str | Sequence[str] = (),
@@ -94,7 +94,7 @@ class Request:
 
         Lists but `data` may be texts with commas. Raises UsageError, which names the option.
         """
-        for option, number, least in (("--seeds", seeds, 1), ("--steps", steps, 1), ("--bank", bank, 2)):
+        for option, number, least in (("--seeds", seeds, 1), ("--steps", steps, 1), ("--anomalies", anomalies, 2)):
             if number is not None and number < least:
                 raise UsageError(f"{option} {number}: must be {least} or more")
         places = (str(data),) if isinstance(data, str | Path) else tuple(map(str, data))
@@ -112,7 +112,7 @@ class Request:
             _numbers(counts, "--counts", int, lambda count: count >= 1, "below 1"),
             {key: list(values) for key, values in sweeps.items()} if isinstance(sweeps, Mapping) else _sweeps(sweeps),
             tuple(changes),
-            bank,
+            anomalies,
             tuple(str(Bound.parse(text)) for text in ([limits] if isinstance(limits, str) else limits)),
             one_of(score, Reducer, "--score"),
             (perturb,) if isinstance(perturb, str) else tuple(perturb),

@@ -33,7 +33,7 @@ def score(
     counts: str | Sequence[int] = (),
     sweep: Mapping[str, Sequence[Any]] | Iterable[str] = (),
     overrides: Sequence[str] = (),
-    bank: int = 256,
+    anomalies: int = 256,
     limit: str | Sequence[str] = (),
     score: str = "window",
     perturb: str | Sequence[str] = (),
@@ -54,7 +54,7 @@ def score(
     ``20m``. workers: trainings at once, by default one a core, one with a GPU. part: for several machines, such as
     ``2/4``. ratios, counts: shares of anomalous training images, numbers of normal ones, to sweep. sweep: values of a
     recipe's key, ``generator.opacity_range=[[0.2, 0.4], [0.6, 1]]`` or a mapping. overrides: what --set takes,
-    ``detector.draem.width=32``. bank: anomalies that a generator with a trained model draws beforehand. limit: errors
+    ``detector.draem.width=32``. anomalies: how many a generator with a trained model draws beforehand. limit: errors
     that a product allows, ``fn=0`` and ``fpr=0.02``: the report says what thresholds that keep them on the validation
     images reach on the test images; nothing is trained anew for it. score: how a map becomes its image's score,
     `window`, `max` or `sum`. perturb: changes of the test images to judge the detectors under, too, such as
@@ -83,7 +83,7 @@ def score(
         counts=counts,
         sweeps=sweep,
         changes=overrides,
-        bank=bank,
+        anomalies=anomalies,
         limits=limit,
         score=score,
         perturb=perturb,

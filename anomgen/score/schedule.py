@@ -17,7 +17,7 @@ from anomgen.score.cell import Bench, Cell
 from anomgen.score.data import RealData, load
 from anomgen.score.detectors.base import Detector, build_detector
 from anomgen.score.entries import Entry, entries_of
-from anomgen.score.identity import bank_key, cell_key, uses_network
+from anomgen.score.identity import cell_key, drawn_key, uses_network
 from anomgen.score.perturb import perturbations_of
 from anomgen.score.request import DATA, NONE, Request
 from anomgen.score.result import Done
@@ -27,7 +27,8 @@ SIZES = {"default": 128, "paper": 256}
 """Preset → size of the images."""
 REAL_SHARE = 0.3
 """Of each defect type's anomalies, for `real`."""
-BANKS = "synthetic"
+DRAWN = "synthetic"
+"""Folder of the anomalies that are drawn before."""
 PREDICTION = 1.2e-6
 """Seconds per pixel of a test image that maps and metrics take, for the estimate."""
 WORKER_START = 4.0
@@ -55,29 +56,29 @@ class Schedule:
     left_out: list[Job] = field(default_factory=list)
     notes: tuple[str, ...] = ()
 
-    def missing_banks(self) -> list[tuple[str, str]]:
-        """Return (data, entry) of the banks that the jobs to do need and that are not drawn yet."""
+    def undrawn(self) -> list[tuple[str, str]]:
+        """Return (data, entry) of the anomalies that the jobs to do need drawn before and that are not yet."""
         keys = dict.fromkeys((cell.data, cell.entry.name) for job in self.todo for cell in job.cells)
-        banks: dict[Path, tuple[str, str]] = {}
-        for key in keys:  # lines that differ in how many anomalies they show share a bank
-            if key in self.bench.banks:
-                banks.setdefault(self.bench.banks[key], key)
-        return [key for path, key in banks.items() if not path.is_file()]
+        files: dict[Path, tuple[str, str]] = {}
+        for key in keys:  # lines that differ in how many anomalies they show share a file
+            if key in self.bench.drawn:
+                files.setdefault(self.bench.drawn[key], key)
+        return [key for path, key in files.items() if not path.is_file()]
 
     def seconds(self, workers: int) -> float:
-        """Return how long the jobs to do will take, with the banks that are drawn before them."""
+        """Return how long the jobs to do will take, with the anomalies that are drawn before them."""
         if not self.todo:
             return 0.0
         return (
-            sum(_side_by_side(part, workers) for part in ([job.seconds for job in self.todo], self.bank_seconds()))
+            sum(_side_by_side(part, workers) for part in ([job.seconds for job in self.todo], self.drawing_seconds()))
             + WORKER_START
         )
 
-    def bank_seconds(self) -> list[float]:
-        """Return what drawing each missing bank takes, in seconds of one processor core."""
+    def drawing_seconds(self) -> list[float]:
+        """Return what drawing before takes for each entry, in seconds of one processor core."""
         return [
-            self.request.bank * self._definition(data, name).generator.cost(self.bench.data[data].train[0].shape)
-            for data, name in self.missing_banks()
+            self.request.anomalies * self._definition(data, name).generator.cost(self.bench.data[data].train[0].shape)
+            for data, name in self.undrawn()
         ]
 
     def _definition(self, data: str, name: str) -> Recipe:
@@ -109,7 +110,7 @@ def scheduled(request: Request, out: Path, done: RowFile, *, part: Part = Part()
         data,
         detectors,
         {},
-        _banks(data, entries, out, request.bank),
+        _drawn(data, entries, out, request.anomalies),
         out,
         request.score,
         perturbations_of(request.perturb),
@@ -229,7 +230,7 @@ def within(schedule: Schedule, budget: float, workers: int) -> Schedule:
     """Return the schedule with what does not fit `budget` seconds left out.
 
     Whole groups stay or go: all entries with one detector, seed and data set, so that what is compared was treated
-    alike; only if not even the first group fits, a part of it. A bank counts with the first group that needs it.
+    alike; only if not even the first group fits, a part of it. Drawing counts with the first group that needs it.
     """
     kept: list[Job] = []
     left: list[Job] = []
@@ -315,12 +316,12 @@ def _data_key(name: str, count: int | None) -> str:
     return name if count is None else f"{name} {count}"
 
 
-def _banks(
-    data: Mapping[str, RealData], entries: Mapping[str, Sequence[Entry]], out: Path, bank: int
+def _drawn(
+    data: Mapping[str, RealData], entries: Mapping[str, Sequence[Entry]], out: Path, anomalies: int
 ) -> dict[tuple[str, str], Path]:
     """Return where the anomalies of each entry whose generator runs a network lie or will lie."""
     return {
-        (key, entry.name): out / BANKS / f"{bank_key(opened, entry, bank)}.npz"
+        (key, entry.name): out / DRAWN / f"{drawn_key(opened, entry, anomalies)}.npz"
         for key, opened in data.items()
         for entry in entries[key]
         if uses_network(entry) and _data_key(opened.name, entry.train_count) == key
@@ -339,7 +340,7 @@ def _cells(
         for name, detector in detectors.items():
             for entry in own:
                 if (entry.kind == "none") == (name == NONE):
-                    identity = cell_key(data, entry, detector, seed, request.bank, **more)
+                    identity = cell_key(data, entry, detector, seed, request.anomalies, **more)
                     yield Cell(identity, key, entry, name, seed)
 
 

@@ -66,7 +66,7 @@ def fit(
     threshold_on: str = "recipe",
     score: str = "window",
     overrides: Sequence[str] = (),
-    bank: int = 256,
+    anomalies: int = 256,
     overwrite: bool = False,
     progress: Progress = silent,
     warn: Callable[[str], None] | None = None,
@@ -74,12 +74,12 @@ def fit(
     """Train one detector as `anomgen score` does and keep it in a folder, with its threshold and where it comes from.
 
     data: what `score` takes, or a folder of normal images alone. recipe: as there; `none` for a detector that learns
-    from normal images only. detector, size, preset, steps, overrides, bank: as there. seed: of the training; the same
-    seed gives the detector of that row of `score`. limit: ``fn=0``, ``fpr=0.02`` or both, which the threshold keeps on
-    the validation images; by default it has the best F1 there. threshold_on: `recipe`, held-out normal images and the
-    recipe's anomalies on them; `real`, the data's own test images. score: how a map becomes a score, `window`, `max` or
-    `sum`. overwrite: replace the detector in the folder. progress: told how many steps are done. warn: told, in words,
-    what else is to be known.
+    from normal images only. detector, size, preset, steps, overrides, anomalies: as there. seed: of the training; the
+    same seed gives the detector of that row of `score`. limit: ``fn=0``, ``fpr=0.02`` or both, which the threshold
+    keeps on the validation images; by default it has the best F1 there. threshold_on: `recipe`, held-out normal images
+    and the recipe's anomalies on them; `real`, the data's own test images. score: how a map becomes a score, `window`,
+    `max` or `sum`. overwrite: replace the detector in the folder. progress: told how many steps are done. warn: told,
+    in words, what else is to be known.
 
     Raises UsageError and SourceError before anything is trained; Unreachable when no threshold keeps the limits: the
     detector is kept all the same, with the threshold of the best F1.
@@ -90,7 +90,14 @@ def fit(
     place, started = home(out), time.perf_counter()
     bounds = bounds_of([limit] if isinstance(limit, str) else limit)
     request = Request.of(
-        data, [recipe], detectors=[detector], size=size, preset=preset, steps=steps, changes=overrides, bank=bank
+        data,
+        [recipe],
+        detectors=[detector],
+        size=size,
+        preset=preset,
+        steps=steps,
+        changes=overrides,
+        anomalies=anomalies,
     )
     check_folder(place, overwrite=overwrite)
     refuse_inside(place, str(data))
@@ -160,7 +167,7 @@ def _trained(task: _Task, request: Request, progress: Progress) -> tuple[Detecto
     from anomgen.making.engine import single_threaded
     from anomgen.models.use import threads_for
     from anomgen.rng import Stream, rng_for
-    from anomgen.score.bank import draw_bank
+    from anomgen.score.anomalies import draw_anomalies
     from anomgen.score.cell import loader_of
     from anomgen.score.detectors.networks import device
     from anomgen.score.identity import uses_network
@@ -169,12 +176,12 @@ def _trained(task: _Task, request: Request, progress: Progress) -> tuple[Detecto
     recipe, detector = task.entry.definition, task.detector.unfitted()
     plan = None if recipe is None else plan_of(recipe, task.entry, task.data)
     with tempfile.TemporaryDirectory() as folder, single_threaded(), threads_for(device()):
-        bank = None
+        drawn = None
         if plan is not None and uses_network(task.entry):
-            bank = Path(folder) / "bank.npz"
-            progress(0, task.detector.steps, f"drawing {request.bank} anomalies")
-            draw_bank(plan, task.data.validation, bank, request.bank)
-        loader = loader_of(task.data, task.entry, task.seed, plan, bank)
+            drawn = Path(folder) / "anomalies.npz"
+            progress(0, task.detector.steps, f"drawing {request.anomalies} anomalies")
+            draw_anomalies(plan, task.data.validation, drawn, request.anomalies)
+        loader = loader_of(task.data, task.entry, task.seed, plan, drawn)
         loader.told = progress
         detector.fit(loader, rng_for(task.seed, Stream.TRAINING))
         loader.validation  # noqa: B018 - drawn while the generator's models are at hand
@@ -270,5 +277,5 @@ def _command(task: _Task, request: Request) -> str:
     words += [] if task.on == "recipe" else ["--threshold-on", task.on]
     words += [] if task.score == "window" else ["--score", task.score]
     words += [word for change in request.changes for word in ("--set", portable_change(change))]
-    words += [] if request.bank == Request.bank else ["--bank", str(request.bank)]
+    words += [] if request.anomalies == Request.anomalies else ["--anomalies", str(request.anomalies)]
     return shlex.join([*words, "-o", "inspector"])

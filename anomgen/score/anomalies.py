@@ -1,4 +1,4 @@
-"""Banks of anomalies that are there before the training: of a finished dataset, real ones, a slow generator's."""
+"""Anomalies that are there before the training: a finished dataset's, real ones, those a slow generator drew."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from anomgen.sources.pool import Pool
 from anomgen.sources.value_range import stretched
 
 HELD_OUT = 0.2
-"""Share of a bank's anomalies that goes to validation."""
+"""Share of the anomalies that goes to validation."""
 INPAINTING = 5
 """Pixels around a hole that its filling looks at."""
 SAME = 3 / 255
@@ -41,14 +41,14 @@ SEEN = 256
 """Pixels that are compared first; only images that agree there are compared wholly."""
 
 
-class Bank(NamedTuple):
+class Anomalies(NamedTuple):
     """Anomalous rows to train on, and others for validation."""
 
     training: list[Row]
     validation: list[Row]
 
 
-def bank_of(data: RealData, entry: Entry) -> Bank:
+def anomalies_of(data: RealData, entry: Entry) -> Anomalies:
     """Return the anomalous rows of a dataset or of the real images held out.
 
     Rows that were made of a validation image validate; where there are none, `HELD_OUT` of all rows, drawn at random.
@@ -61,8 +61,8 @@ def bank_of(data: RealData, entry: Entry) -> Bank:
     return parted(*_dataset_rows(Dataset(entry.dataset), data), entry.name)
 
 
-def parted(rows: Sequence[Row], held: Sequence[Row], name: str) -> Bank:
-    """Return rows as a bank, in a fixed random order; `held` are for validation already."""
+def parted(rows: Sequence[Row], held: Sequence[Row], name: str) -> Anomalies:
+    """Return rows as both parts, in a fixed random order; `held` are for validation already."""
     if len(rows) < 2 - bool(held):
         raise AnomgenError(
             f"{name}: has {len(rows) + len(held)} anomalous images to train on and to choose thresholds "
@@ -70,7 +70,7 @@ def parted(rows: Sequence[Row], held: Sequence[Row], name: str) -> Bank:
         )
     mixed = [rows[k] for k in rng_for(0, Stream.ORDER).permutation(len(rows))]
     cut = 0 if held else max(1, round(len(rows) * HELD_OUT))
-    return Bank(mixed[cut:], [*held, *mixed[:cut]])
+    return Anomalies(mixed[cut:], [*held, *mixed[:cut]])
 
 
 def _dataset_rows(dataset: Dataset, data: RealData) -> tuple[list[Row], list[Row]]:
@@ -176,7 +176,7 @@ def filled(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
 # --- drawn before -----------------------------------------------------------------------------------------------------
 
 
-def draw_bank(plan: Plan, validation: Source, path: Path, count: int) -> None:
+def draw_anomalies(plan: Plan, validation: Source, path: Path, count: int) -> None:
     """Draw `count` anomalies, as many as a slow generator can afford, and write them to one file.
 
     `HELD_OUT` of them are made of the validation images, for choosing thresholds.
@@ -209,8 +209,8 @@ def _anomalous(plan: Plan, indices: range) -> list[Row]:
         ]
 
 
-def load_bank(path: Path) -> Bank:
-    """Return what `draw_bank` wrote. Raises AnomgenError for a damaged file."""
+def load_anomalies(path: Path) -> Anomalies:
+    """Return what `draw_anomalies` wrote. Raises AnomgenError for a damaged file."""
     try:
         with np.load(path) as stored:
             images, normals, masks, graded = (stored[name] for name in ("images", "normals", "masks", "soft_masks"))
@@ -223,4 +223,4 @@ def load_bank(path: Path) -> Bank:
         Row(k, 0, 0, "", normal, image, mask, soft_mask, ANOMALY, str(name), {})
         for k, (image, normal, mask, soft_mask, name) in enumerate(columns)
     ]
-    return Bank(rows[: len(rows) - held], rows[len(rows) - held :])
+    return Anomalies(rows[: len(rows) - held], rows[len(rows) - held :])
