@@ -48,6 +48,8 @@ def test_components_are_the_mask_in_pieces(mask):
     assert np.array_equal(sum(pieces, np.zeros(mask.shape, int)), mask)
     count = cv2.connectedComponents(mask.view(np.uint8), connectivity=8)[0] - 1
     assert len(pieces) == count
+    first = [int(np.flatnonzero(piece)[0]) for piece in pieces]
+    assert first == sorted(first)
 
 
 @settings(max_examples=150, deadline=None)

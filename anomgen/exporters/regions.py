@@ -25,10 +25,11 @@ class Component:
 
 def components(mask: np.ndarray) -> Iterator[Component]:
     """Yield the pieces of a mask, bool (H, W), in the order of their first pixels by rows."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
-    for number in range(1, count):
-        x, y, w, h = (int(value) for value in stats[number, :4])
-        yield Component(x, y, labels[y : y + h, x : x + w] == number)
+    from skimage.measure import label, regionprops
+
+    for region in regionprops(label(mask, connectivity=2)):
+        y, x, *_ = region.bbox
+        yield Component(x, y, region.image)
 
 
 def run_lengths(component: Component, shape: tuple[int, int]) -> list[int]:
