@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 
 from anomgen.cards import templates
-from anomgen.dataset.panel import VIEWS, Panel, outline_of, shrunk
-from anomgen.dataset.preview import CAPTION_SIZE, EMPTY, FAINT, GAP, INK, MARGIN, OUTLINE, PAPER, TITLE_SIZE, texts_on
+from anomgen.dataset.panel import VIEWS, Panel, outline_of, outlined, shrunk
+from anomgen.dataset.preview import CAPTION_SIZE, EMPTY, FAINT, GAP, INK, MARGIN, PAPER, TITLE_SIZE, texts_on
 from anomgen.files import replacing
 
 SIDE = 256
@@ -61,7 +61,7 @@ class _Cell:
     def of(cls, panel: Panel) -> _Cell:
         image = panel.picture("image")
         assert image is not None
-        whole = _outlined(image, panel.mask, _scale_to(image.shape))
+        whole = _framed(image, panel.mask, _scale_to(image.shape))
         if not panel.mask.any():
             return cls(whole, panel.caption)
         rows, columns = crop_of(panel.mask)
@@ -91,14 +91,13 @@ def _scale_to(shape: tuple[int, ...]) -> float:
     return SIDE / longest if longest > SIDE else float(SIDE // longest)
 
 
-def _outlined(image: np.ndarray, mask: np.ndarray, scale: float) -> np.ndarray:
+def _framed(image: np.ndarray, mask: np.ndarray, scale: float) -> np.ndarray:
     """Return an image enlarged or shrunk, with a line around the mask."""
     height, width = (max(round(side * scale), 1) for side in image.shape[:2])
     how = cv2.INTER_NEAREST if scale >= 1 else cv2.INTER_AREA
     shown = cv2.resize(image, (width, height), interpolation=how)
     inside = cv2.resize(mask.view(np.uint8) * 255, (width, height), interpolation=how) > 127
-    contours, _ = cv2.findContours(inside.view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    return cv2.drawContours(np.ascontiguousarray(shown), contours, -1, OUTLINE, 1)
+    return outlined(shown, inside)
 
 
 def _laid_out(lines: Sequence[Sequence[_Cell | None]], heads: Sequence[str], title: str) -> np.ndarray:

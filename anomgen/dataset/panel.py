@@ -14,6 +14,8 @@ from anomgen.dataset.row import ANOMALY, Row
 from anomgen.sources.pixels import to_channels, value_max
 from anomgen.sources.value_range import ValueRange, stretched
 
+OUTLINE = (255, 0, 160)
+"""Colour of the line around a mask."""
 FACTORS = (1, 2, 4, 8, 16)
 """What a faint difference may be multiplied by."""
 
@@ -122,6 +124,12 @@ def caption_of(
     """Return what stands below a sample."""
     known = "" if detectability is None else f" · detectability {detectability:.2f}"
     return f"row {index} · {defect_type}{known} · severity {severity:.1%} · area {area:.1%} · from {source_id}"
+
+
+def outlined(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return a picture, (H, W, 3) uint8, with a line on the rim of a mask, bool (H, W)."""
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    return cv2.drawContours(np.array(picture, order="C"), contours, -1, OUTLINE, 1)
 
 
 def outline_of(mask: np.ndarray) -> str:

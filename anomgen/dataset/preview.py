@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from anomgen.dataset.normals import NormalImages
-from anomgen.dataset.panel import Panel, coloured, difference, displayable, factor_of, grey, scale_of
+from anomgen.dataset.panel import Panel, coloured, difference, displayable, factor_of, grey, outlined, scale_of
 from anomgen.dataset.reader import Dataset
 from anomgen.dataset.row import ANOMALY
 from anomgen.errors import printable
@@ -32,7 +32,6 @@ PAPER = 255
 INK = (32, 32, 32)
 FAINT = (112, 112, 112)
 EMPTY = 238
-OUTLINE = (255, 0, 160)
 TITLE_SIZE, HEADING_SIZE, CAPTION_SIZE = 17, 14, 13
 
 
@@ -54,9 +53,8 @@ def tile(panel: Panel) -> np.ndarray:
     """Return a panel's image beside the same with its mask outlined, (H, W, 3) uint8."""
     shown = _fit(displayable(panel.image, scale_of(panel.image)))
     inside = _fit(grey(panel.mask * np.float32(255)))[..., 0] > 127
-    contours, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     gap = np.full((shown.shape[0], GAP, 3), PAPER, dtype=np.uint8)
-    return np.hstack([shown, gap, cv2.drawContours(shown.copy(), contours, -1, OUTLINE, 1)])
+    return np.hstack([shown, gap, outlined(shown, inside)])
 
 
 def foreground_sheet(
@@ -77,7 +75,7 @@ def foreground_sheet(
         shown = displayable(image, scale_of(image))
         share = "no background: the whole image" if mask is None else f"{mask.mean():.0%} of the image"
         text = f"{caption} · {share}" if caption else share
-        rows.append(([_fit(shown), _outlined(shown, mask)], text))
+        rows.append(([_fit(shown), _dimmed(shown, mask)], text))
     return _sheet(title, ["image", heading], rows)
 
 
@@ -107,17 +105,17 @@ def inspection_sheet(panels: Sequence[InspectionPanel], title: str = "", limit: 
     """
     brightest = 2 * limit if limit else max(float(panel.map.max()) for panel in panels)
     rows = [
-        ([panel.image, _ringed(panel), coloured(panel.map * (255 / max(brightest, 1e-12)))], panel.caption)
+        (
+            [
+                panel.image,
+                panel.image if panel.mask is None else outlined(panel.image, panel.mask),
+                coloured(panel.map * (255 / max(brightest, 1e-12))),
+            ],
+            panel.caption,
+        )
         for panel in panels
     ]
     return _sheet(title, ["image", "mask", "map"], rows)
-
-
-def _ringed(panel: InspectionPanel) -> np.ndarray:
-    if panel.mask is None:
-        return panel.image
-    contours, _ = cv2.findContours(panel.mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    return cv2.drawContours(np.ascontiguousarray(panel.image.copy()), contours, -1, OUTLINE, 1)
 
 
 def dataset_panels(dataset: Dataset, count: int = 8, pool: Pool | None = None) -> list[Panel]:
@@ -206,16 +204,14 @@ def _fit(image: np.ndarray) -> np.ndarray:
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_NEAREST)
 
 
-def _outlined(shown: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+def _dimmed(shown: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
     """Return the tile of an image with its background dimmed and a line around the foreground."""
     tile = _fit(shown)
     if mask is None:
         return tile
     inside = _fit(grey(mask * np.float32(255)))[..., 0] > 127
     dimmed = np.rint(tile * np.float32(0.2) + np.float32(0.1 * 255)).astype(np.uint8)
-    result = np.where(inside[..., None], tile, dimmed)
-    contours, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    return cv2.drawContours(np.ascontiguousarray(result), contours, -1, OUTLINE, 1)
+    return outlined(np.where(inside[..., None], tile, dimmed), inside)
 
 
 # --- the sheet ------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from anomgen.dataset.preview import OUTLINE
+from anomgen.dataset.panel import outlined
 from anomgen.errors import AnomgenError, redacted
 from anomgen.files import fingerprint_of, replacing
 from anomgen.making.engine import Plan, single_threaded
@@ -261,15 +261,10 @@ def _triptych(data: RealData, place: int, anomaly_map: np.ndarray, low: float, h
     """Return image, image with its ground truth, and anomaly map side by side, uint8 (H, 3 W, 3)."""
     image = data.test.images[place]
     colour = to_channels(to_depth(image, np.uint8), 3)
-    truth = colour if data.test.masks is None else _outlined(colour, data.test.masks[place])
+    truth = colour if data.test.masks is None else outlined(colour, data.test.masks[place])
     grey = np.clip((anomaly_map - low) / max(high - low, 1e-12) * 255, 0, 255).astype(np.uint8)
     shown = cv2.applyColorMap(grey, cv2.COLORMAP_VIRIDIS)[..., ::-1]
     return np.ascontiguousarray(np.concatenate([colour, truth, shown], axis=1))
-
-
-def _outlined(colour: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    return cv2.drawContours(colour.copy(), contours, -1, OUTLINE, 1)
 
 
 def _head(bench: Bench, cell: Cell) -> dict[str, Any]:
