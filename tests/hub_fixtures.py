@@ -1,10 +1,13 @@
-"""What the tests of publishing share: a running Hub, and the clients turned to it."""
+"""What the tests of publishing share: a running Hub, the clients turned to it, and what stands there."""
 
+import json
+import shutil
 import time
 import types
 
 import made_dataset
 import pytest
+import yaml
 from hub_server import Server
 
 from anomgen.dataset.card import write_card
@@ -43,3 +46,21 @@ def hub(monkeypatch, tmp_path):
         monkeypatch.setenv("HF_TOKEN", TOKEN)
         server.waits = waits
         yield server
+
+
+def front(repo):
+    return yaml.safe_load(repo.files["README.md"].decode().split("---\n")[1])
+
+
+def body(repo):
+    return repo.files["README.md"].decode().split("---\n", 2)[2]
+
+
+def other(made, folder, **values):
+    """Copy a dataset and change what its provenance says of where it came from."""
+    shutil.copytree(made, folder)
+    record = json.loads((folder / "provenance.json").read_text())
+    record["recipe_fingerprint"] = "f" * 32
+    record["source"].update(values)
+    (folder / "provenance.json").write_text(json.dumps(record))
+    return folder

@@ -1,135 +1,21 @@
-"""Reading: the columns are what `datasets` expects, and what was written comes back."""
+"""Reading: what was written comes back, and what is no dataset is named."""
 
-import json
 import os
 import subprocess
 import sys
 import tracemalloc
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
-from made_dataset import made_rows, normal_image, write_dataset
+from made_dataset import made_rows, write_dataset
 
-from anomgen.dataset.columns import VOCABULARY, Columns
-from anomgen.dataset.normals import NormalImages
+from anomgen.dataset.columns import Columns
 from anomgen.dataset.reader import Dataset
-from anomgen.dataset.row import Row, area_of, boxes_of, image_name, severity_of
-from anomgen.dataset.statistics import statistics
+from anomgen.dataset.row import Row
 from anomgen.dataset.writer import Encoder, shard_name, write_shard
 from anomgen.errors import AnomgenError, UsageError
-from anomgen.making.recipe import bundled_recipes, load_recipe
-
-masks = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=24))
-
-
-# -------------------------------------------------------------------------------------------------- measures
-
-
-@settings(deadline=None)
-@given(masks)
-def test_boxes_are_those_of_the_eight_connected_components(mask):
-    _, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    expected = [[int(v) for v in row[:4]] for row in stats[1:]]
-    assert boxes_of(mask) == sorted(expected, key=lambda box: (box[1], box[0], box[2], box[3]))
-
-
-def test_a_component_inside_the_hole_of_another_has_a_box():
-    mask = np.zeros((20, 30), bool)
-    mask[2:18, 3:25] = True
-    mask[5:15, 6:20] = False
-    mask[8:10, 10:14] = True
-    assert boxes_of(mask) == [[3, 2, 22, 16], [10, 8, 4, 2]]
-
-
-@settings(deadline=None)
-@given(masks, st.sampled_from([np.uint8, np.uint16]), st.sampled_from([1, 3]), st.integers(0, 2**32))
-def test_severity_is_the_mean_change_inside_the_mask(mask, dtype, channels, seed):
-    rng = np.random.default_rng(seed)
-    shape, limit = (*mask.shape, channels), np.iinfo(dtype).max
-    image, normal = (rng.integers(0, limit, shape, dtype=dtype, endpoint=True) for _ in range(2))
-    change = np.abs(image.astype(np.float64) - normal)[mask]
-    expected = change.mean() / limit if mask.any() else 0.0
-    assert severity_of(image, normal, mask) == np.float32(severity_of(image, normal, mask))
-    assert severity_of(image, normal, mask) == pytest.approx(expected, rel=1e-6, abs=1e-9)
-
-
-@settings(deadline=None)
-@given(masks)
-def test_area_is_the_share_of_the_image(mask):
-    assert area_of(mask) == np.float32(mask.mean())
-
-
-def test_names_of_images_sort_like_their_numbers():
-    assert [image_name(i) for i in (0, 123, 999_999, 1_234_567)] == [
-        "000000.png",
-        "000123.png",
-        "999999.png",
-        "1234567.png",
-    ]
-
-
-# --------------------------------------------------------------------------------------------------- columns
-
-
-@pytest.mark.parametrize("keep_normal", [False, True])
-def test_the_schema_is_the_one_that_datasets_would_write(keep_normal):
-    datasets = pytest.importorskip("datasets")
-    columns = Columns(("nsa", "scar"), keep_normal)
-    expected = datasets.Features.from_dict(columns.features)
-    assert columns.schema.equals(expected.arrow_schema)
-    assert columns.schema.metadata[b"huggingface"] == expected.arrow_schema.metadata[b"huggingface"]
-    assert isinstance(expected["image"], datasets.Image)
-    assert expected["defect_type"].names == ["normal", *VOCABULARY]
-
-
-def test_datasets_of_two_recipes_can_be_joined(tmp_path):
-    """Also one with a defect type of the user's own, which comes after those that are known."""
-    datasets = pytest.importorskip("datasets")
-    parts = []
-    for name in ("nsa", "scar"):
-        rows = made_rows(4, types=(name,))
-        write_shard(tmp_path / f"{name}.parquet", rows, Columns((name,)), {})
-        parts.append(datasets.Dataset.from_parquet(str(tmp_path / f"{name}.parquet"), cache_dir=str(tmp_path / "c")))
-    joined = datasets.concatenate_datasets(parts)
-    names = joined.features["defect_type"].names
-    assert {names[number] for number in joined["defect_type"]} == {"normal", "nsa", "scar"}
-    assert Columns(("glue", "nsa")).defect_names == ("normal", *VOCABULARY, "glue")
-
-
-def test_every_bundled_defect_type_is_in_the_vocabulary_and_keeps_its_number():
-    """Numbers are in finished datasets: names are added at the end of the vocabulary, and none is moved."""
-    types = {name for recipe in bundled_recipes() for name in load_recipe(recipe).generator.defect_types}
-    assert types <= set(VOCABULARY) and len(set(VOCABULARY)) == len(VOCABULARY)
-    assert VOCABULARY[:9] == ("boxes", "cutpaste", "scar", "fpi", "pii", "nsa", "perlin", "sdas", "cyclegan")
-    assert VOCABULARY[9:].index("broken_outline") == 15
-
-
-def test_columns_of_a_dataset_without_the_vocabulary_are_read():
-    """As anomgen 0.1 wrote them: the classes are the dataset's own."""
-    schema = Columns(("nsa", "scar"), vocabulary=()).schema
-    older = schema.with_metadata({b"huggingface": schema.metadata[b"huggingface"]})
-    columns = Columns.of_schema(older)
-    assert (columns.defect_types, columns.defect_names) == (("nsa", "scar"), ("normal", "nsa", "scar"))
-    with pytest.raises(ValueError, match="are not among the classes"):
-        Columns.of_schema(schema.with_metadata({**schema.metadata, b"anomgen.defect_types": b'["glue"]'}))
-
-
-def test_columns_come_back_from_a_schema():
-    columns = Columns(("a", "b"), keep_normal=True)
-    assert Columns.of_schema(columns.schema) == columns
-
-
-@pytest.mark.parametrize("types", [("normal",), ("a", "a")])
-def test_a_defect_type_that_makes_the_column_ambiguous_is_refused(types):
-    with pytest.raises(UsageError, match="taken"):
-        Columns(types)
-
 
 # --------------------------------------------------------------------------------------------------- reading
 
@@ -303,68 +189,6 @@ def test_shards_of_two_runs_do_not_mix(tmp_path):
     write_shard(folder / "data" / shard_name(1, 2), made_rows(2), Columns(("scar", "nsa")), {})
     with pytest.raises(UsageError, match="differ"):
         Dataset(folder)
-
-
-# -------------------------------------------------------------------------------------------- normal images, measures
-
-
-def test_normal_images_come_from_the_row_then_the_rows_then_the_pool(tmp_path):
-    rows = made_rows()
-    kept = Dataset(write_dataset(tmp_path / "kept", rows, keep_normal=True))
-    plain = Dataset(write_dataset(tmp_path / "plain", rows))
-    anomalies = [row for row in rows if row.label]
-    alone = Dataset(write_dataset(tmp_path / "alone", anomalies))
-    for dataset in (kept, plain):
-        normals = NormalImages(dataset)
-        for row in dataset.rows():
-            np.testing.assert_array_equal(normals.of(row), rows[row["index"]].normal)
-    pool = _Pool()
-    for row in alone.rows():
-        assert NormalImages(alone).of(row) is None
-        assert NormalImages(alone, pool).of(row) is pool.images[int(row["source_id"][5:8])]
-
-
-class _Pool:
-    def __init__(self):
-        self.images = [normal_image(i) for i in range(3)]
-        self.source = self
-
-    def __len__(self):
-        return len(self.images)
-
-    def __getitem__(self, index):
-        return self.images[index]
-
-    stored = __getitem__
-
-    def id(self, index):
-        return f"part/{index:03d}.png"
-
-
-def test_normal_images_hold_no_more_than_they_may(tmp_path):
-    dataset = Dataset(write_dataset(tmp_path / "d"))
-    normals = NormalImages(dataset, cache_bytes=2 * 48 * 40 * 3)
-    for _ in range(2):
-        for number in range(3):
-            np.testing.assert_array_equal(normals.in_rows(f"part/{number:03d}.png"), normal_image(number))
-            assert len(normals._cache) <= 2
-
-
-def test_statistics_count_and_measure_the_anomalies(tmp_path):
-    rows = made_rows(20)
-    result = statistics(Dataset(write_dataset(tmp_path / "d", rows)))
-    areas = [row.area for row in rows if row.label]
-    assert (result["rows"], result["normal"], result["anomaly"]) == (20, 10, 10)
-    assert {name: part["count"] for name, part in result["by_type"].items()} == {"nsa": 5, "scar": 5}
-    assert result["all"]["area"]["50"] == pytest.approx(np.median(areas))
-    assert result["all"]["area"]["0"] == pytest.approx(min(areas))
-    json.dumps(result, allow_nan=False)
-
-
-def test_statistics_of_a_dataset_without_anomalies(tmp_path):
-    rows = [row for row in made_rows() if not row.label]
-    result = statistics(Dataset(write_dataset(tmp_path / "d", rows)))
-    assert result["all"] == {"count": 0, "area": None, "severity": None, "detectability": None, "below": None}
 
 
 # --------------------------------------------------------------------------------------------------- datasets

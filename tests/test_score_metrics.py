@@ -1,3 +1,5 @@
+"""The figures of maps and scores, against their definitions."""
+
 import itertools
 import json
 
@@ -5,40 +7,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from maps import KINDS, blobs, maps_of
 
 from anomgen.errors import AnomgenError
-from anomgen.score import bootstrap, metrics
+from anomgen.score import metrics
 from anomgen.score.bootstrap import replicates
 from anomgen.score.metrics import Curve, au_pro, auroc, average_precision, by_type, f1_max, reduce_maps
 from anomgen.score.result import ChosenF1, Rates, Thresholds, TypeFigures
 
 TIED = st.lists(st.tuples(st.booleans(), st.integers(-3, 3)), min_size=1, max_size=30)
-
-
-def blobs(rng, count=6, size=24, normal=2):
-    """Masks with several components in most images, none in the first `normal`."""
-    masks = np.zeros((count, size, size), bool)
-    for mask in masks[normal:]:
-        for _ in range(rng.integers(1, 4)):
-            y, x = rng.integers(0, size - 4, size=2)
-            mask[y : y + rng.integers(1, 7), x : x + rng.integers(1, 7)] = True
-    return masks
-
-
-def maps_of(rng, masks, kind):
-    noise = rng.normal(size=masks.shape)
-    return {
-        "random": noise,
-        "good": noise + 2 * masks,
-        "ties": np.round(noise + masks),
-        "binary": (noise + masks > 0.5) * 1.0,
-        "constant": np.full(masks.shape, 0.25),
-        "perfect": masks * 1.0,
-        "inverted": 1.0 - masks,
-    }[kind].astype(np.float32)
-
-
-KINDS = ["random", "good", "ties", "binary", "constant", "perfect", "inverted"]
 
 
 def brute_auroc(labels, scores):
@@ -348,63 +325,3 @@ def test_recall_by_type_compares_float32_scores_exactly():
     scores = np.array([0.1, 0.1], np.float32)
     assert by_type(("a", "a"), scores, float(scores[0]))["a"].recall == 1
     assert by_type(("a", "a"), scores, float(np.nextafter(np.float64(scores[0]), 1)))["a"].recall == 0
-
-
-def test_resamples_are_stratified_and_the_same_for_one_data_set():
-    strata = np.array([0] * 10 + [1] * 4 + [2])
-    weights = bootstrap.resamples("data", strata, 50)
-    assert weights.shape == (50, 15)
-    for stratum, size in ((0, 10), (1, 4), (2, 1)):
-        assert (weights[:, strata == stratum].sum(1) == size).all()
-    np.testing.assert_array_equal(weights, bootstrap.resamples("data", strata, 50))
-    assert (weights != bootstrap.resamples("other", strata, 50)).any()
-
-
-def slow_replicates(fingerprint, labels, scores, masks, maps, count):
-    weights = bootstrap.resamples(fingerprint, labels * (1 + masks.any((1, 2))), count)
-    for weight in weights:
-        drawn = np.repeat(np.arange(len(labels)), weight)
-        truth, found = masks[drawn], maps[drawn]
-        yield (
-            auroc(labels[drawn], scores[drawn]),
-            average_precision(labels[drawn], scores[drawn]),
-            auroc(truth, found),
-            average_precision(truth, found),
-            au_pro(truth, found),
-        )
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_replicates_are_the_figures_of_the_resampled_images(kind):
-    """The approximation by quantiles moves a replicate by less than 0.002, at prevalences from .1 % to 3 %."""
-    rng = np.random.default_rng(7)
-    masks = blobs(rng, count=30, size=64, normal=14)
-    maps = maps_of(rng, masks, kind)
-    labels = np.arange(30) >= 14
-    scores = np.round(rng.normal(size=30) + labels, 1)
-    found = replicates("data", labels, scores, masks, maps, count=8)
-    assert tuple(found) == bootstrap.REPLICATED
-    exact = np.array(list(slow_replicates("data", labels, scores, masks, maps, 8))).T
-    error = np.abs(np.array(list(found.values())) - exact)
-    assert error[:2].max() < 1e-6 and error[2:].max() < 0.002
-    if kind not in ("random", "good"):  # few distinct scores: exact
-        assert error.max() < 1e-6
-
-
-def test_replicates_spread_around_the_figure_as_the_images_do():
-    """The deviation of the mean of n draws is what the bootstrap of AUROC must show: sqrt(Var / n) for one class."""
-    rng = np.random.default_rng(0)
-    normal, anomalous = rng.normal(size=300), rng.normal(size=300) + 1
-    labels, scores = np.arange(600) >= 300, np.concatenate([normal, anomalous])
-    values = replicates("data", labels, scores, count=400)["image_auroc"]
-    wins = anomalous[:, None] > normal
-    expected = np.sqrt(wins.mean(0).var() / 300 + wins.mean(1).var() / 300)  # DeLong
-    assert np.std(values) == pytest.approx(expected, rel=0.15)
-    assert np.mean(values) == pytest.approx(auroc(labels, scores), abs=0.003)
-
-
-def test_metrics_without_a_value_have_no_replicates():
-    assert replicates("data", np.ones(4), np.arange(4.0)) == {}
-    masks = np.zeros((4, 8, 8), bool)
-    found = replicates("data", [0, 0, 1, 1], np.arange(4.0), masks, masks * 1.0)
-    assert list(found) == ["image_auroc", "image_ap"]

@@ -1,0 +1,84 @@
+"""The transform for albumentations."""
+
+import numpy as np
+import pytest
+from online import ALWAYS, loaded, outside, recipe, same
+
+torch = pytest.importorskip("torch", reason="the adapters are for torch")
+
+from anomgen.errors import UsageError
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def compose():
+    A = pytest.importorskip("albumentations", reason="albumentations 2.0.8 is in the extra `test`")
+    from anomgen.adapters.albumentations import Anomaly
+
+    return A.Compose([Anomaly(recipe(overrides=ALWAYS))], seed=1)
+
+
+@pytest.mark.parametrize("shape", [(80, 72), (80, 72, 1), (80, 72, 3)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_albumentations_keeps_shape_dtype_and_the_pixels_outside_the_mask(compose, shape, dtype):
+    image = outside(0, shape) if dtype == np.uint8 else outside(0, shape) / np.float32(255)
+    item = compose(image=image, mask=np.zeros(shape[:2], np.uint8), other="kept")
+    inside = item["mask"] > 0
+    assert item["image"].shape == shape and item["image"].dtype == dtype and item["other"] == "kept"
+    assert np.array_equal(item["image"][~inside], image[~inside]) and inside.any()
+
+
+def test_albumentations_follows_its_own_seed(compose):
+    image, mask = outside(), np.zeros((80, 72), np.uint8)
+    drawn = []
+    for seed in (4, 5, 4):
+        compose.set_random_seed(seed)
+        drawn.append(compose(image=image, mask=mask)["mask"])
+    assert np.array_equal(drawn[0], drawn[2]) and not np.array_equal(drawn[0], drawn[1])
+
+
+class Pasted(torch.utils.data.Dataset):
+    def __init__(self, compose):
+        self.compose = compose
+
+    def __len__(self):
+        return 6
+
+    def __getitem__(self, index):
+        self.compose.set_random_seed(index)
+        item = self.compose(image=outside(index), mask=np.zeros((80, 72), np.uint8))
+        return {"index": index, "image": item["image"], "mask": item["mask"]}
+
+    def set_epoch(self, epoch): ...
+
+
+def test_albumentations_seeded_by_index_is_the_same_for_any_number_of_workers(compose):
+    assert same(loaded(Pasted(compose), num_workers=2), loaded(Pasted(compose)))
+
+
+def test_albumentations_leaves_boxes_and_says_what_is_missing(compose):
+    import albumentations as A
+
+    boxes = A.BboxParams(format="pascal_voc", label_fields=["names"])
+    with_boxes = A.Compose([compose.transforms[0]], bbox_params=boxes)
+    item = with_boxes(image=outside(), mask=np.zeros((80, 72), bool), bboxes=[[1, 2, 30, 40]], names=["a"])
+    assert np.allclose(item["bboxes"], [[1, 2, 30, 40]]) and item["mask"].dtype == bool and item["mask"].any()
+    with pytest.raises(UsageError, match="a mask of zeros"):
+        compose(image=outside())
+
+
+def test_albumentations_refuses_a_second_image_and_alpha(compose):
+    """The first image's anomaly is not the second's, and alpha is no colour."""
+    import albumentations as A
+
+    mask = np.zeros((80, 72), np.uint8)
+    pair = A.Compose([compose.transforms[0]], additional_targets={"right": "image", "other": "mask"})
+    with pytest.raises(UsageError, match=r"one image and a mask.*given: image, right, mask"):
+        pair(image=outside(0), right=outside(1), mask=mask)
+    with pytest.raises(UsageError, match="given: image, images, mask"):
+        compose(image=outside(0), images=np.stack([outside(1)] * 2), mask=mask)
+    item = pair(image=outside(0), mask=mask, other=mask)
+    assert np.array_equal(item["mask"], item["other"]) and item["mask"].any()
+    with pytest.raises(UsageError, match=r"1 channel or 3, not \(80, 72, 4\); take transparency"):
+        compose(image=np.dstack([outside(), mask]), mask=mask)
