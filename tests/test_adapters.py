@@ -15,7 +15,6 @@ from anomgen.errors import AnomgenError, UsageError
 from anomgen.making.recipe import load_recipe
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
 PAGE = (Path(__file__).parent.parent / "docs" / "how-to" / "online.md").read_text(encoding="utf-8")
 
 

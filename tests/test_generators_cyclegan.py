@@ -26,13 +26,7 @@ from anomgen.rng import Stream, rng_for
 from anomgen.sources.pool import Pool
 from anomgen.synthesis.sample import Reject
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def generator(model, **keys):

@@ -10,7 +10,6 @@ torch = pytest.importorskip("torch", reason="learned generators need the extra `
 
 pytest.importorskip("accelerate", reason="learned generators need the extra `diffusion`")
 
-
 from learned import edit_description, pictures
 
 from anomgen.config import validated
@@ -36,7 +35,6 @@ from anomgen.rng import Stream, rng_for
 from anomgen.sources.folder import Folder
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
 SMALL = {"steps": 6, "width": 4, "blocks": 1, "discriminator_width": 4, "resolution": 32}
 
 

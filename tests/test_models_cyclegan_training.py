@@ -14,7 +14,6 @@ torch = pytest.importorskip("torch", reason="learned generators need the extra `
 
 pytest.importorskip("accelerate", reason="learned generators need the extra `diffusion`")
 
-
 from learned import disc, pictures
 
 from anomgen.errors import UsageError
@@ -35,7 +34,6 @@ from anomgen.sources.folder import Folder
 from anomgen.sources.pool import Pool
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
 SMALL = {"steps": 6, "width": 4, "blocks": 1, "discriminator_width": 4, "resolution": 32}
 
 

@@ -13,13 +13,7 @@ from anomgen.dataset.row import ANOMALY, Row
 from anomgen.score.backbone import pooled_features
 from anomgen.score.intrinsic import FIGURES, Correlation, correlations, diversity, figures, kid_lite0
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def square(k, side=8, value=255):

@@ -2,144 +2,23 @@
 
 import json
 import random
-import re
-import subprocess
-import sys
-from html.parser import HTMLParser
 
-import cv2
-import numpy as np
 import pytest
-from score_rows import LIMIT, RATES, done_row, failed_row, records
+from score_pages import MEANS, UNDEFINED, configured, made_row, made_rows, report, tables
+from score_rows import failed_row, records
 
 pytest.importorskip("matplotlib")
 
-from anomgen.errors import AnomgenError
-from anomgen.score.configuration import Configuration, Missing
-from anomgen.score.report import charts
 from anomgen.score.report.board import Difference
 from anomgen.score.report.ranking import board
 from anomgen.score.report.summary import gap
-from anomgen.score.report.write import leaderboard_markdown, leaderboard_picture, write_report
-
-PIXELS = ("pixel_ap", "au_pro")
-NONE = {"threshold": None, "validation": {"fpr": None, "fnr": None}, "test": {"fpr": None, "fnr": None}}
-UNDEFINED = {"f1": {"threshold": None, "f1": None, "best_f1": 0.5}, "zero_fn": NONE, "max_fpr_5": NONE}
-"""Thresholds without a synthetic anomaly to choose them with."""
-MEANS = {"real": 0.6, "nsa": 0.4, "perlin": 0.395, "none": 0.3, "boxes": 0.1}
-
-
-def made_row(entry="nsa", detector="probe", data="tiles", seed=0, value=0.4, *, masks=True, **changes):
-    """Return a finished row whose metrics all follow from `value`."""
-    names = ("image_ap", *PIXELS)
-    metrics = {name: value if masks or name not in PIXELS else None for name in names} | {"threshold_f1": 0.8 * value}
-    spread = np.round(np.random.default_rng([seed, len(data)]).normal(0, 0.01, 200), 4)
-    figures = {
-        "key": re.sub(r"[^\w-]", "_", f"{entry}-{detector}-{data}-{seed}"),
-        "counts": {"train": 20, "validation": 5, "test_normal": 6, "test_anomalous": 8, "lost_masks": 0},
-        "metrics": metrics,
-        "undefined": {} if masks else dict.fromkeys(PIXELS, "the data has no masks"),
-        "replicates": {name: (found + spread).tolist() for name, found in metrics.items() if found is not None},
-        "scores": [0.5] * 14,
-        "thresholds": {
-            "f1": {"threshold": 0.5, "f1": 0.8 * value, "best_f1": value, **RATES},
-            "zero_fn": LIMIT,
-            "max_fpr_5": LIMIT,
-        },
-        "by_type": {
-            "crack": {"images": 5, "recall": value, "pixel_ap": value},
-            "spot": {"images": 3, "recall": 0.1, "pixel_ap": value},
-        },
-        "examples": {"best": ["test/crack/1.png"], "worst": ["test/spot/2.png"]},
-    }
-    return done_row(entry, detector, data, seed, **{**figures, **changes})
-
-
-def made_rows(seeds=2, detectors=("draem", "probe"), data=("tiles",), means=MEANS, **changes):
-    """Return the rows of a whole board. Seeds shift neighbouring entries in opposite directions."""
-    return [
-        made_row(entry, detector, name, seed, mean - 0.05 * k + (0.02 if (seed + place) % 2 else -0.02), **changes)
-        for name in data
-        for place, (entry, mean) in enumerate(means.items())
-        for k, detector in enumerate(detectors if entry != "none" else ("none",))
-        for seed in range(seeds)
-    ]
-
-
-class Page(HTMLParser):
-    """Reads a page strictly: every element that is opened is closed, in order."""
-
-    VOID = ("meta", "img", "br")
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.tags, self.attributes, self.text = [], [], [], []
-        self.feed(text)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += attrs
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += attrs
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text.append(data)
-
-
-def configured(**changes):
-    """Return the configuration of a run."""
-    plain = {
-        "command": "anomgen score D --seeds 1 -o R",
-        "data": ["D"],
-        "recipes": ["nsa"],
-        "baselines": ["none", "boxes"],
-        "detectors": {},
-        "seeds": 1,
-        "size": [32, 32],
-        "preset": "default",
-        "ratios": [],
-        "counts": [],
-        "sweeps": {},
-        "set": [],
-        "anomalies": 256,
-        "workers": 2,
-        "protocol": 1,
-        "versions": {},
-    }
-    return Configuration.model_validate({**plain, **changes})
-
-
-def report(folder, rows, configuration=None, missing=None, figures=None):
-    """Write a report; return the page, the Markdown and the figures for machines."""
-    files = write_report(records(rows), folder, configuration, missing, figures)
-    assert all(path.is_file() for path in files)
-    page = Page((folder / "report.html").read_text())
-    return page, (folder / "report.md").read_text(), json.loads((folder / "results.json").read_text())
+from anomgen.score.report.write import leaderboard_markdown, write_report
 
 
 @pytest.fixture(scope="module")
 def usual(tmp_path_factory):
     """The report of a board of one detector and one seed: page, Markdown, figures."""
     return report(tmp_path_factory.mktemp("usual"), made_rows(seeds=1, detectors=("probe",)), configured())
-
-
-def tables(markdown):
-    """Return the tables as lists of lines of cells."""
-    found, open_ = [], False
-    for line in markdown.splitlines():
-        if line.startswith("|"):
-            cells = line.replace(r"\|", "¦").strip("|").split("|")
-            found = [*found[:-1], [*found[-1], cells]] if open_ else [*found, [cells]]
-        open_ = line.startswith("|")
-    return found
 
 
 def test_says_which_recipe_is_best_and_whether_that_is_clear(tmp_path):
@@ -195,19 +74,6 @@ def test_operating_points_are_shown_where_rows_hold_labels(tmp_path):
     assert (tmp_path / "charts" / "f1_curves.png").is_file()
 
 
-def test_other_light_is_a_chart_and_a_table_of_each_kind(tmp_path):
-    figures = {"fnr": 0.1, "best_f1": 0.9, "image_auroc": 0.8}
-    found = [{"kind": "noise", "strength": s, "f1": 0.8 - s, "fpr": 2 * s, **figures} for s in (0.0, 0.1, 0.2)]
-    rows = made_rows(seeds=2, detectors=("probe",), perturbed=found)
-    _, markdown, results = report(tmp_path, rows, configured(perturb=("noise=0..0.2",)))
-    table = next(table for table in tables(markdown) if "0.2: F1" in "".join(table[0]))
-    nsa = next(line for line in table if line[0].strip() == "nsa")
-    assert [cell.strip() for cell in nsa[2:8]] == ["0.800", "0 %", "0.700", "20 %", "0.600", "40 %"]
-    cell = next(cell for cell in results["cells"] if cell["entry"] == "nsa")
-    assert cell["perturbed"]["noise"]["0.2"] == pytest.approx({"fpr": 0.4, "fnr": 0.1, "f1": 0.6, "best_f1": 0.9})
-    assert {"noise_f1.png", "noise_false_alarms.png"} <= {path.name for path in (tmp_path / "charts").iterdir()}
-
-
 def test_same_rows_give_the_same_bytes_in_any_order(tmp_path):
     rows = made_rows(seeds=1, detectors=("probe",))
     first = write_report(records(rows), tmp_path / "a", configured())
@@ -217,14 +83,6 @@ def test_same_rows_give_the_same_bytes_in_any_order(tmp_path):
     assert all(a.read_bytes() == b.read_bytes() for a, b in zip(first, second, strict=True))
 
 
-def test_charts_of_an_earlier_request_do_not_stay(tmp_path):
-    rows = made_rows(seeds=1, detectors=("probe",))
-    first = write_report(records(rows), tmp_path)
-    masked = [path for path in first if path.parent.name == "charts"]
-    second = write_report(records([{**row, "metrics": {}} for row in rows]), tmp_path)
-    assert masked and set(tmp_path.glob("charts/*")) == {path for path in second if path.parent.name == "charts"}
-
-
 def test_page_needs_nothing_from_elsewhere(usual):
     page = usual[0]
     assert "script" not in page.tags and "link" not in page.tags and "svg" in page.tags
@@ -232,11 +90,6 @@ def test_page_needs_nothing_from_elsewhere(usual):
         if name in ("src", "href", "xlink:href", "action", "data"):
             assert value.startswith(("#", "data:image/png;base64,"))
     assert "@import" not in "".join(page.text) and "url(http" not in "".join(page.text)
-
-
-def test_charts_take_the_page_s_colour(usual):
-    styles = " ".join(value for name, value in usual[0].attributes if name == "style")
-    assert "currentColor" in styles and "#1d2125" not in styles
 
 
 def test_odd_names_are_text_everywhere(tmp_path):
@@ -286,15 +139,6 @@ def test_data_without_masks_is_ranked_by_images_and_says_why(tmp_path):
     assert "the data has no masks" in markdown
     assert results["board"]["metrics"] == {"tiles": "image_ap"}
     assert not (tmp_path / "charts" / "pixel_ap.png").exists()
-
-
-def test_failed_trainings_are_listed_with_their_errors(tmp_path):
-    rows = made_rows()
-    rows[4] = failed_row(rows[4], "AnomgenError: the detector's training has diverged")
-    page, markdown, results = report(tmp_path, rows)
-    assert "1 of 18 trainings failed" in markdown and "training has diverged" in markdown
-    assert "(1 failed)" in "".join(page.text)
-    assert [cell["error"] for cell in results["failed"]] == [rows[4]["error"]]
 
 
 def test_the_first_line_says_over_what_the_means_are(tmp_path):
@@ -370,45 +214,6 @@ def test_thresholds_state_the_achieved_rates(usual):
     assert [cell.strip() for cell in table[2]] == expected
 
 
-def test_examples_are_inline_and_bounded(tmp_path):
-    rows = made_rows()
-    for row in rows:
-        row["examples"] = {"best": ["test/crack/1.png"] * 9, "worst": ["test/spot/2.png"] * 9}
-        (tmp_path / "maps" / row["key"]).mkdir(parents=True)
-        for name in [f"{rank}-{k}.png" for rank in ("best", "worst") for k in range(9)]:
-            cv2.imwrite(str(tmp_path / "maps" / row["key"] / name), np.zeros((8, 24, 3), np.uint8))
-    page, markdown, _ = report(tmp_path, rows)
-    pictures = [value for name, value in page.attributes if name == "src"]
-    assert 0 < len(pictures) <= 48
-    assert "highest score, found: test/crack/1.png" in page.text
-    assert "lowest score, missed: test/spot/2.png" in page.text and "not in this folder" not in markdown
-    shown = [line.split("](")[1].split(")")[0] for line in markdown.splitlines() if "](maps/" in line]
-    assert len(shown) == len(pictures) and all((tmp_path / path).is_file() for path in shown)
-    assert {path.split("/")[1].split("-")[0] for path in shown} == {"nsa", "boxes"}
-
-
-def test_examples_that_are_elsewhere_are_said_to_be(tmp_path):
-    markdown = report(tmp_path, made_rows())[1]
-    assert "The example maps of 4 of 4 trainings that would be shown here are not in this folder" in markdown
-
-
-def test_partial_board_says_so(tmp_path):
-    missing = Missing(cells=2, of=18, groups=[("tiles", "draem", 1, ["nsa", "boxes"])])
-    markdown, results = report(tmp_path, made_rows()[:-2], missing=missing)[1:]
-    assert "2 of 18 trainings are not done yet" in markdown.split("## Leaderboard")[0]
-    assert ["nsa, boxes", "draem", "tiles", "1"] in [[c.strip() for c in line] for line in tables(markdown)[0]]
-    assert results["missing"] == {"cells": 2, "of": 18, "list": [["tiles", "draem", 1, ["nsa", "boxes"]]]}
-    assert "not done yet" not in report(tmp_path, made_rows())[1]
-    empty = report(tmp_path, [], missing=missing)[1]
-    assert "No recipe has a figure: trainings are still to be done." in empty and "no rows" not in empty
-
-
-def test_rows_of_several_versions_are_told(tmp_path):
-    rows = made_rows(seeds=1)
-    rows[0]["versions"] = {"anomgen": "0.2.0", "cv2": "4"}
-    assert "several versions of anomgen (0.1.0, 0.2.0)" in report(tmp_path, rows)[1]
-
-
 def test_board_of_detectors_that_ignore_the_recipe_is_about_thresholds(tmp_path):
     rows = [
         made_row(name, "autoencoder", seed=seed, value=0.6) for name in ("nsa", "perlin", "boxes") for seed in (0, 1, 2)
@@ -425,43 +230,6 @@ def test_board_of_detectors_that_ignore_the_recipe_is_about_thresholds(tmp_path)
     assert results["best"] is None and results["board"]["metrics"] == {"tiles": "threshold_f1"}
 
 
-def test_sweeps_have_a_chart_of_the_metric_against_the_value(tmp_path):
-    rows = [
-        {**made_row(f"{recipe} ratio={ratio}", seed=seed, value=0.3 + 0.1 * ratio), "variation": {"ratio": ratio}}
-        for recipe in ("nsa", "perlin")
-        for ratio in (0.1, 0.5, 0.9)
-        for seed in (0, 1)
-    ]
-    rows += [{**row, "entry": "fpi x", "recipe": "fpi", "variation": {"area": [0.1, 0.2]}} for row in rows[:1]]
-    files = [path.name for path in write_report(records(rows), tmp_path)]
-    assert "sweep-ratio.png" in files and "sweep-area.png" not in files
-
-
-def test_sweep_of_lists_keeps_its_order_and_its_lines_apart(monkeypatch, tmp_path):
-    drawn, drawing = [], charts.sweep_chart
-    monkeypatch.setattr(charts, "sweep_chart", lambda *given: drawn.append(given) or drawing(*given))
-    values, key = [[0.6, 1], [0.2, 0.4], "x"], "generator.opacity_range"
-    rows = [
-        made_row(f"{name} count={count} {value}", value=0.5, recipe=name, variation={"count": count, key: value})
-        for name in ("perlin", "boxes")
-        for count in (4, 8)
-        for value in values
-    ]
-    page = report(tmp_path, rows, configured(sweeps={key: values}))[0]
-    chart = next(given for given in drawn if given[2] == key)
-    assert list(next(iter(chart[0].values()))) == ["boxes count=4", "boxes count=8", "perlin count=4", "perlin count=8"]
-    assert chart[1] == ["[0.6, 1]", "[0.2, 0.4]", "x"]
-    assert "boxes count=4 x (baseline)" in page.text
-
-
-@pytest.mark.parametrize("end", ["", "y" * 20, "y" * 60])
-def test_labels_of_a_chart_are_apart(end):
-    names = [f"perlin generator.opacity_range=[0.2, {value}] {end}" for value in (0.4, 0.8)] + ["nsa"]
-    labels = charts._labels(names)
-    assert len(set(labels)) == 3 and labels[2] == "nsa"
-    assert max(len(line) for label in labels for line in label.splitlines()) <= 1.5 * charts.LONGEST
-
-
 def test_figures_of_images_stand_beside_their_correlation(tmp_path):
     pytest.importorskip("torch")
     names = ("nsa", "perlin", "boxes", "real")
@@ -473,30 +241,6 @@ def test_figures_of_images_stand_beside_their_correlation(tmp_path):
     assert [cell.strip() for cell in table[2]][2:] == ["6.00 %", "–"]
 
 
-def test_time_states_the_share_that_was_waited(usual):
-    table = next(table for table in tables(usual[1]) if "trainings" in " ".join(table[0]))
-    assert [cell.strip() for cell in table[2]][:4] == ["probe", "4", "40.0 s", "5 %"]
-
-
-def test_configuration_and_command_are_shown(usual):
-    page, markdown, results = usual
-    assert "sized for two CPU cores" in markdown
-    assert "anomgen score D --seeds 1 -o R" in page.text and "size:\n- 32" in markdown
-    assert results["configuration"]["size"] == [32, 32]
-
-
-def test_picture_of_the_leaderboard(tmp_path):
-    leaderboard_picture(records(made_rows(seeds=1, data=("tiles", "screws"))), tmp_path / "board.png")
-    assert cv2.imread(str(tmp_path / "board.png")).shape[1] == 1800
-    with pytest.raises(AnomgenError, match="finished training"):
-        leaderboard_picture([], tmp_path / "none.png")
-
-
 def test_leaderboard_markdown_is_the_report_s(usual):
     rows = made_rows(seeds=1, detectors=("probe",))
     assert tables(leaderboard_markdown(records(rows)))[0] == tables(usual[1])[0]
-
-
-def test_importing_it_loads_no_matplotlib():
-    code = "import sys, anomgen.score.report; sys.exit('matplotlib' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
