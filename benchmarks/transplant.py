@@ -28,7 +28,7 @@ from anomgen.banks.make import bank
 from anomgen.files import fingerprint_of, replacing
 from anomgen.making.recipe import load_recipe
 from anomgen.score import harness
-from anomgen.score.bank import filled
+from anomgen.score.anomalies import filled
 from anomgen.score.cell import Cell
 from anomgen.score.data import RealData
 from anomgen.score.decoded import resized_mask
@@ -79,7 +79,7 @@ def main() -> None:
 
 def _train_on_banks(schedule: Schedule, out: Path, counts: list[int], workers: int) -> None:
     """Train each detector on the pictures of each bank themselves; rows go to OUT/real."""
-    bench, cells, banks = schedule.bench, [], {}
+    bench, cells, files = schedule.bench, [], {}
     for cell in dict.fromkeys(
         (cell.data, cell.detector, cell.seed) for cell in schedule.cells if cell.detector != "none"
     ):
@@ -87,7 +87,7 @@ def _train_on_banks(schedule: Schedule, out: Path, counts: list[int], workers: i
         for count in counts:
             entry = Entry(f"real-{count}", f"real-{count}", "real")
             place = out / "banks" / data / str(count)
-            banks[data, entry.name] = file = out / "pictures" / f"{data}-{count}.npz"
+            files[data, entry.name] = file = out / "pictures" / f"{data}-{count}.npz"
             if not file.exists():
                 _write_pictures(file, place, bench.data[data])
             content = [
@@ -99,11 +99,11 @@ def _train_on_banks(schedule: Schedule, out: Path, counts: list[int], workers: i
             cells.append(Cell(fingerprint_of(content), data, entry, detector, seed))
     with opened(out / "real") as rows:
         todo = [Job((cell,), 30.0) for cell in cells if cell.key not in rows.rows]
-        run_jobs(replace(schedule, bench=replace(bench, banks=banks), cells=cells, todo=todo), rows, workers)
+        run_jobs(replace(schedule, bench=replace(bench, drawn=files), cells=cells, todo=todo), rows, workers)
 
 
 def _write_pictures(file: Path, place: Path, data: RealData) -> None:
-    """Write the pictures of a bank as `anomgen.score.bank.load_bank` reads them: all to train on, and to validate."""
+    """Write a bank's pictures as `anomgen.score.anomalies.load_anomalies` reads them: all train, and all validate."""
     shape, images, masks, types = data.train[0].shape, [], [], []
     for defect in open_bank(place).defects():
         images.append(to_channels(fit_image(defect.image, shape[:2], "stretch"), shape[2]))
