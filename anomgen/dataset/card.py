@@ -107,6 +107,8 @@ def _values(
         "pretty_name": _pretty_name(provenance, recipe),
         "here": HERE,
         "rows": {**provenance["rows"], "all": stats["rows"]},
+        "left_out": len(dataset.left_out),
+        "thrown_out": len(provenance.get("left_out", ())),
         "source": source,
         "source_name": _source_name(provenance, recipe),
         "skipped": _skipped(source["skipped"]),

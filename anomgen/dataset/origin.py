@@ -16,7 +16,7 @@ from anomgen.files import json_object
 from anomgen.places import read_within
 from anomgen.sources.value_range import RangeField
 
-RECIPE, PROVENANCE = "recipe.yaml", "provenance.json"
+RECIPE, PROVENANCE, LEFT_OUT = "recipe.yaml", "provenance.json", "left-out.json"
 MARK = "# The recipe of the dataset in this folder, written by anomgen make.\n"
 """First line of the recipe.yaml in a dataset: what tells our folder from one that holds a recipe of the user's."""
 
@@ -99,6 +99,8 @@ class StoredProvenance(_Stored):
     rows: _Rows
     rejects: dict[str, Count]
     shards: Count
+    left_out: list[Count] = Field(default_factory=list)
+    """Rows that were thrown out, in a copy that does not hold them."""
 
 
 def is_ours(out: Path) -> bool:
@@ -133,6 +135,20 @@ def read_provenance(folder: Path) -> dict[str, Any]:
         raise Damaged(f"{file}: damaged ({error}); {advice}", "record") from error
     _require(StoredProvenance, content, file)
     return content
+
+
+def read_left_out(folder: Path) -> frozenset[int]:
+    """Return the rows of the dataset in a folder that are thrown out. Raises Damaged where their list is none."""
+    file = folder / LEFT_OUT
+    try:
+        rows = json_object(file)["rows"]
+    except FileNotFoundError:
+        return frozenset()
+    except (ValueError, OSError, KeyError) as error:
+        raise Damaged(f"{file}: damaged ({error}); remove it, and throw the samples out again", "record") from error
+    if not isinstance(rows, list) or not all(type(row) is int and row >= 0 for row in rows):
+        raise Damaged(f"{file}: damaged (rows are numbers); remove it, and throw the samples out again", "record")
+    return frozenset(rows)
 
 
 def _require(model: type[Config], content: dict[str, Any], file: Path) -> None:

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from anomgen.config.text import read_json
 from anomgen.dataset.columns import IMAGE_COLUMNS, Columns
-from anomgen.dataset.origin import PROVENANCE, RECIPE, Damaged, read_provenance, read_recipe
+from anomgen.dataset.origin import PROVENANCE, RECIPE, Damaged, read_left_out, read_provenance, read_recipe
 from anomgen.dataset.png import decode_png
 from anomgen.dataset.record import OPTIONAL, Record, fault_in
 from anomgen.errors import AnomgenError, UsageError, near_miss
@@ -86,6 +86,8 @@ class Dataset:
             )
         self.recipe: dict[str, Any] = read_recipe(self.path)
         self.provenance: dict[str, Any] = {} if partial else read_provenance(self.path)
+        self.left_out: frozenset[int] = read_left_out(self.path)
+        """Rows that somebody has thrown out; they are still here, and not in exports and pushes."""
         if not self.shards:
             raise Damaged(f"{self.path}: no data/train-*.parquet in it; make the dataset again")
         self.columns = _shared_columns(self.shards)

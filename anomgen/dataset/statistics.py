@@ -43,6 +43,17 @@ def _measures(columns: dict[str, np.ndarray], chosen: np.ndarray) -> dict[str, A
     }
 
 
+def row_counts(dataset: Dataset) -> dict[str, Any]:
+    """Return the rows as a provenance counts them: normal, anomaly, and these by type."""
+    table = dataset.table(["label", "defect_type"])
+    labels, kinds = (table[name].to_numpy() for name in table.column_names)
+    numbers, counts = np.unique(kinds[labels == ANOMALY], return_counts=True)
+    names = [dataset.columns.defect_names[number] for number in numbers]
+    by_type = dict(sorted(zip(names, counts.tolist(), strict=True)))
+    anomalous = sum(by_type.values())
+    return {"normal": len(dataset) - anomalous, "anomaly": anomalous, "by_type": by_type}
+
+
 def quantiles_of(
     values: Iterable[float] | np.ndarray, quantiles: Sequence[float] = QUANTILES
 ) -> dict[str, float] | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import suppress
@@ -133,6 +135,26 @@ def write_shard(
             with suppress(Exception):
                 writer.close()
             raise
+
+
+def copy_shard(shard: Path, copy: Path, columns: Columns, without: frozenset[int]) -> None:
+    """Write a shard without some of its rows, given by their indices; one that has none of them is linked or copied."""
+    with pq.ParquetFile(readable(shard)) as file:
+        if without.isdisjoint(file.read(columns=["index"])["index"].to_pylist()):
+            try:
+                os.link(shard, copy)
+            except OSError:
+                shutil.copyfile(shard, copy)
+            return
+        with pq.ParquetWriter(copy, columns.schema, **_options(columns)) as writer:
+            for number in range(file.num_row_groups):
+                table = file.read_row_group(number)
+                kept = np.array([index not in without for index in table["index"].to_pylist()])
+                if kept.any():
+                    writer.write_table(table.filter(pa.array(kept)).cast(columns.schema))
+            log = (file.metadata.metadata or {}).get(METADATA_KEY.encode())
+            if log is not None:
+                writer.add_key_value_metadata({METADATA_KEY: log.decode()})
 
 
 def shard_metadata(path: Path) -> dict[str, Any] | None:

@@ -91,7 +91,7 @@ def export(
     return Exported(
         out,
         exporter.kind,
-        len(dataset),
+        _kept(dataset),
         len(files.digests),
         _splits(files),
         _loss(files),
@@ -180,20 +180,29 @@ def _written(dataset: Dataset, exporter: Exporter, folder: Path, progress: Progr
     def records() -> Iterator[Record]:
         nonlocal taken
         for record in dataset.records():
+            if record.index in dataset.left_out:
+                continue
             name = exporter.names.get(record.defect_type, record.defect_type)
             yield record if name == record.defect_type else replace(record, defect_type=name)
             taken += 1
-            progress(taken, len(dataset))
+            progress(taken, _kept(dataset))
 
     exporter.write(exporter.renamed(dataset), records(), files)
     counted = sum(sum(types.values()) for types in files.counts.values())
-    if not taken == counted == len(dataset):
+    if not taken == counted == _kept(dataset):
         raise AnomgenError(
-            f"the exporter {exporter.kind!r} took {taken} of {len(dataset)} rows and counted {counted}; tell its author"
+            f"the exporter {exporter.kind!r} took {taken} of {_kept(dataset)} rows and counted {counted}; tell its "
+            "author"
         )
+    if dataset.left_out:
+        files.notes.append(f"Rows that were thrown out and are not in this export: {len(dataset.left_out)}.")
     files.write("README.md", _readme(dataset, exporter, files))
     files.write(MANIFEST, json.dumps(_contents(dataset, exporter, files), indent=1, ensure_ascii=False) + "\n")
     return files
+
+
+def _kept(dataset: Dataset) -> int:
+    return len(dataset) - len(dataset.left_out)
 
 
 def _contents(dataset: Dataset, exporter: Exporter, files: Files) -> dict[str, Any]:
@@ -239,8 +248,8 @@ def _readme(dataset: Dataset, exporter: Exporter, files: Files) -> str:
         "",
         f"# {dataset.recipe.get('name')}, as {exporter.kind}",
         "",
-        f"{len(dataset)} images with synthetic anomalies and their exact masks, made by anomgen and exported from the",
-        "dataset of that name, whose card says how they were made. "
+        f"{_kept(dataset)} images with synthetic anomalies and their exact masks, made by anomgen and exported from",
+        "the dataset of that name, whose card says how they were made. "
         + (f"Licence: {license}." if license else "Its licence is not known; that of the normal images binds."),
         "",
         "| part | what | images |",

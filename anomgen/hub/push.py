@@ -10,12 +10,17 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from anomgen.cards import Card
+from anomgen.dataset.left_out import without_left_out
+from anomgen.dataset.origin import LEFT_OUT, is_ours
+from anomgen.dataset.reader import Dataset
 from anomgen.errors import AnomgenError, Interrupted, Progress, UsageError, noted, silent
 from anomgen.hub.changes import TEXT, Changes, Options, changes_of, refuse_token, size_of
 from anomgen.hub.client import Repository, check_id, library, require_token
@@ -93,20 +98,45 @@ def push(
         raise UsageError(f"{folder}: what is pushed must be a local folder; copy it first")
     library()
     options = Options(license and normalised(license), private, revision_tag, create_pr, overwrite, adopt)
-    folder = Path(folder)
     try:
-        upload = _upload(folder, repo_id, config, options, api, wait, dry_run)
-        repository = Repository(repo_id, upload.kind, api, wait)
-        state = repository.state()
-        changes = changes_of(repository, upload, options, state)
-        refuse_token(repository, changes)
-        repository.validate(changes.card.decode())
-        upload = replace(upload, notes=upload.notes + (_check_content(upload, progress) if check else ()))
-        if dry_run:
-            return _result(repository, upload, changes, new=state is None)
-        return _send(repository, upload, options, progress, new=state is None)
+        with _kept_rows(Path(folder)) as folder:
+            return _pushed(folder, repo_id, config, options, progress, api, wait, check=check, dry_run=dry_run)
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; {AGAIN}") from None
+
+
+@contextmanager
+def _kept_rows(folder: Path) -> Iterator[Path]:
+    """Give the folder to publish: itself, or for as long a copy without the rows that were thrown out of a dataset."""
+    if not (folder / LEFT_OUT).exists() or not is_ours(folder):
+        yield folder
+        return
+    with TemporaryDirectory(prefix="anomgen-push-") as place:
+        yield Path(without_left_out(Dataset(folder), Path(place) / folder.resolve().name).path)
+
+
+def _pushed(
+    folder: Path,
+    repo_id: str,
+    config: str | None,
+    options: Options,
+    progress: Progress,
+    api: Any,
+    wait: Callable[[float], None],
+    *,
+    check: bool,
+    dry_run: bool,
+) -> Pushed:
+    upload = _upload(folder, repo_id, config, options, api, wait, dry_run)
+    repository = Repository(repo_id, upload.kind, api, wait)
+    state = repository.state()
+    changes = changes_of(repository, upload, options, state)
+    refuse_token(repository, changes)
+    repository.validate(changes.card.decode())
+    upload = replace(upload, notes=upload.notes + (_check_content(upload, progress) if check else ()))
+    if dry_run:
+        return _result(repository, upload, changes, new=state is None)
+    return _send(repository, upload, options, progress, new=state is None)
 
 
 def _send(repository: Repository, upload: Upload, options: Options, progress: Progress, *, new: bool) -> Pushed:

@@ -29,6 +29,7 @@ from anomgen.making.rules import (
     Record,
     count_findings,
     difference,
+    expected_indices,
     kind_of,
     mask_findings,
     measure_findings,
@@ -114,7 +115,8 @@ class _Checker:
         self.boundary = recorded_fit(dataset)
         self.violations: dict[str, Violation] = {}
         self.by_type: dict[str, int] = {}
-        self.position = self.compared = 0
+        self.expected = expected_indices(dataset)
+        self.position = self.compared = self.place = 0
         self.normal_without_soft = self.with_soft = 0
         self.invisible = _Mean()
         self.on_foreground = _Mean()
@@ -129,6 +131,7 @@ class _Checker:
 
     def take(self, cells: dict[str, Any]) -> None:
         self.position += 1
+        self.place = next(self.expected)
         if missing := missing_in({name: cells[name] for name in self.small}):
             self._add("row", f"row {self.position - 1}: {missing}")
             return
@@ -164,7 +167,7 @@ class _Checker:
         self.violations.setdefault(rule, Violation(rule)).add(example)
 
     def _findings(self, record: Record) -> Findings:
-        yield from record_findings(record.cells, self.position - 1, self.dataset)
+        yield from record_findings(record.cells, self.place, self.dataset)
         for name in record.broken:
             yield "image", f"{name} cannot be decoded"
         if record.broken:

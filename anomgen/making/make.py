@@ -14,16 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from anomgen.config import Part
 from anomgen.config.text import Overrides
 from anomgen.dataset.card import write_card
 from anomgen.dataset.origin import MARK, Damaged, is_ours, read_provenance
 from anomgen.dataset.preview import write_preview
 from anomgen.dataset.reader import SHARD_PATTERN, Dataset
-from anomgen.dataset.row import ANOMALY, Row
-from anomgen.dataset.statistics import statistics
+from anomgen.dataset.row import Row
+from anomgen.dataset.statistics import row_counts, statistics
 from anomgen.dataset.writer import Encoder, shard_metadata, shard_name
 from anomgen.errors import AnomgenError, AnomgenNote, Progress, UsageError, silent, tell
 from anomgen.files import fingerprint_of, locked, remove, replacing, sweep
@@ -266,7 +264,7 @@ def _finish(plan: Plan, out: Path, shards: list[Shard]) -> dict[str, Any]:
         "licenses": list(plan.generator.licenses()),
         "detectability": plan.detectability and plan.detectability.as_dict(),
         "resolved": plan.resolved,
-        "rows": _row_counts(dataset),
+        "rows": row_counts(dataset),
         "rejects": dict(sorted(rejects.items())),
         "shards": len(shards),
     }
@@ -275,16 +273,6 @@ def _finish(plan: Plan, out: Path, shards: list[Shard]) -> dict[str, Any]:
     _write(out / "provenance.json", json.dumps(provenance, indent=2, ensure_ascii=False) + "\n")
     remember_source(plan)
     return provenance
-
-
-def _row_counts(dataset: Dataset) -> dict[str, Any]:
-    table = dataset.table(["label", "defect_type"])
-    labels, kinds = (table[name].to_numpy() for name in table.column_names)
-    numbers, counts = np.unique(kinds[labels == ANOMALY], return_counts=True)
-    names = [dataset.columns.defect_names[number] for number in numbers]
-    by_type = dict(sorted(zip(names, counts.tolist(), strict=True)))
-    anomalous = sum(by_type.values())
-    return {"normal": len(dataset) - anomalous, "anomaly": anomalous, "by_type": by_type}
 
 
 def _write(path: Path, text: str) -> None:

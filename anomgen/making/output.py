@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from anomgen.config.base import located_texts
-from anomgen.dataset.origin import is_ours
+from anomgen.dataset.origin import LEFT_OUT, is_ours
 from anomgen.dataset.reader import SHARD_PATTERN
 from anomgen.errors import UsageError
 from anomgen.files import Earlier, holds_earlier, refuse_inside, remove
@@ -77,5 +77,5 @@ def clear(out: Path) -> None:
     for shard in (out / DATA).glob("train-*-of-*.parquet"):
         if SHARD_PATTERN.fullmatch(shard.name):
             remove(shard)
-    for name in OWN_FILES:
+    for name in (LEFT_OUT, *OWN_FILES):
         remove(out / name)

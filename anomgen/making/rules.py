@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -73,6 +75,12 @@ def record_findings(cells: dict[str, Any], position: int, dataset: Dataset) -> F
         cell = cells.get(name)
         if cell is not None and cell["path"] != image_name(index):
             yield "name", f"{name} is called {cell['path']!r}"
+
+
+def expected_indices(dataset: Dataset) -> Iterator[int]:
+    """Yield the indices that rows have, one after the other: all numbers but those that were thrown out of a copy."""
+    left_out = set(dataset.provenance.get("left_out", ()))
+    return (index for index in itertools.count() if index not in left_out)
 
 
 def _is_json_object(text: str) -> bool:
@@ -184,7 +192,8 @@ def shard_findings(dataset: Dataset) -> Findings:
 
 def count_findings(dataset: Dataset, rows: int, by_type: dict[str, int]) -> Findings:
     """Yield the counts of recipe and provenance that are not those of the rows."""
-    wanted = dataset.recipe.get("count", rows)
+    gone = len(dataset.provenance.get("left_out", ()))
+    wanted = dataset.recipe.get("count", rows + gone) - gone
     if wanted != rows:
         yield "count", f"the recipe asks for {wanted} rows, {rows} are there"
     recorded = dataset.provenance.get("rows", {})
