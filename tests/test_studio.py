@@ -395,3 +395,25 @@ main()
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and 'pip install ".[studio]"' in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_row_is_replayed_and_thrown_out_and_taken_back(studio, photos, out):
+    recipe = load_recipe("perlin", source=photos, size=48, count=12)
+    make(recipe, out / "d")
+    told = studio.post("/api/replay", json={"name": "d", "index": 3}).json()
+    assert told == {"identical": True, "different": [], "notes": []}
+    assert studio.post("/api/throw", json={"name": "d", "index": 3, "out": True}).json() == {"left_out": 1}
+    assert Dataset(out / "d").left_out == frozenset({3})
+    rows = studio.get("/api/dataset/d").json()
+    assert [row["index"] for row in rows["rows"] if row["left_out"]] == [3] and (rows["all"], rows["left_out"]) == (
+        12,
+        1,
+    )
+    assert studio.get("/api/dataset/d/3").json()["left_out"] is True
+    assert studio.post("/api/throw", json={"name": "d", "index": 3, "out": False}).json() == {"left_out": 0}
+    assert Dataset(out / "d").left_out == frozenset()
+    refused(studio.post("/api/throw", json={"name": "d", "index": 99, "out": True}), "no row 99")
+    next(photos.rglob("*.png")).unlink()
+    other = studio_app(Session(str(photos), out), token="t")
+    with TestClient(other, base_url="http://127.0.0.1", headers={TOKEN_HEADER: "t"}) as client:
+        refused(client.post("/api/replay", json={"name": "d", "index": 3}), "not the 12")

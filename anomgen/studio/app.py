@@ -140,6 +140,8 @@ def studio_app(session: Session, *, token: str, name: str = "127.0.0.1", port: i
         Route("/api/resume", making.resume, methods=["POST"]),
         Route("/api/stop", making.stop, methods=["POST"]),
         Route("/api/made", making.made),
+        Route("/api/replay", making.replay, methods=["POST"]),
+        Route("/api/throw", making.throw_out, methods=["POST"]),
         Route("/api/normal/{key}/{index:int}", drawing.normal),
         Route("/api/dataset/{name}", making.dataset),
         Route("/api/dataset/{name}/{index:int}", making.record),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from cachetools import LRUCache
 
+from anomgen.dataset.left_out import leave_out
 from anomgen.dataset.normals import NormalImages
 from anomgen.dataset.origin import is_ours
 from anomgen.dataset.panel import Panel, outline_of
@@ -18,7 +19,7 @@ from anomgen.errors import AnomgenError, UsageError
 from anomgen.files import json_object
 from anomgen.making.engine import Recipe
 from anomgen.making.recipe import load_recipe
-from anomgen.making.replay import pool_of
+from anomgen.making.replay import pool_of, replay
 
 SMALL = ("index", "label", "defect_type", "severity", "area")
 PAGE = 60
@@ -60,7 +61,9 @@ class Datasets:
         rows = [{column: _plain(values[k]) for column, values in columns.items()} for k in chosen]
         for row in rows:
             row["defect_type"], row["label"] = names[row["defect_type"]], LABELS[row["label"]]
-        return {"total": len(kept), "all": len(dataset), "types": list(names), "rows": rows}
+            row["left_out"] = row["index"] in dataset.left_out
+        counts = {"total": len(kept), "all": len(dataset), "left_out": len(dataset.left_out)}
+        return {**counts, "types": list(names), "rows": rows}
 
     def record(self, name: str, index: int) -> dict[str, Any]:
         """Return everything that is recorded of a row, without its images, and the outline of its mask."""
@@ -68,7 +71,25 @@ class Datasets:
         row = dataset.row(index)
         height, width = row["mask"].shape
         told = {key: _plain(value) for key, value in row.items() if not isinstance(value, np.ndarray)}
-        return {**told, "height": height, "width": width, "outline": outline_of(row["mask"])}
+        about = {"left_out": index in dataset.left_out, "height": height, "width": width}
+        return {**told, **about, "outline": outline_of(row["mask"])}
+
+    def replay(self, name: str, index: int) -> dict[str, Any]:
+        """Draw a row again, from its record; say whether it is the same, bit for bit, and if not, what may be why."""
+        found = replay(self._dataset(name)[0], index, self._source(name))
+        return {"identical": found.identical, "different": list(found.different), "notes": list(found.notes)}
+
+    def throw_out(self, name: str, index: int, *, out: bool) -> dict[str, Any]:
+        """Record that a row is thrown out, or no longer; return how many are."""
+        dataset, normals = self._dataset(name)
+        rows = dataset.left_out | {index} if out else dataset.left_out - {index}
+        changed = leave_out(dataset, rows)
+        self._opened[self._key(name)] = changed, NormalImages(changed, normals.pool)
+        return {"left_out": len(changed.left_out)}
+
+    def _source(self, name: str) -> str | None:
+        """Return the photos, where a dataset is of them; None leaves it to the dataset to say where its images are."""
+        return None if self._dataset(name)[1].pool is None else self._photos
 
     def panel(self, name: str, index: int) -> Panel:
         """Return the pictures of a row."""
@@ -76,17 +97,19 @@ class Datasets:
         return Panel.of_stored(dataset.row(index), normals, dataset.value_range)
 
     def _dataset(self, name: str) -> tuple[Dataset, NormalImages]:
-        folder = self._folder(name)
-        finished = folder / "provenance.json"
-        key = name, finished.stat().st_mtime_ns if finished.is_file() else 0
+        key = self._key(name)
         if key not in self._opened:
-            dataset = Dataset(folder)
+            dataset = Dataset(self._folder(name))
             try:
                 pool = pool_of(dataset, self._photos)[0]
             except AnomgenError:  # made of other photos
                 pool = None
             self._opened[key] = dataset, NormalImages(dataset, pool)
         return self._opened[key]
+
+    def _key(self, name: str) -> tuple[str, int]:
+        finished = self._folder(name) / "provenance.json"
+        return name, finished.stat().st_mtime_ns if finished.is_file() else 0
 
     def _folder(self, name: str) -> Path:
         folder = self.out / name

@@ -7,7 +7,7 @@ import { VIEWS, fill, fit, show } from "./tiles.js";
 import * as viewer from "./viewer.js";
 
 const view = { name: "", kind: "image", filters: {}, rows: [], total: 0 };
-let list, stage, grid, head, count, type, more, timer = 0, seen = "", onMade = () => {};
+let list, stage, empty, grid, head, count, type, more, timer = 0, seen = "", onMade = () => {};
 
 export function build(section) {
   list = h("ul", { class: "made" });
@@ -27,7 +27,8 @@ export function build(section) {
     h("div", { class: "tools filters", role: "group", "aria-label": "Which rows" }, label, h("label", { for: "filter-type" }, "Type"), type,
       bound("severity_low", "Severity % from"), bound("severity_high", "to"), bound("area_low", "Area % from"), bound("area_high", "to")),
     grid, h("p", { class: "foot" }, more));
-  section.append(h("aside", { class: "panel", "aria-label": "Datasets" }, h("h2", {}, "Datasets"), list), stage);
+  empty = h("div", { class: "stage" }, h("div", { class: "empty" }, h("h2", {}, "No dataset is open"), h("p")));
+  section.append(h("aside", { class: "panel", "aria-label": "Datasets" }, h("h2", {}, "Datasets"), list), stage, empty);
 }
 
 export const key = () => {};
@@ -59,7 +60,9 @@ function paint({ runs, datasets }) {
   if (now === seen) return;
   seen = now;
   const focused = document.activeElement?.dataset?.act;
-  list.replaceChildren(...(items.length ? items.map(itemOf) : [h("li", { class: "none" }, "Nothing yet. Set a recipe, then Make dataset.")]));
+  empty.querySelector("p").textContent = items.length ? "Choose a finished one on the left to look through its rows, replay one, or throw one out."
+    : "Set a recipe under Look, then press Make dataset. It is made in the background; you can go on meanwhile.";
+  list.replaceChildren(...(items.length ? items.map(itemOf) : [h("li", { class: "none" }, "Nothing yet.")]));
   if (focused) list.querySelector(`[data-act="${CSS.escape(focused)}"]`)?.focus();
   for (const run of runs) if (run.state === "finished" && run.name === waitingFor) { waitingFor = ""; choose(run.name); }
 }
@@ -108,6 +111,7 @@ const source = (row) => { const name = view.name; return (kind, side = 320) => `
 function choose(name) {
   Object.assign(view, { name, filters: {} });
   stage.hidden = false;
+  empty.hidden = true;
   head.textContent = name;
   for (const input of stage.querySelectorAll(".filters input")) input.value = "";
   stage.querySelector(".filters .segments").paint("");
@@ -128,13 +132,19 @@ async function page(start) {
     const told = await get(`/api/dataset/${encodeURIComponent(view.name)}?${new URLSearchParams({ ...view.filters, start })}`);
     view.rows = start ? [...view.rows, ...told.rows] : told.rows;
     if (!type.children.length) type.append(h("option", { value: "" }, "any"), ...told.types.slice(1).map((name) => h("option", { value: name }, name.replaceAll("_", " "))));
-    count.textContent = told.total === told.all ? `${told.all} rows` : `${told.total} of ${told.all} rows`;
+    Object.assign(view, { total: told.total, all: told.all, left_out: told.left_out });
+    counts();
     more.hidden = view.rows.length >= told.total;
     const tiles = fit(grid, view.rows.length, openRow);
     view.rows.forEach((row, k) => k >= start && fillLater(tiles[k], row));
   } catch (error) {
     fail(error);
   }
+}
+
+function counts() {
+  const rows = view.total === view.all ? `${view.all} rows` : `${view.total} of ${view.all} rows`;
+  count.textContent = view.left_out ? `${rows}, ${view.left_out} thrown out` : rows;
 }
 
 // The outline comes with the row's record, when the tile is seen.
@@ -150,6 +160,7 @@ const sight = new IntersectionObserver((entries) => {
 function fillLater(tile, row) {
   fill(tile, { ...row, width: 1, height: 1, outline: "" }, source(row), view.kind);
   tile.row = row;
+  tile.classList.toggle("out", row.left_out);
   sight.unobserve(tile);
   sight.observe(tile);
 }
@@ -157,5 +168,43 @@ function fillLater(tile, row) {
 const record = async (row) => ({ ...(await get(`/api/dataset/${encodeURIComponent(view.name)}/${row.index}`)), label: row.label });
 
 function openRow(row) {
-  viewer.open({ rows: view.rows, at: view.rows.findIndex((other) => other.index === row.index), source, record });
+  viewer.open({ rows: view.rows, at: view.rows.findIndex((other) => other.index === row.index), source, record, actions });
+}
+
+// What can be done with a row: draw it again and compare, throw it out or take it back.
+function actions(row) {
+  const told = h("p", { class: "help", role: "status" });
+  const again = h("button", { onclick: async () => {
+    again.disabled = true;
+    told.className = "help";
+    told.textContent = "drawing it again …";
+    try {
+      const found = await post("/api/replay", { name: view.name, index: row.index });
+      told.className = found.identical ? "good" : "problem";
+      told.textContent = found.identical ? "Drawn again: equal, bit for bit."
+        : `Drawn again: different in ${found.different.join(", ")}.${found.notes.length ? ` ${found.notes.join("; ")}.` : ""}`;
+    } catch (error) {
+      told.className = "problem";
+      told.textContent = error.message;
+    }
+    again.disabled = false;
+  } }, "Replay");
+  const out = h("button", { onclick: async () => {
+    try {
+      const found = await post("/api/throw", { name: view.name, index: row.index, out: !row.left_out });
+      row.left_out = !row.left_out;
+      view.left_out = found.left_out;
+      told.className = "help";
+      told.textContent = row.left_out ? "Thrown out: exports and pushes leave it out." : "Taken back.";
+      name();
+      counts();
+      const tile = [...grid.children].find((other) => other.row.index === row.index);
+      tile?.classList.toggle("out", row.left_out);
+    } catch (error) {
+      fail(error);
+    }
+  } });
+  const name = () => { out.textContent = row.left_out ? "Take it back" : "Throw it out"; };
+  name();
+  return [h("div", { class: "buttons" }, again, out), told];
 }

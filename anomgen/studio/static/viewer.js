@@ -5,7 +5,7 @@ import { VIEWS, drawOutline, kindOf, percent } from "./tiles.js";
 
 const MOST = 40;
 let shown = null;
-let dialog, stage, layers, outline, split, facts, heading, views, position, zoomText;
+let dialog, stage, layers, outline, split, facts, heading, views, position, zoomText, acts;
 const place = { scale: 1, x: 0, y: 0, fitted: 1 };
 
 export function build() {
@@ -27,6 +27,7 @@ export function build() {
   heading = h("h2");
   position = h("span", { class: "range" });
   facts = h("dl");
+  acts = h("div", { class: "acts" });
   dialog.append(
     h("div", { class: "tools" }, heading, position, h("span", { class: "space" }), views, lines,
       h("button", { onclick: () => zoom(1 / 1.5), "aria-label": "Smaller" }, "−"), zoomText, h("button", { onclick: () => zoom(1.5), "aria-label": "Larger" }, "+"),
@@ -34,7 +35,7 @@ export function build() {
       h("button", { onclick: () => step(-1), "aria-label": "Sample before" }, "‹"), h("button", { onclick: () => step(1), "aria-label": "Next sample" }, "›"),
       h("button", { onclick: () => dialog.close(), "aria-label": "Close" }, "Close")),
     h("div", { class: "body" }, h("div", { class: "left" }, stage, h("label", { class: "splitter" }, h("span", {}, "after"), split, h("span", {}, "before"))),
-      h("div", { class: "facts", tabindex: "0", role: "region", "aria-label": "What is known of this sample" }, facts)));
+      h("div", { class: "facts", tabindex: "0", role: "region", "aria-label": "What is known of this sample" }, acts, facts)));
   gestures();
   dialog.addEventListener("keydown", key);
 }
@@ -55,6 +56,7 @@ async function load() {
   layers.normal.src = row.label === 0 || row.label === "normal" ? source("image", null) : source("normal", null);
   heading.textContent = kindOf(row);
   position.textContent = `row ${row.index} · ${shown.at + 1} of ${shown.rows.length}`;
+  acts.replaceChildren(...(shown.actions?.(row) ?? []));
   paint();
   const record = await shown.record(row);
   size(record);
