@@ -296,7 +296,15 @@ def test_a_run_is_made_stopped_gone_on_with_and_is_the_dataset_of_make(studio, p
     refused(studio.post("/api/stop", json={"name": "d"}), "is not being made")
     refused(studio.get("/api/dataset/d"), "unfinished")
     assert studio.post("/api/resume", json={"name": "d"}).status_code == 200
-    wanted = {"name": "d", "state": "finished", "done": 1000, "total": 1000, "seconds": 0, "error": ""}
+    wanted = {
+        "name": "d",
+        "kind": "dataset",
+        "state": "finished",
+        "done": 1000,
+        "total": 1000,
+        "seconds": 0,
+        "error": "",
+    }
     assert until(studio, "d", {"finished", "failed"}) | {"seconds": 0} == wanted
     recipe = load_recipe("perlin", source=photos, overrides={**SMALL, "count": 1000, "shard_size": 16})
     make(recipe, tmp_path / "twin")

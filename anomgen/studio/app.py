@@ -23,7 +23,9 @@ from anomgen.studio.browsing import Making
 from anomgen.studio.controls import sections_of
 from anomgen.studio.drawing import Drawing
 from anomgen.studio.guard import Guard
+from anomgen.studio.inspecting import Inspecting
 from anomgen.studio.questions import Desk, asked_of, field, panel_picture
+from anomgen.studio.runs import Runs
 from anomgen.studio.session import Session
 
 STATIC = Path(__file__).parent / "static"
@@ -110,7 +112,8 @@ class Rows:
 def studio_app(session: Session, *, token: str, name: str = "127.0.0.1", port: int = 0) -> Guard:
     """Return the application, guarded; see `Guard` for token, name and port."""
     desk = Desk(session)
-    rows, drawing, making = Rows(desk), Drawing(desk), Making(desk)
+    runs = Runs()
+    rows, drawing, making, inspecting = Rows(desk), Drawing(desk), Making(desk, runs), Inspecting(desk, runs)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> Any:
@@ -118,7 +121,7 @@ def studio_app(session: Session, *, token: str, name: str = "127.0.0.1", port: i
             warming = asyncio.create_task(rows.warm())
             yield
             await warming
-            await run_in_threadpool(making.runs.close)
+            await run_in_threadpool(runs.close)
 
     async def page(_: Request) -> Response:
         return FileResponse(STATIC / "index.html")
@@ -142,6 +145,10 @@ def studio_app(session: Session, *, token: str, name: str = "127.0.0.1", port: i
         Route("/api/made", making.made),
         Route("/api/replay", making.replay, methods=["POST"]),
         Route("/api/throw", making.throw_out, methods=["POST"]),
+        Route("/api/inspectors", inspecting.found),
+        Route("/api/fit", inspecting.fit, methods=["POST"]),
+        Route("/api/score", inspecting.score, methods=["POST"]),
+        Route("/api/inspect/{name}", inspecting.inspect, methods=["POST"]),
         Route("/api/normal/{key}/{index:int}", drawing.normal),
         Route("/api/dataset/{name}", making.dataset),
         Route("/api/dataset/{name}/{index:int}", making.record),
@@ -150,6 +157,8 @@ def studio_app(session: Session, *, token: str, name: str = "127.0.0.1", port: i
         Route("/picture/{picture}.png", drawing.shown_picture),
         Route("/bank/{name}/{index:int}.png", drawing.bank_picture),
         Route("/dataset/{name}/{index:int}/{view}.png", making.dataset_picture),
+        Route("/inspection/{picture}/{view}.png", inspecting.picture),
+        Route("/report/{name}", inspecting.report),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
     handlers: dict[Any, Any] = {RecipeError: _bad_recipe, AnomgenError: _failed, KeyError: _forgotten}

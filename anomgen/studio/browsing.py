@@ -10,15 +10,14 @@ from starlette.responses import JSONResponse, Response
 
 from anomgen.studio.datasets import Datasets
 from anomgen.studio.questions import Desk, asked_of, field, name_of, number, panel_picture
-from anomgen.studio.runs import Runs
+from anomgen.studio.runs import Make, Runs
 
 
 class Making:
     """Makes datasets of the recipe and shows those that are there."""
 
-    def __init__(self, desk: Desk):
-        self.desk, self.session = desk, desk.session
-        self.runs = Runs(self.session.out)
+    def __init__(self, desk: Desk, runs: Runs):
+        self.desk, self.session, self.runs = desk, desk.session, runs
         self.datasets = Datasets(self.session.out, self.session.photos)
 
     async def make(self, request: Request) -> Response:
@@ -26,14 +25,14 @@ class Making:
         asked = await asked_of(request)
         name, workers = name_of(asked), max(field(asked, "workers", int, 1), 1)
         chosen = self.session.chosen(field(asked, "id", str))
-        self.runs.start(chosen.recipe, name, workers=workers)
+        self.runs.start(Make(chosen.recipe, self.session.out / name, workers=workers))
         return JSONResponse(self._runs())
 
     async def resume(self, request: Request) -> Response:
         """Go on with an unfinished dataset."""
         name = name_of(await asked_of(request))
         recipe = await run_in_threadpool(self.datasets.recipe, name)
-        self.runs.start(recipe, name, resume=True)
+        self.runs.start(Make(recipe, self.session.out / name, resume=True))
         return JSONResponse(self._runs())
 
     async def stop(self, request: Request) -> Response:

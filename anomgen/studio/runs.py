@@ -1,4 +1,4 @@
-"""Datasets in the making: each in a process of its own, to be watched, stopped and gone on with."""
+"""Datasets, detectors and reports in the making: each in a process of its own, to be watched and stopped."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import time
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 from anomgen.dataset.origin import is_ours
-from anomgen.errors import AnomgenError, UsageError
+from anomgen.errors import AnomgenError, Progress, UsageError
 from anomgen.making.engine import Recipe
 from anomgen.making.make import make
 from anomgen.making.output import check_output
@@ -27,6 +27,7 @@ class Run:
     """One run as the page sees it. error: why it failed."""
 
     name: str
+    kind: str
     state: State
     done: int = 0
     total: int = 0
@@ -34,37 +35,120 @@ class Run:
     error: str = ""
 
 
+class Job(Protocol):
+    """What is done in a process of its own. kind: what it makes; total: steps, as far as they are known before."""
+
+    kind: ClassVar[str]
+
+    @property
+    def out(self) -> Path:
+        """Return the folder."""
+
+    @property
+    def total(self) -> int:
+        """Return how many steps there are, 0 where that is not known yet."""
+
+    def check(self) -> None:
+        """Raise UsageError for what cannot be begun."""
+
+    def run(self, progress: Progress) -> None:
+        """Do it; `progress` is told how far it is, and raises to stop it."""
+
+
 @dataclass(frozen=True)
-class _Task:
+class Make:
+    """A dataset."""
+
+    kind: ClassVar[str] = "dataset"
     recipe: Recipe
     out: Path
-    resume: bool
-    workers: int
+    resume: bool = False
+    workers: int = 1
+
+    @property
+    def total(self) -> int:
+        """Return the rows."""
+        return self.recipe.count
+
+    def check(self) -> None:
+        """See `Job.check`."""
+        check_output(self.recipe, self.out, resume=self.resume and is_ours(self.out), overwrite=False)
+
+    def run(self, progress: Progress) -> None:
+        """See `Job.run`."""
+        make(self.recipe, self.out, workers=self.workers, resume=self.resume, progress=progress)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A detector that learns from the photos and a recipe's anomalies on them."""
+
+    kind: ClassVar[str] = "detector"
+    photos: str
+    recipe: Path
+    out: Path
+    total: int = 0
+
+    def check(self) -> None:
+        """See `Job.check`."""
+        refuse_taken(self.out)
+
+    def run(self, progress: Progress) -> None:
+        """See `Job.run`."""
+        from anomgen.score.inspector.fit import fit
+
+        fit(self.photos, str(self.recipe), self.out, progress=progress)
+
+
+@dataclass(frozen=True)
+class Score:
+    """A report that says which recipe helps to find the real anomalies of a data set."""
+
+    kind: ClassVar[str] = "report"
+    data: str
+    recipes: tuple[str, ...]
+    seeds: int
+    out: Path
+    total: int = 0
+
+    def check(self) -> None:
+        """See `Job.check`."""
+
+    def run(self, progress: Progress) -> None:
+        """See `Job.run`."""
+        from anomgen.score.run import score
+
+        score(self.data, list(self.recipes), seeds=self.seeds, out=self.out, workers=1, progress=progress)
+
+
+def refuse_taken(out: Path) -> None:
+    """Raise UsageError for an output folder that holds anything."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out} is there already; take another name")
 
 
 class Runs:
-    """Starts and stops runs below one output folder; they go on whether or not a page looks."""
+    """Starts and stops runs; they go on whether or not a page looks."""
 
-    def __init__(self, out: Path):
-        self.out = out
+    def __init__(self) -> None:
         self._runs: dict[str, Run] = {}
         self._stops: dict[str, Any] = {}
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
 
-    def start(self, recipe: Recipe, name: str, *, resume: bool = False, workers: int = 1) -> Run:
-        """Begin to make the dataset NAME, or go on with it. Raises UsageError where `make` would refuse the folder."""
-        out = self.out / name
+    def start(self, job: Job) -> Run:
+        """Begin a job, or go on with it; it is called as its folder. Raises UsageError where it cannot be begun."""
+        name = job.out.name
         with self._lock:
             if name in self._runs and self._runs[name].state in ("running", "stopping"):
                 raise UsageError(f"{name} is being made already")
-            check_output(recipe, out, resume=resume and is_ours(out), overwrite=False)
-            self._runs[name] = Run(name, "running", 0, recipe.count)
+            job.check()
+            self._runs.pop(name, None)
+            self._runs[name] = Run(name, job.kind, "running", 0, job.total)
             context = multiprocessing.get_context("spawn")
-            shared = context.Value("q", 0), context.Event()
+            shared = context.Array("q", [0, job.total]), context.Event()
             self._stops[name] = shared[1]
-            task = _Task(recipe, out, resume, workers)
-            thread = threading.Thread(target=self._follow, args=(name, task, shared), name=f"make {name}")
+            thread = threading.Thread(target=self._follow, args=(name, job, shared), name=f"make {name}")
             self._threads.append(thread)
             thread.start()
             return self._runs[name]
@@ -89,7 +173,7 @@ class Runs:
         for thread in self._threads:
             thread.join()
 
-    def _follow(self, name: str, task: _Task, shared: tuple[Any, Any]) -> None:
+    def _follow(self, name: str, job: Job, shared: tuple[Any, Any]) -> None:
         counter, stop = shared
         started = time.perf_counter()
         outcome: tuple[State, str] = "failed", "its process could not be started"
@@ -97,16 +181,16 @@ class Runs:
         def beat() -> None:
             with self._lock:
                 seconds = round(time.perf_counter() - started, 1)
-                self._runs[name] = replace(self._runs[name], done=counter.value, seconds=seconds)
+                self._runs[name] = replace(self._runs[name], done=counter[0], total=counter[1], seconds=seconds)
 
-        def ended(_: _Task, future: Future[bool]) -> None:
+        def ended(_: Job, future: Future[bool]) -> None:
             nonlocal outcome
             beat()
             outcome = _outcome(future, asked=stop.is_set())
 
         try:
             with Workers(1, _start, shared, stop=stop.set) as worker:
-                worker.do([task], _work, ended, beat=beat, every=BEAT)
+                worker.do([job], _work, ended, beat=beat, every=BEAT)
         finally:  # only now may another run of this name begin
             with self._lock:
                 self._stops.pop(name)
@@ -140,17 +224,17 @@ def _start(counter: Any, stop: Any) -> None:
     _shared[:] = [counter, stop]
 
 
-def _work(task: _Task) -> bool:
-    """Make a dataset; return whether it is finished, False where it was stopped."""
+def _work(job: Job) -> bool:
+    """Do a job; return whether it is finished, False where it was stopped."""
     counter, stop = _shared
 
-    def progress(done: int, _: int, _note: str = "", /) -> None:
-        counter.value = done
+    def progress(done: int, total: int, _note: str = "", /) -> None:
+        counter[0], counter[1] = done, total
         if stop.is_set():
             raise _Stopped
 
     try:
-        make(task.recipe, task.out, workers=task.workers, resume=task.resume, progress=progress)
+        job.run(progress)
     except _Stopped:
         return False
     return True

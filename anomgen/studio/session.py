@@ -50,7 +50,7 @@ class Session:
 
     def __init__(self, photos: str | None, out: Path, opened: tuple[Path, ...] = ()):
         self.photos, self.out = photos, out
-        self._folders = tuple(folder.expanduser().resolve() for folder in (out, *opened, *_folder(photos)))
+        self.folders = tuple(folder.expanduser().resolve() for folder in (out, *opened, *_folder(photos)))
         self.sampler = Sampler()
         self._chosen: LRUCache[str, Chosen] = LRUCache(KEPT_RECIPES)
         self._rows: LRUCache[tuple[str, int], Row] = LRUCache(KEPT_ROWS)
@@ -119,11 +119,15 @@ class Session:
     def _refuse_elsewhere(self, recipe: Recipe) -> None:
         """Raise UsageError when a recipe reads what was not opened."""
         for key, text in located_texts(recipe):
-            where = Path(text).expanduser().resolve()
-            if text != self.photos and not any(where.is_relative_to(folder) for folder in self._folders):
-                raise UsageError(
-                    f"{key}: {text} is not in a folder that was opened; start with `anomgen studio --open {text}`"
-                )
+            self.refuse_outside(text, key)
+
+    def refuse_outside(self, text: str, key: str) -> None:
+        """Raise UsageError for a path that leads out of the folders that were opened."""
+        where = Path(text).expanduser().resolve()
+        if text != self.photos and not any(where.is_relative_to(folder) for folder in self.folders):
+            raise UsageError(
+                f"{key}: {text} is not in a folder that was opened; start with `anomgen studio --open {text}`"
+            )
 
     # --- rows -------------------------------------------------------------------------------------------------------
 

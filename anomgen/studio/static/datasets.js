@@ -52,7 +52,8 @@ export async function look() {
   if (told.runs.some((run) => run.state === "running" || run.state === "stopping")) timer = setTimeout(look, 400);
 }
 
-function paint({ runs, datasets }) {
+function paint({ runs: all, datasets }) {
+  const runs = all.filter((run) => run.kind === "dataset");
   const names = new Set(runs.map((run) => run.name));
   const others = datasets.filter((dataset) => !names.has(dataset.name));
   const items = [...runs, ...others.map((dataset) => ({ ...dataset, state: dataset.finished ? "finished" : "unfinished", total: dataset.rows, done: dataset.rows }))];
@@ -60,30 +61,34 @@ function paint({ runs, datasets }) {
   if (now === seen) return;
   seen = now;
   const focused = document.activeElement?.dataset?.act;
-  empty.querySelector("p").textContent = items.length ? "Choose a finished one on the left to look through its rows, replay one, or throw one out."
+  const going = items.find((item) => item.state === "running" || item.state === "stopping");
+  empty.querySelector("h2").textContent = going ? `${going.name} is being made` : "No dataset is open";
+  empty.querySelector("p").textContent = going ? "It opens here when it is finished. You can go on meanwhile, or close the page." : items.length ? "Choose a finished one on the left to look through its rows, replay one, or throw one out."
     : "Set a recipe under Look, then press Make dataset. It is made in the background; you can go on meanwhile.";
-  list.replaceChildren(...(items.length ? items.map(itemOf) : [h("li", { class: "none" }, "Nothing yet.")]));
+  list.replaceChildren(...(items.length ? items.map((item) => itemOf(item)) : [h("li", { class: "none" }, "Nothing yet.")]));
   if (focused) list.querySelector(`[data-act="${CSS.escape(focused)}"]`)?.focus();
   for (const run of runs) if (run.state === "finished" && run.name === waitingFor) { waitingFor = ""; choose(run.name); }
 }
 
 let waitingFor = "";
 
-function itemOf(item) {
+// A run, or what one has made, in a list. opens: what a click on a finished one does. again: whether it can go on.
+export function itemOf(item, { opens = choose, again = true, look: after = look, current = view.name } = {}) {
   const going = item.state === "running" || item.state === "stopping";
-  const act = (name, text, question) => h("button", { "data-act": `${name} ${item.name}`, onclick: () => post(`/api/${name}`, { name: item.name, ...question }).then(look, fail) }, text);
+  const act = (name, text, question) => h("button", { "data-act": `${name} ${item.name}`, onclick: () => post(`/api/${name}`, { name: item.name, ...question }).then(after, fail) }, text);
   const rate = item.done && item.seconds ? item.done / item.seconds : 0;
+  const unit = { detector: "steps", report: "trainings" }[item.kind] ?? "rows";
   const words = {
-    running: item.done ? `${item.done} of ${item.total} rows${rate ? `, ${Math.ceil((item.total - item.done) / rate)} s left` : ""}` : "getting ready",
-    stopping: "stopping", stopped: `stopped at ${item.done} of ${item.total} rows`, failed: "failed", finished: `${item.total ?? "?"} rows`, unfinished: "unfinished",
+    running: item.done ? `${item.done} of ${item.total} ${unit}${rate ? `, ${Math.ceil((item.total - item.done) / rate)} s left` : ""}` : "getting ready",
+    stopping: "stopping", stopped: `stopped at ${item.done} of ${item.total} ${unit}`, failed: "failed", finished: item.about ?? `${item.total ?? "?"} ${unit}`, unfinished: "unfinished",
   }[item.state];
-  return h("li", { class: `item ${item.state}`, "aria-current": item.name === view.name ? "true" : undefined },
-    item.state === "finished" ? h("button", { class: "name", "data-act": `open ${item.name}`, onclick: () => choose(item.name) }, item.name) : h("span", { class: "name" }, item.name),
+  return h("li", { class: `item ${item.state}`, "aria-current": item.name === current ? "true" : undefined },
+    item.state === "finished" ? h("button", { class: "name", "data-act": `open ${item.name}`, onclick: () => opens(item.name) }, item.name) : h("span", { class: "name" }, item.name),
     h("span", { class: "words" }, words),
     going && h("progress", { max: item.total, value: item.done || undefined, "aria-label": `progress of ${item.name}` }),
     item.error && h("p", { class: "problem" }, item.error),
     h("div", { class: "buttons" }, item.state === "running" && act("stop", "Stop"),
-      ["stopped", "failed", "unfinished"].includes(item.state) && act("resume", "Resume")));
+      again && ["stopped", "failed", "unfinished"].includes(item.state) && act("resume", "Resume")));
 }
 
 const fail = (error) => say(error.message, true);

@@ -7,9 +7,10 @@ import * as look from "./look.js";
 import * as compare from "./compare.js";
 import * as draw from "./draw.js";
 import * as datasets from "./datasets.js";
+import * as inspect from "./inspect.js";
 import * as viewer from "./viewer.js";
 
-const TABS = { look, compare, draw, datasets };
+const TABS = { look, compare, draw, datasets, inspect };
 let current = "look";
 
 function turnTo(name, focus = false) {
@@ -42,7 +43,7 @@ function keys() {
     }
     if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z" && current !== "draw") { event.preventDefault(); undo(); return; }
     if (event.altKey || ((event.ctrlKey || event.metaKey) && current !== "draw")) return;
-    const number = "1234".indexOf(event.key);
+    const number = "12345".indexOf(event.key);
     if (number >= 0 && event.key) turnTo(Object.keys(TABS)[number]);
     else TABS[current].key(event);
   });
@@ -87,6 +88,7 @@ async function start() {
   compare.build($("compare"), begun, () => turnTo("look"));
   draw.build($("draw"), () => turnTo("look"));
   datasets.build($("datasets"));
+  inspect.build($("inspect"));
   tabs();
   keys();
   $("copy").addEventListener("click", copy);

@@ -1,0 +1,189 @@
+"""Answers about trained detectors and reports: beginning one, looking at an image with it, opening a report."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import cv2
+import numpy as np
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from anomgen.dataset.panel import coloured, displayable, outline_of, scale_of, shrunk
+from anomgen.errors import UsageError
+from anomgen.files import file_digest, json_object
+from anomgen.making.recipe import bundled_recipes
+from anomgen.places import read_within
+from anomgen.sources.cache import bounded
+from anomgen.sources.images import read_image
+from anomgen.studio.questions import Desk, asked_of, field, name_of, png
+from anomgen.studio.runs import Fit, Runs, Score, refuse_taken
+
+OTHERS = ("real", "none", "boxes")
+"""What can be compared beside recipes."""
+DETECTOR, REPORT, RESULTS = "anomgen_model.json", "report.html", "results.json"
+MAX_REPORT = 64 << 20
+SHOWN_SIDE = 1024
+KEPT_BYTES = 64 << 20
+"""Pictures of the latest inspections."""
+REPORT_POLICY = (
+    "sandbox allow-scripts allow-popups; default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+    "img-src data:; font-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""A report may run what is in it, as nobody: it sees no cookie, asks nothing, and nothing of it goes anywhere."""
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """One image that was looked at. Both pictures are (h, w, 3) uint8."""
+
+    image: np.ndarray
+    map: np.ndarray
+
+    @property
+    def nbytes(self) -> int:
+        """Return what it takes up."""
+        return self.image.nbytes + self.map.nbytes
+
+
+class Inspecting:
+    """Trains detectors on the photos, looks at images with them, and shows reports."""
+
+    def __init__(self, desk: Desk, runs: Runs):
+        self.desk, self.session, self.runs = desk, desk.session, runs
+        self._pictures: MutableMapping[str, Inspected] = bounded(KEPT_BYTES, lambda picture: picture.nbytes)
+        self._opened: tuple[Path, int, Any] | None = None
+
+    async def found(self, _: Request) -> Response:
+        """Say which detectors and reports there are, and what is being made."""
+        return JSONResponse(await run_in_threadpool(self._found))
+
+    async def fit(self, request: Request) -> Response:
+        """Begin to train a detector on the photos and the anomalies of a recipe."""
+        asked = await asked_of(request)
+        name, key = name_of(asked), field(asked, "id", str)
+        if self.session.photos is None:
+            raise UsageError("a detector learns from your photos: start with `anomgen studio FOLDER`")
+        refuse_taken(self.session.out / name)
+        recipe = await run_in_threadpool(lambda: self.session.save(key, name, overwrite=True))
+        self.runs.start(Fit(self.session.photos, recipe, self.session.out / name))
+        return JSONResponse(await run_in_threadpool(self._found))
+
+    async def score(self, request: Request) -> Response:
+        """Begin to rank recipes on real data."""
+        asked = await asked_of(request)
+        name, data = name_of(asked), field(asked, "data", str)
+        recipes = [word.strip() for word in field(asked, "recipes", str).split(",") if word.strip()]
+        self.session.refuse_outside(data, "data")
+        known = {*bundled_recipes(), *self.session.saved(), *OTHERS}
+        unknown = next((word for word in recipes if not known.issuperset(word.split("+"))), None)
+        if unknown is not None or not recipes:
+            raise UsageError(f"{(unknown or 'recipes')[:80]}: give bundled or saved recipes, with commas between them")
+        files = [str(self.session.out / word) if word in self.session.saved() else word for word in recipes]
+        seeds = min(max(field(asked, "seeds", int, 3), 1), 20)
+        self.runs.start(Score(data, tuple(files), seeds, self.session.out / name))
+        return JSONResponse(await run_in_threadpool(self._found))
+
+    async def inspect(self, request: Request) -> Response:
+        """Look at an image with a detector; the body is the image's file."""
+        folder = self._folder(request.path_params["name"], DETECTOR)
+        name = PurePosixPath(request.query_params.get("name", "")).name[-100:] or "image"
+        data = await request.body()
+        return JSONResponse(await self.desk.drawn(request, self._inspected, folder, name, data))
+
+    async def picture(self, request: Request) -> Response:
+        """Return a picture of an inspection: the image, or the map over it."""
+        kept = self._pictures.get(request.path_params["picture"])
+        view = request.path_params["view"]
+        if kept is None or view not in ("image", "map"):
+            raise UsageError("the studio no longer has this picture; drop the image again")
+        return await png(request, kept.image if view == "image" else kept.map)
+
+    async def report(self, request: Request) -> Response:
+        """Return a report, shut off from everything else."""
+        file = self._folder(request.path_params["name"], REPORT) / REPORT
+        try:
+            text = await run_in_threadpool(read_within, file, MAX_REPORT)
+        except OSError as error:
+            raise UsageError(f"{file}: cannot be read ({error.strerror or error})") from None
+        return HTMLResponse(text, headers={"content-security-policy": REPORT_POLICY})
+
+    # --- what there is ----------------------------------------------------------------------------------------------
+
+    def _found(self) -> dict[str, Any]:
+        detectors = [about for folder in self._folders(DETECTOR) if (about := _about(folder))]
+        reports = [{"name": folder.name} for folder in self._folders(REPORT) if (folder / RESULTS).is_file()]
+        runs = [run for run in self.runs.all() if run["kind"] != "dataset"]
+        return {"detectors": detectors, "reports": reports, "runs": runs, "data": self.session.photos}
+
+    def _folders(self, mark: str) -> list[Path]:
+        """Return the folders that hold a file of that name: those that were opened, and those in them; newest first."""
+        found: dict[str, Path] = {}
+        for root in self.session.folders:
+            for folder in (root, *(sorted(root.glob("*")) if root.is_dir() else ())):
+                if (folder / mark).is_file() and folder.resolve().is_relative_to(root):
+                    found.setdefault(folder.name, folder)
+        return sorted(found.values(), key=lambda folder: -(folder / mark).stat().st_mtime)
+
+    def _folder(self, name: str, mark: str) -> Path:
+        found = next((folder for folder in self._folders(mark) if folder.name == name), None)
+        if found is None:
+            raise UsageError(f"no {'report' if mark == REPORT else 'detector'} {name[:80]!r} is in an opened folder")
+        return found
+
+    # --- looking ----------------------------------------------------------------------------------------------------
+
+    def _inspected(self, folder: Path, name: str, data: bytes) -> dict[str, Any]:
+        inspector = self._inspector(folder)
+        image = read_image(data, name)
+        found = inspector.inspect_all([image])[0]
+        shown = np.ascontiguousarray(shrunk(displayable(image, scale_of(image)), SHOWN_SIDE))
+        height, width = shown.shape[:2]
+        limit = inspector.description.pixel_threshold
+        heat = cv2.resize(found.map, (width, height), interpolation=cv2.INTER_LINEAR)
+        key = file_digest(data + str(folder).encode())
+        self._pictures[key] = Inspected(shown, _over(shown, heat, limit))
+        mask = None if limit is None else np.ascontiguousarray(heat >= limit)
+        return {
+            "id": key,
+            "name": name,
+            "score": found.score,
+            "threshold": inspector.threshold,
+            "anomalous": found.is_anomalous,
+            "area": found.area,
+            "height": height,
+            "width": width,
+            "outline": None if mask is None else outline_of(mask),
+        }
+
+    def _inspector(self, folder: Path) -> Any:
+        from anomgen.score.inspector.inspector import Inspector
+
+        stamp = (folder / DETECTOR).stat().st_mtime_ns
+        if self._opened is None or self._opened[:2] != (folder, stamp):
+            self._opened = folder, stamp, Inspector.load(folder)
+        return self._opened[2]
+
+
+def _about(folder: Path) -> dict[str, Any] | None:
+    try:
+        record = json_object(folder / DETECTOR)
+        if record.get("kind") != "detector":
+            return None
+        kind, entry, rule = record["detector"]["kind"], record["entry"], record["threshold"]["rule"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return {"name": folder.name, "about": f"{kind}, trained on {PurePosixPath(str(entry)).stem}", "rule": str(rule)}
+
+
+def _over(shown: np.ndarray, heat: np.ndarray, limit: float | None) -> np.ndarray:
+    """Return a map over a picture: the colours begin at half of the threshold for pixels, and end at twice."""
+    top = 2 * limit if limit is not None and limit > 0 else max(float(heat.max()), 1e-9)
+    share = np.clip(heat / top, 0, 1)
+    weight = np.clip(2 * share, 0, 1)[..., None] * np.float32(0.75)
+    mixed = shown * (1 - weight) + coloured(share * np.float32(255)) * weight
+    return np.rint(mixed).astype(np.uint8)

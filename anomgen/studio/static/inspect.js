@@ -1,0 +1,146 @@
+// Inspect: train a detector on the photos and the recipe's anomalies, drop images on it; compare recipes, open reports.
+
+import { h, svg, ask, say } from "./dom.js";
+import { get, post, upload } from "./api.js";
+import { state } from "./state.js";
+import { drawOutline, percent } from "./tiles.js";
+import { itemOf } from "./datasets.js";
+
+let detectors, reports, stage, empty, results, current = "", known = [], data = null, timer = 0, seen = "";
+
+export function build(section) {
+  detectors = h("ul", { class: "made" });
+  reports = h("ul", { class: "made" });
+  results = h("div", { class: "inspections", "aria-live": "polite" });
+  const file = h("input", { type: "file", accept: "image/*,.tif,.tiff,.bmp", multiple: true, class: "hidden", "aria-label": "Images to inspect",
+    onchange: () => { look([...file.files]); file.value = ""; } });
+  empty = h("div", { class: "empty" }, h("h2"), h("p"), h("button", { class: "primary", onclick: () => (current ? file.click() : train()) }));
+  stage = h("div", { class: "stage" }, h("div", { class: "tools", hidden: true }, h("h2"), h("span", { class: "space" }),
+    h("button", { onclick: () => file.click() }, "Open images…"), h("button", { onclick: () => { results.replaceChildren(); paint(); } }, "Clear")), empty, results);
+  section.append(h("aside", { class: "panel", "aria-label": "Inspectors and reports" },
+    h("h2", {}, "Inspectors"), h("p", { class: "help" }, "A detector that has learnt from your good photos and the recipe's anomalies on them."), detectors,
+    h("button", { class: "wide", onclick: train }, "Train one with this recipe"),
+    h("h2", { class: "later" }, "Reports"), h("p", { class: "help" }, "Which recipe helps to find real defects: detectors are trained on each and tested on real ones."), reports,
+    h("button", { class: "wide", onclick: compare }, "Compare recipes on real data")), stage, file);
+  for (const name of ["dragover", "dragenter"]) stage.addEventListener(name, (event) => { event.preventDefault(); stage.classList.add("over"); });
+  for (const name of ["dragleave", "drop"]) stage.addEventListener(name, (event) => { event.preventDefault(); stage.classList.remove("over"); });
+  stage.addEventListener("drop", (event) => look([...event.dataTransfer.files]));
+}
+
+export const key = () => {};
+
+export async function open() {
+  clearTimeout(timer);
+  let told;
+  try {
+    told = await get("/api/inspectors");
+  } catch (error) {
+    say(error.message, true);
+    return;
+  }
+  list(told);
+  if (told.runs.some((run) => run.state === "running" || run.state === "stopping")) timer = setTimeout(open, 800);
+}
+
+function list(told) {
+  data = told.data;
+  known = told.detectors;
+  if (!known.some((one) => one.name === current)) current = known[0]?.name ?? "";
+  const now = JSON.stringify([told, current]);
+  if (now === seen) return;
+  seen = now;
+  const items = (kind, finished) => {
+    const going = told.runs.filter((run) => run.kind === kind && !(run.state === "finished" && finished.some((one) => one.name === run.name)));
+    return [...going, ...finished.filter((one) => !going.some((run) => run.name === one.name)).map((one) => ({ ...one, kind, state: "finished" }))];
+  };
+  const options = { again: false, look: open, current };
+  const none = (text) => [h("li", { class: "none" }, text)];
+  const inspectors = items("detector", known).map((item) => itemOf(item, { ...options, opens: (name) => { current = name; seen = ""; list(told); } }));
+  detectors.replaceChildren(...(inspectors.length ? inspectors : none("None yet.")));
+  const written = items("report", told.reports.map((report) => ({ ...report, about: "open ↗" })))
+    .map((item) => itemOf(item, { ...options, current: "", opens: (name) => window.open(`/report/${encodeURIComponent(name)}`, "_blank", "noopener") }));
+  reports.replaceChildren(...(written.length ? written : none("None yet.")));
+  paint();
+}
+
+function paint() {
+  const any = results.children.length > 0;
+  empty.hidden = any;
+  stage.firstChild.hidden = !any;
+  stage.querySelector(".tools h2").textContent = current;
+  const [head, text, button] = empty.children;
+  const going = detectors.querySelector(".running .name")?.textContent;
+  button.hidden = Boolean(going && !current);
+  head.textContent = current ? "Drop images here" : going ? `${going} is being trained` : "No inspector yet";
+  text.textContent = current ? `${current} says of each how unusual it is, whether it should be flagged, and where it looks wrong. They stay on this machine.`
+    : going ? "It can be tried here when it is finished. You can go on meanwhile, or close the page."
+    : "Train one: it learns what is normal from your photos, and what a defect may look like from the recipe that is set. It takes some minutes.";
+  button.textContent = current ? "Open images…" : "Train one with this recipe";
+}
+
+async function train() {
+  if (!state.id || state.error) { say("first mend what is wrong with the recipe", true); return; }
+  const given = await ask({ title: "Train an inspector", yes: "Train it", text: `On your photos and the anomalies of ${state.name}, as they are set. It takes some minutes and goes on when this page is closed.`,
+    fields: [{ name: "name", label: "Name", value: `${state.name}-inspector` }] });
+  if (!given) return;
+  try {
+    list(await post("/api/fit", { id: state.id, name: given.name }));
+    open();
+  } catch (error) {
+    say(error.message, true);
+  }
+}
+
+async function compare() {
+  const given = await ask({ title: "Compare recipes on real data", yes: "Begin",
+    text: "The data have normal images and real defects with masks, such as a category folder of MVTec AD. Start the studio with --open FOLDER to use another folder than your photos'.",
+    fields: [{ name: "data", label: "Data", value: data ?? "" }, { name: "recipes", label: "Recipes, with commas between them", value: "nsa, perlin, defects" },
+      { name: "seeds", label: "Trainings of each", type: "number", min: 1, value: 3, help: "Three or more to rank them; one for a first look." },
+      { name: "name", label: "Name of the report", value: "report" }] });
+  if (!given) return;
+  try {
+    list(await post("/api/score", { ...given, seeds: Math.max(1, Math.round(+given.seeds) || 3) }));
+    open();
+  } catch (error) {
+    say(error.message, true);
+  }
+}
+
+// --- images
+
+async function look(files) {
+  if (!current) { say("first train an inspector", true); return; }
+  for (const one of files) {
+    const card = h("figure", { class: "inspection", "aria-busy": "true" }, h("div", { class: "picture" }), h("figcaption", {}, one.name));
+    results.prepend(card);
+    paint();
+    try {
+      show(card, await upload(`/api/inspect/${encodeURIComponent(current)}?name=${encodeURIComponent(one.name)}`, one));
+    } catch (error) {
+      card.removeAttribute("aria-busy");
+      card.classList.add("failed");
+      card.lastChild.replaceChildren(h("b", {}, one.name), h("p", { class: "problem" }, error.message));
+    }
+  }
+}
+
+function show(card, told) {
+  const image = (view, alt) => h("img", { src: `/inspection/${told.id}/${view}.png`, alt, decoding: "async" });
+  const outline = svg("svg", { class: "outline", "aria-hidden": "true" }, svg("path", { class: "halo" }), svg("path", {}));
+  drawOutline(outline, told);
+  const framed = (...children) => {
+    const frame = h("div", { class: "picture" }, children);
+    frame.style.setProperty("--ratio", `${told.width} / ${told.height}`);
+    return frame;
+  };
+  const share = Math.min(told.score / (2 * told.threshold || 1), 1);
+  const needle = h("i");
+  needle.style.left = `${100 * share}%`;
+  card.removeAttribute("aria-busy");
+  card.classList.toggle("flagged", told.anomalous);
+  card.replaceChildren(
+    h("div", { class: "verdict" }, h("b", {}, told.anomalous ? "Anomalous" : "Normal"), h("span", { class: "name" }, told.name)),
+    h("div", { class: "pair" }, framed(image("image", told.name), outline), framed(image("map", `where ${told.name} is unusual`))),
+    h("figcaption", {}, h("div", { class: "gauge", role: "img", "aria-label": `score ${told.score.toPrecision(3)}, flagged from ${told.threshold.toPrecision(3)}` }, needle),
+      h("span", { class: "range" }, `score ${told.score.toPrecision(3)} · flagged from ${told.threshold.toPrecision(3)}${told.area ? ` · ${percent(told.area)} marked` : ""}`)));
+}

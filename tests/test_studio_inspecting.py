@@ -1,0 +1,118 @@
+"""Detectors and reports in the studio: an image's verdict is that of `inspect`, and a report is shut off."""
+
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("starlette", reason="the studio is an extra")
+pytest.importorskip("timm", reason="scoring is an extra")
+
+from real_data import defect, tiny_data
+from starlette.testclient import TestClient
+
+import anomgen
+from anomgen.dataset.png import decode_png, encode_png
+from anomgen.studio import inspecting
+from anomgen.studio.app import studio_app
+from anomgen.studio.guard import TOKEN_HEADER
+from anomgen.studio.runs import Fit
+from anomgen.studio.session import Session
+
+QUICK = {"steps": 2, "size": 32, "overrides": ["detector.probe.batch_size=2"]}
+pytestmark = pytest.mark.filterwarnings("ignore::anomgen.errors.AnomgenNote")
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory):
+    """A folder that was opened, with a detector and a report in it, and a link that leads out of it."""
+    root = tmp_path_factory.mktemp("opened")
+    data = tiny_data(tmp_path_factory.mktemp("real") / "part")
+    anomgen.fit(data, "boxes", root / "eye", **QUICK)
+    for folder in (root / "ranked", root.parent / "secret"):
+        folder.mkdir(exist_ok=True)
+        (folder / "report.html").write_text("<h1>ranked</h1><script>1</script>")
+        (folder / "results.json").write_text("{}")
+    (root / "link").symlink_to(root.parent / "secret")
+    return root
+
+
+@pytest.fixture
+def studio(photos, opened, tmp_path):
+    app = studio_app(Session(str(photos), tmp_path / "out", (opened,)), token="t")
+    with TestClient(app, base_url="http://127.0.0.1", headers={TOKEN_HEADER: "t"}) as client:
+        yield client
+
+
+def refused(answer, text):
+    assert answer.status_code == 400 and text in answer.json()["error"], answer.text
+
+
+def test_what_the_page_says_of_an_image_is_what_inspect_says(studio, opened):
+    image, _ = defect(300, 64)
+    image = np.ascontiguousarray(image)
+    told = studio.post("/api/inspect/eye", params={"name": "a.png"}, content=encode_png(image)).json()
+    found = anomgen.Inspector.load(opened / "eye").inspect(image)
+    assert told["score"] == pytest.approx(found.score, rel=1e-5)
+    assert (told["anomalous"], told["area"]) == (found.is_anomalous, found.area)
+    assert np.array_equal(decode_png(studio.get(f"/inspection/{told['id']}/image.png").content), image)
+    assert decode_png(studio.get(f"/inspection/{told['id']}/map.png").content).shape == (64, 64, 3)
+
+
+def test_what_is_no_image_and_no_detector_is_refused(studio):
+    refused(studio.post("/api/inspect/eye", params={"name": "x"}, content=b"no image"), "x: ")
+    for name in ("ranked", "nothing", "..", "link", "%2e%2e"):
+        answer = studio.post(f"/api/inspect/{name}", content=b"")
+        assert answer.status_code in (400, 404)
+    refused(studio.get("/inspection/unknown/map.png"), "drop the image again")
+
+
+def test_a_report_is_shown_as_nobody_and_from_opened_folders_alone(studio):
+    told = studio.get("/api/inspectors").json()
+    assert [report["name"] for report in told["reports"]] == ["ranked"]
+    assert [detector["name"] for detector in told["detectors"]] == ["eye"]
+    answer = studio.get("/report/ranked")
+    policy = answer.headers["content-security-policy"]
+    assert answer.text.startswith("<h1>ranked</h1>") and policy == inspecting.REPORT_POLICY
+    assert "sandbox allow-scripts" in policy and "allow-same-origin" not in policy and "connect-src" not in policy
+    refused(studio.get("/report/link"), "no report")
+    refused(studio.get("/report/secret"), "no report")
+
+
+def test_a_detector_is_trained_on_the_photos_and_the_recipe(studio, photos, tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr(inspecting.Runs, "start", lambda _, job: started.append(job))
+    chosen = studio.post("/api/recipe", json={"base": "perlin", "changes": {"seed": 3}}).json()
+    assert studio.post("/api/fit", json={"id": chosen["id"], "name": "mine"}).status_code == 200
+    out = tmp_path / "out"
+    assert started == [Fit(str(photos), out / "mine.yaml", out / "mine")] and "seed: 3" in started[0].recipe.read_text()
+    (out / "taken").mkdir()
+    (out / "taken" / "file").touch()
+    refused(studio.post("/api/fit", json={"id": chosen["id"], "name": "taken"}), "there already")
+
+
+@pytest.mark.parametrize(
+    ("asked", "text"),
+    [
+        ({"data": "/etc", "recipes": "perlin"}, "not in a folder that was opened"),
+        ({"data": "PHOTOS", "recipes": "/etc/x.yaml"}, "bundled or saved recipes"),
+        ({"data": "PHOTOS", "recipes": "perlin, /etc"}, "bundled or saved recipes"),
+        ({"data": "PHOTOS", "recipes": " , "}, "bundled or saved recipes"),
+        ({"data": "PHOTOS", "recipes": "perlin", "name": "../x"}, "is no name"),
+    ],
+)
+def test_recipes_are_compared_on_opened_data_alone(studio, photos, asked, text):
+    asked = {"name": "r", **asked, "data": asked["data"].replace("PHOTOS", str(photos))}
+    refused(studio.post("/api/score", json=asked), text)
+
+
+def test_a_comparison_that_cannot_be_made_says_why(studio, photos):
+    """Law: a failing run shows its error."""
+    asked = {"name": "r", "data": str(photos), "recipes": "perlin", "seeds": 1}
+    assert studio.post("/api/score", json=asked).status_code == 200
+    for _ in range(600):
+        (run,) = studio.get("/api/inspectors").json()["runs"]
+        if run["state"] != "running":
+            break
+        time.sleep(0.1)
+    assert (run["kind"], run["state"]) == ("report", "failed") and str(photos) in run["error"], run
