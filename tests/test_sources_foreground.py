@@ -372,3 +372,45 @@ def test_a_file_as_foreground_is_told_from_a_method_that_is_misspelt(tmp_path):
     (tmp_path / "mask.png").write_bytes(b"")
     with pytest.raises(RecipeError, match=r"mask\.png is a file; give the folder of the masks"):
         parse_foreground(str(tmp_path / "mask.png"))
+
+
+def shadowed(index, shape=(192, 224)):
+    """Return a disc with a dark and a lighter half on a bright ground with a soft shadow beside it, and the disc."""
+    mask = disc(shape, index)
+    shadow = cv2.GaussianBlur(np.roll(mask, (7, 9), (0, 1)).astype(np.float32), (0, 0), 6)
+    lower = np.arange(shape[0])[:, None] > ndimage.center_of_mass(mask)[0]
+    values = np.where(mask, np.where(lower, 50.0, 80.0), 215 - 70 * shadow)[..., None]
+    return np.clip(values + rng(index).normal(0, 3, (*shape, 3)), 0, 255).astype(np.uint8), mask
+
+
+def test_auto_leaves_soft_shadows_out_and_takes_all_tones_of_the_object_in():
+    pool = [shadowed(k) for k in range(6)]
+    foreground = check_auto(pool)
+    assert foreground.snap
+    loose = foreground.model_copy(update={"snap": False})
+    for image, expected in pool:
+        assert overlap(loose.mask(image), expected) < 0.9
+        assert overlap(foreground.mask(image), expected) > 0.97
+
+
+def test_an_outline_is_snapped_to_an_edge_nearby_alike_at_any_size_and_only_where_asked():
+    image, expected = shadowed(1)
+    large = cv2.resize(image, None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC)
+    settings = {"method": "background_color", "tolerance": 50, "close": 6, "open": 3, "clean": 0.03}
+    found = Foreground.model_validate({**settings, "snap": True}).mask(large)
+    assert overlap(found, expected.repeat(3, axis=0).repeat(3, axis=1)) > 0.95
+    assert "snap" not in Foreground.model_validate(settings).config()
+    empty = np.full((64, 64, 3), 200, np.uint8)
+    assert not Foreground.model_validate({**settings, "snap": True}).mask(empty).any()
+    with pytest.raises(RecipeError, match="snap"):
+        parse_foreground({"method": "none", "snap": True})
+
+
+def test_a_user_refines_what_auto_chose():
+    pool = [scene(k, (30, 30, 30), (200, 200, 200))[0] for k in range(6)]
+    chosen = Foreground(method="auto").resolved(pool)
+    refined = Foreground.model_validate({"method": "auto", "tolerance": 20, "snap": False}).resolved(pool)
+    assert refined.method == chosen.method == "background_color" and refined.tolerance == 20
+    assert refined == chosen.model_copy(update={"tolerance": 20.0, "snap": False})
+    with pytest.raises(UsageError, match=r"foreground\.channel: auto chose background_color"):
+        Foreground.model_validate({"method": "auto", "channel": "r"}).resolved(pool)

@@ -1,12 +1,11 @@
 """Where the object is: which pixels of a normal image may become anomalous.
 
-Named settings come from RealNet (Zhang, Xu, Zhou, CVPR 2024, arXiv 2403.05897) and from NSA (Schlüter et al.,
-ECCV 2022, arXiv 2109.15222). How one image is segmented is in `segmentation.py`.
+How one image is segmented is in `segmentation.py`, the papers' settings are in `foreground_presets.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
@@ -17,6 +16,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from anomgen.config import Config, Share
 from anomgen.errors import RecipeError, SourceError, UsageError, near_miss, tell
 from anomgen.sources.base import Images, PathText
+from anomgen.sources.foreground_presets import settings
 from anomgen.sources.images import Fit, fit_image, read_bytes
 from anomgen.sources.mask_files import read_mask
 from anomgen.sources.pool import SmallImages
@@ -29,10 +29,11 @@ from anomgen.sources.segmentation import (
     far_from_levels,
     is_compact,
     smoothed,
+    snapped,
     tidy,
 )
 
-_THRESHOLD = ("channel", "side", "close", "open", "clean")
+_THRESHOLD = ("channel", "side", "close", "open", "clean", "snap")
 _REGIONS = ("roi", "exclude")
 """Keys that go with every method."""
 LEAST_ROOM = 16
@@ -43,7 +44,7 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "otsu": _THRESHOLD,
     "triangle": _THRESHOLD,
     "background": ("levels",),
-    "background_color": ("tolerance", "lightness", "close", "open", "clean"),
+    "background_color": ("tolerance", "lightness", "close", "open", "clean", "snap"),
     "folder": ("path",),
 }
 
@@ -75,6 +76,8 @@ class Foreground(Config):
     clean: Share = 0.0
     """Holes and islands below this share of the object's area are filled and removed; islands at the image's border,
     where uneven backgrounds end, below five times this share."""
+    snap: bool = False
+    """Whether the outline is moved to the strongest edge nearby: away from soft shadows, around parts that shine."""
     path: PathText | None = None
     """Folder: masks beside each other as the images are, ``NAME.png`` or ``NAME_mask.png``; not zero is object."""
     roi: PathText | None = None
@@ -97,6 +100,7 @@ class Foreground(Config):
     def _only_what_applies(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         given = self.model_fields_set if self.method == "auto" else _KEYS[self.method]
         keys = {"method", *given, *(key for key in _REGIONS if getattr(self, key) is not None)}
+        keys -= set() if self.snap else {"snap"}  # recipes that do not snap are described as they were before
         return {key: value for key, value in handler(self).items() if key in keys}
 
     def resolved(self, pool: Images) -> Foreground:
@@ -193,15 +197,17 @@ class Foreground(Config):
         if self.method == "background":
             return far_from_levels(image, self.levels)
         image = smoothed(eight_bits(image))
+        distance = border_distance(image, self.lightness) if self.method == "background_color" or self.snap else None
         if self.method == "background_color":
-            distance = border_distance(image, self.lightness)
+            assert distance is not None
             if self.tolerance is None:
                 raw = cv2.threshold(distance, 0, 1, cv2.THRESH_OTSU)[1]
             else:
                 raw = (distance > self.tolerance).view(np.uint8)
         else:
             raw = by_threshold(image, self.channel, self.side, self.method)
-        return tidy(raw, self.close, self.open, self.clean)
+        mask = tidy(raw, self.close, self.open, self.clean)
+        return mask if distance is None or not self.snap else snapped(image, mask, distance)
 
     def _folder_mask(self, image: np.ndarray, source_id: str | None, fit: Fit) -> np.ndarray:
         if source_id is None:
@@ -271,6 +277,9 @@ def parse_foreground(value: Any) -> Foreground:
 LOOKED_AT = 16
 """Images that `choose` looks at, evenly spaced over the pool."""
 
+PLAUSIBLE = 0.75
+"""Share of the images on which a method's masks must be plausible."""
+
 _AUTO: dict[str, Any] = {"close": 6, "open": 3, "clean": 0.03}
 
 
@@ -288,8 +297,8 @@ def choose(pool: Images) -> Foreground:
     Candidates: bright or dark, by Otsu or by the triangle rule; far from the colour of the border, with and without
     the lightness. A mask is plausible when the background is even compared with its difference from the object, is
     reached from the image's border, holds most of this border, and when the outline is short. Among the methods
-    whose masks are plausible on three quarters of the images, that with the sharpest
-    edges on most of them wins.
+    whose masks are plausible on three quarters of the images, that with the sharpest edges on most of them wins. Its
+    outlines are snapped to edges if they are plausible then, too.
     """
     if not len(pool):
         return Foreground()
@@ -298,14 +307,22 @@ def choose(pool: Images) -> Foreground:
     candidates = _candidates(images)
     for done, candidate in enumerate(candidates):
         tell(done, len(candidates), "choosing the foreground")
-        fits = [_fit(image, candidate) for image in images]
-        plausible = float(np.mean([fit.plausible for fit in fits]))
-        score = plausible * float(np.quantile([fit.contrast for fit in fits], 0.25))
+        score = _score(images, candidate)
         if candidate.tolerance is None:
             score *= 0.9  # a threshold found anew on every image errs now and then on one that was not looked at
-        if plausible >= 0.75 and score > best_score:
+        if score > best_score:
             best, best_score = candidate, score
-    return best
+    if best.method == "none":
+        return best
+    snapped = best.model_copy(update={"snap": True})
+    return snapped if _score(images, snapped) else best
+
+
+def _score(images: list[np.ndarray], candidate: Foreground) -> float:
+    """Return how well a method's masks fit; 0 when they are plausible on fewer than three quarters of the images."""
+    fits = [_fit(image, candidate) for image in images]
+    plausible = float(np.mean([fit.plausible for fit in fits]))
+    return plausible * float(np.quantile([fit.contrast for fit in fits], 0.25)) if plausible >= PLAUSIBLE else 0.0
 
 
 def _candidates(images: list[np.ndarray]) -> list[Foreground]:
@@ -348,48 +365,5 @@ def _fit(image: np.ndarray, candidate: Foreground) -> _Fit:
     return _Fit(True, float(np.linalg.norm(step)) / spread)
 
 
-# Presets.
-
-
-def _cut(method: str, side: str, close: int, open: int, channel: str = "gray") -> Foreground:
-    return Foreground.model_validate({"method": method, "channel": channel, "side": side, "close": close, "open": open})
-
-
-def _presets() -> dict[str, Foreground]:
-    everything = Foreground()
-    table: dict[str, Foreground] = {}
-
-    def realnet(names: str, make: Callable[[], Foreground]) -> None:
-        table.update({f"realnet/{name}": make() for name in names.split()})
-
-    realnet("carpet leather tile wood cable transistor", lambda: everything)
-    realnet("pill", lambda: _cut("otsu", "bright", 6, 6))
-    realnet("hazelnut metal_nut toothbrush", lambda: _cut("triangle", "bright", 6, 6))
-    realnet("bottle capsule grid screw zipper", lambda: _cut("otsu", "dark", 6, 6))
-    realnet("visa/capsules", lambda: everything)
-    realnet("visa/pcb1 visa/pcb2 visa/pcb3 visa/pcb4", lambda: _cut("triangle", "bright", 8, 3, "b"))
-    realnet(
-        "visa/candle visa/cashew visa/chewinggum visa/fryum visa/macaroni1 visa/macaroni2 visa/pipe_fryum",
-        lambda: _cut("otsu", "bright", 3, 3),
-    )
-    realnet("mpdd/bracket_black mpdd/bracket_brown mpdd/connector", lambda: _cut("otsu", "dark", 6, 0, "g"))
-    realnet("mpdd/bracket_white mpdd/tubes", lambda: _cut("otsu", "bright", 6, 0, "b"))
-    realnet("mpdd/metal_plate", lambda: _cut("otsu", "dark", 6, 0))
-    realnet("btad/01 btad/03", lambda: _cut("otsu", "bright", 15, 6))
-    realnet("btad/02", lambda: everything)
-
-    levels = {
-        (200.0, 60.0): "bottle capsule screw zipper",
-        (20.0, 20.0): "hazelnut metal_nut pill toothbrush",
-        (0.0, 20.0): "rcxr",
-    }
-    for pair, names in levels.items():
-        setting = Foreground.model_validate({"method": "background", "levels": [pair]})
-        table.update({f"nsa/{name}": setting for name in names.split()})
-    for name in ("cable", "transistor", "carpet", "grid", "leather", "tile", "wood"):
-        table[f"nsa/{name}"] = everything
-    return table
-
-
-PRESETS: Mapping[str, Foreground] = _presets()
+PRESETS: Mapping[str, Foreground] = {name: Foreground.model_validate(own) for name, own in settings().items()}
 """Settings of the papers by name: ``realnet/CLASS`` (MVTec AD), ``realnet/{visa,mpdd,btad}/CLASS``, ``nsa/CLASS``."""
