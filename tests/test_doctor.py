@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from anomgen.cli import app
 from anomgen.cli import doctor as examination
-from anomgen.cli.doctor import Found
+from anomgen.cli.doctor import Checked
 
 
 def found():
@@ -28,7 +28,7 @@ def test_an_extra_says_what_of_it_is_missing(monkeypatch):
     lines = ["numpy>=2", 'numpy>=2; extra == "there"', 'no-such-thing>=1; extra == "gone"', 'pytest; extra == "test"']
     monkeypatch.setattr(examination, "requires", lambda _: lines)
     there, gone = examination._extras()
-    assert there == Found("extra there", True, "numpy")
+    assert there == Checked("extra there", True, "numpy")
     assert gone.good is None and 'missing no-such-thing: pip install ".[gone]"' in gone.text
 
 

@@ -139,11 +139,11 @@ def test_a_third_party_exporter_is_found_by_its_entry_point(monkeypatch):
     from anomgen import registry
 
     points = {
-        "failing": EntryPoint("failing", f"{__name__}:Failing", "anomgen.exporters"),
+        "talkative": EntryPoint("talkative", f"{__name__}:Talkative", "anomgen.exporters"),
         "broken": EntryPoint("broken", "nowhere_at_all:It", "anomgen.exporters"),
     }
     monkeypatch.setattr(registry, "_plugins", lambda group: points)
-    assert load("exporters", "failing").kind == "failing" and "failing" in names("exporters")
+    assert load("exporters", "talkative").kind == "talkative" and "talkative" in names("exporters")
     with pytest.raises(UsageError, match=r"plug-in exporter 'broken'.*fails to load"):
         build_exporter("broken")
 

@@ -47,7 +47,7 @@ class Defect:
     proposed: bool = False
 
 
-class Entry(NamedTuple):
+class DefectRecord(NamedTuple):
     """What the record says of a defect; `image` and `mask` are hashes of the stored PNGs."""
 
     item: str
@@ -87,12 +87,12 @@ def write_bank(
     metadata = {"huggingface": json.dumps({"info": {"features": known}})}
     kinds = {"image": _IMAGE_TYPE, "mask": _IMAGE_TYPE, "defect_type": pa.int64(), "proposed": pa.bool_()}
     schema = pa.schema([(name, kinds.get(name, pa.string())) for name in known], metadata)
-    entries: list[Entry] = []
+    entries: list[DefectRecord] = []
     with replacing(out / DATA) as file, pq.ParquetWriter(file, schema, compression="none") as writer:
         for defect in defects:
             image, mask = encode_png(defect.image), encode_png(defect.mask)
             path = f"{len(entries):06d}.png"
-            entry = Entry(
+            entry = DefectRecord(
                 defect.item, defect.defect_type, defect.digest, defect.proposed, file_digest(image), file_digest(mask)
             )
             entries.append(entry)
@@ -129,7 +129,7 @@ class Bank:
             raise UsageError(f"{folder}: is no bank of defects; `anomgen bank DEFECTS -o BANK` makes one")
         self.path, self.record = folder, record
         try:
-            self.entries = tuple(Entry(**entry) for entry in record["defects"])
+            self.entries = tuple(DefectRecord(**entry) for entry in record["defects"])
             damaged = not self.entries or record["fingerprint"] != _fingerprint(self.entries)
         except (KeyError, TypeError):
             damaged = True
@@ -224,7 +224,7 @@ def open_bank(name: str | Path) -> Bank:
     return Bank(found[0])
 
 
-def _fingerprint(entries: Sequence[Entry]) -> str:
+def _fingerprint(entries: Sequence[DefectRecord]) -> str:
     return fingerprint_of([list(entry) for entry in entries])
 
 

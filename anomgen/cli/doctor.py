@@ -26,7 +26,7 @@ FREE = 1 << 30
 """Bytes of disk below which a dataset soon does not fit."""
 
 
-class Found(NamedTuple):
+class Checked(NamedTuple):
     """One thing that was looked at. good: None where it is neither good nor bad."""
 
     name: str
@@ -49,26 +49,26 @@ def doctor(as_json: JsonOption = False) -> None:
         raise typer.Exit(1)
 
 
-def examined() -> Iterator[Found]:
+def examined() -> Iterator[Checked]:
     """Look at one thing after the other."""
     from anomgen.versions import versions, versions_text
 
-    yield Found("python", True, f"{platform.python_version()} in {sys.prefix}")
-    yield Found("versions", True, versions_text(versions()))
+    yield Checked("python", True, f"{platform.python_version()} in {sys.prefix}")
+    yield Checked("versions", True, versions_text(versions()))
     yield from _extras()
-    yield Found("machine", None, f"{platform.system()} {platform.machine()}, {_cores()} cores{_memory()}")
+    yield Checked("machine", None, f"{platform.system()} {platform.machine()}, {_cores()} cores{_memory()}")
     yield _gpu()
     yield from (_disk("here", Path.cwd()), _disk("temporary files", Path(tempfile.gettempdir())))
     yield _cache()
     yield _drawing()
 
 
-def _extras() -> Iterator[Found]:
+def _extras() -> Iterator[Checked]:
     """Yield each extra and what of it is missing."""
     try:
         wanted = requires("anomgen") or []
     except PackageNotFoundError:
-        yield Found("extras", None, "not known: anomgen is not installed, it runs from a checkout")
+        yield Checked("extras", None, "not known: anomgen is not installed, it runs from a checkout")
         return
     needed: dict[str, list[str]] = {}
     for line in wanted:
@@ -79,7 +79,7 @@ def _extras() -> Iterator[Found]:
         missing = [name for name in names if not _is_installed(name)]
         hint = f'pip install ".[{extra}]" in a checkout'
         text = f"missing {', '.join(missing)}: {hint}" if missing else ", ".join(names)
-        yield Found(f"extra {extra}", None if missing else True, text)
+        yield Checked(f"extra {extra}", None if missing else True, text)
 
 
 def _is_installed(name: str) -> bool:
@@ -100,34 +100,34 @@ def _memory() -> str:
         return ""
 
 
-def _gpu() -> Found:
+def _gpu() -> Checked:
     if not _is_installed("torch"):
-        return Found("GPU", None, "not looked for: torch is not installed, and only networks use one")
+        return Checked("GPU", None, "not looked for: torch is not installed, and only networks use one")
     import torch
 
     if torch.cuda.is_available():
-        return Found("GPU", True, f"{torch.cuda.get_device_name()} (torch {torch.__version__})")
-    return Found("GPU", None, f"none that torch {torch.__version__} can use; drawing needs none")
+        return Checked("GPU", True, f"{torch.cuda.get_device_name()} (torch {torch.__version__})")
+    return Checked("GPU", None, f"none that torch {torch.__version__} can use; drawing needs none")
 
 
-def _disk(name: str, folder: Path) -> Found:
+def _disk(name: str, folder: Path) -> Checked:
     try:
         free = shutil.disk_usage(folder).free
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        return Found(name, False, f"{folder}: cannot be written: {error.strerror or error}")
-    return Found(name, free > FREE, f"{folder}: {free / 2**30:.1f} GB free")
+        return Checked(name, False, f"{folder}: cannot be written: {error.strerror or error}")
+    return Checked(name, free > FREE, f"{folder}: {free / 2**30:.1f} GB free")
 
 
-def _cache() -> Found:
+def _cache() -> Checked:
     """Find the notes of where sources were."""
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "anomgen"
     sizes = [file.stat().st_size for file in folder.rglob("*") if file.is_file()]
-    return Found("cache", None, f"{folder}: {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB; it may be removed")
+    return Checked("cache", None, f"{folder}: {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB; it may be removed")
 
 
-def _drawing() -> Found:
+def _drawing() -> Checked:
     """Draw one row from a built-in texture."""
     from anomgen.making.recipe import load_recipe
 
@@ -135,5 +135,5 @@ def _drawing() -> Found:
     try:
         row = load_recipe("perlin", size=64, overrides={"source.count": 2, "anomaly_ratio": 1.0}).sample(0)
     except Exception as error:  # whatever it is, it is what is looked for
-        return Found("drawing", False, f"{type(error).__name__}: {error}")
-    return Found("drawing", bool(row.mask.any()), f"a row of perlin in {time.perf_counter() - started:.1f} s")
+        return Checked("drawing", False, f"{type(error).__name__}: {error}")
+    return Checked("drawing", bool(row.mask.any()), f"a row of perlin in {time.perf_counter() - started:.1f} s")

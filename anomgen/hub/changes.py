@@ -25,7 +25,7 @@ _HARMLESS = frozenset({".gitattributes", ".gitignore", "README.md", "LICENSE", "
 
 
 @dataclass(frozen=True)
-class Options:
+class PushOptions:
     """How to push; `anomgen push --help` explains each."""
 
     license: str | None = None
@@ -61,7 +61,7 @@ class Changes:
         return sum(size_of(file) for path, file in self.files.items() if path not in self.arrived)
 
 
-def changes_of(repository: Repository, upload: Upload, options: Options, state: State | None) -> Changes:
+def changes_of(repository: Repository, upload: Upload, options: PushOptions, state: State | None) -> Changes:
     """Return what is to change, or raise UsageError for what must not."""
     before, content = Card({}, ""), None
     if state is not None:
@@ -89,7 +89,7 @@ def changes_of(repository: Repository, upload: Upload, options: Options, state: 
     return changes
 
 
-def _refuse_public(repository: Repository, options: Options, state: State) -> None:
+def _refuse_public(repository: Repository, options: PushOptions, state: State) -> None:
     if options.private and not state.private:
         raise UsageError(
             f"{repository.id}: exists and is public; leave out --private, or make it private first, on "
@@ -97,7 +97,7 @@ def _refuse_public(repository: Repository, options: Options, state: State) -> No
         )
 
 
-def _refuse_foreign(repository: Repository, options: Options, state: State, before: Card) -> None:
+def _refuse_foreign(repository: Repository, options: PushOptions, state: State, before: Card) -> None:
     """Refuse a repository whose content did not come from anomgen; with --adopt, one whose data would vanish."""
     others = sorted(path for path in state.files if path not in _HARMLESS)
     if before.is_ours or not others:
@@ -115,7 +115,7 @@ def _refuse_foreign(repository: Repository, options: Options, state: State, befo
         )
 
 
-def _refuse_other(repository: Repository, upload: Upload, options: Options, state: State, before: Card) -> None:
+def _refuse_other(repository: Repository, upload: Upload, options: PushOptions, state: State, before: Card) -> None:
     """Refuse to replace a configuration, or a model, by another one that has the same name."""
     if options.overwrite:
         return
@@ -136,7 +136,7 @@ def _refuse_other(repository: Repository, upload: Upload, options: Options, stat
         )
 
 
-def _refuse_moving_a_tag(repository: Repository, options: Options, state: State, changes: Changes) -> None:
+def _refuse_moving_a_tag(repository: Repository, options: PushOptions, state: State, changes: Changes) -> None:
     place = state.tags.get(options.tag or "")
     if place is not None and (not changes.is_empty or place != state.commit):
         raise UsageError(
@@ -145,7 +145,7 @@ def _refuse_moving_a_tag(repository: Repository, options: Options, state: State,
         )
 
 
-def _license(repository: Repository, upload: Upload, options: Options, before: Card) -> str:
+def _license(repository: Repository, upload: Upload, options: PushOptions, before: Card) -> str:
     """Return the licence of the repository after the push. Raises UsageError when a source's terms forbid it."""
     license = str(upload.card.data["license"])
     reason = first_conflict(upload.sources, license)

@@ -22,7 +22,7 @@ from anomgen.dataset.left_out import without_left_out
 from anomgen.dataset.origin import LEFT_OUT, is_ours
 from anomgen.dataset.reader import Dataset
 from anomgen.errors import AnomgenError, Interrupted, Progress, UsageError, noted, silent
-from anomgen.hub.changes import TEXT, Changes, Options, changes_of, refuse_token, size_of
+from anomgen.hub.changes import TEXT, Changes, PushOptions, changes_of, refuse_token, size_of
 from anomgen.hub.client import Repository, check_id, library, require_token
 from anomgen.hub.faults import AGAIN, Moved
 from anomgen.hub.upload import NoLicense, Upload, check_license, check_size, config_name, is_model, upload_of
@@ -97,7 +97,7 @@ def push(
     if is_url(folder):
         raise UsageError(f"{folder}: what is pushed must be a local folder; copy it first")
     library()
-    options = Options(license and normalised(license), private, revision_tag, create_pr, overwrite, adopt)
+    options = PushOptions(license and normalised(license), private, revision_tag, create_pr, overwrite, adopt)
     try:
         with _kept_rows(Path(folder)) as folder:
             return _pushed(folder, repo_id, config, options, progress, api, wait, check=check, dry_run=dry_run)
@@ -119,7 +119,7 @@ def _pushed(
     folder: Path,
     repo_id: str,
     config: str | None,
-    options: Options,
+    options: PushOptions,
     progress: Progress,
     api: Any,
     wait: Callable[[float], None],
@@ -139,7 +139,7 @@ def _pushed(
     return _send(repository, upload, options, progress, new=state is None)
 
 
-def _send(repository: Repository, upload: Upload, options: Options, progress: Progress, *, new: bool) -> Pushed:
+def _send(repository: Repository, upload: Upload, options: PushOptions, progress: Progress, *, new: bool) -> Pushed:
     """Create the repository where needed, upload, commit, verify, tag."""
     if new:
         repository.create(private=options.private)
@@ -156,7 +156,7 @@ def _send(repository: Repository, upload: Upload, options: Options, progress: Pr
 
 
 def _publish(
-    repository: Repository, upload: Upload, options: Options, progress: Progress, sent: set[str]
+    repository: Repository, upload: Upload, options: PushOptions, progress: Progress, sent: set[str]
 ) -> tuple[Changes, str, str | None]:
     """Upload and commit what differs from the repository as it is now; return commit and pull request, if any.
 
@@ -180,7 +180,7 @@ def _publish(
 
 
 def _upload(
-    folder: Path, repo_id: str, config: str | None, options: Options, api: Any, wait: Any, dry_run: bool
+    folder: Path, repo_id: str, config: str | None, options: PushOptions, api: Any, wait: Any, dry_run: bool
 ) -> Upload:
     """Return what is pushed. Raises UsageError that tells, at once, every fault of options, names, token and folder."""
     faults: list[UsageError] = []
@@ -211,7 +211,7 @@ def _upload(
     return upload
 
 
-def _check_options(options: Options) -> None:
+def _check_options(options: PushOptions) -> None:
     if options.tag is not None and (not _TAG.fullmatch(options.tag) or ".." in options.tag):
         raise UsageError(f"--revision-tag {options.tag}: write letters, digits, '.', '_' and '-', for instance v1.0")
     if options.tag is not None and options.create_pr:
@@ -261,7 +261,7 @@ def _with_license_there(error: NoLicense, folder: Path, repo_id: str, api: Any, 
 
 
 def _send_files(
-    repository: Repository, changes: Changes, options: Options, progress: Progress
+    repository: Repository, changes: Changes, options: PushOptions, progress: Progress
 ) -> tuple[list[Any], set[str]]:
     """Send the files' contents, a part after the other; return the commit's operations, and what had arrived before."""
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete

@@ -26,7 +26,7 @@ from anomgen.generators.base import build_generator
 from anomgen.making.replay import pool_of, recorded_fit
 from anomgen.making.report import MAX_INVISIBLE, RULES, Findings, Report, Violation
 from anomgen.making.rules import (
-    Record,
+    DecodedRow,
     count_findings,
     difference,
     expected_indices,
@@ -135,7 +135,7 @@ class _Checker:
         if missing := missing_in({name: cells[name] for name in self.small}):
             self._add("row", f"row {self.position - 1}: {missing}")
             return
-        record = Record(cells)
+        record = DecodedRow(cells)
         for rule, what in self._findings(record):
             self._add(rule, f"row {cells['index']}: {what}")
         if cells["soft_mask"] is not None:
@@ -166,7 +166,7 @@ class _Checker:
     def _add(self, rule: str, example: str) -> None:
         self.violations.setdefault(rule, Violation(rule)).add(example)
 
-    def _findings(self, record: Record) -> Findings:
+    def _findings(self, record: DecodedRow) -> Findings:
         yield from record_findings(record.cells, self.place, self.dataset)
         for name in record.broken:
             yield "image", f"{name} cannot be decoded"
@@ -183,7 +183,7 @@ class _Checker:
         else:
             yield from measure_findings(record, record.image, self.value_range, self.boundary)
 
-    def _source_findings(self, record: Record) -> Findings:
+    def _source_findings(self, record: DecodedRow) -> Findings:
         """A normal image is compared with the pool's; without a pool, with the first normal row of its source."""
         source_id = record.cells["source_id"]
         if self.pool is not None and self.normals.in_pool(source_id) is None:
@@ -199,7 +199,7 @@ class _Checker:
         if not record.anomalous and kept is not None and not np.array_equal(kept, record.image):
             yield "source", "image and normal differ, though the row is normal"
 
-    def _anomaly_findings(self, record: Record) -> Findings:
+    def _anomaly_findings(self, record: DecodedRow) -> Findings:
         normal = record.images.get("normal")
         source_id = record.cells["source_id"]
         if normal is None:
@@ -216,7 +216,7 @@ class _Checker:
         yield from self._change_findings(record, normal)
         yield from self._foreground_findings(record, source_id)
 
-    def _change_findings(self, record: Record, normal: np.ndarray) -> Findings:
+    def _change_findings(self, record: DecodedRow, normal: np.ndarray) -> Findings:
         mask = record.mask
         leak = np.count_nonzero((record.image != normal).any(axis=2) & ~mask)
         if leak:
@@ -231,7 +231,7 @@ class _Checker:
         if share > MAX_INVISIBLE:
             yield "invisible", f"{share:.0%} of the mask's {pixels} pixels did not visibly change"
 
-    def _foreground_findings(self, record: Record, source_id: str) -> Findings:
+    def _foreground_findings(self, record: DecodedRow, source_id: str) -> Findings:
         foreground = self.normals.foreground(source_id)
         pixels = np.count_nonzero(record.mask)
         if foreground is None or not pixels:

@@ -20,7 +20,7 @@ from anomgen.synthesis.detectability import Detectability
 from anomgen.synthesis.sample import smallest_mask
 
 
-class Record:
+class DecodedRow:
     """A row with its images decoded; `broken` names the columns that could not be."""
 
     def __init__(self, cells: dict[str, Any]):
@@ -102,7 +102,7 @@ def shape_findings(images: dict[str, np.ndarray]) -> Findings:
             yield "shape", f"{name} is {kind_of(other)}, the image {kind_of(image)}"
 
 
-def mask_findings(record: Record) -> Findings:
+def mask_findings(record: DecodedRow) -> Findings:
     """Yield what breaks a rule in the masks of a row."""
     stored = record.images["mask"]
     if not np.isin(stored, (0, 255)).all():
@@ -120,7 +120,7 @@ def mask_findings(record: Record) -> Findings:
 
 
 def measure_findings(
-    record: Record, normal: np.ndarray | None, value_range: ValueRange | None, boundary: Detectability | None
+    record: DecodedRow, normal: np.ndarray | None, value_range: ValueRange | None, boundary: Detectability | None
 ) -> Findings:
     """Yield the recorded measures that are not what is measured; normal: the image before, None if not at hand."""
     cells, mask = record.cells, record.mask
@@ -136,7 +136,9 @@ def measure_findings(
             yield name, f"recorded {cells[name]:.9g}, measured {value:.9g}"
 
 
-def _detectability_findings(record: Record, boundary: Detectability | None, value_range: ValueRange | None) -> Findings:
+def _detectability_findings(
+    record: DecodedRow, boundary: Detectability | None, value_range: ValueRange | None
+) -> Findings:
     recorded, measured = record.cells["detectability"], None
     if record.anomalous and record.mask.any() and boundary is not None:
         measured = boundary.of(stretched(record.image, value_range), record.mask)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from anomgen.errors import UsageError, require
-from anomgen.models.training import Training
+from anomgen.models.training import TrainingSettings
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -23,7 +23,7 @@ def has_accelerator() -> bool:
     return torch.cuda.is_available() or torch.backends.mps.is_available()
 
 
-def accelerator_for(settings: Training) -> Accelerator:
+def accelerator_for(settings: TrainingSettings) -> Accelerator:
     """Return the device layout: what `accelerate launch` says, otherwise the one GPU there is, otherwise the CPU."""
     import torch
     from accelerate import Accelerator

@@ -14,7 +14,7 @@ from anomgen.config.text import Overrides, changed
 from anomgen.errors import AnomgenNote, AnomgenWarning, Progress, UsageError, near_miss, silent
 from anomgen.files import refuse_inside
 from anomgen.models.device import has_accelerator, require_diffusion
-from anomgen.models.training import Trained, Training
+from anomgen.models.training import Trained, TrainingSettings
 from anomgen.places import home
 from anomgen.sources import detect
 from anomgen.sources.base import Source, SourceConfig, build_source, notes_of
@@ -89,7 +89,7 @@ class _Request:
         """Return the source of normal images that a path means, at 256 × 256 unless it was said otherwise."""
         return build_source({**detect(path), **self.of_source})
 
-    def settings(self, model: type[Training]) -> Any:
+    def settings(self, model: type[TrainingSettings]) -> Any:
         """Return the settings, those of the preset that suits the device where none was named."""
         preset = model.on_accelerator if has_accelerator() else "laptop"
         return validated(model, {"preset": preset, **self.given})

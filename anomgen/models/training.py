@@ -37,7 +37,7 @@ LOG_EVERY = 10
 """Steps between two lines of the log."""
 
 
-class Training(Preset):
+class TrainingSettings(Preset):
     """Settings that every training has."""
 
     on_accelerator: ClassVar[str] = "paper"
@@ -86,7 +86,7 @@ class Task(ABC):
 
     kind: ClassVar[str]
 
-    def __init__(self, settings: Training, accelerator: Accelerator):
+    def __init__(self, settings: TrainingSettings, accelerator: Accelerator):
         self.settings = settings
         self.accelerator = accelerator
 
@@ -123,7 +123,7 @@ def train(
     checkpoint of the last step; Diverged, with the last good one; AnomgenError when memory runs out.
     """
     main, steps = task.accelerator.is_main_process, task.settings.steps
-    started, first, losses = time.perf_counter(), 0, _Mean()
+    started, first, losses = time.perf_counter(), 0, _Smoothed()
     if resume and (out / CHECKPOINT).is_file():
         first, losses.values = _restore(task, out / CHECKPOINT)
     if first > steps:
@@ -210,7 +210,7 @@ def _sheet(task: Task, out: Path, done: int) -> None:
     task.accelerator.wait_for_everyone()
 
 
-class _Mean:
+class _Smoothed:
     """The losses, averaged over about the last fifty steps."""
 
     def __init__(self) -> None:
@@ -279,7 +279,7 @@ def _any_stops(task: Task, stop: _Stop) -> bool:
 
 
 @contextmanager
-def _memory_advice(settings: Training) -> Iterator[None]:
+def _memory_advice(settings: TrainingSettings) -> Iterator[None]:
     import torch
 
     try:

@@ -189,7 +189,7 @@ def given_loader(anomalies: Anomalies, entry: Entry, data: RealData, seed: int) 
 class _Tested:
     """What does not depend on a threshold. pixels: None where the data has no masks."""
 
-    measured: metrics.Measured
+    measured: metrics.Metrics
     replicates: dict[str, list[float]]
     scores: np.ndarray
     images: metrics.Curve
@@ -206,7 +206,7 @@ def _tested(data: RealData, maps: np.ndarray, score: metrics.Reducer) -> _Tested
     images = metrics.Curve.of(test.labels, scores)
     pixels = None if test.masks is None else metrics.Curve.of_maps(test.masks, maps)
     of_images, of_pixels = metrics.image_metrics(images), metrics.pixel_metrics(pixels)
-    measured = metrics.Measured(of_images.metrics | of_pixels.metrics, of_images.undefined | of_pixels.undefined)
+    measured = metrics.Metrics(of_images.metrics | of_pixels.metrics, of_images.undefined | of_pixels.undefined)
     replicates = bootstrap.replicates(resampled_by(data), test.labels, scores, test.masks, maps, REPLICATES)
     return _Tested(measured, replicates, scores, images, pixels, time.perf_counter() - started)
 
@@ -229,14 +229,14 @@ def _thresholds(
     return chosen.model_copy(update={"pixel_f1": pixels}), scored
 
 
-def _with_chosen(measured: metrics.Measured, chosen: Thresholds) -> metrics.Measured:
+def _with_chosen(measured: metrics.Metrics, chosen: Thresholds) -> metrics.Metrics:
     """Add F1 at the chosen thresholds; without a best F1 of any threshold it is not defined either."""
     figures = {"threshold_f1": chosen.f1.f1}
     if chosen.pixel_f1 is not None:
         figures["threshold_pixel_f1"] = chosen.pixel_f1.f1
     why = "there is no synthetic anomaly to choose it with"
     undefined = {name: measured.undefined.get(BEST[name], why) for name, f1 in figures.items() if f1 is None}
-    return metrics.Measured(measured.metrics | figures, measured.undefined | undefined)
+    return metrics.Metrics(measured.metrics | figures, measured.undefined | undefined)
 
 
 def _examples(folder: Path, data: RealData, scores: np.ndarray, maps: np.ndarray) -> Examples:

@@ -19,11 +19,11 @@ from anomgen.score.detectors.base import Detector
 from anomgen.score.entries import BASELINES
 from anomgen.score.identity import PROTOCOL
 from anomgen.score.request import DATA, Request
-from anomgen.score.result import Record
+from anomgen.score.result import JsonRecord
 from anomgen.score.rows import RUN_FILE
 
 
-class Configuration(Record):
+class Configuration(JsonRecord):
     """What was asked for, and how the cells are trained."""
 
     command: str
@@ -100,7 +100,7 @@ class Configuration(Record):
             file.write(json.dumps(self.plain(), indent=2, ensure_ascii=False).encode() + b"\n")
 
 
-class Missing(Record):
+class Missing(JsonRecord):
     """What of a request has no row yet: left out by the budget, another part's, or not begun."""
 
     cells: int

@@ -12,7 +12,7 @@ import numpy as np
 from anomgen.errors import SourceError
 from anomgen.files import file_digest
 from anomgen.sources.images import fit_image, quiet, read_image
-from anomgen.sources.labelled import Found, Listing
+from anomgen.sources.labelled import LabelledImage, Listing
 from anomgen.sources.mask_files import united_mask
 
 _HALF = 0.5 - 1e-5  # area averages of float32 miss an exact half by less
@@ -26,7 +26,7 @@ class Decoded:
     digest: of its pixels as stored. file: of the file. before: height and width as stored.
     """
 
-    found: Found
+    found: LabelledImage
     digest: str
     pixels: np.ndarray
     mask: np.ndarray | None
@@ -44,7 +44,7 @@ def decoded(listed: Listing, shape: tuple[int, int], path: str) -> list[Decoded]
     """Return all images. Raises SourceError, which names those that cannot be used."""
     has_masks = any(found.mask is not None for found in listed.found)
 
-    def read(found: Found) -> Decoded | str:
+    def read(found: LabelledImage) -> Decoded | str:
         try:
             return _read(found, listed, shape, has_masks)
         except SourceError as error:
@@ -62,7 +62,7 @@ def decoded(listed: Listing, shape: tuple[int, int], path: str) -> list[Decoded]
     return [result for result in results if isinstance(result, Decoded)]
 
 
-def _read(found: Found, listed: Listing, shape: tuple[int, int], has_masks: bool) -> Decoded:
+def _read(found: LabelledImage, listed: Listing, shape: tuple[int, int], has_masks: bool) -> Decoded:
     stored = listed.read(found.key)
     image, file = read_image(stored, found.id), file_digest(stored)
     pixels = fit_image(image, shape, "stretch", found.id)

@@ -16,16 +16,16 @@ from anomgen.score.configuration import Configuration, Missing
 from anomgen.score.figures import figures_of
 from anomgen.score.jobs import run_jobs
 from anomgen.score.misses import Missed, write_misses
-from anomgen.score.report.board import Line, Table
+from anomgen.score.report.board import BoardTable, Line
 from anomgen.score.report.summary import Run
 from anomgen.score.request import Request
-from anomgen.score.result import Done, Failed, Record, Result
+from anomgen.score.result import Done, Failed, JsonRecord, Result
 from anomgen.score.rows import SET_ASIDE, RowFile, opened, require_run_folder
 from anomgen.score.schedule import Schedule, refreshed, scheduled, within
 from anomgen.versions import installed
 
 
-class Summary(Record):
+class Summary(JsonRecord):
     """What a run came to, in cells of its request and in seconds. files: of the report."""
 
     cells: int
@@ -144,7 +144,7 @@ def _set_aside(rows: RowFile, warn: Callable[[str], None] | None) -> None:
 
 
 def _summary(
-    schedule: Schedule, rows: Sequence[Result], board: Table | None, files: list[str], seconds: float
+    schedule: Schedule, rows: Sequence[Result], board: BoardTable | None, files: list[str], seconds: float
 ) -> Summary:
     return Summary(
         cells=len(schedule.cells),
@@ -158,7 +158,7 @@ def _summary(
     )
 
 
-def _lines(board: Table | None) -> list[str]:
+def _lines(board: BoardTable | None) -> list[str]:
     """Return the board as text, best first."""
     if board is None:
         return []

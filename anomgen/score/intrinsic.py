@@ -12,7 +12,7 @@ import numpy as np
 from scipy import stats
 
 from anomgen.dataset.row import Row
-from anomgen.score.result import Record
+from anomgen.score.result import JsonRecord
 
 FIGURES = ("severity", "area", "area_q25", "area_q50", "area_q75", "diversity", "kid_lite0")
 LEAST_PAIRS = 3
@@ -21,7 +21,7 @@ LEAST_PAIRS = 3
 Figures = dict[str, float | None]
 
 
-class Correlation(Record):
+class Correlation(JsonRecord):
     """A rank correlation, None where it is not defined, and how many entries it rests on."""
 
     rho: float | None

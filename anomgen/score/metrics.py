@@ -239,23 +239,23 @@ def window_side(shape: Sequence[int]) -> int:
     return max(1, round(min(shape) / 16))
 
 
-class Measured(NamedTuple):
+class Metrics(NamedTuple):
     """Figures by name, None where one is not defined, and why not."""
 
     metrics: dict[str, float | None]
     undefined: dict[str, str]
 
 
-def image_metrics(images: Curve) -> Measured:
+def image_metrics(images: Curve) -> Metrics:
     """Return the `IMAGE_METRICS` of the curve of image scores."""
     values = (images.auroc, images.average_precision, images.f1_max)
     return _measured(IMAGE_METRICS, values, _one_class(images, "image"))
 
 
-def pixel_metrics(pixels: Curve | None) -> Measured:
+def pixel_metrics(pixels: Curve | None) -> Metrics:
     """Return the `PIXEL_METRICS` of the curve of all test pixels (`Curve.of_maps`); None: the data has no masks."""
     if pixels is None:
-        return Measured(dict.fromkeys(PIXEL_METRICS), dict.fromkeys(PIXEL_METRICS, "the data has no masks"))
+        return Metrics(dict.fromkeys(PIXEL_METRICS), dict.fromkeys(PIXEL_METRICS, "the data has no masks"))
     values = (pixels.auroc, pixels.average_precision, pixels.f1_max, pixels.au_pro())
     return _measured(PIXEL_METRICS, values, _one_class(pixels, "pixel"))
 
@@ -336,11 +336,11 @@ def check_maps(masks: np.ndarray, maps: np.ndarray) -> None:
         raise AnomgenError(f"{lead}: the detector's training has diverged")
 
 
-def _measured(names: Sequence[str], values: Sequence[Any], why: str | None) -> Measured:
+def _measured(names: Sequence[str], values: Sequence[Any], why: str | None) -> Metrics:
     found: Mapping[str, Any] = dict(zip(names, values, strict=True))
     if why is None:
-        return Measured({name: float(value) for name, value in found.items()}, {})
-    return Measured(dict.fromkeys(names), dict.fromkeys(names, why))
+        return Metrics({name: float(value) for name, value in found.items()}, {})
+    return Metrics(dict.fromkeys(names), dict.fromkeys(names, why))
 
 
 def _one_class(curve: Curve, unit: str) -> str | None:

@@ -16,7 +16,7 @@ from anomgen.files import replacing
 from anomgen.score.cell import Cell
 from anomgen.score.data import RealData
 from anomgen.score.entries import BASELINES
-from anomgen.score.result import Done, Record, Result
+from anomgen.score.result import Done, JsonRecord, Result
 from anomgen.score.schedule import Schedule
 
 MISSES, LIST = "misses", "misses.json"
@@ -24,7 +24,7 @@ FOUND = 0.5
 """Share of the trainings that must find an image."""
 
 
-class Missed(Record):
+class Missed(JsonRecord):
     """The anomalies that most detectors and seeds of a recipe do not find on a data set."""
 
     data: str

@@ -27,7 +27,7 @@ DATA = "{data}"
 """What a change of a recipe says for the name of the data set, as in ``recipe.sdas.generator.model={data}/model``."""
 
 
-class Options(TypedDict, total=False):
+class RequestOptions(TypedDict, total=False):
     """Options of `Request.of`."""
 
     detectors: Texts

@@ -20,7 +20,7 @@ Time = Annotated[float, Field(ge=0, le=1e10)]
 Replicates = Annotated[list[float], Field(min_length=REPLICATES, max_length=REPLICATES)]
 
 
-class Record(BaseModel):
+class JsonRecord(BaseModel):
     """Base of the records: frozen and strictly typed. Keys that it does not know, as of a later version, it drops.
 
     An alias is the key in JSON where the code has another word.
@@ -35,7 +35,7 @@ class Record(BaseModel):
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
-class Counts(Record):
+class Counts(JsonRecord):
     """Images of a data set. lost_masks: anomalous test images whose mask has no pixel left at this size."""
 
     train: Count
@@ -45,14 +45,14 @@ class Counts(Record):
     lost_masks: Count
 
 
-class Rates(Record):
+class Rates(JsonRecord):
     """What a threshold does: share of normal ones flagged, share of anomalous ones missed; None: there are none."""
 
     fpr: Metric | None
     fnr: Metric | None
 
 
-class Limit(Record):
+class Limit(JsonRecord):
     """A threshold under a constraint, and what it reaches."""
 
     threshold: float | None
@@ -60,7 +60,7 @@ class Limit(Record):
     test: Rates
 
 
-class ChosenF1(Record):
+class ChosenF1(JsonRecord):
     """The threshold of the best F1 on validation data, and F1 on the test data: there, and the best possible."""
 
     threshold: float | None
@@ -70,7 +70,7 @@ class ChosenF1(Record):
     fnr: Metric | None = None
 
 
-class Thresholds(Record):
+class Thresholds(JsonRecord):
     """Thresholds that validation data gives; that on pixels is there where the data has masks."""
 
     f1: ChosenF1
@@ -81,7 +81,7 @@ class Thresholds(Record):
     pixel_f1: ChosenF1 | None = None
 
 
-class TypeFigures(Record):
+class TypeFigures(JsonRecord):
     """A type of real defect: its test images, the share of them that is found, pixel AP with all normal images."""
 
     images: Count
@@ -89,14 +89,14 @@ class TypeFigures(Record):
     pixel_ap: Metric | None
 
 
-class Examples(Record):
+class Examples(JsonRecord):
     """Ids of the anomalous test images with the highest and the lowest scores."""
 
     best: list[str] = []
     worst: list[str] = []
 
 
-class Scored(Record):
+class Scored(JsonRecord):
     """Scores of images, and which of the images are anomalous."""
 
     scores: list[float]
@@ -109,7 +109,7 @@ class Scored(Record):
         return self
 
 
-class Perturbed(Record):
+class Perturbed(JsonRecord):
     """What the threshold of the best F1 on unchanged validation images reaches on changed test images."""
 
     kind: str
@@ -121,7 +121,7 @@ class Perturbed(Record):
     image_auroc: Metric | None
 
 
-class Seconds(Record):
+class Seconds(JsonRecord):
     """Where the time went; waiting: part of fit; synthesis: beside it."""
 
     fit: Time = 0.0
@@ -131,7 +131,7 @@ class Seconds(Record):
     metrics: Time = 0.0
 
 
-class Started(Record):
+class Started(JsonRecord):
     """What every row holds, failed or done. docs/how-to/compare.md explains the keys."""
 
     schema_version: Literal[1] = Field(SCHEMA, alias="schema")

@@ -51,7 +51,7 @@ _NAMED = 5
 
 
 @dataclass(frozen=True)
-class Found:
+class LabelledImage:
     """One image: its portable id, its defect type, whether it is for training, what reads it and its mask.
 
     mask: one or several files, which together say what is anomalous; None where there are none.
@@ -72,7 +72,7 @@ class Listing:
     """
 
     name: str
-    found: tuple[Found, ...]
+    found: tuple[LabelledImage, ...]
     read: Callable[[Any], bytes]
     is_split: bool
     license: str | None = None
@@ -128,7 +128,7 @@ def photos(path: str) -> Listing:
     normal = normal_among(files.pictures, read, path)
     if not normal.images:
         raise UsageError(f"{path}: no picture is a normal image: {'; '.join(normal.notes)}")
-    found = tuple(Found(name, NORMAL, True, name) for name in normal.images)
+    found = tuple(LabelledImage(name, NORMAL, True, name) for name in normal.images)
     return Listing(
         place.name, found, read, True, license_of_folder(place), place, (*normal.notes, *not_read(files.others))
     )
@@ -176,7 +176,7 @@ def _files(path: str, *, alone: bool = False) -> Listing:
     if masks_of:
         _refuse_missing([name for name in anomalous if name not in masks_of], len(anomalous), path)
     found = tuple(
-        Found(name, types[name], name in training and types[name] == NORMAL, name, masks_of.get(name))
+        LabelledImage(name, types[name], name in training and types[name] == NORMAL, name, masks_of.get(name))
         for name in images
     )
     is_split = table is not None or any(folders_of(name) & (_TRAIN | _TEST) for name in images)
@@ -270,7 +270,7 @@ def _rows(path: str, *, alone: bool = False) -> Listing:
     with datasets_library() as datasets:
         splits = [named] if base != path else _splits(split_names(datasets, config, base), path)
         readers: dict[tuple[str, str], RowReader] = {}
-        found: list[Found] = []
+        found: list[LabelledImage] = []
         for split in splits:
             dataset = load_split(datasets, config, base, split)
             image, mask = _image_columns(datasets, dataset, path)
@@ -309,7 +309,9 @@ def _image_columns(datasets: Any, dataset: Any, path: str) -> tuple[str, str | N
     return ("image" if "image" in others else others[0]), (masks[0] if masks else None)
 
 
-def _split_rows(dataset: Any, path: str, split: str, columns: tuple[str, str | None], alone: bool) -> list[Found]:
+def _split_rows(
+    dataset: Any, path: str, split: str, columns: tuple[str, str | None], alone: bool
+) -> list[LabelledImage]:
     image, mask = columns
     types = _defect_types(dataset, path, alone)
     has_mask = [False] * len(types)
@@ -317,7 +319,7 @@ def _split_rows(dataset: Any, path: str, split: str, columns: tuple[str, str | N
         batches = dataset.select_columns([mask]).with_format("arrow").iter(256)
         has_mask = [valid for batch in batches for valid in batch[mask].is_valid().to_pylist()]
     return [
-        Found(
+        LabelledImage(
             f"{split}/{row:06d}",
             kind,
             split == "train" and kind == NORMAL,

@@ -68,24 +68,24 @@ def marks(masks: Sequence[str], read: Callable[[str], bytes]) -> bool:
     return any(bool(np.any(read_mask(read(mask), mask))) for mask in masks)
 
 
-class Chosen(NamedTuple):
+class ChosenPictures(NamedTuple):
     """The pictures of a folder that are images of one sort, and notes on what was left out."""
 
     images: list[str]
     notes: tuple[str, ...]
 
 
-def normal_among(pictures: Sequence[str], read: Callable[[str], bytes], path: str) -> Chosen:
+def normal_among(pictures: Sequence[str], read: Callable[[str], bytes], path: str) -> ChosenPictures:
     """Return the pictures that are neither masks nor have one beside them that marks an anomaly."""
     masks = masks_among(pictures, read)
     images = [name for name in pictures if name not in masks]
     masks_of = _beside(images, masks, path)
     marked = [name for name in images if name in masks_of and marks(masks_of[name], read)]
     notes = left_out(sorted(masks), "masks") + left_out(marked, "whose masks mark an anomaly")
-    return Chosen([name for name in images if name not in set(marked)], notes)
+    return ChosenPictures([name for name in images if name not in set(marked)], notes)
 
 
-def abnormal_among(pictures: Sequence[str], read: Callable[[str], bytes], path: str) -> Chosen:
+def abnormal_among(pictures: Sequence[str], read: Callable[[str], bytes], path: str) -> ChosenPictures:
     """Return the pictures that are no masks, in no folder of normal images, and have no empty mask beside them."""
     masks = masks_among(pictures, read)
     images = [name for name in pictures if name not in masks]
@@ -96,7 +96,7 @@ def abnormal_among(pictures: Sequence[str], read: Callable[[str], bytes], path: 
         if folders_of(name) & NORMAL_NAMES or (name in masks_of and not marks(masks_of[name], read))
     ]
     notes = left_out(sorted(masks), "masks") + left_out(normal, "normal images")
-    return Chosen([name for name in images if name not in set(normal)], notes)
+    return ChosenPictures([name for name in images if name not in set(normal)], notes)
 
 
 def _beside(images: Sequence[str], masks: set[str], path: str) -> dict[str, list[str]]:

@@ -27,7 +27,7 @@ LARGE_IMAGES = 16
 """How many of them are looked at where the images are larger."""
 
 
-class Foreground(Protocol):
+class ForegroundLike(Protocol):
     """What of `anomgen.sources.foreground.Foreground` a pool needs."""
 
     @property
@@ -63,7 +63,9 @@ class Pool(Sequence[np.ndarray]):
     range of the source's values to their whole depth; `stored(index)` is the image as the source has it.
     """
 
-    def __init__(self, source: Source, foreground: Foreground | None = None, cache_bytes: int = DEFAULT_CACHE_BYTES):
+    def __init__(
+        self, source: Source, foreground: ForegroundLike | None = None, cache_bytes: int = DEFAULT_CACHE_BYTES
+    ):
         self.source = source
         self.value_range: ValueRange | None = getattr(source, "value_range", None)
         self._foreground = foreground
@@ -130,7 +132,7 @@ class Pool(Sequence[np.ndarray]):
         mask = self._foreground_of_shrunk(index, self._shrunk(index))
         return 1.0 if mask is None else float(mask.mean())
 
-    def with_foreground(self, foreground: Foreground) -> Pool:
+    def with_foreground(self, foreground: ForegroundLike) -> Pool:
         """Return a pool of the same source with another foreground; what is shrunk already is not read again."""
         pool = Pool(self.source, foreground)
         pool._small = self._small

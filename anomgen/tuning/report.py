@@ -16,7 +16,7 @@ from anomgen.files import replacing
 from anomgen.generators.defects.generator import Defects
 from anomgen.generators.mix import Mix
 from anomgen.making.engine import Plan, Recipe, Renderer, single_threaded
-from anomgen.score.report.blocks import Block, Cell, Code, Details, Pictures, Section, Table, Text
+from anomgen.score.report.blocks import Block, Code, Details, PictureList, Section, Table, TableCell, Text
 from anomgen.score.report.write import as_html
 from anomgen.tuning.arms import ARMS, DEFAULT, DETECTOR, LEAST_FOLDS, MARGIN, SEEDS, STEPS, Comparison
 from anomgen.tuning.folds import SIDE
@@ -99,12 +99,12 @@ def _compared(comparison: Comparison) -> list[Block]:
     if not comparison.arms:
         return [Text(comparison.note)]
     heads = ["recipe", *(f"fold {k + 1}" for k in range(len(comparison.folds))), "mean", "difference", "95 %"]
-    rows: list[list[str | Cell]] = []
+    rows: list[list[str | TableCell]] = []
     for arm in comparison.arms:
         own = arm.name == comparison.chosen
         apart = ["", ""] if arm.name == DEFAULT else [f"{arm.difference:+.3f}", f"{arm.low:+.3f} … {arm.high:+.3f}"]
         scores = [f"{score:.3f}" for score in arm.scores]
-        rows.append([Cell(ARMS[arm.name], strong=own), *scores, Cell(f"{arm.mean:.3f}", strong=own), *apart])
+        rows.append([TableCell(ARMS[arm.name], strong=own), *scores, TableCell(f"{arm.mean:.3f}", strong=own), *apart])
     caption = (
         f"Pixel AP of the detector {DETECTOR} after {STEPS} steps, {SEEDS} seed, {SIDE} × {SIDE}: trained on the "
         "recipe's anomalies, tested on the defects of the fold, which the recipe does not know, and on normal images "
@@ -144,7 +144,7 @@ def _said(folder: Path, defects: Sequence[Defect], measured: Measured) -> list[B
     faint = sum(value < 1 for value in r)
     if faint:
         text += f" {faint} of {len(r)} lie below the normal boundary: colour and grain alone do not show them."
-    return [Text(text), Pictures(pictures)]
+    return [Text(text), PictureList(pictures)]
 
 
 def _named(defect: Defect, r: float) -> str:
@@ -160,12 +160,12 @@ def _chosen(usual: Recipe, recipe: Recipe, measured: Measured | None, hints: Seq
     said = [("like the real ones", measured.likeness)] if measured is not None else []
     said += [(f"hint {k + 1}" if len(hints) > 1 else "hint", hint.likeness) for k, hint in enumerate(hints)]
     whole, all_of, most = sum(before.kinds.values()), sum(after.kinds.values()), max(after.kinds.values())
-    rows: list[list[str | Cell]] = [
+    rows: list[list[str | TableCell]] = [
         [
             str(kind).replace("_", " "),
             *(f"{found.get(kind, 0):.0%}" for _, found in said),
             f"{before.kinds[kind] / whole:.0%}",
-            Cell(f"{weight / all_of:.0%}", shade=weight / most),
+            TableCell(f"{weight / all_of:.0%}", shade=weight / most),
         ]
         for kind, weight in sorted(after.kinds.items(), key=lambda item: -item[1])
     ]
@@ -201,11 +201,11 @@ def _range(pair: tuple[float, float]) -> str:
     return f"{pair[0]:g} … {pair[1]:g}"
 
 
-def _drawn(folder: Path, name: str, recipe: Recipe) -> Pictures:
+def _drawn(folder: Path, name: str, recipe: Recipe) -> PictureList:
     plan = Plan.of(recipe.model_copy(update={"anomaly_ratio": 1.0}))
     with single_threaded():
         rows = list(islice(Renderer(plan).rows(range(SHOWN)), SHOWN))
-    return Pictures([_tile(folder, f"{name}-{row.index}", Panel.of_row(row)) for row in rows])
+    return PictureList([_tile(folder, f"{name}-{row.index}", Panel.of_row(row)) for row in rows])
 
 
 def _tile(folder: Path, name: str, panel: Panel) -> tuple[Path, str]:

@@ -124,7 +124,7 @@ def _double(width: int, upsampling: str) -> list[nn.Module]:
 # --- in use ---------------------------------------------------------------------------------------------------------
 
 
-class Description(Config):
+class CycleGANDescription(Config):
     """What ``anomgen_model.json`` says. shape: (H, W, C) of the images that the model was trained on."""
 
     model_config = ConfigDict(extra="ignore")  # what is known about the training stands beside it
@@ -216,7 +216,7 @@ class Translators:
 
     to_abnormal: Translator
     to_normal: Translator
-    description: Description
+    description: CycleGANDescription
 
     def require(self, image: np.ndarray, path: str) -> None:
         """Raise UsageError when images of this size or channel count cannot be translated."""
@@ -262,7 +262,11 @@ def change_map(change: np.ndarray, smoothing: float) -> np.ndarray:
 
 
 def save_translators(
-    folder: Path, to_abnormal: nn.Module, to_normal: nn.Module, description: Description, values: Mapping[str, Any]
+    folder: Path,
+    to_abnormal: nn.Module,
+    to_normal: nn.Module,
+    description: CycleGANDescription,
+    values: Mapping[str, Any],
 ) -> None:
     """Write the weights of both directions, then the description, by which a finished model is recognised.
 
@@ -296,7 +300,7 @@ def model_fingerprint(path: str | Path) -> str:
     return files_fingerprint(model_folder(path, "train cyclegan", FILES), FILES)
 
 
-def _description(folder: Path) -> Description:
+def _description(folder: Path) -> CycleGANDescription:
     if not (folder / DESCRIPTION).is_file():
         raise UsageError(_what_it_is_instead(folder))
     require_finished(folder)
@@ -305,7 +309,7 @@ def _description(folder: Path) -> Description:
         kind = content["kind"]
         if kind != "cyclegan":
             raise UsageError(f"{folder}: is a model of kind {str(kind)[:80]!r}, not one of `anomgen train cyclegan`")
-        return Description.model_validate_json(json.dumps(content))
+        return CycleGANDescription.model_validate_json(json.dumps(content))
     except (ValueError, KeyError, OSError) as error:
         raise UsageError(
             f"{folder / DESCRIPTION}: is damaged ({str(error).splitlines()[0]}); train the model again"
@@ -325,7 +329,7 @@ def _what_it_is_instead(folder: Path) -> str:
     return f"{folder}: is {other}, not one of `anomgen train cyclegan`"
 
 
-def _loaded(path: Path, description: Description) -> ResNetGenerator:
+def _loaded(path: Path, description: CycleGANDescription) -> ResNetGenerator:
     try:
         network = description.network(regular(path).stat().st_size)
         network.load_state_dict(load_file(path))

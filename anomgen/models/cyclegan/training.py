@@ -23,7 +23,7 @@ from anomgen.errors import Progress, SourceError, UsageError, silent
 from anomgen.models.cyclegan.abnormal import refuse_common_images
 from anomgen.models.cyclegan.model import (
     SMALLEST,
-    Description,
+    CycleGANDescription,
     Translator,
     as_seen,
     change_map,
@@ -38,7 +38,7 @@ from anomgen.models.images import WAYS, Augment, Images, require_square, tiled, 
 from anomgen.models.training import (
     Task,
     Trained,
-    Training,
+    TrainingSettings,
     load_optimiser,
     optimiser_tensors,
     parts_of_batch,
@@ -67,7 +67,7 @@ ARCHITECTURE = ("width", "blocks", "residual", "upsampling")
 """Settings that decide the generators' weights."""
 
 
-class TrainCycleGAN(Training):
+class TrainCycleGAN(TrainingSettings):
     """Settings of `anomgen train cyclegan`. The defaults are the preset `laptop`; the paper's model is `paper`."""
 
     preset: str | None = None
@@ -295,7 +295,7 @@ class CycleGANTask(Task):
         typical = np.median(np.quantile(self.identity_residuals(), QUANTILE, axis=(1, 2)))
         threshold = float(np.clip(typical, *THRESHOLDS))
         h, w, c = self.shape
-        description = Description(shape=(h, w, c), threshold=threshold, **kept)
+        description = CycleGANDescription(shape=(h, w, c), threshold=threshold, **kept)
         from anomgen.models.card import write_cyclegan_card
 
         write_cyclegan_card(folder, record, description.shape, threshold)

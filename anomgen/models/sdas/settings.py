@@ -8,12 +8,12 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from anomgen.models.images import Augment
-from anomgen.models.training import Training
+from anomgen.models.training import TrainingSettings
 
 Levels = Annotated[tuple[int, ...], Field(strict=False, min_length=1, max_length=8)]
 
 
-class TrainSDAS(Training):
+class TrainSDAS(TrainingSettings):
     """Settings of `anomgen train sdas`. The defaults are the preset `laptop`; the paper's model is `paper`."""
 
     on_accelerator: ClassVar[str] = "gpu"

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from anomgen.score.limits import Bound, choose, rule_text
 from anomgen.score.metrics import Curve, Reducer
-from anomgen.score.result import Count, Metric, Record, Scored
+from anomgen.score.result import Count, JsonRecord, Metric, Scored
 from anomgen.sources.base import MAX_SIDE, MIN_SIDE
 from anomgen.sources.value_range import ValueRange
 
@@ -18,7 +18,7 @@ Side = Annotated[int, Field(ge=MIN_SIDE, le=MAX_SIDE)]
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 
 
-class Data(Record):
+class Data(JsonRecord):
     """The normal images that it was trained on. files: a hash of each image's file, held-out ones included."""
 
     category: str
@@ -44,7 +44,7 @@ class Validation(Scored):
         return Curve.scored(self)
 
 
-class Threshold(Record):
+class Threshold(JsonRecord):
     """The score from which an image is flagged, the rule that chose it, and its errors on the validation images."""
 
     rule: str
@@ -62,7 +62,7 @@ class Threshold(Record):
         return cls(rule=rule_text(bounds), score=score, fpr=rates.fpr, fnr=rates.fnr, f1=curve.f1_at(score))
 
 
-class Tested(Record):
+class Tested(JsonRecord):
     """How it does on the data's own real anomalies, where there are some. f1: at the threshold."""
 
     normal: Count
@@ -74,7 +74,7 @@ class Tested(Record):
     fnr: Metric | None
 
 
-class Description(Record):
+class Description(JsonRecord):
     """All that is known of a kept detector beside its weights."""
 
     kind: Literal["detector"] = "detector"

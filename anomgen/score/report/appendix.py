@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from anomgen.score.report.blocks import Block, Code, Details, Pictures, Table, Text
+from anomgen.score.report.blocks import Block, Code, Details, PictureList, Table, Text
 from anomgen.score.report.summary import SPARE, Run, distinct, duration, of, percent
 from anomgen.score.result import Done
 from anomgen.score.rows import MAPS
@@ -57,7 +57,7 @@ def examples(run: Run, folder: Path) -> Iterator[Block]:
         for row in of(rows, data=name):
             shown = list(_pictures(row, folder, each))
             if shown:
-                parts += [Text(f"{row.entry}, {row.detector}, seed {row.seed}"), Pictures(shown)]
+                parts += [Text(f"{row.entry}, {row.detector}, seed {row.seed}"), PictureList(shown)]
         if parts:
             yield Details(f"{name}: image, ground truth, anomaly map", parts)
 

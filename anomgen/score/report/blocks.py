@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """A table's cell that stands out. strong: bold. shade: from 0 (pale) to 1 (full), the ground of a heat map."""
 
     text: str
@@ -34,14 +34,14 @@ class Table:
     """Rows of cells under headings; the first column names the row, the others are aligned to the right."""
 
     heads: Sequence[str]
-    rows: Sequence[Sequence[str | Cell]]
+    rows: Sequence[Sequence[str | TableCell]]
     caption: str = ""
     kind: str = "table"
 
     @property
-    def cells(self) -> list[list[Cell]]:
-        """Return the rows with every cell as a `Cell`."""
-        return [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in self.rows]
+    def cells(self) -> list[list[TableCell]]:
+        """Return the rows with every cell as a `TableCell`."""
+        return [[cell if isinstance(cell, TableCell) else TableCell(cell) for cell in row] for row in self.rows]
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Chart:
 
 
 @dataclass(frozen=True)
-class Pictures:
+class PictureList:
     """Pictures of the run's folder, each with the line below it."""
 
     shown: Sequence[tuple[Path, str]]
@@ -79,7 +79,7 @@ class Details:
     kind: str = "details"
 
 
-Block = Text | Table | Chart | Pictures | Code | Details
+Block = Text | Table | Chart | PictureList | Code | Details
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from anomgen.score.result import Record
+from anomgen.score.result import JsonRecord
 
 
-class Difference(Record):
+class Difference(JsonRecord):
     """Entry `a` - entry `b`, paired: over the same columns, seeds and resamples."""
 
     a: str
@@ -25,7 +25,7 @@ class Difference(Record):
         return self.model_copy(update=update)
 
 
-class Line(Record):
+class Line(JsonRecord):
     """An entry in a table: its mean, and its interval where something varies."""
 
     entry: str
@@ -47,14 +47,14 @@ class Line(Record):
     """Baseline → difference."""
 
 
-class Column(Record):
+class Column(JsonRecord):
     """A data set with a detector."""
 
     data: str
     detector: str
 
 
-class Table(Record):
+class BoardTable(JsonRecord):
     """A comparison of the entries over some columns, the best mean first."""
 
     columns: int
@@ -71,11 +71,11 @@ class Table(Record):
         return next((line for line in self.lines if line.entry == entry), None)
 
 
-class ColumnTable(Table, Column):
+class ColumnTable(BoardTable, Column):
     """The table of a single column."""
 
 
-class Tau(Record):
+class Tau(JsonRecord):
     """How alike two detectors or two data sets order the generators."""
 
     between: tuple[str, str]
@@ -84,14 +84,14 @@ class Tau(Record):
     columns: int
 
 
-class Agreement(Record):
+class Agreement(JsonRecord):
     """Kendall's tau-b for every two detectors and every two data sets."""
 
     detectors: list[Tau]
     data: list[Tau]
 
 
-class Board(Record):
+class Board(JsonRecord):
     """What `anomgen.score.report.ranking.board` returns; it says how everything is computed."""
 
     metrics: dict[str, str]
@@ -100,9 +100,9 @@ class Board(Record):
     detectors: list[str]
     intervals: list[str]
     """What they include."""
-    overall: Table
-    by_data: dict[str, Table]
-    by_detector: dict[str, Table]
+    overall: BoardTable
+    by_data: dict[str, BoardTable]
+    by_detector: dict[str, BoardTable]
     by_cell: list[ColumnTable]
     pairs: list[Difference]
     """Of every two entries, over everything."""

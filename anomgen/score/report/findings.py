@@ -8,9 +8,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from anomgen.score.report import charts
-from anomgen.score.report.blocks import Block, Cell, Chart, Details, Table, Text
-from anomgen.score.report.board import Difference, Line, Tau
-from anomgen.score.report.board import Table as BoardTable
+from anomgen.score.report.blocks import Block, Chart, Details, Table, TableCell, Text
+from anomgen.score.report.board import BoardTable, Difference, Line, Tau
 from anomgen.score.report.summary import (
     METRICS,
     NOTHING,
@@ -223,7 +222,7 @@ def _board_table(
     columns = {name: column for name, column in columns.items() if name != SPARE}
     seeds = any(line.sd is not None for line in table.lines)
     first = run.first(table)
-    lines: list[list[str | Cell]] = []
+    lines: list[list[str | TableCell]] = []
     for line in table.lines:
         name = line.entry
         is_best = first is not None and run.kind(name) == RECIPE and line.mean == first.mean
@@ -233,7 +232,7 @@ def _board_table(
         spread = [number(line.sd)] if seeds else []
         rank = NOTHING if line.rank is None else str(line.rank)
         reachable = [number(_best_f1(run, name, data))] if run.by_threshold else []
-        figure = Cell(interval(line) + faults, strong=is_best)
+        figure = TableCell(interval(line) + faults, strong=is_best)
         lines.append([run.about(name), rank, figure, *reachable, *spread, *trained])
     if table.columns < table.of:
         share = f"{table.columns} of {table.of} pairs of data set and detector"
@@ -289,10 +288,10 @@ def differences(run: Run) -> Iterator[Block]:
 
 def _difference_table(run: Run, table: BoardTable, caption: str) -> Table | None:
     known = [name for name in MEANING if any(name in line.against for line in table.lines)]
-    lines: list[list[str | Cell]] = []
+    lines: list[list[str | TableCell]] = []
     for line in table.lines:
         pairs = [line.against.get(name) for name in known]
-        cells = [Cell(gap(pair), strong=pair.clear) if pair else NOTHING for pair in pairs]
+        cells = [TableCell(gap(pair), strong=pair.clear) if pair else NOTHING for pair in pairs]
         lines.append([run.about(line.entry), *cells])
     return Table(["entry", *(f"minus {name}" for name in known)], lines, caption) if known else None
 

@@ -16,7 +16,7 @@ from scipy import stats
 
 from anomgen.errors import UsageError, near_miss
 from anomgen.rng import Stream, rng_for
-from anomgen.score.report.board import Agreement, Board, ColumnTable, Difference, Line, Table, Tau
+from anomgen.score.report.board import Agreement, Board, BoardTable, ColumnTable, Difference, Line, Tau
 from anomgen.score.result import Done, Result
 
 Column = tuple[str, str]
@@ -200,7 +200,7 @@ class _Results:
         table = self.table([column])[0]
         return ColumnTable(data=column[0], detector=column[1], **dict(table))
 
-    def table(self, columns: Sequence[Column]) -> tuple[Table, list[Difference]]:
+    def table(self, columns: Sequence[Column]) -> tuple[BoardTable, list[Difference]]:
         """Return the table over those columns and the differences of every two of its entries."""
         present = [v for v in self.entries if self._has(v, columns)]
         pairs = [p for a, b in combinations(present, 2) if (p := self._difference(a, b, columns))]
@@ -209,7 +209,7 @@ class _Results:
         lines = [self._line(v, columns, parts if v in compared else [], signed) for v in self.entries]
         lines.sort(key=lambda line: (line.mean is None, -(line.mean or 0), line.entry))
         ranks = self._ranks([line.entry for line in lines if line.mean is not None], signed)
-        table = Table(
+        table = BoardTable(
             columns=len(parts),
             of=len(columns),
             over=[column for column, _ in parts],

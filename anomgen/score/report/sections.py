@@ -8,7 +8,7 @@ from pathlib import Path
 from anomgen.score.intrinsic import Correlation, correlations
 from anomgen.score.report import charts
 from anomgen.score.report.appendix import examples, failures, how, time_spent, undefined
-from anomgen.score.report.blocks import Block, Cell, Chart, Details, Section, Table, Text
+from anomgen.score.report.blocks import Block, Chart, Details, Section, Table, TableCell, Text
 from anomgen.score.report.findings import differences, headline, leaderboard, metric_charts, sweeps
 from anomgen.score.report.operating import operating
 from anomgen.score.report.robustness import robustness
@@ -116,10 +116,10 @@ def _type_table(
     run: Run, rows: Sequence[Done], figure: OfType, write: Callable[[float | None], str], caption: str
 ) -> Table:
     images = {kind: part.images for row in rows for kind, part in row.by_type.items()}
-    lines: list[list[str | Cell]] = []
+    lines: list[list[str | TableCell]] = []
     for entry in (name for name in run.entries if of(rows, entry=name)):
         values = [_of_type(of(rows, entry=entry), kind, figure) for kind in images]
-        lines.append([run.about(entry), *(Cell(write(value), shade=value) for value in values)])
+        lines.append([run.about(entry), *(TableCell(write(value), shade=value) for value in values)])
     return Table(["entry", *(f"{kind} ({count})" for kind, count in images.items())], lines, caption)
 
 
@@ -223,7 +223,7 @@ def intrinsic(run: Run, figures: Measured | None) -> Iterator[Block]:
         useful = _usefulness(run)
         if not names or data not in useful:
             continue
-        lines: list[list[str | Cell]] = []
+        lines: list[list[str | TableCell]] = []
         for entry in (name for name in run.entries if name in measured):
             own = [_figure(name, measured[entry].get(name)) for name in names]
             lines.append([run.about(entry), number(useful[data].get(entry)), *own])

@@ -13,7 +13,7 @@ import numpy as np
 from anomgen.score.configuration import Configuration, Missing
 from anomgen.score.entries import COUNT
 from anomgen.score.report import ranking
-from anomgen.score.report.board import Board, ColumnTable, Difference, Line, Table
+from anomgen.score.report.board import Board, BoardTable, ColumnTable, Difference, Line
 from anomgen.score.result import Done, Failed, Result
 
 Key = TypeVar("Key")
@@ -154,7 +154,7 @@ class Run:
         """Return the line of the best recipe; None where no map tells."""
         return None if self.by_threshold else self.first(self.board.overall)
 
-    def first(self, table: Table) -> Line | None:
+    def first(self, table: BoardTable) -> Line | None:
         """Return a table's line of the recipe with the highest mean."""
         known = (line for line in table.lines if line.mean is not None)
         return next((line for line in known if self.kind(line.entry) == RECIPE), None)
