@@ -262,7 +262,8 @@ def run(*words, code=0):
 
 def test_the_command(dataset, tmp_path):
     out, errors = run("export", dataset, "--to", "yolo", "-o", tmp_path / "out", "--set", "train_share=0.5")
-    assert "24 images as yolo" in out and "mask pixels lost: 0 of " in out and "data.yaml" in out and not errors
+    assert "24 images as yolo" in out and "mask pixels lost: 0 of " in out and "data.yaml" in out
+    assert errors in ("", "exporting: getting ready\n")  # what a slow machine says
     out, _ = run("export", dataset, "--to", "mvtec", "-o", tmp_path / "out", "--overwrite", "--json")
     assert json.loads(out)["splits"]["train"] == {"normal": 10}
     out, _ = run("ls", "exporters", "--json")
