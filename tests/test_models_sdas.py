@@ -12,7 +12,7 @@ from diffusers import DDIMScheduler, DDPMPipeline, DDPMScheduler, DiffusionPipel
 from learned import tiny_sdas
 
 from anomgen.models.sdas.latent import fit_transform
-from anomgen.models.sdas.model import load_sdas
+from anomgen.models.sdas.model import CPU_BATCH, load_sdas
 from anomgen.models.sdas.pipeline import PatchTransform, SDASDDIMScheduler, SDASPipeline, SDASScheduler
 from anomgen.rng import Stream, rng_for
 from anomgen.sources.builtin import Builtin
@@ -260,6 +260,18 @@ def test_every_image_has_its_own_noise_and_strength_whatever_is_drawn_beside_it(
     assert np.array_equal(three[1], model.draw([rng(1)], [0.1], steps=4)[0])
     assert np.array_equal(three[2], model.draw([rng(2), rng(0)], [5.0, 0.0], steps=4)[0])
     assert not np.array_equal(three[0], model.draw([rng(0)], [0.1], steps=4)[0])
+
+
+def test_an_image_is_the_same_at_each_place_of_full_and_filled_batches(sdas_model):
+    model = load_sdas(str(sdas_model))
+    rngs = lambda numbers: [rng_for(0, Stream.SAMPLE, k) for k in numbers]  # noqa: E731
+    count = 2 * CPU_BATCH + 1
+    together = model.draw(rngs(range(count)), [0.1] * count, steps=3)
+    turned = model.draw(rngs(reversed(range(count))), [0.1] * count, steps=3)
+    alone = [model.draw(rngs([k]), [0.1], steps=3)[0] for k in range(count)]
+    for k in range(count):
+        assert np.array_equal(together[k], alone[k])
+        assert np.array_equal(turned[count - 1 - k], alone[k])
 
 
 def test_a_start_from_the_image_stays_near_it(sdas_model):

@@ -21,8 +21,11 @@ from anomgen.models.sdas.pipeline import TRANSFORM, PatchTransform, SDASPipeline
 from anomgen.models.use import drawing_device, model_folder, threads_for
 from anomgen.sources.scan import files_fingerprint
 
-BATCH = 16
-"""Images drawn at once on an accelerator; smaller batches are filled up to it, so that nothing depends on the batch."""
+BATCH, CPU_BATCH = 16, 4
+"""Images drawn at once on an accelerator, and on the CPU by small networks: there a batch of four takes the time of 2.6
+images. Smaller batches are filled up to it, so that nothing depends on the batch."""
+SMALL = 64 * 64
+"""Places of the network's images up to which it counts as small; larger ones gain nothing from a batch on the CPU."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,11 @@ class SDASModel:
         if transform is None:
             return h, w, int(self.pipeline.unet.config.in_channels)
         return h * transform.patch, w * transform.patch, transform.channels
+
+    @property
+    def _is_small(self) -> bool:
+        size = self.pipeline.unet.config.sample_size
+        return (size * size if isinstance(size, int) else size[0] * size[1]) <= SMALL
 
     def category(self, name: str | None) -> int | None:
         """Return the number of a category, None for a model of one. Raises UsageError for an unknown one."""
@@ -94,13 +102,15 @@ class SDASModel:
     def _batches(self, count: int, starts: Sequence[float] | None, steps: int) -> Iterator[tuple[list[int], float]]:
         """Yield the images that are drawn together, and their start.
 
-        On the CPU one by one: a batch would be a little faster, but its arithmetic depends on its size. Accelerators
-        get batches of one size, filled up with their first image, which comes out the same again.
+        Arithmetic depends on the size of a batch, so all have one size, filled up with their first image, which comes
+        out the same again. On the CPU what starts from images, each at a step of its own, is drawn one by one.
         """
         groups: dict[int, list[int]] = {}
         for k in range(count):
             groups.setdefault(steps if starts is None else max(1, round(starts[k] * steps)), []).append(k)
-        size = 1 if self.pipeline.device.type == "cpu" else BATCH
+        size = BATCH
+        if self.pipeline.device.type == "cpu":
+            size = CPU_BATCH if starts is None and self._is_small else 1
         for done, members in groups.items():
             for first in range(0, len(members), size):
                 chosen = members[first : first + size]
