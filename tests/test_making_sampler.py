@@ -5,6 +5,7 @@ import pytest
 
 from anomgen.dataset.reader import Dataset
 from anomgen.errors import SourceError, UsageError
+from anomgen.generators.nsa import NSA
 from anomgen.making.make import make
 from anomgen.making.recipe import load_recipe
 from anomgen.making.sampler import Sampler
@@ -44,6 +45,24 @@ def test_a_change_of_the_generator_opens_and_segments_nothing_again(photos, monk
     assert len(opened) == 1 and sampler.pool(first) is sampler.pool(second)
     sampler.row(third, 1)
     assert len(opened) == 2
+
+
+def test_what_nsa_measures_is_measured_again_only_where_it_depends_on_a_change(photos, monkeypatch):
+    sampler, measured = Sampler(), []
+    calibrate = NSA._calibrated_logistic
+    monkeypatch.setattr(NSA, "_calibrated_logistic", lambda *given: measured.append(given) or calibrate(*given))
+    changes = (
+        {},
+        {"seed": 3},
+        {"generator.midpoint": 5.0},
+        {"generator.size_scale": 0.12},
+        {"generator.midpoint": 6.0},
+    )
+    counts = []
+    for change in changes:
+        sampler.row(load_recipe("nsa", source=photos, size=48, overrides=change), 1)
+        counts.append(len(measured))
+    assert counts == [1, 1, 1, 2, 2]
 
 
 def test_after_a_file_has_gone_the_folder_is_looked_at_anew(photos, monkeypatch):

@@ -112,6 +112,15 @@ def test_small_images_are_measured_as_they_are():
     assert seen.foreground(seen[3]).shape == (16, 16)
 
 
+def test_measuring_twice_segments_small_images_once():
+    foreground = ByName()
+    foreground.drawn = False
+    pool = Pool(Numbers(12), foreground)
+    for _ in range(2):
+        SmallImages(pool, 64)
+    assert sorted(foreground.asked) == sorted(f"image {k}" for k in range(12))
+
+
 def test_masks_drawn_elsewhere_are_shrunk_with_their_images():
     class Drawn(ByName):
         drawn = True

@@ -7,11 +7,13 @@ ECCV 2022, arXiv 2109.15222.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from typing import Annotated, Any, ClassVar, Literal, Self
+from weakref import WeakKeyDictionary
 
 import cv2
 import numpy as np
+from cachetools import LRUCache
 from pydantic import Field
 
 from anomgen.config import PositiveRange, Share, ShareRange
@@ -20,7 +22,7 @@ from anomgen.generators.base import Generator, draw_donor, fitted, foreground_of
 from anomgen.generators.nsa_presets import PRESETS
 from anomgen.rng import Stream, rng_for
 from anomgen.sources.base import Images
-from anomgen.sources.pool import SmallImages
+from anomgen.sources.pool import Pool, SmallImages
 from anomgen.synthesis.blend import poisson_blend
 from anomgen.synthesis.labels import calibrate_logistic, continuous, intensity, logistic
 from anomgen.synthesis.masks import TRIES, counts_in, ellipse, first_box, integral
@@ -142,7 +144,7 @@ class NSA(Generator):
         foregrounds = [foreground_of(small, image) for image in small]
         chosen = self.model_copy(update=_measured(foregrounds, automatic))
         if "slope" in automatic or "midpoint" in automatic:
-            slope, midpoint = chosen._calibrated_logistic(small)
+            slope, midpoint = chosen._known_logistic(pool, small)
             update = {"slope": slope, "midpoint": midpoint}
             chosen = chosen.model_copy(update={name: update[name] for name in automatic if name in update})
         return chosen
@@ -289,6 +291,20 @@ class NSA(Generator):
         assert self.slope != "auto" and self.midpoint != "auto"
         return logistic(result, self.slope, self.midpoint)
 
+    def _known_logistic(self, pool: Images, images: Images) -> tuple[float, float]:
+        """Return `_calibrated_logistic`, measured once on a pool for each setting that it depends on.
+
+        images: those of the pool that are looked at.
+        """
+        if not isinstance(pool, Pool):
+            return self._calibrated_logistic(images)
+        known = _logistics.setdefault(pool, LRUCache(KEPT_LOGISTICS))
+        key = self.model_copy(update={"preset": None, "slope": "auto", "midpoint": "auto"}).model_dump_json()
+        found = known.get(key)
+        if found is None:
+            found = known[key] = self._calibrated_logistic(images)
+        return found
+
     def _calibrated_logistic(self, images: Images) -> tuple[float, float]:
         """Return slope and midpoint from the changes that trial anomalies make on images with their foregrounds."""
         changes: list[np.ndarray] = []
@@ -311,6 +327,11 @@ class NSA(Generator):
                 "the normal images differ from each other"
             )
         return calibrate_logistic(np.concatenate(changes))
+
+
+KEPT_LOGISTICS = 64
+"""Settings of which the calibration is remembered for a pool."""
+_logistics: MutableMapping[Pool, MutableMapping[str, tuple[float, float]]] = WeakKeyDictionary()
 
 
 class _Object:

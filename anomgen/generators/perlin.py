@@ -155,8 +155,18 @@ class Perlin(PerlinRegion):
 def are_coloured(pool: Images) -> bool:
     """Return whether images (H, W, 3) have colours: those of grey pictures stored as RGB are equal in all channels."""
     small = SmallImages(pool, LOOKED_AT)
-    spread = [np.ptp(image.astype(np.float32), axis=2).mean() / value_max(image.dtype) for image in small]
+    spread = [_spread(image).mean() / value_max(image.dtype) for image in small]
     return float(np.median(spread)) * 255 > COLOURED
+
+
+def _spread(image: np.ndarray) -> np.ndarray:
+    """Return the distance between the largest and the smallest channel, float32 (H, W), of an image (H, W, C)."""
+    planes = cv2.split(image.astype(np.float32))  # numpy's reduction over a short last axis is slow
+    largest, smallest = planes[0], planes[0]
+    for plane in planes[1:]:
+        largest, smallest = cv2.max(largest, plane), cv2.min(smallest, plane)
+    result: np.ndarray = largest - smallest
+    return result
 
 
 def lay_over(image: np.ndarray, content: np.ndarray, region: np.ndarray, opacity: float) -> tuple[np.ndarray, Box]:

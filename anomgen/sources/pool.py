@@ -108,7 +108,8 @@ class Pool(Sequence[np.ndarray]):
         kept = self._kept.get(index)
         stored = self.source[index] if kept is None else kept.stored
         if is_small(stored):
-            self._shown(index, stored)
+            if kept is None:  # what is kept may know its foreground already
+                self._shown(index, stored)
             return None
         image = stretched(shrunk(stored), self.value_range)
         image.flags.writeable = False

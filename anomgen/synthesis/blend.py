@@ -10,13 +10,15 @@ mask takes conjugate gradients, preconditioned by the rectangle around it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache, lru_cache
+from collections.abc import Callable, MutableMapping
+from functools import cache
+from threading import Lock
 from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
 
+from anomgen.sources.cache import bounded
 from anomgen.sources.pixels import quantise
 from anomgen.synthesis.sample import Box
 
@@ -184,6 +186,11 @@ class _Axis:
         if free_low or free_high or not _is_fast(n):
             self.matrix = np.ascontiguousarray(vector(np.arange(1, n + 1)).astype(precision))
 
+    @property
+    def nbytes(self) -> int:
+        """Return how much memory it takes, about."""
+        return int(self.eigenvalues.nbytes + self.ends.nbytes) + (0 if self.matrix is None else self.matrix.nbytes)
+
     def forward(self, values: np.ndarray, axis: int) -> np.ndarray:
         """Return the coefficients of `values` (…, h, w) along axis −1 or −2."""
         if self.matrix is None:
@@ -235,9 +242,18 @@ def _fast_size(n: int) -> int:
     return n if n < 100 else next(size for size in range(n, 2 * n) if _is_fast(size))
 
 
-@lru_cache(maxsize=96)
+AXES_BYTES = 1 << 26
+"""Bases that a process keeps: those of all patches of images of 256×256 take a tenth of it."""
+_axes: MutableMapping[tuple[int, bool, bool, type], _Axis] = bounded(AXES_BYTES, lambda axis: axis.nbytes)
+_axes_lock = Lock()
+
+
 def _axis(n: int, free_low: bool, free_high: bool, precision: type) -> _Axis:
-    return _Axis(n, free_low, free_high, precision)
+    key = (n, free_low, free_high, precision)
+    with _axes_lock:
+        if key not in _axes:
+            _axes[key] = _Axis(n, free_low, free_high, precision)
+        return _axes[key]
 
 
 def _sine_transform(values: np.ndarray, axis: int) -> np.ndarray:

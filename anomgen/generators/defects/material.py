@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from anomgen.generators.defects.laying import largest
 from anomgen.generators.defects.scene import Material
 from anomgen.sources.pixels import value_max
 
@@ -39,7 +40,7 @@ def measured(
         size = max(round(WINDOW * float(np.sqrt(grey.size))), 3)
         mean, square = cv2.blur(grey, (size, size)), cv2.blur(grey * grey, (size, size))
         deviations.append(float(np.median(np.sqrt(np.maximum(square - mean * mean, 0))[shown])))
-        colours.append(float(np.abs(values - grey[..., None]).max(axis=2)[shown].std()))
+        colours.append(float(largest(values - grey[..., None])[shown].std()))
         slopes.append(_slope(grey, shown))
     if not deviations:
         return Material(SMALLEST_DEVIATION, False, TOP_LEFT if light is None else light)
