@@ -57,12 +57,12 @@ class Show(NamedTuple):
     changes: tuple[str, ...] = ()
 
 
-PERLIN = ("generator.exponent_range=[1,3]", "generator.opacity_range=[0.5,0.8]")
+BOLD = ("generator.severity=[3, 7]", "foreground=none")
 FRONT = (
-    Show("steel", "perlin", 3, (*PERLIN, "generator.texture.families=[rust,blotches]")),
-    Show("fabric", "nsa", 1),
-    Show("wood", "perlin", 2, ("generator.opacity_range=[0.5,0.9]", "generator.texture.families=[cracks,veins]")),
-    Show("leather", "perlin", 0, ("generator.opacity_range=[0.4,0.7]", "generator.texture.families=[clouds,blotches]")),
+    Show("steel", "scratch", 4, BOLD),
+    Show("fabric", "hole", 0, BOLD),
+    Show("wood", "burn", 2, BOLD),
+    Show("leather", "fold", 0, ("generator.severity=[6, 12]", "foreground=none")),
     Show("pill", "nsa", 4, ("foreground=otsu",)),
     Show("board", "nsa", 2, ("foreground=none",)),
 )

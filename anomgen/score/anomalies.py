@@ -145,8 +145,9 @@ def _fitted(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 def _real_rows(real: TestImages) -> list[Row]:
     """Return real anomalies as training rows.
 
-    Note: nobody knows the normal twin of a real anomaly. Detectors that reconstruct it (draem, realnet) get the masked
-    region filled in from around it. Without masks the whole image is anomalous, and is its own twin.
+    Note: nobody knows the normal image behind a real anomaly. Detectors that reconstruct it (draem, realnet) get the
+    masked region filled in from around it. Without masks the whole image is anomalous, and stands for its normal
+    image, too.
     """
     shape = real.images.shape[:3]
     masks = np.ones(shape, bool) if real.masks is None else real.masks

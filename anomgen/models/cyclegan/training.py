@@ -59,7 +59,7 @@ SMOOTHING = 0.008
 """Deviation of the Gaussian over the change, a share of the shorter side."""
 QUANTILE = 0.98
 """Share of a typical held-out normal image whose change on translation to normal ones is below the threshold. What is
-above are blemishes of normal images that the network repairs, and in most images there are some."""
+above are flaws of normal images that the network repairs, and in most images there are some."""
 THRESHOLDS = (0.02, 0.15)
 """Least and greatest threshold: nobody sees a smaller change, everybody a greater one."""
 SHEET_ROWS = 4
