@@ -65,6 +65,18 @@ def test_what_nsa_measures_is_measured_again_only_where_it_depends_on_a_change(p
     assert counts == [1, 1, 1, 2, 2]
 
 
+@pytest.mark.parametrize("name", ["nsa", "mix", "perlin"])
+def test_a_draft_is_the_row_but_for_its_soft_mask_and_calibrates_nothing(name, photos, monkeypatch):
+    recipe = load_recipe(name, source=photos, size=64, anomaly_ratio=1.0)
+    rows = [Sampler().row(recipe, index) for index in range(4)]
+    monkeypatch.setattr(NSA, "_calibrated_logistic", None)
+    sampler = Sampler()
+    for row in rows:
+        draft = sampler.row(recipe, row.index, draft=True)
+        assert np.array_equal(draft.image, row.image) and np.array_equal(draft.mask, row.mask)
+        assert (draft.params, draft.detectability, draft.attempt) == (row.params, row.detectability, row.attempt)
+
+
 def test_after_a_file_has_gone_the_folder_is_looked_at_anew(photos, monkeypatch):
     monkeypatch.setattr("anomgen.sources.scan.KEPT_BYTES", 0)
     sampler = Sampler()

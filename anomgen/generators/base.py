@@ -85,6 +85,13 @@ class Generator(Preset):
         """
         return self
 
+    def drafted(self, pool: Images) -> Self:
+        """Return what draws the images and masks that `prepared` would, at once: soft masks may be missing.
+
+        For looking, where each change of a setting wants an answer.
+        """
+        return self.prepared(pool)
+
     def sample(self, rng: np.random.Generator, image: np.ndarray, pool: Images) -> Sample:
         """Draw one anomaly.
 

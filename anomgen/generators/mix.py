@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
@@ -89,10 +89,17 @@ class Mix(Generator):
 
     def prepared(self, pool: Images) -> Self:
         """Prepare every part on the same pool; an error names the key of the part, generator.parts.0.model."""
+        return self._with_each(lambda generator: generator.prepared(pool))
+
+    def drafted(self, pool: Images) -> Self:
+        """See `Generator.drafted`, for every part."""
+        return self._with_each(lambda generator: generator.drafted(pool))
+
+    def _with_each(self, ready: Callable[[Generator], Generator]) -> Self:
         prepared = []
         for number, part in enumerate(self.parts):
             try:
-                prepared.append(part.generator.prepared(pool))
+                prepared.append(ready(part.generator))
             except UsageError as error:
                 raise UsageError(str(error).replace("generator.", f"generator.parts.{number}.")) from error
         return self._with(prepared)

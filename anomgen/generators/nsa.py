@@ -149,6 +149,11 @@ class NSA(Generator):
             chosen = chosen.model_copy(update={name: update[name] for name in automatic if name in update})
         return chosen
 
+    def drafted(self, pool: Images) -> Self:
+        """Return what draws images and masks without the calibration, which soft masks alone depend on."""
+        binary = self.model_copy(update={"label": "binary"}) if self.label == "logistic" else self
+        return binary.prepared(pool)
+
     def sample(self, rng: np.random.Generator, image: np.ndarray, pool: Images) -> Sample:
         """Blend one or several patches of one donor into the image; see `Generator.sample`."""
         ready = self.prepared(pool)

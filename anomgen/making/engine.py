@@ -148,18 +148,25 @@ class Plan:
 
     @classmethod
     def of(
-        cls, recipe: Recipe, source: Source | Opened | None = None, detectability: Detectability | None = None
+        cls,
+        recipe: Recipe,
+        source: Source | Opened | None = None,
+        detectability: Detectability | None = None,
+        *,
+        draft: bool = False,
     ) -> Plan:
         """Open the source, choose the foreground and calibrate the generator. Deterministic in (recipe, images).
 
-        source: instead of the recipe's. detectability: instead of what is measured on it.
+        source: instead of the recipe's. detectability: instead of what is measured on it. draft: for looking at images
+        and masks, soft masks may be missing (`Generator.drafted`).
         """
         with single_threaded():
             found = source if isinstance(source, Opened) else opened(recipe.source, recipe.foreground, source)
             if detectability is not None:
                 remember_fit(found.pool, detectability)
             boundary = _boundary(recipe, found.pool)
-            generator = recipe.generator.prepared(found.pool)
+            ready = recipe.generator.drafted if draft else recipe.generator.prepared
+            generator = ready(found.pool)
         return cls(recipe, found.source, generator, found.foreground, found.notes, found.surprises, boundary)
 
     def judged(self, result: Sample | Reject, value_range: ValueRange | None = None) -> Sample | Reject:

@@ -31,23 +31,28 @@ class Sampler:
         self._found: MutableMapping[str, Opened] = LRUCache(KEPT_POOLS)
         self._renderers: MutableMapping[str, Renderer] = LRUCache(KEPT_RECIPES)
 
-    def row(self, recipe: Recipe, index: int) -> Row:
-        """Return row `index` of a recipe. Raises what `Recipe.sample` raises."""
+    def row(self, recipe: Recipe, index: int, *, draft: bool = False) -> Row:
+        """Return row `index` of a recipe; of a draft the soft mask may be missing. Raises what `Recipe.sample` raises.
+
+        A draft is there at once where soft masks alone depend on what takes long to measure.
+        """
         if index < 0:
             raise UsageError(f"rows are numbered from 0, not {index}")
         try:
             with single_threaded():
-                return self.renderer(recipe).row(index)
+                return self.renderer(recipe, draft=draft).row(index)
         except SourceError:
             self.forget()  # a file has changed or gone; when asked again, look anew
             raise
 
-    def renderer(self, recipe: Recipe) -> Renderer:
-        """Return what draws the rows of a recipe, prepared."""
+    def renderer(self, recipe: Recipe, *, draft: bool = False) -> Renderer:
+        """Return what draws the rows of a recipe, prepared, or in a draft."""
         key = fingerprint_of(recipe.config())
+        if draft and key not in self._renderers:
+            key += " draft"
         if key not in self._renderers:
             found = self._opened(recipe)
-            self._renderers[key] = Renderer(Plan.of(recipe, found), given=found.pool)
+            self._renderers[key] = Renderer(Plan.of(recipe, found, draft=draft), given=found.pool)
         return self._renderers[key]
 
     def pool(self, recipe: Recipe) -> Pool:

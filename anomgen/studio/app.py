@@ -98,7 +98,7 @@ class Rows:
     async def row_picture(self, request: Request) -> Response:
         """Return one picture of a row as PNG."""
         key, index = request.path_params["key"], request.path_params["index"]
-        panel = await self.desk.drawn(request, self.session.panel, key, index)
+        panel = await self.desk.drawn(request, self.session.panel, key, index, request.path_params["view"])
         return await panel_picture(request, panel)
 
     async def save(self, request: Request) -> Response:

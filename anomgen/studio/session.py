@@ -53,7 +53,7 @@ class Session:
         self.folders = tuple(folder.expanduser().resolve() for folder in (out, *opened, *_folder(photos)))
         self.sampler = Sampler()
         self._chosen: LRUCache[str, Chosen] = LRUCache(KEPT_RECIPES)
-        self._rows: LRUCache[tuple[str, int], Row] = LRUCache(KEPT_ROWS)
+        self._rows: LRUCache[tuple[str, int, bool], Row] = LRUCache(KEPT_ROWS)
         self._written = 0
 
     # --- recipes ----------------------------------------------------------------------------------------------------
@@ -131,11 +131,12 @@ class Session:
 
     # --- rows -------------------------------------------------------------------------------------------------------
 
-    def row(self, key: str, index: int) -> Row:
-        """Return row `index` of a recipe. Raises what `Recipe.sample` raises."""
-        if (key, index) not in self._rows:
-            self._rows[key, index] = self.sampler.row(self.chosen(key).recipe, index)
-        return self._rows[key, index]
+    def row(self, key: str, index: int, *, draft: bool = True) -> Row:
+        """Return row `index` of a recipe, of a draft without a soft mask. Raises what `Recipe.sample` raises."""
+        known = key, index, draft
+        if known not in self._rows:
+            self._rows[known] = self.sampler.row(self.chosen(key).recipe, index, draft=draft)
+        return self._rows[known]
 
     def told(self, key: str, index: int) -> dict[str, Any]:
         """Return what the page says of a row, plain JSON."""
@@ -156,9 +157,9 @@ class Session:
             "outline": outline_of(row.mask),
         }
 
-    def panel(self, key: str, index: int) -> Panel:
-        """Return the pictures of a row."""
-        return Panel.of_row(self.row(key, index))
+    def panel(self, key: str, index: int, view: str = "image") -> Panel:
+        """Return the pictures of a row; its soft mask only where that is the view."""
+        return Panel.of_row(self.row(key, index, draft=view != "soft_mask"))
 
     def anomalous(self, key: str, start: int, count: int) -> list[int]:
         """Return the next so many anomalous rows of a recipe from `start`, or all rows where none is anomalous."""
