@@ -15,7 +15,8 @@ pytest.importorskip("diffusers", reason="learned generators need the extra `diff
 
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 from learned import TINY, pictures, tiny_sdas
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from anomgen.cli.main import app
@@ -68,6 +69,34 @@ def test_a_training_that_was_killed_and_resumed_ends_with_the_same_weights(tmp_p
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
     steps = [json.loads(line)["step"] for line in (tmp_path / "parts" / "log.jsonl").read_text().splitlines()]
     assert steps == sorted(set(steps))
+
+
+def test_a_checkpoint_says_all_in_one_entry_because_several_come_in_any_order(tmp_path):
+    """Law: equal states have equal bytes, in every process."""
+    run(tmp_path / "model", {"steps": 1})
+    with safe_open(tmp_path / "model" / "checkpoint.safetensors", "pt") as file:
+        assert list(file.metadata()) == ["training"]
+
+
+def test_a_checkpoint_of_0_1_0_is_gone_on_with(tmp_path):
+    run(tmp_path / "whole", {"steps": 3})
+    with pytest.raises(Stop):
+        run(tmp_path / "parts", {"steps": 3, "checkpoint_every": 2}, progress=stop_after(3))
+    file = tmp_path / "parts" / "checkpoint.safetensors"
+    with safe_open(file, "pt") as opened:
+        losses = json.loads(opened.metadata()["training"])["losses"]
+    save_file(load_file(file), file, {"step": "2", "losses": json.dumps(losses)})
+    assert run(tmp_path / "parts", {"steps": 3, "checkpoint_every": 2}, resume=True).made == 1
+    assert (tmp_path / "whole" / WEIGHTS).read_bytes() == (tmp_path / "parts" / WEIGHTS).read_bytes()
+
+
+def test_a_checkpoint_whose_state_is_none_is_refused(tmp_path):
+    run(tmp_path / "model", {"steps": 1})
+    file = tmp_path / "model" / "checkpoint.safetensors"
+    for state in ("[]", "{}", '{"step": [], "losses": {}}', '{"step": 1, "losses": 3}', "[" * 100_000):
+        save_file(load_file(file), file, {"training": state})
+        with pytest.raises(AnomgenError, match="this checkpoint cannot be read"):
+            run(tmp_path / "model", {"steps": 2}, resume=True)
 
 
 def test_a_training_that_is_killed_at_a_checkpoint_has_its_sheet_and_leaves_nothing_behind(tmp_path, monkeypatch):

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 LOG_EVERY = 10
 """Steps between two lines of the log."""
+STATE = "training"
+"""The one entry of a checkpoint's metadata: several come in any order, and equal states have equal bytes."""
 
 
 class TrainingSettings(Preset):
@@ -181,7 +183,7 @@ def _checkpoint(task: Task, out: Path, record: Mapping[str, Any], done: int, los
 
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in task.tensors().items()}
         with replacing(out / CHECKPOINT) as file:
-            file.write(save(tensors, {"step": str(done), "losses": json.dumps(losses)}))
+            file.write(save(tensors, {STATE: json.dumps({"step": done, "losses": losses})}))
         write_record(out, {**record, "steps": done, "losses": losses})
     task.accelerator.wait_for_everyone()
 
@@ -193,11 +195,19 @@ def _restore(task: Task, path: Path) -> tuple[int, dict[str, float]]:
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
-            step, losses = int(metadata["step"]), json.loads(metadata["losses"])
+            step, losses = _state(metadata)
             task.restore({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 - it is no dict
-    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise AnomgenError(f"{path}: this checkpoint cannot be read ({error}); start anew with --overwrite") from error
     return step, losses
+
+
+def _state(metadata: Mapping[str, str]) -> tuple[int, dict[str, float]]:
+    """Return how many steps a checkpoint has done, and the averaged losses."""
+    if STATE not in metadata:  # anomgen 0.1.0
+        return int(metadata["step"]), json.loads(metadata["losses"])
+    state = json.loads(metadata[STATE])
+    return int(state["step"]), dict(state["losses"])
 
 
 def _sheet(task: Task, out: Path, done: int) -> None:
