@@ -22,7 +22,7 @@ from anomgen.config import Config, Range, Share
 from anomgen.config.text import write_yaml
 from anomgen.dataset.columns import Columns
 from anomgen.dataset.row import Row
-from anomgen.errors import AnomgenError, UsageError
+from anomgen.errors import AnomgenError, SourceError, UsageError
 from anomgen.files import fingerprint_of
 from anomgen.generators.base import Generator
 from anomgen.making.drawn import VISIBLE, on_stored, visible
@@ -205,8 +205,23 @@ class Plan:
         return {
             "generator": self.generator.portable().config(),
             "foreground": {"method": self.foreground.method, **foreground},
-            "resources": {**self.generator.resources(), **self.foreground.resources()},
+            "resources": self._resources(),
         }
+
+    def require_unchanged(self) -> None:
+        """Raise SourceError where files beside the source are no longer those that the plan was made with.
+
+        For processes that read them themselves, before they draw; what changes later is found when it is read.
+        """
+        known, now = self.resolved["resources"], self._resources()
+        if changed := [key for key in known if known[key] != now.get(key)]:
+            raise SourceError(
+                f"{changed[0]}: its files changed while they were in use, so a dataset would hold other anomalies than "
+                "it says; put them back, or start anew once nobody writes to them any more"
+            )
+
+    def _resources(self) -> dict[str, str]:
+        return {**self.generator.resources(), **self.foreground.resources()}
 
 
 def _boundary(recipe: Recipe, pool: Pool) -> Detectability | None:

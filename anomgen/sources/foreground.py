@@ -17,10 +17,9 @@ from anomgen.config import Config, Share
 from anomgen.errors import RecipeError, SourceError, UsageError, near_miss, tell
 from anomgen.sources.base import Images, PathText
 from anomgen.sources.foreground_presets import settings
-from anomgen.sources.images import Fit, fit_image, read_bytes
-from anomgen.sources.mask_files import read_mask
+from anomgen.sources.images import Fit, fit_image
 from anomgen.sources.pool import SmallImages
-from anomgen.sources.region import EXTENSIONS, region_digest, region_of, require_aspect
+from anomgen.sources.region import file_for, forget, read_drawn, region_digest, region_of, require_aspect
 from anomgen.sources.segmentation import (
     REFERENCE_SIZE,
     border_distance,
@@ -111,6 +110,8 @@ class Foreground(Config):
         """
         if self.method == "auto":
             return self._refined(choose(pool)).resolved(pool)
+        if self.drawn:
+            forget()
         if self.method == "folder":
             self._check_folder(pool)
         if self.has_region and len(pool):
@@ -213,22 +214,21 @@ class Foreground(Config):
         if source_id is None:
             raise UsageError("foreground: a folder of masks serves images of a source only, which have an id")
         file = self._mask_file(source_id)
-        mask = read_mask(read_bytes(file, file.name), f"foreground: {file.name}, the mask of {source_id}")
+        name = PurePosixPath(file).name
+        folder = str(Path(self.path or "").expanduser())
+        mask = read_drawn(folder, file, f"foreground: {name}, the mask of {source_id}")
         levels = np.asarray(mask, dtype=np.uint8)[..., None] * np.uint8(255)
         shape = (image.shape[0], image.shape[1])
-        return (fit_image(levels, shape, fit, file.name)[..., 0] > 127).view(np.uint8)
+        return (fit_image(levels, shape, fit, name)[..., 0] > 127).view(np.uint8)
 
-    def _mask_file(self, source_id: str) -> Path:
-        place = Path(self.path or "").expanduser() / PurePosixPath(source_id)
-        for name in (place.stem, f"{place.stem}_mask"):
-            for extension in (*EXTENSIONS, *(known.upper() for known in EXTENSIONS)):
-                file = place.with_name(name + extension)
-                if file.is_file():
-                    return file
-        relative = PurePosixPath(source_id).with_suffix("")
-        raise SourceError(
-            f"foreground: {self.path} holds no mask of {source_id}: neither {relative}.png nor {relative}_mask.png"
-        )
+    def _mask_file(self, source_id: str) -> str:
+        name = file_for(Path(self.path or "").expanduser(), source_id)
+        if name is None:
+            relative = PurePosixPath(source_id).with_suffix("")
+            raise SourceError(
+                f"foreground: {self.path} holds no mask of {source_id}: neither {relative}.png nor {relative}_mask.png"
+            )
+        return name
 
     def _check_folder(self, pool: Images) -> None:
         if not Path(self.path or "").expanduser().is_dir():

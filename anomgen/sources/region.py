@@ -8,10 +8,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from anomgen.errors import SourceError, UsageError
-from anomgen.files import file_digest
-from anomgen.sources.images import Fit, fit_image, read_bytes
+from anomgen.sources.images import Fit, fit_image
 from anomgen.sources.mask_files import read_mask
-from anomgen.sources.scan import files_fingerprint
+from anomgen.sources.scan import KnownFiles
+from anomgen.sources.tree import image_files
 
 EXTENSIONS = (".png", ".bmp", ".tif", ".tiff", ".gif", ".webp")
 """Formats of masks; JPEG is left to photographs."""
@@ -23,20 +23,43 @@ def region_of(path: str, key: str, source_id: str | None, shape: tuple[int, int]
     key: the recipe's, for messages. shape: the image's, (height, width). fit: how it was brought to it. Raises
     UsageError and SourceError for pictures that are not there, that mark nothing, or are none.
     """
-    file = _file_of(Path(path).expanduser(), path, key, source_id)
-    about = file.stat()
-    return _region(str(file), (about.st_mtime_ns, about.st_size), key, shape, fit)
+    return _region(*_file_of(Path(path).expanduser(), path, key, source_id), key, shape, fit)
+
+
+def forget() -> None:
+    """Drop what was read of drawn pictures: they may have changed since."""
+    _known.cache_clear()
+    _region.cache_clear()
+
+
+def read_drawn(folder: str, name: str, called: str) -> np.ndarray:
+    """Return what a picture below a folder marks, bool (H, W) of its own size.
+
+    Raises SourceError, which calls it `called`, for one that cannot be read or has changed since it was first read.
+    """
+    return read_mask(_known(folder).read(name, called), called)
+
+
+def file_for(folder: Path, source_id: str) -> str | None:
+    """Return which picture in a folder is drawn for an image, ``NAME.png`` or ``NAME_mask.png``; None for none."""
+    image = PurePosixPath(source_id)
+    for stem in (image.stem, f"{image.stem}_mask"):
+        for extension in (*EXTENSIONS, *(known.upper() for known in EXTENSIONS)):
+            name = image.with_name(stem + extension)
+            if (folder / name).is_file():
+                return name.as_posix()
+    return None
 
 
 def require_aspect(path: str, key: str, source_id: str | None, shape: tuple[int, int]) -> None:
     """Raise UsageError for a picture of another aspect than an image of `shape`, as far as whole pixels allow."""
-    file = _file_of(Path(path).expanduser(), path, key, source_id)
-    found = read_mask(read_bytes(file, file.name), f"{key}: {file.name}").shape
+    folder, name = _file_of(Path(path).expanduser(), path, key, source_id)
+    found = read_drawn(folder, name, f"{key}: {PurePosixPath(name).name}").shape
     scale = max(shape) / max(found)
     if any(abs(side * scale - end) > 1 for side, end in zip(found, shape, strict=True)):
         raise UsageError(
-            f"{key}: {file.name} is {found[0]} × {found[1]} pixels (height × width), and the images are of another "
-            f"aspect, {shape[0]} × {shape[1]}; draw it on one of the images"
+            f"{key}: {PurePosixPath(name).name} is {found[0]} × {found[1]} pixels (height × width), and the images are "
+            f"of another aspect, {shape[0]} × {shape[1]}; draw it on one of the images"
         )
 
 
@@ -44,14 +67,16 @@ def region_digest(path: str, key: str) -> str:
     """Return a hash of the picture, or of the pictures in the folder."""
     place = Path(path).expanduser()
     if place.is_dir():
-        files = [file for file in place.rglob("*") if file.suffix.lower() in EXTENSIONS and file.is_file()]
-        return files_fingerprint(place, sorted(file.relative_to(place).as_posix() for file in files))
-    return file_digest(read_bytes(_file_of(place, path, key, None), path))
+        files = [name for name in image_files(place) if PurePosixPath(name).suffix.lower() in EXTENSIONS]
+        return _known(str(place)).fingerprint(files)
+    folder, name = _file_of(place, path, key, None)
+    return _known(folder).digest(name)
 
 
-def _file_of(place: Path, path: str, key: str, source_id: str | None) -> Path:
+def _file_of(place: Path, path: str, key: str, source_id: str | None) -> tuple[str, str]:
+    """Return the folder and the name of the picture for an image."""
     if place.is_file():
-        return place
+        return str(place.parent), place.name
     if not place.is_dir():
         raise UsageError(
             f"{key}: {path}: there is no such picture, and no folder of pictures; say where with --set {key}=PATH"
@@ -60,18 +85,22 @@ def _file_of(place: Path, path: str, key: str, source_id: str | None) -> Path:
         raise UsageError(
             f"{key}: a folder has pictures of the source's images only; for others give one picture for all"
         )
-    image = place / PurePosixPath(source_id)
-    files = [image.with_name(name + end) for name in (image.stem, f"{image.stem}_mask") for end in EXTENSIONS]
-    found = next((file for file in files if file.is_file()), None)
-    if found is None:
-        raise SourceError(f"{key}: {path} holds no picture for {source_id}, such as {files[0].relative_to(place)}")
-    return found
+    name = file_for(place, source_id)
+    if name is None:
+        wanted = PurePosixPath(source_id).with_suffix(EXTENSIONS[0])
+        raise SourceError(f"{key}: {path} holds no picture for {source_id}, such as {wanted}")
+    return str(place), name
+
+
+@lru_cache(maxsize=8)
+def _known(folder: str) -> KnownFiles:
+    return KnownFiles(Path(folder))
 
 
 @lru_cache(maxsize=64)
-def _region(file: str, _: tuple[int, int], key: str, shape: tuple[int, int], fit: Fit) -> np.ndarray:
-    name = Path(file).name
-    marked = read_mask(read_bytes(Path(file), name), f"{key}: {name}")
+def _region(folder: str, file: str, key: str, shape: tuple[int, int], fit: Fit) -> np.ndarray:
+    name = PurePosixPath(file).name
+    marked = read_drawn(folder, file, f"{key}: {name}")
     if not marked.any():
         raise UsageError(f"{key}: {name} marks nothing, it is black all over; paint it white where it says something")
     levels = np.asarray(marked, dtype=np.uint8)[..., None] * np.uint8(255)

@@ -139,11 +139,7 @@ class ScannedSource:
         if index in self._kept:
             return self._kept[index]
         data = self._read(self._keys[index])
-        if file_digest(data) != self._files[index]:
-            raise SourceError(
-                f"{self._ids[index]}: changed while it was in use, so a dataset would hold other images than it "
-                "says; put the file back, or start anew once nobody writes to the source any more"
-            )
+        _require_same(data, self._files[index], self._ids[index])
         return self._finished(self._load(self._ids[index], data))
 
     @property
@@ -288,6 +284,37 @@ def _fingerprint(config: ScannedConfig, contents: list[tuple[str, str]]) -> str:
     return fingerprint_of({"shape": shape, "fit": config.fit, **given, "images": contents})
 
 
+class KnownFiles:
+    """Files below a folder that are read again and again, each of which must stay what it was when first read."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self._digests: dict[str, str] = {}
+
+    def read(self, name: str, called: str = "") -> bytes:
+        """Return a file's contents. Raises SourceError, which calls it `called`, by default its name, if it changed."""
+        data = read_bytes(self.root / name, called or name)
+        _require_same(data, self._digests.setdefault(name, file_digest(data)), called or name)
+        return data
+
+    def digest(self, name: str) -> str:
+        """Return the hash of a file's contents."""
+        return file_digest(self.read(name))
+
+    def fingerprint(self, names: Sequence[str]) -> str:
+        """Return a hash, 32 hexadecimal digits, of the names and the contents of files."""
+        return fingerprint_of({"files": [(name, self.digest(name)) for name in names]})
+
+
 def files_fingerprint(folder: Path, names: Sequence[str]) -> str:
     """Return a hash, 32 hexadecimal digits, of the names and the contents of files in a folder."""
-    return fingerprint_of({"files": [(name, file_digest(read_bytes(folder / name, name))) for name in names]})
+    return KnownFiles(folder).fingerprint(names)
+
+
+def _require_same(data: bytes, digest: str, name: str) -> None:
+    """Raise SourceError for a file that is not what it was."""
+    if file_digest(data) != digest:
+        raise SourceError(
+            f"{name}: changed while it was in use, so a dataset would hold other images than it says; put the file "
+            "back, or start anew once nobody writes to the source any more"
+        )

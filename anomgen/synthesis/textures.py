@@ -27,7 +27,7 @@ from anomgen.sources.cache import bounded
 from anomgen.sources.folder import missing_hint
 from anomgen.sources.images import fit_image, quiet, read_image
 from anomgen.sources.pixels import to_channels, to_depth
-from anomgen.sources.scan import files_fingerprint
+from anomgen.sources.scan import KnownFiles
 from anomgen.sources.tree import extensions_text, image_files
 from anomgen.synthesis.procedural import DEFAULT_FAMILIES, FAMILIES, require_simplex
 
@@ -196,12 +196,12 @@ class FolderTextures(_PictureTextures):
         names = image_files(folder)
         if not names:
             raise UsageError(f"texture.path: {self.path}: holds no image ({extensions_text()})")
-        return _FolderPictures(folder.resolve(), names)
+        return _FolderPictures(KnownFiles(folder.resolve()), names)
 
 
 @dataclass(frozen=True)
 class _FolderPictures:
-    root: Path
+    files: KnownFiles
     names: list[str]
 
     def __len__(self) -> int:
@@ -211,14 +211,15 @@ class _FolderPictures:
         return self.names[number]
 
     def read(self, number: int) -> np.ndarray:
-        return read_image(self.root / self.names[number], f"texture {self.names[number]}")
+        name = f"texture {self.names[number]}"
+        return read_image(self.files.read(self.names[number], name), name)
 
     def fingerprint(self) -> str:
-        return files_fingerprint(self.root, self.names)
+        return self.files.fingerprint(self.names)
 
     @property
     def license(self) -> str | None:
-        return license_beside(self.root)
+        return license_beside(self.files.root)
 
 
 class HubTextures(_PictureTextures):

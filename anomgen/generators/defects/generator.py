@@ -100,10 +100,10 @@ Kinds = Annotated[
 
 
 class Weights:
-    """A picture of where defects may be: equal when its pixels are."""
+    """A picture of where defects may be, and the hash of its file: equal when its pixels are."""
 
-    def __init__(self, values: np.ndarray):
-        self.values = values
+    def __init__(self, values: np.ndarray, digest: str):
+        self.values, self.digest = values, digest
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Weights) and np.array_equal(self.values, other.values)
@@ -192,9 +192,8 @@ class Defects(Generator):
 
     def resources(self) -> dict[str, str]:
         """See `Generator.resources`."""
-        if self.weights is None:
-            return {}
-        return {"weights": file_digest(read_bytes(Path(self.weights).expanduser(), self.weights))}
+        weights = self._weights or self._read_weights()  # whoever draws needs no file any more
+        return {} if weights is None else {"weights": weights.digest}
 
     def sample(self, rng: np.random.Generator, image: np.ndarray, pool: Images) -> Sample:
         """Draw one anomaly; see `Generator.sample`."""
@@ -219,11 +218,12 @@ class Defects(Generator):
         path = Path(self.weights).expanduser()
         if not path.is_file():
             raise UsageError(f"generator.weights: {self.weights}: there is no such picture")
-        picture = read_image(read_bytes(path, path.name), path.name)
+        data = read_bytes(path, path.name)
+        picture = read_image(data, path.name)
         values: np.ndarray = picture.astype(np.float32).mean(axis=2)
         if not values.any():
             raise UsageError(f"generator.weights: {self.weights} is black all over; paint where defects may be")
-        return Weights(values)
+        return Weights(values, file_digest(data))
 
     def _scene(self, image: np.ndarray, foreground: np.ndarray | None) -> Scene:
         top = value_max(image.dtype)

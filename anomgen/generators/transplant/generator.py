@@ -88,6 +88,8 @@ class Transplant(Generator):
     _defects: Defects | None = PrivateAttr(None)
     _types: tuple[str, ...] | None = PrivateAttr(None)
     """As they were when it was prepared: whoever draws needs no bank any more."""
+    _fingerprint: str | None = PrivateAttr(None)
+    """The bank's, likewise."""
 
     @property
     def defect_types(self) -> tuple[str, ...]:
@@ -127,13 +129,13 @@ class Transplant(Generator):
         ready._grafts = Grafts(own for own in found if own is not None)
         if not ready._grafts:
             raise UsageError(f"generator.bank: {self.bank}: no defect is left at this size; use a larger --size")
-        ready._types = self.defect_types
+        ready._types, ready._fingerprint = self.defect_types, bank.fingerprint
         ready._defects = Defects().prepared(pool) if self._share > 0 else None
         return ready
 
     def resources(self) -> dict[str, str]:
         """See `Generator.resources`."""
-        return {} if self.bank is None else {"bank": self._bank.fingerprint}
+        return {} if self.bank is None else {"bank": self._fingerprint or self._bank.fingerprint}
 
     def licenses(self) -> tuple[str, ...]:
         """See `Generator.licenses`."""

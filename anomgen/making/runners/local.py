@@ -68,7 +68,7 @@ def _start_worker(plan: Plan, cache_bytes: int, counter: Any, stop: Any) -> None
     limits = single_threaded()
     limits.__enter__()
     _worker.update(renderer=Renderer(plan, cache_bytes), encoder=Encoder(plan.columns), limits=limits)
-    _worker.update(counter=counter, stop=stop)
+    _worker.update(counter=counter, stop=stop, plan=plan)
 
 
 def _work(shard: Shard) -> None:
@@ -78,4 +78,6 @@ def _work(shard: Shard) -> None:
         if _worker["stop"].is_set():
             raise _Stopped
 
+    if (plan := _worker.pop("plan", None)) is not None:
+        plan.require_unchanged()  # not in `_start_worker`, whose errors reach nobody
     make_shard(_worker["renderer"], _worker["encoder"], shard, tick)

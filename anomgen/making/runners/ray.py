@@ -179,6 +179,7 @@ class Maker:
     """What a worker keeps between shards: the renderer with its cache, and the encoder."""
 
     def __init__(self, plan: Plan, cache_bytes: int):
+        plan.require_unchanged()
         self._renderer, self._encoder = Renderer(plan, cache_bytes), Encoder(plan.columns)
 
     def make(self, shard: Shard) -> int:
