@@ -49,6 +49,41 @@ def at_change(number, folder):
     return arrange
 
 
+def fails_at(number, folders, code, *, reading=False, lasting=False):
+    """Let access `number`, counted from 0, to some folders fail with an error of the system in this process.
+
+    reading: whether reading counts, too, or changes alone. lasting: whether all changes after it fail likewise. Returns
+    a function that tells whether anything has failed; its `done` tells how many accesses there were.
+    """
+    places = [str(Path(folder).resolve()) for folder in folders]
+    done, failed = 0, False
+
+    def hear(event, arguments):
+        nonlocal done, failed
+        here = any(
+            is_change(event, arguments, place) or (reading and is_read(event, arguments, place)) for place in places
+        )
+        if not here:
+            return
+        done += 1
+        if done == number + 1 or (lasting and done > number + 1):
+            failed = True
+            name = arguments[0] if isinstance(arguments[0], str | bytes) else None
+            raise OSError(code, os.strerror(code), name and os.fsdecode(name))
+
+    def has_failed():
+        return failed
+
+    has_failed.done = lambda: done
+    sys.addaudithook(hear)
+    return has_failed
+
+
+def is_read(event, arguments, place):
+    """Return whether what Python tells of reads something in the folder `place`."""
+    return event in ("open", "os.listdir", "os.scandir") and _lies_in(arguments[0], place)
+
+
 def is_change(event, arguments, place):
     """Return whether what Python tells of changes something in the folder `place`."""
     if event == "open":
@@ -63,7 +98,7 @@ def is_change(event, arguments, place):
 def _lies_in(argument, place):
     if not isinstance(argument, str | bytes | os.PathLike):
         return False
-    path = os.fsdecode(argument)
+    path = str(Path(os.fsdecode(argument)).absolute())
     return path == place or path.startswith(place + os.sep)
 
 

@@ -229,7 +229,7 @@ def test_an_error_of_the_rows_is_not_taken_for_one_of_the_disk(tmp_path):
 @pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
 def test_a_full_or_closed_disk_says_so_and_leaves_nothing(tmp_path, monkeypatch, number, says, groups):
     monkeypatch.setattr("anomgen.dataset.writer.ROW_GROUP_BYTES", 100_000 // groups)
-    monkeypatch.setattr("anomgen.dataset.writer._Sink.write", _failing_after(5, number))
+    monkeypatch.setattr("anomgen.dataset.parquet._Sink.write", _failing_after(5, number))
     with pytest.raises(AnomgenError, match=says) as caught:
         write_shard(tmp_path / "a.parquet", made_rows(), COLUMNS, {})
     assert "a.parquet" in str(caught.value) and "--resume" in str(caught.value)
@@ -238,9 +238,9 @@ def test_a_full_or_closed_disk_says_so_and_leaves_nothing(tmp_path, monkeypatch,
 
 
 def _failing_after(writes, number):
-    from anomgen.dataset import writer
+    from anomgen.dataset import parquet
 
-    original, count = writer._Sink.write, iter(range(writes))
+    original, count = parquet._Sink.write, iter(range(writes))
 
     class Full:
         def write(self, data):

@@ -212,7 +212,7 @@ def attempts():
 
 def outcome(call, dataset, out):
     """Return what a call ends with, ``fine`` or the error's words; what is no error of ours passes."""
-    with at_most(20):
+    with at_most(60):
         try:
             call(dataset, out)
         except AnomgenError as error:

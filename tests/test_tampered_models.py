@@ -60,7 +60,7 @@ def used(kind, model):
 def try_all(kind, model, calls):
     """Run the calls on a model; each ends well or with an error of ours."""
     for call in calls:
-        with at_most(30):
+        with at_most(60):
             try:
                 call(kind, model)
             except AnomgenError as error:
@@ -95,7 +95,7 @@ def test_no_figure_asks_for_all_of_the_memory(old, tmp_path, kind):
             continue
         copy = shutil.copytree(old / kind, tmp_path / one.name.replace(" ", "-"))
         one(copy)
-        with pytest.raises(AnomgenError), at_most(30):
+        with pytest.raises(AnomgenError), at_most(60):
             used(kind, copy)
 
 

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from anomgen.config.text import read_json
+from anomgen.dataset import parquet
+from anomgen.dataset.origin import Damaged
 from anomgen.dataset.png import decode_png, encode_png
 from anomgen.errors import UsageError
 from anomgen.files import file_digest, fingerprint_of, replacing
@@ -88,7 +89,8 @@ def write_bank(
     kinds = {"image": _IMAGE_TYPE, "mask": _IMAGE_TYPE, "defect_type": pa.int64(), "proposed": pa.bool_()}
     schema = pa.schema([(name, kinds.get(name, pa.string())) for name in known], metadata)
     entries: list[DefectRecord] = []
-    with replacing(out / DATA) as file, pq.ParquetWriter(file, schema, compression="none") as writer:
+    data = out / DATA
+    with replacing(data) as file, parquet.parquet_writer(file, schema, data, compression="none") as writer:
         for defect in defects:
             image, mask = encode_png(defect.image), encode_png(defect.mask)
             path = f"{len(entries):06d}.png"
@@ -175,19 +177,27 @@ class Bank:
         return next(self._read([number]))
 
     def _read(self, numbers: Iterable[int]) -> Iterator[Defect]:
-        file = self.path / DATA
+        file, advice = self.path / DATA, "make the bank again, or take it from a copy"
+        with parquet.reading(file, advice):
+            metadata = parquet.metadata_of(file)
+            parquet.require_size(file, metadata, advice)
+            if metadata.num_row_groups != len(self.entries):
+                raise Damaged(f"{file}: has {metadata.num_row_groups} rows, {RECORD} says {len(self)}; {advice}")
+            with parquet.open_parquet(file) as opened:
+                for number in numbers:
+                    yield self._defect_of(opened.read_row_group(number, columns=["image", "mask"]), number)
+
+    def _defect_of(self, group: pa.Table, number: int) -> Defect:
+        file, advice, entry = self.path / DATA, "make the bank again, or take it from a copy", self.entries[number]
+        row = parquet.written_out(group.slice(0, 1), file, advice).to_pylist()[0]
         try:
-            parquet = pq.ParquetFile(file)
-            for number in numbers:
-                entry = self.entries[number]
-                row = parquet.read_row_group(number, columns=["image", "mask"]).to_pylist()[0]
-                image, mask = row["image"]["bytes"], row["mask"]["bytes"]
-                if (file_digest(image), file_digest(mask)) != (entry.image, entry.mask):
-                    raise UsageError(f"{file}: row {number} is not what {RECORD} says; take the bank from a copy")
-                pixels, marked = decode_png(image), decode_png(mask)[..., 0] > 0
-                yield Defect(entry.item, entry.defect_type, pixels, marked, entry.digest, entry.proposed)
-        except (OSError, pa.ArrowException, ValueError, IndexError) as error:
-            raise UsageError(f"{file}: is damaged ({error}); make the bank again, or take it from a copy") from error
+            image, mask = row["image"]["bytes"], row["mask"]["bytes"]
+            if (file_digest(image), file_digest(mask)) != (entry.image, entry.mask):
+                raise UsageError(f"{file}: row {number} is not what {RECORD} says; take the bank from a copy")
+            pixels, marked = decode_png(image), decode_png(mask)[..., 0] > 0
+        except (TypeError, ValueError) as error:
+            raise Damaged(f"{file}: row {number} is damaged ({error}); {advice}") from error
+        return Defect(entry.item, entry.defect_type, pixels, marked, entry.digest, entry.proposed)
 
 
 def open_bank(name: str | Path) -> Bank:

@@ -9,30 +9,27 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from anomgen.config.text import read_json
+from anomgen.dataset import parquet
 from anomgen.dataset.columns import IMAGE_COLUMNS, Columns
 from anomgen.dataset.origin import PROVENANCE, RECIPE, Damaged, read_left_out, read_provenance, read_recipe
 from anomgen.dataset.png import decode_png
 from anomgen.dataset.record import OPTIONAL, Record, fault_in
 from anomgen.errors import AnomgenError, UsageError, near_miss
-from anomgen.places import place, readable
+from anomgen.places import place
 from anomgen.sources.value_range import ValueRange, recorded_range
 
 SHARD_PATTERN = re.compile(r"train-([0-9]{5,})-of-([0-9]{5,})\.parquet")
 
-LEAST_ROW = 100
-"""Bytes that a row takes in a file at least: its two pictures are not compressed further."""
-MAX_SMALL = 1 << 28
-"""Bytes that the compressed columns of a row group may come to."""
+_AGAIN = "make the dataset again"
 
 
 def decode_row(cells: dict[str, Any], columns: Columns) -> dict[str, Any]:
@@ -61,6 +58,7 @@ class _Group:
 
     shard: Path
     number: int
+    rows: int
     first: int
     last: int
 
@@ -89,12 +87,12 @@ class Dataset:
         self.left_out: frozenset[int] = read_left_out(self.path)
         """Rows that somebody has thrown out; they are still here, and not in exports and pushes."""
         if not self.shards:
-            raise Damaged(f"{self.path}: no data/train-*.parquet in it; make the dataset again")
+            raise Damaged(f"{self.path}: no data/train-*.parquet in it; {_AGAIN}")
         self.columns = _shared_columns(self.shards)
         self._groups = [group for shard in self.shards for group in _row_groups(shard)]
-        self._length = sum(_metadata(shard).num_rows for shard in self.shards)
+        self._length = sum(group.rows for group in self._groups)
         if not partial and not self._length:
-            raise Damaged(f"{self.path}: its files hold no row; make the dataset again")
+            raise Damaged(f"{self.path}: its files hold no row; {_AGAIN}")
 
     @classmethod
     def of(cls, dataset: Dataset | str | Path) -> Dataset:
@@ -118,12 +116,13 @@ class Dataset:
         wanted = self._checked(columns)
         for group in self._groups:
             if group.first <= index <= group.last:
-                with _reading(group.shard), _open(group.shard) as file:
+                with _reading(group.shard), parquet.open_parquet(group.shard) as file:
                     table = file.read_row_group(group.number, columns=sorted({*wanted, "index"}))
-                position = np.flatnonzero(table["index"].to_numpy() == index)
-                if position.size:
-                    result: dict[str, Any] = table.select(wanted).slice(int(position[0]), 1).to_pylist()[0]
-                    return result
+                    position = np.flatnonzero(table["index"].to_numpy() == index)
+                    if position.size:
+                        row = table.select(wanted).slice(int(position[0]), 1)
+                        result: dict[str, Any] = parquet.written_out(row, group.shard, _AGAIN).to_pylist()[0]
+                        return result
         raise UsageError(f"{self.path}: no row {index}; it has {len(self)} rows, numbered from 0")
 
     def row(self, index: int, columns: Sequence[str] | None = None) -> dict[str, Any]:
@@ -150,7 +149,7 @@ class Dataset:
             except AnomgenError as error:
                 raise Damaged(f"{self.path}: {error}") from error
             if record.index <= before:
-                raise Damaged(f"{self.path}: row {record.index} stands after row {before}; make the dataset again")
+                raise Damaged(f"{self.path}: row {record.index} stands after row {before}; {_AGAIN}")
             before = record.index
             yield record
 
@@ -159,8 +158,8 @@ class Dataset:
         wanted = self._checked(columns)
         tables = []
         for shard in self.shards:
-            with _reading(shard), _open(shard) as file:
-                tables.append(file.read(columns=wanted))
+            with _reading(shard), parquet.open_parquet(shard) as file:
+                tables.append(parquet.plain(parquet.written_out(file.read(columns=wanted), shard, _AGAIN)))
             _require_values(tables[-1], shard)
         return pa.concat_tables(tables).select(wanted)
 
@@ -188,76 +187,50 @@ def find_shards(path: Path) -> tuple[Path, ...]:
 
 def shard_rows(shard: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Yield the rows of one shard as stored. Raises UsageError, naming the file, where it is damaged."""
-    with _reading(shard), _open(shard) as file:
-        for number in range(file.num_row_groups):
-            for batch in file.iter_batches(64, row_groups=[number], columns=list(columns)):
-                yield from batch.select(list(columns)).to_pylist()
+    with _reading(shard), parquet.open_parquet(shard) as file:
+        for rows in parquet.batches(file, shard, columns, _AGAIN):
+            yield from rows
 
 
-@contextmanager
-def _reading(shard: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, pa.ArrowException, UnicodeDecodeError, MemoryError, OverflowError) as error:
-        reason = str(getattr(error, "strerror", None) or error).splitlines() or [type(error).__name__]
-        raise Damaged(
-            f"{shard}: cannot be read as Parquet ({reason[0]}); delete it and run `anomgen make` with --resume"
-        ) from error
-
-
-def _open(shard: Path) -> pq.ParquetFile:
-    return pq.ParquetFile(readable(shard), page_checksum_verification=True)
-
-
-def _metadata(shard: Path) -> pq.FileMetaData:
-    with _reading(shard):
-        return pq.read_metadata(readable(shard))
+def _reading(shard: Path) -> AbstractContextManager[None]:
+    return parquet.reading(shard, "delete it and run `anomgen make` with --resume")
 
 
 def _shared_columns(shards: tuple[Path, ...]) -> Columns:
     with _reading(shards[0]):
-        first = pq.read_schema(readable(shards[0]))
+        first = parquet.schema_of(shards[0])
     try:
         columns = Columns.of_schema(first)
     except (ValueError, UsageError) as error:
         raise Damaged(f"{shards[0]}: not a file of anomgen: {error}") from error
     for shard in shards[1:]:
         with _reading(shard):
-            other = pq.read_schema(readable(shard))
+            other = parquet.schema_of(shard)
         if not other.equals(first, check_metadata=True):
             raise Damaged(f"{shard}: its columns differ from those of {shards[0].name}; they are not of one run")
     return columns
 
 
 def _row_groups(shard: Path) -> Iterator[_Group]:
-    metadata = _metadata(shard)
-    _require_size(shard, metadata)
+    with _reading(shard):
+        metadata = parquet.metadata_of(shard)
+    parquet.require_size(shard, metadata, _AGAIN)
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
         leaves = (group.column(i) for i in range(group.num_columns))
         statistics = next((leaf.statistics for leaf in leaves if leaf.path_in_schema == "index"), None)
         if statistics is None or not statistics.has_min_max:
             raise Damaged(f"{shard}: another program wrote this file (no statistics of the column 'index')")
-        yield _Group(shard, number, statistics.min, statistics.max)
-
-
-def _require_size(shard: Path, metadata: pq.FileMetaData) -> None:
-    """Raise Damaged for a file that is too small for what it claims to hold, before that is made room for."""
-    size = shard.stat().st_size
-    if metadata.num_rows * LEAST_ROW > size:
-        raise Damaged(f"{shard}: claims {metadata.num_rows} rows in {size} bytes; make the dataset again")
-    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
-    if any(group.total_byte_size > size + MAX_SMALL for group in groups):
-        raise Damaged(f"{shard}: would take more than {MAX_SMALL / 1e6:.3g} MB of memory; make the dataset again")
+        yield _Group(shard, number, group.num_rows, statistics.min, statistics.max)
 
 
 def _require_values(table: pa.Table, shard: Path) -> None:
     for name in table.column_names:
         column = table[name]
         if column.null_count and name not in OPTIONAL:
-            raise Damaged(f"{shard}: {column.null_count} rows have no {name}; make the dataset again", "row")
+            raise Damaged(f"{shard}: {column.null_count} rows have no {name}; {_AGAIN}", "row")
         if pa.types.is_floating(column.type) and not np.isfinite(column.drop_null().to_numpy()).all():
-            raise Damaged(f"{shard}: the column {name} holds what is no number; make the dataset again", "row")
+            raise Damaged(f"{shard}: the column {name} holds what is no number; {_AGAIN}", "row")
 
 
 def _require_dataset(path: Path) -> None:

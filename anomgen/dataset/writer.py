@@ -7,9 +7,8 @@ import os
 import shutil
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -17,10 +16,11 @@ import pyarrow.parquet as pq
 
 from anomgen.config.text import read_json
 from anomgen.dataset.columns import IMAGE_COLUMNS, Columns
+from anomgen.dataset.parquet import parquet_writer
 from anomgen.dataset.png import encode_png, encode_soft_mask
 from anomgen.dataset.row import NORMAL, Row, params_text
 from anomgen.errors import AnomgenError
-from anomgen.files import replacing, writing
+from anomgen.files import replacing
 from anomgen.places import readable
 from anomgen.sources.cache import bounded
 
@@ -122,19 +122,10 @@ def write_shard(
     Raises AnomgenError, naming the file, when the disk is full or not writable. What `rows` raises passes.
     """
     encoder = encoder or Encoder(columns)
-    with replacing(path) as file:
-        sink = _Sink(file, path)
-        writer = pq.ParquetWriter(sink, columns.schema, **_options(columns))
-        try:
-            for cells in _row_groups(rows, encoder):
-                writer.write_table(_table(cells, columns.schema))
-            writer.add_key_value_metadata({METADATA_KEY: json.dumps(dict(metadata), sort_keys=True)})
-            writer.close()
-        except BaseException:
-            sink.abandon()
-            with suppress(Exception):
-                writer.close()
-            raise
+    with replacing(path) as file, parquet_writer(file, columns.schema, path, **_options(columns)) as writer:
+        for cells in _row_groups(rows, encoder):
+            writer.write_table(_table(cells, columns.schema))
+        writer.add_key_value_metadata({METADATA_KEY: json.dumps(dict(metadata), sort_keys=True)})
 
 
 def copy_shard(shard: Path, copy: Path, columns: Columns, without: frozenset[int]) -> None:
@@ -165,37 +156,6 @@ def shard_metadata(path: Path) -> dict[str, Any] | None:
     except (OSError, pa.ArrowException, KeyError, ValueError):
         return None
     return log if isinstance(log, dict) else None
-
-
-class _Sink:
-    """The file as Parquet's writer sees it: names the shard in errors, ignores what comes after a failure."""
-
-    closed = False
-
-    def __init__(self, file: IO[bytes], path: Path):
-        self._file = file
-        self._path = path
-        self._abandoned = False
-
-    def write(self, data: bytes) -> int:
-        if self._abandoned:
-            return len(data)
-        with writing(self._path):
-            return self._file.write(data)
-
-    def tell(self) -> int:
-        return 0 if self._abandoned else self._file.tell()
-
-    def flush(self) -> None: ...
-
-    def writable(self) -> bool:
-        return True
-
-    def readable(self) -> bool:
-        return False
-
-    def abandon(self) -> None:
-        self._abandoned = True
 
 
 def _row_groups(rows: Iterable[Row], encoder: Encoder) -> Iterator[list[dict[str, Any]]]:

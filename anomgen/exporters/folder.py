@@ -11,7 +11,7 @@ from anomgen.dataset.reader import Dataset
 from anomgen.dataset.record import Record
 from anomgen.dataset.row import LABELS, NORMAL
 from anomgen.exporters.base import FOLDER, Files, SplitExporter, check_types
-from anomgen.exporters.metadata import NAME, Metadata
+from anomgen.exporters.metadata import NAME, Metadata, metadata_file
 
 FOLDERS = {"image": "images", "mask": "masks", "soft_mask": "soft_masks", "normal": "normals"}
 
@@ -36,7 +36,7 @@ class Folder(SplitExporter):
                 split = "train" if record.source_id in training else "test"
                 if split not in metadata:
                     file = stack.enter_context(files.open(f"{split}/{NAME}"))
-                    metadata[split] = stack.enter_context(Metadata(file, dataset.columns, images))
+                    metadata[split] = stack.enter_context(metadata_file(file, dataset.columns, images))
                 paths: dict[str, str | None] = {}
                 for name in images:
                     data = getattr(record, name)

@@ -8,28 +8,38 @@ stays a ClassLabel.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from types import TracebackType
-from typing import IO, Any, Self
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from anomgen.dataset.columns import IMAGE_COLUMNS, Columns
+from anomgen.dataset.parquet import parquet_writer
 from anomgen.dataset.record import Record
 
 NAME = "metadata.parquet"
 _BATCH = 4096
 
 
-class Metadata:
-    """Writes the metadata of one split. file: open for bytes. images: the image columns that have files."""
+@contextmanager
+def metadata_file(file: IO[bytes], columns: Columns, images: tuple[str, ...]) -> Iterator[Metadata]:
+    """Give what writes the metadata of one split. file: open for bytes. images: the image columns that have files."""
+    small = tuple(name for name in columns.names if name not in IMAGE_COLUMNS)
+    schema = _schema(columns, images, small)
+    with parquet_writer(file, schema, Path(NAME), compression="zstd") as writer:
+        metadata = Metadata(writer, schema, columns, small)
+        yield metadata
+        metadata.flush()
 
-    def __init__(self, file: IO[bytes], columns: Columns, images: tuple[str, ...]):
-        self._columns = columns
-        self._small = tuple(name for name in columns.names if name not in IMAGE_COLUMNS)
-        self._schema = _schema(columns, images, self._small)
-        self._writer = pq.ParquetWriter(file, self._schema, compression="zstd")
+
+class Metadata:
+    """Writes the metadata of one split, see `metadata_file`."""
+
+    def __init__(self, writer: pq.ParquetWriter, schema: pa.Schema, columns: Columns, small: tuple[str, ...]):
+        self._writer, self._schema, self._columns, self._small = writer, schema, columns, small
         self._rows: list[dict[str, Any]] = []
 
     def add(self, record: Record, paths: Mapping[str, str | None]) -> None:
@@ -39,19 +49,13 @@ class Metadata:
         row["defect_type"] = self._columns.defect_names.index(record.defect_type)
         self._rows.append(row)
         if len(self._rows) == _BATCH:
-            self._flush()
+            self.flush()
 
-    def _flush(self) -> None:
-        self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
+    def flush(self) -> None:
+        """Write the records that wait."""
+        if self._rows:
+            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
         self._rows = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if kind is None and self._rows:
-            self._flush()
-        self._writer.close()
 
 
 def _file_column(image: str) -> str:

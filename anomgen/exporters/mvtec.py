@@ -11,7 +11,7 @@ import yaml
 from anomgen.dataset.reader import Dataset
 from anomgen.dataset.record import Record
 from anomgen.exporters.base import FOLDER, Category, Files, SplitExporter, category_of, check_types
-from anomgen.exporters.metadata import NAME, Metadata
+from anomgen.exporters.metadata import NAME, Metadata, metadata_file
 
 
 class Placed(NamedTuple):
@@ -59,7 +59,7 @@ class MVTec(SplitExporter):
                 split, top = placed.split, tops[placed.split]
                 if split not in metadata:
                     file = stack.enter_context(files.open(top + NAME))
-                    metadata[split] = stack.enter_context(Metadata(file, dataset.columns, ("image", "mask")))
+                    metadata[split] = stack.enter_context(metadata_file(file, dataset.columns, ("image", "mask")))
                 files.write(placed.image, record.image)
                 if placed.mask is not None:
                     files.write(placed.mask, record.mask)
