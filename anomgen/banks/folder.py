@@ -28,6 +28,7 @@ DATA = Path("data") / "train-00000-of-00001.parquet"
 MAX_RECORD = 1 << 26
 WRITTEN = (str(DATA), RECORD, "README.md", "preview.png")
 """What a bank consists of."""
+_AGAIN = "make the bank again, or take it from a copy"
 _IMAGE = {"_type": "Image"}
 _IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
@@ -177,26 +178,26 @@ class Bank:
         return next(self._read([number]))
 
     def _read(self, numbers: Iterable[int]) -> Iterator[Defect]:
-        file, advice = self.path / DATA, "make the bank again, or take it from a copy"
-        with parquet.reading(file, advice):
+        file = self.path / DATA
+        with parquet.reading(file, _AGAIN):
             metadata = parquet.metadata_of(file)
-            parquet.require_size(file, metadata, advice)
+            parquet.require_size(file, metadata, _AGAIN)
             if metadata.num_row_groups != len(self.entries):
-                raise Damaged(f"{file}: has {metadata.num_row_groups} rows, {RECORD} says {len(self)}; {advice}")
+                raise Damaged(f"{file}: has {metadata.num_row_groups} rows, {RECORD} says {len(self)}; {_AGAIN}")
             with parquet.open_parquet(file) as opened:
                 for number in numbers:
                     yield self._defect_of(opened.read_row_group(number, columns=["image", "mask"]), number)
 
     def _defect_of(self, group: pa.Table, number: int) -> Defect:
-        file, advice, entry = self.path / DATA, "make the bank again, or take it from a copy", self.entries[number]
-        row = parquet.written_out(group.slice(0, 1), file, advice).to_pylist()[0]
+        file, entry = self.path / DATA, self.entries[number]
+        row = parquet.written_out(group.slice(0, 1), file, _AGAIN).to_pylist()[0]
         try:
             image, mask = row["image"]["bytes"], row["mask"]["bytes"]
             if (file_digest(image), file_digest(mask)) != (entry.image, entry.mask):
                 raise UsageError(f"{file}: row {number} is not what {RECORD} says; take the bank from a copy")
             pixels, marked = decode_png(image), decode_png(mask)[..., 0] > 0
         except (TypeError, ValueError) as error:
-            raise Damaged(f"{file}: row {number} is damaged ({error}); {advice}") from error
+            raise Damaged(f"{file}: row {number} is damaged ({error}); {_AGAIN}") from error
         return Defect(entry.item, entry.defect_type, pixels, marked, entry.digest, entry.proposed)
 
 
