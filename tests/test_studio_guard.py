@@ -100,6 +100,20 @@ def test_what_is_too_large_is_refused_by_its_length_and_when_it_lies_about_it(mo
     assert browser.post("/", headers={"origin": HOME, "content-length": "-5"}).status_code == 413
 
 
+def test_a_public_page_needs_no_token_and_is_still_nobody_elses():
+    browser = client(public=True, name="me-demo.hf.space")
+    page, own = {"host": "me-demo.hf.space", "sec-fetch-site": "cross-site"}, "https://me-demo.hf.space"
+    answer = browser.get("/", headers=page)
+    assert answer.text == "yes" and "x-frame-options" not in answer.headers
+    assert "frame-ancestors https://huggingface.co" in answer.headers["content-security-policy"]
+    assert browser.get("/api/start", headers=page).status_code == 403
+    post = {"host": "me-demo.hf.space", "origin": own}
+    assert browser.post("/api/make", headers=post).text == "yes"
+    for wrong in ({"origin": "https://evil.example"}, {"host": "evil.example"}, {"origin": None}):
+        headers = {name: value for name, value in {**post, **wrong}.items() if value}
+        assert browser.post("/api/make", headers=headers).status_code == 403
+
+
 def test_a_websocket_is_closed():
     with pytest.raises(WebSocketDisconnect), opened().websocket_connect("/"):
         pass

@@ -226,7 +226,48 @@ def test_the_object_is_seen_and_refined(page):
         page.wait_for_function(changed, arg=before)
 
 
-@pytest.mark.parametrize("tab", ["Look", "Compare", "Draw", "Datasets"])
+TABS = ["Look", "Compare", "Draw", "Datasets", "Inspect"]
+
+
+def faults(page):
+    """Return what axe-core calls serious or critical: rule, and the elements."""
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="NO AXE: pip install axe-playwright-python"
+    )
+    page.evaluate(
+        "Promise.all(document.getAnimations().map((one) => one.effect.getTiming().iterations === 1 && one.finished))"
+    )
+    found = axe.Axe().run(page).response["violations"]
+    bad = [one for one in found if one["impact"] in ("serious", "critical")]
+    return [(one["id"], node["html"][:200], node["failureSummary"]) for one in bad for node in one["nodes"]]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_fault_in_either_mode(page, tmp_path, scheme):
+    (tmp_path / "bad.png").write_bytes(encode_png(np.full((64, 64, 3), 120, np.uint8)))
+    page.emulate_media(color_scheme=scheme)
+    for tab in TABS:
+        page.get_by_role("tab", name=tab).click()
+        page.wait_for_timeout(200)
+        assert faults(page) == [], tab
+    page.get_by_role("tab", name="Draw").click()
+    for part in ("Object", "Real defects"):
+        page.get_by_role("button", name=part, exact=True).click()
+        page.wait_for_timeout(200)
+        assert faults(page) == [], part
+    page.locator("#draw input[type=file]").set_input_files(tmp_path / "bad.png")
+    page.locator("#draw .mode:not([hidden]) .easel img[src]").wait_for()
+    assert faults(page) == [], "marking"
+    page.get_by_role("tab", name="Look").click()
+    page.locator(".tile .picture").first.click()
+    page.locator("#viewer[open] dl dt").first.wait_for()
+    assert faults(page) == [], "one sample"
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Make dataset").click()
+    assert faults(page) == [], "a question"
+
+
+@pytest.mark.parametrize("tab", TABS)
 def test_everything_that_can_be_used_has_a_name_and_a_phone_shows_all_of_it(page, tab):
     page.set_viewport_size({"width": 390, "height": 844})
     page.get_by_role("tab", name=tab).click()

@@ -35,9 +35,31 @@ def studio(
         str, typer.Option(help="Address to listen on; other than 127.0.0.1, others can reach it.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 0,
+    public: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Ask for no token: for a container that holds nothing else, reached under this name, as in a Space.",
+        ),
+    ] = None,
+    space: Annotated[
+        Path | None,
+        typer.Option(
+            parser=home,
+            metavar="DIR",
+            help="Write what a Space of Hugging Face needs to show the studio, instead of opening it.",
+        ),
+    ] = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
 ) -> None:
-    """Open a page in the browser: look at recipes on your photos, set them, draw where, make datasets."""
+    """Open a page in the browser: look at recipes on your photos, set them, draw, make datasets, inspect images."""
+    if space is not None:
+        from anomgen.studio.space import write_space
+
+        print(f"{space}: {', '.join(file.name for file in write_space(space, photos))}")
+        print(f"next: create a Space of the kind Docker on huggingface.co, and push {space} to it with git")
+        return
     from anomgen.studio.serve import serve
 
-    serve(photos, out=out, opened=opened or (), host=host, port=port, browser=browser, tell=partial(print, flush=True))
+    tell = partial(print, flush=True)
+    serve(photos, out=out, opened=opened or (), host=host, port=port, public=public, browser=browser, tell=tell)

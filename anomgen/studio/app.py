@@ -109,8 +109,8 @@ class Rows:
         return JSONResponse({"path": str(file), "saved": self.session.saved()})
 
 
-def studio_app(session: Session, *, token: str, name: str = "127.0.0.1", port: int = 0) -> Guard:
-    """Return the application, guarded; see `Guard` for token, name and port."""
+def studio_app(session: Session, *, token: str, name: str = "127.0.0.1", port: int = 0, public: bool = False) -> Guard:
+    """Return the application, guarded; see `Guard` for token, name, port and public."""
     desk = Desk(session)
     runs = Runs()
     rows, drawing, making, inspecting = Rows(desk), Drawing(desk), Making(desk, runs), Inspecting(desk, runs)
@@ -163,7 +163,7 @@ def studio_app(session: Session, *, token: str, name: str = "127.0.0.1", port: i
     ]
     handlers: dict[Any, Any] = {RecipeError: _bad_recipe, AnomgenError: _failed, KeyError: _forgotten}
     app = Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
-    return Guard(app, token=token, name=name, port=port)
+    return Guard(app, token=token, name=name, port=port, public=public)
 
 
 async def _bad_recipe(_: Request, error: RecipeError) -> Response:

@@ -29,6 +29,14 @@ HEADERS = {
 }
 """On every answer: no script, style or picture from elsewhere or within the page, nothing kept, no frame around it."""
 
+FRAMED = {
+    "content-security-policy": HEADERS["content-security-policy"].replace(
+        "frame-ancestors 'none'", "frame-ancestors https://huggingface.co"
+    ),
+    "x-frame-options": "",
+}
+"""What differs where the Hub shows the page in a frame of its own."""
+
 CLOSED = "This studio is open to the address that `anomgen studio` printed, with its token. Open that address."
 
 
@@ -40,11 +48,13 @@ class Guard:
     """Lets through what comes from the studio's own page and refuses everything else.
 
     token: what the address of the page holds; a cookie takes its place after that. name: the host that the user asked
-    for beside this machine's own.
+    for beside this machine's own. public: nobody needs the token, and the Hub may frame the page, as it does with
+    Spaces; other sites are refused all the same.
     """
 
-    def __init__(self, app: ASGIApp, *, token: str, name: str = "127.0.0.1", port: int = 0):
-        self.app, self._token, self._name = app, token, name
+    def __init__(self, app: ASGIApp, *, token: str, name: str = "127.0.0.1", port: int = 0, public: bool = False):
+        self.app, self._token, self._name, self._public = app, token, name, public
+        self._headers = {**HEADERS, **FRAMED} if public else HEADERS
         self.cookie = f"anomgen-{port}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,7 +70,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 started = True
                 given = {name.lower() for name, _ in message["headers"]}
-                added = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+                added = [(name.encode(), value.encode()) for name, value in self._headers.items() if value]
                 message["headers"] = [*message["headers"], *(pair for pair in added if pair[0] not in given)]
             await send(message)
 
@@ -83,18 +93,25 @@ class Guard:
         origin = headers.get("origin")
         if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
             return _text(403, "a request of another site")
-        if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        is_page = self._public and scope["path"] == "/" and scope["method"] == "GET"  # it may be framed
+        if not is_page and headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
             return _text(403, "a request of another site")
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > MAX_BODY:
             return _text(413, f"more than {MAX_BODY >> 20} MB")
         if self._is_right(headers.get(TOKEN_HEADER)):
             return None
+        if self._public:
+            return self._unnamed(scope, origin)
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
         if scope["path"] == "/" and scope["method"] == "GET" and self._is_right(given):
             return self._welcome()
         if not self._is_right(_cookies(headers).get(self.cookie)):
             return _text(403, CLOSED)
+        return self._unnamed(scope, origin)
+
+    def _unnamed(self, scope: Scope, origin: str | None) -> Response | None:
+        """Refuse a change that does not say which page it comes from."""
         if scope["method"] not in ("GET", "HEAD") and origin is None:
             return _text(403, "a request that does not say which page it comes from")
         return None

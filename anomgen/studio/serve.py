@@ -22,14 +22,15 @@ def serve(
     opened: Sequence[str | Path] = (),
     host: str = "127.0.0.1",
     port: int = 0,
+    public: str | None = None,
     browser: bool = True,
     tell: Callable[[str], None] = print,
 ) -> None:
     """Serve the studio until it is interrupted; the options are those of `anomgen studio`.
 
-    photos: what --source of `make` takes, by default the recipes' own textures. port: 0 for one that is free. tell: is
-    given the lines that the user reads. Raises UsageError for photos that are not there, a port that is taken, or a
-    missing extra.
+    photos: what --source of `make` takes, by default the recipes' own textures. port: 0 for one that is free.
+    public: the name under which everybody may use it, without a token. tell: is given the lines that the user reads.
+    Raises UsageError for photos that are not there, a port that is taken, or a missing extra.
     """
     require("studio", "the studio", "starlette", "uvicorn")
     import uvicorn
@@ -44,8 +45,13 @@ def serve(
         port = listener.getsockname()[1]
         token = secrets.token_urlsafe(24)
         shown = f"[{host}]" if ":" in host else "127.0.0.1" if host == "0.0.0.0" else host
-        address = f"http://{shown}:{port}/?token={token}"
-        if host not in LOOPBACK:
+        address = f"http://{shown}:{port}/" + (f"?token={token}" if public is None else "")
+        if public is not None:
+            tell(
+                f"warning: --public: whoever reaches {public} can see the photos, write into {session.out} and start "
+                "runs"
+            )
+        elif host not in LOOPBACK:
             tell(
                 f"warning: --host {host} opens this studio to the network, without encryption: whoever has the address "
                 f"below can read the photos, write into {session.out} and start runs on this machine"
@@ -56,7 +62,7 @@ def serve(
             with suppress(webbrowser.Error):
                 webbrowser.open(address)
         config = uvicorn.Config(
-            studio_app(session, token=token, name=host, port=port),
+            studio_app(session, token=token, name=public or host, port=port, public=public is not None),
             log_level="error",
             access_log=False,
             server_header=False,
