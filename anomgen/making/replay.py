@@ -49,8 +49,13 @@ def replay(
     was made here. Raises UsageError when they are not there or are other images.
     """
     dataset = Dataset.of(dataset)
+    dataset.cells(index)  # that it is not there is told before the source is opened
+    return replay_by(reopened(dataset, source, overrides), dataset, index)
+
+
+def replay_by(plan: Plan, dataset: Dataset, index: int) -> Replay:
+    """Draw a row again by the plan that `reopened` returned, which serves all rows of the dataset."""
     stored = dataset.cells(index)
-    plan = reopened(dataset, source, overrides)
     with single_threaded():
         made = Encoder(dataset.columns).cells(Renderer(plan).row(index))
     different = tuple(name for name in dataset.columns.names if made[name] != stored[name])

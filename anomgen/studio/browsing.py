@@ -51,27 +51,28 @@ class Making:
         """Say a page of a dataset's rows."""
         filters = dict(request.query_params)
         start = number(filters.pop("start", "0"))
-        told = await self.desk.drawn(request, self.datasets.rows, request.path_params["name"], filters, start)
+        told = await self.desk.read(request, self.datasets.rows, request.path_params["name"], filters, start)
         return JSONResponse(told)
 
     async def record(self, request: Request) -> Response:
         """Say everything that is recorded of a row."""
         name, index = request.path_params["name"], request.path_params["index"]
-        return JSONResponse(await self.desk.drawn(request, self.datasets.record, name, index))
+        return JSONResponse(await self.desk.read(request, self.datasets.record, name, index))
 
     async def replay(self, request: Request) -> Response:
         """Draw a row again and say whether it is the same."""
         asked = await asked_of(request)
         name, index = name_of(asked), field(asked, "index", int)
-        return JSONResponse(await self.desk.drawn(request, self.datasets.replay, name, index))
+        return JSONResponse(await self.desk.read(request, self.datasets.replay, name, index))
 
     async def throw_out(self, request: Request) -> Response:
         """Throw a row out of exports and pushes, or take it back."""
         asked = await asked_of(request)
         name, index, out = name_of(asked), field(asked, "index", int), asked.get("out") is True
-        return JSONResponse(await self.desk.drawn(None, lambda: self.datasets.throw_out(name, index, out=out)))
+        return JSONResponse(await self.desk.read(None, lambda: self.datasets.throw_out(name, index, out=out)))
 
     async def dataset_picture(self, request: Request) -> Response:
         """Return one picture of a dataset's row as PNG."""
         name, index = request.path_params["name"], request.path_params["index"]
-        return await panel_picture(request, await self.desk.drawn(request, self.datasets.panel, name, index))
+        panel = await self.desk.read(request, self.datasets.panel, name, index, request.path_params["view"])
+        return await panel_picture(request, panel)

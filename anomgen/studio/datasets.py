@@ -17,13 +17,16 @@ from anomgen.dataset.reader import Dataset
 from anomgen.dataset.row import LABELS
 from anomgen.errors import AnomgenError, UsageError
 from anomgen.files import json_object
-from anomgen.making.engine import Recipe
+from anomgen.making.engine import Plan, Recipe
 from anomgen.making.recipe import load_recipe
-from anomgen.making.replay import pool_of, replay
+from anomgen.making.replay import pool_of, reopened, replay_by
+from anomgen.sources.pool import Pool
 
 SMALL = ("index", "label", "defect_type", "severity", "area")
 PAGE = 60
 """Most rows of one answer."""
+KEPT_BYTES = 32 << 20
+"""Normal images of a dataset that stay decoded."""
 
 
 class Datasets:
@@ -34,7 +37,9 @@ class Datasets:
 
     def __init__(self, out: Path, photos: str | None):
         self.out, self._photos = out, photos
-        self._opened: LRUCache[tuple[str, int], tuple[Dataset, NormalImages]] = LRUCache(4)
+        self._opened: LRUCache[tuple[str, int], Dataset] = LRUCache(4)
+        self._normals: LRUCache[tuple[str, int], NormalImages] = LRUCache(2)
+        self._plans: LRUCache[tuple[str, int], Plan] = LRUCache(1)
 
     def all(self) -> list[dict[str, Any]]:
         """Return name, whether it is finished, and rows of each, the newest first."""
@@ -51,7 +56,7 @@ class Datasets:
 
         filters: type, label, and low and high of severity and area, as ``severity_low``. Raises UsageError.
         """
-        dataset, _ = self._dataset(name)
+        dataset = self._dataset(name)
         shown = [column for column in (*SMALL, "detectability") if column in dataset.columns.names]
         table = dataset.table(shown)
         columns = {column: table[column].to_numpy(zero_copy_only=False) for column in table.column_names}
@@ -67,7 +72,7 @@ class Datasets:
 
     def record(self, name: str, index: int) -> dict[str, Any]:
         """Return everything that is recorded of a row, without its images, and the outline of its mask."""
-        dataset, _ = self._dataset(name)
+        dataset = self._dataset(name)
         row = dataset.row(index)
         height, width = row["mask"].shape
         told = {key: _plain(value) for key, value in row.items() if not isinstance(value, np.ndarray)}
@@ -76,35 +81,55 @@ class Datasets:
 
     def replay(self, name: str, index: int) -> dict[str, Any]:
         """Draw a row again, from its record; say whether it is the same, bit for bit, and if not, what may be why."""
-        found = replay(self._dataset(name)[0], index, self._source(name))
+        dataset, key = self._dataset(name), self._key(name)
+        dataset.cells(index, ["index"])
+        if key not in self._plans:
+            self._plans[key] = self._reopened(dataset)
+        found = replay_by(self._plans[key], dataset, index)
         return {"identical": found.identical, "different": list(found.different), "notes": list(found.notes)}
 
     def throw_out(self, name: str, index: int, *, out: bool) -> dict[str, Any]:
         """Record that a row is thrown out, or no longer; return how many are."""
-        dataset, normals = self._dataset(name)
-        rows = dataset.left_out | {index} if out else dataset.left_out - {index}
-        changed = leave_out(dataset, rows)
-        self._opened[self._key(name)] = changed, NormalImages(changed, normals.pool)
+        before = Dataset(self._folder(name)).left_out  # another studio may have thrown out others
+        changed = leave_out(self._dataset(name), before | {index} if out else before - {index})
+        self._opened[self._key(name)] = changed
         return {"left_out": len(changed.left_out)}
 
-    def _source(self, name: str) -> str | None:
-        """Return the photos, where a dataset is of them; None leaves it to the dataset to say where its images are."""
-        return None if self._dataset(name)[1].pool is None else self._photos
+    def panel(self, name: str, index: int, view: str) -> Panel:
+        """Return the pictures of a row; the normal image is looked for in the source only for a view that needs it."""
+        dataset = self._dataset(name)
+        row = dataset.row(index)
+        panel = Panel.of_stored(row, self._normals_of(name, dataset), dataset.value_range)
+        if panel.normal is None and view in ("normal", "difference"):
+            panel = Panel.of_stored(row, self._normals_of(name, dataset, sourced=True), dataset.value_range)
+        return panel
 
-    def panel(self, name: str, index: int) -> Panel:
-        """Return the pictures of a row."""
-        dataset, normals = self._dataset(name)
-        return Panel.of_stored(dataset.row(index), normals, dataset.value_range)
+    def _normals_of(self, name: str, dataset: Dataset, *, sourced: bool = False) -> NormalImages:
+        key = self._key(name)
+        known = self._normals.get(key)
+        if known is None or (sourced and known.pool is None):
+            known = NormalImages(dataset, self._pool_of(dataset) if sourced else None, KEPT_BYTES)
+            self._normals[key] = known
+        return known
 
-    def _dataset(self, name: str) -> tuple[Dataset, NormalImages]:
+    def _pool_of(self, dataset: Dataset) -> Pool | None:
+        try:
+            return pool_of(dataset)[0] or pool_of(dataset, self._photos)[0]
+        except AnomgenError:  # made of other photos
+            return None
+
+    def _reopened(self, dataset: Dataset) -> Plan:
+        try:
+            return reopened(dataset)
+        except UsageError:
+            if self._photos is None:
+                raise
+            return reopened(dataset, self._photos)
+
+    def _dataset(self, name: str) -> Dataset:
         key = self._key(name)
         if key not in self._opened:
-            dataset = Dataset(self._folder(name))
-            try:
-                pool = pool_of(dataset, self._photos)[0]
-            except AnomgenError:  # made of other photos
-                pool = None
-            self._opened[key] = dataset, NormalImages(dataset, pool)
+            self._opened[key] = Dataset(self._folder(name))
         return self._opened[key]
 
     def _key(self, name: str) -> tuple[str, int]:

@@ -93,7 +93,7 @@ class Inspecting:
         folder = self._folder(request.path_params["name"], DETECTOR)
         name = PurePosixPath(request.query_params.get("name", "")).name[-100:] or "image"
         data = await request.body()
-        return JSONResponse(await self.desk.drawn(request, self._inspected, folder, name, data))
+        return JSONResponse(await self.desk.look(request, self._inspected, folder, name, data))
 
     async def picture(self, request: Request) -> Response:
         """Return a picture of an inspection: the image, or the map over it."""
@@ -174,10 +174,11 @@ def _about(folder: Path) -> dict[str, Any] | None:
         record = json_object(folder / DETECTOR)
         if record.get("kind") != "detector":
             return None
-        kind, entry, rule = record["detector"]["kind"], record["entry"], record["threshold"]["rule"]
+        kind, rule = record["detector"]["kind"], record["threshold"]["rule"]
+        entry = (record.get("recipe") or {}).get("generator", {}).get("kind", record["entry"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return {"name": folder.name, "about": f"{kind}, trained on {PurePosixPath(str(entry)).stem}", "rule": str(rule)}
+    return {"name": folder.name, "about": f"{kind}, trained on {entry}", "rule": str(rule)}
 
 
 def _over(shown: np.ndarray, heat: np.ndarray, limit: float | None) -> np.ndarray:

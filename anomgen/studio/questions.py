@@ -27,11 +27,24 @@ class Desk:
 
     def __init__(self, session: Session):
         self.session = session
-        self._turn = asyncio.Lock()
+        self._drawing, self._reading, self._looking = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
 
     async def drawn(self, request: Request | None, draw: Callable[..., Drawn], *arguments: Any) -> Drawn:
         """Return what a function draws when it is its turn; a question that nobody waits for any more is dropped."""
-        async with self._turn:
+        return await self._in_turn(self._drawing, request, draw, *arguments)
+
+    async def read(self, request: Request | None, read: Callable[..., Drawn], *arguments: Any) -> Drawn:
+        """Return what a function reads of a dataset, which waits for no drawing; otherwise as `drawn`."""
+        return await self._in_turn(self._reading, request, read, *arguments)
+
+    async def look(self, request: Request | None, look: Callable[..., Drawn], *arguments: Any) -> Drawn:
+        """Return what a detector says, which waits for neither; otherwise as `drawn`."""
+        return await self._in_turn(self._looking, request, look, *arguments)
+
+    async def _in_turn(
+        self, turn: asyncio.Lock, request: Request | None, draw: Callable[..., Drawn], *arguments: Any
+    ) -> Drawn:
+        async with turn:
             if request is not None and await request.is_disconnected():
                 raise UsageError("nobody waits for this any more")
             return await run_in_threadpool(draw, *arguments)

@@ -13,7 +13,7 @@ export function build(section, told, look) {
   toLook = look;
   number = h("input", { type: "number", min: 0, value: 0, id: "compare-row", onchange: () => { view.index = Math.max(0, Math.round(+number.value) || 0); draw(); } });
   const views = segments("Picture", VIEWS, "image", (kind) => { view.kind = kind; for (const tile of grid.children) if (tile.row && !tile.row.error) show(tile, tile.source, kind); });
-  grid = h("div", { class: "grid outlined", "aria-label": "Recipes side by side" });
+  grid = h("div", { role: "group", class: "grid outlined", "aria-label": "Recipes side by side" });
   const outline = h("button", { class: "toggle", "aria-pressed": "true", onclick: () => outline.setAttribute("aria-pressed", String(grid.classList.toggle("outlined"))) }, "Outline");
   const step = (by) => { view.index = Math.max(0, view.index + by); number.value = view.index; draw(); };
   section.append(h("div", { class: "stage" },
@@ -41,6 +41,13 @@ const shared = () => Object.fromEntries(Object.entries(state.changes).filter(([n
 export function open() {
   const now = JSON.stringify([view.index, shared()]);
   if (now !== view.drawn) draw();
+  else for (const tile of grid.children) if (!tile.row) sight.observe(tile);
+}
+
+// What nobody looks at is not drawn.
+export function close() {
+  waiting = [];
+  sight.disconnect();
 }
 
 function draw() {
@@ -74,6 +81,7 @@ async function work() {
       fill(tile, told.rows[0], tile.source, view.kind, tile.name);
     } catch (error) {
       fill(tile, { index: view.index, error: error.message }, null, view.kind, tile.name);
+      grid.append(tile);  // what cannot be drawn comes last
     }
   }
   working = false;

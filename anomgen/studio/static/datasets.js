@@ -7,17 +7,18 @@ import { VIEWS, fill, fit, show } from "./tiles.js";
 import * as viewer from "./viewer.js";
 
 const view = { name: "", kind: "image", filters: {}, rows: [], total: 0 };
-let list, stage, empty, grid, head, count, type, more, timer = 0, seen = "", onMade = () => {};
+let list, stage, empty, none, grid, head, count, type, more, timer = 0, seen = "", onMade = () => {};
 
 export function build(section) {
   list = h("ul", { class: "made" });
-  grid = h("div", { class: "grid outlined", "aria-label": "Rows of the dataset" });
+  grid = h("div", { role: "group", class: "grid outlined", "aria-label": "Rows of the dataset" });
   head = h("h2", {}, "");
   count = h("span", { class: "range", role: "status" });
   type = h("select", { id: "filter-type", onchange: () => filter("type", type.value) });
-  const bound = (name, label) => h("label", { class: "bound" }, label,
+  const bound = (name) => (
     h("input", { type: "number", min: 0, max: 100, step: "any", placeholder: name.endsWith("low") ? "0" : "100", "aria-label": `${name.replace("_", ", ")} end, percent`,
       onchange: (event) => filter(name, event.target.value === "" ? "" : String(+event.target.value / 100)) }));
+  const between = (label, name) => h("span", { class: "bound" }, `${label} %`, bound(`${name}_low`), "–", bound(`${name}_high`));
   const label = segments("Rows", { "": "All", anomaly: "Anomalous", normal: "Normal" }, "", (value) => filter("label", value));
   const views = segments("Picture", VIEWS, "image", (kind) => { view.kind = kind; for (const tile of grid.children) show(tile, source(tile.row), kind); });
   const outline = h("button", { class: "toggle", "aria-pressed": "true", onclick: () => outline.setAttribute("aria-pressed", String(grid.classList.toggle("outlined"))) }, "Outline");
@@ -25,8 +26,8 @@ export function build(section) {
   stage = h("div", { class: "stage", hidden: true },
     h("div", { class: "tools" }, head, count, h("span", { class: "space" }), views, outline),
     h("div", { class: "tools filters", role: "group", "aria-label": "Which rows" }, label, h("label", { for: "filter-type" }, "Type"), type,
-      bound("severity_low", "Severity % from"), bound("severity_high", "to"), bound("area_low", "Area % from"), bound("area_high", "to")),
-    grid, h("p", { class: "foot" }, more));
+      between("Severity", "severity"), between("Area", "area")),
+    grid, none = h("p", { class: "lead", hidden: true }, "No row is like that."), h("p", { class: "foot" }, more));
   empty = h("div", { class: "stage" }, h("div", { class: "empty" }, h("h2", {}, "No dataset is open"), h("p")));
   section.append(h("aside", { class: "panel", "aria-label": "Datasets" }, h("h2", {}, "Datasets"), list), stage, empty);
 }
@@ -115,6 +116,10 @@ const source = (row) => { const name = view.name; return (kind, side = 320) => `
 
 function choose(name) {
   Object.assign(view, { name, filters: {} });
+  grid.replaceChildren();
+  for (const tile of fit(grid, 12, () => {})) tile.setAttribute("aria-busy", "true");
+  count.textContent = "";
+  more.hidden = true;
   stage.hidden = false;
   empty.hidden = true;
   head.textContent = name;
@@ -140,7 +145,9 @@ async function page(start) {
     Object.assign(view, { total: told.total, all: told.all, left_out: told.left_out });
     counts();
     more.hidden = view.rows.length >= told.total;
+    if (!start) grid.replaceChildren();
     const tiles = fit(grid, view.rows.length, openRow);
+    none.hidden = view.rows.length > 0;
     view.rows.forEach((row, k) => k >= start && fillLater(tiles[k], row));
   } catch (error) {
     fail(error);

@@ -33,7 +33,7 @@ export function build(section, told) {
   range = h("span", { class: "range" });
   const before = h("button", { onclick: previous, title: "Rows before (P)", "aria-label": "Rows before" }, "‹");
   const after = h("button", { onclick: next, title: "New ones (N)" }, "New", h("span", { class: "word" }, " ones"), " ›");
-  grid = h("div", { class: "grid outlined", "aria-label": "Samples of the recipe" });
+  grid = h("div", { role: "group", class: "grid outlined", "aria-label": "Samples of the recipe" });
   root.append(aside, h("div", { class: "stage" },
     h("div", { class: "tools", role: "toolbar", "aria-label": "How samples are shown" }, views, outline, all, h("label", { class: "sizes" }, "Size ", sizes),
       h("span", { class: "space" }), before, range, after), grid));

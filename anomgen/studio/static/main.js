@@ -14,6 +14,7 @@ const TABS = { look, compare, draw, datasets, inspect };
 let current = "look";
 
 function turnTo(name, focus = false) {
+  if (name !== current) TABS[current].close?.();
   current = name;
   for (const other of Object.keys(TABS)) {
     const tab = $(`tab-${other}`);

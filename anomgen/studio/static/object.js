@@ -13,7 +13,7 @@ export function build(section) {
   panel = h("div", { class: "sections" });
   told = h("p", { class: "lead" });
   refine = h("button", { hidden: true });
-  grid = h("div", { class: "grid objects", "aria-label": "Images, with what counts as the object" });
+  grid = h("div", { role: "group", class: "grid objects", "aria-label": "Images, with what counts as the object" });
   range = h("span", { class: "range" });
   section.append(
     h("aside", { class: "panel", "aria-label": "How the object is found" },

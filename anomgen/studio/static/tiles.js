@@ -34,8 +34,10 @@ export function fill(tile, row, source, view, note = "") {
   tile.image.alt = describe(row);
   tile.button.setAttribute("aria-label", `${note} ${describe(row)}. Open.`.trim());
   tile.caption.replaceChildren(
-    h("span", { class: "kind" }, note || kindOf(row)), h("span", { class: "number" }, note ? kindOf(row) : `row ${row.index}`), h("p", { class: "measures" }, meters(row)));
+    h("span", { class: "kind" }, note || kindOf(row)), h("span", { class: "number" }, note ? other(kindOf(row), note) : `row ${row.index}`), h("p", { class: "measures" }, meters(row)));
 }
+
+const other = (kind, name) => (kind === name.replaceAll("-", " ") ? "" : kind);
 
 export function show(tile, source, view) {
   tile.setAttribute("aria-busy", "true");
@@ -50,7 +52,7 @@ export function drawOutline(outline, row) {
 
 export const kindOf = (row) => (row.label === 0 ? "normal" : row.defect_type).replaceAll("_", " ");
 
-export const percent = (share) => `${(100 * share).toPrecision(share >= 0.1 ? 3 : 2)} %`;
+export const percent = (share) => `${(100 * share).toPrecision(share >= 0.995 ? 3 : 2)} %`;
 
 function meters(row) {
   if (row.label === 0 || row.label === "normal") return [];
