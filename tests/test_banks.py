@@ -205,6 +205,20 @@ def test_pictures_lie_alike_when_they_differ_by_a_shift_and_noise_alone():
 # --- what is on the disk --------------------------------------------------------------------------------------------
 
 
+def test_a_bank_that_is_killed_while_it_is_written_anew_is_the_new_one(few):
+    """Law: its data are put in place at once, with what is known of them; the record beside them follows."""
+    made = bank(few / "defects", few / "bank", masks=few / "masks").path
+    before = (made / "bank.json").read_bytes()
+    first = Bank(made).entries[0].item
+    bank(made, yes=True, without=[first])
+    after = (made / "bank.json").read_bytes()
+    (made / "bank.json").write_bytes(before)  # as if the run had died before it wrote the new one
+    assert first not in [defect.item for defect in Bank(made).defects()]
+    (made / "bank.json").unlink()
+    assert first not in [defect.item for defect in Bank(made).defects()]
+    assert Bank(made).record == json.loads(after)
+
+
 def test_damage_and_other_folders_are_told(few):
     made = bank(few / "defects", few / "bank", masks=few / "masks").path
     with pytest.raises(UsageError, match="holds a bank of defects; replace it with --overwrite"):

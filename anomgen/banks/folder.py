@@ -28,6 +28,8 @@ DATA = Path("data") / "train-00000-of-00001.parquet"
 MAX_RECORD = 1 << 26
 WRITTEN = (str(DATA), RECORD, "README.md", "preview.png")
 """What a bank consists of."""
+_INSIDE = "anomgen_bank"
+"""Key of the record in the data's own metadata."""
 _AGAIN = "make the bank again, or take it from a copy"
 _IMAGE = {"_type": "Image"}
 _IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -82,6 +84,8 @@ def write_bank(
 ) -> Bank:
     """Write data and record of a bank, one row group a defect; whole or not at all.
 
+    The data hold the record, too: a run that is killed between the two leaves a bank, the earlier one or this one.
+
     defects: consumed one by one. about: what else is recorded. notes: recorded when all are read. Raises what reading
     them raises, UsageError when there are none, AnomgenError when it cannot be written.
     """
@@ -110,14 +114,15 @@ def write_bank(
             writer.write_table(pa.Table.from_pylist([row], schema=schema))
         if not entries:
             raise UsageError(f"{out}: no defect is left to put into the bank: {'; '.join(notes)}")
-    record = {
-        "anomgen_bank": 1,
-        **about,
-        "notes": list(notes),
-        "defect_types": dict(sorted(Counter(entry.defect_type for entry in entries).items())),
-        "fingerprint": _fingerprint(entries),
-        "defects": [entry._asdict() for entry in entries],
-    }
+        record = {
+            "anomgen_bank": 1,
+            **about,
+            "notes": list(notes),
+            "defect_types": dict(sorted(Counter(entry.defect_type for entry in entries).items())),
+            "fingerprint": _fingerprint(entries),
+            "defects": [entry._asdict() for entry in entries],
+        }
+        writer.add_key_value_metadata({_INSIDE: json.dumps(record, ensure_ascii=False)})
     with replacing(out / RECORD) as written:
         written.write((json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
     return Bank(out)
@@ -240,8 +245,25 @@ def _fingerprint(entries: Sequence[DefectRecord]) -> str:
 
 
 def _record_of(folder: Path) -> dict[str, Any] | None:
+    """Return a bank's record, that in its data where the file of it is missing or of an earlier bank."""
+    beside = inside = None
     with suppress(OSError, ValueError):
-        record = read_json(read_within(folder / RECORD, MAX_RECORD))
-        if isinstance(record, dict) and record.get("anomgen_bank") == 1:
-            return record
-    return None
+        beside = _checked(read_within(folder / RECORD, MAX_RECORD))
+    with suppress(OSError, ValueError, pa.ArrowException, KeyError, TypeError):
+        inside = _checked(parquet.metadata_of(folder / DATA).metadata[_INSIDE.encode()])
+    if beside is None or inside is None:
+        return beside or inside
+    return inside if _is_of_another(beside, inside) else beside
+
+
+def _is_of_another(beside: Mapping[str, Any], inside: Mapping[str, Any]) -> bool:
+    """Return whether a record is whole, but of other defects."""
+    with suppress(KeyError, TypeError):
+        entries = [DefectRecord(**entry) for entry in beside["defects"]]
+        return bool(beside["fingerprint"] == _fingerprint(entries) != inside["fingerprint"])
+    return False
+
+
+def _checked(data: bytes) -> dict[str, Any] | None:
+    record = read_json(data)
+    return record if isinstance(record, dict) and record.get("anomgen_bank") == 1 else None

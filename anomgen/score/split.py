@@ -53,8 +53,12 @@ def write_training_images(paths: Iterable[str], out: Path, *, real_share: float 
     for folder, (listed, ids) in chosen.items():
         try:
             _write(folder, listed, ids)
-        except OSError as error:
-            raise AnomgenError(f"{folder}: cannot be written ({error.strerror or error})") from error
+        except BaseException as error:
+            for whole in (*chosen, *masks):  # none of them was there, and the same command is to work again
+                shutil.rmtree(whole, ignore_errors=True)
+            if isinstance(error, OSError):
+                raise AnomgenError(f"{folder}: cannot be written ({error.strerror or error})") from error
+            raise
     return {folder: len(ids) for folder, (_, ids) in chosen.items()}
 
 
@@ -63,6 +67,17 @@ def _write(folder: Path, listed: Listing, ids: Iterable[str]) -> None:
     part, masks = folder.with_name(f".{folder.name}.part"), folder.with_name(".masks.part")
     for place in (part, masks):
         shutil.rmtree(place, ignore_errors=True)
+    try:
+        _fill(part, masks, listed, ids)
+        if masks.is_dir():
+            masks.rename(folder.with_name("masks"))
+        part.rename(folder)
+    finally:
+        for place in (part, masks):
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def _fill(part: Path, masks: Path, listed: Listing, ids: Iterable[str]) -> None:
     part.mkdir(parents=True)
     known = {found.id: found for found in listed.found}
     for k, name in enumerate(ids):
@@ -79,9 +94,6 @@ def _write(folder: Path, listed: Listing, ids: Iterable[str]) -> None:
             (masks / below / f"{stem}.png").write_bytes(encode_png(mask))
     if listed.license is not None:
         (part / LICENSE).write_text(f"SPDX-License-Identifier: {listed.license}\n", encoding="utf-8")
-    if masks.is_dir():
-        masks.rename(folder.with_name("masks"))
-    part.rename(folder)
 
 
 def _stored(name: str, content: bytes) -> tuple[str, bytes]:
