@@ -16,7 +16,7 @@ from typing import IO, Any, NamedTuple
 
 from anomgen.config.text import read_json
 from anomgen.errors import AnomgenError, UsageError
-from anomgen.places import Remote, read_within
+from anomgen.places import FULL, Remote, read_within
 
 MAX_RECORD = 1 << 26
 """Bytes of a record; one that names each of a million files has as many."""
@@ -146,10 +146,6 @@ def _held(file: Path, name: Path, patience: float = 0.0) -> Iterator[None]:
             with suppress(OSError):  # while it is held, so that nobody can have taken it; Windows does so itself
                 file.unlink()
             lock.release()
-
-
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Errors of a system that has no room for a file."""
 
 
 @contextmanager

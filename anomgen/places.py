@@ -177,9 +177,7 @@ class Remote:
     @contextmanager
     def replacing(self) -> Iterator[IO[bytes]]:
         """Open a local temporary file that is uploaded when everything went well."""
-        import tempfile
-
-        with tempfile.NamedTemporaryFile(prefix="anomgen-") as file:
+        with temporary_folder() as folder, (folder / "upload").open("w+b") as file:
             yield file
             file.flush()
             with self._talking() as (fs, path):
@@ -202,6 +200,32 @@ class Remote:
             raise
         except Exception as error:  # each file system has errors of its own
             raise AnomgenError(f"{self.url}: {type(error).__name__}: {error}") from error
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a system that has no room for a file."""
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Give a folder for files that nobody keeps. Raises AnomgenError where the system has no room for them."""
+    import tempfile
+
+    def told(error: OSError) -> AnomgenError:
+        why = error.strerror or str(error)
+        return AnomgenError(f"temporary files cannot be written ({why}); free some room, or name a folder in TMPDIR")
+
+    try:
+        made = tempfile.TemporaryDirectory(prefix="anomgen-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise told(error) from error
+    with made as folder:
+        try:
+            yield Path(folder)
+        except OSError as error:
+            if error.errno in FULL and str(error.filename or folder).startswith(folder):
+                raise told(error) from error
+            raise
 
 
 def refuse_lost(where: Path) -> None:

@@ -1,5 +1,6 @@
 """Training a DDPM: exact resume, one gradient whatever the parts, several categories, a start from another model."""
 
+import errno
 import json
 import os
 import signal
@@ -97,6 +98,19 @@ def test_a_checkpoint_whose_state_is_none_is_refused(tmp_path):
         save_file(load_file(file), file, {"training": state})
         with pytest.raises(AnomgenError, match="this checkpoint cannot be read"):
             run(tmp_path / "model", {"steps": 2}, resume=True)
+
+
+def test_a_full_disk_below_a_model_is_an_error_that_keeps_the_checkpoint(tmp_path, monkeypatch):
+    """Law: whichever library writes the part, the folder is named, and --resume finishes the model."""
+    from safetensors import SafetensorError
+
+    from anomgen.models.sdas.pipeline import PatchTransform
+
+    for error in (SafetensorError("I/O error: No space left on device"), OSError(errno.ENOSPC, "No space left")):
+        with monkeypatch.context() as patched, pytest.raises(AnomgenError, match=r"model.*(written|room|space)"):
+            patched.setattr(PatchTransform, "save", lambda *_, error=error: (_ for _ in ()).throw(error))
+            run(tmp_path / "model", {"steps": 1}, resume=(tmp_path / "model").exists())
+    assert run(tmp_path / "model", {"steps": 1}, resume=True).made == 0
 
 
 def test_a_training_that_is_killed_at_a_checkpoint_has_its_sheet_and_leaves_nothing_behind(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """Datasets at URLs: written and read through fsspec, the same bytes as in a folder."""
 
+import errno
 import hashlib
 import importlib.util
 import os
@@ -19,7 +20,7 @@ from anomgen.errors import AnomgenError, UsageError
 from anomgen.making.check import check_dataset
 from anomgen.making.make import make, plan_of
 from anomgen.making.replay import replay
-from anomgen.places import Remote, is_url, place, read_within
+from anomgen.places import Remote, is_url, place, read_within, temporary_folder
 
 
 @pytest.fixture
@@ -193,3 +194,28 @@ def test_only_regular_files_of_bounded_size_are_read(tmp_path):
             read_within(tmp_path / name, 5)
     with pytest.raises(OSError, match="holds more than"):
         read_within(tmp_path / "file", 4)
+
+
+def test_temporary_files_that_cannot_be_written_are_told(tmp_path, monkeypatch):
+    """Law: neither the file that is wanted nor standard output is blamed for a full disk of temporary files."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    with (
+        pytest.raises(AnomgenError, match=r"temporary files cannot be written .*name a folder in TMPDIR"),
+        temporary_folder(),
+    ):
+        pass
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with (
+        pytest.raises(AnomgenError, match=r"temporary files cannot be written \(No space left on device\)"),
+        temporary_folder(),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OSError, match="elsewhere"), temporary_folder():
+        raise OSError(errno.ENOSPC, "No space left on device", "elsewhere")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_for_a_url_that_finds_no_room_here_is_told(url, monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    with pytest.raises(AnomgenError, match="temporary files cannot be written"):
+        make(recipe(count=4), url)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import re
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
 from anomgen.errors import printable, redacted
 
-OUTPUT = ("standard output", "standard error")
+OUTPUT = "standard output"
 
 
 def prepare() -> None:
@@ -74,11 +74,22 @@ class _Printable:
     def write(self, text: str) -> int:
         """Write a text, what would steer a terminal written out."""
         parts = _COLOUR.split(text)
-        self._stream.write("".join(part if _COLOUR.fullmatch(part) else printable(part) for part in parts))
+        with _named():
+            self._stream.write("".join(part if _COLOUR.fullmatch(part) else printable(part) for part in parts))
         return len(text)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    """Let an error of standard output say so: it is no file's, and has no name of its own."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or OUTPUT
+        raise
 
 
 _COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
@@ -100,7 +111,8 @@ def _redact_logs() -> None:
 def flush() -> None:
     """Write what is still to be written on standard output. Raises OSError when it takes no more."""
     try:
-        sys.stdout.flush()
+        with _named():
+            sys.stdout.flush()
     except OSError:
         # What is left would be tried, and complained of, again when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -114,9 +126,8 @@ def takes_everything() -> bool:
 
 def fault(error: OSError) -> str:
     """Return, in words, what the operating system could not do, and with which file."""
-    if error.filename is None:
-        where = OUTPUT[0] if error.errno in (errno.ENOSPC, errno.EIO, errno.EBADF) else ""
-    else:
+    where = ""
+    if error.filename is not None:
         name = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else str(error.filename)
         where = name if len(name) <= 120 else f"{name[:100]}… ({len(name)} characters)"
     return ": ".join(filter(None, (where, error.strerror or str(error))))

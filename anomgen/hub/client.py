@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from anomgen.errors import TOKEN, AnomgenError, UsageError, redacted, require
 from anomgen.hub.faults import explained, pause, status_of, symptom
+from anomgen.places import temporary_folder
 
 Answer = TypeVar("Answer")
 
@@ -116,7 +116,7 @@ class Repository:
 
     def text(self, path: str, commit: str) -> str:
         """Return a text file of the repository as it is at a commit."""
-        with TemporaryDirectory(prefix="anomgen-") as folder, self._once(f"reading {path}"):
+        with temporary_folder() as folder, self._once(f"reading {path}"):
             file = self.api.hf_hub_download(self.id, path, repo_type=self.kind, revision=commit, cache_dir=folder)
             try:
                 return Path(file).read_bytes().decode()

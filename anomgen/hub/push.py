@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from anomgen.cards import Card
@@ -27,7 +26,7 @@ from anomgen.hub.client import Repository, check_id, library, require_token
 from anomgen.hub.faults import AGAIN, Moved
 from anomgen.hub.upload import NoLicense, Upload, check_license, check_size, config_name, is_model, upload_of
 from anomgen.licenses import normalised
-from anomgen.places import is_url
+from anomgen.places import is_url, temporary_folder
 
 Answer = TypeVar("Answer")
 
@@ -111,7 +110,7 @@ def _kept_rows(folder: Path) -> Iterator[Path]:
     if not (folder / LEFT_OUT).exists() or not is_ours(folder):
         yield folder
         return
-    with TemporaryDirectory(prefix="anomgen-push-") as place:
+    with temporary_folder() as place:
         yield Path(without_left_out(Dataset(folder), Path(place) / folder.resolve().name).path)
 
 

@@ -25,7 +25,7 @@ from pydantic import Field
 
 from anomgen.config import Preset
 from anomgen.errors import AnomgenError, Interrupted, Progress, UsageError, silent
-from anomgen.files import locked, replacing, sweep
+from anomgen.files import locked, replacing, sweep, writing
 from anomgen.models.folder import CHECKPOINT, LOG, SHEETS, write_record
 
 if TYPE_CHECKING:
@@ -150,7 +150,8 @@ def train(
                 )
         final = {**record, "steps": steps, "losses": losses.values}
         if main:
-            task.save(out, final)
+            with _saving(out):
+                task.save(out, final)
             _share(out)
             write_record(out, {**final, "finished": True})
         task.accelerator.wait_for_everyone()
@@ -175,6 +176,20 @@ def _share(out: Path) -> None:
     for path in out.rglob("*"):
         if path.is_file() and not path.is_symlink():
             path.chmod(path.stat().st_mode | (0o666 & ~mask))
+
+
+@contextmanager
+def _saving(out: Path) -> Iterator[None]:
+    """Name the folder of a model that cannot be written: other libraries write parts of it."""
+    from safetensors import SafetensorError
+
+    try:
+        with writing(out):
+            yield
+    except SafetensorError as error:
+        raise AnomgenError(
+            f"{out}: the model cannot be written ({error}); the checkpoint is kept: run again with --resume"
+        ) from error
 
 
 def _checkpoint(task: Task, out: Path, record: Mapping[str, Any], done: int, losses: dict[str, float]) -> None:
@@ -248,7 +263,7 @@ class _Log:
 
     def write(self, step: int, losses: dict[str, float], seconds: float) -> None:
         values = {name: round(value, 6) for name, value in losses.items()}
-        with self._path.open("a", encoding="utf-8") as file:
+        with writing(self._path), self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **values, "seconds": round(seconds, 1)}) + "\n")
 
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from anomgen.config.text import read_json
 from anomgen.errors import AnomgenError
-from anomgen.files import Earlier, holds_earlier, locked, replacing
+from anomgen.files import Earlier, holds_earlier, locked, replacing, writing
 from anomgen.places import read_within
 from anomgen.score.result import Done, Failed, Result, Started
 
@@ -55,7 +55,8 @@ class RowFile:
         """Move the bad lines to a file of their own; the good ones keep their order."""
         if not self.bad and not self._ends_open():
             return
-        with (self.path.parent / SET_ASIDE).open("a", encoding="utf-8") as file:
+        aside = self.path.parent / SET_ASIDE
+        with writing(aside), aside.open("a", encoding="utf-8") as file:
             file.writelines(line + "\n" for _, line, _ in self.bad)
         numbers = {number for number, _, _ in self.bad}
         lines = self.path.read_bytes().decode("utf-8", errors="backslashreplace").split("\n")
@@ -70,7 +71,7 @@ class RowFile:
 
     def append(self, rows: Iterable[Result]) -> None:
         """Add rows, each with one write."""
-        with self.path.open("ab", buffering=0) as file:
+        with writing(self.path), self.path.open("ab", buffering=0) as file:
             for row in rows:
                 file.write(json.dumps(row.plain(), ensure_ascii=False, allow_nan=False).encode() + b"\n")
                 self.rows[row.key] = row

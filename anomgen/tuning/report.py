@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from anomgen.files import replacing
 from anomgen.generators.defects.generator import Defects
 from anomgen.generators.mix import Mix
 from anomgen.making.engine import Plan, Recipe, Renderer, single_threaded
+from anomgen.places import temporary_folder
 from anomgen.score.report.blocks import Block, Code, Details, PictureList, Section, Table, TableCell, Text
 from anomgen.score.report.write import as_html
 from anomgen.tuning.arms import ARMS, DEFAULT, DETECTOR, LEAST_FOLDS, MARGIN, SEEDS, STEPS, Comparison
@@ -40,7 +40,7 @@ def write_report(
 ) -> None:
     """Write the report as one HTML page. plan: of the usual recipe."""
     assert isinstance(plan.generator, Defects)
-    with TemporaryDirectory() as kept:
+    with temporary_folder() as kept:
         folder = Path(kept)
         summary = _summary(defects, comparison, hints)
         sections = [

@@ -9,7 +9,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal, NamedTuple
 
 from anomgen.banks.folder import Bank, Defect, is_bank, open_bank
@@ -21,7 +20,7 @@ from anomgen.generators.defects.generator import Defects
 from anomgen.generators.transplant.generator import ENOUGH
 from anomgen.making.engine import Plan, Recipe, single_threaded
 from anomgen.making.recipe import load_recipe
-from anomgen.places import home
+from anomgen.places import home, temporary_folder
 from anomgen.score.request import seconds_of
 from anomgen.sources.pool import Pool
 from anomgen.tuning.arms import DEFAULT, Comparison, Limits, compare, recipe_of
@@ -122,7 +121,7 @@ def tune(
     plan = Plan.of(usual)
     if not isinstance(plan.generator, Defects) or not isinstance(usual.generator, Defects):
         raise UsageError("generator.kind: tune chooses kinds, severity and tone of the generator defects")
-    with TemporaryDirectory() as kept:
+    with temporary_folder() as kept:
         found = None if defects is None else _opened(defects, masks, Path(kept) / files.bank.name)
         real = () if found is None else tuple(found.defects())
         known = _reference(plan, progress, deadline) if real or misses or unlabelled else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import numpy as np
 from anomgen.config import portable_path
 from anomgen.errors import Progress, UsageError, silent
 from anomgen.files import locked, refuse_inside
-from anomgen.places import home
+from anomgen.places import home, temporary_folder
 from anomgen.score.inspector.record import Data, Description, Tested, Threshold, Validation
 from anomgen.score.limits import MISSES, Bound, Unreachable, bounds_of
 from anomgen.score.metrics import Curve, Reducer, chosen_f1, reduce_maps
@@ -175,7 +174,7 @@ def _trained(task: _Task, request: Request, progress: Progress) -> tuple[Detecto
 
     recipe, detector = task.entry.definition, task.detector.unfitted()
     plan = None if recipe is None else plan_of(recipe, task.entry, task.data)
-    with tempfile.TemporaryDirectory() as folder, single_threaded(), threads_for(device()):
+    with temporary_folder() as folder, single_threaded(), threads_for(device()):
         drawn = None
         if plan is not None and uses_network(task.entry):
             drawn = Path(folder) / "anomalies.npz"
