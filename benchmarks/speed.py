@@ -23,6 +23,7 @@ for library in ("OPENBLAS", "OMP", "MKL"):
 
 import numpy as np  # noqa: E402
 
+from anomgen.banks.folder import Defect, write_bank  # noqa: E402
 from anomgen.dataset.png import encode_png  # noqa: E402
 from anomgen.making.engine import Plan, Renderer, single_threaded  # noqa: E402
 from anomgen.making.make import make  # noqa: E402
@@ -41,6 +42,7 @@ BARS = {
     "nsa, 1024×1024": 40.0,
     "perlin": 1.5,
     "defects": 3.0,
+    "transplant": 3.0,
 }
 """Milliseconds per sample that a generator may take."""
 
@@ -69,6 +71,14 @@ def generation(name: str, size: int = 256, count: int = 400, overrides: tuple[st
     started = time.process_time()
     done = draw(0, count)
     return (time.process_time() - started) / done * 1e3
+
+
+def bank_in(folder: Path, count: int = 8) -> Path:
+    """Make a bank of drawn defects for transplants; return where it is."""
+    rows = Renderer(Plan.of(recipe_of("defects", anomaly_ratio=1.0))).rows(range(count))
+    defects = [Defect(f"{row.index}.png", row.defect_type, row.image, row.mask, str(row.index)) for row in rows]
+    about = {"name": "drawn", "license": None, "masks": "drawn"}
+    return write_bank(folder / "bank", defects, about, sorted({own.defect_type for own in defects}), ()).path
 
 
 def official_operations(count: int = 60) -> float:
@@ -125,6 +135,11 @@ def marginal_make(name: str, **values) -> float:
 
 
 def print_generators() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        _print_generators(folder)
+
+
+def _print_generators(folder: str) -> None:
     print(f"{'generator':<18} {'ms/sample':>9} {'at most':>8}")
     cases = {
         "cutpaste": ("cutpaste", {}),
@@ -137,6 +152,7 @@ def print_generators() -> None:
         "perlin": ("perlin", {}),
         "defects": ("defects", {}),
         "mix": ("mix", {}),
+        "transplant": ("transplant", {"overrides": (f"generator.bank={bank_in(Path(folder))}",)}),
     }
     for label, (name, options) in cases.items():
         bar = f"{BARS[label]:8.1f}" if label in BARS else ""

@@ -10,12 +10,16 @@ from small import digests
 from test_golden import rounded
 
 from anomgen.banks.make import bank
+from anomgen.dataset.reader import Dataset
 from anomgen.errors import AnomgenNote, UsageError
+from anomgen.exporters.base import build_exporter
+from anomgen.exporters.conformance import check_exporter
 from anomgen.generators.base import build_generator
 from anomgen.generators.conformance import TestPool, check_generator
 from anomgen.making.check import check
 from anomgen.making.make import make
 from anomgen.making.replay import replay
+from anomgen.registry import names
 from anomgen.rng import Stream, rng_for
 from anomgen.sources.folder import Folder
 from anomgen.sources.pool import Pool
@@ -234,6 +238,35 @@ def test_a_dataset_of_it_is_made_checked_and_replayed(discs, tmp_path):
     assert check(tmp_path / "one").ok
     assert replay(tmp_path / "one", 5, overrides=[f"generator.bank={discs / 'bank'}"]).identical
     assert str(discs) not in (tmp_path / "one" / "provenance.json").read_text()
+
+
+def test_a_dataset_of_it_is_gone_on_with_and_exported_to_every_format(discs, tmp_path):
+    options = {"source": str(discs / "good"), "count": 24, "size": 64, "workers": 1}
+    options["overrides"] = [f"generator.bank={discs / 'bank'}", "shard_size=8", "block_size=4"]
+    make("transplant", tmp_path / "out", **options)
+    whole = digests(tmp_path / "out")
+    (tmp_path / "out" / "data" / "train-00001-of-00003.parquet").unlink()
+    assert make("transplant", tmp_path / "out", resume=True, **options).made == 8
+    assert digests(tmp_path / "out") == whole
+    rows = [row for row in Dataset(tmp_path / "out").records() if row.is_anomalous]
+    assert {"disc", "line"} & {row.defect_type for row in rows}
+    for name in names("exporters"):
+        check_exporter(build_exporter(name), tmp_path / "out")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.filterwarnings("ignore::anomgen.errors.AnomgenNote")
+def test_it_draws_online_on_images_from_outside(discs, channels):
+    pytest.importorskip("torch", reason="the adapters are for torch")
+    from anomgen.adapters.base import Drawer
+
+    words = [f"generator.bank={discs / 'bank'}", "anomaly_ratio=1.0"]
+    drawer = Drawer("transplant", source=str(discs / "good"), overrides=words)
+    images = [surface(200 + k, channels)[:80, :72] for k in range(4)]
+    for k, (image, sample) in enumerate(zip(images, drawer.draw(images, range(4)), strict=True)):
+        assert np.array_equal(sample.image[~sample.mask], image[~sample.mask]) and sample.mask.any()
+        (alone,) = drawer.draw([image], [k])
+        assert np.array_equal(alone.image, sample.image) and np.array_equal(alone.mask, sample.mask)
 
 
 def test_once_prepared_it_draws_without_its_bank(discs, tmp_path):

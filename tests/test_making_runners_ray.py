@@ -92,6 +92,16 @@ def test_the_same_bytes_as_the_local_runner(tmp_path):
     assert make(recipe("mix"), tmp_path / "ray", engine="ray", resume=True).made == 0
 
 
+def test_transplants_are_the_same_bytes_though_only_the_driver_reads_the_bank(tmp_path):
+    from test_generators_transplant import banked
+
+    options = {"source": str(tmp_path / "good"), "count": 24, "size": 64}
+    options["overrides"] = [f"generator.bank={banked(tmp_path)}", "shard_size=8"]
+    make("transplant", tmp_path / "local", **options)
+    make("transplant", tmp_path / "ray", engine="ray", **options)
+    assert digests(tmp_path / "ray") == digests(tmp_path / "local")
+
+
 def test_the_same_bytes_at_a_url(tmp_path):
     make(recipe(), tmp_path / "local")
     make(recipe(), f"local://{tmp_path / 'url'}", engine="ray", workers=1)

@@ -203,7 +203,7 @@ class Transplant(Generator):
         for number in range(int(rng.integers(self.number[0], self.number[1] + 1))):
             if covered > LARGE * image.shape[0] * image.shape[1]:
                 break
-            chosen = first if number == 0 else alike[int(rng.integers(len(alike)))]
+            chosen = (first if number == 0 else alike[int(rng.integers(len(alike)))]).in_channels(image.shape[2])
             pose, piece = self._posed(rng, scene, chosen)
             gain = float(rng.uniform(*self.gain_range))
             added = change(scene.values, piece, gain, unit)

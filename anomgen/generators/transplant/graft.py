@@ -52,6 +52,12 @@ class Graft(NamedTuple):
     grain: float
     """Median deviation of the material from its own blur around the defect."""
 
+    def in_channels(self, channels: int) -> Graft:
+        """Return it for images of 1 or 3 channels: an adapter also draws on others than those of the source."""
+        if self.added.shape[2] == channels:
+            return self
+        return self._replace(added=to_channels(self.added, channels))
+
 
 class Grafts(tuple[Graft, ...]):
     """The defects of a bank, ready to be put on images; equal when all their figures are."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import reduce
 from typing import NamedTuple
 
 import cv2
@@ -69,7 +70,7 @@ def change(values: np.ndarray, piece: Turned, gain: float, unit: float) -> np.nd
     window = values[piece.box.slices]
     smooth = np.atleast_3d(cv2.GaussianBlur(window, (0, 0), max(DETAIL * unit, 1.0)))
     rest = window - smooth
-    own = float(np.median(np.abs(rest[::2, ::2]).max(axis=2)))
+    own = float(np.median(reduce(np.maximum, np.moveaxis(np.abs(rest[::2, ::2]), 2, 0))))
     ratio = min(max((own + 1) / (piece.graft.grain + 1), GRAINS[0]), GRAINS[1])
     added = np.atleast_3d(piece.moved(piece.graft.added, cv2.INTER_CUBIC))
     covering, smoothing = piece.moved(piece.graft.covering), piece.moved(piece.graft.smoothing)
