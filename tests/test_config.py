@@ -6,8 +6,8 @@ import pytest
 from pydantic import Field, SerializeAsAny
 
 from anomgen.config import Config, Part, PathText
-from anomgen.errors import UsageError
-from anomgen.generators.base import Generator
+from anomgen.errors import RecipeError, UsageError
+from anomgen.generators.base import Generator, build_generator
 from anomgen.generators.conformance import check_generator
 from anomgen.generators.mix import Mix
 from anomgen.making.engine import Recipe
@@ -64,6 +64,11 @@ def test_only_what_is_declared_as_a_place_is_left_out():
     }
     assert outer("/here").canonical() == outer("/there").canonical()
     assert Outer(part=Inner(path="/x")).canonical() != Outer(part=Inner(path="/x", model="large")).canonical()
+
+
+def test_a_value_out_of_its_bounds_is_told_with_the_meaning_of_its_key():
+    with pytest.raises(RecipeError, match=r"turn: .*less than or equal to 180 \(it is 200\)\. Degrees that a piece"):
+        build_generator({"kind": "transplant", "turn": 200})
 
 
 def test_what_leaves_the_machine_holds_the_last_part_of_its_paths():

@@ -1,6 +1,7 @@
 """Tuning: real defects are compared with the kinds, and the recipe follows them as far as they are many."""
 
 import math
+import shutil
 
 import cv2
 import numpy as np
@@ -147,4 +148,13 @@ def test_tune_overwrites_nothing_and_wants_a_yaml_file_and_approved_masks(produc
     anomgen.bank(product / "bad", tmp_path / "bank", normal=product / "good")
     with pytest.raises(UsageError, match="nobody has approved the masks"):
         anomgen.tune(product / "good", defects=tmp_path / "bank", out=tmp_path / "mine.yaml")
-    assert not (tmp_path / "mine.yaml").exists()
+    good = product / "good"
+    for k in (6, 7):
+        shutil.copy(product / "bad" / f"{k}.png", good / f"also-{k}.png")
+    try:
+        with pytest.raises(UsageError, match=r"--defects .*6\.png is also among the normal images, as also-6\.png"):
+            anomgen.tune(good, defects=product / "bad", masks=product / "masks", out=tmp_path / "mine.yaml")
+    finally:
+        for k in (6, 7):
+            (good / f"also-{k}.png").unlink()
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith("mine")]

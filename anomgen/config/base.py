@@ -40,7 +40,19 @@ def _explain(model: type[Config], fault: Any) -> tuple[str, str]:
         return key, "is missing"
     text = fault["msg"].removeprefix("Value error, ")
     value = repr(fault["input"])
-    return key, f"{text} (it is {value[:80]})"
+    told = f"{text} (it is {value[:80]})"
+    return key, f"{told}. {_meaning(model, location[0])}" if fault["type"] in _BOUNDS and location else told
+
+
+_BOUNDS = ("less_than", "less_than_equal", "greater_than", "greater_than_equal")
+"""Faults of which the key's meaning, with its unit, is told, too."""
+
+
+def _meaning(model: type[Config], key: Any) -> str:
+    """Return the first sentence of what explains a key."""
+    field = model.model_fields.get(key)
+    text = " ".join((field.description or "").split()) if field is not None else ""
+    return text.partition(". ")[0].rstrip(".")
 
 
 def _is_union_label(part: Any) -> bool:

@@ -6,7 +6,7 @@ Akoglu, "Self-tuning self-supervised anomaly detection", 2023, arXiv 2306.12033)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -59,12 +59,8 @@ def raised(weights: Mapping[KindName, float], hint: Hint) -> dict[KindName, floa
 # --- what a detector misses -------------------------------------------------------------------------------------------
 
 
-def of_misses(run: Path, reference: Reference) -> Hint:
-    """Return what the anomalies that a run of `anomgen score --misses` lists are like.
-
-    Raises UsageError for a folder without such a list, and for one of several data sets.
-    """
-    bank = _misses_of(run)
+def of_misses(bank: Bank, reference: Reference) -> Hint:
+    """Return what the anomalies that a recipe missed are like. bank: see `misses_of`."""
     found = tuple(bank.defects())
     pieces = [described(own.image, own.mask) for own in found]
     told = (
@@ -74,8 +70,11 @@ def of_misses(run: Path, reference: Reference) -> Hint:
     return Hint(likeness(pieces, reference.drawn), len(found), told, found)
 
 
-def _misses_of(run: Path) -> Bank:
-    """Return the bank of a run: of the recipe `defects`, if it is there, else of the first."""
+def misses_of(run: Path) -> Bank:
+    """Return what a run of `anomgen score --misses` lists: of the recipe `defects`, if it is there, else of the first.
+
+    Raises UsageError for a folder without such a list, and for one of several data sets.
+    """
     if is_bank(run):
         return Bank(run)
     root = run / MISSES if (run / MISSES).is_dir() else run
@@ -96,26 +95,40 @@ def _misses_of(run: Path) -> Bank:
 # --- unlabelled images ------------------------------------------------------------------------------------------------
 
 
-def of_unlabelled(folder: Path, plan: Plan, reference: Reference, progress: Progress) -> Hint:
+def unlabelled_images(folder: Path, plan: Plan) -> list[np.ndarray]:
+    """Return up to `LOOKED_AT` images of a folder, as the normal ones are. plan: of these.
+
+    Raises UsageError for a folder without images, and for too few normal ones.
+    """
+    if len(plan.source) < LEAST_NORMALS:
+        raise UsageError(
+            f"--unlabelled {folder}: needs {LEAST_NORMALS} normal images or more to tell what is usual, and there are "
+            f"{len(plan.source)}"
+        )
+    root, pool = existing_folder(str(folder), "unlabelled images"), Pool(plan.source)
+    names = [name for name in tree_of(root).pictures if not folders_of(name) & MASK_NAMES]
+    if not names:
+        raise UsageError(f"--unlabelled {folder}: holds no image ({extensions_text()})")
+    picked = [names[k] for k in sorted({round(k) for k in np.linspace(0, len(names) - 1, min(LOOKED_AT, len(names)))})]
+    fit: Fit = getattr(plan.source, "fit", "stretch")
+    read, like = FileReader(root.resolve()), pool.stored(0)
+    images = (fit_image(read_image(read(name), name), like.shape[:2], fit, name) for name in picked)
+    return [stretched(to_depth(to_channels(image, like.shape[2]), like.dtype), pool.value_range) for image in images]
+
+
+def of_unlabelled(images: Sequence[np.ndarray], plan: Plan, reference: Reference, progress: Progress) -> Hint:
     """Return which kinds bring the normal images nearest to unlabelled ones, which hold some anomalies.
 
     An image is described by what is oddest on it (`oddest`). One that is nearer to normal images than to what any kind
-    draws says nothing; the others say how likely each kind is to have made them. Raises UsageError for a folder without
-    images, and for too few normal ones.
+    draws says nothing; the others say how likely each kind is to have made them. images: see `unlabelled_images`.
     """
-    pool = Pool(plan.source, plan.foreground)
-    if len(pool) < LEAST_NORMALS:
-        raise UsageError(
-            f"--unlabelled {folder}: {len(pool)} normal images do not tell what is usual; give {LEAST_NORMALS} or more"
-        )
-    drawn = {}
+    pool, drawn = Pool(plan.source, plan.foreground), {}
     for number, kind in enumerate(reference.usual.kinds):
         progress(number, len(reference.usual.kinds), f"compares {kind}")
         found = islice(samples(reference.usual, kind, pool), DRAWS)
         drawn[str(kind)] = np.stack([oddest(own.image, reference.boundary) for own in found] or [_nothing(reference)])
     picked = sorted({round(k) for k in np.linspace(0, len(pool) - 1, min(LOOKED_AT, len(pool)))})
     drawn[NORMAL] = np.stack([oddest(pool[k], reference.boundary) for k in picked])
-    images = _images_of(folder, plan, pool)
     shares = [likeness([oddest(image, reference.boundary)[None]], drawn) for image in images]
     unusual = [own for own in shares if own[NORMAL] < max(own.values())]
     kinds = [kind for kind in drawn if kind != NORMAL]
@@ -145,16 +158,3 @@ def oddest(image: np.ndarray, boundary: Detectability) -> np.ndarray:
 def _nothing(reference: Reference) -> np.ndarray:
     """Return a description that is far from all images: of a kind that cannot be drawn here."""
     return np.full(len(reference.boundary.mean), 1e3)
-
-
-def _images_of(folder: Path, plan: Plan, pool: Pool) -> list[np.ndarray]:
-    root = existing_folder(str(folder), "unlabelled images")
-    fit: Fit = getattr(plan.source, "fit", "stretch")
-    names = [name for name in tree_of(root).pictures if not folders_of(name) & MASK_NAMES]
-    if not names:
-        raise UsageError(f"--unlabelled {folder}: holds no image ({extensions_text()})")
-    picked = [names[k] for k in sorted({round(k) for k in np.linspace(0, len(names) - 1, min(LOOKED_AT, len(names)))})]
-    read, like = FileReader(root.resolve()), pool.stored(0)
-    size = like.shape[:2]
-    images = (fit_image(read_image(read(name), name), size, fit, name) for name in picked)
-    return [stretched(to_depth(to_channels(image, like.shape[2]), like.dtype), pool.value_range) for image in images]

@@ -11,20 +11,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+
 from anomgen.banks.folder import Bank, Defect, is_bank, open_bank
 from anomgen.banks.make import bank
 from anomgen.config.text import Overrides
 from anomgen.errors import Progress, UsageError, silent
 from anomgen.files import replacing
 from anomgen.generators.defects.generator import Defects
-from anomgen.generators.transplant.generator import ENOUGH
+from anomgen.generators.transplant.generator import ENOUGH, refuse_normal
 from anomgen.making.engine import Plan, Recipe, single_threaded
 from anomgen.making.recipe import load_recipe
 from anomgen.places import home, temporary_folder
 from anomgen.score.request import seconds_of
 from anomgen.sources.pool import Pool
 from anomgen.tuning.arms import DEFAULT, Comparison, Limits, compare, recipe_of
-from anomgen.tuning.hints import Hint, of_misses, of_unlabelled, raised
+from anomgen.tuning.hints import Hint, misses_of, of_misses, of_unlabelled, raised, unlabelled_images
 from anomgen.tuning.measure import Measured, Reference, reference, tuned
 from anomgen.tuning.report import write_report
 from anomgen.versions import versions
@@ -121,11 +123,15 @@ def tune(
     plan = Plan.of(usual)
     if not isinstance(plan.generator, Defects) or not isinstance(usual.generator, Defects):
         raise UsageError("generator.kind: tune chooses kinds, severity and tone of the generator defects")
+    not_found = None if misses is None else misses_of(home(misses))
+    images = None if unlabelled is None else unlabelled_images(home(unlabelled), plan)
     with temporary_folder() as kept:
         found = None if defects is None else _opened(defects, masks, Path(kept) / files.bank.name)
+        if found is not None:
+            refuse_normal(found, plan.source, f"--defects {defects}")
         real = () if found is None else tuple(found.defects())
         known = _reference(plan, progress, deadline) if real or misses or unlabelled else None
-        hints = [] if known is None else _hints(misses, unlabelled, plan, known, progress)
+        hints = [] if known is None else _hints(not_found, images, plan, known, progress)
         measured = None if known is None or not real else tuned(real, known)
         comparison = None
         if known is not None and len(real) >= ENOUGH:
@@ -149,8 +155,8 @@ def tune(
         defects=tuple(own.item for own in shown),
         seconds=time.monotonic() - began,
     )
-    _write(done, shown, plan)
     write_report(files.report, plan, usual, recipe, real, measured, comparison, hints)
+    _write(done, shown, plan)
     if comparison is not None and len(comparison.folds) == comparison.of:
         shutil.rmtree(files.work, ignore_errors=True)
     return done
@@ -163,11 +169,11 @@ def _reference(plan: Plan, progress: Progress, deadline: float) -> Reference:
 
 
 def _hints(
-    misses: str | Path | None, folder: str | Path | None, plan: Plan, known: Reference, progress: Progress
+    misses: Bank | None, images: Sequence[np.ndarray] | None, plan: Plan, known: Reference, progress: Progress
 ) -> list[Hint]:
-    found = [] if misses is None else [of_misses(home(misses), known)]
+    found = [] if misses is None else [of_misses(misses, known)]
     with single_threaded():
-        return found if folder is None else [*found, of_unlabelled(home(folder), plan, known, progress)]
+        return found if images is None else [*found, of_unlabelled(images, plan, known, progress)]
 
 
 def _chosen(

@@ -113,7 +113,7 @@ class Transplant(Generator):
         """
         _opened.cache_clear()
         bank = self._bank
-        _refuse_normal(bank, pool)
+        refuse_normal(bank, getattr(pool, "source", None), "generator.bank")
         count = len(pool)
         images = [pool[k] for k in sorted({round(k) for k in np.linspace(0, count - 1, min(LOOKED_AT, count))})]
         normals = Normals(images)
@@ -185,10 +185,10 @@ class Transplant(Generator):
         if self.place == "auto":
             return "near" if apart < ALIKE else "anywhere"
         if apart >= ALIKE:
-            told = "there is only one" if math.isinf(apart) else f"they differ by {apart:.0%} of their contrast"
+            told = f"they differ by {apart:.0%} of their contrast, at most {ALIKE:.0%} would do"
             raise UsageError(
-                f"generator.place: {self.place} needs products that lie alike in all normal images, and {told}, at "
-                f"most {ALIKE:.0%} would do; use place: anywhere, or align the images"
+                f"generator.place: {self.place} needs products that lie alike in all normal images, and "
+                f"{'there is only one' if math.isinf(apart) else told}; use place: anywhere, or align the images"
             )
         return self.place
 
@@ -310,18 +310,15 @@ def _tell_conversion(bank: Bank, image: np.ndarray) -> None:
             warnings.warn(text, AnomgenNote, stacklevel=4)
 
 
-def _refuse_normal(bank: Bank, pool: Images) -> None:
-    """Raise UsageError when a picture of the bank is also among the normal images."""
-    source = getattr(pool, "source", None)
+def refuse_normal(bank: Bank, source: Any, key: str) -> None:
+    """Raise UsageError, which names the key, when a picture of the bank is also among the normal images of a source."""
     files = getattr(source, "files", ())
     files = files() if callable(files) else files
     for number, digest in enumerate(files):
         if digest in bank.files:
             item = next(entry.item for entry in bank.entries if entry.digest == digest)
             name = source.id(number) if source is not None else ""
-            raise UsageError(
-                f"generator.bank: {item} is also among the normal images, as {name}; remove it from one of the two"
-            )
+            raise UsageError(f"{key}: {item} is also among the normal images, as {name}; remove it from one of the two")
 
 
 @lru_cache(maxsize=8)
