@@ -91,7 +91,38 @@ def _draw(browser, address: str, scheme: str, size: tuple[int, int]) -> None:
             page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + height * box["height"], steps=6)
             page.mouse.up()
         _write(page, "studio-draw")
+        _mark(page)
     context.close()
+
+
+def _mark(page) -> None:
+    """Mark a stain on a pill of its own."""
+    import cv2
+    import materials
+
+    picture = list(materials.specimens("pill", 25, 256))[24].copy()
+    middle = tuple(int(end) for end in (0.46 * picture.shape[1], 0.5 * picture.shape[0]))
+    cv2.ellipse(picture, middle, (17, 9), 30, 0, 360, (96, 70, 40), -1, cv2.LINE_AA)
+    file = {
+        "name": "stained.png",
+        "mimeType": "image/png",
+        "buffer": cv2.imencode(".png", picture[..., ::-1])[1].tobytes(),
+    }
+    page.get_by_role("button", name="Real defects").click()
+    page.locator("#draw input[type=file]").set_input_files(file)
+    easel = page.locator("#draw .mode:not([hidden]) .easel")
+    easel.locator("img[src]").wait_for()
+    page.get_by_label("What it is").fill("stain")
+    for put in (True, False):
+        page.wait_for_timeout(500)
+        box = easel.bounding_box()
+        page.mouse.click(box["x"] + 0.46 * box["width"], box["y"] + 0.5 * box["height"])
+        page.wait_for_timeout(600)
+        if put:
+            page.get_by_role("button", name="Put into the bank").click()
+            page.get_by_text("bank · 1 defect").wait_for()
+    page.locator("#said.shown").wait_for(state="detached", timeout=9000)
+    _write(page, "studio-mark")
 
 
 def _write(page, name: str) -> None:

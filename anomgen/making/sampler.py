@@ -13,7 +13,7 @@ from anomgen.making.engine import Plan, Recipe, Renderer, single_threaded
 from anomgen.sources.base import Source
 from anomgen.sources.foreground import Foreground
 from anomgen.sources.objects import Opened, opened
-from anomgen.sources.pool import Pool
+from anomgen.sources.pool import DEFAULT_CACHE_BYTES, Pool
 
 KEPT_POOLS = 3
 """Pairs of a source and a foreground that stay decoded."""
@@ -23,10 +23,11 @@ KEPT_RECIPES = 32
 class Sampler:
     """Draws rows of recipes: row k is row k of what `make` makes of the recipe, bit for bit.
 
-    Not for several threads at once.
+    Not for several threads at once. cache_bytes: of decoded images, of each of the `KEPT_POOLS`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
+        self._cache_bytes = cache_bytes
         self._sources: MutableMapping[str, Source] = LRUCache(KEPT_POOLS)
         self._found: MutableMapping[str, Opened] = LRUCache(KEPT_POOLS)
         self._renderers: MutableMapping[str, Renderer] = LRUCache(KEPT_RECIPES)
@@ -75,5 +76,5 @@ class Sampler:
             if config not in self._sources:
                 self._sources[config] = recipe.source.open()
             with single_threaded():
-                self._found[key] = opened(recipe.source, recipe.foreground, self._sources[config])
+                self._found[key] = opened(recipe.source, recipe.foreground, self._sources[config], self._cache_bytes)
         return self._found[key]

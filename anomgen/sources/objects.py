@@ -9,7 +9,7 @@ import numpy as np
 from anomgen.errors import SourceError, tell
 from anomgen.sources.base import Source, SourceConfig, notes_of
 from anomgen.sources.foreground import Foreground
-from anomgen.sources.pool import Pool
+from anomgen.sources.pool import DEFAULT_CACHE_BYTES, Pool
 from anomgen.sources.scan import ScannedSource
 from anomgen.sources.tree import left_out, listed
 
@@ -33,14 +33,19 @@ class Opened(NamedTuple):
     """What of the notes should be known before a run."""
 
 
-def opened(config: SourceConfig, foreground: Foreground, source: Source | None = None) -> Opened:
+def opened(
+    config: SourceConfig,
+    foreground: Foreground,
+    source: Source | None = None,
+    cache_bytes: int = DEFAULT_CACHE_BYTES,
+) -> Opened:
     """Open a source, choose the foreground, and find the images that show no object, in that order.
 
-    source: what `config` opens, where it is open already. Raises what these raise, and SourceError when images without
-    an object are to be left out and no other is there.
+    source: what `config` opens, where it is open already. cache_bytes: of the pool. Raises what these raise, and
+    SourceError when images without an object are to be left out and no other is there.
     """
     source = config.open() if source is None else source
-    plain = Pool(source)
+    plain = Pool(source, cache_bytes=cache_bytes)
     foreground = foreground.resolved(plain)
     pool, skip = plain.with_foreground(foreground), getattr(config, "on_no_object", "keep") == "skip"
     empty, of = _without_object(pool, foreground, everywhere=skip)
@@ -55,7 +60,7 @@ def opened(config: SourceConfig, foreground: Foreground, source: Source | None =
             )
         source = source.without(empty)
         notes = notes_of(source) + left_out(names, "in which no object is found")
-        return Opened(source, foreground, notes, Pool(source, foreground))
+        return Opened(source, foreground, notes, Pool(source, foreground, cache_bytes))
     where = f"{of} images" if of == len(source) else f"the {of} images that were looked at, of {len(source)}"
     note = (
         f"no object is found in {len(empty)} of {where}: {listed(names)}; anomalies that need one are drawn on others. "

@@ -69,6 +69,7 @@ class Pool(Sequence[np.ndarray]):
         self.source = source
         self.value_range: ValueRange | None = getattr(source, "value_range", None)
         self._foreground = foreground
+        self._cache_bytes = cache_bytes
         self._kept: MutableMapping[int, _Kept] = bounded(cache_bytes, lambda kept: kept.nbytes)
         self._alive: weakref.WeakValueDictionary[int, np.ndarray] = weakref.WeakValueDictionary()
         self._index_of: dict[int, int] = {}
@@ -135,7 +136,7 @@ class Pool(Sequence[np.ndarray]):
 
     def with_foreground(self, foreground: ForegroundLike) -> Pool:
         """Return a pool of the same source with another foreground; what is shrunk already is not read again."""
-        pool = Pool(self.source, foreground)
+        pool = Pool(self.source, foreground, self._cache_bytes)
         pool._small = self._small
         return pool
 

@@ -63,10 +63,12 @@ class Guard:
             return await self.app(scope, receive, send)
         if scope["type"] != "http":  # there is no WebSocket here
             return await send({"type": "websocket.close", "code": 1008})
-        started = False
+        started, body = False, _Bounded(receive)
 
         async def protected(message: Message) -> None:
             nonlocal started
+            if body.is_over and not started:
+                return  # what the application makes of it; the answer comes below
             if message["type"] == "http.response.start":
                 started = True
                 given = {name.lower() for name, _ in message["headers"]}
@@ -78,9 +80,10 @@ class Guard:
         if refused is not None:
             return await refused(scope, receive, protected)
         try:
-            await self.app(scope, _bounded(receive), protected)
+            await self.app(scope, body.receive, protected)
         except _TooLarge:
             if not started:
+                body.is_over = False
                 await _text(413, f"more than {MAX_BODY >> 20} MB")(scope, receive, protected)
         return None
 
@@ -150,19 +153,20 @@ def _cookies(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
-def _bounded(receive: Receive) -> Receive:
-    """Return `receive`, which raises when more than `MAX_BODY` has come."""
-    total = 0
+class _Bounded:
+    """A request's body, read up to `MAX_BODY`; `receive` raises when more has come."""
 
-    async def counted() -> Message:
-        nonlocal total
-        message = await receive()
-        total += len(message.get("body", b""))
-        if total > MAX_BODY:
+    def __init__(self, receive: Receive):
+        self.is_over = False
+        self._receive, self._total = receive, 0
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._total += len(message.get("body", b""))
+        if self._total > MAX_BODY:
+            self.is_over = True
             raise _TooLarge
         return message
-
-    return counted
 
 
 def _text(status: int, text: str) -> Response:

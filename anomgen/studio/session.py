@@ -27,6 +27,8 @@ from anomgen.sources.base import MAX_SIDE, notes_of
 from anomgen.sources.images import read_image
 
 KEPT_RECIPES, KEPT_ROWS = 256, 64
+IMAGE_BYTES = 64 << 20
+"""Decoded images that stay, of each of some sources."""
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 """What the page may call a file or a dataset: no folder, no hidden file."""
 
@@ -51,7 +53,7 @@ class Session:
     def __init__(self, photos: str | None, out: Path, opened: tuple[Path, ...] = ()):
         self.photos, self.out = photos, out
         self.folders = tuple(folder.expanduser().resolve() for folder in (out, *opened, *_folder(photos)))
-        self.sampler = Sampler()
+        self.sampler = Sampler(IMAGE_BYTES)
         self._chosen: LRUCache[str, Chosen] = LRUCache(KEPT_RECIPES)
         self._rows: LRUCache[tuple[str, int, bool], Row] = LRUCache(KEPT_ROWS)
         self._written = 0
