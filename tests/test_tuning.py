@@ -117,7 +117,11 @@ def test_tune_writes_a_recipe_that_follows_the_defects_and_says_why(product, tmp
     assert drawn.kinds["crack"] / sum(drawn.kinds.values()) > 2 * USUAL.kinds["crack"] / sum(USUAL.kinds.values())
     assert drawn.dark > 0.8
     page, text = tuned.report.read_text(), tuned.path.read_text()
-    assert "4 real defects" in page and page.count("data:image/png") == 4 + 8 + 8
+    assert (
+        "Distance to the usual recipe: " in page
+        and "4 real defects" in page
+        and page.count("data:image/png") == 4 + 8 + 8
+    )
     assert all(f"{k}.png" in text.split("anomgen: 1")[0] for k in range(6, 10))
     assert {recipe.sample(k).defect_type for k in range(12)} >= {"normal", *transplants.defect_types}
 

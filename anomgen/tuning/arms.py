@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -173,7 +173,6 @@ def _compared(
             progress(len(schedules), len(folds), "measures the folds")
             schedules.append(scheduled(_request(fold, usual, reference), scores, rows))
         whole = _together(schedules)
-        needed = replace(whole, todo=whole.todo).seconds(number)
         fitting = within(whole, deadline - time.monotonic(), number)
         kept = {(job.cells[0].data, job.cells[0].seed) for job in fitting.todo}
         kept -= {(job.cells[0].data, job.cells[0].seed) for job in fitting.left_out}
@@ -185,12 +184,19 @@ def _compared(
     whole_folds = [fold for fold in folds if all(_is_done(found, fold, arm) for arm in ARMS)]
     note = ""
     if len(whole_folds) < len(folds):
+        needed = max(whole.seconds(number), _pace(found.values()) * len(folds) * len(ARMS) / number)
         why = f"{failed[0]}" if failed else f"all take about {time_text(needed)} here; give a longer --budget"
         note = f"{len(whole_folds)} of {len(folds)} folds were finished: {why}."
     figures = {arm: [found[fold.folder.name, arm] for fold in whole_folds] for arm in ARMS}
     arms = tuple(_arm(arm, own, figures[DEFAULT]) for arm, own in figures.items()) if whole_folds else ()
     left = tuple(tuple(own.item for own in fold.left) for fold in whole_folds)
     return Comparison(arms, left, len(folds), note)
+
+
+def _pace(rows: Iterable[Any]) -> float:
+    """Return the mean seconds of the trainings that were finished; 0 without any."""
+    took = [row.seconds.fit + row.seconds.predict + row.seconds.metrics for row in rows if row.status == "done"]
+    return float(np.mean(took)) if took else 0.0
 
 
 def _is_done(found: Mapping[tuple[str, str], Any], fold: Fold, arm: str) -> bool:

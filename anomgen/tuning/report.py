@@ -173,6 +173,8 @@ def _chosen(usual: Recipe, recipe: Recipe, measured: Measured | None, hints: Seq
         "Like the real ones: how likely each kind is to have made the pieces of the real defects, by thickness, "
         "length, filling, number, contrast, grain and colour, compared with what each kind draws on the normal images."
     )
+    apart = sum(abs(before.kinds[kind] / whole - weight / all_of) for kind, weight in after.kinds.items()) / 2
+    blocks.append(Text(f"Distance to the usual recipe: {apart:.0%} of the drawn ones are of other kinds than there."))
     heads = ["kind", *(head for head, _ in said), "usual share", "chosen share"]
     blocks.append(Table(heads, rows, caption if measured is not None else ""))
     dark = "of each kind" if after.dark is None else f"{after.dark:.0%}"
