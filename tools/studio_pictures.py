@@ -17,6 +17,9 @@ from pathlib import Path
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
+EASEL = "#draw .mode:not([hidden]) .easel"
+"""The picture that is painted on."""
+
 
 def browser_path() -> str | None:
     """Return the program of a browser of the Chromium kind, None where there is none."""
@@ -83,8 +86,9 @@ def _draw(browser, address: str, scheme: str, size: tuple[int, int]) -> None:
         page.keyboard.press("Escape")
     if scheme == "light":
         page.get_by_role("tab", name="Draw").click()
-        page.locator(".easel img[src]").wait_for()
-        box = page.locator(".easel").bounding_box()
+        page.locator(f"{EASEL} img[src]").wait_for()
+        page.wait_for_timeout(500)
+        box = page.locator(EASEL).bounding_box()
         for height in (0.42, 0.5, 0.58):
             page.mouse.move(box["x"] + 0.32 * box["width"], box["y"] + height * box["height"])
             page.mouse.down()
@@ -110,7 +114,7 @@ def _mark(page) -> None:
     }
     page.get_by_role("button", name="Real defects").click()
     page.locator("#draw input[type=file]").set_input_files(file)
-    easel = page.locator("#draw .mode:not([hidden]) .easel")
+    easel = page.locator(EASEL)
     easel.locator("img[src]").wait_for()
     page.get_by_label("What it is").fill("stain")
     for put in (True, False):
