@@ -109,3 +109,27 @@ def write_dataset(
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe_of(len(rows), license), sort_keys=False))
     (folder / "provenance.json").write_text(json.dumps(provenance_of(rows, shards, license)))
     return folder
+
+
+class MadePool:
+    """The normal images of the made dataset, with the left half as foreground where asked."""
+
+    def __init__(self, foreground=None, count=3):
+        self.images = [normal_image(i) for i in range(count)]
+        self.mask = foreground
+        self.source = self
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        return self.images[index]
+
+    stored = __getitem__
+
+    def id(self, index):
+        return f"part/{index:03d}.png"
+
+    def foreground(self, image):
+        assert any(image is known for known in self.images), "the pool must be asked about its own arrays"
+        return self.mask

@@ -1,8 +1,10 @@
-"""A small recipe, the command that makes it, and what tells two datasets apart."""
+"""A small recipe, the command that makes it, how commands are run, and what tells two datasets apart."""
 
 import hashlib
 import os
+import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 from anomgen.making.recipe import load_recipe
@@ -27,6 +29,22 @@ def digests(out):
         for path in sorted(Path(out).rglob("*"))
         if path.is_file()
     }
+
+
+def run(*words, program=None, cwd=None, environment=None, code=0):
+    """Run anomgen, or Python with a program's text; return (standard output, standard error)."""
+    module = ["-m", "anomgen"] if program is None else ["-c", textwrap.dedent(program)]
+    done = subprocess.run(
+        [sys.executable, *module, *map(str, words)],
+        cwd=cwd,
+        env={**os.environ, "COLUMNS": "100", "NO_COLOR": "1"} if environment is None else environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.stdout, done.stderr
 
 
 def count_shards(out):

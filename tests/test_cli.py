@@ -9,23 +9,7 @@ import sys
 import numpy as np
 import pytest
 import yaml
-from small import uncounted
-
-
-def run(*words, cwd=None, code=0):
-    """Run the program; return (standard output, standard error)."""
-    environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", "anomgen", *map(str, words)],
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
-    assert "Traceback" not in done.stderr, done.stderr
-    return done.stdout, done.stderr
+from small import run, uncounted
 
 
 def picture(path, seed=0, shape=(64, 64, 3), dtype=np.uint8):

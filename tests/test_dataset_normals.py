@@ -1,7 +1,7 @@
 """Normal images of a dataset: where they are found, and how many are held."""
 
 import numpy as np
-from made_dataset import made_rows, normal_image, write_dataset
+from made_dataset import MadePool, made_rows, normal_image, write_dataset
 
 from anomgen.dataset.normals import NormalImages
 from anomgen.dataset.reader import Dataset
@@ -17,27 +17,10 @@ def test_normal_images_come_from_the_row_then_the_rows_then_the_pool(tmp_path):
         normals = NormalImages(dataset)
         for row in dataset.rows():
             np.testing.assert_array_equal(normals.of(row), rows[row["index"]].normal)
-    pool = _Pool()
+    pool = MadePool()
     for row in alone.rows():
         assert NormalImages(alone).of(row) is None
         assert NormalImages(alone, pool).of(row) is pool.images[int(row["source_id"][5:8])]
-
-
-class _Pool:
-    def __init__(self):
-        self.images = [normal_image(i) for i in range(3)]
-        self.source = self
-
-    def __len__(self):
-        return len(self.images)
-
-    def __getitem__(self, index):
-        return self.images[index]
-
-    stored = __getitem__
-
-    def id(self, index):
-        return f"part/{index:03d}.png"
 
 
 def test_normal_images_hold_no_more_than_they_may(tmp_path):

@@ -1,7 +1,6 @@
 """Running an exporter: the request, the folder before and after, the command."""
 
 import json
-import os
 import shlex
 import shutil
 import signal
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from small import run
 
 from anomgen.errors import AnomgenError, RecipeError, UsageError
 from anomgen.exporters.base import Exporter
@@ -244,20 +244,6 @@ def test_a_killed_export_leaves_no_folder_that_looks_finished(dataset, tmp_path,
     assert not out.exists()
     export(dataset, "mvtec", out)  # the next run clears up
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
-
-
-def run(*words, code=0):
-    environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", "anomgen", *map(str, words)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
-    assert "Traceback" not in done.stderr, done.stderr
-    return done.stdout, done.stderr
 
 
 def test_the_command(dataset, tmp_path):

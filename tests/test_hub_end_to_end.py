@@ -3,12 +3,10 @@
 import json
 import os
 import re
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import pytest
+import small
 from hub_fixtures import TOKEN
 from hub_server import Server
 
@@ -59,20 +57,11 @@ def published(made, online):
     return first, second
 
 
-def run(online, program, *words, code=0, cwd=None):
-    """Run anomgen, or Python with a program's text; return standard output and standard error."""
-    module = ["-m", "anomgen"] if program == "anomgen" else ["-c", textwrap.dedent(program)]
-    done = subprocess.run(
-        [sys.executable, *module, *map(str, words)],
-        env=online.environment,
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
+def run(online, program, *words, **options):
+    """Run anomgen, or Python with a program's text, where the Hub is."""
+    return small.run(
+        *words, program=None if program == "anomgen" else program, environment=online.environment, **options
     )
-    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
-    assert "Traceback" not in done.stderr, done.stderr
-    return done.stdout, done.stderr
 
 
 def test_the_command_prints_what_was_done_and_what_is_next(published, online):

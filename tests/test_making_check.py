@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from made_dataset import made_rows, normal_image, write_dataset
+from made_dataset import MadePool, made_rows, write_dataset
 
 from anomgen.dataset import writer
 from anomgen.dataset.png import decode_png, encode_png
@@ -17,30 +17,6 @@ from anomgen.making.check import check, check_dataset
 from anomgen.making.make import make
 from anomgen.making.recipe import load_recipe
 from anomgen.making.report import RULES
-
-
-class MadePool:
-    """The normal images of the made dataset, with the left half as foreground where asked."""
-
-    def __init__(self, foreground=None, count=3):
-        self.images = [normal_image(i) for i in range(count)]
-        self.mask = foreground
-        self.source = self
-
-    def __len__(self):
-        return len(self.images)
-
-    def __getitem__(self, index):
-        return self.images[index]
-
-    stored = __getitem__
-
-    def id(self, index):
-        return f"part/{index:03d}.png"
-
-    def foreground(self, image):
-        assert any(image is known for known in self.images), "the pool must be asked about its own arrays"
-        return self.mask
 
 
 def edited(folder, edit):

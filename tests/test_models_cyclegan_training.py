@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="learned generators need the extra `diffusion`")
-
 pytest.importorskip("accelerate", reason="learned generators need the extra `diffusion`")
 
 from learned import disc, pictures

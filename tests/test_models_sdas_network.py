@@ -19,7 +19,6 @@ from anomgen.models.sdas.training import Category, SDASTask, train_sdas
 from anomgen.sources.builtin import Builtin
 
 torch.set_num_threads(1)
-
 SMALL = {
     "patch": 1,
     "channels": (32, 64),

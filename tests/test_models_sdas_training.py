@@ -1,4 +1,4 @@
-"""Training a DDPM: exact resume, one gradient whatever the parts, several categories, a start from another model."""
+"""Training a DDPM: exact resume, one gradient whatever the parts, failures that keep the last checkpoint."""
 
 import errno
 import json
@@ -10,23 +10,17 @@ import time
 
 import numpy as np
 import pytest
+from sdas_runs import run
 
 torch = pytest.importorskip("torch", reason="learned generators need the extra `diffusion`")
 pytest.importorskip("diffusers", reason="learned generators need the extra `diffusion`")
 
-from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
-from learned import TINY, pictures, tiny_sdas
+from diffusers import DDPMPipeline
+from learned import TINY, tiny_sdas
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from typer.testing import CliRunner
 
-from anomgen.cli.main import app
-from anomgen.errors import AnomgenError, Interrupted, RecipeError, SourceError, UsageError
-from anomgen.generators.base import build_generator
-from anomgen.generators.conformance import TestPool, check_generator
-from anomgen.models.sdas.bound import variational_bound
-from anomgen.models.sdas.model import load_sdas
-from anomgen.models.sdas.network import build_unet
+from anomgen.errors import AnomgenError, Interrupted
 from anomgen.models.sdas.settings import TrainSDAS
 from anomgen.models.sdas.training import Category, train_sdas
 from anomgen.models.training import Diverged
@@ -34,15 +28,6 @@ from anomgen.sources.builtin import Builtin
 
 torch.set_num_threads(1)
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
-
-
-def brick(count=8, size=32, name="brick"):
-    return Builtin(count=count, size=size, name=name).open()
-
-
-def run(out, settings, categories=None, **options):
-    chosen = categories or [Category("brick", brick())]
-    return train_sdas(chosen, TrainSDAS(**{**TINY, **settings}), out, **options)
 
 
 class Stop(Exception):
@@ -225,151 +210,6 @@ def test_a_learned_variance_trains_and_loads_as_a_stock_pipeline(tmp_path):
     assert drawn.shape == (1, 32, 32, 1) and np.isfinite(drawn).all()
 
 
-def test_the_bound_is_the_divergence_of_two_normal_laws():
-    scheduler = DDPMScheduler(variance_type="learned_range", prediction_type="epsilon")
-    x, e, out = (torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(k)) for k in range(3))
-    x = x.clamp(-1, 1)
-    t = torch.tensor([1, 400, 999])
-    level = scheduler.alphas_cumprod[t].view(-1, 1, 1, 1)
-    noisy = level.sqrt() * x + (1 - level).sqrt() * e
-    share = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(9)) * 2 - 1
-    found = variational_bound(scheduler, x, noisy, t, out, share)
-    for k, step in enumerate(t.tolist()):
-        alpha = scheduler.alphas_cumprod[step].double()
-        before = scheduler.alphas_cumprod[step - 1].double()
-        beta = 1 - alpha / before
-        least = (1 - before) / (1 - alpha) * beta
-        weight = (share[k].double() + 1) / 2
-        variance = torch.exp(weight * beta.log() + (1 - weight) * least.log())
-
-        guess = (noisy[k] - (1 - alpha).sqrt() * out[k]) / alpha.sqrt()
-        shared = (1 - beta).sqrt() * (1 - before) * noisy[k]
-        true_mean, mean = ((before.sqrt() * beta * start + shared) / (1 - alpha) for start in (x[k].double(), guess))
-        law = torch.distributions.Normal
-        expected = torch.distributions.kl_divergence(law(true_mean, least.sqrt()), law(mean, variance.sqrt()))
-        assert torch.allclose(found[k].double(), expected.mean() / np.log(2), rtol=1e-3)
-
-
-def test_the_bound_at_the_first_step_is_a_probability_over_levels():
-    scheduler = DDPMScheduler(variance_type="learned_range", prediction_type="sample")
-    levels = (torch.arange(256) / 127.5 - 1).view(256, 1, 1, 1)
-    noisy, guess = torch.zeros(256, 1, 1, 1), torch.full((256, 1, 1, 1), 0.1)
-    bits = variational_bound(scheduler, levels, noisy, torch.zeros(256, dtype=torch.long), guess, guess * 0)
-    assert abs(float((0.5 ** bits.double()).sum()) - 1) < 1e-3
-
-
-def test_several_categories_make_one_conditional_model(tmp_path):
-    categories = [Category(name, brick(name=name)) for name in ("brick", "grass", "gravel")]
-    run(tmp_path / "model", {"steps": 2}, categories)
-    model = load_sdas(str(tmp_path / "model"))
-    assert model.categories == ("brick", "grass", "gravel")
-    assert model.category("grass") == 1
-    drawn = [model.draw([np.random.default_rng(0)], [0.0], steps=2, labels=[label])[0] for label in (0, 1)]
-    assert not np.array_equal(*drawn)
-    with pytest.raises(UsageError, match=r"category.*brick, grass"):
-        model.category(None)
-    with pytest.raises(UsageError, match="'wood'"):
-        model.category("wood")
-    whole = {"kind": "sdas", "model": str(tmp_path / "model"), "extent": "whole", "steps": 1}
-    pool = TestPool((32, 32, 1))
-    with pytest.raises(UsageError, match=r"generator\.category"):
-        build_generator(whole).prepared(pool)
-    check_generator(build_generator({**whole, "category": "grass"}), pool, count=2)
-    mixed = build_generator({**whole, "category": "all"})
-    results = mixed.sample_batch([np.random.default_rng(k) for k in range(12)], [pool[0]] * 12, pool)
-    assert len({result.params["category"] for result in results}) == 3
-
-
-def test_the_folder_of_all_categories_stands_for_each_of_them(tmp_path):
-    import cv2
-
-    for name in ("bottle", "screw"):
-        folder = tmp_path / "data" / name / "train" / "good"
-        folder.mkdir(parents=True)
-        for k in range(8):
-            cv2.imwrite(str(folder / f"{k:03d}.png"), brick()[k])
-    arguments = [
-        "train",
-        "sdas",
-        "-s",
-        str(tmp_path / "data"),
-        "--size",
-        "32",
-        "--steps",
-        "1",
-        "-o",
-        str(tmp_path / "model"),
-        "--set",
-        "channels=[32,32]",
-        "--set",
-        "attention=[false,true]",
-    ]
-    result = CliRunner().invoke(app, arguments)
-    assert result.exit_code == 0, result.output
-    assert load_sdas(str(tmp_path / "model")).categories == ("bottle", "screw")
-
-
-def test_skipped_images_are_told(tmp_path):
-    pictures(tmp_path / "data", 8, grey=True)
-    (tmp_path / "data" / "broken.png").write_bytes(b"no picture")
-    (tmp_path / "data" / "notes.txt").write_text("")
-    arguments = [
-        "train",
-        "sdas",
-        "-s",
-        str(tmp_path / "data"),
-        "--size",
-        "32",
-        "--steps",
-        "1",
-        "-o",
-        str(tmp_path / "model"),
-        "--set",
-        "channels=[32,32]",
-        "--set",
-        "attention=[false,true]",
-        "--set",
-        "source.on_bad_image=skip",
-    ]
-    result = CliRunner().invoke(app, arguments)
-    assert result.exit_code == 0, result.output
-    assert "skipped source files: 1, the first is broken.png" in result.stderr
-    assert "note: left out 1 file, of kinds that are not read (.txt 1): notes.txt" in result.stderr
-
-
-def test_a_start_from_another_model_takes_its_weights(tmp_path):
-    first = tiny_sdas(tmp_path / "first", steps=2)
-    categories = [Category("brick", brick(size=64)), Category("grass", brick(size=64, name="grass"))]
-    run(tmp_path / "second", {"steps": 1, "learning_rate": 1e-9, "ema": 0.0}, categories, init=str(first))
-    before, after = (load_file(tmp_path / name / WEIGHTS) for name in ("first", "second"))
-    assert all(torch.allclose(after[name], before[name], atol=1e-6) for name in before)
-    assert set(after) - set(before) == {"class_embedding.weight"}
-    assert load_sdas(str(tmp_path / "second")).shape == (64, 64, 1)
-    assert json.loads((tmp_path / "second" / "training.json").read_text())["init"]["name"] == "first"
-    with pytest.raises(UsageError, match="channels"):
-        run(tmp_path / "third", {"steps": 1}, [Category("x", brick(name="immunohistochemistry"))], init=str(first))
-    with pytest.raises(UsageError, match="prediction: the model to start from has v_prediction"):
-        run(tmp_path / "third", {"steps": 1, "prediction": "epsilon", "channels": (64, 128, 256)}, init=str(first))
-
-
-def test_any_diffusers_ddpm_can_be_started_from_and_drawn_from(tmp_path):
-    plain = UNet2DModel(
-        sample_size=32,
-        in_channels=1,
-        out_channels=1,
-        block_out_channels=(32, 32),
-        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
-        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
-    )
-    DDPMPipeline(plain, DDPMScheduler()).save_pretrained(tmp_path / "plain")
-    generator = build_generator({"kind": "sdas", "model": str(tmp_path / "plain"), "steps": 2})
-    check_generator(generator, TestPool((32, 32, 1)), count=2)
-    run(tmp_path / "model", {"steps": 1}, init=str(tmp_path / "plain"))
-    settings = json.loads((tmp_path / "model" / "training.json").read_text())["settings"]
-    assert (settings["prediction"], settings["patch"], settings["layers"]) == ("epsilon", 1, 2)
-    assert type(DDPMPipeline.from_pretrained(tmp_path / "model")) is DDPMPipeline
-
-
 def test_two_processes_train_what_one_trains(tmp_path):
     """What `accelerate launch` does on a machine with two devices, here on the CPU."""
     command = [
@@ -466,59 +306,3 @@ def test_running_out_of_memory_says_what_to_lower(tmp_path, monkeypatch):
     monkeypatch.setattr(SDASTask, "step", full)
     with pytest.raises(AnomgenError, match=r"accumulation=2.*batch_size"):
         run(tmp_path / "model", {"steps": 1})
-
-
-@pytest.mark.parametrize(
-    "settings, message",
-    [
-        ({"attention": (True,)}, "one for each level"),
-        ({"channels": (32, 32, 32, 32), "attention": (False,) * 4}, "--size 64x64"),
-        ({"variance": "learned_range"}, "patch=1"),
-        ({"channels": (32, 40)}, "multiples of 32"),
-        ({"batch_size": 3, "accumulation": 2}, "multiple of 2"),
-    ],
-)
-def test_settings_that_do_not_fit_write_nothing(tmp_path, settings, message):
-    with pytest.raises(UsageError, match=message):
-        run(tmp_path / "model", {"steps": 1, **settings})
-    assert not (tmp_path / "model").exists()
-
-
-def test_wrong_requests_are_refused(tmp_path):
-    with pytest.raises(SourceError, match="at least 8 images"):
-        run(tmp_path / "model", {"steps": 1}, [Category("few", brick(count=3))])
-    with pytest.raises(UsageError, match="one size and channel count"):
-        run(tmp_path / "model", {"steps": 1}, [Category("a", brick()), Category("b", brick(size=64))])
-    with pytest.raises(UsageError, match="no such model folder"):
-        run(tmp_path / "model", {"steps": 1}, init=str(tmp_path / "nothing"))
-    with pytest.raises(RecipeError, match="did you mean 'learning_rate'"):
-        _validated({"learning_rat": 1})
-    run(tmp_path / "model", {"steps": 1})
-    with pytest.raises(UsageError, match="--resume"):
-        run(tmp_path / "model", {"steps": 1})
-    with pytest.raises(UsageError, match=r"ema \(0.999, now 0.5\)"):
-        run(tmp_path / "model", {"steps": 1, "ema": 0.5}, resume=True)
-    with pytest.raises(UsageError, match=r"data \(the images: .*--size\).*training.json has them\)$"):
-        run(tmp_path / "model", {"steps": 1}, [Category("brick", brick(count=9))], resume=True)
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "mine.txt").write_text("x")
-    with pytest.raises(UsageError, match="holds other files"):
-        run(tmp_path / "other", {"steps": 1}, overwrite=True)
-    assert (tmp_path / "other" / "mine.txt").read_text() == "x"
-
-
-def _validated(values):
-    from anomgen.config import validated
-
-    return validated(TrainSDAS, values)
-
-
-def test_the_paper_preset_is_the_paper_network():
-    settings = TrainSDAS(preset="paper")
-    with torch.device("meta"):
-        unet = build_unet(settings, (256, 256, 3), categories=15)
-    config = unet.config
-    assert config.block_out_channels == (256, 256, 512, 512, 1024, 1024)
-    assert (config.in_channels, config.out_channels, config.num_class_embeds) == (3, 6, 15)
-    assert config.down_block_types[3:] == ("AttnDownBlock2D",) * 3 and config.attention_head_dim == 64
-    assert (settings.batch_size, settings.accumulation, settings.learning_rate, settings.ema) == (60, 3, 1e-4, 0.9999)

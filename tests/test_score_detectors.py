@@ -19,7 +19,6 @@ from anomgen.score.detectors.conformance import MadeTraining
 from anomgen.testing import check_detector
 
 torch.set_num_threads(1)
-
 SMALL = {
     "autoencoder": {"steps": 2, "batch_size": 2, "width": 4},
     "nsa": {"steps": 2, "batch_size": 2, "width": 4},

@@ -13,7 +13,6 @@ from anomgen.score.detectors.base import Batch, build_detector
 from anomgen.score.metrics import auroc, reduce_maps
 
 torch.set_num_threads(1)
-
 SIZE = 64
 
 
