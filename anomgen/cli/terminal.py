@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -17,7 +18,18 @@ import typer
 from anomgen.cli.streams import takes_everything
 from anomgen.config.text import size_of
 from anomgen.errors import AnomgenWarning, Progress, listening, printable
+from anomgen.places import place
 
+SourceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--source", "-s", help="Folder of normal images, category folder of a known layout, or Hub dataset id."
+    ),
+]
+AgainOption = Annotated[str | None, typer.Option("--source", "-s", help="Where the normal images are now.")]
+DatasetArgument = Annotated[
+    Path, typer.Argument(metavar="DATASET", parser=place, help="Folder that `anomgen make` wrote, or its URL.")
+]
 SizeOption = Annotated[str | None, typer.Option(help="Image size: N, HxW, or native.")]
 SeedOption = Annotated[int | None, typer.Option(help="Seed; every sample follows from it and its index.")]
 SetOption = Annotated[

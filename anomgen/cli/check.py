@@ -1,0 +1,67 @@
+"""`anomgen check` and `anomgen replay`: a dataset against its own records."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from anomgen.cli.terminal import (
+    AgainOption,
+    DatasetArgument,
+    JsonOption,
+    SetOption,
+    print_json,
+    print_next,
+    progress_of,
+)
+
+app = typer.Typer()
+
+
+@app.command()
+def check(
+    dataset: DatasetArgument,
+    source: AgainOption = None,
+    changes: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Verify a dataset against its own records; exits with 1 and a report when something does not hold."""
+    from anomgen.making.check import check as verify
+
+    with progress_of("checking") as progress:
+        report = verify(dataset, source=source, overrides=changes or (), progress=progress)
+    if as_json:
+        print_json(report.as_dict())
+    else:
+        print(report.render())
+        print_next(*(("preview", dataset) if report.ok else ("replay", dataset, "INDEX")))
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def replay(
+    dataset: DatasetArgument,
+    index: Annotated[int, typer.Argument(metavar="INDEX", help="Row to make again.")],
+    source: AgainOption = None,
+    changes: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make one sample again from the record alone and say whether it is bit-identical; exits with 1 if not."""
+    from anomgen.making.replay import replay as replay_row
+
+    with progress_of("making it again"):
+        result = replay_row(dataset, index, source, changes or ())
+    if as_json:
+        lists = {"different": list(result.different), "notes": list(result.notes)}
+        print_json({"index": index, "identical": result.identical, **lists})
+    elif result.identical:
+        print(f"{dataset} row {index}: bit-identical")
+        print_next("check", dataset)
+    else:
+        print(f"{dataset} row {index}: different in {', '.join(result.different)}")
+        for note in result.notes:
+            print(f"  {note}")
+    if not result.identical:
+        raise typer.Exit(1)

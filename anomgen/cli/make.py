@@ -1,0 +1,178 @@
+"""`anomgen make`: a dataset."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import time
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from anomgen.cli.terminal import (
+    ExcludeOption,
+    JsonOption,
+    RoiOption,
+    SeedOption,
+    SetOption,
+    SizeOption,
+    SourceOption,
+    print_json,
+    progress_of,
+    sides_of,
+)
+from anomgen.errors import Interrupted
+from anomgen.places import load_line, place, refuse_lost
+
+if TYPE_CHECKING:
+    from anomgen.making.make import Result
+
+app = typer.Typer()
+
+
+@app.command()
+def make(
+    recipe: Annotated[str, typer.Option("--recipe", "-r", help="Bundled recipe (anomgen ls recipes) or YAML file.")],
+    source: SourceOption = None,
+    count: Annotated[int | None, typer.Option("--count", "-n", help="Rows, normal ones included.")] = None,
+    size: SizeOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            parser=place,
+            metavar="PATH",
+            help="Output folder, or the URL of one (s3://, gs://, hf://, …).",
+            show_default="anomgen-out/NAME",
+        ),
+    ] = None,
+    seed: SeedOption = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            "-j",
+            min=1,
+            help="Shards made at once; the result is the same.",
+            show_default="1; with ray all processors",
+        ),
+    ] = None,
+    engine: Annotated[str, typer.Option(help="Who makes the shards: local or ray.")] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Ray cluster, or auto.", show_default="RAY_ADDRESS, else this machine"),
+    ] = None,
+    shard: Annotated[
+        str | None, typer.Option(metavar="K/N", help="Make part K of N only, beside other such runs: array jobs.")
+    ] = None,
+    finish: Annotated[
+        bool, typer.Option("--finish", help="All parts are there: write card, preview and provenance.")
+    ] = False,
+    roi: RoiOption = None,
+    exclude: ExcludeOption = None,
+    changes: SetOption = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the dataset in the output folder.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything and print the plan; write nothing.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a dataset of normal and anomalous images with exact masks."""
+    from anomgen.making.make import make as make_dataset
+
+    if out is not None:
+        refuse_lost(out)
+    started = time.perf_counter()
+    try:
+        with redirect_stdout(sys.stderr), progress_of("making") as progress:  # Ray tells of dead workers there
+            result = make_dataset(
+                recipe,
+                out,
+                source=source,
+                count=count,
+                size=sides_of(size),
+                seed=seed,
+                overrides=changes or (),
+                roi=roi,
+                exclude=exclude,
+                workers=workers,
+                engine=engine,
+                address=address,
+                shard=shard,
+                finish=finish,
+                resume=resume,
+                overwrite=overwrite,
+                dry_run=dry_run,
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; what is finished is kept: run the same command with --resume") from None
+    seconds = round(time.perf_counter() - started, 2)
+    if result.plan is not None:
+        _print_plan(result.plan, as_json=as_json)
+        return
+    if result.provenance is None:
+        _print_part(result, shard, seconds, as_json=as_json)
+        return
+    summary = {
+        "path": str(result.path),
+        "rows": result.provenance["rows"],
+        "made": result.made,
+        "rejects": result.provenance["rejects"],
+        "skipped": result.provenance["source"]["skipped"],
+        "notes": result.provenance["source"]["notes"],
+        "seconds": seconds,
+    }
+    print_json(summary) if as_json else _print_made(result, summary)
+
+
+def _print_made(result: Result, summary: dict[str, Any]) -> None:
+    """Print what a run made, and how to look at it, check it and load it."""
+    rows, folder = summary["rows"], result.path
+    now = f" ({result.made} made now)" if result.made != result.rows else ""
+    counts = f"{result.rows} rows, {rows['anomaly']} anomalous, {rows['normal']} normal"
+    print(f"{folder}: {counts}{now} in {summary['seconds']} s")
+    for reason, number in summary["rejects"].items():
+        print(f"  drawn again {number}×: {reason}")
+    if summary["skipped"]:
+        print(f"  skipped source files: {len(summary['skipped'])} (listed in provenance.json)")
+    for note in summary["notes"]:
+        print(f"  {note}")
+    print(f"look:  {folder / 'preview.png'}")
+    print(f"check: {shlex.join(['anomgen', 'check', str(folder)])}")
+    print(f"load:  {load_line(folder)}")
+
+
+def _print_part(result: Result, shard: str | None, seconds: float, *, as_json: bool) -> None:
+    """Print what a part of an array job made."""
+    from anomgen.config import Part
+
+    parts, shards = Part.parse(str(shard), "--shard").of, result.shards
+    if parts > shards:
+        empty = f"part {parts} is" if parts == shards + 1 else f"parts {shards + 1} to {parts} are"
+        have = "1 shard" if shards == 1 else f"{shards} shards"
+        print(f"note: the dataset has {have}, so {empty} empty; a smaller shard_size gives more", file=sys.stderr)
+    if as_json:
+        print_json(
+            {"path": str(result.path), "shard": shard, "rows": result.rows, "made": result.made, "seconds": seconds}
+        )
+        return
+    print(f"{result.path}: part {shard}, {result.rows} rows ({result.made} made now) in {seconds} s")
+    print("when all parts are there: the same command with --finish instead of --shard")
+
+
+def _print_plan(plan: dict[str, Any], *, as_json: bool) -> None:
+    """Print what a dry run found."""
+    if as_json:
+        print_json(plan)
+        return
+    for key, value in plan.items():
+        print(f"{key:>16}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
+    print("nothing was written; leave out --dry-run to make it")
+    if plan["megabytes_free"] is not None and plan["megabytes"] > plan["megabytes_free"]:
+        print(f"warning: {plan['output']} has less space than the dataset needs", file=sys.stderr)

@@ -1,0 +1,80 @@
+"""`anomgen preview`: a sheet of samples."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from anomgen.cli.terminal import (
+    ExcludeOption,
+    JsonOption,
+    RoiOption,
+    SeedOption,
+    SetOption,
+    SizeOption,
+    SourceOption,
+    print_json,
+    print_next,
+    progress_of,
+    same_options,
+    sides_of,
+    with_regions,
+)
+
+app = typer.Typer()
+
+
+@app.command()
+def preview(
+    dataset: Annotated[Path | None, typer.Argument(metavar="[DATASET]", help="Finished dataset to look at.")] = None,
+    recipe: Annotated[str | None, typer.Option("--recipe", "-r", help="Look at what a recipe would make.")] = None,
+    recipes: Annotated[str | None, typer.Option(help="Several, side by side: nsa,perlin,defects.")] = None,
+    source: SourceOption = None,
+    size: SizeOption = None,
+    seed: SeedOption = None,
+    roi: RoiOption = None,
+    exclude: ExcludeOption = None,
+    changes: SetOption = None,
+    foreground: Annotated[bool, typer.Option("--foreground", help="Show which pixels count as the object.")] = False,
+    rows: Annotated[int, typer.Option(min=1, max=64, help="Samples, of each recipe.")] = 8,
+    cols: Annotated[
+        int | None, typer.Option(min=1, max=64, help="A grid of so many a line, outlined and cropped.")
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="File to write: .png, .jpg, .webp, or .html, a page.")
+    ] = Path("anomgen-preview.png"),
+    as_json: JsonOption = False,
+) -> None:
+    """Draw a sheet of samples: of a dataset, of a recipe before making one, or of the foreground."""
+    from anomgen.making.preview import preview as draw
+
+    with progress_of("drawing"):
+        result = draw(
+            dataset,
+            recipe=recipe,
+            recipes=recipes,
+            source=source,
+            size=sides_of(size),
+            seed=seed,
+            overrides=changes or (),
+            roi=roi,
+            exclude=exclude,
+            foreground=foreground,
+            rows=rows,
+            cols=cols,
+            out=out,
+        )
+    if as_json:
+        print_json({"path": str(out), **result.resolved})
+        return
+    print(out)
+    for key, value in result.resolved.items():
+        print(f"  {key}: {json.dumps(value, ensure_ascii=False)}")
+    if dataset is None:
+        chosen = recipe or (recipes or "nsa").split(",")[0]
+        print_next("make", *same_options(chosen, source, size, seed, with_regions(changes, roi, exclude)))
+    else:
+        print_next("check", dataset)
