@@ -162,3 +162,14 @@ def test_colour_images_of_any_format_are_read_as_ours(studio):
     told = studio.post("/api/picture", params={"name": "b.bmp"}, content=data).json()
     shown = decode_png(studio.get(f"/picture/{told['id']}.png").content)
     assert shown[0, 0].tolist() == [0, 0, 200] and studio.get("/api/pictures").json()["pictures"] == [told]
+
+
+def test_a_recipe_that_takes_a_bank_offers_those_that_are_there(studio, out):
+    def control():
+        told = studio.post("/api/recipe", json={"base": "transplant", "changes": {"source.size": 48}}).json()
+        return next(c for section in told["sections"] for c in section["controls"] if c["key"] == "generator.bank")
+
+    assert (control()["type"], control()["options"]) == ("choice", [])
+    image, mask = defect(200, 48)
+    put(studio, opened(studio, np.ascontiguousarray(image)), mask)
+    assert (control()["options"], control()["names"]) == ([str(out / "bank")], {str(out / "bank"): "bank"})

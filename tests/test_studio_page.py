@@ -211,6 +211,15 @@ def test_a_real_defect_is_marked_put_into_a_bank_and_on_the_photos(page, tmp_pat
     page.locator(".tile .kind", has_text="stain").first.wait_for()
 
 
+def test_a_recipe_without_its_bank_says_what_to_do(page):
+    page.locator("#base").select_option("transplant")
+    page.get_by_text("This recipe needs real defects").wait_for()
+    page.locator("#look").get_by_role("button", name="Mark real defects").click()
+    page.get_by_role("button", name="Open pictures…").wait_for()
+    page.get_by_role("tab", name="Look").click()
+    answered(page, lambda: page.locator("#base").select_option("nsa"))
+
+
 def test_the_object_is_seen_and_refined(page):
     page.get_by_role("tab", name="Draw").click()
     page.get_by_role("button", name="Object", exact=True).click()

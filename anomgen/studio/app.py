@@ -24,6 +24,7 @@ from anomgen.studio.controls import sections_of
 from anomgen.studio.drawing import Drawing
 from anomgen.studio.guard import Guard
 from anomgen.studio.inspecting import Inspecting
+from anomgen.studio.marking import with_banks
 from anomgen.studio.questions import Desk, asked_of, field, panel_picture
 from anomgen.studio.runs import Runs
 from anomgen.studio.session import Session
@@ -69,7 +70,7 @@ class Rows:
             "id": chosen.id,
             "name": chosen.recipe.name,
             "about": (inspect.getdoc(type(chosen.recipe.generator)) or "").partition("\n")[0],
-            "sections": sections_of(chosen.recipe),
+            "sections": with_banks(sections_of(chosen.recipe), self.session.out),
             "ratio": chosen.recipe.anomaly_ratio,
             "command": self.session.command(chosen),
         }

@@ -142,6 +142,19 @@ class Marking:
         return picture
 
 
+def with_banks(sections: list[dict[str, Any]], out: Path) -> list[dict[str, Any]]:
+    """Return the controls of a recipe; where it takes a bank, those in the output folder are what is chosen from."""
+    for control in (control for section in sections for control in section["controls"]):
+        if control["key"].rpartition(".")[2] == "bank" and control["type"] == "text":
+            paths = {
+                str(folder): folder.name for folder in sorted(out.glob("*")) if folder.is_dir() and is_bank(folder)
+            }
+            if control["value"] is not None:
+                paths.setdefault(control["value"], control["value"])
+            control.update(type="choice", options=list(paths), names=paths)
+    return sections
+
+
 def _about(folder: Path) -> dict[str, Any] | None:
     try:
         opened = Bank(folder)

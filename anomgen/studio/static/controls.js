@@ -180,7 +180,7 @@ function chips(control, id) {
 
 function choice(control, id) {
   const options = "off" in control && !control.options.includes(control.off) ? [control.off, ...control.options] : control.options;
-  const name = (option) => (option === null ? "none" : String(option).replaceAll("_", " "));
+  const name = (option) => control.names?.[option] ?? (option === null ? "none" : String(option).replaceAll("_", " "));
   if (options.length > 6) {
     const select = h("select", { id, "aria-labelledby": `${id}-label`, onchange: () => change(control.key, options[select.selectedIndex], control.replaces) },
       options.map((option) => h("option", {}, name(option))));

@@ -32,5 +32,7 @@ export const open = () => PARTS[current].open();
 
 export const key = (event) => PARTS[current].key(event);
 
-// Turn to a part from elsewhere.
-export const turnTo = turn;
+// Turn to a part from elsewhere; it is opened with the tab.
+export function choose(name) {
+  turn(name);
+}

@@ -93,9 +93,9 @@ async function train() {
 
 async function compare() {
   const given = await ask({ title: "Compare recipes on real data", yes: "Begin",
-    text: "The data have normal images and real defects with masks, such as a category folder of MVTec AD. Start the studio with --open FOLDER to use another folder than your photos'.",
+    text: "A folder with normal images and real defects with their masks, such as a category of MVTec AD. Start the studio with --open FOLDER to use another one than your photos'.",
     fields: [{ name: "data", label: "Data", value: data ?? "" }, { name: "recipes", label: "Recipes, with commas between them", value: "nsa, perlin, defects" },
-      { name: "seeds", label: "Trainings of each", type: "number", min: 1, value: 3, help: "Three or more to rank them; one for a first look." },
+      { name: "seeds", label: "Trainings of each recipe", type: "number", min: 1, value: 3, help: "Three or more to rank them; one for a first look." },
       { name: "name", label: "Name of the report", value: "report" }] });
   if (!given) return;
   try {

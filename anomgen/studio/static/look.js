@@ -1,8 +1,8 @@
 // Look and set: the grid of samples of the recipe, and beside it the recipe's keys.
 
-import { h, say, segments } from "./dom.js";
+import { h, say, segments, prose } from "./dom.js";
 import { post, isAbort } from "./api.js";
-import { state, listen, put, undo, canUndo, again } from "./state.js";
+import { state, listen, put, change, undo, canUndo, again } from "./state.js";
 import * as controls from "./controls.js";
 import { VIEWS, fill, fit, fitting, show } from "./tiles.js";
 import * as viewer from "./viewer.js";
@@ -11,10 +11,11 @@ const THUMBNAIL = 320;
 const view = { kind: "image", outline: true, all: false, start: 0, count: 12, last: 0, rows: [], id: null };
 const pages = [];
 let asking = null;
-let root, grid, range, panel, select, undoButton, trouble, about;
+let toMark, root, grid, range, panel, select, undoButton, trouble, about;
 
-export function build(section, told) {
+export function build(section, told, mark) {
   root = section;
+  toMark = mark;
   select = h("select", { id: "base", onchange: () => { view.start = 0; pages.length = 0; put(select.value, carried()); } });
   options(told);
   about = h("p", { class: "help" });
@@ -90,6 +91,7 @@ async function draw() {
   const { signal } = asking;
   const id = state.id;
   view.count = fitting(grid);
+  grid.querySelector(".empty")?.remove();
   const tiles = fit(grid, view.count, open);
   for (const tile of tiles) tile.setAttribute("aria-busy", "true");
   view.id = id;
@@ -100,6 +102,8 @@ async function draw() {
     for (const count of [2, 4, view.count - 6]) {  // the first ones soon
       const question = view.all ? { indices: Array.from({ length: count }, (_, k) => from + k) } : { start: from, count };
       const told = await post("/api/rows", { id, ...question, resolved: view.rows.length + count >= view.count }, signal);
+      const [first, second] = told.rows;
+      if (!view.rows.length && first?.error && first.error === second?.error) { none(first.error); return; }
       told.rows.forEach((row) => { fill(tiles[view.rows.length], row, source(row), view.kind); view.rows.push(row); });
       if (view.rows.length && count === 2) measure(tiles[0]);
       from = view.rows.at(-1).index + 1;
@@ -111,9 +115,23 @@ async function draw() {
   } catch (error) {
     if (isAbort(error)) return;
     if (error.status === 410) { again(); return; }
-    for (const element of [grid, ...tiles]) element.removeAttribute("aria-busy");
-    trouble.textContent = error.message;
+    none(error.message);
   }
+}
+
+// No row can be drawn: say why, once, and what to do.
+function none(error) {
+  const bank = state.sections.flatMap((section) => section.controls).find((control) => control.key.split(".").pop() === "bank" && control.value == null);
+  const banks = bank?.options ?? [];
+  grid.removeAttribute("aria-busy");
+  range.textContent = "";
+  view.last = view.start;
+  grid.replaceChildren(bank
+    ? h("div", { class: "empty" }, h("h2", {}, "This recipe needs real defects"),
+      h("p", {}, "Mark a few on photos of defective products; they become a bank, and this recipe puts them on your good photos."),
+      banks.map((path) => h("button", { onclick: () => change(bank.key, path) }, `Use ${bank.names[path]}`)),
+      h("button", { class: "primary", onclick: toMark }, "Mark real defects"))
+    : h("div", { class: "empty" }, h("h2", {}, "Nothing can be drawn like that"), h("p", {}, prose(error))));
 }
 
 // How long the first picture took after a change: read by the tests.

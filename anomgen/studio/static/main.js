@@ -85,7 +85,7 @@ async function start() {
   $("photos").textContent = begun.photos ?? "built-in textures";
   $("photos").title = begun.photos ? "your photos" : "start with `anomgen studio FOLDER` to see your own";
   viewer.build();
-  look.build($("look"), begun);
+  look.build($("look"), begun, () => { turnTo("draw"); draw.choose("mark"); });
   compare.build($("compare"), begun, () => turnTo("look"));
   draw.build($("draw"), () => turnTo("look"));
   datasets.build($("datasets"));
