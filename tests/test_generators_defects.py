@@ -143,10 +143,10 @@ def test_achromatic_images_stay_achromatic():
 def test_the_light_is_estimated_where_the_images_agree_and_taken_when_given():
     x = np.linspace(60, 190, 64)
     lit = [np.repeat(np.tile(x, (64, 1))[..., None], 3, axis=2).astype(np.uint8)] * 4
-    assert measured(lit, [None] * 4).light == pytest.approx(0, abs=1)  # brighter to the right
-    assert measured([image[:, ::-1] for image in lit], [None] * 4).light == pytest.approx(180, abs=1)
+    assert measured((image, None) for image in lit).light == pytest.approx(0, abs=1)  # brighter to the right
+    assert measured((image[:, ::-1], None) for image in lit).light == pytest.approx(180, abs=1)
     turned = [np.ascontiguousarray(np.rot90(image, k)) for k, image in enumerate(lit)]
-    assert measured(turned, [None] * 4).light == TOP_LEFT
+    assert measured((image, None) for image in turned).light == TOP_LEFT
     assert Defects(light=30.0).prepared(Surfaces()).light == 30
 
 

@@ -81,6 +81,18 @@ def stubborn_plan(**fields):
     return Plan(plan.recipe, plan.source, Stubborn(**fields), plan.foreground)
 
 
+@pytest.mark.parametrize(("held", "sizes"), [(1 << 28, [16]), (3 * 4 * 64 * 64, [3, 3, 3, 3, 3, 1]), (1, [1] * 16)])
+def test_of_large_images_few_rows_are_held_at_once(held, sizes, monkeypatch):
+    renderer, drawn = Renderer(Plan.of(recipe())), []
+    usual = list(renderer.rows(range(16)))
+    monkeypatch.setattr("anomgen.making.engine.HELD_BYTES", held)
+    block = renderer.block
+    monkeypatch.setattr(renderer, "block", lambda indices: drawn.append(len(indices)) or block(indices))
+    rows = list(renderer.rows(range(16)))
+    assert drawn == sizes
+    assert all(np.array_equal(a.image, b.image) and a.index == b.index for a, b in zip(rows, usual, strict=True))
+
+
 def test_rejected_draws_are_repeated_and_counted():
     renderer = Renderer(stubborn_plan(chance=0.5))
     rows = [row for row in renderer.rows(range(40)) if row.label]

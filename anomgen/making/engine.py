@@ -122,6 +122,8 @@ ATTEMPTS_PER_IMAGE = 10
 """Draws on a sample's own image before the next image of the order stands in for it."""
 MIN_IMAGES, MAX_IMAGES = 5, 50
 """Images tried for one sample before the run stops with an error: as many as the source has, within these bounds."""
+HELD_BYTES = 1 << 28
+"""Drawn rows, of four times the size of their image each, that are held at once, one at least."""
 MAX_ATTEMPTS = 50
 """Draws on one image from outside before that is an error."""
 NAMED_IMAGES = 20
@@ -252,9 +254,12 @@ class Renderer:
         self.pool = self.given or Pool(self.plan.source, self.plan.foreground, self.cache_bytes)
 
     def rows(self, indices: range) -> Iterator[Row]:
-        """Yield the rows of a range, drawn in the recipe's blocks; the range starts at the start of a block."""
-        for start in range(indices.start, indices.stop, self.plan.recipe.block_size):
-            yield from self.block(range(start, min(start + self.plan.recipe.block_size, indices.stop)))
+        """Yield the rows of a range, drawn in the recipe's blocks, of large images in parts of them."""
+        step = self.plan.recipe.block_size
+        if indices and not self.plan.generator.uses_network:
+            step = min(step, max(HELD_BYTES // (4 * self.pool[self._position(indices.start, 0)].nbytes), 1))
+        for start in range(indices.start, indices.stop, step):
+            yield from self.block(range(start, min(start + step, indices.stop)))
 
     def row(self, index: int) -> Row:
         """Return one row; the others of its block have no influence on it."""

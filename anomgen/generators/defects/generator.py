@@ -170,15 +170,15 @@ class Defects(Generator):
         Raises UsageError for a picture that cannot be used, or kinds that need an object where there is none.
         """
         count = len(pool)
-        images = [pool[k] for k in sorted({round(k) for k in np.linspace(0, count - 1, min(LOOKED_AT, count))})]
-        foregrounds = [foreground_of(pool, image) for image in images]
-        if all(KINDS[name].on_outline for name in self.kinds) and all(shown is None for shown in foregrounds):
+        picked = sorted({round(k) for k in np.linspace(0, count - 1, min(LOOKED_AT, count))})
+        seen = ((image, foreground_of(pool, image)) for image in map(pool.__getitem__, picked))  # large ones one by one
+        if all(KINDS[name].on_outline for name in self.kinds) and all(shown is None for _, shown in seen):
             raise UsageError(
                 f"generator.kinds: {', '.join(self.kinds)} lies on an object's outline, and the foreground is the "
                 "whole image; set foreground (auto, a method, a folder of masks), or choose other kinds"
             )
         light = None if self.light == "auto" else self.light
-        found = measured(images[:MATERIAL_IMAGES], foregrounds[:MATERIAL_IMAGES], light)
+        found = measured(((pool[k], foreground_of(pool, pool[k])) for k in picked[:MATERIAL_IMAGES]), light)
         ready = self.model_copy(
             update={
                 "light": found.light,

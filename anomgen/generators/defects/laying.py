@@ -42,7 +42,7 @@ def at_severity(
     """
     strength = float(np.clip(2.5 * scene.material.deviation * math.sqrt(severity), 10, 140))
     most = max((layer.limit or 0.0 for layer in layers), default=0.0)
-    peaks = [float(largest(layer.change).max()) for layer in layers]
+    peaks = [float(_largest(layer.change).max()) for layer in layers]
     for attempt in range(TRIES):
         drawn, support, box = _drawn(image, scene, layers, peaks, strength)
         tolerance = float(np.clip(FAINT * (min(strength, most) or 60.0), *TOLERANCES))
@@ -54,7 +54,7 @@ def at_severity(
     return Laid(result, round(min(strength, most), 2), r)
 
 
-def largest(change: np.ndarray) -> np.ndarray:
+def _largest(change: np.ndarray) -> np.ndarray:
     """Return the largest absolute change over the channels, float32 (h, w)."""
     largest: np.ndarray = np.abs(change[..., 0])
     for channel in range(1, change.shape[2]):  # numpy's reduction over a short last axis is slow
@@ -85,5 +85,5 @@ def _drawn(
     top = value_max(image.dtype)
     drawn[box.slices] = quantise((scene.values[box.slices] + total) * np.float32(top / 255), image.dtype)
     support = np.zeros(image.shape[:2], dtype=bool)
-    support[box.slices] = largest(total) > 0.5
+    support[box.slices] = _largest(total) > 0.5
     return drawn, support, box

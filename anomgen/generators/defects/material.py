@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import cv2
 import numpy as np
 
-from anomgen.generators.defects.laying import largest
 from anomgen.generators.defects.scene import Material
 from anomgen.sources.pixels import value_max
 
@@ -22,25 +21,23 @@ WINDOW = 13 / 128
 """Side of the window of the local deviation, a share of the image's geometric mean side."""
 
 
-def measured(
-    images: Sequence[np.ndarray], foregrounds: Sequence[np.ndarray | None], light: float | None = None
-) -> Material:
-    """Measure the material of normal images (H, W, C) on their foregrounds, bool (H, W) or None for all.
+def measured(images: Iterable[tuple[np.ndarray, np.ndarray | None]], light: float | None = None) -> Material:
+    """Measure the material of normal images (H, W, C), each with its foreground, bool (H, W) or None for all.
 
     light: degrees, where it is given; else it comes from the side towards which the images become brighter, if most
     of them agree, and from the top left if not.
     """
     deviations, colours, slopes = [], [], []
-    for image, foreground in zip(images, foregrounds, strict=True):
+    for image, foreground in images:
         shown = np.ones(image.shape[:2], dtype=bool) if foreground is None else foreground
         if not shown.any():
             continue
         values = image.astype(np.float32) * np.float32(255 / value_max(image.dtype))
-        grey = values.mean(axis=2)
+        grey = _mean(values)
         size = max(round(WINDOW * float(np.sqrt(grey.size))), 3)
         mean, square = cv2.blur(grey, (size, size)), cv2.blur(grey * grey, (size, size))
         deviations.append(float(np.median(np.sqrt(np.maximum(square - mean * mean, 0))[shown])))
-        colours.append(float(largest(values - grey[..., None])[shown].std()))
+        colours.append(float(_farthest(values, grey)[shown].std()))
         slopes.append(_slope(grey, shown))
     if not deviations:
         return Material(SMALLEST_DEVIATION, False, TOP_LEFT if light is None else light)
@@ -52,11 +49,27 @@ def measured(
     )
 
 
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Return the mean over the channels, float32 (H, W), as numpy's own, which is slow over a short last axis."""
+    total = values[..., 0].copy()
+    for channel in range(1, values.shape[2]):
+        total += values[..., channel]
+    total /= np.float32(values.shape[2])
+    return total
+
+
+def _farthest(values: np.ndarray, grey: np.ndarray) -> np.ndarray:
+    """Return how far the farthest channel is from grey, float32 (H, W)."""
+    farthest: np.ndarray = np.abs(values[..., 0] - grey)
+    for channel in range(1, values.shape[2]):
+        np.maximum(farthest, np.abs(values[..., channel] - grey), out=farthest)
+    return farthest
+
+
 def _slope(grey: np.ndarray, shown: np.ndarray) -> np.ndarray:
     """Return how the brightness rises, per pixel to the right and downwards: least squares over the foreground."""
-    rows, columns = np.nonzero(shown)
-    step = max(len(rows) // 4000, 1)
-    y, x = rows[::step], columns[::step]
+    places = np.flatnonzero(shown)
+    y, x = np.divmod(places[:: max(len(places) // 4000, 1)], shown.shape[1])
     plane = np.stack([x - x.mean(), y - y.mean(), np.ones(len(y))], axis=1)
     result: np.ndarray = np.linalg.lstsq(plane, grey[y, x].astype(np.float64), rcond=None)[0][:2]
     return result
