@@ -9,11 +9,13 @@ same items, and the rest is what everything is scored on. With no defect the tun
 from __future__ import annotations
 
 import argparse
+import re
 import time
 from pathlib import Path
 
 from transplant import prepared, print_table
 
+from anomgen.banks.folder import open_bank
 from anomgen.score import harness
 from anomgen.score.run import score
 from anomgen.tuning.tune import tune
@@ -25,6 +27,7 @@ def main() -> None:
     for path in options.data:
         data = Path(prepared(path, options.out, options.counts, options.item))
         recipes = [_tuned(data, options, count) for count in options.counts]
+        recipes += [_transductive(data, options)] if options.unlabelled else []
         folders.append(options.out / "scores" / data.name)
         score(
             [str(data)],
@@ -44,7 +47,8 @@ def _tuned(data: Path, options: argparse.Namespace, count: int) -> str:
     if not recipe.exists():
         began = time.monotonic()
         bank = options.out / "banks" / data.name / str(count)
-        limits = {"budget": options.budget, "workers": options.workers, "item": options.item}
+        item = options.item if all(_has_item(entry.item, options.item) for entry in open_bank(bank).entries) else None
+        limits = {"budget": options.budget, "workers": options.workers, "item": item}
         done = tune(data / "train" / "good", defects=bank, out=recipe, size=128, **limits)
         print(f"{data.name}: tuned with {count} in {time.monotonic() - began:.0f} s")
         for arm in done.comparison.arms if done.comparison else ():
@@ -54,12 +58,26 @@ def _tuned(data: Path, options: argparse.Namespace, count: int) -> str:
     return str(recipe)
 
 
+def _transductive(data: Path, options: argparse.Namespace) -> str:
+    """Tune with the test images, unlabelled; return the recipe's file."""
+    recipe = options.out / "recipes" / data.name / "unlabelled.yaml"
+    if not recipe.exists():
+        done = tune(data / "train" / "good", unlabelled=data / "test", out=recipe, size=128)
+        print(f"{data.name}: {done.hints[0].text}", flush=True)
+    return str(recipe)
+
+
+def _has_item(name: str, pattern: str | None) -> bool:
+    return pattern is not None and re.search(pattern, name) is not None
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", nargs="+", help="categories in the layout of MVTec AD")
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--counts", type=lambda text: [int(part) for part in text.split(",")], default=[1, 3, 8])
     parser.add_argument("--item")
+    parser.add_argument("--unlabelled", action="store_true", help="also tuned with the test images, unlabelled")
     parser.add_argument("--beside", default="", help="other recipes")
     parser.add_argument("--budget", default="10m")
     parser.add_argument("--seeds", type=int, default=1)
