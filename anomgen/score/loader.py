@@ -17,6 +17,7 @@ from anomgen.errors import Progress, silent
 from anomgen.making.engine import Plan, Renderer, is_anomalous
 from anomgen.models.images import turned
 from anomgen.rng import Stream, rng_for
+from anomgen.score.checkpoint import Checkpoint
 from anomgen.score.detectors.base import Batch
 from anomgen.sources.base import Images, Source
 from anomgen.sources.pool import Pool
@@ -119,6 +120,8 @@ class Loader:
     """Rows made of these."""
     told: Progress = silent
     """Is told how far the fit is."""
+    checkpoint: Checkpoint | None = None
+    """What a fit that takes minutes is gone on with."""
     waiting: float = field(default=0.0, init=False)
     synthesis: float = field(default=0.0, init=False)
 
@@ -146,15 +149,17 @@ class Loader:
         """Be told how far the fit is."""
         self.told(done, total)
 
-    def batches(self, count: int, batch_size: int, anomaly_ratio: float | None = None) -> Iterator[Batch]:
-        """Yield `count` batches; a thread draws a few of them ahead."""
+    def batches(
+        self, count: int, batch_size: int, anomaly_ratio: float | None = None, *, first: int = 0
+    ) -> Iterator[Batch]:
+        """Yield `count` batches but the `first` ones; a thread draws a few of them ahead."""
         ratio = self.rows.anomaly_ratio if anomaly_ratio is None else anomaly_ratio
         ready: queue.Queue[Any] = queue.Queue(maxsize=AHEAD)
         stop = threading.Event()
-        thread = threading.Thread(target=self._draw, args=(count, batch_size, ratio, ready, stop), daemon=True)
+        thread = threading.Thread(target=self._draw, args=(range(first, count), batch_size, ratio, ready, stop), daemon=True)
         thread.start()
         try:
-            for _ in range(count):
+            for _ in range(first, count):
                 started = time.perf_counter()
                 item = ready.get()
                 self.waiting += time.perf_counter() - started
@@ -167,10 +172,10 @@ class Loader:
                 _emptied(ready)
                 thread.join(0.01)
 
-    def _draw(self, count: int, size: int, ratio: float, ready: queue.Queue[Any], stop: threading.Event) -> None:
+    def _draw(self, numbers: range, size: int, ratio: float, ready: queue.Queue[Any], stop: threading.Event) -> None:
         before = time.thread_time()
         try:
-            for number in range(count):
+            for number in numbers:
                 if stop.is_set():
                     return
                 item = batch_of(self.rows.rows(range(number * size, (number + 1) * size), ratio))

@@ -67,10 +67,13 @@ class Training(Protocol):
     def validation(self) -> Batch:
         """Return normal images that are in no training batch, half of them with anomalies: for choosing thresholds."""
 
-    def batches(self, count: int, batch_size: int, anomaly_ratio: float | None = None) -> Iterator[Batch]:
+    def batches(
+        self, count: int, batch_size: int, anomaly_ratio: float | None = None, *, first: int = 0
+    ) -> Iterator[Batch]:
         """Yield `count` batches, always the same ones, drawn while the detector computes.
 
-        anomaly_ratio: share of anomalous images; by default the recipe's.
+        anomaly_ratio: share of anomalous images; by default the recipe's. first: how many are left out at the
+        beginning, by a training that goes on.
         """
 
     def progress(self, done: int, total: int) -> None:

@@ -41,10 +41,12 @@ class MadeTraining:
             [_with_disc(image, 900 + k) if k % 2 else _untouched(image) for k, image in enumerate(self._held_out)]
         )
 
-    def batches(self, count: int, batch_size: int, anomaly_ratio: float | None = None) -> Iterator[Batch]:
+    def batches(
+        self, count: int, batch_size: int, anomaly_ratio: float | None = None, *, first: int = 0
+    ) -> Iterator[Batch]:
         """Yield batches; image k is anomalous as soon as the share of anomalous images has fallen behind."""
         ratio = 0.5 if anomaly_ratio is None else anomaly_ratio
-        for number in range(count):
+        for number in range(first, count):
             self.read += 1
             rows = range(number * batch_size, (number + 1) * batch_size)
             yield _batch([self._row(k, int((k + 1) * ratio) > int(k * ratio)) for k in rows])

@@ -97,7 +97,7 @@ class CutPasteGDE(NetworkDetector):
                 logits = network(varied(tensor(cut, where), rng))
                 return F.cross_entropy(logits, torch.from_numpy(labels).to(where))
 
-            trained(network, self, train, loss, optimiser, schedule)
+            trained(network, self, train, loss, optimiser, schedule, rng=rng)
         self._network = network
         self._density = Density.of(np.concatenate(list(self._normal_embeddings(train, rng))))
 

@@ -32,8 +32,9 @@ from anomgen.models.cyclegan.networks import (
 )
 from anomgen.models.cyclegan.training import SMOOTHING
 from anomgen.models.training import require_finite
+from anomgen.score.checkpoint import State, going_on
 from anomgen.score.detectors.base import Training
-from anomgen.score.detectors.networks import Arrays, NetworkDetector, in_parts, tensor
+from anomgen.score.detectors.networks import Arrays, NetworkDetector, batches_from, in_parts, tensor
 
 
 class CycleGANDetector(NetworkDetector):
@@ -91,16 +92,17 @@ class CycleGANDetector(NetworkDetector):
         for network in networks:
             network.to(accelerator.device)
         step = _Step(self, networks, accelerator, rng)
-        for number, (normal, abnormal) in enumerate(self._pairs(train, accelerator.device, rng)):
+        first, told = going_on(train, step.state())
+        for number, (normal, abnormal) in enumerate(self._pairs(train, accelerator.device, rng, first), first):
             require_finite(number, step(number, normal, abnormal))
-            train.progress(number + 1, self.steps)
+            told(number + 1, self.steps)
         self._network = networks.to_normal.eval()
 
     def _pairs(
-        self, train: Training, where: torch.device, rng: np.random.Generator
+        self, train: Training, where: torch.device, rng: np.random.Generator, first: int
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield normal and abnormal images (N, 3, H, W) in [−1, 1]; they do not belong together."""
-        for batch in train.batches(self.steps, self.batch_size, anomaly_ratio=1.0):
+        """Yield normal and abnormal images (N, 3, H, W) in [−1, 1] from step `first` on; they do not belong together."""
+        for batch in batches_from(train, self, first, anomaly_ratio=1.0):
             drawn = np.stack([train.normals[int(k)] for k in rng.integers(len(train.normals), size=len(batch))])
             yield 2 * tensor(drawn, where) - 1, 2 * tensor(batch.images, where) - 1
 
@@ -134,6 +136,12 @@ class _Step:
         self.translators = self._optimiser(networks.to_abnormal, networks.to_normal)
         self.discriminators = self._optimiser(networks.is_abnormal, networks.is_normal)
         self.abnormal, self.normal = Buffer(), Buffer()
+
+    def state(self) -> State:
+        """Return all that the steps change."""
+        optimisers = {"translators": self.translators.optimizer, "discriminators": self.discriminators.optimizer}
+        buffers = {"abnormal": self.abnormal.images, "normal": self.normal.images}
+        return State(self.networks._asdict(), optimisers, self.rng, buffers)
 
     def _optimiser(self, *networks: torch.nn.Module) -> Any:
         parameters = [parameter for network in networks for parameter in network.parameters()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from pydantic import PrivateAttr
 from torch import nn
 
 from anomgen.models.training import require_finite
+from anomgen.score.checkpoint import State, going_on
 from anomgen.score.detectors.base import Batch, Detector, Training, stacked
 from anomgen.sources.pixels import value_max
 
@@ -124,18 +126,20 @@ def trained(
     optimiser: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
     batches: Iterable[Batch] | None = None,
+    rng: np.random.Generator | None = None,
 ) -> None:
     """Train `network` in place for the detector's steps; `loss` runs it on a batch.
 
-    batches: what it is trained on, by default the training's. The schedule is stepped once per optimiser step.
-    Raises Diverged when a loss is not a number.
+    batches: what it is trained on, by default the training's. rng: what `loss` draws from, if it does. The schedule is
+    stepped once per optimiser step. An interrupted training of some minutes goes on with its checkpoint. Raises Diverged
+    when a loss is not a number.
     """
     accelerator = Accelerator()
     network.to(accelerator.device).to(memory_format=torch.channels_last).train()
     ready = accelerator.prepare(optimiser)
-    if batches is None:
-        batches = train.batches(detector.steps, detector.batch_size)
-    for number, batch in enumerate(batches):
+    first, told = going_on(train, State({"": network}, {"": optimiser}, rng), schedule)
+    batches = islice(batches, first, None) if batches is not None else batches_from(train, detector, first)
+    for number, batch in enumerate(batches, first):
         value = loss(batch, accelerator.device)
         require_finite(number, {"loss": float(value.detach())})
         ready.zero_grad(set_to_none=True)
@@ -143,8 +147,18 @@ def trained(
         ready.step()
         if schedule is not None:
             schedule.step()
-        train.progress(number + 1, detector.steps)
+        told(number + 1, detector.steps)
     network.eval()
+
+
+def batches_from(
+    train: Training, detector: Detector, first: int, anomaly_ratio: float | None = None
+) -> Iterator[Batch]:
+    """Return the batches of the detector's steps from step `first` on."""
+    given = {} if anomaly_ratio is None else {"anomaly_ratio": anomaly_ratio}
+    if first:
+        return train.batches(detector.steps, detector.batch_size, first=first, **given)
+    return train.batches(detector.steps, detector.batch_size, **given)
 
 
 def normal_batches(train: Training, detector: Detector, rng: np.random.Generator) -> Iterator[Batch]:
