@@ -19,8 +19,8 @@ from anomgen.cli.main import app
 from anomgen.errors import AnomgenNote, SourceError, UsageError
 from anomgen.hub import push
 from anomgen.score.cell import run
-from anomgen.score.inspector.folder import DESCRIPTION, WEIGHTS
-from anomgen.score.inspector.record import Description
+from anomgen.score.kept.folder import DESCRIPTION, WEIGHTS
+from anomgen.score.kept.record import Description
 from anomgen.score.limits import Unreachable
 from anomgen.score.metrics import reduce_maps
 from anomgen.score.request import Request

@@ -101,7 +101,9 @@ def fit(
                 warn=_warn,
             )
     except KeyboardInterrupt:
-        raise Interrupted("interrupted; nothing was kept") from None
+        raise Interrupted(
+            "interrupted; run the same command again, which goes on with a training of some minutes"
+        ) from None
     _print_fitted(fitted, as_json=as_json)
 
 
@@ -154,7 +156,7 @@ def _warn(text: str) -> None:
 
 
 def _print_fitted(fitted: Fitted, *, as_json: bool) -> None:
-    from anomgen.score.inspector.folder import rates_text
+    from anomgen.score.kept.folder import rates_text
 
     known = fitted.description
     threshold, tested, curve = known.threshold, known.tested, known.validation.curve

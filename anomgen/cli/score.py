@@ -38,7 +38,7 @@ def score(
             "--recipes",
             "-r",
             help="Comma-separated recipes (bundled or YAML files), mixtures (nsa+perlin), folders of finished "
-            "datasets, and real: 30 % of the real anomalies, the ceiling. none and boxes are always there.",
+            "datasets, and real: a share of the real anomalies, the ceiling. none and boxes are always there.",
         ),
     ],
     detectors: Annotated[
@@ -72,6 +72,18 @@ def score(
         str | None, typer.Option(help="Sweep: shares of anomalous training images, such as 0.1,0.5,0.9.")
     ] = None,
     counts: Annotated[str | None, typer.Option(help="Sweep: numbers of normal training images, such as 20,50.")] = None,
+    abnormal: Annotated[
+        str | None,
+        typer.Option(help="Sweep: numbers of real anomalies that the line real is trained on, such as 10,30,100."),
+    ] = None,
+    real_share: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of the real anomalies that the line real has for training and thresholds; the rest is tested "
+            "on.",
+            show_default="0.3",
+        ),
+    ] = None,
     sweeps: Annotated[
         list[str] | None,
         typer.Option(
@@ -112,6 +124,12 @@ def score(
             "gradient=0..0.5, noise=0..0.1, blur=0..3 (pixels), jpeg=20..95. Repeatable.",
         ),
     ] = None,
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--keep", help="Keep each trained detector in OUT/inspectors, for `anomgen inspect`, as fit does."
+        ),
+    ] = False,
     figures: Annotated[
         bool, typer.Option(help="Measure each recipe's images: severity, area, diversity, distance to the real ones.")
     ] = True,
@@ -170,6 +188,9 @@ def score(
                 limit=limit or (),
                 score=reducer,
                 perturb=perturb or (),
+                abnormal=abnormal or (),
+                real_share=real_share,
+                keep=keep,
                 figures=figures,
                 misses=misses,
                 retry=retry,
@@ -278,6 +299,8 @@ def _print(outcome: Outcome, seeds: int, out: Path, *, as_json: bool) -> None:
         misses = {"misses": [missed.plain() for missed in outcome.misses]} if outcome.misses else {}
         print_json({"path": str(out), **outcome.summary.plain(), **misses})
         return
+    from anomgen.score.cell import KEPT
+
     for line in outcome.lines:
         print(line)
     for text in left_out_text(outcome.schedule):
@@ -290,5 +313,8 @@ def _print(outcome: Outcome, seeds: int, out: Path, *, as_json: bool) -> None:
     if failed:
         print(f"{_cells(failed)} failed; the report says why, --retry trains them again")
     print(f"Look at it: {out / 'report.html'}")
+    kept = outcome.summary.kept
+    if kept:
+        print(f"{kept} detectors are kept: anomgen inspect {out / KEPT}/NAME PHOTOS -o findings")
     if seeds < 3:
         print("A first look: with --seeds 3 or more the report has intervals that a decision can rest on")

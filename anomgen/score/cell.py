@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import traceback
 from collections.abc import Mapping, Sequence
@@ -20,9 +21,13 @@ from anomgen.making.engine import Plan, single_threaded
 from anomgen.rng import Stream, rng_for
 from anomgen.score import bootstrap, metrics
 from anomgen.score.anomalies import Anomalies, anomalies_of, load_anomalies
+from anomgen.score.checkpoint import Checkpoint
 from anomgen.score.data import RealData
 from anomgen.score.detectors.base import Batch, Detector
 from anomgen.score.entries import RATIO, Entry
+from anomgen.score.kept.describe import VERSIONED, Told, described
+from anomgen.score.kept.folder import DESCRIPTION, save_detector
+from anomgen.score.limits import bounds_of
 from anomgen.score.loader import GeneratorRows, GivenRows, Loader
 from anomgen.score.perturb import Perturbation, judged
 from anomgen.score.result import REPLICATES, SCHEMA, Counts, Done, Examples, Failed, Result, Scored, Seconds, Thresholds
@@ -31,7 +36,8 @@ from anomgen.sources.pixels import to_channels, to_depth
 from anomgen.sources.pool import Pool
 from anomgen.versions import installed
 
-VERSIONED = ("anomgen", "torch", "timm", "numpy", "opencv-python")
+CHECKPOINTS, KEPT = "checkpoints", "inspectors"
+"""Folders of what long trainings are gone on with, and of the detectors that are kept."""
 EXAMPLES = 3
 """Best and worst images of which a cell keeps the anomaly map."""
 CURVE_POINTS = 65
@@ -67,6 +73,8 @@ class Bench:
     """How a map becomes the score of its image."""
     perturb: tuple[Perturbation, ...] = ()
     """Changes of the test images that the detectors are also judged under."""
+    keep: str | None = None
+    """The command line, where the trained detectors are kept: it is what makes them again."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -88,6 +96,11 @@ def run(bench: Bench, cells: Sequence[Cell]) -> Sequence[Result]:
         return failed(bench, cells, reason(error))
 
 
+def checkpoint_of(out: Path, cell: Cell) -> Checkpoint:
+    """Return where the fit of a cell is gone on with after an interruption."""
+    return Checkpoint(out / CHECKPOINTS / f"{cell.key}.safetensors", cell.key)
+
+
 def failed(bench: Bench, cells: Sequence[Cell], why: str) -> list[Failed]:
     """Return the rows of cells whose training failed."""
     return [Failed(**_head(bench, cell), status="failed", error=why, metrics={}, finished=_now()) for cell in cells]
@@ -97,6 +110,7 @@ def _run(bench: Bench, cells: Sequence[Cell]) -> list[Done]:
     started = time.perf_counter()
     data, detector = bench.data[cells[0].data], bench.detectors[cells[0].detector].unfitted()
     loaders = [_loader(bench, cell) for cell in cells]
+    loaders[0].checkpoint = checkpoint_of(bench.out, cells[0])
     detector.fit(loaders[0], rng_for(cells[0].seed, Stream.TRAINING))
     fitted = time.perf_counter()
     maps = detector.anomaly_maps(data.test.images)
@@ -107,7 +121,8 @@ def _run(bench: Bench, cells: Sequence[Cell]) -> list[Done]:
     rows = []
     for cell, loader in zip(cells, loaders, strict=True):
         begun = time.perf_counter()
-        chosen, validation = _thresholds(tested, loader.validation, detector, bench.score)
+        held_maps = detector.anomaly_maps(loader.validation.images)
+        chosen, validation = _thresholds(tested, loader.validation, held_maps, bench.score)
         limit = chosen.max_fpr_5.threshold
         by_type = metrics.by_type(data.test.defect_types, tested.scores, limit, data.test.masks, maps)
         measured = _with_chosen(tested.measured, chosen)
@@ -142,7 +157,37 @@ def _run(bench: Bench, cells: Sequence[Cell]) -> list[Done]:
             finished=_now(),
         )
         rows.append(row)
+        if bench.keep is not None:
+            _keep(bench, cell, detector, loader.validation, held_maps, maps, seconds.fit)
     return rows
+
+
+def kept_in(out: Path, cell: Cell) -> Path:
+    """Return the folder in which the detector of a cell is kept."""
+    words = "-".join((cell.data, cell.entry.name, cell.detector, str(cell.seed)))
+    return out / KEPT / f"{re.sub(r'[^A-Za-z0-9.]+', '-', words)[:80].strip('-.')}-{cell.key[:6]}"
+
+
+def is_kept(out: Path, cell: Cell) -> bool:
+    """Return whether the detector of a cell is kept, whole."""
+    return (kept_in(out, cell) / DESCRIPTION).is_file()
+
+
+def _keep(
+    bench: Bench,
+    cell: Cell,
+    detector: Detector,
+    validation: Batch,
+    held_maps: np.ndarray,
+    maps: np.ndarray,
+    seconds: float,
+) -> None:
+    """Keep a fitted detector as `fit` does; its threshold has the best F1, or, without anomalies, flags no image."""
+    bounds = () if validation.labels.any() else bounds_of(["fpr=0"])
+    assert bench.keep is not None
+    told = Told(cell.entry, cell.seed, bench.score, bounds, "recipe", bench.keep)
+    description, _ = described(bench.data[cell.data], detector, validation, held_maps, maps, told)
+    save_detector(kept_in(bench.out, cell), detector, description, seconds)
 
 
 # --- what is trained on ---------------------------------------------------------------------------------------------
@@ -217,15 +262,17 @@ def resampled_by(data: RealData) -> str:
 
 
 def _thresholds(
-    tested: _Tested, validation: Batch, detector: Detector, score: metrics.Reducer
+    tested: _Tested, validation: Batch, maps: np.ndarray, score: metrics.Reducer
 ) -> tuple[Thresholds, Scored]:
-    """Return what thresholds that were chosen on synthetic anomalies reach on the real ones, and these ones' scores."""
-    judged = detector.anomaly_maps(validation.images)
-    scored = Scored(scores=metrics.reduce_maps(judged, score).tolist(), anomalous=validation.labels.tolist())
+    """Return what thresholds that were chosen on synthetic anomalies reach on the real ones, and these ones' scores.
+
+    maps: of the validation images.
+    """
+    scored = Scored(scores=metrics.reduce_maps(maps, score).tolist(), anomalous=validation.labels.tolist())
     chosen = metrics.thresholds(metrics.Curve.scored(scored), tested.images)
     if tested.pixels is None:
         return chosen, scored
-    pixels = metrics.chosen_f1(metrics.Curve.of_maps(validation.masks, judged), tested.pixels)
+    pixels = metrics.chosen_f1(metrics.Curve.of_maps(validation.masks, maps), tested.pixels)
     return chosen.model_copy(update={"pixel_f1": pixels}), scored
 
 

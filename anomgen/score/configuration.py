@@ -129,6 +129,9 @@ def command_of(request: Request) -> str:
     words += [word for limit in request.limits for word in ("--limit", limit)]
     words += [] if request.score == "window" else ["--score", request.score]
     words += [word for change in request.perturb for word in ("--perturb", change)]
+    words += ["--abnormal", ",".join(map(str, request.abnormal))] if request.abnormal else []
+    words += [] if request.real_share == Request.real_share else ["--real-share", f"{request.real_share:g}"]
+    words += ["--keep"] if request.keep else []
     return shlex.join(words)
 
 

@@ -17,7 +17,7 @@ from anomgen.making.recipe import load_recipe, parse_recipe, read_recipe
 Kind = Literal["recipe", "dataset", "none", "real"]
 BASELINES = ("none", "boxes")
 """Always on the board: no synthetic anomalies at all, and flat rectangles."""
-RATIO, COUNT = "ratio", "count"
+RATIO, COUNT, ABNORMAL = "ratio", "count", "abnormal"
 _NO_RECIPES = ("none", "real")
 
 
@@ -37,6 +37,11 @@ class Entry:
         """Return how many normal images are for training; None for all."""
         return self.variation.get(COUNT)
 
+    @property
+    def abnormal(self) -> int | None:
+        """Return how many real anomalies `real` is trained on; None for all that are set aside."""
+        return self.variation.get(ABNORMAL)
+
 
 def entries_of(
     names: Sequence[str],
@@ -44,23 +49,26 @@ def entries_of(
     overrides: Iterable[str] = (),
     ratios: Sequence[float] = (),
     counts: Sequence[int] = (),
+    abnormal: Sequence[int] = (),
     sweeps: Mapping[str, Sequence[Any]] | None = None,
 ) -> list[Entry]:
     """Return the lines of the board, baselines first.
 
     names: recipes (bundled or files), mixtures of them (``nsa+perlin``), folders of datasets that anomgen made, and
     ``real``. overrides: ``NAME.key=value``, a change of one recipe, which errors call ``--set recipe.NAME.key=value``,
-    as it is typed. ratios: shares of anomalous images. counts: numbers of normal training images. sweeps: recipe
-    key → values; every combination is a line. Raises UsageError.
+    as it is typed. ratios: shares of anomalous images. counts: numbers of normal training images. abnormal: numbers of
+    real anomalies that ``real`` is trained on. sweeps: recipe key → values; every combination is a line. Raises
+    UsageError.
     """
-    for key in {RATIO, COUNT} & (sweeps or {}).keys():
-        raise UsageError(f"--sweep {key}: give the values to --{key}s")
+    for key, option in {RATIO: "--ratios", COUNT: "--counts", ABNORMAL: "--abnormal"}.items():
+        if key in (sweeps or {}):
+            raise UsageError(f"--sweep {key}: give the values to {option}")
     wanted = list(dict.fromkeys([*BASELINES, *names]))
     changes = _changes(overrides, wanted)
     found: list[Entry] = []
     called = {"real": "real"}
     for name in wanted:
-        lines = _swept(name, changes.get(name, []), ratios, counts, sweeps or {})
+        lines = _swept(name, changes.get(name, []), ratios, counts, abnormal if name == "real" else (), sweeps or {})
         label = lines[0].recipe
         if called.setdefault(label, name) != name:
             raise UsageError(
@@ -84,7 +92,12 @@ def _changes(overrides: Iterable[str], names: Sequence[str]) -> dict[str, list[s
 
 
 def _swept(
-    name: str, changes: list[str], ratios: Sequence[float], counts: Sequence[int], sweeps: Mapping[str, Sequence[Any]]
+    name: str,
+    changes: list[str],
+    ratios: Sequence[float],
+    counts: Sequence[int],
+    abnormal: Sequence[int],
+    sweeps: Mapping[str, Sequence[Any]],
 ) -> list[Entry]:
     baseline, folder = name in BASELINES, Path(name).expanduser()
     is_dataset = _is_dataset(folder)
@@ -95,6 +108,7 @@ def _swept(
     axes: dict[str, Sequence[Any]] = {COUNT: counts or (None,)}
     if not baseline:
         axes[RATIO] = ratios or (None,)
+        axes[ABNORMAL] = abnormal or (None,)
     if is_recipe and not baseline:
         axes.update(sweeps)
     found = []
@@ -111,7 +125,7 @@ def _swept(
         own = [
             f"{key}={yaml.safe_dump(value, default_flow_style=True).removesuffix('...' + chr(10)).strip()}"
             for key, value in variation.items()
-            if key not in (RATIO, COUNT)
+            if key not in (RATIO, COUNT, ABNORMAL)
         ]
         recipe = _recipe(name, changes, own, variation.get(RATIO))
         label = recipe.name if folder.suffix in (".yaml", ".yml") else name

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from anomgen.config import Part
 from anomgen.errors import Progress, silent
-from anomgen.score.cell import VERSIONED
+from anomgen.score.cell import is_kept
 from anomgen.score.configuration import Configuration, Missing
 from anomgen.score.figures import figures_of
 from anomgen.score.jobs import run_jobs
+from anomgen.score.kept.describe import VERSIONED
 from anomgen.score.misses import Missed, write_misses
 from anomgen.score.report.board import BoardTable, Line
 from anomgen.score.report.summary import Run
@@ -33,6 +34,8 @@ class Summary(JsonRecord):
     failed: int
     missing: int
     left_out: int
+    kept: int
+    """Detectors that are kept."""
     seconds: float
     board: list[Line]
     files: list[str]
@@ -152,6 +155,7 @@ def _summary(
         failed=sum(isinstance(row, Failed) for row in rows),
         missing=len(schedule.cells) - len(rows),
         left_out=sum(len(job.cells) for job in schedule.left_out),
+        kept=sum(is_kept(schedule.bench.out, cell) for cell in schedule.cells) if schedule.request.keep else 0,
         seconds=round(seconds, 1),
         board=board.lines if board else [],
         files=files,

@@ -13,7 +13,7 @@ from pathlib import Path
 from anomgen.errors import Progress, silent
 from anomgen.making.runners.workers import Workers, died
 from anomgen.score.anomalies import draw_anomalies
-from anomgen.score.cell import Bench, failed, reason, run
+from anomgen.score.cell import Bench, checkpoint_of, failed, reason, run
 from anomgen.score.request import time_text
 from anomgen.score.result import Failed, Result
 from anomgen.score.rows import RowFile
@@ -46,6 +46,8 @@ def run_jobs(
             pace.ended(job)
             found = failed(schedule.bench, job.cells, DIED) if died(future) else future.result()
             rows.append(found)
+            if not died(future):  # what died goes on with its checkpoint when it is tried again
+                checkpoint_of(schedule.bench.out, job.cells[0]).remove()
             finished += len(found)
             progress(finished, total, f"{pace.left()}; {_note(found[0])}")
 

@@ -156,7 +156,9 @@ class Loader:
         ratio = self.rows.anomaly_ratio if anomaly_ratio is None else anomaly_ratio
         ready: queue.Queue[Any] = queue.Queue(maxsize=AHEAD)
         stop = threading.Event()
-        thread = threading.Thread(target=self._draw, args=(range(first, count), batch_size, ratio, ready, stop), daemon=True)
+        thread = threading.Thread(
+            target=self._draw, args=(range(first, count), batch_size, ratio, ready, stop), daemon=True
+        )
         thread.start()
         try:
             for _ in range(first, count):

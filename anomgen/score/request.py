@@ -43,6 +43,9 @@ class RequestOptions(TypedDict, total=False):
     limits: str | Sequence[str]
     score: str
     perturb: str | Sequence[str]
+    keep: bool
+    abnormal: str | Sequence[int]
+    real_share: float | None
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,12 @@ class Request:
     """How a map becomes its image's score."""
     perturb: tuple[str, ...] = ()
     """Changes of the test images that detectors are also judged under, such as ``brightness=0.8..1.2``."""
+    keep: bool = False
+    """Whether the trained detectors are kept."""
+    abnormal: tuple[int, ...] = ()
+    """Numbers of real abnormal images that the line `real` is trained on."""
+    real_share: float = 0.3
+    """Of each defect type's anomalies, what `real` has for training and for its thresholds."""
 
     @classmethod
     def of(
@@ -89,6 +98,9 @@ class Request:
         limits: str | Sequence[str] = (),
         score: str = "window",
         perturb: str | Sequence[str] = (),
+        keep: bool = False,
+        abnormal: str | Sequence[int] = (),
+        real_share: float | None = None,
     ) -> Request:
         """Return what is asked for by the command line's options, as values or as they are typed there.
 
@@ -97,6 +109,11 @@ class Request:
         for option, number, least in (("--seeds", seeds, 1), ("--steps", steps, 1), ("--anomalies", anomalies, 2)):
             if number is not None and number < least:
                 raise UsageError(f"{option} {number}: must be {least} or more")
+        if real_share is not None and not 0 < real_share < 1:
+            raise UsageError(f"--real-share {real_share:g}: must be above 0 and below 1; the rest is tested on")
+        if (abnormal or real_share is not None) and "real" not in _listed(recipes, "--recipes"):
+            option = "--abnormal" if abnormal else "--real-share"
+            raise UsageError(f"{option}: is of the line real; add real to --recipes")
         places = (str(data),) if isinstance(data, str | Path) else tuple(map(str, data))
         for path in places:
             home(path)  # a name that is no text could not be recorded
@@ -116,6 +133,9 @@ class Request:
             tuple(str(Bound.parse(text)) for text in ([limits] if isinstance(limits, str) else limits)),
             one_of(score, Reducer, "--score"),
             (perturb,) if isinstance(perturb, str) else tuple(perturb),
+            keep,
+            _numbers(abnormal, "--abnormal", int, lambda count: count >= 1, "below 1"),
+            cls.real_share if real_share is None else real_share,
         )
 
 

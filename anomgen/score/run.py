@@ -37,6 +37,9 @@ def score(
     limit: str | Sequence[str] = (),
     score: str = "window",
     perturb: str | Sequence[str] = (),
+    abnormal: str | Sequence[int] = (),
+    real_share: float | None = None,
+    keep: bool = False,
     figures: bool = True,
     misses: bool = False,
     retry: bool = False,
@@ -58,9 +61,12 @@ def score(
     that a product allows, ``fn=0`` and ``fpr=0.02``: the report says what thresholds that keep them on the validation
     images reach on the test images; nothing is trained anew for it. score: how a map becomes its image's score,
     `window`, `max` or `sum`. perturb: changes of the test images to judge the detectors under, too, such as
-    ``brightness=0.8..1.2`` or ``jpeg=30``. figures: measure the recipes' images. misses: list the real anomalies
-    that detectors trained on a recipe do not find, and keep them in banks in the folder ``misses``. retry: train again
-    what failed. progress: told how many trainings have ended. warn: told, in words, what else is to be known.
+    ``brightness=0.8..1.2`` or ``jpeg=30``. abnormal: numbers of real anomalies to train `real` on, to sweep; the same
+    images are tested on whatever it is. real_share: of the real anomalies, what `real` takes from the test. keep: keep
+    each trained detector in the folder, as `fit` does; what was trained before without it is trained again. figures:
+    measure the recipes' images. misses: list the real anomalies that detectors trained on a recipe do not find, and
+    keep them in banks in the folder ``misses``. retry: train again what failed. progress: told how many trainings have
+    ended. warn: told, in words, what else is to be known.
 
     Returns the outcome; with `dry_run` the schedule, and nothing is written; with `split`, a folder, how many images
     that models may be trained on were written to which folders in it, and nothing is trained.
@@ -87,6 +93,9 @@ def score(
         limits=limit,
         score=score,
         perturb=perturb,
+        keep=keep,
+        abnormal=abnormal,
+        real_share=real_share,
     )
     if split is not None:
         if dry_run:

@@ -13,20 +13,20 @@ from anomgen.config import Part
 from anomgen.config.text import changed
 from anomgen.errors import UsageError
 from anomgen.making.engine import Plan, Recipe
-from anomgen.score.cell import Bench, Cell
+from anomgen.score.cell import Bench, Cell, is_kept
+from anomgen.score.configuration import command_of
 from anomgen.score.data import RealData, load
 from anomgen.score.detectors.base import Detector, build_detector
 from anomgen.score.entries import Entry, entries_of
 from anomgen.score.identity import cell_key, drawn_key, uses_network
 from anomgen.score.perturb import perturbations_of
+from anomgen.score.refusals import refuse_more_abnormal, refuse_real_without_masks, refuse_unkept, seen_by_models
 from anomgen.score.request import DATA, NONE, Request
 from anomgen.score.result import Done
 from anomgen.score.rows import RowFile
 
 SIZES = {"default": 128, "paper": 256}
 """Preset → size of the images."""
-REAL_SHARE = 0.3
-"""Of each defect type's anomalies, for `real`."""
 DRAWN = "synthetic"
 """Folder of the anomalies that are drawn before."""
 PREDICTION = 1.2e-6
@@ -100,11 +100,14 @@ def scheduled(request: Request, out: Path, done: RowFile, *, part: Part = Part()
     failed. Raises UsageError for a wrong request, SourceError for images that cannot be used; writes nothing.
     """
     detectors = request_detectors(request)
+    if request.keep:
+        refuse_unkept(detectors.values())
     data = _opened(request, request_entries(request, "data"))  # names, kinds and counts are the same for all data sets
     entries = {key: request_entries(request, opened.name) for key, opened in data.items()}
     notes = list(dict.fromkeys(f"{opened.name}: {note}" for opened in data.values() for note in opened.notes))
     for key, opened in data.items():
         refuse_real_without_masks(opened, entries[key], detectors.values())
+        refuse_more_abnormal(opened, entries[key])
     notes += [note for key, opened in data.items() for note in seen_by_models(opened, entries[key])]
     bench = Bench(
         data,
@@ -114,10 +117,13 @@ def scheduled(request: Request, out: Path, done: RowFile, *, part: Part = Part()
         out,
         request.score,
         perturbations_of(request.perturb),
+        command_of(request) if request.keep else None,
     )
     cells = [cell for key, opened in data.items() for cell in _cells(key, opened, entries[key], detectors, request)]
     jobs = _jobs(bench, cells, _paces(done, bench))
     finished = {key for key, row in done.rows.items() if not (retry and row.status == "failed")}
+    if request.keep:
+        finished &= {cell.key for cell in cells if is_kept(out, cell)}
     todo = _without(finished, part.take(jobs))
     return Schedule(request, replace(bench, plans=_recipe_plans(data, todo)), cells, todo, notes=tuple(notes))
 
@@ -127,7 +133,7 @@ def write_split(request: Request, out: Path) -> dict[Path, int]:
     from anomgen.score.split import write_training_images
 
     request_entries(request, "data")  # names that are no recipes are refused
-    return write_training_images(request.data, out, real_share=REAL_SHARE if "real" in request.recipes else 0.0)
+    return write_training_images(request.data, out, real_share=request.real_share if "real" in request.recipes else 0.0)
 
 
 def request_entries(request: Request, data: str) -> list[Entry]:
@@ -140,6 +146,7 @@ def request_entries(request: Request, data: str) -> list[Entry]:
             overrides=overrides,
             ratios=request.ratios,
             counts=request.counts,
+            abnormal=request.abnormal,
             sweeps={key: [_named(value, data) for value in values] for key, values in request.sweeps.items()},
         )
     except UsageError as error:
@@ -156,40 +163,6 @@ def _named(value: Any, data: str) -> Any:
     if isinstance(value, list):
         return [_named(part, data) for part in value]
     return {key: _named(part, data) for key, part in value.items()} if isinstance(value, dict) else value
-
-
-def refuse_real_without_masks(data: RealData, entries: Iterable[Entry], detectors: Iterable[Detector]) -> None:
-    """Raise UsageError when a detector that learns from masks would train on real anomalies without any."""
-    if data.real is None or data.real.masks is not None or not any(entry.kind == "real" for entry in entries):
-        return
-    for detector in detectors:
-        if detector.needs_masks and detector.uses_anomalies:
-            raise UsageError(
-                f"{data.name}: real: detector {detector.kind} learns from masks, and this data has none; cyclegan "
-                "learns from images that are only said to be anomalous"
-            )
-
-
-def seen_by_models(data: RealData, entries: Iterable[Entry]) -> Iterator[str]:
-    """Yield, in words, which models were trained on images that thresholds are chosen on.
-
-    Raises UsageError when a model was trained on images that are tested on.
-    """
-    for entry in entries:
-        known = frozenset() if entry.definition is None else entry.definition.generator.trained_on()
-        seen = [name for name, file in zip(data.test.ids, data.test.files, strict=True) if file in known]
-        if seen:
-            raise UsageError(
-                f"recipe {entry.name} on {data.name}: its model was trained on, or its bank holds, {len(seen)} of the "
-                f"{len(data.test)} test images, such as {seen[0]}; take others. With --split DIR the same command "
-                "writes those that it may be trained on; name real among the recipes for real anomalies too"
-            )
-        held = sum(file in known for file in data.validation.files)
-        if held:
-            yield (
-                f"note: the model of {entry.name} was trained on {held} of the {len(data.validation)} normal images "
-                f"of {data.name} that thresholds are chosen on; one trained on what --split writes was not"
-            )
 
 
 def _without(keys: Iterable[str], jobs: Sequence[Job]) -> list[Job]:
@@ -289,7 +262,7 @@ def _detector(name: str, settings: Mapping[str, Any]) -> Detector:
 def _opened(request: Request, entries: Sequence[Entry]) -> dict[str, RealData]:
     """Return each data set, once per number of training images; the keys are its name and that number."""
     size = request.size or SIZES.get(request.preset, 128)
-    share = REAL_SHARE if any(entry.kind == "real" for entry in entries) else 0.0
+    share = request.real_share if any(entry.kind == "real" for entry in entries) else 0.0
     found: dict[str, RealData] = {}
     for path in request.data:
         for count in dict.fromkeys(entry.train_count for entry in entries):

@@ -101,7 +101,7 @@ class CycleGANDetector(NetworkDetector):
     def _pairs(
         self, train: Training, where: torch.device, rng: np.random.Generator, first: int
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield normal and abnormal images (N, 3, H, W) in [−1, 1] from step `first` on; they do not belong together."""
+        """Yield normal and abnormal images (N, 3, H, W) in [−1, 1], not of one pair, from step `first` on."""
         for batch in batches_from(train, self, first, anomaly_ratio=1.0):
             drawn = np.stack([train.normals[int(k)] for k in rng.integers(len(train.normals), size=len(batch))])
             yield 2 * tensor(drawn, where) - 1, 2 * tensor(batch.images, where) - 1

@@ -131,8 +131,8 @@ def trained(
     """Train `network` in place for the detector's steps; `loss` runs it on a batch.
 
     batches: what it is trained on, by default the training's. rng: what `loss` draws from, if it does. The schedule is
-    stepped once per optimiser step. An interrupted training of some minutes goes on with its checkpoint. Raises Diverged
-    when a loss is not a number.
+    stepped once per optimiser step. An interrupted training of some minutes goes on with its checkpoint. Raises
+    Diverged when a loss is not a number.
     """
     accelerator = Accelerator()
     network.to(accelerator.device).to(memory_format=torch.channels_last).train()
@@ -155,10 +155,9 @@ def batches_from(
     train: Training, detector: Detector, first: int, anomaly_ratio: float | None = None
 ) -> Iterator[Batch]:
     """Return the batches of the detector's steps from step `first` on."""
-    given = {} if anomaly_ratio is None else {"anomaly_ratio": anomaly_ratio}
     if first:
-        return train.batches(detector.steps, detector.batch_size, first=first, **given)
-    return train.batches(detector.steps, detector.batch_size, **given)
+        return train.batches(detector.steps, detector.batch_size, anomaly_ratio, first=first)
+    return train.batches(detector.steps, detector.batch_size, anomaly_ratio)
 
 
 def normal_batches(train: Training, detector: Detector, rng: np.random.Generator) -> Iterator[Batch]:

@@ -1,1 +1,1 @@
-"""One trained detector that is kept: fitting it, its folder, and inspecting new images with it."""
+"""One trained detector: fitting and keeping it, and inspecting new images with it."""

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from anomgen.config import portable_path
 from anomgen.errors import Progress, UsageError, silent
 from anomgen.files import locked, refuse_inside
 from anomgen.places import home, temporary_folder
-from anomgen.score.inspector.record import Data, Description, Tested, Threshold, Validation
+from anomgen.score.kept.record import Description, On
 from anomgen.score.limits import MISSES, Bound, Unreachable, bounds_of
-from anomgen.score.metrics import Curve, Reducer, chosen_f1, reduce_maps
+from anomgen.score.metrics import Reducer
 from anomgen.score.request import Request, one_of, require_extra
 
 if TYPE_CHECKING:
+    from anomgen.score.checkpoint import Checkpoint
     from anomgen.score.data import RealData
     from anomgen.score.detectors.base import Detector
     from anomgen.score.entries import Entry
     from anomgen.score.loader import Loader
-
-On = Literal["recipe", "real"]
 
 
 @dataclass(frozen=True)
@@ -84,7 +80,10 @@ def fit(
     detector is kept all the same, with the threshold of the best F1.
     """
     require_extra()
-    from anomgen.score.inspector.folder import check_folder, save_detector, weights_of
+    from anomgen.score.checkpoint import Checkpoint
+    from anomgen.score.identity import cell_key
+    from anomgen.score.kept.describe import Told, described
+    from anomgen.score.kept.folder import TRAINING, check_folder, save_detector
 
     place, started = home(out), time.perf_counter()
     bounds = bounds_of([limit] if isinstance(limit, str) else limit)
@@ -104,16 +103,17 @@ def fit(
     for note in _notes(task) if warn else ():
         warn(note)  # type: ignore[misc]
     with locked(place):
-        learnt, loader = _trained(task, request, progress)
-        weights = weights_of(learnt)
-        description, unreachable = _description(task, request, learnt, loader)
-        description = description.model_copy(
-            update={
-                "weights": hashlib.sha256(weights).hexdigest(),
-                "seconds": round(time.perf_counter() - started, 1),
-            }
+        checkpoint = Checkpoint(
+            place / TRAINING, cell_key(task.data, task.entry, task.detector, seed, request.anomalies)
         )
-        save_detector(place, weights, description)
+        learnt, loader = _trained(task, request, progress, checkpoint)
+        test = task.data.test
+        tested = learnt.anomaly_maps(test.images) if len(test) else None
+        held = test if task.on == "real" else loader.validation
+        told = Told(task.entry, seed, task.score, task.bounds, task.on, _command(task, request))
+        description, unreachable = described(task.data, learnt, held, learnt.anomaly_maps(held.images), tested, told)
+        description = save_detector(place, learnt, description, time.perf_counter() - started)
+        checkpoint.remove()
     if unreachable is not None:
         raise Unreachable(
             f"{unreachable}. The detector is kept in {place} with the threshold of the best F1: "
@@ -129,7 +129,8 @@ def _opened(request: Request, seed: int, bounds: tuple[Bound, ...], on: On, scor
     """Open the data and check everything that can be known before the training."""
     from anomgen.score.data import load_training
     from anomgen.score.entries import BASELINES
-    from anomgen.score.schedule import REAL_SHARE, SIZES, refuse_real_without_masks, request_detectors, request_entries
+    from anomgen.score.refusals import refuse_real_without_masks
+    from anomgen.score.schedule import SIZES, request_detectors, request_entries
 
     (recipe,), (name,) = request.recipes, request.detectors
     detector = request_detectors(request)[name]
@@ -140,7 +141,7 @@ def _opened(request: Request, seed: int, bounds: tuple[Bound, ...], on: On, scor
     if seed < 0:
         raise UsageError(f"--seed {seed}: must be 0 or more")
     size = request.size or SIZES.get(request.preset, 128)
-    data = load_training(request.data[0], size, real_share=REAL_SHARE if recipe == "real" else 0.0)
+    data = load_training(request.data[0], size, real_share=request.real_share if recipe == "real" else 0.0)
     entries = request_entries(request, data.name)
     entry = entries[BASELINES.index(recipe) if recipe in BASELINES else -1]
     refuse_real_without_masks(data, [entry], [detector])
@@ -153,7 +154,7 @@ def _opened(request: Request, seed: int, bounds: tuple[Bound, ...], on: On, scor
 
 
 def _notes(task: _Task) -> list[str]:
-    from anomgen.score.schedule import seen_by_models
+    from anomgen.score.refusals import seen_by_models
 
     return [*(f"{task.data.name}: {note}" for note in task.data.notes), *seen_by_models(task.data, [task.entry])]
 
@@ -161,7 +162,7 @@ def _notes(task: _Task) -> list[str]:
 # --- training -------------------------------------------------------------------------------------------------------
 
 
-def _trained(task: _Task, request: Request, progress: Progress) -> tuple[Detector, Loader]:
+def _trained(task: _Task, request: Request, progress: Progress, checkpoint: Checkpoint) -> tuple[Detector, Loader]:
     """Return the fitted detector, and what it was trained on. It is the one of `score`'s cell of the same settings."""
     from anomgen.making.engine import single_threaded
     from anomgen.models.use import threads_for
@@ -181,84 +182,13 @@ def _trained(task: _Task, request: Request, progress: Progress) -> tuple[Detecto
             progress(0, task.detector.steps, f"drawing {request.anomalies} anomalies")
             draw_anomalies(plan, task.data.validation, drawn, request.anomalies)
         loader = loader_of(task.data, task.entry, task.seed, plan, drawn)
-        loader.told = progress
+        loader.told, loader.checkpoint = progress, checkpoint
         detector.fit(loader, rng_for(task.seed, Stream.TRAINING))
         loader.validation  # noqa: B018 - drawn while the generator's models are at hand
     return detector, loader
 
 
-# --- the threshold, and what is said of it ----------------------------------------------------------------------------
-
-
-def _description(
-    task: _Task, request: Request, detector: Detector, loader: Loader
-) -> tuple[Description, Unreachable | None]:
-    """Return all that is known but the weights' hash, and why the limits cannot be kept."""
-    from anomgen.score.cell import VERSIONED
-    from anomgen.score.inspector.folder import plugin_of
-    from anomgen.versions import installed
-
-    data, test = task.data, task.data.test
-    held = test if task.on == "real" else loader.validation
-    maps = detector.anomaly_maps(held.images)
-    scores = reduce_maps(maps, task.score)
-    validation = Validation(on=task.on, scores=scores.tolist(), anomalous=held.labels.tolist())
-    unreachable = None
-    try:
-        threshold = Threshold.of(validation, task.bounds)
-    except Unreachable as error:
-        threshold, unreachable = Threshold.of(validation, ()), error
-    marked = held.masks is not None and held.masks.any() and (data.real is None or data.real.masks is not None)
-    pixels = Curve.of_maps(held.masks, maps) if held.masks is not None and marked else None
-    description = Description(
-        detector=detector.recorded(),
-        plugin=plugin_of(detector),
-        shape=data.train[0].shape,
-        depth="uint8" if data.train[0].dtype == np.uint8 else "uint16",
-        value_range=data.value_range,
-        score=task.score,
-        threshold=threshold,
-        pixel_threshold=None if pixels is None else pixels.best_threshold(),
-        validation=validation,
-        tested=_tested(task, detector, threshold),
-        weights="0" * 64,
-        recipe=None if task.entry.definition is None else task.entry.definition.portable().config(),
-        entry=task.entry.name,
-        seed=task.seed,
-        data=[
-            Data(
-                category=data.name,
-                images=len(data.train),
-                held_out=len(data.validation),
-                fingerprint=data.fingerprint,
-                license=data.train.license,
-                files=(*getattr(data.train, "files", ()), *data.validation.files),
-            )
-        ],
-        command=_command(task, request),
-        seconds=0.0,
-        versions=dict(installed(VERSIONED)),
-    )
-    return description, unreachable
-
-
-def _tested(task: _Task, detector: Detector, threshold: Threshold) -> Tested | None:
-    """Return what the threshold reaches on the data's own test images, None where there are none."""
-    test = task.data.test
-    if not len(test):
-        return None
-    curve = Curve.of(test.labels, reduce_maps(detector.anomaly_maps(test.images), task.score))
-    rates = curve.rates(threshold.score)
-    auroc = float(curve.auroc)
-    return Tested(
-        normal=int(curve.normal),
-        anomalous=int(curve.anomalous),
-        image_auroc=auroc if np.isfinite(auroc) else None,
-        f1=curve.f1_at(threshold.score),
-        best_f1=chosen_f1(curve, curve).best_f1,
-        fpr=rates.fpr,
-        fnr=rates.fnr,
-    )
+# --- what is said of it ----------------------------------------------------------------------------------------------
 
 
 def _command(task: _Task, request: Request) -> str:

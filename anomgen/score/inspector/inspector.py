@@ -14,7 +14,7 @@ import numpy as np
 
 from anomgen.errors import AnomgenError, AnomgenNote, SourceError, require
 from anomgen.score.detectors.base import Detector
-from anomgen.score.inspector.record import Description, Threshold
+from anomgen.score.kept.record import Description, Threshold
 from anomgen.score.limits import bounds_of
 from anomgen.score.metrics import reduce_maps
 from anomgen.sources.base import MIN_SIDE
@@ -63,7 +63,7 @@ class Inspector:
         that no threshold keeps.
         """
         require("score", "a trained detector", "torch", "safetensors", "timm")
-        from anomgen.score.inspector.folder import load_detector
+        from anomgen.score.kept.folder import load_detector
 
         detector, description = load_detector(folder)
         bounds = bounds_of([limit] if isinstance(limit, str) else limit)

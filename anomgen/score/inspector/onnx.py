@@ -16,7 +16,7 @@ from anomgen.errors import AnomgenError, UsageError, require
 from anomgen.files import replacing
 from anomgen.score.detectors.base import Detector
 from anomgen.score.detectors.networks import NetworkDetector
-from anomgen.score.inspector.record import Description
+from anomgen.score.kept.record import Description
 from anomgen.score.metrics import reduce_maps, window_side
 
 OPSET = 18

@@ -15,12 +15,13 @@ from anomgen.errors import UsageError
 from anomgen.files import Earlier, holds_earlier, replacing
 from anomgen.models.use import model_folder
 from anomgen.places import read_within
-from anomgen.registry import version_of
 from anomgen.score.detectors.base import Detector, build_detector
-from anomgen.score.inspector.record import VERSION, Description
+from anomgen.score.kept.record import VERSION, Description
 
 DESCRIPTION, WEIGHTS, CARD = "anomgen_model.json", "detector.safetensors", "README.md"
 FILES = (DESCRIPTION, WEIGHTS)
+TRAINING = "training.safetensors"
+"""What an interrupted training is gone on with."""
 MAX_DESCRIPTION, MAX_WEIGHTS = 64 << 20, 4 << 30
 """Bytes; larger files are refused unread."""
 PICKLES = frozenset({".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".joblib", ".npy", ".npz"})
@@ -29,7 +30,7 @@ AGAIN = "copy the folder again, whole, or make it anew with `anomgen fit`"
 
 def check_folder(out: Path, *, overwrite: bool) -> None:
     """Raise UsageError for a folder in which a detector would replace or mix something; writes nothing."""
-    holds_earlier(out, "detector of `anomgen fit`", _earlier, overwrite=overwrite)
+    holds_earlier(out, "detector of `anomgen fit`", _earlier, leftovers=(TRAINING,), overwrite=overwrite)
 
 
 def _earlier(out: Path) -> Earlier | None:
@@ -43,15 +44,17 @@ def _earlier(out: Path) -> Earlier | None:
     return Earlier("a detector", can_go_on=False) if is_ours else None
 
 
-def weights_of(detector: Detector) -> bytes:
-    """Return what a detector has learnt as safetensors."""
+def save_detector(folder: Path, detector: Detector, description: Description, seconds: float) -> Description:
+    """Write weights, card and description, the last of which marks a folder as whole; return the description.
+
+    description: all but the hash of the weights and the seconds that it took.
+    """
     from safetensors.numpy import save
 
-    return save(detector.arrays())
-
-
-def save_detector(folder: Path, weights: bytes, description: Description) -> None:
-    """Write weights, card and description, the last of which marks a folder as whole."""
+    weights = save(detector.arrays())
+    known = {"weights": hashlib.sha256(weights).hexdigest(), "seconds": round(seconds, 1)}
+    description = description.model_copy(update=known)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / DESCRIPTION).unlink(missing_ok=True)
     with replacing(folder / WEIGHTS) as file:
         file.write(weights)
@@ -59,6 +62,7 @@ def save_detector(folder: Path, weights: bytes, description: Description) -> Non
         file.write(_card(description).encode())
     with replacing(folder / DESCRIPTION) as file:
         file.write(json.dumps(description.model_dump(mode="json", by_alias=True), indent=1).encode() + b"\n")
+    return description
 
 
 def load_detector(name: str | Path) -> tuple[Detector, Description]:
@@ -145,11 +149,6 @@ def _restore(detector: Detector, folder: Path, description: Description) -> None
     except (SafetensorError, ValueError, KeyError, IndexError, TypeError, RuntimeError, OverflowError) as error:
         told = (str(error).splitlines() or [""])[0]
         raise UsageError(f"{path}: the weights do not fit detector {detector.kind} ({told}); {AGAIN}") from None
-
-
-def plugin_of(detector: Detector) -> str | None:
-    """Return the distribution that a plug-in detector comes from."""
-    return version_of("detectors", detector.kind)
 
 
 # --- the card -------------------------------------------------------------------------------------------------------

@@ -18,6 +18,10 @@ Side = Annotated[int, Field(ge=MIN_SIDE, le=MAX_SIDE)]
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 
 
+On = Literal["recipe", "real"]
+"""Images that a threshold is chosen on."""
+
+
 class Data(JsonRecord):
     """The normal images that it was trained on. files: a hash of each image's file, held-out ones included."""
 
@@ -36,7 +40,7 @@ class Validation(Scored):
     test images.
     """
 
-    on: Literal["recipe", "real"]
+    on: On
 
     @property
     def curve(self) -> Curve:
