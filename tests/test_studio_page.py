@@ -39,6 +39,9 @@ def page(browser, photos, tmp_path):
     faults = []
     with serving(photos, tmp_path / "out") as address:
         context = browser.new_context(viewport={"width": 1280, "height": 860})
+        context.add_init_script(
+            "localStorage.getItem('anomgen-studio') ?? localStorage.setItem('anomgen-studio', '{\"base\": \"perlin\"}')"
+        )
         opened = context.new_page()
         opened.set_default_timeout(SLOW)
         opened.on("pageerror", lambda error: faults.append(str(error)))

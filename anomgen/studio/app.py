@@ -30,7 +30,7 @@ from anomgen.studio.runs import Runs
 from anomgen.studio.session import Session
 
 STATIC = Path(__file__).parent / "static"
-FIRST = "perlin"
+FIRST = "defects"
 """The recipe that a page begins with."""
 MOST_ROWS = 48
 """Rows of one question."""

@@ -8,7 +8,7 @@ const past = [];
 let pending = null;
 let running = false;
 
-export const state = { base: "perlin", changes: {}, id: null, sections: [], problems: [], error: "", command: "", name: "", about: "" };
+export const state = { base: "defects", changes: {}, id: null, sections: [], problems: [], error: "", command: "", name: "", about: "" };
 
 export function listen(listener) {
   listeners.add(listener);
@@ -24,7 +24,7 @@ export function begin(recipes, saved) {
     kept = JSON.parse(localStorage.getItem(KEPT)) ?? {};
   } catch { /* nothing kept */ }
   const known = kept.base in recipes || saved.includes(kept.base);
-  return known ? put(kept.base, kept.changes ?? {}) : put("perlin", {});
+  return known ? put(kept.base, kept.changes ?? {}) : put("defects", {});
 }
 
 // Change one key; what `replaces` names, and what lies below it, goes.
