@@ -20,7 +20,7 @@ from anomgen.score.result import REPLICATES
 from anomgen.score.rows import RowFile
 from anomgen.sources.images import read_image
 from anomgen.tuning import arms, folds, measure
-from anomgen.tuning.arms import ARMS, DEFAULT, MARGIN, Arm, Comparison, _arm, recipe_of
+from anomgen.tuning.arms import ARMS, DEFAULT, MARGIN, TUNED, Arm, Comparison, _arm, recipe_of
 from anomgen.tuning.folds import FOLDS, parted
 
 
@@ -65,19 +65,19 @@ def rows_of(scores, spread=0.0):
 
 def test_a_difference_is_paired_by_test_images_and_its_interval_is_of_the_folds():
     default = rows_of([0.2, 0.4, 0.3, 0.5], spread=0.1)
-    alike = _arm("transplant", rows_of([0.25, 0.45, 0.35, 0.55], spread=0.1), default)
+    alike = _arm("tuned", rows_of([0.25, 0.45, 0.35, 0.55], spread=0.1), default)
     assert alike.difference == pytest.approx(0.05) and (alike.low, alike.high) == pytest.approx((0.05, 0.05))
     assert alike.is_clearly_better and alike.mean == pytest.approx(0.4)
-    uneven = _arm("transplant", rows_of([0.2, 0.8, 0.2, 0.5]), default)
+    uneven = _arm("tuned", rows_of([0.2, 0.8, 0.2, 0.5]), default)
     assert uneven.difference == pytest.approx(0.075) and uneven.low < 0 < uneven.high and not uneven.is_clearly_better
 
 
 def test_the_default_is_left_for_the_best_of_those_that_are_clearly_better_on_enough_folds():
     stays = Arm(DEFAULT, (0.4,) * 4, 0.0, 0.0, 0.0)
-    better = Arm("transplant", (0.45,) * 4, 0.05, 0.01, 0.09)
+    better = Arm("tuned", (0.45,) * 4, 0.05, 0.01, 0.09)
     best = Arm("transplant-alone", (0.5,) * 4, 0.1, 0.02, 0.2)
     chance = Arm("defects", (0.6,) * 4, 0.2, -0.01, 0.4)
-    slight = Arm("transplant", (0.41,) * 4, MARGIN / 2, 0.005, 0.02)
+    slight = Arm("tuned", (0.41,) * 4, MARGIN / 2, 0.005, 0.02)
     all_folds = (("a",), ("b",), ("c",), ("d",))
     assert Comparison((stays, better, best, chance), all_folds, 4).chosen == "transplant-alone"
     assert Comparison((stays, chance, slight), all_folds, 4).chosen == DEFAULT
@@ -173,8 +173,8 @@ def test_each_arm_is_the_recipe_that_it_says(tmp_path):
     found = {arm: recipe_of(arm, usual, drawn, "bank", 8).generator for arm in ARMS}
     assert found["defects"] == usual.generator
     assert found["transplant-alone"].kind == "transplant" and found["transplant-alone"].with_defects == 0
-    for arm, kinds in ((DEFAULT, drawn.kinds), ("transplant", usual.generator.kinds)):
+    for arm, kinds in ((TUNED, drawn.kinds), (DEFAULT, usual.generator.kinds)):
         transplants, defects = found[arm].parts
         assert (transplants.weight, defects.weight) == (3, 1) and defects.generator.kinds == kinds
-    few = recipe_of(DEFAULT, usual, drawn, "bank", 7).generator
+    few = recipe_of(TUNED, usual, drawn, "bank", 7).generator
     assert [part.weight for part in few.parts] == [1, 1]

@@ -80,8 +80,8 @@ def tune(
 
     Without real defects the recipe is `defects`, which measures contrast, colour, light and the normal boundary on the
     images by itself. With real defects it puts these on normal images and draws others like them; do not test on the
-    same ones later. With 8 real defects or more, other recipes are compared with it on defects that were left out, and
-    one that is clearly better takes its place. After an interruption the same command goes on.
+    same ones later. With 8 real defects or more, recipes are compared on defects that were left out: transplants with
+    the usual drawn defects stay unless another is clearly better. After an interruption the same command goes on.
     """
     from anomgen.tuning.tune import tune as run_tune
 

@@ -22,10 +22,10 @@ from anomgen.rng import Stream, rng_for
 from anomgen.tuning.folds import SIDE, Fold, parted, write_folds
 from anomgen.tuning.measure import Reference, tuned
 
-DEFAULT = "tuned"
+DEFAULT, TUNED = "transplant", "tuned"
 ARMS = {
-    DEFAULT: "transplants, and drawn defects like the real ones, three to one",
-    "transplant": "transplants, and drawn defects as usual, three to one",
+    DEFAULT: "transplants, and drawn defects as usual, three to one",
+    TUNED: "transplants, and drawn defects like the real ones, three to one",
     "transplant-alone": "transplants alone",
     "defects": "drawn defects as usual, without the real ones",
 }
@@ -116,7 +116,7 @@ def recipe_of(arm: str, usual: Recipe, drawn: Defects, bank: str, count: int) ->
     transplants: dict[str, Any] = {"kind": "transplant", "bank": bank, "with_defects": 0.0}
     if arm == "transplant-alone":
         return parse_recipe({**usual.as_dict(), "generator": transplants})
-    chosen = {"kinds": drawn.kinds, "severity": drawn.severity, "dark": drawn.dark} if arm == DEFAULT else {}
+    chosen = {"kinds": drawn.kinds, "severity": drawn.severity, "dark": drawn.dark} if arm == TUNED else {}
     own = usual.generator.model_copy(update=chosen).config()
     parts = [{"weight": 3.0 if count >= ENOUGH else 1.0, **transplants}, {"weight": 1.0, **own}]
     return parse_recipe({**usual.as_dict(), "generator": {"kind": "mix", "parts": parts}})

@@ -18,7 +18,7 @@ from anomgen.making.engine import Plan, Recipe, Renderer, single_threaded
 from anomgen.places import temporary_folder
 from anomgen.score.report.blocks import Block, Code, Details, PictureList, Section, Table, TableCell, Text
 from anomgen.score.report.write import as_html
-from anomgen.tuning.arms import ARMS, DEFAULT, DETECTOR, LEAST_FOLDS, MARGIN, SEEDS, STEPS, Comparison
+from anomgen.tuning.arms import ARMS, DEFAULT, DETECTOR, LEAST_FOLDS, MARGIN, SEEDS, STEPS, TUNED, Comparison
 from anomgen.tuning.folds import SIDE
 from anomgen.tuning.hints import Hint
 from anomgen.tuning.likeness import PRIOR
@@ -74,11 +74,13 @@ def _summary(defects: Sequence[Defect], comparison: Comparison | None, hints: Se
             "Give one real defect or more, and kinds, severity and tone follow them."
         )
     told = []
-    if defects:
+    if defects and (comparison is None or comparison.chosen == TUNED):
         told.append(
             f"Kinds, severity and tone follow {len(defects)} real defect{'s' if len(defects) > 1 else ''}, "
             f"shrunk towards the usual ones: these count like {PRIOR:g} defects. Do not test on the same ones."
         )
+    elif defects:
+        told.append(f"The recipe rests on {len(defects)} real defects. Do not test on the same ones.")
     told += [hint.text for hint in hints]
     if comparison is not None:
         told.append(_verdict(comparison))

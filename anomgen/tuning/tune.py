@@ -25,7 +25,7 @@ from anomgen.making.recipe import load_recipe
 from anomgen.places import home, temporary_folder
 from anomgen.score.request import seconds_of
 from anomgen.sources.pool import Pool
-from anomgen.tuning.arms import DEFAULT, Comparison, Limits, compare, recipe_of
+from anomgen.tuning.arms import TUNED, Comparison, Limits, compare, recipe_of
 from anomgen.tuning.hints import Hint, misses_of, of_misses, of_unlabelled, raised, unlabelled_images
 from anomgen.tuning.measure import Measured, Reference, reference, tuned
 from anomgen.tuning.report import write_report
@@ -106,10 +106,10 @@ def tune(
     workers: trainings at once, by default one a core. out: the recipe, a file that ends in .yaml; report and record
     stand beside it and end in .html and .json, and defects that were no bank become one, ``NAME-bank``.
 
-    With real defects the recipe draws transplants of them and drawn defects like them, three to one from 8 real defects
-    on, half and half below. From 8 on other recipes are compared with it on defects that were left out, as far as the
-    budget allows, and one that is clearly better takes its place. Called again after an interruption, it goes on with
-    the trainings that were finished.
+    With fewer than 8 real defects the recipe draws transplants of them and drawn defects like them, half and half. From
+    8 on it draws transplants and the usual defects, three to one, unless another recipe is clearly better on defects
+    that were left out; that is compared as far as the budget allows. Called again after an interruption, it goes on
+    with the trainings that were finished.
 
     Raises UsageError for a file that is there already or has another ending, for a budget that is too short to measure
     anything, and what opening source and defects raises.
@@ -186,16 +186,18 @@ def _chosen(
 ) -> Recipe:
     """Return the recipe. drawn: defects like the real ones, of which `count` are in the bank at `place`."""
     assert isinstance(usual.generator, Defects)
-    if hints:
-        kinds = drawn.kinds
-        for hint in hints:
-            kinds = raised(kinds, hint)
-        drawn = drawn.model_copy(update={"kinds": kinds})
-    if place is not None:
-        return recipe_of(DEFAULT if comparison is None else comparison.chosen, usual, drawn, str(place), count)
-    if not hints:
+    usual, drawn = usual.model_copy(update={"generator": _raised(usual.generator, hints)}), _raised(drawn, hints)
+    if place is None:
         return usual
-    return usual.model_copy(update={"generator": usual.generator.model_copy(update={"kinds": drawn.kinds})})
+    return recipe_of(TUNED if comparison is None else comparison.chosen, usual, drawn, str(place), count)
+
+
+def _raised(drawn: Defects, hints: Sequence[Hint]) -> Defects:
+    """Return the generator with the kinds raised that hints name."""
+    kinds = drawn.kinds
+    for hint in hints:
+        kinds = raised(kinds, hint)
+    return drawn.model_copy(update={"kinds": kinds}) if hints else drawn
 
 
 def _write(done: Tuned, shown: Sequence[Defect], plan: Plan) -> None:
