@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from anomgen.errors import AnomgenError
-from anomgen.making.engine import Plan, Renderer, single_threaded
+from anomgen.making.engine import Plan, Renderer
 from anomgen.making.recipe import load_recipe
+from anomgen.making.threads import single_threaded
 
 RECIPES = "nsa,cutpaste,fpi,pii,perlin,mix"
 

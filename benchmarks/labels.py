@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from anomgen.making.engine import Plan, Renderer, single_threaded
+from anomgen.making.engine import Plan, Renderer
 from anomgen.making.recipe import load_recipe
+from anomgen.making.threads import single_threaded
 from anomgen.synthesis.sample import Composite, composite
 
 RECIPES = {"perlin": "perlin", "cutpaste": "cutpaste", "scar": "cutpaste", "fpi": "fpi", "pii": "fpi"}

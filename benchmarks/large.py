@@ -21,8 +21,9 @@ import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
 from anomgen.dataset.png import encode_png  # noqa: E402
-from anomgen.making.engine import Plan, Renderer, single_threaded  # noqa: E402
+from anomgen.making.engine import Plan, Renderer  # noqa: E402
 from anomgen.making.recipe import load_recipe  # noqa: E402
+from anomgen.making.threads import single_threaded  # noqa: E402
 
 RECIPES = ("cutpaste", "cutpaste-3way", "scar", "fpi", "pii", "nsa", "perlin", "mix", "defects")
 HEIGHT, WIDTH, ROWS = 4000, 5000, 4

@@ -25,9 +25,10 @@ import numpy as np  # noqa: E402
 
 from anomgen.banks.folder import Defect, write_bank  # noqa: E402
 from anomgen.dataset.png import encode_png  # noqa: E402
-from anomgen.making.engine import Plan, Renderer, single_threaded  # noqa: E402
+from anomgen.making.engine import Plan, Renderer  # noqa: E402
 from anomgen.making.make import make  # noqa: E402
 from anomgen.making.recipe import load_recipe  # noqa: E402
+from anomgen.making.threads import single_threaded  # noqa: E402
 from anomgen.rng import Stream, rng_for  # noqa: E402
 from anomgen.synthesis.sample import Reject  # noqa: E402
 

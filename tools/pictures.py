@@ -29,8 +29,9 @@ from anomgen.dataset.preview import preview_sheet
 from anomgen.dataset.row import Row
 from anomgen.errors import AnomgenError
 from anomgen.generators.defects.kinds import KINDS as DEFECTS
-from anomgen.making.engine import Plan, Renderer, single_threaded
+from anomgen.making.engine import Plan, Renderer
 from anomgen.making.recipe import load_recipe
+from anomgen.making.threads import single_threaded
 from anomgen.models.start import train
 from anomgen.registry import BUNDLED
 from anomgen.sources.base import build_source

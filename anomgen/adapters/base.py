@@ -14,8 +14,9 @@ from threadpoolctl import ThreadpoolController
 
 from anomgen.errors import AnomgenError, UsageError
 from anomgen.making.drawn import visible
-from anomgen.making.engine import MAX_ATTEMPTS, Plan, Recipe, single_threaded
+from anomgen.making.engine import MAX_ATTEMPTS, Plan, Recipe
 from anomgen.making.recipe import recipe_of
+from anomgen.making.threads import single_threaded
 from anomgen.rng import Stream, rng_for
 from anomgen.sources.base import Source
 from anomgen.sources.pixels import quantise, to_channels, to_depth, value_max

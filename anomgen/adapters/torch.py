@@ -20,8 +20,9 @@ from torch.utils.data import Dataset, get_worker_info
 from anomgen.adapters.base import Drawer
 from anomgen.dataset.row import Row
 from anomgen.errors import UsageError
-from anomgen.making.engine import Plan, Recipe, Renderer, single_threaded
+from anomgen.making.engine import Plan, Recipe, Renderer
 from anomgen.making.recipe import recipe_of
+from anomgen.making.threads import single_threaded
 from anomgen.rng import Stream, rng_for
 from anomgen.sources.pixels import value_max
 from anomgen.sources.pool import DEFAULT_CACHE_BYTES

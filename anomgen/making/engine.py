@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-import cv2
 import numpy as np
 from cachetools import LRUCache
 from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, field_serializer
-from threadpoolctl import ThreadpoolController
 
 from anomgen.config import Config, Range, Share
 from anomgen.config.text import write_yaml
@@ -26,6 +22,7 @@ from anomgen.errors import AnomgenError, SourceError, UsageError
 from anomgen.files import fingerprint_of
 from anomgen.generators.base import Generator
 from anomgen.making.drawn import VISIBLE, on_stored, visible
+from anomgen.making.threads import single_threaded
 from anomgen.rng import Stream, rng_for
 from anomgen.sources.base import Source, SourceConfig
 from anomgen.sources.foreground import Foreground, parse_foreground
@@ -381,32 +378,3 @@ def shard_ranges(recipe: Recipe) -> list[range]:
     shards = math.ceil(blocks / math.ceil(recipe.shard_size / recipe.block_size))
     bounds = [blocks * k // shards * recipe.block_size for k in range(shards + 1)]
     return [range(start, min(stop, recipe.count)) for start, stop in pairwise(bounds)]
-
-
-_one_thread_lock = threading.Lock()
-_one_thread_depth = 0
-_one_thread_before = ExitStack()
-
-
-@contextmanager
-def single_threaded(controller: ThreadpoolController | None = None) -> Iterator[None]:
-    """Let OpenCV and BLAS use one thread each: the work is small, and the workers are the parallelism.
-
-    It also makes the result independent of how many threads a library would have taken. The settings belong to the
-    process, so threads share one change of them: the first in makes it, the last out undoes it. controller: one made
-    before saves looking for the loaded libraries, 0.7 ms.
-    """
-    global _one_thread_depth
-    with _one_thread_lock:
-        _one_thread_depth += 1
-        if _one_thread_depth == 1:
-            _one_thread_before.callback(cv2.setNumThreads, cv2.getNumThreads())
-            _one_thread_before.enter_context((controller or ThreadpoolController()).limit(limits=1, user_api="blas"))
-            cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        with _one_thread_lock:
-            _one_thread_depth -= 1
-            if _one_thread_depth == 0:
-                _one_thread_before.close()

@@ -26,12 +26,13 @@ from anomgen.dataset.writer import Encoder, shard_metadata, shard_name
 from anomgen.errors import AnomgenError, AnomgenNote, Progress, UsageError, silent, tell
 from anomgen.files import fingerprint_of, locked, remove, replacing, sweep
 from anomgen.licenses import inherited
-from anomgen.making.engine import Plan, Recipe, Renderer, shard_ranges, single_threaded
+from anomgen.making.engine import Plan, Recipe, Renderer, shard_ranges
 from anomgen.making.memory import remember_source
 from anomgen.making.output import DATA, OWN_FILES, check_output, clear
 from anomgen.making.recipe import recipe_of
 from anomgen.making.runners.base import Run, Shard
 from anomgen.making.runners.choice import runner
+from anomgen.making.threads import single_threaded
 from anomgen.places import Remote, place
 from anomgen.sources.pool import Pool
 from anomgen.versions import NETWORK, installed, processor, versions, versions_text

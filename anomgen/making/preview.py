@@ -18,10 +18,11 @@ from anomgen.dataset.preview import dataset_panels, foreground_sheet, preview_sh
 from anomgen.dataset.reader import Dataset
 from anomgen.errors import UsageError, tell
 from anomgen.files import replacing
-from anomgen.making.engine import Recipe, single_threaded
+from anomgen.making.engine import Recipe
 from anomgen.making.recipe import recipe_of
 from anomgen.making.replay import dataset_recipe, pool_of
 from anomgen.making.sampler import Sampler
+from anomgen.making.threads import single_threaded
 from anomgen.places import home
 from anomgen.sources.objects import opened
 

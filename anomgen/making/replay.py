@@ -12,9 +12,10 @@ from anomgen.config.text import Overrides, changed
 from anomgen.dataset.reader import Dataset
 from anomgen.dataset.writer import Encoder
 from anomgen.errors import AnomgenError, UsageError
-from anomgen.making.engine import Plan, Recipe, Renderer, single_threaded
+from anomgen.making.engine import Plan, Recipe, Renderer
 from anomgen.making.memory import recalled_source
 from anomgen.making.recipe import parse_recipe
+from anomgen.making.threads import single_threaded
 from anomgen.sources import detect
 from anomgen.sources.base import Source
 from anomgen.sources.objects import opened

@@ -9,7 +9,8 @@ from cachetools import LRUCache
 from anomgen.dataset.row import Row
 from anomgen.errors import SourceError, UsageError
 from anomgen.files import fingerprint_of
-from anomgen.making.engine import Plan, Recipe, Renderer, single_threaded
+from anomgen.making.engine import Plan, Recipe, Renderer
+from anomgen.making.threads import single_threaded
 from anomgen.sources.base import Source
 from anomgen.sources.foreground import Foreground
 from anomgen.sources.objects import Opened, opened

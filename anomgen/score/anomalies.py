@@ -18,7 +18,8 @@ from anomgen.dataset.record import Record
 from anomgen.dataset.row import ANOMALY, Row
 from anomgen.errors import AnomgenError
 from anomgen.files import replacing
-from anomgen.making.engine import Plan, Renderer, single_threaded
+from anomgen.making.engine import Plan, Renderer
+from anomgen.making.threads import single_threaded
 from anomgen.rng import Stream, rng_for
 from anomgen.score.data import RealData, TestImages
 from anomgen.score.decoded import resized_mask

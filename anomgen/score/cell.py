@@ -17,7 +17,8 @@ import numpy as np
 from anomgen.dataset.panel import outlined
 from anomgen.errors import AnomgenError, redacted
 from anomgen.files import fingerprint_of, replacing
-from anomgen.making.engine import Plan, single_threaded
+from anomgen.making.engine import Plan
+from anomgen.making.threads import single_threaded
 from anomgen.rng import Stream, rng_for
 from anomgen.score import bootstrap, metrics
 from anomgen.score.anomalies import Anomalies, anomalies_of, load_anomalies

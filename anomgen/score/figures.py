@@ -13,7 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 from anomgen.dataset.row import Row
 from anomgen.errors import AnomgenError
 from anomgen.files import replacing
-from anomgen.making.engine import Plan, Renderer, single_threaded
+from anomgen.making.engine import Plan, Renderer
+from anomgen.making.threads import single_threaded
 from anomgen.score.anomalies import anomalies_of, load_anomalies
 from anomgen.score.cell import Bench
 from anomgen.score.data import RealData

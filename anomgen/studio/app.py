@@ -18,7 +18,7 @@ from starlette.staticfiles import StaticFiles
 
 from anomgen.errors import AnomgenError, RecipeError
 from anomgen.making import catalogue
-from anomgen.making.engine import single_threaded
+from anomgen.making.threads import single_threaded
 from anomgen.studio.browsing import Making
 from anomgen.studio.controls import sections_of
 from anomgen.studio.drawing import Drawing

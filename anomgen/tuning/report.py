@@ -14,7 +14,8 @@ from anomgen.dataset.preview import tile, write_sheet
 from anomgen.files import replacing
 from anomgen.generators.defects.generator import Defects
 from anomgen.generators.mix import Mix
-from anomgen.making.engine import Plan, Recipe, Renderer, single_threaded
+from anomgen.making.engine import Plan, Recipe, Renderer
+from anomgen.making.threads import single_threaded
 from anomgen.places import temporary_folder
 from anomgen.score.report.blocks import Block, Code, Details, PictureList, Section, Table, TableCell, Text
 from anomgen.score.report.write import as_html

@@ -20,8 +20,9 @@ from anomgen.errors import Progress, UsageError, silent
 from anomgen.files import replacing
 from anomgen.generators.defects.generator import Defects
 from anomgen.generators.transplant.generator import ENOUGH, refuse_normal
-from anomgen.making.engine import Plan, Recipe, single_threaded
+from anomgen.making.engine import Plan, Recipe
 from anomgen.making.recipe import load_recipe
+from anomgen.making.threads import single_threaded
 from anomgen.places import home, temporary_folder
 from anomgen.score.request import seconds_of
 from anomgen.sources.pool import Pool

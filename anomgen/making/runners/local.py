@@ -9,9 +9,10 @@ from typing import Any
 
 from anomgen.dataset.writer import Encoder
 from anomgen.errors import AnomgenError
-from anomgen.making.engine import Plan, Renderer, single_threaded
+from anomgen.making.engine import Plan, Renderer
 from anomgen.making.runners.base import RowsDone, Shard, make_shard
 from anomgen.making.runners.workers import Workers, died
+from anomgen.making.threads import single_threaded
 from anomgen.sources.pool import DEFAULT_CACHE_BYTES
 
 

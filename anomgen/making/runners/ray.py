@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 
 from anomgen.dataset.writer import Encoder
 from anomgen.errors import AnomgenError, UsageError, require
-from anomgen.making.engine import Plan, Renderer, single_threaded
+from anomgen.making.engine import Plan, Renderer
 from anomgen.making.runners.base import RowsDone, Run, Shard, make_shard
+from anomgen.making.threads import single_threaded
 from anomgen.places import Remote
 from anomgen.sources.pool import DEFAULT_CACHE_BYTES
 

@@ -164,7 +164,7 @@ def _notes(task: _Task) -> list[str]:
 
 def _trained(task: _Task, request: Request, progress: Progress, checkpoint: Checkpoint) -> tuple[Detector, Loader]:
     """Return the fitted detector, and what it was trained on. It is the one of `score`'s cell of the same settings."""
-    from anomgen.making.engine import single_threaded
+    from anomgen.making.threads import single_threaded
     from anomgen.models.use import threads_for
     from anomgen.rng import Stream, rng_for
     from anomgen.score.anomalies import draw_anomalies
