@@ -13,7 +13,7 @@ from anomgen.making.engine import Plan, Recipe, Renderer
 from anomgen.making.threads import single_threaded
 from anomgen.sources.base import Source
 from anomgen.sources.foreground import Foreground
-from anomgen.sources.objects import Opened, opened
+from anomgen.sources.objects import LOOKED_AT, Opened, opened
 from anomgen.sources.pool import DEFAULT_CACHE_BYTES, Pool
 
 KEPT_POOLS = 3
@@ -24,11 +24,12 @@ KEPT_RECIPES = 32
 class Sampler:
     """Draws rows of recipes: row k is row k of what `make` makes of the recipe, bit for bit.
 
-    Not for several threads at once. cache_bytes: of decoded images, of each of the `KEPT_POOLS`.
+    Not for several threads at once. cache_bytes: of decoded images, of each of the `KEPT_POOLS`. looked_at: see
+    `anomgen.sources.objects.opened`.
     """
 
-    def __init__(self, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
-        self._cache_bytes = cache_bytes
+    def __init__(self, cache_bytes: int = DEFAULT_CACHE_BYTES, looked_at: int = LOOKED_AT) -> None:
+        self._limits = cache_bytes, looked_at
         self._sources: MutableMapping[str, Source] = LRUCache(KEPT_POOLS)
         self._found: MutableMapping[str, Opened] = LRUCache(KEPT_POOLS)
         self._renderers: MutableMapping[str, Renderer] = LRUCache(KEPT_RECIPES)
@@ -77,5 +78,5 @@ class Sampler:
             if config not in self._sources:
                 self._sources[config] = recipe.source.open()
             with single_threaded():
-                self._found[key] = opened(recipe.source, recipe.foreground, self._sources[config], self._cache_bytes)
+                self._found[key] = opened(recipe.source, recipe.foreground, self._sources[config], *self._limits)
         return self._found[key]

@@ -38,17 +38,19 @@ def opened(
     foreground: Foreground,
     source: Source | None = None,
     cache_bytes: int = DEFAULT_CACHE_BYTES,
+    looked_at: int = LOOKED_AT,
 ) -> Opened:
     """Open a source, choose the foreground, and find the images that show no object, in that order.
 
-    source: what `config` opens, where it is open already. cache_bytes: of the pool. Raises what these raise, and
+    source: what `config` opens, where it is open already. cache_bytes: of the pool. looked_at:
+    pixels, over all images, that are looked at to name those without an object. Raises what these raise, and
     SourceError when images without an object are to be left out and no other is there.
     """
     source = config.open() if source is None else source
     plain = Pool(source, cache_bytes=cache_bytes)
     foreground = foreground.resolved(plain)
     pool, skip = plain.with_foreground(foreground), getattr(config, "on_no_object", "keep") == "skip"
-    empty, of = _without_object(pool, foreground, everywhere=skip)
+    empty, of = _without_object(pool, foreground, None if skip else looked_at)
     if not empty:
         return Opened(source, foreground, notes_of(source), pool)
     names = [source.id(index) for index in empty]
@@ -69,13 +71,13 @@ def opened(
     return Opened(source, foreground, (*notes_of(source), note), pool, (note,))
 
 
-def _without_object(pool: Pool, foreground: Foreground, *, everywhere: bool) -> tuple[list[int], int]:
-    """Return which images show no object, and how many were looked at."""
+def _without_object(pool: Pool, foreground: Foreground, looked_at: int | None) -> tuple[list[int], int]:
+    """Return which images show no object, and how many were looked at; None looks at all."""
     if foreground.method == "none" or not len(pool):
         return [], 0
     count = len(pool)
-    if not everywhere:
-        count = min(count, max(LOOKED_AT // pool[0][..., 0].size, FEWEST))
+    if looked_at is not None:
+        count = min(count, max(looked_at // pool[0][..., 0].size, FEWEST))
     picked = sorted({round(k) for k in np.linspace(0, len(pool) - 1, count)})
     areas: list[float] = []
     for index in picked:

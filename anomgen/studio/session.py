@@ -29,6 +29,8 @@ from anomgen.sources.images import read_image
 KEPT_RECIPES, KEPT_ROWS = 256, 64
 IMAGE_BYTES = 64 << 20
 """Decoded images that stay, of each of some sources."""
+LOOKED_AT = 1 << 23
+"""Pixels that are looked at to name images without an object: some of ten thousand, not all."""
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 """What the page may call a file or a dataset: no folder, no hidden file."""
 
@@ -53,7 +55,7 @@ class Session:
     def __init__(self, photos: str | None, out: Path, opened: tuple[Path, ...] = ()):
         self.photos, self.out = photos, out
         self.folders = tuple(folder.expanduser().resolve() for folder in (out, *opened, *_folder(photos)))
-        self.sampler = Sampler(IMAGE_BYTES)
+        self.sampler = Sampler(IMAGE_BYTES, LOOKED_AT)
         self._chosen: LRUCache[str, Chosen] = LRUCache(KEPT_RECIPES)
         self._rows: LRUCache[tuple[str, int, bool], Row] = LRUCache(KEPT_ROWS)
         self._written = 0
