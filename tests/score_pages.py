@@ -61,10 +61,11 @@ def made_rows(seeds=2, detectors=("draem", "probe"), data=("tiles",), means=MEAN
 class Page(HTMLParser):
     """Reads a page strictly: every element that is opened is closed, in order."""
 
-    VOID = ("meta", "img", "br")
+    VOID = ("meta", "img", "br", "input")
 
     def __init__(self, text):
         super().__init__()
+        self.source = text
         self.open, self.tags, self.attributes, self.text = [], [], [], []
         self.feed(text)
         assert self.open == []

@@ -99,7 +99,7 @@ def test_a_dataset_is_named_as_the_source_only_where_the_images_were_read_from_i
     provenance = {"source": provenance_of([], 2)["source"] | {"kind": source["kind"], "dataset": dataset}}
     card = card_of(tmp_path / "d", provenance=provenance, recipe={"source": source})
     data = head(card)
-    assert data.get("source_datasets") == (None if dataset is None else [dataset])
+    assert data["source_datasets"] == ["original" if dataset is None else f"extended|{dataset}"]
     assert data["pretty_name"].endswith(name)
     assert "MVTec" not in card and "VisA" not in card
 
@@ -200,12 +200,12 @@ def test_a_third_partys_method_reaches_the_card_as_ours_do(tmp_path, monkeypatch
 
     resolved = {"generator": {"kind": "mine"}, "foreground": {"method": "none"}}
     text = body(card_of(tmp_path / "d", provenance={"resolved": resolved}))
-    assert "kind: mine" in text and "Citation" not in text, "it is not installed"
+    assert "kind: mine" in text and "The anomalies follow" not in text, "it is not installed"
     monkeypatch.setattr(
         registry, "_plugins", lambda group: {"mine": SimpleNamespace(load=lambda: Mine, value="mine:Mine")}
     )
     text = body(card_of(tmp_path / "e", provenance={"resolved": resolved}))
-    assert "Citation" in text and "- Me: Mine, 2026" in text
+    assert "The anomalies follow" in text and "- Me: Mine, 2026" in text
 
 
 @pytest.mark.parametrize(

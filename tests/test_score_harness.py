@@ -50,7 +50,11 @@ def test_a_run_writes_a_row_for_every_cell_and_the_report(finished):
     assert all(row["status"] == "done" for row in rows)
     for row in rows:
         assert set(row["replicates"]) == {"image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "au_pro"}
-        assert row["counts"] == {"train": 10, "validation": 2, "test_normal": 6, "test_anomalous": 8, "lost_masks": 0}
+        counts = {"train": 10, "validation": 2, "test_normal": 6, "test_anomalous": 8, "lost_masks": 0}
+        assert {**row["counts"], "anomalous_pixels": 0} == {**counts, "anomalous_pixels": 0}
+        assert 0.01 < row["counts"]["anomalous_pixels"] < 0.1 and len(row["examples"]["shown"]) == 10
+        maps = finished / "maps" / row["key"]
+        assert len(list(maps.glob("map-*.webp"))) == len(list(maps.glob("image-*.webp"))) == 10
         assert set(row["by_type"]) == {"bar", "spot"} and row["thresholds"]["max_fpr_5"]["test"]["fpr"] is not None
         assert (row["metrics"]["threshold_f1"] is None) == (row["entry"] == "none")
         assert (finished / "maps" / row["key"] / "best-0.png").is_file()

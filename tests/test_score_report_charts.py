@@ -4,14 +4,17 @@ import subprocess
 import sys
 
 import cv2
+import numpy as np
 import pytest
 from score_pages import configured, made_row, made_rows, report, tables
-from score_rows import records
+from score_rows import done_row, records
 
 pytest.importorskip("matplotlib")
 
 from anomgen.errors import AnomgenError
+from anomgen.score import metrics
 from anomgen.score.report import charts
+from anomgen.score.report.chance import chance
 from anomgen.score.report.write import leaderboard_picture, write_report
 
 
@@ -94,3 +97,29 @@ def test_picture_of_the_leaderboard(tmp_path):
 def test_importing_it_loads_no_matplotlib():
     code = "import sys, anomgen.score.report; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_chance_is_what_random_scores_reach(tmp_path):
+    rng = np.random.default_rng(5)
+    labels, masks = rng.random(400) < 0.3, rng.random((40, 24, 24)) < 0.04
+    counts = {"train": 1, "validation": 1, "test_normal": int((~labels).sum()), "test_anomalous": int(labels.sum())}
+    counts |= {"lost_masks": 0, "anomalous_pixels": float(masks.mean())}
+    row = done_row(counts=counts, scores=[0.5] * 400)
+    images = metrics.image_metrics(metrics.Curve.of(labels, rng.random(400))).metrics
+    pixels = metrics.pixel_metrics(metrics.Curve.of_maps(masks, rng.random(masks.shape, np.float32))).metrics
+    for name, measured in (images | pixels).items():
+        assert chance(records([row]), name) == pytest.approx(measured, abs=0.06), name
+
+
+def test_chance_is_drawn_where_it_is_known():
+    dots = {"tiles": {("nsa", "probe"): charts.Dot(0.4, 0.3, 0.5)}}
+    drawn = [charts.interval_chart(dots, ["nsa"], ["probe"], "AUROC", {"tiles": level}) for level in (0.25, None)]
+    lines = [[line.get_xdata() for line in figure.axes[0].lines if len(set(line.get_xdata())) == 1] for figure in drawn]
+    assert [0.25, 0.25] in [list(line) for line in lines[0]] and len(lines[0]) == len(lines[1]) + 1
+
+
+def test_a_phone_has_one_panel_a_line():
+    dots = {name: {("nsa", "probe"): charts.Dot(0.4, 0.3, 0.5)} for name in "abc"}
+    figure = charts.interval_chart(dots, ["nsa"], ["probe"], "AUROC", {}, charts.NARROW)
+    places = [axes.get_subplotspec().colspan.start for axes in figure.axes]
+    assert places == [0, 0, 0] and figure.get_size_inches()[0] < 5

@@ -44,6 +44,7 @@ TrainSetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change any setting: learning_rate=1e-4, source.fit=crop."),
 ]
+DeviceOption = Annotated[str, typer.Option(help="Where to train: auto (a GPU where there is one), cpu or gpu.")]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the training in the output folder.")]
 
@@ -71,6 +72,7 @@ def sdas(
         ),
     ] = None,
     seed: TrainSeedOption = None,
+    device: DeviceOption = "auto",
     changes: TrainSetOption = None,
     resume: ResumeOption = False,
     overwrite: OverwriteOption = False,
@@ -90,6 +92,7 @@ def sdas(
             preset=preset,
             init=init,
             seed=seed,
+            device=device,
             overrides=changes or (),
             resume=resume,
             overwrite=overwrite,
@@ -122,6 +125,7 @@ def cyclegan(
         typer.Option(help="Settings by name: laptop or paper.", show_default="laptop without a GPU, else paper"),
     ] = None,
     seed: TrainSeedOption = None,
+    device: DeviceOption = "auto",
     changes: TrainSetOption = None,
     resume: ResumeOption = False,
     overwrite: OverwriteOption = False,
@@ -141,6 +145,7 @@ def cyclegan(
             steps=steps,
             preset=preset,
             seed=seed,
+            device=device,
             overrides=changes or (),
             resume=resume,
             overwrite=overwrite,
@@ -190,11 +195,14 @@ def report(result: Trained, after: str, *, as_json: bool) -> None:
         "made": result.made,
         "losses": {name: round(loss, 5) for name, loss in result.losses.items()},
         "seconds": round(result.seconds, 1),
+        "verdict": result.verdict,
     }
     if as_json:
         print_json(summary)
         return
     losses = ", ".join(f"{name} {loss:.4g}" for name, loss in result.losses.items())
     print(f"{result.path}: {result.steps} steps ({result.made} now) in {result.seconds:.0f} s; {losses}")
+    if result.verdict:
+        print(result.verdict)
     print(f"look:  {result.path / 'sheets'}")
     print(f"next:  {after}")

@@ -59,7 +59,7 @@ def front_matter(
         "tags": list(TAGS),
         "task_categories": list(TASKS),
         "annotations_creators": ["machine-generated"],
-        **({"source_datasets": [dataset_id]} if dataset_id else {}),
+        "source_datasets": [f"extended|{dataset_id}" if dataset_id else "original"],
         "size_categories": [size_category(stats["rows"])],
         "configs": [
             {
@@ -127,6 +127,7 @@ def _values(
         "generator": as_yaml(resolved["generator"]),
         "versions": ", ".join(f"{name} {number}" for name, number in sorted(versions.items())),
         "command": _command(recipe, source["kind"]),
+        "made_with": provenance["anomgen"],
         "recipe_fingerprint": provenance["recipe_fingerprint"],
         "license": license,
         "inherited": license is not None and license == source["license"],

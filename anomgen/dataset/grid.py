@@ -61,7 +61,7 @@ class _Cell:
     def of(cls, panel: Panel) -> _Cell:
         image = panel.picture("image")
         assert image is not None
-        whole = _framed(image, panel.mask, _scale_to(image.shape))
+        whole = framed(image, panel.mask, _scale_to(image.shape))
         if not panel.mask.any():
             return cls(whole, panel.caption)
         rows, columns = crop_of(panel.mask)
@@ -91,8 +91,8 @@ def _scale_to(shape: tuple[int, ...]) -> float:
     return SIDE / longest if longest > SIDE else float(SIDE // longest)
 
 
-def _framed(image: np.ndarray, mask: np.ndarray, scale: float) -> np.ndarray:
-    """Return an image enlarged or shrunk, with a line around the mask."""
+def framed(image: np.ndarray, mask: np.ndarray, scale: float) -> np.ndarray:
+    """Return an image, uint8 (H, W, 3), enlarged or shrunk, with a line around the mask, bool (H, W)."""
     height, width = (max(round(side * scale), 1) for side in image.shape[:2])
     how = cv2.INTER_NEAREST if scale >= 1 else cv2.INTER_AREA
     shown = cv2.resize(image, (width, height), interpolation=how)

@@ -46,13 +46,13 @@ def preview_sheet(panels: Sequence[Panel], title: str = "") -> np.ndarray:
     headings = ["normal", "anomalous", "mask", *(["soft mask"] if soft else [])]
     headings.append("difference" if factor == 1 else f"difference x{factor}")
     rows = [(_tiles(panel, soft, factor), panel.caption) for panel in panels]
-    return _sheet(title, headings, rows)
+    return laid_out(title, headings, rows)
 
 
 def tile(panel: Panel) -> np.ndarray:
     """Return a panel's image beside the same with its mask outlined, (H, W, 3) uint8."""
-    shown = _fit(displayable(panel.image, scale_of(panel.image)))
-    inside = _fit(grey(panel.mask * np.float32(255)))[..., 0] > 127
+    shown = fitted(displayable(panel.image, scale_of(panel.image)))
+    inside = fitted(grey(panel.mask * np.float32(255)))[..., 0] > 127
     gap = np.full((shown.shape[0], GAP, 3), PAPER, dtype=np.uint8)
     return np.hstack([shown, gap, outlined(shown, inside)])
 
@@ -75,8 +75,8 @@ def foreground_sheet(
         shown = displayable(image, scale_of(image))
         share = "no background: the whole image" if mask is None else f"{mask.mean():.0%} of the image"
         text = f"{caption} · {share}" if caption else share
-        rows.append(([_fit(shown), _dimmed(shown, mask)], text))
-    return _sheet(title, ["image", heading], rows)
+        rows.append(([fitted(shown), _dimmed(shown, mask)], text))
+    return laid_out(title, ["image", heading], rows)
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class InspectionPanel:
     @classmethod
     def of(cls, image: np.ndarray, anomaly_map: np.ndarray, mask: np.ndarray | None, caption: str) -> InspectionPanel:
         """Return the panel of an image (H, W, C) of any size; the map may have another size. The image is not kept."""
-        tile = _fit(displayable(image, scale_of(image)))
+        tile = fitted(displayable(image, scale_of(image)))
         size = tile.shape[1::-1]
         marked = None if mask is None else cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
         return cls(tile, cv2.resize(anomaly_map, size, interpolation=cv2.INTER_LINEAR), marked, caption)
@@ -115,7 +115,7 @@ def inspection_sheet(panels: Sequence[InspectionPanel], title: str = "", limit: 
         )
         for panel in panels
     ]
-    return _sheet(title, ["image", "mask", "map"], rows)
+    return laid_out(title, ["image", "mask", "map"], rows)
 
 
 def dataset_panels(dataset: Dataset, count: int = 8, pool: Pool | None = None) -> list[Panel]:
@@ -179,13 +179,13 @@ def _chosen(dataset: Dataset, count: int) -> list[int]:
 def _tiles(panel: Panel, soft: bool, factor: int) -> list[np.ndarray | str]:
     scale = scale_of(panel.image, panel.normal)
     tiles: list[np.ndarray | str] = [
-        "not in the dataset" if panel.normal is None else _fit(displayable(panel.normal, scale)),
-        _fit(displayable(panel.image, scale)),
-        _fit(grey(panel.mask * np.float32(255))),
+        "not in the dataset" if panel.normal is None else fitted(displayable(panel.normal, scale)),
+        fitted(displayable(panel.image, scale)),
+        fitted(grey(panel.mask * np.float32(255))),
     ]
     if soft:
-        tiles.append("none" if panel.soft_mask is None else _fit(grey(panel.soft_mask * np.float32(255))))
-    tiles.append("not known" if panel.normal is None else _fit(coloured(difference(panel) * factor)))
+        tiles.append("none" if panel.soft_mask is None else fitted(grey(panel.soft_mask * np.float32(255))))
+    tiles.append("not known" if panel.normal is None else fitted(coloured(difference(panel) * factor)))
     return tiles
 
 
@@ -196,7 +196,8 @@ def _size(shape: tuple[int, ...]) -> tuple[int, int]:
     return max(round(shape[0] * scale), 1), max(round(shape[1] * scale), 1)
 
 
-def _fit(image: np.ndarray) -> np.ndarray:
+def fitted(image: np.ndarray) -> np.ndarray:
+    """Return an image (H, W, C) as a tile: its longest side at most `TILE`, small ones enlarged by a whole factor."""
     height, width = _size(image.shape)
     if (height, width) == image.shape[:2]:
         return image
@@ -206,10 +207,10 @@ def _fit(image: np.ndarray) -> np.ndarray:
 
 def _dimmed(shown: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
     """Return the tile of an image with its background dimmed and a line around the foreground."""
-    tile = _fit(shown)
+    tile = fitted(shown)
     if mask is None:
         return tile
-    inside = _fit(grey(mask * np.float32(255)))[..., 0] > 127
+    inside = fitted(grey(mask * np.float32(255)))[..., 0] > 127
     dimmed = np.rint(tile * np.float32(0.2) + np.float32(0.1 * 255)).astype(np.uint8)
     return outlined(np.where(inside[..., None], tile, dimmed), inside)
 
@@ -223,8 +224,11 @@ Text = tuple[int, int, str, int, tuple[int, int, int]]
 """Where to write (x, y), what, in which size and colour."""
 
 
-def _sheet(title: str, headings: Sequence[str], lines: Sequence[Line]) -> np.ndarray:
-    """Lay out rows of tiles on white paper: a title, a heading a column, a caption below each row."""
+def laid_out(title: str, headings: Sequence[str], lines: Sequence[Line], note: str = "") -> np.ndarray:
+    """Lay out rows of tiles on white paper: a title, a heading a column, a caption below each row.
+
+    note: stands where the headings would, if these are empty.
+    """
     known = [tile for tiles, _ in lines for tile in tiles if not isinstance(tile, str)]
     step = GAP + max([tile.shape[1] for tile in known] + [_text_width(text, HEADING_SIZE) for text in headings])
     width = 2 * MARGIN + step * len(headings) - GAP
@@ -235,6 +239,9 @@ def _sheet(title: str, headings: Sequence[str], lines: Sequence[Line]) -> np.nda
     texts: list[Text] = [(MARGIN, MARGIN - 4, _shortened(title, TITLE_SIZE, width - 2 * MARGIN), TITLE_SIZE, INK)]
     for column, heading in enumerate(headings):
         texts.append((MARGIN + column * step, top - HEADING_SIZE - GAP, heading, HEADING_SIZE, INK))
+    if note:
+        shown = _shortened(note, HEADING_SIZE, width - 2 * MARGIN)
+        texts.append((MARGIN, top - HEADING_SIZE - GAP, shown, HEADING_SIZE, INK))
     for (tiles, caption), height, y in zip(lines, heights, top + tops[:-1], strict=True):
         for column, tile in enumerate(tiles):
             x = MARGIN + column * step

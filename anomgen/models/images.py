@@ -101,8 +101,3 @@ def _order(seed: int, epoch: int, count: int) -> np.ndarray:
 
 def _text(shape: Sequence[int]) -> str:
     return "×".join(map(str, shape))
-
-
-def tiled(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
-    """Return images of one shape, (H, W, C), as one picture."""
-    return np.concatenate([np.concatenate(list(row), axis=1) for row in rows], axis=0)

@@ -13,7 +13,7 @@ from anomgen.config import validated
 from anomgen.config.text import Overrides, changed
 from anomgen.errors import AnomgenNote, AnomgenWarning, Progress, UsageError, near_miss, silent
 from anomgen.files import refuse_inside
-from anomgen.models.device import has_accelerator, require_diffusion
+from anomgen.models.device import require_device, require_diffusion
 from anomgen.models.training import Trained, TrainingSettings
 from anomgen.places import home
 from anomgen.sources import detect
@@ -35,6 +35,7 @@ def train(
     preset: str | None = None,
     init: str | Path | None = None,
     seed: int | None = None,
+    device: str = "auto",
     overrides: Overrides = (),
     resume: bool = False,
     overwrite: bool = False,
@@ -46,8 +47,9 @@ def train(
     them; for sdas several, or the folder of all categories, for one class-conditional model. out: folder for the model,
     its checkpoint and its sheets. abnormal: for cyclegan, a folder of abnormal images or a dataset that `make` wrote.
     size: one number, (height, width) or "native", by default 256. steps: of the optimiser, by default the preset's.
-    preset: settings by name, by default what suits the device. init: for sdas, whose weights to start from. overrides:
-    what --set takes, ``learning_rate=1e-4``, ``source.fit=crop``.
+    preset: settings by name, by default what suits the device. init: for sdas, whose weights to start from.
+    device: "auto" (a GPU where there is one), "cpu" or "gpu". overrides: what --set takes, ``learning_rate=1e-4``,
+    ``source.fit=crop``.
 
     Warns of images that were left out, and of few. Raises UsageError for what does not fit together, SourceError for
     unusable images, AnomgenError when a training cannot go on.
@@ -64,8 +66,10 @@ def train(
     if size is not None:
         of_source = {"size": None if size == "native" else size, **of_source}
     given = {"preset": preset, "steps": steps, "seed": seed, **own}
-    request = _Request(normal, home(out), of_source, {key: value for key, value in given.items() if value is not None})
-    how: dict[str, Any] = {"resume": resume, "overwrite": overwrite, "progress": progress}
+    where = require_device(device)
+    given = {key: value for key, value in given.items() if value is not None}
+    request = _Request(normal, home(out), of_source, where, given)
+    how: dict[str, Any] = {"device": where, "resume": resume, "overwrite": overwrite, "progress": progress}
     if model == "sdas":
         if abnormal is not None:
             raise UsageError("abnormal: sdas learns from normal images alone; leave it out")
@@ -82,6 +86,7 @@ class _Request:
     normal: tuple[str, ...]
     out: Path
     of_source: Mapping[str, Any]
+    device: str
     given: Mapping[str, Any]
     """Settings that were given, of the training."""
 
@@ -91,7 +96,7 @@ class _Request:
 
     def settings(self, model: type[TrainingSettings]) -> Any:
         """Return the settings, those of the preset that suits the device where none was named."""
-        preset = model.on_accelerator if has_accelerator() else "laptop"
+        preset = model.on_accelerator if self.device == "gpu" else "laptop"
         return validated(model, {"preset": preset, **self.given})
 
 

@@ -19,14 +19,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-import cv2
-import numpy as np
 from pydantic import Field
 
 from anomgen.config import Preset
 from anomgen.errors import AnomgenError, Interrupted, Progress, UsageError, silent
 from anomgen.files import locked, replacing, sweep, writing
 from anomgen.models.folder import CHECKPOINT, LOG, SHEETS, write_record
+from anomgen.models.sheet import Sheet, drawn
 
 if TYPE_CHECKING:
     import torch
@@ -79,6 +78,8 @@ class Trained:
     """Steps of this run; the others were done by the one that it resumed."""
     losses: dict[str, float]
     seconds: float
+    verdict: str = ""
+    """Whether to train on, in words."""
     categories: Mapping[str, str] = field(default_factory=dict)
     """Name → path of each category that a class-conditional model was asked for; empty where that means nothing."""
 
@@ -105,8 +106,8 @@ class Task(ABC):
         """Set what `tensors` returned."""
 
     @abstractmethod
-    def sheet(self) -> np.ndarray:
-        """Return a picture, uint8 (H, W, 1 or 3), that shows how good the model is."""
+    def sheet(self) -> Sheet:
+        """Return pictures that show how good the model is, and a verdict."""
 
     @abstractmethod
     def save(self, folder: Path, record: Mapping[str, Any]) -> None:
@@ -125,7 +126,7 @@ def train(
     checkpoint of the last step; Diverged, with the last good one; AnomgenError when memory runs out.
     """
     main, steps = task.accelerator.is_main_process, task.settings.steps
-    started, first, losses = time.perf_counter(), 0, _Smoothed()
+    started, first, losses, verdict = time.perf_counter(), 0, _Smoothed(), ""
     if resume and (out / CHECKPOINT).is_file():
         first, losses.values = _restore(task, out / CHECKPOINT)
     if first > steps:
@@ -140,7 +141,7 @@ def train(
             progress(done, steps, losses.text())
             stopping = _any_stops(task, stop) and done < steps
             if done % task.settings.sheet_every == 0 or done == steps:
-                _sheet(task, out, done)  # before the checkpoint, from which a killed training goes on
+                verdict = _sheet(task, out, done)  # before the checkpoint, from which a killed training goes on
             if done % task.settings.checkpoint_every == 0 or done == steps or stopping:
                 _checkpoint(task, out, record, done, losses.values)
             if stopping:
@@ -148,14 +149,15 @@ def train(
                     f"interrupted after step {done} of {steps}; the checkpoint is kept: run the same command with "
                     "--resume"
                 )
-        final = {**record, "steps": steps, "losses": losses.values}
+        verdict = verdict or (task.sheet().verdict if main else "")  # of a run that had no step left to do
+        final = {**record, "steps": steps, "losses": losses.values, "verdict": verdict}
         if main:
             with _saving(out):
                 task.save(out, final)
             _share(out)
             write_record(out, {**final, "finished": True})
         task.accelerator.wait_for_everyone()
-    return Trained(out, steps, steps - first, losses.values, time.perf_counter() - started)
+    return Trained(out, steps, steps - first, losses.values, time.perf_counter() - started, verdict)
 
 
 @contextmanager
@@ -225,14 +227,19 @@ def _state(metadata: Mapping[str, str]) -> tuple[int, dict[str, float]]:
     return int(state["step"]), dict(state["losses"])
 
 
-def _sheet(task: Task, out: Path, done: int) -> None:
+def _sheet(task: Task, out: Path, done: int) -> str:
+    """Write a sheet; return its verdict."""
+    from anomgen.dataset.preview import write_sheet
+
+    verdict = ""
     if task.accelerator.is_main_process:
-        picture = task.sheet()
-        stored = picture if picture.shape[2] == 1 else picture[..., ::-1]
+        sheet = task.sheet()
+        verdict = sheet.verdict
+        picture = drawn(sheet, f"{task.kind} · step {done} of {task.settings.steps}", out / LOG)
         (out / SHEETS).mkdir(exist_ok=True)
-        with replacing(out / SHEETS / f"step-{done:06d}.png") as file:
-            file.write(cv2.imencode(".png", stored)[1].tobytes())
+        write_sheet(picture, out / SHEETS / f"step-{done:06d}.png")
     task.accelerator.wait_for_everyone()
+    return verdict
 
 
 class _Smoothed:

@@ -14,9 +14,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from anomgen.dataset.panel import outlined
 from anomgen.errors import AnomgenError, redacted
-from anomgen.files import fingerprint_of, replacing
+from anomgen.files import fingerprint_of
 from anomgen.making.engine import Plan
 from anomgen.making.threads import single_threaded
 from anomgen.rng import Stream, rng_for
@@ -26,21 +25,19 @@ from anomgen.score.checkpoint import Checkpoint
 from anomgen.score.data import RealData
 from anomgen.score.detectors.base import Batch, Detector
 from anomgen.score.entries import RATIO, Entry
+from anomgen.score.examples import write_examples
 from anomgen.score.kept.describe import VERSIONED, Told, described
 from anomgen.score.kept.folder import DESCRIPTION, save_detector
 from anomgen.score.limits import bounds_of
 from anomgen.score.loader import GeneratorRows, GivenRows, Loader
 from anomgen.score.perturb import Perturbation, judged
-from anomgen.score.result import REPLICATES, SCHEMA, Counts, Done, Examples, Failed, Result, Scored, Seconds, Thresholds
+from anomgen.score.result import REPLICATES, SCHEMA, Counts, Done, Failed, Result, Scored, Seconds, Thresholds
 from anomgen.score.rows import MAPS
-from anomgen.sources.pixels import to_channels, to_depth
 from anomgen.sources.pool import Pool
 from anomgen.versions import installed
 
 CHECKPOINTS, KEPT = "checkpoints", "inspectors"
 """Folders of what long trainings are gone on with, and of the detectors that are kept."""
-EXAMPLES = 3
-"""Best and worst images of which a cell keeps the anomaly map."""
 CURVE_POINTS = 65
 """Thresholds of the curve of F1 over pixels that a row holds."""
 BEST = {"threshold_f1": "image_f1_max", "threshold_pixel_f1": "pixel_f1_max"}
@@ -127,7 +124,7 @@ def _run(bench: Bench, cells: Sequence[Cell]) -> list[Done]:
         limit = chosen.max_fpr_5.threshold
         by_type = metrics.by_type(data.test.defect_types, tested.scores, limit, data.test.masks, maps)
         measured = _with_chosen(tested.measured, chosen)
-        examples = _examples(bench.out / MAPS / cell.key, data, tested.scores, maps)
+        examples = write_examples(bench.out / MAPS / cell.key, data, tested.scores, maps)
         share = len(cells)
         seconds = Seconds(
             fit=round((fitted - started) / share, 2),
@@ -287,34 +284,6 @@ def _with_chosen(measured: metrics.Metrics, chosen: Thresholds) -> metrics.Metri
     return metrics.Metrics(measured.metrics | figures, measured.undefined | undefined)
 
 
-def _examples(folder: Path, data: RealData, scores: np.ndarray, maps: np.ndarray) -> Examples:
-    """Write the maps of the best and the worst image pairs; return the images' ids.
-
-    Best: the anomalous images with the highest scores. Worst: the anomalous ones with the lowest.
-    """
-    anomalous = np.flatnonzero(data.test.labels)
-    order = anomalous[np.argsort(-scores[anomalous], kind="stable")]
-    best, worst = order[:EXAMPLES], order[EXAMPLES:][::-1][:EXAMPLES]
-    low, high = (float(np.quantile(maps, q)) for q in (0.02, 0.999)) if maps.size else (0.0, 1.0)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, places in (("best", best), ("worst", worst)):
-        for k, place in enumerate(places):
-            picture = _triptych(data, int(place), maps[place], low, high)
-            with replacing(folder / f"{name}-{k}.png") as file:
-                file.write(cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
-    return Examples(best=[data.test.ids[place] for place in best], worst=[data.test.ids[place] for place in worst])
-
-
-def _triptych(data: RealData, place: int, anomaly_map: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Return image, image with its ground truth, and anomaly map side by side, uint8 (H, 3 W, 3)."""
-    image = data.test.images[place]
-    colour = to_channels(to_depth(image, np.uint8), 3)
-    truth = colour if data.test.masks is None else outlined(colour, data.test.masks[place])
-    grey = np.clip((anomaly_map - low) / max(high - low, 1e-12) * 255, 0, 255).astype(np.uint8)
-    shown = cv2.applyColorMap(grey, cv2.COLORMAP_VIRIDIS)[..., ::-1]
-    return np.ascontiguousarray(np.concatenate([colour, truth, shown], axis=1))
-
-
 def _head(bench: Bench, cell: Cell) -> dict[str, Any]:
     """Return what every row of a cell holds."""
     data, entry, labels = bench.data[cell.data], cell.entry, bench.data[cell.data].test.labels
@@ -336,6 +305,7 @@ def _head(bench: Bench, cell: Cell) -> dict[str, Any]:
             test_normal=int((~labels).sum()),
             test_anomalous=int(labels.sum()),
             lost_masks=data.test.lost_masks,
+            anomalous_pixels=None if data.test.masks is None else float(data.test.masks.mean()),
         ),
         "versions": installed(VERSIONED),
     }

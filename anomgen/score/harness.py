@@ -19,6 +19,7 @@ from anomgen.score.kept.describe import VERSIONED
 from anomgen.score.misses import Missed, write_misses
 from anomgen.score.report.board import BoardTable, Line
 from anomgen.score.report.summary import Run
+from anomgen.score.report.verdict import verdict
 from anomgen.score.request import Request
 from anomgen.score.result import Done, Failed, JsonRecord, Result
 from anomgen.score.rows import SET_ASIDE, RowFile, opened, require_run_folder
@@ -43,7 +44,7 @@ class Summary(JsonRecord):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run ended with. lines: the board for a terminal. misses: where they were asked for."""
+    """What a run ended with. lines: what to use, and the board, for a terminal. misses: where they were asked for."""
 
     schedule: Schedule
     summary: Summary
@@ -98,7 +99,7 @@ def run(
     that are not found. warn: is told, in words, of rows that were set aside.
     Raises UsageError and SourceError before anything is trained.
     """
-    from anomgen.score.report.write import write_report
+    from anomgen.score.report.write import sorted_rows, write_run
 
     started, number = time.monotonic(), workers or default_workers()
     # All refusals come before the folder is made.
@@ -118,12 +119,15 @@ def run(
         not_begun = run_jobs(schedule, rows, number, progress, deadline)
         schedule = replace(schedule, left_out=[*not_begun, *schedule.left_out])
         own = [rows.rows[cell.key] for cell in schedule.cells if cell.key in rows.rows]
-        measured = figures_of(schedule, out, {row.entry for row in own}, warn) if figures and own else None
-        report = write_report(own, out, configuration, _missing(schedule, rows), measured)
+        judged = Run(sorted_rows(own), configuration, _missing(schedule, rows))
+        named = {row.entry for row in own}
+        measured, strips = figures_of(schedule, out, named, warn, progress) if figures and own else (None, None)
+        report = write_run(judged, out, measured, strips, progress)
         missed = write_misses(schedule, own, out) if misses else ()
     files = [path.relative_to(out).as_posix() for path in report]
-    board = Run(own).board.overall if own else None
-    return Outcome(schedule, _summary(schedule, own, board, files, time.monotonic() - started), _lines(board), missed)
+    board = judged.board.overall if own else None
+    lines = [verdict(judged), *_lines(board)]
+    return Outcome(schedule, _summary(schedule, own, board, files, time.monotonic() - started), lines, missed)
 
 
 def _missing(schedule: Schedule, rows: RowFile) -> Missing | None:

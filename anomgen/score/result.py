@@ -36,13 +36,17 @@ class JsonRecord(BaseModel):
 
 
 class Counts(JsonRecord):
-    """Images of a data set. lost_masks: anomalous test images whose mask has no pixel left at this size."""
+    """Images of a data set. lost_masks: anomalous test images whose mask has no pixel left at this size.
+
+    anomalous_pixels: share of the test pixels that are anomalous; None without masks, and in older rows.
+    """
 
     train: Count
     validation: Count
     test_normal: Count
     test_anomalous: Count
     lost_masks: Count
+    anomalous_pixels: Metric | None = None
 
 
 class Rates(JsonRecord):
@@ -89,11 +93,20 @@ class TypeFigures(JsonRecord):
     pixel_ap: Metric | None
 
 
+class Shown(JsonRecord):
+    """A test image of which every training keeps its map: its id, its type of defect, its score in this training."""
+
+    image: str
+    defect_type: str
+    score: float
+
+
 class Examples(JsonRecord):
-    """Ids of the anomalous test images with the highest and the lowest scores."""
+    """Ids of the anomalous test images with the highest and the lowest scores, and images that all trainings show."""
 
     best: list[str] = []
     worst: list[str] = []
+    shown: list[Shown] = []
 
 
 class Scored(JsonRecord):

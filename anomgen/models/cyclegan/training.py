@@ -34,7 +34,8 @@ from anomgen.models.cyclegan.model import (
 from anomgen.models.cyclegan.networks import Buffer, build_networks, discriminator_loss, generator_losses, share_of_rate
 from anomgen.models.device import accelerator_for
 from anomgen.models.folder import check_folder, data_record, prepare
-from anomgen.models.images import WAYS, Augment, Images, require_square, tiled, turned, unscaled
+from anomgen.models.images import WAYS, Augment, Images, require_square, turned, unscaled
+from anomgen.models.sheet import Sheet
 from anomgen.models.training import (
     Task,
     Trained,
@@ -63,6 +64,17 @@ above are flaws of normal images that the network repairs, and in most images th
 THRESHOLDS = (0.02, 0.15)
 """Least and greatest threshold: nobody sees a smaller change, everybody a greater one."""
 SHEET_ROWS = 4
+SHEET_CAPTIONS = (
+    "normal images that were held out",
+    "the same, made abnormal",
+    "these, made normal again",
+    "abnormal images",
+    "the same, made normal",
+)
+CHANGED = 25
+"""Levels of 255 from which a pixel of a sheet counts as changed …"""
+FEWEST, MOST = 0.001, 0.3
+"""… and shares of changed pixels outside of which a translation is no good."""
 ARCHITECTURE = ("width", "blocks", "residual", "upsampling")
 """Settings that decide the generators' weights."""
 
@@ -269,9 +281,9 @@ class CycleGANTask(Task):
     def _networks(self) -> dict[str, nn.Module]:
         return self.networks._asdict()
 
-    def sheet(self) -> np.ndarray:
-        """Return rows of: normal image held out, made abnormal, back again | abnormal image, made normal."""
-        rows = []
+    def sheet(self) -> Sheet:
+        """Return rows of: normal images held out, made abnormal, back again; abnormal images, made normal."""
+        rows: list[list[np.ndarray]] = []
         for normal, abnormal in zip(self.held_out[:SHEET_ROWS], range(len(self.abnormal)), strict=False):
             x, y = self._seen(self.normal, int(normal)), self._seen(self.abnormal, abnormal)
             with torch.inference_mode():
@@ -279,7 +291,8 @@ class CycleGANTask(Task):
                 made = [as_abnormal, self.to_normal(as_abnormal), self.to_normal(self._batch([y]))]
             there, back, normal_again = (image[0].permute(1, 2, 0).float().cpu().numpy() for image in made)
             rows.append([x, there, back, y, normal_again])
-        return tiled([[unscaled(image, np.dtype(np.uint8)) for image in row] for row in rows])
+        shown = [[unscaled(image, np.dtype(np.uint8)) for image in row] for row in rows]
+        return Sheet(list(zip(SHEET_CAPTIONS, zip(*shown, strict=True), strict=True)), _changes(shown))
 
     def identity_residuals(self) -> np.ndarray:
         """Return the change maps, (N, H, W), of held-out normal images that are translated to normal ones."""
@@ -300,6 +313,17 @@ class CycleGANTask(Task):
 
         write_cyclegan_card(folder, record, description.shape, threshold)
         save_translators(folder, self.to_abnormal, self.to_normal, description, {"trained": dict(record)})
+
+
+def _changes(rows: Sequence[Sequence[np.ndarray]]) -> str:
+    """Say in words whether normal images, the first of each row, are changed in places when made abnormal."""
+    maps = [np.abs(row[1].astype(np.int16) - row[0]).max(axis=2) for row in rows]
+    share = float(np.median([(values > CHANGED).mean() for values in maps]))
+    if share < FEWEST:
+        return "Train on: it changes next to nothing in normal images."
+    if share > MOST:
+        return f"Train on: it changes {share:.0%} of a normal image, not places; anomalies should be local."
+    return f"It changes {share:.1%} of a normal image: see whether that looks like your anomalies."
 
 
 def learning_rate(settings: TrainCycleGAN, number: int) -> float:
@@ -340,6 +364,7 @@ def train_cyclegan(
     settings: TrainCycleGAN,
     out: Path,
     *,
+    device: str = "auto",
     resume: bool = False,
     overwrite: bool = False,
     progress: Progress = silent,
@@ -356,7 +381,7 @@ def train_cyclegan(
         "settings": settings.model_dump(mode="json"),
         "data": [data_record("normal", normal), data_record("abnormal", abnormal)],
     }
-    accelerator = accelerator_for(settings)
+    accelerator = accelerator_for(settings, device)
     if accelerator.is_main_process:
         check_folder(out, record, resume=resume, overwrite=overwrite)
     task = CycleGANTask(settings, accelerator, normal, abnormal)

@@ -23,7 +23,7 @@ from anomgen.config import portable_path
 from anomgen.errors import Progress, UsageError, silent
 from anomgen.models.device import accelerator_for
 from anomgen.models.folder import check_folder, data_record, prepare
-from anomgen.models.images import WAYS, Images, require_square, shuffled, tiled, turned, unscaled
+from anomgen.models.images import WAYS, Images, require_square, shuffled, turned, unscaled
 from anomgen.models.sdas.bound import variational_bound
 from anomgen.models.sdas.guided import SUFFIXES, guided_file
 from anomgen.models.sdas.latent import fit_transform
@@ -31,6 +31,7 @@ from anomgen.models.sdas.model import load_sdas
 from anomgen.models.sdas.network import TIMESTEPS, as_in, begun_unet, build_scheduler
 from anomgen.models.sdas.pipeline import SDASPipeline
 from anomgen.models.sdas.settings import TrainSDAS
+from anomgen.models.sheet import Sheet, likeness
 from anomgen.models.training import (
     Task,
     Trained,
@@ -54,6 +55,9 @@ MINIMUM_IMAGES = 8
 FITTED_ON = 200
 """Images that the latent transform is fitted on, evenly spaced over the source."""
 SHEET_COLUMNS = 6
+IGNORANT = 0.7
+"""Loss of a step, in units of what is predicted, above which a new model knows too little to be looked at."""
+SHEET_STRENGTHS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,7 @@ class SDASTask(Task):
         self.scheduler = build_scheduler(settings)
         unet = unet.to(accelerator.device, memory_format=torch.channels_last)
         least = 0.0 if init is None else settings.ema
+        self.is_new, self.loss = init is None and settings.min_snr is None, 0.0
         self.ema = EMAModel(unet.parameters(), decay=settings.ema, min_decay=least)
         self.ema.to(accelerator.device)
         optimiser = torch.optim.Adam(unet.parameters(), settings.learning_rate)
@@ -121,6 +126,7 @@ class SDASTask(Task):
                 self.optimiser.step()
                 self.optimiser.zero_grad()
         self.ema.step(self.net.parameters())
+        self.loss = losses["loss"]
         return losses
 
     def _losses(self, part: range) -> dict[str, torch.Tensor]:
@@ -220,22 +226,32 @@ class SDASTask(Task):
             self.transform.load_state_dict(weights_under("transform", tensors))
         load_optimiser("optimiser", self.optimiser.optimizer, tensors)
 
-    def sheet(self) -> np.ndarray:
-        """Return normal images, what the transform keeps of them, and two rows of samples at s = 0."""
+    def sheet(self) -> Sheet:
+        """Return normal images, what the transform keeps of them, samples at s = 0, and one at rising strength."""
         count = min(SHEET_COLUMNS, *(len(images) for images in self.images))
         which = [divmod(k, len(self.images)) for k in range(count)]
         normal = [self.images[category].scaled(index) for index, category in which]
-        rows = [normal]
+        rows = {"normal images": normal}
         if self.transform is not None:
             batch = torch.from_numpy(np.stack(normal)).permute(0, 3, 1, 2).to(self.accelerator.device)
-            rows.append(list(self.transform.decode(self.transform.encode(batch)).permute(0, 2, 3, 1).cpu().numpy()))
+            kept = self.transform.decode(self.transform.encode(batch)).permute(0, 2, 3, 1).cpu().numpy()
+            rows["what the latent space keeps of them: no sample can be sharper"] = list(kept)
         labels = [category for _, category in which] if len(self.images) > 1 else None
         with self._averaged() as pipeline:
-            for row in range(2):
-                generators = [torch.Generator().manual_seed(row * SHEET_COLUMNS + k) for k in range(count)]
-                drawn = pipeline(count, generators, class_labels=labels, output_type="np").images
-                rows.append(list(drawn * 2 - 1))
-        return tiled([[unscaled(image, np.dtype(np.uint8)) for image in row] for row in rows])
+            strengths = SHEET_STRENGTHS[:count]
+            rising = "one seed at strength s = " + ", ".join(f"{s:g}" for s in strengths)
+            for caption, s in (("samples at strength s = 0: near-normal images", 0.0), (rising, strengths)):
+                seeds = range(count) if s == 0.0 else [0] * count
+                generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+                one = None if labels is None else labels if s == 0.0 else [labels[0]] * count
+                drawn = pipeline(count, generators, strength=s, class_labels=one, output_type="np").images
+                rows[caption] = list(drawn * 2 - 1)
+        images = {caption: [unscaled(image, np.dtype(np.uint8)) for image in row] for caption, row in rows.items()}
+        *_, samples, _ = images.values()
+        verdict = likeness(samples, images["normal images"])
+        if self.is_new and self.loss > IGNORANT:
+            verdict = f"Train on: the loss of the last step is {self.loss:.2f}; a model that knows nothing has about 1."
+        return Sheet(list(images.items()), verdict)
 
     @contextmanager
     def _averaged(self) -> Iterator[SDASPipeline]:
@@ -288,6 +304,7 @@ def train_sdas(
     out: Path,
     *,
     init: str | None = None,
+    device: str = "auto",
     resume: bool = False,
     overwrite: bool = False,
     progress: Progress = silent,
@@ -309,7 +326,7 @@ def train_sdas(
         "init": None if init is None else {"name": portable_path(init), "weights": weights},
         "data": [data_record(category.name, category.source) for category in categories],
     }
-    accelerator = accelerator_for(settings)
+    accelerator = accelerator_for(settings, device)
     if accelerator.is_main_process:
         check_folder(out, record, resume=resume, overwrite=overwrite)
     task = SDASTask(settings, accelerator, categories, start)

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from anomgen.score.report.blocks import Block, Code, Details, PictureList, Table, Text
-from anomgen.score.report.summary import SPARE, Run, distinct, duration, of, percent
+from anomgen.score.report.summary import SPARE, WORDS, Run, distinct, duration, of, percent
 from anomgen.score.result import Done
 from anomgen.score.rows import MAPS
 
@@ -104,7 +104,7 @@ def undefined(run: Run) -> Iterator[Block]:
         for metric, why in row.undefined.items():
             found.setdefault((row.data, why), []).append(metric)
     for (data, why), names in found.items():
-        yield Text(f"{data}: {', '.join(distinct(names))}: {why}.")
+        yield Text(f"{data}: {', '.join(WORDS.get(name, name) for name in distinct(names))}: {why}.")
     for name in run.data:
         lost = next((row.counts.lost_masks for row in of(run.done, data=name)), 0)
         if lost:

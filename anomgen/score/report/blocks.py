@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from anomgen.score.report.charts import NARROW, WIDE, Paper
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,12 +49,22 @@ class Table:
 
 @dataclass(frozen=True)
 class Chart:
-    """A figure; name: of its file; caption: also read to those who do not see it."""
+    """A figure; name: of its file; caption: also read to those who do not see it. draw: makes it for some paper."""
 
     name: str
-    figure: Figure
+    draw: Callable[[Paper], Figure]
     caption: str
     kind: str = "chart"
+
+    @cached_property
+    def wide(self) -> Figure:
+        """Return the figure as a screen and a file show it."""
+        return self.draw(WIDE)
+
+    @property
+    def narrow(self) -> Figure:
+        """Return the figure as a phone shows it: one panel a line."""
+        return self.draw(NARROW)
 
 
 @dataclass(frozen=True)
@@ -60,6 +73,37 @@ class PictureList:
 
     shown: Sequence[tuple[Path, str]]
     kind: str = "pictures"
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Pictures in a line, under what they are of."""
+
+    name: str
+    about: str
+    pictures: Sequence[Path]
+    kind: str = "strip"
+
+
+@dataclass(frozen=True)
+class Map:
+    """An entry's anomaly map, and what it came to; right: whether that is, None where nothing decides."""
+
+    entry: str
+    picture: Path
+    text: str
+    right: bool | None
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One image, folded away, with the maps of all that judged it; rows: a detector's, an entry after the other."""
+
+    image: Path
+    title: str
+    about: str
+    rows: Sequence[tuple[str, Sequence[Map]]]
+    kind: str = "compared"
 
 
 @dataclass(frozen=True)
@@ -72,14 +116,15 @@ class Code:
 
 @dataclass(frozen=True)
 class Details:
-    """Blocks that are folded away below their title."""
+    """Blocks that are folded away below their title; is_open: that are not, at first."""
 
     title: str
     blocks: Sequence[Block]
+    is_open: bool = False
     kind: str = "details"
 
 
-Block = Text | Table | Chart | PictureList | Code | Details
+Block = Text | Table | Chart | PictureList | Strip | Compared | Code | Details
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import textwrap
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,13 +28,25 @@ PALETTE = ("#2b83c6", "#d9641c", "#1a9e78", "#c46fa0", "#c8940a", "#7467c9", "#6
 """After Okabe and Ito: apart for colour-blind readers too, and dark enough for white paper."""
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "h")
 GREY = "#8a8f98"
-WIDTH = 9.0
-"""Inches; text of 9 points is then legible where the picture is shown 800 pixels wide."""
-COLUMNS = 3
 LONGEST = 26
 """Characters of a name that an axis or a legend shows."""
-LEGEND = 120
-"""Characters of a line of a legend, with its markers."""
+FAINT = 0.35
+CHANCE: dict[str, Any] = {"color": GREY, "linestyle": (0, (4, 3)), "linewidth": 1.0, "zorder": 1}
+
+
+@dataclass(frozen=True)
+class Paper:
+    """What a chart is drawn on: inches of width, panels a line at most, characters of a legend's line."""
+
+    width: float
+    columns: int
+    legend: int
+
+
+WIDE = Paper(9.0, 3, 120)
+"""Text of 9 points is then legible where the picture is shown 800 pixels wide …"""
+NARROW = Paper(4.1, 1, 44)
+"""… and here where it is shown 350 wide."""
 
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",
@@ -52,41 +64,59 @@ STYLE: dict[str, Any] = {
     "ytick.color": INK,
     "legend.frameon": False,
     "legend.fontsize": 9,
-    "svg.fonttype": "path",
+    "svg.fonttype": "none",
 }
 
 
 @dataclass(frozen=True)
 class Dot:
-    """One value of a chart: its interval, or (value, value) where there is none, and the single seeds' values."""
+    """One value of a chart: its interval, or (value, value) where there is none, and the single seeds' values.
+
+    idle: of a detector that learned nothing, drawn faintly.
+    """
 
     value: float
     low: float
     high: float
     seeds: tuple[float, ...] = ()
+    idle: bool = False
 
 
 Dots = Mapping[tuple[str, str], Dot]
 """(entry, detector) → its dot."""
 
 
-def interval_chart(panels: Mapping[str, Dots], entries: Sequence[str], detectors: Sequence[str], label: str) -> Figure:
+Levels = Mapping[str, float | None]
+"""Title of a panel → what guessing reaches there, None where it is not known."""
+
+
+def interval_chart(
+    panels: Mapping[str, Dots],
+    entries: Sequence[str],
+    detectors: Sequence[str],
+    label: str,
+    chance: Levels,
+    paper: Paper = WIDE,
+) -> Figure:
     """Return a chart of a metric: a line an entry, a colour a detector, a panel a data set.
 
     panels: title → dots. entries: from top to bottom. label: what the horizontal axis says. Single seeds are short
-    ticks. Detectors that are not among `detectors` (such as the one of a baseline) are grey.
+    ticks, chance a broken line. Detectors that are not among `detectors` (such as the one of a baseline) are grey.
     """
     with _style():
-        figure, grid = _panels(panels, entries, len(detectors), label)
-        for axes, dots in zip(grid, panels.values(), strict=True):
+        figure, grid = _panels(panels, entries, len(detectors), label, paper)
+        for axes, (title, dots) in zip(grid, panels.items(), strict=True):
+            _guessing(axes.axvline, chance.get(title))
             for (entry, detector), dot in dots.items():
                 y = _place(entry, detector, entries, detectors)
                 colour, marker = _looks(detector, detectors)
-                axes.plot([dot.low, dot.high], [y, y], color=colour, linewidth=1.6, solid_capstyle="butt", zorder=2)
+                ink: dict[str, Any] = {"color": colour, "alpha": FAINT if dot.idle else 1.0}
+                axes.plot([dot.low, dot.high], [y, y], linewidth=1.6, solid_capstyle="butt", zorder=2, **ink)
                 axes.plot(dot.seeds, [y] * len(dot.seeds), "|", color=colour, alpha=0.55, markersize=7, zorder=1)
-                axes.plot([dot.value], [y], marker, color=colour, markersize=5, zorder=3)
+                axes.plot([dot.value], [y], marker, markersize=5, zorder=3, **ink)
             _entry_axis(axes, entries)
-        _legend(figure, detectors, any(d not in detectors for dots in panels.values() for _, d in dots))
+        others = any(d not in detectors for dots in panels.values() for _, d in dots)
+        _legend(figure, detectors, others, chance, paper)
     return figure
 
 
@@ -95,14 +125,17 @@ def gap_chart(
     entries: Sequence[str],
     detectors: Sequence[str],
     label: str,
+    chance: Levels,
+    paper: Paper = WIDE,
 ) -> Figure:
     """Return a chart of what was achieved (filled) and what would have been possible (hollow), joined by a line.
 
     panels: title → (entry, detector) → (achieved, best). The rest as in `interval_chart`.
     """
     with _style():
-        figure, grid = _panels(panels, entries, len(detectors), label)
-        for axes, gaps in zip(grid, panels.values(), strict=True):
+        figure, grid = _panels(panels, entries, len(detectors), label, paper)
+        for axes, (title, gaps) in zip(grid, panels.items(), strict=True):
+            _guessing(axes.axvline, chance.get(title))
             for (entry, detector), (achieved, best) in gaps.items():
                 y = _place(entry, detector, entries, detectors)
                 colour, marker = _looks(detector, detectors)
@@ -110,12 +143,18 @@ def gap_chart(
                 axes.plot([best], [y], marker, color=colour, markersize=5, fillstyle="none", zorder=3)
                 axes.plot([achieved], [y], marker, color=colour, markersize=5, zorder=3)
             _entry_axis(axes, entries)
-        _legend(figure, detectors, any(d not in detectors for gaps in panels.values() for _, d in gaps))
+        others = any(d not in detectors for gaps in panels.values() for _, d in gaps)
+        _legend(figure, detectors, others, chance, paper)
     return figure
 
 
 def sweep_chart(
-    panels: Mapping[str, Mapping[str, Mapping[Any, Dot]]], values: Sequence[Any], label: str, metric: str
+    panels: Mapping[str, Mapping[str, Mapping[Any, Dot]]],
+    values: Sequence[Any],
+    label: str,
+    metric: str,
+    chance: Levels,
+    paper: Paper = WIDE,
 ) -> Figure:
     """Return a chart of a metric against the swept value: a line a recipe, a panel a data set and detector.
 
@@ -126,8 +165,9 @@ def sweep_chart(
     numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
     places = {_key(value): (float(value) if numbers else place) for place, value in enumerate(values)}
     with _style():
-        figure, grid = _grid(len(panels), height=2.5, share_y=True)
+        figure, grid = _grid(len(panels), height=2.5, share_y=True, paper=paper)
         for axes, (title, lines) in zip(grid, panels.items(), strict=True):
+            _guessing(axes.axhline, chance.get(title))
             axes.set_title(_short(title, 40), loc="left")
             for recipe, dots in lines.items():
                 colour, marker = _looks(recipe, recipes)
@@ -138,26 +178,31 @@ def sweep_chart(
             _value_axis(axes, values, places, numbers)
             axes.set_xlabel(_short(label, 40))
             axes.grid(axis="y", color=INK, alpha=0.12, linewidth=0.7)
-        for axes in grid[:: _columns(len(panels))]:
+        for axes in grid[:: _columns(len(panels), paper)]:
             axes.set_ylabel(metric)
-        _legend(figure, recipes, False)
+        _legend(figure, recipes, False, chance, paper)
     return figure
 
 
 @dataclass(frozen=True)
 class F1Curve:
-    """F1 against the threshold. points: (threshold, F1). chosen, f1: of the threshold in use, None without one."""
+    """F1 against the threshold. points: (threshold, F1). chosen, f1: of the threshold in use, None without one.
+
+    chance: what flagging everything gives, None where it is not known.
+    """
 
     points: Sequence[tuple[float, float]]
     chosen: float | None
     f1: float | None
+    chance: float | None
 
 
-def curve_chart(panels: Mapping[str, F1Curve], label: str, metric: str) -> Figure:
+def curve_chart(panels: Mapping[str, F1Curve], label: str, metric: str, paper: Paper = WIDE) -> Figure:
     """Return a chart of F1 against the threshold, a panel a curve, with the chosen (filled) and the best (hollow)."""
     with _style():
-        figure, grid = _grid(len(panels), height=2.2, share_y=True)
+        figure, grid = _grid(len(panels), height=2.2, share_y=True, paper=paper)
         for axes, (title, curve) in zip(grid, panels.items(), strict=True):
+            _guessing(axes.axhline, curve.chance)
             axes.set_title(_short(title, 40), loc="left")
             x, y = np.array(sorted(curve.points)).reshape(-1, 2).T
             axes.plot(x, y, color=PALETTE[0], linewidth=1.3)
@@ -168,8 +213,9 @@ def curve_chart(panels: Mapping[str, F1Curve], label: str, metric: str) -> Figur
             axes.set_ylim(0, 1.02)
             axes.set_xlabel(label)
             axes.grid(axis="y", color=INK, alpha=0.12, linewidth=0.7)
-        for axes in grid[:: _columns(len(panels))]:
+        for axes in grid[:: _columns(len(panels), paper)]:
             axes.set_ylabel(metric)
+        _legend(figure, (), False, {title: curve.chance for title, curve in panels.items()}, paper)
     return figure
 
 
@@ -179,7 +225,7 @@ def curve_chart(panels: Mapping[str, F1Curve], label: str, metric: str) -> Figur
 def svg(figure: Figure, description: str) -> str:
     """Return a figure as an SVG element for an HTML page, in the page's text colour; description: for screen readers.
 
-    Glyphs are outlines, so no font is needed.
+    Text is text in the page's font: it can be found, copied and read out.
     """
     import re
     from html import escape
@@ -192,6 +238,7 @@ def svg(figure: Figure, description: str) -> str:
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r"<!--.*?-->\s*", "", text, flags=re.DOTALL)  # comments repeat the labels' text, unescaped
     text = re.sub(r'<g id="[^"]*"', "<g", text)  # nothing refers to groups, and a page has several charts
+    text = text.replace(f"font-family: '{STYLE['font.family']}'", "font-family: system-ui, sans-serif")
     label = escape(description, quote=True)
     return text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
 
@@ -222,37 +269,45 @@ def _quiet() -> Iterator[None]:
 # --- parts ----------------------------------------------------------------------------------------------------------
 
 
-def _panels(titles: Mapping[str, Any], names: Sequence[str], detectors: int, label: str) -> tuple[Figure, list[Axes]]:
+def _guessing(line: Callable[..., Any], level: float | None) -> None:
+    if level is not None:
+        line(level, **CHANCE)
+
+
+def _panels(
+    titles: Mapping[str, Any], names: Sequence[str], detectors: int, label: str, paper: Paper
+) -> tuple[Figure, list[Axes]]:
     """Return a figure with a panel a title, high enough for its lines, and the panels; names: of the lines."""
     entries, most = len(names), max((name.count("\n") + 1 for name in _labels(names)), default=1)
     step = max(0.13 * max(detectors, 1) + 0.12, 0.17 * most + 0.03)
-    figure, grid = _grid(len(titles), height=0.75 + step * entries, share_y=False)
+    columns = _columns(len(titles), paper)
+    figure, grid = _grid(len(titles), height=0.75 + step * entries, share_y=False, paper=paper)
     for number, (axes, title) in enumerate(zip(grid, titles, strict=True)):
-        axes.set_title(_short(title, 90 // _columns(len(titles))), loc="left")
+        axes.set_title(_short(title, round(10 * paper.width) // columns), loc="left")
         axes.set_xlabel(label)
         axes.set_ylim(entries - 0.5, -0.5)
         axes.set_yticks(range(entries))
-        axes.tick_params(axis="y", length=0, labelleft=number % _columns(len(titles)) == 0)
+        axes.tick_params(axis="y", length=0, labelleft=number % columns == 0)
         axes.grid(axis="x", color=INK, alpha=0.12, linewidth=0.7)
         for line in range(0, entries, 2):
             axes.axhspan(line - 0.5, line + 0.5, color=GREY, alpha=0.10, linewidth=0, zorder=0)
     return figure, grid
 
 
-def _grid(count: int, height: float, share_y: bool) -> tuple[Figure, list[Axes]]:
+def _grid(count: int, height: float, share_y: bool, paper: Paper) -> tuple[Figure, list[Axes]]:
     from matplotlib.figure import Figure
 
-    columns = _columns(count)
+    columns = _columns(count, paper)
     rows = -(-count // columns)
-    figure = Figure(figsize=(WIDTH, height * rows + 0.35), layout="constrained")
+    figure = Figure(figsize=(paper.width, height * rows + 0.35), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharey=share_y).ravel()
     for axes in grid[count:]:
         axes.set_visible(False)
     return figure, list(grid[:count])
 
 
-def _columns(count: int) -> int:
-    return 2 if count == 4 else min(count, COLUMNS)
+def _columns(count: int, paper: Paper) -> int:
+    return 2 if count == 4 and paper.columns > 1 else min(count, paper.columns)
 
 
 def _place(entry: str, detector: str, entries: Sequence[str], detectors: Sequence[str]) -> float:
@@ -294,7 +349,7 @@ def _key(value: Any) -> str:
     return repr(value)
 
 
-def _legend(figure: Figure, names: Sequence[str], others: bool) -> None:
+def _legend(figure: Figure, names: Sequence[str], others: bool, chance: Levels, paper: Paper) -> None:
     from matplotlib.lines import Line2D
 
     labels = _labels(names)
@@ -303,10 +358,13 @@ def _legend(figure: Figure, names: Sequence[str], others: bool) -> None:
         for name, label in zip(names, labels, strict=True)
     ]
     if others:
-        lines.append(Line2D([], [], color=GREY, marker="o", markersize=5, label="detector without anomalies"))
+        lines.append(Line2D([], [], color=GREY, marker="o", markersize=5, label="no anomalies"))
+    if any(level is not None for level in chance.values()):
+        style = {key: value for key, value in CHANCE.items() if key != "zorder"}
+        lines.append(Line2D([], [], label="chance", **style))
     if lines:
         widest = max((len(line) for label in labels for line in label.splitlines()), default=1)
-        columns = max(LEGEND // (widest + 6), 1)
+        columns = max(paper.legend // (widest + 6), 1)
         figure.legend(handles=lines, loc="outside upper left", ncols=min(len(lines), columns, 5))
 
 

@@ -1,27 +1,28 @@
-"""What the report says first: which recipe is best, the leaderboard, charts of the metrics, differences, sweeps."""
+"""The figures behind the verdict: the leaderboard, charts of the metrics, differences, sweeps."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from anomgen.score.report import charts
-from anomgen.score.report.blocks import Block, Chart, Details, Table, TableCell, Text
-from anomgen.score.report.board import BoardTable, Difference, Line, Tau
+from anomgen.score.report.blocks import Block, Chart, Details, Table, TableCell
+from anomgen.score.report.board import BoardTable, Line, Tau
+from anomgen.score.report.chance import chance
 from anomgen.score.report.summary import (
+    BASES,
     METRICS,
     NOTHING,
     RECIPE,
     SPARE,
     Run,
-    digits_of,
+    best_f1,
     distinct,
-    ends,
     gap,
     interval,
-    mean,
     number,
     of,
 )
@@ -29,154 +30,6 @@ from anomgen.score.result import Result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-MEANING = {
-    "boxes": "flat rectangles (boxes)",
-    "none": "a detector without anomalies (none)",
-    "real": "training on real anomalies (real)",
-}
-FEW_SEEDS = (
-    "A first look: with fewer than three seeds, how much another training would change is hardly in the intervals."
-)
-INDIFFERENT = (
-    "trained on normal images only, so its maps are the same for every recipe and say nothing about which is better. "
-    "It is left out of the ranking. The recipe decides its threshold alone: see Thresholds."
-)
-ALL_INDIFFERENT = (
-    "trained on normal images only, so the maps are the same for every recipe. A recipe decides nothing but the "
-    "threshold, and the board is about that"
-)
-PARTIAL = "not done yet (left out by the budget, another part, or interrupted): the board is partial."
-MIXED = ("anomgen", "torch", "timm")
-"""What changes figures where its version differs."""
-
-
-def headline(run: Run) -> Iterator[Block]:
-    """Say which recipe is best, by how much, and whether that is clear."""
-    first, *rest = _best(run)
-    yield first
-    yield from _left_out(run)
-    yield from _unfinished(run)
-    yield from rest
-    for name, found in _made_with(run).items():
-        yield Text(f"The rows were made with several versions of {name} ({', '.join(found)}): that, too, may differ.")
-
-
-def _best(run: Run) -> Iterator[Block]:
-    best = run.best
-    if run.by_threshold:
-        yield from _best_by_threshold(run)
-    elif best is None:
-        yield Text(f"No recipe has a figure: {_why_nothing(run)}.", strong=True)
-        return
-    else:
-        yield from _best_by_maps(run, best)
-    if len({row.seed for row in run.done}) < 3:
-        yield Text(FEW_SEEDS)
-    if run.indifferent and not run.by_threshold:
-        yield Text(f"{', '.join(run.indifferent)}: {INDIFFERENT}")
-    if run.failed:
-        yield Text(f"{len(run.failed)} of {len(run.rows)} trainings failed; they are listed below, with why.")
-
-
-def _why_nothing(run: Run) -> str:
-    """Return why there is no best recipe."""
-    reasons = [f"{len(run.failed)} of {len(run.rows)} trainings failed"] if run.failed else []
-    if run.missing:
-        reasons.append("trainings are still to be done")
-    if not run.rows and not run.missing:
-        reasons.append("the run has no rows")
-    elif not reasons:
-        recipes = any(run.kind(row.entry) == RECIPE for row in run.rows)
-        reasons.append("no metric that ranks is defined" if recipes else "only baselines are trained")
-    return ", and ".join(reasons)
-
-
-def _best_by_maps(run: Run, best: Line) -> Iterator[Block]:
-    name = best.entry
-    yield Text(f"{name} is the best recipe: {run.label} {interval(best)}, over {_scope(run)}.", strong=True)
-    alike = [_other(pair, name) for pair in run.board.pairs if name in (pair.a, pair.b) and not pair.clear]
-    alike = [other for other in run.entries if other in alike and run.kind(other) == RECIPE]
-    if alike:
-        more = f" and {len(alike) - 5} more" if len(alike) > 5 else ""
-        yield Text(f"It is not clearly apart from {', '.join(alike[:5])}{more}.")
-    for baseline, meaning in MEANING.items():
-        if baseline in best.against:
-            yield Text(_gap_sentence(name, meaning, best.against[baseline]))
-
-
-def _best_by_threshold(run: Run) -> Iterator[Block]:
-    yield Text(f"No recipe is the best by its maps. {', '.join(run.detectors)}: {ALL_INDIFFERENT}.", strong=True)
-    known = [line for line in run.lines if line.mean is not None]
-    reached = [f"{line.entry} {number(line.mean)} of {number(_best_f1(run, line.entry))}" for line in known]
-    if reached:
-        more = f" and {len(reached) - 6} more below" if len(reached) > 6 else ""
-        yield Text(
-            "Image F1 on the test images at the threshold that was chosen with each one's synthetic anomalies, of the "
-            f"best F1 that any threshold reaches: {', '.join(reached[:6])}{more}; over {_scope(run)}."
-        )
-
-
-def _best_f1(run: Run, entry: str, data: str | None = None) -> float | None:
-    """Return the best F1 of any threshold, mean over the rows of an entry that have a chosen one."""
-    chosen = [row.thresholds.f1 for row in of(run.done, entry=entry, data=data)]
-    return mean(part.best_f1 for part in chosen if part.f1 is not None)
-
-
-def _unfinished(run: Run) -> Iterator[Block]:
-    """Yield how much of the request has no row yet, and what."""
-    if run.missing:
-        count = run.missing.cells
-        yield Text(f"{count} of {run.missing.of} trainings {'is' if count == 1 else 'are'} {PARTIAL}")
-        groups = run.missing.groups
-        lines = [[", ".join(entries), detector, data, str(seed)] for data, detector, seed, entries in groups]
-        if lines:
-            yield Details("Trainings that are not done yet", [Table(["entries", "detector", "data", "seed"], lines)])
-
-
-def _made_with(run: Run) -> dict[str, list[str]]:
-    """Return what the rows were made with in several versions."""
-    found = {name: {row.versions.get(name) for row in run.rows} - {None} for name in MIXED}
-    return {name: sorted(map(str, versions)) for name, versions in found.items() if len(versions) > 1}
-
-
-def _other(pair: Difference, name: str) -> str:
-    return pair.b if pair.a == name else pair.a
-
-
-def _gap_sentence(best: str, meaning: str, pair: Difference) -> str:
-    size = f"{abs(pair.difference):.{digits_of(pair)}f}"
-    side = f"{size} {'above' if pair.difference > 0 else 'below'}" if float(size) else "level with"
-    lead = f"{best} is {side} {meaning}"
-    if pair.low is None:
-        return f"{lead}; one seed and no bootstrap give no interval."
-    clear = "a clear difference" if pair.clear else "not a clear difference, since that holds 0"
-    return f"{lead}, 95 % interval of the difference {ends(pair)}: {clear}."
-
-
-def _scope(run: Run) -> str:
-    """Return what the means of the whole board are over, in words."""
-    data, detectors = ({column[k] for column in run.board.overall.over} for k in (0, 1))
-    seeds = len({row.seed for row in run.done})
-    parts = [_some(data, run.board.data, "data set"), _some(detectors, run.board.detectors, "detector")]
-    return ", ".join([*parts, f"{seeds} seed{'s' if seeds != 1 else ''}"])
-
-
-def _some(chosen: Collection[str], every: Collection[str], name: str) -> str:
-    share = f" of {len(every)}" if len(chosen) < len(every) else ""
-    return f"{len(chosen)}{share} {name}{'s' if len(every) != 1 else ''}"
-
-
-def _left_out(run: Run) -> Iterator[Block]:
-    """Say which pairs of data set and detector the means of the whole board leave out."""
-    table = run.board.overall
-    every = [(data, detector) for data in run.board.data for detector in run.ranked]
-    gone = [pair for pair in every if pair not in table.over]
-    if table.columns < table.of:
-        yield Text(
-            f"The means leave out {', '.join(f'{data} with {detector}' for data, detector in gone)}: not every line "
-            "has a training there. Each data set's own board has what is there."
-        )
 
 
 def leaderboard(run: Run) -> Iterator[Block]:
@@ -220,6 +73,7 @@ def _board_table(
 ) -> Table:
     """Return a board; columns: detector → the table of that detector alone; data: the set it is about, None for all."""
     columns = {name: column for name, column in columns.items() if name != SPARE}
+    idle = [name for name in columns if data is not None and (data, name) in run.idle]
     seeds = any(line.sd is not None for line in table.lines)
     first = run.first(table)
     lines: list[list[str | TableCell]] = []
@@ -231,14 +85,21 @@ def _board_table(
         trained = [NOTHING if run.kind(name) == SPARE else number(own.mean if own else None) for own in alone]
         spread = [number(line.sd)] if seeds else []
         rank = NOTHING if line.rank is None else str(line.rank)
-        reachable = [number(_best_f1(run, name, data))] if run.by_threshold else []
+        reachable = [number(best_f1(run, name, data))] if run.by_threshold else []
         figure = TableCell(interval(line) + faults, strong=is_best)
         lines.append([run.about(name), rank, figure, *reachable, *spread, *trained])
     if table.columns < table.of:
         share = f"{table.columns} of {table.of} pairs of data set and detector"
-        caption += f" Means are over {share}: those that every entry has."
+        caption += f" Means are over {share}: those that every entry has, of detectors that have learned something."
     extra = [*(["best F1 of any threshold"] if run.by_threshold else []), *(["±"] if seeds else [])]
-    return Table(["entry", "rank", "mean (95 % interval)", *extra, *columns], lines, caption)
+    heads = [_column_head(name, column, is_idle=name in idle) for name, column in columns.items()]
+    return Table(["entry", "rank", "mean (95 % interval)", *extra, *heads], lines, caption)
+
+
+def _column_head(name: str, column: BoardTable, *, is_idle: bool) -> str:
+    if is_idle:
+        return f"{name} (learned nothing)"
+    return f"{name} (on {column.columns} of {column.of})" if column.columns < column.of else name
 
 
 def metric_charts(run: Run) -> Iterator[Block]:
@@ -246,11 +107,12 @@ def metric_charts(run: Run) -> Iterator[Block]:
     for metric in run.metrics:
         label = METRICS[metric]
         caption = f"{label}: mean and 95 % interval of each entry and detector; ticks: single seeds."
-        chart = Chart(metric, metric_chart(run, metric), caption)
+        caption += " Faint: the detector learned nothing." if run.idle else ""
+        chart = Chart(metric, partial(metric_chart, run, metric), caption)
         yield chart if metric in run.board.metrics.values() else Details(label, [chart])
 
 
-def metric_chart(run: Run, metric: str) -> Figure:
+def metric_chart(run: Run, metric: str, paper: charts.Paper = charts.WIDE) -> Figure:
     """Return the figure of a metric: a panel a data set."""
     panels: dict[str, dict[tuple[str, str], charts.Dot]] = {}
     for cell in run.by_metric[metric]:
@@ -259,7 +121,8 @@ def metric_chart(run: Run, metric: str) -> Figure:
             dot = _dot(run, line, cell.data, detector, metric)
             if dot is not None:
                 panels.setdefault(cell.data, {})[line.entry, detector] = dot
-    return charts.interval_chart(panels, run.entries, run.detectors, METRICS[metric])
+    levels = {name: chance(of(run.done, data=name), metric) for name in panels}
+    return charts.interval_chart(panels, run.entries, run.detectors, METRICS[metric], levels, paper)
 
 
 def _dot(run: Run, line: Line, data: str, detector: str, metric: str) -> charts.Dot | None:
@@ -268,7 +131,8 @@ def _dot(run: Run, line: Line, data: str, detector: str, metric: str) -> charts.
         return None
     values = (row.metrics.get(metric) for row in of(run.done, data=data, detector=detector, entry=line.entry))
     low, high = (line.mean if end is None else end for end in (line.low, line.high))
-    return charts.Dot(line.mean, low, high, tuple(value for value in values if value is not None))
+    seeds = tuple(value for value in values if value is not None)
+    return charts.Dot(line.mean, low, high, seeds, idle=(data, detector) in run.idle)
 
 
 def differences(run: Run) -> Iterator[Block]:
@@ -287,7 +151,7 @@ def differences(run: Run) -> Iterator[Block]:
 
 
 def _difference_table(run: Run, table: BoardTable, caption: str) -> Table | None:
-    known = [name for name in MEANING if any(name in line.against for line in table.lines)]
+    known = [name for name in BASES if any(name in line.against for line in table.lines)]
     lines: list[list[str | TableCell]] = []
     for line in table.lines:
         pairs = [line.against.get(name) for name in known]
@@ -302,6 +166,7 @@ def sweeps(run: Run) -> Iterator[Block]:
     for key in distinct(key for row in run.done for key in row.variation):
         rows = {row.entry: row for row in run.done if key in row.variation}
         panels: dict[str, dict[str, dict[Any, charts.Dot]]] = {}
+        of_data: dict[str, str] = {}
         for metric in run.metrics:
             for cell in (cell for cell in run.by_metric[metric] if metrics[cell.data] == metric):
                 title = f"{cell.data} · {cell.detector}"
@@ -310,11 +175,13 @@ def sweeps(run: Run) -> Iterator[Block]:
                     if dot is not None:
                         name, value = _place(rows[line.entry], key)
                         panels.setdefault(title, {}).setdefault(name, {})[value] = dot
+                        of_data[title] = cell.data
         found = distinct(value for lines in panels.values() for dots in lines.values() for value in dots)
         values = _in_order(found, run.configuration.sweeps.get(key, ()) if run.configuration else ())
         if len(values) > 1:
-            figure = charts.sweep_chart(panels, values, key, run.label)
-            yield Chart(f"sweep-{_file_name(key)}", figure, f"{run.label} against {key}: mean; 95 % interval shaded.")
+            levels = {title: chance(of(run.done, data=data), metrics[data]) for title, data in of_data.items()}
+            draw = partial(charts.sweep_chart, panels, values, key, run.label, levels)
+            yield Chart(f"sweep-{_file_name(key)}", draw, f"{run.label} against {key}: mean; 95 % interval shaded.")
 
 
 def _place(row: Result, key: str) -> tuple[str, Any]:

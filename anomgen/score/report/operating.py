@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from anomgen.score.limits import Bound, Unreachable, choose, is_for_misses, rule_text
 from anomgen.score.metrics import Curve
 from anomgen.score.report import charts
 from anomgen.score.report.blocks import Block, Chart, Details, Table, Text
+from anomgen.score.report.chance import chance
 from anomgen.score.report.summary import Run, grouped, mean, number, of, percent
 from anomgen.score.result import Done, Scored
 
@@ -44,7 +46,7 @@ def operating(run: Run) -> Iterator[Block]:
             yield Details(f"Accuracy on {name}", tables[:1])
     panels = list(_panels(run, rows))[:MOST_PANELS]
     if panels:
-        yield Chart("f1_curves", charts.curve_chart(dict(panels), "threshold", "F1"), CURVED)
+        yield Chart("f1_curves", partial(charts.curve_chart, dict(panels), "threshold", "F1"), CURVED)
 
 
 def asked(run: Run) -> list[tuple[Bound, ...]]:
@@ -144,6 +146,12 @@ def _panels(run: Run, rows: Sequence[Done]) -> Iterator[tuple[str, charts.F1Curv
 def _curves(title: str, row: Done) -> Iterator[tuple[str, charts.F1Curve]]:
     test = Curve.scored(Scored(scores=row.scores, anomalous=row.anomalous))
     chosen, pixels = row.thresholds.f1, row.thresholds.pixel_f1
-    yield f"{title}: images", charts.F1Curve(test.f1_points(200), chosen.threshold, chosen.f1)
+    yield (
+        f"{title}: images",
+        charts.F1Curve(test.f1_points(200), chosen.threshold, chosen.f1, chance([row], "image_f1_max")),
+    )
     if row.pixel_f1 and pixels is not None:
-        yield f"{title}: pixels", charts.F1Curve(row.pixel_f1, pixels.threshold, pixels.f1)
+        yield (
+            f"{title}: pixels",
+            charts.F1Curve(row.pixel_f1, pixels.threshold, pixels.f1, chance([row], "pixel_f1_max")),
+        )

@@ -114,6 +114,13 @@ def board(rows: Iterable[Result], metric: str | None = None) -> Board:
     )
 
 
+def column_tables(rows: Iterable[Result], metric: str | None = None) -> list[ColumnTable]:
+    """Return the tables of the single columns alone, as `board` has them."""
+    rows = _last_of_each(rows)
+    results = _Results(rows, _chosen(rows, metric))
+    return [results.column_table(column) for column in results.columns]
+
+
 class _Results:
     """The figures of all rows, by entry and column, and the draws that all comparisons share."""
 

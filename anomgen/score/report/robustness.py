@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from anomgen.score.report import charts
 from anomgen.score.report.blocks import Block, Chart, Details, Table, Text
+from anomgen.score.report.chance import chance
 from anomgen.score.report.operating import cells_of
 from anomgen.score.report.summary import Run, distinct, grouped, mean, number, of, percent
 from anomgen.score.result import Done, Perturbed
@@ -33,15 +35,17 @@ def robustness(run: Run) -> Iterator[Block]:
         yield Text(TOLD)
     for kind in distinct(found.kind for row in rows for found in row.perturbed):
         label = f"{kind}: {MEANINGS.get(kind, 'strength')}"
-        for name, metric, value in (
-            ("f1", "image F1", lambda found: found.f1),
-            ("false_alarms", "false alarms", lambda found: found.fpr),
+        for name, metric, value, guessed in (
+            ("f1", "image F1", lambda found: found.f1, "image_f1_max"),
+            ("false_alarms", "false alarms", lambda found: found.fpr, None),
         ):
             panels = _panels(rows, kind, value)
             strengths = sorted({strength for lines in panels.values() for dots in lines.values() for strength in dots})
             if len(strengths) > 1:
                 caption = f"{metric.capitalize()} on the test images against {label}."
-                yield Chart(f"{kind}_{name}", charts.sweep_chart(panels, strengths, kind, metric), caption)
+                levels = _levels(rows, guessed) if guessed else {}
+                draw = partial(charts.sweep_chart, panels, strengths, kind, metric, levels)
+                yield Chart(f"{kind}_{name}", draw, caption)
         for data in run.data:
             if own := of(rows, data=data):
                 yield Details(f"{kind} on {data}", [_table(run, own, kind)])
@@ -62,11 +66,20 @@ def perturbed_means(rows: Sequence[Done]) -> dict[str, Any]:
     }
 
 
+def _levels(rows: Sequence[Done], metric: str) -> dict[str, float | None]:
+    """Return what guessing reaches in each panel."""
+    return {_title(row): chance([row], metric) for row in rows}
+
+
+def _title(row: Done) -> str:
+    return f"{row.data} · {row.detector}"
+
+
 def _panels(
     rows: Sequence[Done], kind: str, value: Callable[[Perturbed], float | None]
 ) -> dict[str, dict[str, dict[Any, charts.Dot]]]:
     panels: dict[str, dict[str, dict[Any, charts.Dot]]] = {}
-    for (data, detector, entry), seeds in grouped(rows, lambda row: (row.data, row.detector, row.entry)).items():
+    for (title, entry), seeds in grouped(rows, lambda row: (_title(row), row.entry)).items():
         by_strength: dict[float, list[float]] = {}
         for part in (part for row in seeds for part in row.perturbed if part.kind == kind):
             found = value(part)
@@ -74,7 +87,7 @@ def _panels(
                 by_strength.setdefault(part.strength, []).append(found)
         dots = {s: charts.Dot(float(np.mean(v)), min(v), max(v)) for s, v in by_strength.items()}
         if dots:
-            panels.setdefault(f"{data} · {detector}", {})[entry] = dots
+            panels.setdefault(title, {})[entry] = dots
     return panels
 
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
+from anomgen.errors import Progress, silent
 from anomgen.score.intrinsic import Correlation, correlations
 from anomgen.score.report import charts
 from anomgen.score.report.appendix import examples, failures, how, time_spent, undefined
 from anomgen.score.report.blocks import Block, Chart, Details, Section, Table, TableCell, Text
-from anomgen.score.report.findings import differences, headline, leaderboard, metric_charts, sweeps
+from anomgen.score.report.chance import chance
+from anomgen.score.report.findings import differences, leaderboard, metric_charts, sweeps
 from anomgen.score.report.operating import operating
+from anomgen.score.report.pictures import Strips, compared, drawn
 from anomgen.score.report.robustness import robustness
 from anomgen.score.report.summary import (
     METRICS,
     NOTHING,
     RECIPE,
     SPARE,
+    WORDS,
     Run,
     distinct,
     grouped,
@@ -26,6 +31,7 @@ from anomgen.score.report.summary import (
     percent,
     signed,
 )
+from anomgen.score.report.verdict import headline
 from anomgen.score.result import ChosenF1, Done, Limit, Thresholds, TypeFigures
 
 TAUGHT = 0.5
@@ -65,25 +71,37 @@ CHOSEN = (
 )
 
 
-def sections(run: Run, folder: Path, figures: Measured | None) -> list[Section]:
-    """Return the whole report; folder: of the run, where the example maps are."""
-    found = [
-        Section("", list(headline(run))),
-        Section("Leaderboard", list(leaderboard(run))),
-        Section("Metrics", list(metric_charts(run))),
-        Section("Against the baselines", list(differences(run))),
-        Section("Real defects that a recipe does not teach", list(defect_types(run))),
-        Section("Thresholds", list(thresholds(run))),
-        Section("Operating points", list(operating(run))),
-        Section("Under other light and noise", list(robustness(run))),
-        Section("Sweeps", list(sweeps(run))),
-        Section("Figures of the images themselves", list(intrinsic(run, figures))),
-        Section("Examples", list(examples(run, folder))),
-        Section("Failed", list(failures(run))),
-        Section("Not defined", list(undefined(run))),
-        Section("Time", list(time_spent(run))),
-        Section("How it was made", list(how(run))),
-    ]
+def sections(
+    run: Run,
+    folder: Path,
+    figures: Measured | None = None,
+    strips: Strips | None = None,
+    progress: Progress = silent,
+) -> list[Section]:
+    """Return the whole report; folder: of the run, where the example maps are. progress: told each section."""
+    parts: dict[str, Iterator[Block]] = {
+        "": headline(run),
+        "What each recipe draws": drawn(run, strips or {}),
+        "Leaderboard": leaderboard(run),
+        "Metrics": metric_charts(run),
+        "Against the baselines": differences(run),
+        "Image by image": compared(run, folder),
+        "Real defects that a recipe does not teach": defect_types(run),
+        "Thresholds": thresholds(run),
+        "Operating points": operating(run),
+        "Under other light and noise": robustness(run),
+        "Sweeps": sweeps(run),
+        "Figures of the images themselves": intrinsic(run, figures),
+        "Best and worst images": examples(run, folder),
+        "Failed": failures(run),
+        "Not defined": undefined(run),
+        "Time": time_spent(run),
+        "How it was made": how(run),
+    }
+    found = []
+    for done, (title, blocks) in enumerate(parts.items()):
+        progress(done, len(parts), f"writing the report: {title or 'what to use'}")
+        found.append(Section(title, list(blocks)))
     return [section for section in found if section.blocks]
 
 
@@ -175,7 +193,9 @@ def thresholds(run: Run) -> Iterator[Block]:
             "Image F1 on the test images at the threshold that was chosen on synthetic anomalies (filled), and the "
             "best that any threshold reaches (hollow)."
         )
-        yield Chart("threshold_f1", charts.gap_chart(shown, entries, run.detectors, "image F1"), caption)
+        levels = {name: chance(of(rows, data=name), "image_f1_max") for name in shown}
+        draw = partial(charts.gap_chart, shown, entries, run.detectors, "image F1", levels)
+        yield Chart("threshold_f1", draw, caption)
     for name in run.data:
         if of(rows, data=name):
             yield Details(f"Thresholds on {name}", [_threshold_table(run, of(rows, data=name))])
@@ -230,7 +250,9 @@ def intrinsic(run: Run, figures: Measured | None) -> Iterator[Block]:
         rho = [found[data].get(name) for name in names]
         lines.append(["Spearman's ρ with usefulness", "", *map(_rho, rho)])
         metric = METRICS[run.board.metrics[data]]
-        yield Table(["entry", metric, *(name.replace("_", " ") for name in names)], lines, f"{data}. {FIGURES}")
+        yield Table(
+            ["entry", metric, *(WORDS.get(name, name.replace("_", " ")) for name in names)], lines, f"{data}. {FIGURES}"
+        )
 
 
 def correlated(run: Run, figures: Measured | None) -> dict[str, dict[str, Correlation]]:

@@ -14,9 +14,11 @@ from anomgen.score.configuration import Configuration, Missing
 from anomgen.score.entries import COUNT
 from anomgen.score.report import ranking
 from anomgen.score.report.board import Board, BoardTable, ColumnTable, Difference, Line
+from anomgen.score.report.chance import learned_nothing
 from anomgen.score.result import Done, Failed, Result
 
 Key = TypeVar("Key")
+Value = TypeVar("Value")
 Row = TypeVar("Row", bound=Result)
 
 METRICS = {
@@ -30,12 +32,28 @@ METRICS = {
     "threshold_f1": "image F1 at the chosen threshold",
 }
 """What the board knows, and how it is called."""
+WORDS = {
+    **METRICS,
+    "threshold_pixel_f1": "pixel F1 at the chosen threshold",
+    "area": "mean area",
+    "area_q25": "area, lower quartile",
+    "area_q50": "area, median",
+    "area_q75": "area, upper quartile",
+    "kid_lite0": "distance to real ones (KID)",
+}
+"""How figures are called that people read."""
 CHOSEN_F1 = "threshold_f1"
 """What ranks where all detectors are indifferent: it alone depends on the recipe."""
 SPARE = "none"
 """The detector of the baseline without anomalies; it is in no column."""
 RECIPE = "recipe"
 NOTHING = "–"
+BASES = {
+    "boxes": "flat rectangles (boxes)",
+    "none": "a detector without anomalies (none)",
+    "real": "training on real anomalies (real)",
+}
+"""What every entry is held against."""
 ABOUT = {"none": "no anomalies", "boxes": "baseline", "real": "ceiling"}
 
 
@@ -106,9 +124,28 @@ class Run:
         return bool(shared) and all(len(set(values)) == 1 for values in shared)
 
     @cached_property
+    def idle(self) -> list[tuple[str, str]]:
+        """Return the data sets with the detectors that learned nothing there, from no entry: they tell nothing."""
+        pairs = [(data, detector) for data in self.data for detector in self.detectors]
+        cells = {(data, detector): of(self.done, data=data, detector=detector) for data, detector in pairs}
+        return [pair for pair, rows in cells.items() if rows and learned_nothing(rows)]
+
+    @cached_property
+    def is_idle(self) -> bool:
+        """Return whether no detector has learned anything; then nothing tells which recipe is better."""
+        cells = {(row.data, row.detector) for row in self.done if row.detector != SPARE}
+        return bool(cells) and cells <= set(self.idle)
+
+    @cached_property
     def board(self) -> Board:
-        """Return the board of the detectors that rank; that of the chosen thresholds where all are indifferent."""
-        kept = [row for row in self.rows if row.detector in (*self.ranked, SPARE)]
+        """Return the board of the detectors that rank; that of the chosen thresholds where all are indifferent.
+
+        What learned nothing is left out, unless that is all there is.
+        """
+        gone = set() if self.is_idle else set(self.idle)
+        kept = [
+            row for row in self.rows if row.detector in (*self.ranked, SPARE) and (row.data, row.detector) not in gone
+        ]
         return self._ordered(ranking.board(kept, CHOSEN_F1 if self.by_threshold else None))
 
     def _ordered(self, board: Board) -> Board:
@@ -119,14 +156,21 @@ class Run:
             "detectors": detectors,
             "by_data": {name: board.by_data[name] for name in data},
             "by_detector": {name: board.by_detector[name] for name in detectors},
-            "by_cell": sorted(board.by_cell, key=lambda c: (data.index(c.data), detectors.index(c.detector))),
+            "by_cell": self._sorted(board.by_cell),
         }
         return board.model_copy(update=update)
+
+    def _sorted(self, cells: Iterable[ColumnTable]) -> list[ColumnTable]:
+        places = {name: place for place, name in enumerate([*self.detectors, SPARE])}
+        return sorted(cells, key=lambda cell: (self.data.index(cell.data), places[cell.detector]))
 
     @cached_property
     def ranked(self) -> list[str]:
         """Return the detectors that say which recipe is better; all of them where none does."""
-        return [name for name in self.detectors if name not in self.indifferent] or self.detectors
+        told = [name for name in self.detectors if name not in self.indifferent] or self.detectors
+        tried = {row.detector for row in self.done}
+        learned = {row.detector for row in self.done if (row.data, row.detector) not in self.idle}
+        return [name for name in told if name in learned or name not in tried] or told
 
     @cached_property
     def by_threshold(self) -> bool:
@@ -137,7 +181,7 @@ class Run:
     @cached_property
     def by_metric(self) -> dict[str, list[ColumnTable]]:
         """Return metric → the tables of the single cells, of all detectors."""
-        return {metric: self._ordered(ranking.board(self.rows, metric)).by_cell for metric in self.metrics}
+        return {metric: self._sorted(ranking.column_tables(self.rows, metric)) for metric in self.metrics}
 
     @cached_property
     def lines(self) -> list[Line]:
@@ -177,6 +221,12 @@ class Run:
         return self._first[entry].variation.get(COUNT)
 
 
+def best_f1(run: Run, entry: str, data: str | None = None) -> float | None:
+    """Return the best F1 of any threshold, mean over the rows of an entry that have a chosen one."""
+    chosen = [row.thresholds.f1 for row in of(run.done, entry=entry, data=data)]
+    return mean(part.best_f1 for part in chosen if part.f1 is not None)
+
+
 # --- selecting ------------------------------------------------------------------------------------------------------
 
 
@@ -192,9 +242,9 @@ def of(
     ]
 
 
-def grouped(rows: Sequence[Row], key: Callable[[Row], Key]) -> dict[Key, list[Row]]:
+def grouped(rows: Iterable[Value], key: Callable[[Value], Key]) -> dict[Key, list[Value]]:
     """Return key → its rows, in the rows' order."""
-    found: dict[Key, list[Row]] = {}
+    found: dict[Key, list[Value]] = {}
     for row in rows:
         found.setdefault(key(row), []).append(row)
     return found

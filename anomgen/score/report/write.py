@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from anomgen.cards import templates
-from anomgen.errors import AnomgenError
+from anomgen.errors import AnomgenError, Progress, silent
 from anomgen.files import replacing
 from anomgen.score.configuration import Configuration, Missing
 from anomgen.score.report import charts
@@ -23,9 +23,11 @@ from anomgen.score.report.appendix import versions
 from anomgen.score.report.blocks import Block, Chart, Details, Section
 from anomgen.score.report.findings import leaderboard, metric_chart
 from anomgen.score.report.operating import operating_points
+from anomgen.score.report.pictures import Strips
 from anomgen.score.report.robustness import perturbed_means
 from anomgen.score.report.sections import Measured, correlated, sections
 from anomgen.score.report.summary import SPARE, Run, averaged, grouped
+from anomgen.score.report.verdict import verdict
 from anomgen.score.result import SCHEMA, Done, Result
 
 HTML, MARKDOWN, RESULTS, CHARTS = "report.html", "report.md", "results.json", "charts"
@@ -38,14 +40,26 @@ def write_report(
     configuration: Configuration | None = None,
     missing: Missing | None = None,
     figures: Measured | None = None,
+    strips: Strips | None = None,
 ) -> list[Path]:
     """Write the report of `rows` into the folder `out`; return the files.
 
-    rows: any of them failed. missing: what has no row yet. figures: of `anomgen.score.intrinsic`. The example maps are
-    those in ``out/maps``; those that are not there are left out. Raises AnomgenError when a file cannot be written.
+    rows: any of them failed. missing: what has no row yet. figures: of `anomgen.score.intrinsic`. strips: pictures of
+    what the entries draw. The maps are those in ``out/maps``; those that are not there are left out. Raises
+    AnomgenError when a file cannot be written.
     """
-    run = Run(sorted_rows(rows), configuration, missing)
-    parts = sections(run, out, figures)
+    return write_run(Run(sorted_rows(rows), configuration, missing), out, figures, strips)
+
+
+def write_run(
+    run: Run,
+    out: Path,
+    figures: Measured | None = None,
+    strips: Strips | None = None,
+    progress: Progress = silent,
+) -> list[Path]:
+    """Write the report of a run, as `write_report` does; its rows as `sorted_rows` gives them."""
+    parts = sections(run, out, figures, strips, progress)
     title = f"Which anomalies are useful: {', '.join(run.data)}" if run.data else "Which anomalies are useful"
     written = [out / HTML, out / MARKDOWN, out / RESULTS]
     texts = [as_html(title, parts, out), as_markdown(title, parts), as_json(run, figures)]
@@ -54,7 +68,7 @@ def write_report(
             file.write(text.encode("utf-8", errors="backslashreplace"))
     for chart in _charts(block for part in parts for block in part.blocks):
         written.append(out / CHARTS / f"{chart.name}.png")
-        charts.write_png(chart.figure, written[-1])
+        charts.write_png(chart.wide, written[-1])
     for left in set((out / CHARTS).glob("*.png")) - set(written):  # of an earlier, larger request
         left.unlink()
     return written
@@ -82,13 +96,17 @@ def leaderboard_picture(rows: Sequence[Result], path: Path) -> None:
 
 
 def as_html(title: str, parts: Sequence[Section], folder: Path) -> str:
-    """Return one page that needs nothing else: no network, no script; dark or light as the reader has it."""
+    """Return one page that needs nothing else, no network; dark or light as the reader has it.
+
+    Its script sorts and filters tables; without scripts everything is there, too.
+    """
     from markupsafe import Markup
 
     environment = templates(TEMPLATES, autoescape=True)
-    environment.filters["drawn"] = lambda chart: Markup(charts.svg(chart.figure, chart.caption))
+    environment.filters["drawn"] = lambda figure, caption: Markup(charts.svg(figure, caption))
     environment.filters["inline"] = lambda path: _inline(folder / path)
-    return _clean(environment.get_template(HTML).render(title=title, sections=parts))
+    style, script = (Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in ("report.css", "report.js"))
+    return _clean(environment.get_template(HTML).render(title=title, sections=parts, style=style, script=script))
 
 
 def as_markdown(title: str, parts: Sequence[Section]) -> str:
@@ -105,8 +123,10 @@ def as_json(run: Run, figures: Measured | None) -> str:
     correlations = correlated(run, figures)
     values = {
         "schema": SCHEMA,
+        "verdict": verdict(run),
         "best": run.best.entry if run.best else None,
         "not_ranked": run.indifferent,
+        "learned_nothing": run.idle,
         "board": run.board.plain(),
         "cells": [_cell(run, rows) for rows in grouped(run.rows, _place).values()],
         "failed": [{**_named(row), "seed": row.seed, "key": row.key, "error": row.error} for row in run.failed],
@@ -167,7 +187,7 @@ def _charts(blocks: Iterable[Block]) -> Iterator[Chart]:
 
 
 def _inline(path: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+    return f"data:image/{path.suffix[1:]};base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
 def _prose(text: str) -> str:

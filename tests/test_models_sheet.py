@@ -1,0 +1,61 @@
+"""Sheets of a training: the verdict follows what is wrong with the samples, the picture holds rows and losses."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from anomgen.models.sheet import Sheet, drawn, likeness, losses_of
+
+
+def plates(count, seed):
+    """Even plates with dark seams, a little grain: uint8 (64, 64, 1)."""
+    found = []
+    for k in range(count):
+        rng = np.random.default_rng([seed, k])
+        image = 150 + rng.normal(0, 3, (64, 64))
+        for place in rng.integers(4, 60, 3):
+            image[place : place + 2] -= 60
+            image[:, place : place + 2] -= 60
+        found.append(np.clip(image, 0, 255).astype(np.uint8)[..., None])
+    return found
+
+
+def noisy(image):
+    return np.clip(image + np.random.default_rng(1).normal(0, 25, image.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda image: image, "Looks trained"),
+        (noisy, "Train on: samples are noisy"),
+        (lambda image: cv2.GaussianBlur(image, (0, 0), 3)[..., None], "Train on: samples are blurred"),
+        (lambda image: image // 3, "Train on: samples"),
+    ],
+)
+def test_the_verdict_says_what_is_wrong_with_samples(change, words):
+    assert likeness([change(image) for image in plates(6, 1)], plates(6, 2)).startswith(words)
+
+
+def test_pure_noise_of_the_right_level_and_contrast_is_not_taken_for_trained():
+    normals = plates(6, 2)
+    noise = [
+        np.clip(np.random.default_rng(k).normal(image.mean(), image.std(), image.shape), 0, 255).astype(np.uint8)
+        for k, image in enumerate(normals)
+    ]
+    assert likeness(noise, normals).startswith("Train on")
+
+
+def test_a_sheet_holds_its_rows_and_the_losses(tmp_path):
+    log = tmp_path / "log.jsonl"
+    steps = [{"step": step, "loss": 1 / step, "bound": 2.0, "seconds": 1.0} for step in (10, 20, 30)]
+    log.write_text("".join(json.dumps(line) + "\n" for line in steps))
+    assert losses_of(log) == {"loss": [(10, 0.1), (20, 0.05), (30, 1 / 30)], "bound": [(10, 2.0), (20, 2.0), (30, 2.0)]}
+    sheet = Sheet([("normal images", plates(3, 1)), ("samples", plates(3, 2))], "Train on: it is noise.")
+    without = drawn(sheet, "sdas", tmp_path / "none")
+    picture = drawn(sheet, "sdas", log)
+    assert picture.shape == without.shape and picture.shape[0] > 2 * 256 and picture.shape[1] > 3 * 256
+    blue = (picture == (43, 131, 198)).all(axis=2)
+    assert blue.sum() > 200 and not (without == (43, 131, 198)).all(axis=2).any()
