@@ -17,7 +17,7 @@ from anomgen.registry import BUNDLED, load
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 SHOWN = {
     "defects": ("generators/defects.jpg", "eight materials"),
-    "cyclegan": ("generators/cyclegan.png", "one material, of a model trained on it"),
+    "cyclegan": ("generators/cyclegan.png", "three materials, of one model trained on stains"),
     "sdas": ("sdas.png", "one material, of a model trained on it"),
     "transplant": ("generators/transplant.png", "three materials, of a bank of six drawn defects for each"),
 }

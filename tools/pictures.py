@@ -126,21 +126,34 @@ def page(kind: str) -> Image.Image:
 
 
 def cyclegan(models: Path | None) -> Image.Image:
-    """Return three samples of a Cycle-GAN for dark stains on brick; train it, in minutes, where there is none."""
+    """Return the most visible of 24 samples on each of three materials, of one Cycle-GAN for stains; train it first."""
     if models is None:
         raise SystemExit("cyclegan: give the folder of its model with --models; it is trained there if need be")
     normal, stained, model = models / "normal", models / "stained", models / "cyclegan"
     if not model.exists():
-        source = build_source({"kind": "builtin", "name": "brick", "count": 260, "size": SIDE}).open()
-        bricks = [np.repeat(source[k], 3, axis=2) for k in range(len(source))]
-        materials.write(bricks[:200], normal)
-        drawn = (materials.stained(np.random.default_rng(k), brick) for k, brick in enumerate(bricks[200:]))
-        materials.write(drawn, stained)
+        for material in SHOWN:
+            images = _surfaces(material, 110)
+            drawn = (materials.stained(np.random.default_rng(k), image) for k, image in enumerate(images[80:]))
+            materials.write(images[:80], normal / material)
+            materials.write(drawn, stained / material)
         changes = {"resolution": 96}
-        train("cyclegan", normal, model, abnormal=stained, size=SIDE, steps=700, overrides=changes)
-    rows = _rows("cyclegan", str(normal), (f"source.size={SIDE}", f"generator.model={model}"), range(CANDIDATES))
-    chosen = sorted(rows, key=lambda row: row.severity * row.area)[CANDIDATES // 2 :: CANDIDATES // 6][:3]
-    return Image.fromarray(preview_sheet([_panel("cyclegan", row) for row in chosen]))
+        train("cyclegan", normal, model, abnormal=stained, size=SIDE, steps=1700, overrides=changes)
+    panels = []
+    for material in SHOWN:
+        changes = (f"source.size={SIDE}", f"generator.model={model}", "foreground=none")
+        rows = _rows("cyclegan", str(normal / material), changes, range(24))
+        panels.append(_panel("cyclegan", max(rows, key=lambda row: row.severity * row.area**0.5)))
+    return Image.fromarray(preview_sheet(panels))
+
+
+def _surfaces(material: str, count: int) -> list[np.ndarray]:
+    """Return pictures of a material, (SIDE, SIDE, 3)."""
+    if material not in BUILT_IN:
+        return list(materials.specimens(material, count, SIDE))
+    source = build_source({"kind": "builtin", "name": material, "count": count, "size": SIDE}).open()
+    return [
+        image if image.shape[2] == 3 else np.repeat(image, 3, axis=2) for image in (source[k] for k in range(count))
+    ]
 
 
 def overview() -> Image.Image:
