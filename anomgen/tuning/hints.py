@@ -35,6 +35,8 @@ DRAWS = 16
 """Images that each kind draws to be compared with unlabelled ones."""
 LOOKED_AT = 200
 """Unlabelled images, evenly spaced, that are looked at."""
+AGREED = 0.3
+"""Share of the unusual images' votes that a kind must have for anything to follow from them."""
 NORMAL = "normal"
 LEAST_NORMALS = 8
 """Normal images without which nothing says what is usual."""
@@ -134,12 +136,13 @@ def of_unlabelled(images: Sequence[np.ndarray], plan: Plan, reference: Reference
     kinds = [kind for kind in drawn if kind != NORMAL]
     total = {kind: sum(own.get(kind, 0.0) for own in unusual) for kind in kinds}
     whole = sum(total.values())
+    agreed = max(total.values()) >= AGREED * whole > 0
+    what = "the share of the kinds nearest to them was raised" if agreed else "they are like no kind: none is raised"
     text = (
-        f"{len(unusual)} of {len(images)} unlabelled images look unusual, and the share of the kinds that come nearest "
-        "to them was raised. The recipe is transductive: it knows these images, so they say nothing about how well it "
-        "does on others."
+        f"{len(unusual)} of {len(images)} unlabelled images look unusual, and {what}. The recipe is transductive: it "
+        "knows these images, so they say nothing about how well it does on others."
     )
-    return Hint({kind: value / whole if whole else 0.0 for kind, value in total.items()}, len(unusual), text)
+    return Hint({kind: value / whole if whole else 0.0 for kind, value in total.items()}, len(unusual) * agreed, text)
 
 
 def oddest(image: np.ndarray, boundary: Detectability) -> np.ndarray:
