@@ -363,3 +363,12 @@ def test_images_that_are_not_at_hand_are_a_note_unless_they_were_named(photos, t
     assert found.as_dict() == report.as_dict()
     with pytest.raises(UsageError, match="nowhere"):
         check(made, source=tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("value", [None, "/dev/zero", [[None]], 0, -1.0, float("inf")])
+def test_a_normal_boundary_that_cannot_be_is_no_traceback(value):
+    from anomgen.synthesis.detectability import Detectability
+
+    record = {"boundary": 2.0, "pixels": 9, "mean": "0 " * 4, "whiten": ["1 0 0 0", "1 0 0", "1 0", "1"]}
+    with pytest.raises((TypeError, ValueError)):
+        Detectability.of_record({**record, "boundary": value})

@@ -88,7 +88,7 @@ def recorded_fit(dataset: Dataset) -> Detectability | None:
         return None
     try:
         return Detectability.of_record(record)
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         raise UsageError(
             f"{dataset.path / 'provenance.json'}: damaged (detectability); run `anomgen make` with --resume"
         ) from None

@@ -78,10 +78,17 @@ class Detectability:
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Self:
-        """Return what `as_dict` recorded."""
+        """Return what `as_dict` recorded. Raises KeyError, TypeError or ValueError for what it cannot have written."""
+        boundary, pixels = float(record["boundary"]), int(record["pixels"])
         rows = [np.array(line.split(), dtype=np.float64) for line in (record["mean"], *record["whiten"])]
         whiten = np.stack([np.pad(row, (len(rows[0]) - len(row), 0)) for row in rows[1:]])
-        return cls(rows[0], whiten, record["boundary"], record["pixels"])
+        found = cls(rows[0], whiten, boundary, pixels)
+        figures = np.array([boundary, *rows[0], *whiten.ravel()])
+        if len(rows[0]) not in FEATURES.values() or whiten.shape != (len(rows[0]),) * 2:
+            raise ValueError("no figures of a normal boundary")
+        if not np.isfinite(figures).all() or boundary <= 0 or pixels < 0:
+            raise ValueError("no normal boundary")
+        return found
 
     def as_dict(self) -> dict[str, Any]:
         """Return all figures as plain JSON: of `whiten` the upper triangle, a text for each row."""
