@@ -369,6 +369,8 @@ def test_images_that_are_not_at_hand_are_a_note_unless_they_were_named(photos, t
 def test_a_normal_boundary_that_cannot_be_is_no_traceback(value):
     from anomgen.synthesis.detectability import Detectability
 
-    record = {"boundary": 2.0, "pixels": 9, "mean": "0 " * 4, "whiten": ["1 0 0 0", "1 0 0", "1 0", "1"]}
+    whiten = [" ".join(["1"] * length) for length in range(12, 0, -1)]
+    record = {"boundary": 2.0, "pixels": 9, "mean": "0 " * 12, "whiten": whiten}
+    assert Detectability.of_record(record).boundary == 2
     with pytest.raises((TypeError, ValueError)):
         Detectability.of_record({**record, "boundary": value})
