@@ -15,6 +15,8 @@ from anomgen.making.recipe import bundled_recipes, load_recipe
 from anomgen.making.schema import keys_of, recipe_schema
 from anomgen.registry import BUNDLED, load, names
 
+FEW_TYPES = 3
+"""Types of defects that the line about a recipe names."""
 GROUPS = ("recipes", "generators", "sources", "exporters", "detectors")
 
 
@@ -61,8 +63,13 @@ def _names(group: str) -> dict[str, str]:
 
 def _about_recipe(name: str) -> str:
     recipe = load_recipe(name)
-    ratio = f"{recipe.anomaly_ratio:.0%} anomalous"
-    return f"{', '.join(recipe.generator.defect_types)}; {recipe.count} rows, {ratio}"
+    types = recipe.generator.defect_types
+    some = ", ".join(types[:FEW_TYPES]) + (f" and {len(types) - FEW_TYPES} more" if len(types) > FEW_TYPES else "")
+    meaning = (inspect.getdoc(type(recipe.generator)) or "").partition("\n")[0].rstrip(".")
+    kind = recipe.generator.kind
+    if len(types) == 1 and kind != name:
+        meaning, some = f"{types[0].replace('_', ' ').capitalize()} alone", f"the generator {kind}"
+    return f"{meaning} ({some}); {recipe.count} rows, {recipe.anomaly_ratio:.0%} anomalous"
 
 
 def _about_plugin(group: str, name: str) -> str:

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
 
 from anomgen.config import Part
@@ -50,6 +51,12 @@ class Outcome:
     summary: Summary
     lines: list[str]
     misses: Sequence[Missed] = ()
+
+    def _repr_html_(self) -> str:
+        """Return the board as a notebook shows it: what to use, then the lines."""
+        first, *rest = map(escape, self.lines)
+        table = "\n".join(rest)
+        return f"<p><strong>{first}</strong></p><pre>{table}</pre>"
 
 
 def cores() -> int:
