@@ -21,6 +21,7 @@ from anomgen.score import harness
 from anomgen.score.cell import run
 from anomgen.score.configuration import command_of
 from anomgen.score.jobs import run_jobs
+from anomgen.score.report.board import BoardTable, Line
 from anomgen.score.request import Request
 from anomgen.score.rows import RowFile, opened
 from anomgen.score.run import score
@@ -328,3 +329,10 @@ def test_a_model_that_draws_nothing_gives_rows_that_say_so(data, tmp_path):
     rows = {row.entry: row for row in RowFile(tmp_path / "run").rows.values()}
     assert outcome.summary.failed == 1 and rows["boxes"].status == "done"
     assert rows["sdas"].status == "failed" and rows["sdas"].error
+
+
+@pytest.mark.parametrize(("mean", "failed", "shown"), [(0.25, 0, "0.250"), (None, 0, "no figure"), (None, 1, "failed")])
+def test_a_line_without_a_mean_failed_only_if_its_training_did(mean, failed, shown):
+    nothing = {"rank": None, "low": None, "high": None, "sd": None, "incomplete": False, "undefined": 1, "against": {}}
+    line = Line(entry="perlin", mean=mean, seeds=1, columns=1, failed=failed, **nothing)
+    assert harness._lines(BoardTable(columns=1, of=1, over=[], seeds=1, lines=[line])) == [f"     perlin  {shown}"]

@@ -181,7 +181,7 @@ def _lines(board: BoardTable | None) -> list[str]:
     texts = []
     for line in board.lines:
         rank = "" if line.rank is None else str(line.rank)
-        figure = "failed" if line.mean is None else f"{line.mean:.3f}"
+        figure = f"{line.mean:.3f}" if line.mean is not None else "failed" if line.failed else "no figure"
         spread = "" if line.low is None or line.high is None else f"  [{line.low:.3f}, {line.high:.3f}]"
         texts.append(f"{rank:>3}  {line.entry:<{width}}  {figure}{spread}")
     if board.columns < board.of:
