@@ -130,7 +130,7 @@ class Defects(Generator):
 
     kinds: Kinds = Field(default_factory=lambda: {name: kind.weight for name, kind in KINDS.items()})
     """Which kinds are drawn: a list, or a mapping of kinds to weights."""
-    severity: Severity = (1.2, 6.0)
+    severity: Severity = (0.9, 8.0)
     """How visible: 1 is just detectable, as unusual as one normal pixel in a hundred. A number, or a range of which the
     logarithm is drawn evenly."""
     size: Size | None = None
