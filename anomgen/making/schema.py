@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from typing import Any
 
@@ -41,7 +42,8 @@ def recipe_schema() -> dict[str, Any]:
 def keys_of(model: type[Config], kind: str | None = None, own: str = "") -> dict[str, Any]:
     """Return the JSON schema of a class of settings, with the names of its presets.
 
-    kind: the name that it is registered under. own: what stands before the names of definitions that it uses.
+    kind: the name that it is registered under; the first line of its docstring explains it. own: what stands before
+    the names of definitions that it uses.
     """
     schema = model.model_json_schema(ref_template=f"#/$defs/{own}{{model}}")
     properties = schema.setdefault("properties", {})
@@ -51,7 +53,8 @@ def keys_of(model: type[Config], kind: str | None = None, own: str = "") -> dict
     if kind is None:
         return schema
     required = ["kind", *schema.get("required", [])]
-    return {**_with_key("kind", {"const": kind}, schema), "required": required}
+    meaning = (inspect.getdoc(model) or "").partition("\n")[0]
+    return {**_with_key("kind", {"const": kind, "description": meaning}, schema), "required": required}
 
 
 def _options(group: str, definitions: dict[str, Any]) -> list[dict[str, Any]]:
