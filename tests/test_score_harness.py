@@ -336,3 +336,9 @@ def test_a_line_without_a_mean_failed_only_if_its_training_did(mean, failed, sho
     nothing = {"rank": None, "low": None, "high": None, "sd": None, "incomplete": False, "undefined": 1, "against": {}}
     line = Line(entry="perlin", mean=mean, seeds=1, columns=1, failed=failed, **nothing)
     assert harness._lines(BoardTable(columns=1, of=1, over=[], seeds=1, lines=[line])) == [f"     perlin  {shown}"]
+
+
+def test_an_output_inside_the_data_is_refused(data, tmp_path):
+    shutil.copytree(data, tmp_path / "product")
+    with pytest.raises(UsageError, match="lies inside the source"):
+        harness.schedule_only(request(str(tmp_path / "product")), tmp_path / "product" / "look")

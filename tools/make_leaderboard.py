@@ -1,4 +1,4 @@
-"""Write the boards of finished runs into cards/leaderboard.md, between its markers, and the first one's picture.
+"""Write the boards of finished runs into the docs' leaderboard, between its markers, and the first one's picture.
 
 python tools/make_leaderboard.py RUN [RUN …]
 
@@ -19,15 +19,15 @@ from anomgen.score.result import Result
 from anomgen.score.rows import RowFile
 
 ROOT = Path(__file__).parent.parent
-CARD, PICTURE = ROOT / "cards" / "leaderboard.md", ROOT / "docs" / "images" / "leaderboard.png"
+PAGE, PICTURE = ROOT / "docs" / "reference" / "leaderboard.md", ROOT / "docs" / "images" / "leaderboard.png"
 MARKERS = re.compile(r"(<!-- boards -->\n).*?(<!-- end of boards -->)", re.DOTALL)
 
 
 def main(folders: list[Path]) -> None:
-    """Write the card and the picture."""
+    """Write the page and the picture."""
     boards = [_board(folder) for folder in folders]
-    text = CARD.read_text(encoding="utf-8")
-    with replacing(CARD) as file:
+    text = PAGE.read_text(encoding="utf-8")
+    with replacing(PAGE) as file:
         file.write(MARKERS.sub(lambda found: found[1] + "\n\n".join(boards) + "\n\n" + found[2], text).encode())
     leaderboard_picture(sorted_rows(_rows(folders[0])), PICTURE)
 
@@ -38,7 +38,7 @@ def _board(folder: Path) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in configuration.versions.items())
     parts = [
         f"## {', '.join(run.data)}",
-        f"```bash\n{configuration.command}\n```",
+        f"<!-- not run: hours, and public data sets -->\n```bash\n{configuration.command}\n```",
         f"{len(run.done)} trainings, {configuration.size[0]}×{configuration.size[1]} pixels; {versions}.",
         leaderboard_markdown(sorted_rows(rows)).strip(),
     ]

@@ -26,7 +26,7 @@ from anomgen.score.data import RealData
 from anomgen.score.detectors.base import Batch, Detector
 from anomgen.score.entries import RATIO, Entry
 from anomgen.score.examples import write_examples
-from anomgen.score.kept.describe import VERSIONED, Told, described
+from anomgen.score.kept.describe import VERSIONED, Fitting, described
 from anomgen.score.kept.folder import DESCRIPTION, save_detector
 from anomgen.score.limits import bounds_of
 from anomgen.score.loader import GeneratorRows, GivenRows, Loader
@@ -183,7 +183,7 @@ def _keep(
     """Keep a fitted detector as `fit` does; its threshold has the best F1, or, without anomalies, flags no image."""
     bounds = () if validation.labels.any() else bounds_of(["fpr=0"])
     assert bench.keep is not None
-    told = Told(cell.entry, cell.seed, bench.score, bounds, "recipe", bench.keep)
+    told = Fitting(cell.entry, cell.seed, bench.score, bounds, "recipe", bench.keep)
     description, _ = described(bench.data[cell.data], detector, validation, held_maps, maps, told)
     save_detector(kept_in(bench.out, cell), detector, description, seconds)
 

@@ -25,7 +25,6 @@ EVERY = 60.0
 LONG = 120.0
 """Seconds that a training must take, all in all, to be worth one."""
 VERSIONED = ("anomgen", "torch", "numpy")
-Told = Callable[[int, int], None]
 TORCH = "torch_random"
 """Name of the tensor that holds torch's random state."""
 
@@ -137,7 +136,7 @@ class Checkpoint:
         self.path.unlink(missing_ok=True)
 
 
-def going_on(train: Any, state: State, schedule: LRScheduler | None = None) -> tuple[int, Told]:
+def going_on(train: Any, state: State, schedule: LRScheduler | None = None) -> tuple[int, Callable[[int, int], None]]:
     """Return the step that a training goes on with, and what is to be told that steps are done and how many there are.
 
     train: a `Training`; where its attribute `checkpoint` is None, or missing, it begins at 0. schedule: of the learning

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from anomgen.config import Part
 from anomgen.errors import Progress, silent
+from anomgen.files import refuse_inside
 from anomgen.score.cell import is_kept
 from anomgen.score.configuration import Configuration, Missing
 from anomgen.score.figures import figures_of
@@ -81,6 +82,7 @@ def schedule_only(
     workers: int | None = None,
 ) -> Schedule:
     """Return what `run` would train; reads the rows that are there, writes nothing."""
+    refuse_inside(out, *request.data)
     require_run_folder(out)
     schedule = scheduled(request, out, RowFile(out), part=part, retry=retry)
     return schedule if budget is None else within(schedule, budget, workers or default_workers())

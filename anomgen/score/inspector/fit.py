@@ -82,7 +82,7 @@ def fit(
     require_extra()
     from anomgen.score.checkpoint import Checkpoint
     from anomgen.score.identity import cell_key
-    from anomgen.score.kept.describe import Told, described
+    from anomgen.score.kept.describe import Fitting, described
     from anomgen.score.kept.folder import TRAINING, check_folder, save_detector
 
     place, started = home(out), time.perf_counter()
@@ -110,7 +110,7 @@ def fit(
         test = task.data.test
         tested = learnt.anomaly_maps(test.images) if len(test) else None
         held = test if task.on == "real" else loader.validation
-        told = Told(task.entry, seed, task.score, task.bounds, task.on, _command(task, request))
+        told = Fitting(task.entry, seed, task.score, task.bounds, task.on, _command(task, request))
         description, unreachable = described(task.data, learnt, held, learnt.anomaly_maps(held.images), tested, told)
         description = save_detector(place, learnt, description, time.perf_counter() - started)
         checkpoint.remove()

@@ -22,7 +22,7 @@ VERSIONED = ("anomgen", "torch", "timm", "numpy", "opencv-python")
 
 
 @dataclass(frozen=True)
-class Told:
+class Fitting:
     """What a detector was trained for. bounds: limits that its threshold keeps; on: of which images.
 
     command: the command line that makes it again.
@@ -42,7 +42,7 @@ def described(
     held: Batch | TestImages,
     maps: np.ndarray,
     tested: np.ndarray | None,
-    told: Told,
+    told: Fitting,
 ) -> tuple[Description, Unreachable | None]:
     """Return all that is known of a fitted detector but its weights, and why the limits cannot be kept.
 
