@@ -58,10 +58,11 @@ def test_the_preset_is_that_of_the_device_unless_one_is_named(gpu, sdas, cyclega
     from anomgen.models.cyclegan.training import TrainCycleGAN
     from anomgen.models.sdas.settings import TrainSDAS
 
-    monkeypatch.setattr(start, "has_accelerator", lambda: gpu)
+    monkeypatch.setattr("anomgen.models.device.has_accelerator", lambda: gpu)
+    where = start.require_device("auto")
     for model, preset in ((TrainSDAS, sdas), (TrainCycleGAN, cyclegan)):
-        assert start._Request((), None, {}, {}).settings(model).preset == preset
-        assert start._Request((), None, {}, {"preset": "paper"}).settings(model).preset == "paper"
+        assert start._Request((), None, {}, where, {}).settings(model).preset == preset
+        assert start._Request((), None, {}, where, {"preset": "paper"}).settings(model).preset == "paper"
 
 
 @pytest.mark.parametrize(
