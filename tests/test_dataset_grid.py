@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anomgen.dataset.grid import Group, crop_of, grid_sheet
-from anomgen.dataset.panel import Panel, outline_of, shrunk
+from anomgen.dataset.panel import Panel
+from anomgen.dataset.pictures import outline_of, shrunk
 
 
 @given(st.integers(16, 90), st.integers(16, 90), st.data())

@@ -1,6 +1,98 @@
-"""In a notebook a score shows itself."""
+"""In a notebook a row, a recipe, a dataset and a score show themselves; `show` opens the same picture."""
 
+import base64
+import re
+
+import cv2
+import numpy as np
 import pytest
+from PIL import Image
+
+from anomgen.dataset.pictures import OUTLINE
+from anomgen.dataset.png import decode_png
+from anomgen.dataset.reader import Dataset
+from anomgen.dataset.row import GAP, SIDE
+from anomgen.errors import UsageError
+from anomgen.making.make import make
+from anomgen.making.recipe import load_recipe
+
+
+@pytest.fixture
+def recipe(photos):
+    return load_recipe("perlin", source=photos, size=48, count=8, overrides=["foreground=none"])
+
+
+def pictures_in(html):
+    return [decode_png(base64.b64decode(data)) for data in re.findall(r"base64,([^\"]+)", html)]
+
+
+def test_a_row_shows_its_image_with_an_outline_beside_its_mask(recipe):
+    row = next(row for index in range(8) if (row := recipe.sample(index)).label)
+    picture = decode_png(row._repr_png_())
+    height, width = row.mask.shape
+    assert picture.shape == (height, 2 * width + GAP, 3)
+    assert np.array_equal(picture[:, width + GAP :, 0] > 0, row.mask)
+    changed = (picture[:, :width] != row.image).any(axis=2)
+    assert (picture[:, :width][changed] == OUTLINE).all()
+    deep = cv2.erode(np.pad(row.mask, 1).view(np.uint8), np.ones((5, 5), np.uint8))[1:-1, 1:-1] > 0
+    near = cv2.dilate(row.mask.view(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    assert changed.any() and not (changed & deep).any() and not (changed & ~near).any()
+
+
+def test_a_large_row_is_small_in_a_notebook(photos):
+    large = load_recipe("perlin", source=photos, size=SIDE, count=1, overrides=["foreground=none"]).sample(0)
+    assert max(decode_png(large._repr_png_()).shape) == SIDE < max(large.picture().shape)
+
+
+def test_a_recipe_shows_the_anomalous_rows_that_it_makes(recipe):
+    html = recipe._repr_html_()
+    assert html.startswith("<p><strong>perlin</strong>: perlin, 8 rows, 50% anomalous, seed 0</p>")
+    (picture,) = pictures_in(html)
+    assert np.array_equal(picture, recipe.picture())
+    other = recipe.model_copy(update={"seed": 1})
+    assert not np.array_equal(other.picture(), picture)
+
+
+def test_a_recipe_of_normal_rows_shows_those(recipe):
+    assert recipe.model_copy(update={"anomaly_ratio": 0.0}).picture().shape[2] == 3
+
+
+def test_a_recipe_that_cannot_be_drawn_says_why(tmp_path):
+    (tmp_path / "<b>").mkdir()
+    Image.new("RGB", (48, 48)).save(tmp_path / "<b>" / "a.png")
+    recipe = load_recipe("perlin", source=tmp_path / "<b>")
+    (tmp_path / "<b>" / "a.png").unlink()
+    html = recipe._repr_html_()
+    assert "no image" in html and "&lt;b&gt;" in html and "<b>" not in html and "<img" not in html
+
+
+def test_a_dataset_shows_its_counts_and_its_preview(recipe, tmp_path):
+    path = make(recipe, tmp_path / "made").path
+    dataset = Dataset(path)
+    html = dataset._repr_html_()
+    assert html.startswith("<p><strong>perlin</strong>: 8 rows (4 normal, 4 perlin)</p>")
+    (picture,) = pictures_in(html)
+    assert np.array_equal(picture, cv2.imread(str(path / "preview.png"))[..., ::-1])
+
+
+@pytest.mark.parametrize("content", [None, b"<script>"])
+def test_a_dataset_without_a_preview_shows_its_counts_alone(recipe, tmp_path, content):
+    dataset = Dataset(make(recipe, tmp_path / "made").path)
+    (dataset.path / "preview.png").unlink()
+    if content is not None:
+        (dataset.path / "preview.png").write_bytes(content)
+    assert dataset._repr_html_() == "<p><strong>perlin</strong>: 8 rows (4 normal, 4 perlin)</p>"
+    with pytest.raises(UsageError, match=r"preview\.png: no picture.*anomgen preview"):
+        dataset.show()
+
+
+def test_show_opens_the_picture(recipe, monkeypatch):
+    opened = []
+    monkeypatch.setattr("PIL.Image.Image.show", lambda image: opened.append(np.asarray(image)))
+    row = recipe.sample(0)
+    row.show()
+    recipe.show()
+    assert np.array_equal(opened[0], row.picture()) and np.array_equal(opened[1], recipe.picture())
 
 
 def test_a_score_says_what_to_use_as_text():

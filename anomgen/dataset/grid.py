@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 
 from anomgen.cards import templates
-from anomgen.dataset.panel import VIEWS, Panel, outline_of, outlined, shrunk
+from anomgen.dataset.panel import VIEWS, Panel
+from anomgen.dataset.pictures import outline_of, outlined, shrunk
 from anomgen.dataset.preview import CAPTION_SIZE, EMPTY, FAINT, GAP, INK, MARGIN, PAPER, TITLE_SIZE, texts_on
 from anomgen.files import replacing
 

@@ -1,23 +1,17 @@
-"""One sample as people look at it: its pictures in 8 bits, what differs, and the outline of its mask."""
+"""One sample as people look at it: its pictures in 8 bits, and what differs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-import cv2
 import numpy as np
 
 from anomgen.dataset.normals import NormalImages
+from anomgen.dataset.pictures import coloured, displayable, factor_of, grey, scale_of
 from anomgen.dataset.row import ANOMALY, Row
-from anomgen.sources.pixels import to_channels, value_max
+from anomgen.sources.pixels import value_max
 from anomgen.sources.value_range import ValueRange, stretched
-
-OUTLINE = (255, 0, 160)
-"""Colour of the line around a mask."""
-FACTORS = (1, 2, 4, 8, 16)
-"""What a faint difference may be multiplied by."""
 
 View = Literal["image", "normal", "mask", "soft_mask", "difference"]
 VIEWS: tuple[View, ...] = get_args(View)
@@ -76,45 +70,11 @@ class Panel:
         return coloured(changes * factor_of([changes]))
 
 
-def scale_of(*images: np.ndarray | None) -> float:
-    """Return what a value is multiplied by to be shown: 8-bit values as they are, 16-bit ones up to their largest."""
-    known = [image for image in images if image is not None]
-    if known[0].dtype == np.uint8:
-        return 1.0
-    return 255 / max(int(image.max()) for image in known) if any(image.any() for image in known) else 1.0
-
-
-def displayable(image: np.ndarray, scale: float) -> np.ndarray:
-    """Return an image (H, W, C) as (H, W, 3) uint8, its values multiplied by `scale`."""
-    shown = image if scale == 1.0 and image.dtype == np.uint8 else np.rint(image * scale).astype(np.uint8)
-    return to_channels(shown, 3)
-
-
 def difference(panel: Panel) -> np.ndarray:
     """Return the mean change over the channels, float32 (H, W), in the levels of 255 that the sheet shows."""
     assert panel.normal is not None
     scale = scale_of(panel.image, panel.normal) if value_max(panel.image.dtype) > 255 else 1.0
     result: np.ndarray = np.abs(panel.image.astype(np.float32) - panel.normal).mean(axis=2) * np.float32(scale)
-    return result
-
-
-def factor_of(differences: Sequence[np.ndarray]) -> int:
-    """Return the largest factor that saturates no more than a few of the changed pixels."""
-    changed = [difference[difference > 0] for difference in differences if difference.any()]
-    strongest = float(np.quantile(np.concatenate(changed), 0.9)) if changed else 255.0
-    return max(factor for factor in FACTORS if factor == 1 or factor * strongest <= 255)
-
-
-def grey(values: np.ndarray) -> np.ndarray:
-    """Return values 0..255, (H, W), as RGB."""
-    result: np.ndarray = cv2.cvtColor(np.rint(values).astype(np.uint8), cv2.COLOR_GRAY2RGB)
-    return result
-
-
-def coloured(values: np.ndarray) -> np.ndarray:
-    """Return values 0..255 from black over red and orange to white, as RGB."""
-    levels = np.minimum(values, 255).astype(np.uint8)
-    result: np.ndarray = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
     return result
 
 
@@ -124,25 +84,3 @@ def caption_of(
     """Return what stands below a sample."""
     known = "" if detectability is None else f" · detectability {detectability:.2f}"
     return f"row {index} · {defect_type}{known} · severity {severity:.1%} · area {area:.1%} · from {source_id}"
-
-
-def outlined(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Return a picture, (H, W, 3) uint8, with a line on the rim of a mask, bool (H, W)."""
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    return cv2.drawContours(np.array(picture, order="C"), contours, -1, OUTLINE, 1)
-
-
-def outline_of(mask: np.ndarray) -> str:
-    """Return the outline of a mask, bool (H, W), as an SVG path in pixels, through the rim's middles."""
-    contours, _ = cv2.findContours(mask.view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-    lines = (" ".join(f"{x}.5 {y}.5" for x, y in contour[:, 0]) for contour in contours)
-    return "".join(f"M{line}Z" for line in lines)
-
-
-def shrunk(picture: np.ndarray, side: int | None) -> np.ndarray:
-    """Return a picture, (H, W, C), whose longer side has at most so many pixels; None for as it is."""
-    longest = max(picture.shape[:2])
-    if side is None or longest <= side:
-        return picture
-    height, width = (max(round(length * side / longest), 1) for length in picture.shape[:2])
-    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA).reshape(height, width, -1)

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 
 from anomgen.dataset.normals import NormalImages
-from anomgen.dataset.panel import Panel, coloured, difference, displayable, factor_of, grey, outlined, scale_of
+from anomgen.dataset.panel import Panel, difference
+from anomgen.dataset.pictures import coloured, displayable, factor_of, grey, outlined, scale_of
 from anomgen.dataset.reader import Dataset
 from anomgen.dataset.row import ANOMALY
 from anomgen.errors import printable

@@ -21,13 +21,18 @@ from anomgen.config.text import read_json
 from anomgen.dataset import parquet
 from anomgen.dataset.columns import IMAGE_COLUMNS, Columns
 from anomgen.dataset.origin import PROVENANCE, RECIPE, Damaged, read_left_out, read_provenance, read_recipe
+from anomgen.dataset.pictures import Pictured, page_of
 from anomgen.dataset.png import decode_png
 from anomgen.dataset.record import OPTIONAL, Record, fault_in
 from anomgen.errors import AnomgenError, UsageError, near_miss
-from anomgen.places import place
+from anomgen.places import place, read_within
 from anomgen.sources.value_range import ValueRange, recorded_range
 
 SHARD_PATTERN = re.compile(r"train-([0-9]{5,})-of-([0-9]{5,})\.parquet")
+
+PREVIEW = "preview.png"
+MAX_PREVIEW = 1 << 26
+"""Bytes of a preview; one of eight samples has one to two millions."""
 
 _AGAIN = "make the dataset again"
 
@@ -63,7 +68,7 @@ class _Group:
     last: int
 
 
-class Dataset:
+class Dataset(Pictured):
     """A folder that `anomgen make` wrote: its rows, its recipe, its provenance.
 
     path: the folder, or its URL. partial: also open a run that is not finished; `provenance` is then empty.
@@ -162,6 +167,27 @@ class Dataset:
                 tables.append(parquet.plain(parquet.written_out(file.read(columns=wanted), shard, _AGAIN)))
             _require_values(tables[-1], shard)
         return pa.concat_tables(tables).select(wanted)
+
+    def picture(self) -> np.ndarray:
+        """Return the sheet of samples that `make` has drawn. Raises UsageError where there is none."""
+        file = self.path / PREVIEW
+        try:
+            return decode_png(read_within(file, MAX_PREVIEW))
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{file}: no picture ({error}); `anomgen preview {self.path}` draws one") from error
+
+    def _repr_html_(self) -> str:
+        """Return how many rows there are of what, above the sheet of samples, as a notebook shows them."""
+        rows = self.table(["defect_type"])["defect_type"].value_counts().to_pylist()
+        named = {self.columns.defect_names[row["values"]]: row["counts"] for row in rows}
+        ranked = sorted(named.items(), key=lambda item: (-item[1], item[0]))
+        counts = ", ".join(f"{count} {name}" for name, count in ranked)
+        out = f"; {len(self.left_out)} thrown out" if self.left_out else ""
+        try:
+            picture = self.picture()
+        except UsageError:
+            picture = None
+        return page_of(self.recipe["name"], f"{len(self)} rows ({counts}){out}", picture)
 
     def _decoded(self, cells: dict[str, Any], index: int) -> dict[str, Any]:
         try:

@@ -10,12 +10,18 @@ from typing import Any
 import cv2
 import numpy as np
 
+from anomgen.dataset.pictures import Pictured, displayable, grey, outlined, scale_of, shrunk
+from anomgen.dataset.png import encode_png
 from anomgen.sources.pixels import value_max
-from anomgen.sources.value_range import ValueRange
+from anomgen.sources.value_range import ValueRange, stretched
 from anomgen.synthesis.sample import Sample
 
 LABELS = ("normal", "anomaly")
 NORMAL, ANOMALY = 0, 1
+GAP = 8
+"""White pixels between the two halves of a row's picture."""
+SIDE = 1024
+"""Longest side of it in a notebook."""
 
 
 def severity_of(
@@ -55,7 +61,7 @@ def boxes_of(mask: np.ndarray) -> list[list[int]]:
 
 
 @dataclass(frozen=True)
-class Row:
+class Row(Pictured):
     """One record of a dataset before it is encoded.
 
     index: position in the dataset. seed, attempt: with index, enough to draw the sample again. source_id:
@@ -147,6 +153,17 @@ class Row:
     def boxes(self) -> list[list[int]]:
         """Return [x, y, w, h] of the connected components of the mask."""
         return boxes_of(self.mask)
+
+    def picture(self) -> np.ndarray:
+        """Return the image with a line around the mask, beside the mask: (H, 2 W + `GAP`, 3) uint8."""
+        image = stretched(self.image, self.value_range)
+        gap = np.full((image.shape[0], GAP, 3), 255, np.uint8)
+        marked = outlined(displayable(image, scale_of(image)), self.mask)
+        return np.hstack([marked, gap, grey(self.mask * np.float32(255))])
+
+    def _repr_png_(self) -> bytes:
+        """Return the picture as a notebook shows it, shrunk where it is large."""
+        return encode_png(shrunk(self.picture(), SIDE))
 
 
 def image_name(index: int) -> str:

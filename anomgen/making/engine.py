@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, fie
 from anomgen.config import Config, Range, Share
 from anomgen.config.text import write_yaml
 from anomgen.dataset.columns import Columns
+from anomgen.dataset.pictures import Pictured, page_of
 from anomgen.dataset.row import Row
 from anomgen.errors import AnomgenError, SourceError, UsageError
 from anomgen.files import fingerprint_of
@@ -46,10 +47,12 @@ def _visible(pair: tuple[float, float]) -> tuple[float, float]:
     return pair
 
 
+PICTURED, LOOKED_THROUGH = 4, 1000
+"""Rows that the picture of a recipe shows, and among how many they are looked for."""
 DetectabilityRange = Annotated[Range, AfterValidator(_visible)]
 
 
-class Recipe(Config):
+class Recipe(Config, Pictured):
     """A dataset in words: which normal images, which generator, how many, from which seed."""
 
     anomgen: Annotated[Literal[1], BeforeValidator(_version)] = 1
@@ -109,6 +112,23 @@ class Recipe(Config):
             raise UsageError(f"rows are numbered from 0, not {index}")
         with single_threaded():
             return renderer_of(self).row(index)
+
+    def picture(self) -> np.ndarray:
+        """Return the first anomalous rows, outlined, beside crops of the anomalies. Raises what `sample` raises."""
+        from anomgen.dataset.grid import Group, grid_sheet
+        from anomgen.dataset.panel import Panel
+
+        first = range(min(self.count, LOOKED_THROUGH))
+        rows = [index for index in first if is_anomalous(index, self.anomaly_ratio)] or first
+        return grid_sheet([Group(self.name, [Panel.of_row(self.sample(index)) for index in rows[:PICTURED]])], 2)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: a line about the recipe above its picture, or why it has none."""
+        text = f"{self.generator.kind}, {self.count} rows, {self.anomaly_ratio:.0%} anomalous, seed {self.seed}"
+        try:
+            return page_of(self.name, text, self.picture())
+        except AnomgenError as error:
+            return page_of(self.name, f"{text}; {error}", None)
 
     def to_yaml(self) -> str:
         """Return the recipe as YAML, every key written out."""

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from anomgen.dataset.grid import encoded
-from anomgen.dataset.panel import outlined
+from anomgen.dataset.pictures import outlined
 from anomgen.files import replacing
 from anomgen.score.data import RealData
 from anomgen.score.result import Examples, Shown

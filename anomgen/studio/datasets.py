@@ -12,7 +12,8 @@ from cachetools import LRUCache
 from anomgen.dataset.left_out import leave_out
 from anomgen.dataset.normals import NormalImages
 from anomgen.dataset.origin import is_ours
-from anomgen.dataset.panel import Panel, outline_of
+from anomgen.dataset.panel import Panel
+from anomgen.dataset.pictures import outline_of
 from anomgen.dataset.reader import Dataset
 from anomgen.dataset.row import LABELS
 from anomgen.errors import AnomgenError, UsageError

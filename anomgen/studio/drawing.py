@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from anomgen.dataset.panel import displayable, outline_of, scale_of
+from anomgen.dataset.pictures import displayable, outline_of, scale_of
 from anomgen.studio.marking import Marking
 from anomgen.studio.questions import Desk, asked_of, field, name_of, number, png
 from anomgen.studio.session import painted

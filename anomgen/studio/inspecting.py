@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from anomgen.dataset.panel import coloured, displayable, outline_of, scale_of, shrunk
+from anomgen.dataset.pictures import coloured, displayable, outline_of, scale_of, shrunk
 from anomgen.errors import UsageError
 from anomgen.files import file_digest, json_object
 from anomgen.making.recipe import bundled_recipes

@@ -12,7 +12,7 @@ import numpy as np
 
 from anomgen.banks.folder import Bank, Defect, is_bank
 from anomgen.banks.make import Banked, add_defect, bank
-from anomgen.dataset.panel import displayable, scale_of, shrunk
+from anomgen.dataset.pictures import displayable, scale_of, shrunk
 from anomgen.errors import SourceError, UsageError
 from anomgen.files import file_digest
 from anomgen.sources.cache import bounded

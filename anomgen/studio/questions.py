@@ -11,7 +11,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from anomgen.dataset.panel import VIEWS, Panel, shrunk
+from anomgen.dataset.panel import VIEWS, Panel
+from anomgen.dataset.pictures import shrunk
 from anomgen.dataset.png import encode_png
 from anomgen.errors import UsageError
 from anomgen.studio.session import FILE_NAME, Session

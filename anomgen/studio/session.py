@@ -15,7 +15,8 @@ import numpy as np
 from cachetools import LRUCache
 
 from anomgen.config import located_texts
-from anomgen.dataset.panel import Panel, outline_of
+from anomgen.dataset.panel import Panel
+from anomgen.dataset.pictures import outline_of
 from anomgen.dataset.png import encode_png
 from anomgen.dataset.row import Row
 from anomgen.errors import SourceError, UsageError
