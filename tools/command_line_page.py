@@ -38,6 +38,8 @@ def _plain(command, name: str) -> str:
         default = parameter.show_default if isinstance(getattr(parameter, "show_default", None), str) else ""
         told = f" [default: {default}]" if default else ""
         lines.append(f"  {', '.join(_words(parameter))}\n      {parameter.help}{told}")
+    if command.epilog:
+        lines.extend(["", command.epilog])
     return "\n".join(lines).rstrip()
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog="Example: anomgen bank defects --masks masks -o bank")
 def bank(
     defects: Annotated[
         str,

@@ -19,7 +19,7 @@ NEXT = {
 """What to do after `ls` of a group; the words in capitals are for the reader to replace."""
 
 
-@app.command("ls")
+@app.command("ls", epilog="Example: anomgen ls recipes")
 def list_names(
     what: Annotated[
         str | None,
@@ -45,7 +45,7 @@ def list_names(
     print_next(*NEXT[(what or "recipes").partition("/")[0]])
 
 
-@app.command()
+@app.command(epilog="Example: anomgen show nsa --set generator.blend=mixed")
 def show(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Bundled recipe or YAML file.")],
     changes: SetOption = None,
@@ -63,7 +63,7 @@ def show(
         print(write_yaml(shown), end="")
 
 
-@app.command()
+@app.command(epilog="Example: anomgen validate mine.yaml")
 def validate(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="YAML file or bundled recipe.")],
     changes: SetOption = None,

@@ -19,7 +19,7 @@ from anomgen.cli.terminal import (
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog="Example: anomgen check made")
 def check(
     dataset: DatasetArgument,
     source: AgainOption = None,
@@ -40,7 +40,7 @@ def check(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(epilog="Example: anomgen replay made 7")
 def replay(
     dataset: DatasetArgument,
     index: Annotated[int, typer.Argument(metavar="INDEX", help="Row to make again.")],

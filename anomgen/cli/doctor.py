@@ -34,7 +34,7 @@ class Checked(NamedTuple):
     text: str
 
 
-@app.command()
+@app.command(epilog="Example: anomgen doctor --json")
 def doctor(as_json: JsonOption = False) -> None:
     """Say what is installed, what the machine has, and whether drawing works; exits with 1 when something does not."""
     found = list(examined())

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog="Example: anomgen export made --to mvtec -o made-mvtec")
 def export(
     dataset: Annotated[
         str, typer.Argument(metavar="DATASET", help="Folder that `anomgen make` wrote, or its URL; or one of `fit`.")

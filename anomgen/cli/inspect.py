@@ -33,7 +33,7 @@ LimitOption = Annotated[
 ]
 
 
-@app.command()
+@app.command(epilog="Example: anomgen fit photos -r defects -o detector --limit fpr=0.02")
 def fit(
     data: Annotated[
         str,
@@ -107,7 +107,7 @@ def fit(
     _print_fitted(fitted, as_json=as_json)
 
 
-@app.command()
+@app.command(epilog="Example: anomgen inspect detector new-photos -o findings")
 def inspect(
     detector: Annotated[
         str, typer.Argument(metavar="DETECTOR", help="Folder that `anomgen fit` wrote, or its id on the Hub.")

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog="Example: anomgen make -r defects -s photos -n 1000 --size 256 -o made")
 def make(
     recipe: Annotated[str, typer.Option("--recipe", "-r", help="Bundled recipe (anomgen ls recipes) or YAML file.")],
     source: SourceOption = None,

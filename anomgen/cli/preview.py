@@ -27,7 +27,7 @@ from anomgen.cli.terminal import (
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog="Example: anomgen preview --recipes nsa,perlin,defects -s photos -o look.html")
 def preview(
     dataset: Annotated[Path | None, typer.Argument(metavar="[DATASET]", help="Finished dataset to look at.")] = None,
     recipe: Annotated[str | None, typer.Option("--recipe", "-r", help="Look at what a recipe would make.")] = None,

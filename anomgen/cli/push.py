@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog="Example: anomgen push made me/made --private")
 def push(
     folder: Annotated[
         str, typer.Argument(metavar="FOLDER", help="Dataset of `anomgen make`, bank of `bank`, or model of `train`.")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog="Example: anomgen score data --recipes none,nsa,defects --seeds 3 -o scores")
 def score(
     data: Annotated[
         list[str],

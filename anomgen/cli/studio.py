@@ -13,7 +13,7 @@ from anomgen.places import home
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog="Example: anomgen studio photos")
 def studio(
     photos: Annotated[
         str | None,

@@ -21,6 +21,7 @@ app = typer.Typer(
     name="train",
     help="Train the model of a learned generator.",
     no_args_is_help=True,
+    epilog="Example: anomgen train sdas -s photos -o model",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -49,7 +50,7 @@ ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on from the las
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the training in the output folder.")]
 
 
-@app.command()
+@app.command(epilog="Example: anomgen train sdas -s photos -o model")
 def sdas(
     source: Annotated[
         list[str],
@@ -105,7 +106,7 @@ def sdas(
     report(result, following("sdas", place, size, out, *chosen), as_json=as_json)
 
 
-@app.command()
+@app.command(epilog="Example: anomgen train cyclegan -s photos --abnormal defects -o model")
 def cyclegan(
     source: Annotated[str, typer.Option("--source", "-s", help="Normal images: a folder, a known layout, a dataset.")],
     abnormal: Annotated[

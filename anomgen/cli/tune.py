@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog="Example: anomgen tune photos --defects bank --budget 1h -o tuned.yaml")
 def tune(
     source: Annotated[
         str,
