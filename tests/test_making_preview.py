@@ -10,7 +10,7 @@ import pytest
 from anomgen.errors import UsageError
 from anomgen.making.engine import Plan
 from anomgen.making.make import make
-from anomgen.making.preview import preview
+from anomgen.making.preview import picture_recipes, preview
 from anomgen.making.recipe import load_recipe
 
 SMALL = ("source.size=48", "source.count=5")
@@ -133,3 +133,12 @@ def test_names_in_a_gallery_are_texts(photos, tmp_path):
     out = preview(recipe="cutpaste", source=photos, size=48, rows=12, out=tmp_path / "g.html").path
     page = out.read_text(encoding="utf-8")
     assert "&lt;img src=x&gt;" in page and "<img src=x>" not in page
+
+
+def test_pictures_of_recipes_are_a_page_that_names_each_and_tells_what_is_left_out(tmp_path):
+    out = tmp_path / "recipes.html"
+    assert picture_recipes(out, ["perlin", "transplant", "cutpaste"]) == ["transplant"]
+    page = out.read_text(encoding="utf-8")
+    assert "perlin" in page and "cutpaste" in page and "transplant" not in page
+    with pytest.raises(UsageError, match="give a name that ends in"):
+        picture_recipes(tmp_path / "recipes.txt", ["perlin"])

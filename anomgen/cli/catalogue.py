@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from anomgen.cli.terminal import JsonOption, SetOption, print_json, print_next, same_options
+from anomgen.cli.terminal import JsonOption, SetOption, print_json, print_next, progress_of, same_options
+from anomgen.errors import UsageError
 
 app = typer.Typer()
 NEXT = {
@@ -28,12 +30,25 @@ def list_names(
             "default all."
         ),
     ] = None,
+    pictures: Annotated[
+        bool, typer.Option("--pictures", help="Of recipes: draw a sample of each, on built-in textures.")
+    ] = False,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="File for --pictures: .png, .jpg, .webp, or .html, a page.")
+    ] = Path("anomgen-recipes.png"),
     as_json: JsonOption = False,
 ) -> None:
     """List what is there: recipes, generators, sources, exporters, detectors."""
     from anomgen.making.catalogue import ls
 
+    if pictures and what != "recipes":
+        raise UsageError("--pictures are of recipes: anomgen ls recipes --pictures")
     listed = ls(what)
+    if pictures:
+        from anomgen.making.preview import picture_recipes
+
+        with progress_of("drawing"):
+            left_out = picture_recipes(out)
     if as_json:
         print_json(listed)
         return
@@ -42,6 +57,8 @@ def list_names(
         width = max((len(name) for name in entries), default=0)
         for name, summary in entries.items():
             print(f"  {name:<{width}}  {summary}")
+    if pictures:
+        print(f"look: {out} (without {', '.join(left_out)}, which need a trained model or a bank)")
     print_next(*NEXT[(what or "recipes").partition("/")[0]])
 
 

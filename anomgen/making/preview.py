@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ from anomgen.dataset.reader import Dataset
 from anomgen.errors import UsageError, tell
 from anomgen.files import replacing
 from anomgen.making.engine import Recipe
-from anomgen.making.recipe import recipe_of
+from anomgen.making.recipe import bundled_recipes, load_recipe, recipe_of
 from anomgen.making.replay import dataset_recipe, pool_of
 from anomgen.making.sampler import Sampler
 from anomgen.making.threads import single_threaded
@@ -29,6 +29,8 @@ from anomgen.sources.objects import opened
 PICTURES, PAGE = (".png", ".jpg", ".jpeg", ".webp"), ".html"
 MAX_ROWS = 64
 """Samples on the longest sheet."""
+LINE = 4
+"""Recipes a line, where all are shown."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,28 @@ def preview(
     name = whole.recipe.get("name", whole.path.name)
     _draw([Group(name, panels)], out, cols, f"{name} · {len(whole)} rows")
     return Previewed(out)
+
+
+def picture_recipes(out: str | Path, names: Sequence[str] | None = None) -> list[str]:
+    """Draw what bundled recipes make of built-in textures, one sample each, as the file `out`; see `preview`.
+
+    names: which, by default all. Returns those left out, which need a trained model or a bank.
+    Raises UsageError for another ending.
+    """
+    out = home(out)
+    if out.suffix.lower() not in (*PICTURES, PAGE):
+        raise UsageError(f"-o {out}: give a name that ends in {', '.join(PICTURES)} or {PAGE}")
+    sampler, panels, left_out = Sampler(), [], []
+    chosen = list(bundled_recipes()) if names is None else names
+    for number, name in enumerate(chosen):
+        recipe = load_recipe(name, overrides=["anomaly_ratio=1.0"])
+        try:
+            panels.append(replace(Panel.of_row(sampler.row(recipe, 0)), caption=name))
+        except UsageError:  # the textures are there, the model or the bank is not
+            left_out.append(name)
+        tell(number + 1, len(chosen), "drawing recipes")
+    _draw([Group("recipes", panels)], out, LINE, "recipes")
+    return left_out
 
 
 def _chosen(recipe: Recipe | str | None, recipes: str | Sequence[Recipe | str] | None) -> Sequence[Recipe | str]:
