@@ -154,7 +154,7 @@ def test_training(tmp_path, discs, kind):
     pytest.importorskip("diffusers", reason="training models is an extra")
     from anomgen.models.start import train
 
-    for module in (f"models.{kind}.training", f"generators.{kind}", "models.card"):
+    for module in (f"models.{kind}.training", f"generators.{kind}", f"models.{kind}.card"):
         import_module(f"anomgen.{module}")  # once here, not in each child
     settings = {
         "sdas": {"channels": [32, 32], "attention": [False, True], "batch_size": 4, "warmup": 0},

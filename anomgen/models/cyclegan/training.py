@@ -309,7 +309,7 @@ class CycleGANTask(Task):
         threshold = float(np.clip(typical, *THRESHOLDS))
         h, w, c = self.shape
         description = CycleGANDescription(shape=(h, w, c), threshold=threshold, **kept)
-        from anomgen.models.card import write_cyclegan_card
+        from anomgen.models.cyclegan.card import write_cyclegan_card
 
         write_cyclegan_card(folder, record, description.shape, threshold)
         save_translators(folder, self.to_abnormal, self.to_normal, description, {"trained": dict(record)})

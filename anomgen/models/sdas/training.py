@@ -270,7 +270,7 @@ class SDASTask(Task):
     def save(self, folder: Path, record: Mapping[str, Any]) -> None:
         """Write a diffusers pipeline folder with a card; see `SDASPipeline.save_pretrained`."""
         with self._averaged() as pipeline:
-            from anomgen.models.card import write_sdas_card
+            from anomgen.models.sdas.card import write_sdas_card
 
             write_sdas_card(folder, record, self.images[0].shape, pipeline.unet.config.in_channels)
             pipeline.save_pretrained(folder)
