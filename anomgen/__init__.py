@@ -1,8 +1,8 @@
 """Synthetic visual anomalies with exact masks, from normal images to reproducible Hugging Face datasets.
 
 The functions are those of the command line, with its options: `make`, `preview`, `check`, `replay`, `export`, `push`,
-`bank`, `tune`, `train`, `score`, `fit`, `inspect`, `ls`, `show`, `validate`. `__init__.pyi` says where each public
-name lives; a module is imported when a name of it is first used, so that `import anomgen` is instant.
+`bank`, `tune`, `train`, `score`, `fit`, `inspect`, `ls`, `show`, `validate`, `doctor`. `__init__.pyi` says where each
+public name lives; a module is imported when a name of it is first used, so that `import anomgen` is instant.
 """
 
 import importlib

@@ -8,6 +8,7 @@ from .generators.base import Generator, build_generator
 from .hub.push import push
 from .making.catalogue import ls, show, validate
 from .making.check import check
+from .making.doctor import doctor
 from .making.engine import Recipe
 from .making.make import make
 from .making.preview import preview
@@ -47,6 +48,7 @@ __all__ = [
     "build_source",
     "check",
     "composite",
+    "doctor",
     "export",
     "fit",
     "inspect",

@@ -1,4 +1,4 @@
-"""`anomgen doctor`: what it finds is true, and what is bad ends with 1."""
+"""`anomgen doctor`, and `anomgen.doctor`: what it finds is true, and what is bad ends with 1."""
 
 import json
 import platform
@@ -7,8 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from anomgen.cli import app
-from anomgen.cli import doctor as examination
-from anomgen.cli.doctor import Checked
+from anomgen.making import doctor as examination
+from anomgen.making.doctor import Checked
 
 
 def found():

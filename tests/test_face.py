@@ -54,7 +54,7 @@ def parameters(function):
     return set(inspect.signature(function).parameters) - OF_PYTHON
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", [*COMMANDS, "doctor"])
 def test_a_function_has_the_options_of_its_command(name):
     command = get_command(app).commands[name]
     assert parameters(function_of(name)) == options(command)
