@@ -38,7 +38,7 @@ def test_the_dockerfile_copies_what_is_there_and_installs_what_is_declared(space
     assert installs[0][-2:] == ["-r", "requirements.txt"] and installs[1][-2:] == ["--no-deps", "."]
     wanted = (space / "requirements.txt").read_text().split("\n")[:-1]
     declared = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
-    assert wanted == requirements() == declared["dependencies"] + declared["optional-dependencies"]["studio"]
+    assert wanted == requirements() == sorted(declared["dependencies"] + declared["optional-dependencies"]["studio"])
     assert tomllib.loads((space / "pyproject.toml").read_text())["project"]["name"] == "anomgen"
 
 

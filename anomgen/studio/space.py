@@ -98,12 +98,12 @@ def write_space(folder: str | Path, photos: str | None = None) -> list[Path]:
 
 
 def requirements() -> list[str]:
-    """Return what anomgen and the extra `studio` need, as this version declares it."""
+    """Return what anomgen and the extra `studio` need, as this version declares it, in alphabetical order."""
     project = Path(str(resources.files("anomgen"))).parent / "pyproject.toml"
     if project.is_file():
         declared = tomllib.loads(project.read_text(encoding="utf-8"))["project"]
-        return [*declared["dependencies"], *declared["optional-dependencies"]["studio"]]
-    return list(_installed())
+        return sorted([*declared["dependencies"], *declared["optional-dependencies"]["studio"]])
+    return sorted(_installed())
 
 
 def _installed() -> Iterator[str]:
