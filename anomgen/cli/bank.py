@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from anomgen.cli.terminal import JsonOption, print_json, progress_of
+from anomgen.cli.talk import App, print_hint
+from anomgen.cli.terminal import JsonOption, print_json, print_next, progress_of
 from anomgen.places import home
 
 if TYPE_CHECKING:
     from anomgen.banks.make import Banked
 
-app = typer.Typer()
+app = App()
 
 
 @app.command(epilog="Example: anomgen bank defects --masks masks -o bank")
@@ -82,10 +82,12 @@ def _print(made: Banked) -> None:
     )
     for note in made.notes:
         print(f"  {note}")
-    print(f"look: {made.path / 'preview.png'}")
+    print_hint(f"look: {made.path / 'preview.png'}")
     if made.proposed:
-        print(f"  {len(made.proposed)} masks are proposals; when they fit, approve them, --without ITEM for bad ones:")
-        print(f"next: {shlex.join(['anomgen', 'bank', str(made.path), '--yes'])}")
+        print_hint(
+            f"  {len(made.proposed)} masks are proposals; approve them when they fit, --without ITEM for bad ones:"
+        )
+        print_next("bank", made.path, "--yes")
         return
-    words = ["anomgen", "preview", "--recipe", "transplant", "--source", "NORMAL_IMAGES"]
-    print(f"next: {shlex.join([*words, '--set', f'generator.bank={made.path}'])}")
+    words = ("preview", "--recipe", "transplant", "--source", "NORMAL_IMAGES")
+    print_next(*words, "--set", f"generator.bank={made.path}")

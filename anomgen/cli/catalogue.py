@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
+from anomgen.cli.talk import App, print_hint
 from anomgen.cli.terminal import JsonOption, SetOption, print_json, print_next, progress_of, same_options
 from anomgen.errors import UsageError
 
-app = typer.Typer()
+app = App()
 NEXT = {
     "recipes": ("show", "RECIPE"),
     "generators": ("show", "nsa", "--set", "generator.kind=GENERATOR"),
@@ -58,7 +59,7 @@ def list_names(
         for name, summary in entries.items():
             print(f"  {name:<{width}}  {summary}")
     if pictures:
-        print(f"look: {out} (without {', '.join(left_out)}, which need a trained model or a bank)")
+        print_hint(f"look: {out} (without {', '.join(left_out)}, which need a trained model or a bank)")
     print_next(*NEXT[(what or "recipes").partition("/")[0]])
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from anomgen.cli.talk import App
 from anomgen.cli.terminal import (
     AgainOption,
     DatasetArgument,
@@ -16,7 +17,7 @@ from anomgen.cli.terminal import (
     progress_of,
 )
 
-app = typer.Typer()
+app = App()
 
 
 @app.command(epilog="Example: anomgen check made")

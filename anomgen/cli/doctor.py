@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import typer
 
+from anomgen.cli.talk import App
 from anomgen.cli.terminal import JsonOption, print_json
 
-app = typer.Typer()
+app = App()
 
 
 @app.command("doctor", epilog="Example: anomgen doctor --json")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from anomgen.cli.talk import App, print_hint
 from anomgen.cli.terminal import JsonOption, print_json, progress_of
 from anomgen.errors import Interrupted
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from anomgen.exporters.export import Exported
     from anomgen.exporting import ExportedDetector
 
-app = typer.Typer()
+app = App()
 
 
 @app.command(epilog="Example: anomgen export made --to mvtec -o made-mvtec")
@@ -67,7 +68,7 @@ def _print_detector(result: ExportedDetector, *, as_json: bool) -> None:
         return
     size, off = result.bytes / 1e6, result.difference
     print(f"{result.path}: {result.description}, {size:.1f} MB, maps at most {off:.1g} off those of torch")
-    print(f"load: {result.load}")
+    print_hint(f"load: {result.load}")
 
 
 def _summary(result: Exported) -> dict[str, Any]:
@@ -94,4 +95,4 @@ def _print(result: Exported) -> None:
     for note in result.notes:
         print(f"note: {note}")
     for line in result.load.splitlines():
-        print(f"load: {line}")
+        print_hint(f"load: {line}")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from anomgen.cli.talk import App, print_hint, print_note
 from anomgen.cli.terminal import JsonOption, print_json, progress_of
 from anomgen.errors import Interrupted
 from anomgen.places import home
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from anomgen.score.inspector.findings import Findings
     from anomgen.score.inspector.fit import Fitted
 
-app = typer.Typer()
+app = App()
 ANOMALOUS = 3
 """Exit status of `inspect --fail-on-anomaly` when an image is flagged."""
 
@@ -98,7 +98,7 @@ def fit(
                 anomalies=anomalies,
                 overwrite=overwrite,
                 progress=progress,
-                warn=_warn,
+                warn=print_note,
             )
     except KeyboardInterrupt:
         raise Interrupted(
@@ -151,10 +151,6 @@ def inspect(
         raise typer.Exit(ANOMALOUS)
 
 
-def _warn(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
 def _print_fitted(fitted: Fitted, *, as_json: bool) -> None:
     from anomgen.score.kept.folder import rates_text
 
@@ -186,7 +182,7 @@ def _print_fitted(fitted: Fitted, *, as_json: bool) -> None:
     if tested is not None:
         told = rates_text(tested.fpr, tested.fnr, tested.f1, tested.image_auroc)
         print(f"  on {tested.normal} normal and {tested.anomalous} anomalous test images: {told}")
-    print(f"next: {shlex.join(['anomgen', 'inspect', str(fitted.path)])} IMAGES -o findings")
+    print_hint(f"next: {shlex.join(['anomgen', 'inspect', str(fitted.path)])} IMAGES -o findings")
 
 
 def _print_found(found: Findings, *, as_json: bool) -> None:
@@ -200,4 +196,4 @@ def _print_found(found: Findings, *, as_json: bool) -> None:
     )
     for text in found.unreadable:
         print(f"  left out: {text}")
-    print(f"look: {found.path / 'sheet.png'}")
+    print_hint(f"look: {found.path / 'sheet.png'}")

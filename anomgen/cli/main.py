@@ -12,7 +12,8 @@ from typer.core import TyperGroup
 
 from anomgen.cli import bank, catalogue, check, doctor, export, inspect, make, preview, push, score, studio, train, tune
 from anomgen.cli.streams import fault, flush, prepare
-from anomgen.cli.terminal import print_json, show_warnings
+from anomgen.cli.talk import show_warnings
+from anomgen.cli.terminal import print_json
 from anomgen.errors import AnomgenError, Interrupted, UsageError, lacks_memory
 
 

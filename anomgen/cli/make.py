@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from anomgen.cli.talk import App, print_hint, print_note
 from anomgen.cli.terminal import (
     ExcludeOption,
     JsonOption,
@@ -30,7 +31,7 @@ from anomgen.places import load_line, place, refuse_lost
 if TYPE_CHECKING:
     from anomgen.making.make import Result
 
-app = typer.Typer()
+app = App()
 
 
 @app.command(epilog="Example: anomgen make -r defects -s photos -n 1000 --size 256 -o made")
@@ -143,9 +144,9 @@ def _print_made(result: Result, summary: dict[str, Any]) -> None:
         print(f"  skipped source files: {len(summary['skipped'])} (listed in provenance.json)")
     for note in summary["notes"]:
         print(f"  {note}")
-    print(f"look:  {folder / 'preview.png'}")
-    print(f"check: {shlex.join(['anomgen', 'check', str(folder)])}")
-    print(f"load:  {load_line(folder)}")
+    print_hint(f"look:  {folder / 'preview.png'}")
+    print_hint(f"check: {shlex.join(['anomgen', 'check', str(folder)])}")
+    print_hint(f"load:  {load_line(folder)}")
 
 
 def _print_part(result: Result, shard: str | None, seconds: float, *, as_json: bool) -> None:
@@ -156,14 +157,14 @@ def _print_part(result: Result, shard: str | None, seconds: float, *, as_json: b
     if parts > shards:
         empty = f"part {parts} is" if parts == shards + 1 else f"parts {shards + 1} to {parts} are"
         have = "1 shard" if shards == 1 else f"{shards} shards"
-        print(f"note: the dataset has {have}, so {empty} empty; a smaller shard_size gives more", file=sys.stderr)
+        print_note(f"note: the dataset has {have}, so {empty} empty; a smaller shard_size gives more")
     if as_json:
         print_json(
             {"path": str(result.path), "shard": shard, "rows": result.rows, "made": result.made, "seconds": seconds}
         )
         return
     print(f"{result.path}: part {shard}, {result.rows} rows ({result.made} made now) in {seconds} s")
-    print("when all parts are there: the same command with --finish instead of --shard")
+    print_hint("when all parts are there: the same command with --finish instead of --shard")
 
 
 def _print_plan(plan: dict[str, Any], *, as_json: bool) -> None:
@@ -173,6 +174,6 @@ def _print_plan(plan: dict[str, Any], *, as_json: bool) -> None:
         return
     for key, value in plan.items():
         print(f"{key:>16}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
-    print("nothing was written; leave out --dry-run to make it")
+    print_hint("nothing was written; leave out --dry-run to make it")
     if plan["megabytes_free"] is not None and plan["megabytes"] > plan["megabytes_free"]:
-        print(f"warning: {plan['output']} has less space than the dataset needs", file=sys.stderr)
+        print_note(f"warning: {plan['output']} has less space than the dataset needs")

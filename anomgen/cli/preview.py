@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from anomgen.cli.talk import App
 from anomgen.cli.terminal import (
     ExcludeOption,
     JsonOption,
@@ -24,7 +25,7 @@ from anomgen.cli.terminal import (
     with_regions,
 )
 
-app = typer.Typer()
+app = App()
 
 
 @app.command(epilog="Example: anomgen preview --recipes nsa,perlin,defects -s photos -o look.html")

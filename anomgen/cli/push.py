@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from anomgen.cli.talk import App, print_hint
 from anomgen.cli.terminal import JsonOption, print_json, progress_of
 
 if TYPE_CHECKING:
     from anomgen.hub import Pushed
 
-app = typer.Typer()
+app = App()
 
 
 @app.command(epilog="Example: anomgen push made me/made --private")
@@ -89,16 +90,16 @@ def _print(pushed: Pushed, folder: str, repo_id: str, *, dry_run: bool, is_priva
     for note in pushed.notes:
         print(f"  note: {note}")
     if dry_run:
-        print("nothing was sent; leave out --dry-run to push it")
+        print_hint("nothing was sent; leave out --dry-run to push it")
     elif pushed.pull_request:
         print(f"review: {pushed.pull_request}")
     else:
         print(f"commit: {pushed.commit}" + (f", tag {pushed.tag}" if pushed.tag else ""))
         revision = json.dumps(pushed.tag or pushed.commit)
         if pushed.kind == "dataset":
-            print(f'load: datasets.load_dataset("{repo_id}", "{pushed.name}", revision={revision})')
+            print_hint(f'load: datasets.load_dataset("{repo_id}", "{pushed.name}", revision={revision})')
         else:
-            print(f"next: {_use_of(folder, repo_id)}")
+            print_hint(f"next: {_use_of(folder, repo_id)}")
 
 
 def _use_of(folder: str, repo_id: str) -> str:

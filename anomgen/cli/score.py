@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from anomgen.cli.talk import App, print_hint, print_note
 from anomgen.cli.terminal import JsonOption, print_json, progress_of
 from anomgen.errors import Interrupted
 from anomgen.places import home
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from anomgen.score.misses import Missed
     from anomgen.score.schedule import Schedule
 
-app = typer.Typer()
+app = App()
 
 
 @app.command(epilog="Example: anomgen score data --recipes none,nsa,defects --seeds 3 -o scores")
@@ -197,7 +197,7 @@ def score(
                 split=split,
                 dry_run=dry_run,
                 progress=progress,
-                warn=_warn,
+                warn=print_note,
             )
     except KeyboardInterrupt:
         raise Interrupted("interrupted; finished trainings are kept: run the same command again") from None
@@ -209,10 +209,6 @@ def score(
         _print_plan(result, workers or default_workers(), as_json=as_json)
     else:
         _print_split(result, as_json=as_json)
-
-
-def _warn(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def _print_split(written: dict[Path, int], *, as_json: bool) -> None:
@@ -253,7 +249,7 @@ def _print_plan(schedule: Schedule, workers: int, *, as_json: bool) -> None:
     for text in (*schedule.notes, *left_out_text(schedule)):
         print(text)
     print(f"about {time_text(seconds)} with {workers} worker{'s' if workers > 1 else ''}")
-    print("Start it: the same command without --dry-run")
+    print_hint("Start it: the same command without --dry-run")
 
 
 def _cell(seconds: float, cell: Cell) -> dict[str, Any]:
@@ -312,9 +308,9 @@ def _print(outcome: Outcome, seeds: int, out: Path, *, as_json: bool) -> None:
         print(f"The board is partial: {missing} of {_cells(outcome.summary.cells)} are not trained yet")
     if failed:
         print(f"{_cells(failed)} failed; the report says why, --retry trains them again")
-    print(f"Look at it: {out / 'report.html'}")
+    print_hint(f"Look at it: {out / 'report.html'}")
     kept = outcome.summary.kept
     if kept:
-        print(f"{kept} detectors are kept: anomgen inspect {out / KEPT}/NAME PHOTOS -o findings")
+        print_hint(f"{kept} detectors are kept: anomgen inspect {out / KEPT}/NAME PHOTOS -o findings")
     if seeds < 3:
-        print("A first look: with --seeds 3 or more the report has intervals that a decision can rest on")
+        print_hint("A first look: with --seeds 3 or more the report has intervals that a decision can rest on")

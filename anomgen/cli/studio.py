@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from anomgen.cli.talk import App, print_hint
 from anomgen.places import home
 
-app = typer.Typer()
+app = App()
 
 
 @app.command(epilog="Example: anomgen studio photos")
@@ -57,9 +57,13 @@ def studio(
         from anomgen.studio.space import write_space
 
         print(f"{space}: {', '.join(file.name for file in write_space(space, photos))}")
-        print(f"next: create a Space of the kind Docker on huggingface.co, and push {space} to it with git")
+        print_hint(f"next: create a Space of the kind Docker on huggingface.co, and push {space} to it with git")
         return
     from anomgen.studio.serve import serve
 
-    tell = partial(print, flush=True)
-    serve(photos, out=out, opened=opened or (), host=host, port=port, public=public, browser=browser, tell=tell)
+    serve(photos, out=out, opened=opened or (), host=host, port=port, public=public, browser=browser, tell=_tell)
+
+
+def _tell(address: str) -> None:
+    print(f"studio: {address}", flush=True)
+    print_hint("stop it with Ctrl-C; runs that are going on stop with it and can be resumed")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,8 +16,9 @@ from typing import Annotated, Any, Literal
 import typer
 
 from anomgen.cli.streams import takes_everything
+from anomgen.cli.talk import Talk, print_hint, talk
 from anomgen.config.text import size_of
-from anomgen.errors import AnomgenWarning, Progress, listening, printable
+from anomgen.errors import Progress, listening, printable, silent
 from anomgen.places import place
 
 SourceOption = Annotated[
@@ -62,24 +63,12 @@ def sides_of(size: str | None) -> int | tuple[int, int] | Literal["native"] | No
     return None if size is None else size_of(size)
 
 
-def show_warnings() -> None:
-    """Print anomgen's own warnings, each of them, as a line on standard error; others as Python does."""
-    others = warnings.showwarning
-
-    def show(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
-        if issubclass(category, AnomgenWarning):
-            print(f"{category.word}: {message}", file=sys.stderr, flush=True)
-        else:
-            others(message, category, *rest, **named)
-
-    warnings.showwarning = show
-    warnings.simplefilter("always", AnomgenWarning)
-
-
 PATIENCE = 2.0
 """Seconds after which a run that is still going says what it does …"""
 EVERY = 30.0
 """… and between two lines of that, where there is no terminal."""
+NUMBERS = re.compile(r"[\d.]+")
+"""What of a note may change within a step."""
 
 
 @contextmanager
@@ -88,8 +77,28 @@ def progress_of(verb: str, *, timed: bool = True) -> Iterator[Progress]:
 
     timed: whether the time left follows from what is done; else the notes say it.
     """
-    with (_bar if sys.stderr.isatty() else _lines)(verb, timed) as show, listening(show):
-        yield show
+    if talk() is Talk.QUIET:
+        yield silent
+        return
+    with (_bar if sys.stderr.isatty() else _lines)(verb, timed) as bar:
+        show = _stepwise(verb, bar) if talk() is Talk.VERBOSE else bar
+        with listening(show):
+            yield show
+
+
+def _stepwise(verb: str, bar: Progress) -> Progress:
+    """Return what also prints each step as it begins, with the seconds since the first."""
+    started, step = time.perf_counter(), ""
+
+    def show(done: int, total: int, note: str = "", /) -> None:
+        nonlocal step
+        before, step = step, NUMBERS.sub("", note or verb)
+        if step != before:
+            seconds = time.perf_counter() - started
+            print(f"{seconds:.2f} s: {printable(note or verb)}, {done} of {total}", file=sys.stderr, flush=True)
+        bar(done, total, note)
+
+    return show
 
 
 @contextmanager
@@ -168,4 +177,4 @@ def same_options(
 
 def print_next(*words: object) -> None:
     """Print the command of anomgen that comes next."""
-    print(f"next: {shlex.join(['anomgen', *map(str, words)])}")
+    print_hint(f"next: {shlex.join(['anomgen', *map(str, words)])}")

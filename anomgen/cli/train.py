@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from anomgen.cli.talk import App, print_hint
 from anomgen.cli.terminal import JsonOption, print_json, progress_of, sides_of
 from anomgen.errors import Interrupted, Progress
 from anomgen.places import home
@@ -17,7 +18,7 @@ from anomgen.places import home
 if TYPE_CHECKING:
     from anomgen.models.training import Trained
 
-app = typer.Typer(
+app = App(
     name="train",
     help="Train the model of a learned generator.",
     no_args_is_help=True,
@@ -205,5 +206,5 @@ def report(result: Trained, after: str, *, as_json: bool) -> None:
     print(f"{result.path}: {result.steps} steps ({result.made} now) in {result.seconds:.0f} s; {losses}")
     if result.verdict:
         print(result.verdict)
-    print(f"look:  {result.path / 'sheets'}")
-    print(f"next:  {after}")
+    print_hint(f"look:  {result.path / 'sheets'}")
+    print_hint(f"next:  {after}")

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from anomgen.cli.terminal import JsonOption, SetOption, SizeOption, print_json, progress_of, sides_of
+from anomgen.cli.talk import App, print_hint
+from anomgen.cli.terminal import JsonOption, SetOption, SizeOption, print_json, print_next, progress_of, sides_of
 from anomgen.errors import Interrupted
 from anomgen.places import home
 
 if TYPE_CHECKING:
     from anomgen.tuning.tune import Tuned
 
-app = typer.Typer()
+app = App()
 
 
 @app.command(epilog="Example: anomgen tune photos --defects bank --budget 1h -o tuned.yaml")
@@ -127,5 +127,5 @@ def _print(tuned: Tuned) -> None:
         print(f"{mark} {arm.name:<17} {arm.mean:.3f}  {arm.difference:+.3f} [{arm.low:+.3f}, {arm.high:+.3f}]")
     if tuned.comparison is not None and tuned.comparison.note:
         print(tuned.comparison.note)
-    print(f"look: {tuned.report}")
-    print(f"next: {shlex.join(['anomgen', 'make', '--recipe', str(tuned.path)])}")
+    print_hint(f"look: {tuned.report}")
+    print_next("make", "--recipe", tuned.path)

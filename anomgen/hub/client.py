@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from anomgen.errors import TOKEN, AnomgenError, UsageError, redacted, require
+from anomgen.errors import TOKEN, AnomgenError, AnomgenNote, UsageError, redacted, require
 from anomgen.hub.faults import explained, pause, status_of, symptom
 from anomgen.places import temporary_folder
 
@@ -61,7 +61,7 @@ class Repository:
     """A repository of one kind, ``dataset`` or ``model``, on the Hub.
 
     api: an `HfApi`; by default one that reads endpoint and token as the library does. wait: called with the seconds
-    before the next try. tell: called with a line for the user.
+    before the next try.
 
     Without a token it can be looked at; see `require_token`. Raises UsageError for an id that is none, and offline. All
     methods raise AnomgenError, without a token in it, for what the Hub refuses.
@@ -71,7 +71,6 @@ class Repository:
     kind: str
     api: Any = None
     wait: Callable[[float], None] = time.sleep
-    tell: Callable[[str], None] = field(default=lambda line: print(line, file=sys.stderr, flush=True))
 
     def __post_init__(self) -> None:
         hub = library()
@@ -223,7 +222,8 @@ class Repository:
                 seconds = pause(error, attempt, once)
                 if seconds is None or seconds > MAX_WAIT or attempt == TRIES - 1:
                     raise self._explained(error, doing) from error
-                self.tell(f"{self.id}: {symptom(error)} while {doing}; trying again in {seconds:.0f} s")
+                text = f"{self.id}: {symptom(error)} while {doing}; trying again in {seconds:.0f} s"
+                warnings.warn(text, AnomgenNote, stacklevel=2)
                 self.wait(seconds)
         raise AssertionError("the last try returns or raises")
 

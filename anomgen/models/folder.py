@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
+import warnings
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from anomgen.config import Config, validated
-from anomgen.errors import RecipeError, UsageError
+from anomgen.errors import AnomgenWarning, RecipeError, UsageError
 from anomgen.files import Earlier, holds_earlier, json_object, locked, replacing
 from anomgen.sources.base import Source
 from anomgen.sources.pixels import value_max
@@ -134,11 +134,11 @@ def _warn_of_versions(out: Path, before: Mapping[str, str] | None) -> None:
     """Say when a training goes on with other versions than the last step was done with."""
     now = installed(VERSIONED)
     if before is not None and before != now:
-        print(
-            f"warning: {out} was trained with {versions_text(before)}, this is {versions_text(now)}: the weights may "
+        warnings.warn(
+            f"{out} was trained with {versions_text(before)}, this is {versions_text(now)}: the weights may "
             "differ from those of an uninterrupted training",
-            file=sys.stderr,
-            flush=True,
+            AnomgenWarning,
+            stacklevel=2,
         )
 
 

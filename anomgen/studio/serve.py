@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import secrets
 import socket
+import warnings
 import webbrowser
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from anomgen.errors import UsageError, require
+from anomgen.errors import AnomgenWarning, UsageError, require
 from anomgen.places import home
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -29,7 +30,7 @@ def serve(
     """Serve the studio until it is interrupted; the options are those of `anomgen studio`.
 
     photos: what --source of `make` takes, by default the recipes' own textures. port: 0 for one that is free.
-    public: the name under which everybody may use it, without a token. tell: is given the lines that the user reads.
+    public: the name under which everybody may use it, without a token. tell: is given the address.
     Raises UsageError for photos that are not there, a port that is taken, or a missing extra.
     """
     require("studio", "the studio", "starlette", "uvicorn")
@@ -47,17 +48,15 @@ def serve(
         shown = f"[{host}]" if ":" in host else "127.0.0.1" if host == "0.0.0.0" else host
         address = f"http://{shown}:{port}/" + (f"?token={token}" if public is None else "")
         if public is not None:
-            tell(
-                f"warning: --public: whoever reaches {public} can see the photos, write into {session.out} and start "
-                "runs"
-            )
+            text = f"--public: whoever reaches {public} can see the photos, write into {session.out} and start runs"
+            warnings.warn(text, AnomgenWarning, stacklevel=2)
         elif host not in LOOPBACK:
-            tell(
-                f"warning: --host {host} opens this studio to the network, without encryption: whoever has the address "
-                f"below can read the photos, write into {session.out} and start runs on this machine"
+            text = (
+                f"--host {host} opens this studio to the network, without encryption: whoever has its address can read "
+                f"the photos, write into {session.out} and start runs on this machine"
             )
-        tell(f"studio: {address}")
-        tell("stop it with Ctrl-C; runs that are going on stop with it and can be resumed")
+            warnings.warn(text, AnomgenWarning, stacklevel=2)
+        tell(address)
         if browser:
             with suppress(webbrowser.Error):
                 webbrowser.open(address)
