@@ -2,9 +2,7 @@
 
 python tools/pictures.py                                  all but those that need trained models
 python tools/pictures.py front nsa                        these alone
-python tools/pictures.py --models MODELS cyclegan         with the model in this folder, which is trained if need be
-
-benchmarks/sdas.py draws that of the diffusion model.
+python tools/pictures.py --models MODELS cyclegan sdas    with the models in this folder, trained there if need be
 """
 
 from __future__ import annotations
@@ -125,10 +123,26 @@ def page(kind: str) -> Image.Image:
     return Image.fromarray(preview_sheet(panels))
 
 
+def sdas(models: Path | None) -> Image.Image:
+    """Return a sample of each recipe on each of three materials, of one conditional model; train it first."""
+    models = _required(models)
+    normal, model = models / "materials", models / "sdas"
+    if not model.exists():
+        for material in SHOWN:
+            materials.write(_surfaces(material, 200), normal / material / "train" / "good")
+        train("sdas", normal, model, size=SIDE, preset="laptop", overrides={"sheet_every": 2000})
+    panels = []
+    for recipe in recipes_of("sdas"):
+        for material in SHOWN:
+            changes = (f"source.size={SIDE}", f"generator.model={model}", f"generator.category={material}")
+            rows = _rows(recipe, str(normal / material), (*changes, "foreground=none"), range(CANDIDATES))
+            panels.append(_panel(f"{recipe} on {material}", sorted(rows, key=_boldness)[len(rows) // 2]))
+    return Image.fromarray(preview_sheet(panels))
+
+
 def cyclegan(models: Path | None) -> Image.Image:
     """Return the most visible of 24 samples on each of three materials, of one Cycle-GAN for stains; train it first."""
-    if models is None:
-        raise SystemExit("cyclegan: give the folder of its model with --models; it is trained there if need be")
+    models = _required(models)
     normal, stained, model = models / "normal", models / "stained", models / "cyclegan"
     if not model.exists():
         for material in SHOWN:
@@ -142,8 +156,19 @@ def cyclegan(models: Path | None) -> Image.Image:
     for material in SHOWN:
         changes = (f"source.size={SIDE}", f"generator.model={model}", "foreground=none")
         rows = _rows("cyclegan", str(normal / material), changes, range(24))
-        panels.append(_panel("cyclegan", max(rows, key=lambda row: row.severity * row.area**0.5)))
+        panels.append(_panel("cyclegan", max(rows, key=_boldness)))
     return Image.fromarray(preview_sheet(panels))
+
+
+def _required(models: Path | None) -> Path:
+    if models is None:
+        raise SystemExit("give the folder of trained models with --models; what is missing is trained there")
+    return models
+
+
+def _boldness(row: Row) -> float:
+    """Return how much a row catches the eye."""
+    return float(row.severity * row.area**0.5)
 
 
 def _surfaces(material: str, count: int) -> list[np.ndarray]:
@@ -193,7 +218,7 @@ def _defect(kind: str, material: str, folder: Path) -> np.ndarray | None:
         rows = _rows("defects", source, changes, range(8))
     except AnomgenError:
         return None
-    row = max(rows, key=lambda row: row.severity * row.area**0.5)
+    row = max(rows, key=_boldness)
     return np.repeat(row.image, 3, axis=2) if row.image.shape[2] == 1 else row.image
 
 
@@ -260,9 +285,9 @@ def main(arguments: Sequence[str]) -> None:
     drawn = {"front": front, "generators": overview, "defects": defects, "transplant": transplant} | {
         kind: partial(page, kind) for kind in KINDS
     }
-    parser.add_argument("names", nargs="*", default=list(drawn), help=", ".join([*drawn, "cyclegan"]))
+    parser.add_argument("names", nargs="*", default=list(drawn), help=", ".join([*drawn, "cyclegan", "sdas"]))
     options = parser.parse_args(arguments)
-    drawn["cyclegan"] = partial(cyclegan, options.models)
+    drawn |= {"cyclegan": partial(cyclegan, options.models), "sdas": partial(sdas, options.models)}
     if unknown := [name for name in options.names if name not in drawn]:
         parser.error(f"there is no picture {', '.join(unknown)}")
     for name in options.names:
