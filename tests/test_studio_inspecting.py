@@ -1,5 +1,6 @@
 """Detectors and reports in the studio: an image's verdict is that of `inspect`, and a report is shut off."""
 
+import multiprocessing
 import time
 
 import numpy as np
@@ -13,7 +14,7 @@ from starlette.testclient import TestClient
 
 import anomgen
 from anomgen.dataset.png import decode_png, encode_png
-from anomgen.studio import inspecting
+from anomgen.studio import inspecting, looking
 from anomgen.studio.app import studio_app
 from anomgen.studio.guard import TOKEN_HEADER
 from anomgen.studio.runs import Fit
@@ -57,6 +58,31 @@ def test_what_the_page_says_of_an_image_is_what_inspect_says(studio, opened):
     assert (told["anomalous"], told["area"]) == (found.is_anomalous, found.area)
     assert np.array_equal(decode_png(studio.get(f"/inspection/{told['id']}/image.png").content), image)
     assert decode_png(studio.get(f"/inspection/{told['id']}/map.png").content).shape == (64, 64, 3)
+
+
+def test_the_detector_lives_in_a_process_that_ends_when_nobody_asks(studio, monkeypatch):
+    """Law: what torch takes is given back, and the next image is looked at all the same."""
+    monkeypatch.setattr(looking, "IDLE", 0.2)
+    image = encode_png(np.ascontiguousarray(defect(300, 64)[0]))
+    before = set(multiprocessing.active_children())
+    for _ in range(2):
+        assert studio.post("/api/inspect/eye", params={"name": "a.png"}, content=image).status_code == 200
+        assert len(set(multiprocessing.active_children()) - before) == 1
+        deadline = time.monotonic() + 20
+        while set(multiprocessing.active_children()) - before and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not set(multiprocessing.active_children()) - before
+
+
+def test_a_detector_whose_process_was_killed_looks_again(studio):
+    image = encode_png(np.ascontiguousarray(defect(300, 64)[0]))
+    before = set(multiprocessing.active_children())
+    assert studio.post("/api/inspect/eye", content=image).status_code == 200
+    for process in set(multiprocessing.active_children()) - before:
+        process.kill()
+        process.join()
+    answers = [studio.post("/api/inspect/eye", content=image) for _ in range(2)]  # the first may say that it ended
+    assert answers[1].status_code == 200, answers[1].text
 
 
 def test_what_is_no_image_and_no_detector_is_refused(studio):

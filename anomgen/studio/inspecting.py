@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import MutableMapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import cv2
-import numpy as np
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from anomgen.dataset.pictures import coloured, displayable, outline_of, scale_of, shrunk
 from anomgen.errors import UsageError
 from anomgen.files import file_digest, json_object
 from anomgen.making.recipe import bundled_recipes
 from anomgen.places import read_within
 from anomgen.sources.cache import bounded
-from anomgen.sources.images import read_image
+from anomgen.studio.looking import Asked, Looked, Looking
 from anomgen.studio.questions import Desk, asked_of, field, name_of, png
 from anomgen.studio.runs import Fit, Runs, Score, refuse_taken
 
@@ -27,7 +23,6 @@ OTHERS = ("real", "none", "boxes")
 """What can be compared beside recipes."""
 DETECTOR, REPORT, RESULTS = "anomgen_model.json", "report.html", "results.json"
 MAX_REPORT = 64 << 20
-SHOWN_SIDE = 1024
 KEPT_BYTES = 64 << 20
 """Pictures of the latest inspections."""
 REPORT_POLICY = (
@@ -37,26 +32,13 @@ REPORT_POLICY = (
 """A report may run what is in it, as nobody: it sees no cookie, asks nothing, and nothing of it goes anywhere."""
 
 
-@dataclass(frozen=True)
-class Inspected:
-    """One image that was looked at. Both pictures are (h, w, 3) uint8."""
-
-    image: np.ndarray
-    map: np.ndarray
-
-    @property
-    def nbytes(self) -> int:
-        """Return what it takes up."""
-        return self.image.nbytes + self.map.nbytes
-
-
 class Inspecting:
     """Trains detectors on the photos, looks at images with them, and shows reports."""
 
     def __init__(self, desk: Desk, runs: Runs):
         self.desk, self.session, self.runs = desk, desk.session, runs
-        self._pictures: MutableMapping[str, Inspected] = bounded(KEPT_BYTES, lambda picture: picture.nbytes)
-        self._opened: tuple[Path, int, Any] | None = None
+        self._pictures: MutableMapping[str, Looked] = bounded(KEPT_BYTES, lambda picture: picture.nbytes)
+        self.looking = Looking()
 
     async def found(self, _: Request) -> Response:
         """Say which detectors and reports there are, and what is being made."""
@@ -93,7 +75,11 @@ class Inspecting:
         folder = self._folder(request.path_params["name"], DETECTOR)
         name = PurePosixPath(request.query_params.get("name", "")).name[-100:] or "image"
         data = await request.body()
-        return JSONResponse(await self.desk.look(request, self._inspected, folder, name, data))
+        asked = Asked(folder, (folder / DETECTOR).stat().st_mtime_ns, name, data)
+        looked = await self.desk.look(request, self.looking.look, asked)
+        key = file_digest(data + str(folder).encode())
+        self._pictures[key] = looked
+        return JSONResponse({"id": key, **looked.told})
 
     async def picture(self, request: Request) -> Response:
         """Return a picture of an inspection: the image, or the map over it."""
@@ -135,39 +121,6 @@ class Inspecting:
             raise UsageError(f"no {'report' if mark == REPORT else 'detector'} {name[:80]!r} is in an opened folder")
         return found
 
-    # --- looking ----------------------------------------------------------------------------------------------------
-
-    def _inspected(self, folder: Path, name: str, data: bytes) -> dict[str, Any]:
-        inspector = self._inspector(folder)
-        image = read_image(data, name)
-        found = inspector.inspect_all([image])[0]
-        shown = np.ascontiguousarray(shrunk(displayable(image, scale_of(image)), SHOWN_SIDE))
-        height, width = shown.shape[:2]
-        limit = inspector.description.pixel_threshold
-        heat = cv2.resize(found.map, (width, height), interpolation=cv2.INTER_LINEAR)
-        key = file_digest(data + str(folder).encode())
-        self._pictures[key] = Inspected(shown, _over(shown, heat, limit))
-        mask = None if limit is None else np.ascontiguousarray(heat >= limit)
-        return {
-            "id": key,
-            "name": name,
-            "score": found.score,
-            "threshold": inspector.threshold,
-            "anomalous": found.is_anomalous,
-            "area": found.area,
-            "height": height,
-            "width": width,
-            "outline": None if mask is None else outline_of(mask),
-        }
-
-    def _inspector(self, folder: Path) -> Any:
-        from anomgen.score.inspector.inspector import Inspector
-
-        stamp = (folder / DETECTOR).stat().st_mtime_ns
-        if self._opened is None or self._opened[:2] != (folder, stamp):
-            self._opened = folder, stamp, Inspector.load(folder)
-        return self._opened[2]
-
 
 def _about(folder: Path) -> dict[str, Any] | None:
     try:
@@ -179,12 +132,3 @@ def _about(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return {"name": folder.name, "about": f"{kind}, trained on {entry}", "rule": str(rule)}
-
-
-def _over(shown: np.ndarray, heat: np.ndarray, limit: float | None) -> np.ndarray:
-    """Return a map over a picture: the colours begin at half of the threshold for pixels, and end at twice."""
-    top = 2 * limit if limit is not None and limit > 0 else max(float(heat.max()), 1e-9)
-    share = np.clip(heat / top, 0, 1)
-    weight = np.clip(2 * share, 0, 1)[..., None] * np.float32(0.75)
-    mixed = shown * (1 - weight) + coloured(share * np.float32(255)) * weight
-    return np.rint(mixed).astype(np.uint8)
