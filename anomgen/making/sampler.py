@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 
 from cachetools import LRUCache
 
@@ -11,7 +11,7 @@ from anomgen.errors import SourceError, UsageError
 from anomgen.files import fingerprint_of
 from anomgen.making.engine import Plan, Recipe, Renderer
 from anomgen.making.threads import single_threaded
-from anomgen.sources.base import Source
+from anomgen.sources.base import Source, SourceConfig
 from anomgen.sources.foreground import Foreground
 from anomgen.sources.objects import LOOKED_AT, Opened, opened
 from anomgen.sources.pool import DEFAULT_CACHE_BYTES, Pool
@@ -25,11 +25,17 @@ class Sampler:
     """Draws rows of recipes: row k is row k of what `make` makes of the recipe, bit for bit.
 
     Not for several threads at once. cache_bytes: of decoded images, of each of the `KEPT_POOLS`. looked_at: see
-    `anomgen.sources.objects.opened`.
+    `anomgen.sources.objects.opened`. open_source: opens one in another way than by its `open`.
     """
 
-    def __init__(self, cache_bytes: int = DEFAULT_CACHE_BYTES, looked_at: int = LOOKED_AT) -> None:
+    def __init__(
+        self,
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
+        looked_at: int = LOOKED_AT,
+        open_source: Callable[[SourceConfig], Source] = lambda config: config.open(),
+    ) -> None:
         self._limits = cache_bytes, looked_at
+        self._open = open_source
         self._sources: MutableMapping[str, Source] = LRUCache(KEPT_POOLS)
         self._found: MutableMapping[str, Opened] = LRUCache(KEPT_POOLS)
         self._renderers: MutableMapping[str, Renderer] = LRUCache(KEPT_RECIPES)
@@ -76,7 +82,7 @@ class Sampler:
         key = fingerprint_of([config, recipe.foreground.config()])
         if key not in self._found:
             if config not in self._sources:
-                self._sources[config] = recipe.source.open()
+                self._sources[config] = self._open(recipe.source)
             with single_threaded():
                 self._found[key] = opened(recipe.source, recipe.foreground, self._sources[config], *self._limits)
         return self._found[key]

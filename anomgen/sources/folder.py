@@ -12,7 +12,7 @@ from anomgen.licenses import license_beside
 from anomgen.sources.base import PathText
 from anomgen.sources.images import read_bytes
 from anomgen.sources.pairing import normal_among
-from anomgen.sources.scan import ScannedConfig, ScannedSource
+from anomgen.sources.scan import Listed, ScannedConfig
 from anomgen.sources.tree import MASK_NAMES, NORMAL_NAMES, Tree, extensions_text, not_read, tree_of
 
 
@@ -28,14 +28,14 @@ class Folder(ScannedConfig):
     path: PathText
     """The folder."""
 
-    def open(self) -> ScannedSource:
-        """Find and decode every image. Raises UsageError for the folder, SourceError for images in it."""
+    def listed(self) -> Listed:
+        """Find the images. Raises UsageError for the folder, SourceError for masks in it that cannot be read."""
         root = existing_folder(self.path)
         files = tree_of(root)
         if not files.pictures:
             raise UsageError(f"{self.path}: holds no image ({extensions_text()})")
         refuse_anomalous(files.pictures, self.path)
-        return folder_source(self, root, files, license_of(root.resolve()))
+        return listed_in(root, files, license_of(root.resolve()))
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class FileReader:
         return read_bytes(self.root / relative, relative)
 
 
-def folder_source(config: ScannedConfig, root: Path, files: Tree, license: str | None = None) -> ScannedSource:
-    """Return the checked source of the normal images among files below `root`; what is left out is in its notes.
+def listed_in(root: Path, files: Tree, license: str | None = None) -> Listed:
+    """Return the normal images among files below `root`; what is left out is in the notes.
 
     Raises UsageError when none is left.
     """
@@ -59,7 +59,7 @@ def folder_source(config: ScannedConfig, root: Path, files: Tree, license: str |
     if not normal.images:
         raise UsageError(f"{root}: no picture is a normal image: {'; '.join(normal.notes)}")
     notes = (*normal.notes, *not_read(files.others))
-    return ScannedSource(config, str(root), [(name, name) for name in normal.images], read, license, notes=notes)
+    return Listed(str(root), [(name, name) for name in normal.images], read, license, notes=notes)
 
 
 def license_of(root: Path) -> str | None:

@@ -13,7 +13,7 @@ from anomgen.errors import AnomgenError, SourceError, UsageError, near_miss, req
 from anomgen.sources.base import PathText
 from anomgen.sources.folder import missing_hint
 from anomgen.sources.images import read_bytes
-from anomgen.sources.scan import ScannedConfig, ScannedSource
+from anomgen.sources.scan import Listed, ScannedConfig
 from anomgen.sources.tree import NORMAL_NAMES
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -45,11 +45,11 @@ class Hub(ScannedConfig):
     label: str | None = None
     """Only the rows with this label."""
 
-    def open(self) -> ScannedSource:
-        """Load the dataset and decode every image.
+    def listed(self) -> Listed:
+        """Load the dataset and find the rows.
 
         Raises UsageError for a missing extra, dataset, split or column, and when the labels say that not all rows
-        are normal; SourceError when the Hub cannot be reached and for images.
+        are normal; SourceError when the Hub cannot be reached.
         """
         path, split = self.path_and_split()
         with datasets_library() as datasets:
@@ -60,7 +60,7 @@ class Hub(ScannedConfig):
             license = license_of(path, self.revision, dataset)
         entries = [(f"{split}/{row:06d}", row) for row in rows]
         dataset_id = None if Path(path).expanduser().is_dir() else path
-        return ScannedSource(self, self.path, entries, RowReader(images, column), license, dataset_id)
+        return Listed(self.path, entries, RowReader(images, column), license, dataset_id)
 
     def path_and_split(self) -> tuple[str, str]:
         """Return the id or folder, and the split that is meant."""

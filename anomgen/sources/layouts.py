@@ -16,8 +16,8 @@ from typing import ClassVar
 from anomgen.errors import SourceError, UsageError, near_miss
 from anomgen.licenses import license_beside
 from anomgen.sources.base import PathText
-from anomgen.sources.folder import existing_folder, folder_source
-from anomgen.sources.scan import ScannedConfig, ScannedSource
+from anomgen.sources.folder import existing_folder, listed_in
+from anomgen.sources.scan import Listed, ScannedConfig
 from anomgen.sources.tree import extensions_text, tree_of
 
 _LISTED = 20
@@ -34,10 +34,10 @@ class Layout(ScannedConfig):
     category: str | None = None
     """Name of the category, where `path` is the folder of all."""
 
-    def open(self) -> ScannedSource:
-        """Find and decode the normal training images; ids are paths relative to the category's folder.
+    def listed(self) -> Listed:
+        """Find the normal training images; ids are paths relative to the category's folder.
 
-        Raises UsageError for the folder or category, SourceError for images.
+        Raises UsageError for the folder or category.
         """
         folder = self._category_folder(existing_folder(self.path))
         normal = self.normal_folder(folder)
@@ -47,7 +47,7 @@ class Layout(ScannedConfig):
         if not files.pictures:
             raise UsageError(f"{folder}: no normal training image in {normal} ({extensions_text()})")
         place = folder.resolve()
-        return folder_source(self, folder, files, license_beside(place, place.parent))
+        return listed_in(folder, files, license_beside(place, place.parent))
 
     @classmethod
     def normal_folder(cls, folder: Path) -> str | None:

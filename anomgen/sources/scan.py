@@ -28,8 +28,23 @@ _NAMED = 5  # bad images that an error message names
 SKIP_HINT = "--set source.on_bad_image=skip"
 
 
+class Listed(NamedTuple):
+    """Image files that were found, none of them checked yet.
+
+    where: what messages call the source. entries: (id, key) of each image in order; `read(key)` returns the
+    file's contents and must pickle. dataset: the id on the Hub that they were read from. notes: see `Source`.
+    """
+
+    where: str
+    entries: Sequence[tuple[str, Any]]
+    read: Callable[[Any], bytes]
+    license: str | None = None
+    dataset: str | None = None
+    notes: tuple[str, ...] = ()
+
+
 class ScannedConfig(SourceConfig):
-    """What all sources that read image files have in common."""
+    """What all sources that read image files have in common; each says in `listed` which they are."""
 
     fit: Fit = "keep"
     """`keep`: of a size of one number that is the longer side, and the aspect stays; [height, width] is taken as it is.
@@ -43,6 +58,14 @@ class ScannedConfig(SourceConfig):
 
     on_no_object: Literal["keep", "skip"] = "keep"
     """What happens to an image in which the foreground finds no object: it stays and is named, or it is left out."""
+
+    def listed(self) -> Listed:
+        """Find the images. Raises UsageError when the request is wrong, SourceError for what cannot be read."""
+        raise NotImplementedError(f"{type(self).__name__} must define listed()")
+
+    def open(self) -> ScannedSource:
+        """Find the images, decode and check every one. Raises what `listed` raises, and SourceError for images."""
+        return ScannedSource(self, self.listed())
 
     @property
     def shape(self) -> tuple[int, int] | None:
@@ -74,26 +97,13 @@ class _Checked(NamedTuple):
 class ScannedSource:
     """Images behind keys, all checked, with one dtype and channel count; pickles without the images.
 
-    where: what messages call the source. entries: (id, key) of each image in order; `read(key)` returns the
-    file's contents and must pickle. Grey images among colour ones become RGB; all grey stay one channel.
-    dataset: the id on the Hub that they were read from. notes: see `Source`.
-
-    Raises SourceError when no image is usable, or when one is not and the configuration does not say to skip.
+    Grey images among colour ones become RGB; all grey stay one channel. Raises SourceError when no image is usable, or
+    when one is not and the configuration does not say to skip.
     """
 
-    def __init__(
-        self,
-        config: ScannedConfig,
-        where: str,
-        entries: Sequence[tuple[str, Any]],
-        read: Callable[[Any], bytes],
-        license: str | None = None,
-        dataset: str | None = None,
-        notes: tuple[str, ...] = (),
-    ):
-        self.license, self.dataset, self.notes = license, dataset, notes
+    def __init__(self, config: ScannedConfig, listed: Listed):
+        where, entries, self._read, self.license, self.dataset, self.notes = listed
         self._config, self._size, self.fit = config, config.size, config.fit
-        self._read = read
         self._counts: np.ndarray | None = None
         self._kept: dict[int, np.ndarray] = {}
         checked = list(self._check_all(entries))

@@ -50,6 +50,7 @@ class Rows:
 
     async def start(self, _: Request) -> Response:
         """Say what there is: the photos, the recipes, where things are written."""
+        self.session.reading.anew()
         recipes = await run_in_threadpool(catalogue.ls, "recipes")
         photos = self.session.photos
         told = {
@@ -58,8 +59,13 @@ class Rows:
             "out": str(self.session.out),
             "recipes": recipes["recipes"],
             "saved": self.session.saved(),
+            "stamp": self.session.reading.stamp,
         }
         return JSONResponse(told)
+
+    async def reading(self, _: Request) -> Response:
+        """Say how far the photos are read, and `stamp`, with which what is to be seen changes."""
+        return JSONResponse(self.session.reading.told())
 
     async def recipe(self, request: Request) -> Response:
         """Choose a recipe and changes; say its controls, or which key is wrong and why."""
@@ -122,6 +128,8 @@ def studio_app(session: Session, *, token: str, name: str = "127.0.0.1", port: i
             warming = asyncio.create_task(rows.warm())
             yield
             await warming
+            await run_in_threadpool(session.reading.close)
+            await run_in_threadpool(inspecting.looking.close)
             await run_in_threadpool(runs.close)
 
     async def page(_: Request) -> Response:
@@ -130,6 +138,7 @@ def studio_app(session: Session, *, token: str, name: str = "127.0.0.1", port: i
     routes = [
         Route("/", page),
         Route("/api/start", rows.start),
+        Route("/api/reading", rows.reading),
         Route("/api/recipe", rows.recipe, methods=["POST"]),
         Route("/api/rows", rows.rows, methods=["POST"]),
         Route("/api/save", rows.save, methods=["POST"]),

@@ -32,7 +32,12 @@ class Desk:
 
     async def drawn(self, request: Request | None, draw: Callable[..., Drawn], *arguments: Any) -> Drawn:
         """Return what a function draws when it is its turn; a question that nobody waits for any more is dropped."""
-        return await self._in_turn(self._drawing, request, draw, *arguments)
+
+        def drawn() -> Drawn:
+            with self.session.reading.drawing():
+                return draw(*arguments)
+
+        return await self._in_turn(self._drawing, request, drawn)
 
     async def read(self, request: Request | None, read: Callable[..., Drawn], *arguments: Any) -> Drawn:
         """Return what a function reads of a dataset, which waits for no drawing; otherwise as `drawn`."""

@@ -24,13 +24,14 @@ from anomgen.files import fingerprint_of, replacing
 from anomgen.making.engine import Recipe, is_anomalous
 from anomgen.making.recipe import bundled_recipes, load_recipe
 from anomgen.making.sampler import Sampler
-from anomgen.sources.base import MAX_SIDE, notes_of
+from anomgen.sources.base import MAX_SIDE
 from anomgen.sources.images import read_image
+from anomgen.studio.reading import Reading
 
 KEPT_RECIPES, KEPT_ROWS = 256, 64
 IMAGE_BYTES = 64 << 20
 """Decoded images that stay, of each of some sources."""
-LOOKED_AT = 1 << 23
+LOOKED_AT = 1 << 21
 """Pixels that are looked at to name images without an object: some of ten thousand, not all."""
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 """What the page may call a file or a dataset: no folder, no hidden file."""
@@ -56,10 +57,19 @@ class Session:
     def __init__(self, photos: str | None, out: Path, opened: tuple[Path, ...] = ()):
         self.photos, self.out = photos, out
         self.folders = tuple(folder.expanduser().resolve() for folder in (out, *opened, *_folder(photos)))
-        self.sampler = Sampler(IMAGE_BYTES, LOOKED_AT)
+        self.reading = Reading()
+        self._sampler = Sampler(IMAGE_BYTES, LOOKED_AT, self.reading.open)
         self._chosen: LRUCache[str, Chosen] = LRUCache(KEPT_RECIPES)
         self._rows: LRUCache[tuple[str, int, bool], Row] = LRUCache(KEPT_ROWS)
-        self._written = 0
+        self._written = self._stamp = 0
+
+    @property
+    def sampler(self) -> Sampler:
+        """Return what draws; what it opened before a check found something else is forgotten."""
+        if self._stamp != self.reading.stamp:
+            self._stamp = self.reading.stamp
+            self._sampler.forget()
+        return self._sampler
 
     # --- recipes ----------------------------------------------------------------------------------------------------
 
@@ -70,7 +80,7 @@ class Session:
         """
         recipe = load_recipe(self._file_of(base), source=self.photos, overrides=changes)
         self._refuse_elsewhere(recipe)
-        key = fingerprint_of([base, recipe.config(), self._written], size=8)
+        key = fingerprint_of([base, recipe.config(), self._written, self.reading.stamp], size=8)
         self._chosen[key] = Chosen(key, base, dict(changes), recipe)
         return self._chosen[key]
 
@@ -177,7 +187,7 @@ class Session:
     def resolved(self, key: str) -> dict[str, Any]:
         """Return what of a recipe was measured on the images: generator and foreground as they are used, notes."""
         plan = self.sampler.renderer(self.chosen(key).recipe).plan
-        return {**plan.resolved, "images": len(plan.source), "notes": list(notes_of(plan.source))}
+        return {**plan.resolved, "images": len(plan.source), "notes": list(plan.notes)}
 
     # --- drawing ----------------------------------------------------------------------------------------------------
 

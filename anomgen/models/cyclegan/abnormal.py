@@ -13,7 +13,7 @@ from anomgen.licenses import inherited, license_beside
 from anomgen.sources.base import PathText, Source, SourceConfig
 from anomgen.sources.folder import FileReader, existing_folder
 from anomgen.sources.pairing import abnormal_among
-from anomgen.sources.scan import ScannedConfig, ScannedSource
+from anomgen.sources.scan import Listed, ScannedConfig
 from anomgen.sources.tree import extensions_text, not_read, tree_of
 
 
@@ -31,8 +31,8 @@ class Abnormal(ScannedConfig):
         shared = {key: getattr(normal, key) for key in ("size", "fit", "on_bad_image") if hasattr(normal, key)}
         return cls(path=path, **shared)
 
-    def open(self) -> ScannedSource:
-        """Find and decode the images. Raises UsageError for the folder, SourceError for images in it."""
+    def listed(self) -> Listed:
+        """Find the images. Raises UsageError for the folder, SourceError for masks in it that cannot be read."""
         root = existing_folder(self.path, "abnormal images")
         if is_ours(root):
             return self._anomalous_rows(Dataset(root))
@@ -42,9 +42,9 @@ class Abnormal(ScannedConfig):
             raise UsageError(f"{self.path}: holds no abnormal image ({extensions_text()}); give a folder of such")
         entries = [(name, name) for name in abnormal.images]
         notes = (*abnormal.notes, *not_read(files.others))
-        return ScannedSource(self, str(root), entries, read, license_beside(root.resolve()), notes=notes)
+        return Listed(str(root), entries, read, license_beside(root.resolve()), notes=notes)
 
-    def _anomalous_rows(self, dataset: Dataset) -> ScannedSource:
+    def _anomalous_rows(self, dataset: Dataset) -> Listed:
         rows = dataset.table(["index", "label"]).to_pydict()
         anomalous = [index for index, label in zip(rows["index"], rows["label"], strict=True) if label == ANOMALY]
         if not anomalous:
@@ -58,7 +58,7 @@ class Abnormal(ScannedConfig):
             return data
 
         entries = [(f"{index:06d}", index) for index in anomalous]
-        return ScannedSource(self, self.path, entries, read, license)
+        return Listed(self.path, entries, read, license)
 
 
 def refuse_common_images(normal: Source, abnormal: Source) -> None:

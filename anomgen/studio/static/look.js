@@ -1,17 +1,18 @@
 // Look and set: the grid of samples of the recipe, and beside it the recipe's keys.
 
 import { h, say, segments, prose } from "./dom.js";
-import { post, isAbort } from "./api.js";
+import { get, post, isAbort } from "./api.js";
 import { state, listen, put, change, undo, canUndo, again } from "./state.js";
 import * as controls from "./controls.js";
 import { VIEWS, fill, fit, fitting, show } from "./tiles.js";
+import * as reading from "./reading.js";
 import * as viewer from "./viewer.js";
 
 const THUMBNAIL = 320;
 const view = { kind: "image", outline: true, all: false, start: 0, count: 12, last: 0, rows: [], id: null };
 const pages = [];
 let asking = null;
-let toMark, root, grid, range, panel, select, undoButton, trouble, about;
+let toMark, root, grid, range, panel, select, undoButton, trouble, about, notes;
 
 export function build(section, told, mark) {
   root = section;
@@ -22,8 +23,9 @@ export function build(section, told, mark) {
   undoButton = h("button", { onclick: undo, title: "Undo (Ctrl+Z)", disabled: true }, "Undo");
   panel = h("div", { class: "sections" });
   trouble = h("p", { class: "trouble", role: "alert" });
+  notes = h("details", { class: "notes", hidden: true }, h("summary"), h("ul"));
   const aside = h("aside", { class: "panel", "aria-label": "Settings of the recipe" },
-    h("div", { class: "field recipe" }, h("label", { for: "base" }, "Recipe"), h("div", { class: "row" }, select, undoButton), about), trouble, panel);
+    h("div", { class: "field recipe" }, h("label", { for: "base" }, "Recipe"), h("div", { class: "row" }, select, undoButton), about), trouble, notes, panel);
   const views = segments("Picture", VIEWS, "image", (kind) => { view.kind = kind; refresh(); });
   const outline = h("button", { class: "toggle", "aria-pressed": "true", title: "Outline of the mask (O)", onclick: () => toggleOutline() }, "Outline");
   const all = h("button", { class: "toggle", "aria-pressed": "false", title: "Normal rows, too", onclick: () => {
@@ -97,6 +99,7 @@ async function draw() {
   view.id = id;
   view.rows = [];
   grid.setAttribute("aria-busy", "true");
+  reading.watch();
   try {
     let from = view.start;
     for (const count of [2, 4, view.count - 6]) {  // the first ones soon
@@ -107,7 +110,7 @@ async function draw() {
       told.rows.forEach((row) => { fill(tiles[view.rows.length], row, source(row), view.kind); view.rows.push(row); });
       if (view.rows.length && count === 2) measure(tiles[0]);
       from = view.rows.at(-1).index + 1;
-      if (told.resolved) controls.measured(told.resolved);
+      if (told.resolved) { controls.measured(told.resolved); noted(told.resolved.notes); }
     }
     view.last = from;
     grid.removeAttribute("aria-busy");
@@ -131,7 +134,22 @@ function none(error) {
       h("p", {}, "Mark a few on photos of defective products; they become a bank, and this recipe puts them on your good photos."),
       banks.map((path) => h("button", { onclick: () => change(bank.key, path) }, `Use ${bank.names[path]}`)),
       h("button", { class: "primary", onclick: toMark }, "Mark real defects"))
-    : h("div", { class: "empty" }, h("h2", {}, "Nothing can be drawn like that"), h("p", {}, prose(error))));
+    : h("div", { class: "empty" }, h("h2", {}, "Nothing can be drawn like that"), h("p", { class: "why" }, prose(error)), remedies(error),
+      h("button", { onclick: () => get("/api/start").then(again) }, "Look again")));
+}
+
+// What an error or a note advises to set, as buttons.
+function remedies(text) {
+  const known = new Set(state.sections.flatMap((section) => section.controls).map((control) => control.key));
+  return [...text.matchAll(/--set ([\w.]+)=(\w+)/g)].filter(([, key, value]) => known.has(key) && state.changes[key] !== value)
+    .map(([, key, value]) => h("button", { onclick: () => change(key, value) }, `Set ${key.split(".").pop().replaceAll("_", " ")} to ${value}`));
+}
+
+// What is to be known of the photos: files that were left out, images without an object.
+function noted(texts) {
+  notes.hidden = !texts.length;
+  notes.lastElementChild.replaceChildren(...texts.map((text) => h("li", {}, prose(text), remedies(text))));
+  notes.firstElementChild.textContent = texts.length === 1 ? "1 note on the images" : `${texts.length} notes on the images`;
 }
 
 // How long the first picture took after a change: read by the tests.

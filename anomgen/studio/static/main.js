@@ -8,6 +8,7 @@ import * as compare from "./compare.js";
 import * as draw from "./draw.js";
 import * as datasets from "./datasets.js";
 import * as inspect from "./inspect.js";
+import * as reading from "./reading.js";
 import * as viewer from "./viewer.js";
 
 const TABS = { look, compare, draw, datasets, inspect };
@@ -98,6 +99,7 @@ async function start() {
   listen(() => { $("make").disabled = $("save").disabled = $("copy").disabled = Boolean(state.error) || !state.id; });
   begin(begun.recipes, begun.saved);
   datasets.look();
+  reading.begin(begun);
 }
 
 start().catch((error) => say(error.message, true));
