@@ -3,12 +3,14 @@
 taskset -c 0 python benchmarks/inspection.py --images 20000
 
 Detector `probe` at 128 pixels, trained for a few steps, which changes no time; photos of 128 pixels, or of --side
-pixels, that are brought to 128. Memory is the process's own, after a tenth of the images and after all.
+pixels, that are brought to 128. Memory is the process's own: what each library takes, after a tenth of the images, and
+after all.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import tempfile
 import time
@@ -25,6 +27,7 @@ warnings.simplefilter("ignore", AnomgenNote)
 
 def main() -> None:
     options = _options()
+    libraries = {name: _taken_by(name) for name in ("torch", "torchvision", "timm")}
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         _photos(place / "photos", options.images, options.side)
@@ -45,6 +48,7 @@ def main() -> None:
         f"{options.detector}, {found.images} photos of {options.side} pixels on {len(os.sched_getaffinity(0))} cores:"
     )
     print(f"  {found.rate:.0f} images a second; {found.images / used:.0f} a second of processor time")
+    print("  libraries: " + ", ".join(f"{name} {size:.0f} MB" for name, size in libraries.items()))
     print("  memory: " + ", ".join(f"{size:.0f} MB after {done}" for done, size in sizes.items()))
     print(f"  written: {written / 1e6:.0f} MB")
 
@@ -59,6 +63,13 @@ def _photos(folder: Path, count: int, side: int) -> None:
             cv2.imwrite(str(path), source[k])
         else:
             path.hardlink_to(folder / f"{k % 16:06d}.png")
+
+
+def _taken_by(library: str) -> float:
+    """Import a library and return the memory that this takes, in MB."""
+    before = _megabytes()
+    importlib.import_module(library)
+    return _megabytes() - before
 
 
 def _megabytes() -> float:

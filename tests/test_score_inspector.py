@@ -3,6 +3,8 @@
 import csv
 import json
 import shutil
+import subprocess
+import sys
 import tracemalloc
 
 import cv2
@@ -324,6 +326,16 @@ def test_memory_does_not_grow_with_the_number_of_images(kept, tmp_path):
     anomgen.inspect(inspector, tmp_path / "photos", tmp_path / "out", maps=False, progress=progress)
     tracemalloc.stop()
     assert peaks[1] - peaks[0] < 200_000, peaks
+
+
+def test_inspecting_imports_nothing_that_only_scoring_needs(data, kept):
+    image = sorted((data / "test" / "spot").iterdir())[0]
+    code = (
+        "import anomgen, sys\n"
+        f"anomgen.Inspector.load({str(kept)!r}).inspect({str(image)!r})\n"
+        "assert not {'sklearn', 'matplotlib', 'skimage', 'datasets', 'pyarrow', 'pandas'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_the_commands_print_what_comes_next_and_exit_as_told(data, kept, tmp_path):
