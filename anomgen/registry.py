@@ -22,6 +22,7 @@ BUNDLED: dict[str, dict[str, str]] = {
         "nsa": "anomgen.score.detectors.nsa:NSAEncoderDecoder",
         "probe": "anomgen.score.detectors.probe:Probe",
         "realnet": "anomgen.score.detectors.realnet:RealNet",
+        "supersimplenet": "anomgen.score.detectors.supersimplenet:SuperSimpleNet",
         "unet": "anomgen.score.detectors.unet:UNet",
     },
     "exporters": {

@@ -47,12 +47,13 @@ def test_they_are_the_blocks_features(weights):
     assert torch.allclose(own, upscaled, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["probe", "none", "realnet"])
+@pytest.mark.parametrize("kind", ["probe", "none", "realnet", "supersimplenet"])
 def test_detectors_keep_their_contract_with_blocks(kind, weights):
     small = {
         "probe": {"steps": 1, "batch_size": 2, "width": 4},
         "none": {"candidates": 40},
         "realnet": {"steps": 1, "batch_size": 2, "selected": [4], "ranked": 2, "head": [4] * 4, "selection_batches": 1},
+        "supersimplenet": {"steps": 1, "batch_size": 2, "width": 8},
     }[kind]
     check_detector(build_detector({"kind": kind, "backbone": VIT, "weights": weights, "layers": [1], **small}))
 

@@ -23,6 +23,7 @@ SMALL = {
     "nsa": {"width": 4, "batch_size": 4},
     "probe": {"width": 4, "batch_size": 2},
     "realnet": {"selected": [4, 4, 4], "ranked": 4, "head": [4, 4, 4, 4], "batch_size": 4, "selection_batches": 1},
+    "supersimplenet": {"width": 8, "batch_size": 2},
     "unet": {"width": 4, "depth": 2, "batch_size": 4},
 }
 

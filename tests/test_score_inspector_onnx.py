@@ -19,13 +19,14 @@ from anomgen.sources.images import read_image
 
 SMALL = {
     "probe": ["detector.probe.batch_size=2"],
+    "supersimplenet": ["detector.supersimplenet.batch_size=2", "detector.supersimplenet.width=8"],
     "unet": ["detector.unet.batch_size=2", "detector.unet.width=2", "detector.unet.depth=2"],
 }
 
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory):
-    """Return a function that fits a detector once: probe on grey images, unet on colour, 32×48."""
+    """Return a function that fits a detector once: probe on grey images, the others on colour, 32×48."""
     folders = {}
 
     def fitted(kind):
@@ -39,7 +40,9 @@ def kept(tmp_path_factory):
     return fitted
 
 
-@pytest.mark.parametrize(("kind", "score"), [("probe", "window"), ("unet", "max"), ("unet", "sum")])
+@pytest.mark.parametrize(
+    ("kind", "score"), [("probe", "window"), ("supersimplenet", "window"), ("unet", "max"), ("unet", "sum")]
+)
 def test_the_file_says_what_the_detector_says(kept, tmp_path, kind, score):
     inspector = anomgen.Inspector.load(kept(kind))
     known = inspector.description.model_copy(update={"score": score})
