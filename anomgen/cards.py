@@ -60,8 +60,8 @@ def templates(folder: Path, autoescape: bool = False) -> Environment:
 def as_yaml(values: Any) -> str:
     """Return values as YAML, in their order, without the last line's end.
 
-    Note: not `huggingface_hub`'s DatasetCardData, which drops the null values and moves the keys of a user's own
-    metadata, and is not in the core.
+    Note: `huggingface_hub` reads front matter (`Card.parse`) but does not write it: the core makes cards without,
+    and in a push its `DatasetCardData` drops the null values of the card that is there and folds its lines anew.
     """
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100).rstrip("\n")
 

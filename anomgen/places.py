@@ -6,13 +6,20 @@ import errno
 import json
 import re
 import stat
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import IO, Any, NamedTuple
+from fnmatch import fnmatchcase
+from functools import cached_property
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 from anomgen.errors import AnomgenError, UsageError, near_miss, require
+
+if TYPE_CHECKING:
+    from upath import UPath
+    from upath.types import StatResultType
 
 COMMON = ("s3", "gs", "abfs", "hf", "sftp", "webhdfs")
 """The schemes that an error names; fsspec knows some fifty."""
@@ -49,24 +56,29 @@ def place(where: str | Path) -> Path:
     if match[1] == "file":
         return Path(str(where).removeprefix("file://"))
     url = str(where).rstrip("/")
-    _file_system(url, match[1])
+    _path_at(url, match[1])
     return Remote(url)  # type: ignore[return-value]  # quacks like a Path as far as datasets need it
 
 
-def _file_system(url: str, scheme: str) -> tuple[Any, str]:
-    require("ray", f"{url}: a URL", "fsspec")
+def _path_at(url: str, scheme: str) -> UPath:
+    """Return universal_pathlib's path of a URL, its file system made. Raises UsageError where that is not possible."""
+    require("ray", f"{url}: a URL", "fsspec", "upath")
     import fsspec
+    from upath import UPath
 
     try:
-        result: tuple[Any, str] = fsspec.core.url_to_fs(url)
-        return result
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "UPath .* filesystem not explicitly implemented")
+            path = UPath(url)
+        assert path.fs is not None
+        return path
     except ImportError as error:
         missing = getattr(error, "name", None)
         advice = f" (pip install {missing})" if missing and "nstall" not in str(error) else ""
         raise UsageError(f"{url}: the package for {scheme}:// is not installed: {error}{advice}") from None
     except OSError as error:  # an archive that is not there
         raise UsageError(f"{url}: {error.strerror or error}") from None
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         known = fsspec.available_protocols()
         if scheme in known:
             raise UsageError(f"{url}: {error}") from None
@@ -75,18 +87,14 @@ def _file_system(url: str, scheme: str) -> tuple[Any, str]:
         raise UsageError(f"{url}: no file system is known for {scheme}://{nearest or others}") from None
 
 
-class _Status(NamedTuple):
-    st_size: int
-
-
 @dataclass(frozen=True, order=True)
 class Remote:
-    """A file or a folder at a URL, with the part of `pathlib.Path` that datasets use.
+    """A file or a folder at a URL, with the part of `pathlib.Path` that datasets use; a `UPath` does the work.
 
     Object stores put a file in place whole; nothing locks a URL against a second run.
 
-    Note: no `UPath` of universal_pathlib, which takes a lost connection for a free place and remembers listings that
-    another process may have changed.
+    Note: a `UPath` in a shell, for it takes a lost connection for a free place, remembers listings that another process
+    may have changed, and writes ``sftp://me@host/x`` as ``sftp:///x``.
     """
 
     url: str
@@ -100,12 +108,12 @@ class Remote:
     @property
     def name(self) -> str:
         """Return the last component."""
-        return PurePosixPath(self.url).name
+        return self._path.name
 
     @property
     def suffix(self) -> str:
         """Return the extension with its dot."""
-        return PurePosixPath(self.url).suffix
+        return self._path.suffix
 
     @property
     def parent(self) -> Remote:
@@ -114,50 +122,45 @@ class Remote:
 
     def exists(self) -> bool:
         """Return whether there is such a file or folder."""
-        return self._kind() is not None
+        return self._mode() is not None
 
     def is_dir(self) -> bool:
         """Return whether it is a folder."""
-        return self._kind() == "directory"
+        return stat.S_ISDIR(self._mode() or 0)
 
     def is_file(self) -> bool:
         """Return whether it is a file."""
-        return self._kind() == "file"
+        return stat.S_ISREG(self._mode() or 0)
 
-    def _kind(self) -> str | None:
-        """Return what it is, None for nothing. A file system's own `exists` takes a lost connection for nothing."""
-        with self._talking() as (fs, path):
-            try:
-                return str(fs.info(path)["type"])
-            except (FileNotFoundError, NotADirectoryError):
-                return None
+    def _mode(self) -> int | None:
+        """Return the mode, None where nothing is."""
+        with suppress(FileNotFoundError, NotADirectoryError):
+            return int(self.stat().st_mode)
+        return None
 
     def iterdir(self) -> Iterator[Remote]:
         """Yield what the folder holds; nothing when it is not there."""
-        with self._talking() as (fs, path):
-            try:
-                names = [PurePosixPath(found.rstrip("/")).name for found in fs.ls(path, detail=False)]
-            except FileNotFoundError:
-                return
-        for name in names:
-            yield self / name
+        if self.is_dir():
+            with self._talking() as path:
+                names = [found.name for found in path.iterdir()]
+            for name in names:
+                yield self / name
 
     def glob(self, pattern: str) -> Iterator[Remote]:
         """Yield what of the folder's content matches a pattern of one level."""
         for found in self.iterdir():
-            if PurePosixPath(found.name).match(pattern):
+            if fnmatchcase(found.name, pattern):
                 yield found
 
     def open(self, mode: str = "rb") -> IO[bytes]:
         """Open the file for reading."""
-        with self._talking() as (fs, path):
-            file: IO[bytes] = fs.open(path, mode)
-            return file
+        with self._talking() as path:
+            return path.open(mode)
 
     def read_bytes(self) -> bytes:
         """Return the file's bytes. Raises FileNotFoundError."""
-        with self._talking() as (fs, path):
-            return bytes(fs.cat_file(path))
+        with self._talking() as path:
+            return bytes(path.fs.cat_file(path.path))  # in one request
 
     def read_text(self, encoding: str = "utf-8") -> str:
         """Return the file's text. Raises FileNotFoundError."""
@@ -165,14 +168,14 @@ class Remote:
 
     def unlink(self, missing_ok: bool = False) -> None:
         """Remove the file."""
-        with self._talking() as (fs, path):
-            if not missing_ok or fs.exists(path):
-                fs.rm_file(path)
+        if not missing_ok or self.exists():
+            with self._talking() as path:
+                path.unlink()
 
-    def stat(self) -> _Status:
-        """Return the file's size."""
-        with self._talking() as (fs, path):
-            return _Status(int(fs.size(path)))
+    def stat(self) -> StatResultType:
+        """Return the file's size and mode. Raises FileNotFoundError."""
+        with self._talking() as path:
+            return path.stat()
 
     @contextmanager
     def replacing(self) -> Iterator[IO[bytes]]:
@@ -180,22 +183,26 @@ class Remote:
         with temporary_folder() as folder, (folder / "upload").open("w+b") as file:
             yield file
             file.flush()
-            with self._talking() as (fs, path):
+            with self._talking() as path:
                 with suppress(Exception):  # not every file system has folders; what is wrong, the upload says
-                    if fs.exists(path[: path.find("/", 1)]):  # never make a bucket of a mistyped name
-                        fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+                    if path.fs.exists(path.path[: path.path.find("/", 1)]):  # never make a bucket of a mistyped name
+                        path.parent.mkdir(parents=True, exist_ok=True)
                 try:
-                    fs.put_file(file.name, path)
+                    path.fs.put_file(file.name, path.path)
                 except FileNotFoundError as error:
                     raise AnomgenError(f"{self.url}: there is no such bucket or repository: {error}") from error
 
+    @cached_property
+    def _path(self) -> UPath:
+        return _path_at(self.url, self.url.partition(":")[0])
+
     @contextmanager
-    def _talking(self) -> Iterator[tuple[Any, str]]:
-        """Give the file system, free of what it remembers, and the path in it; its errors name the URL."""
-        fs, path = _file_system(self.url, self.url.partition(":")[0])
-        fs.invalidate_cache()  # another process may have written since
+    def _talking(self) -> Iterator[UPath]:
+        """Give the path, its file system free of what it remembers; the errors of the file system name the URL."""
+        path = self._path
+        path.fs.invalidate_cache()  # another process may have written since
         try:
-            yield fs, path
+            yield path
         except (AnomgenError, FileNotFoundError):
             raise
         except Exception as error:  # each file system has errors of its own

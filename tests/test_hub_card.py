@@ -72,11 +72,13 @@ def test_what_others_wrote_in_the_metadata_is_kept():
         "language": "en",
         "configs": {"data_dir": "x"},
         "size_categories": ["n>1T"],
+        "pretty_name": None,
     }
     card = push(Card(before, ""), now(tags=["anomgen", "mine"], source_datasets=["a/b"]))
     assert card.data["license"] == "cc0-1.0" and card.data["tags"] == ["mine", "anomgen"]
     assert card.configs == ["default", "nsa"] and card.data["size_categories"] == ["n>1T"]  # of x nothing is known
     assert card.data["source_datasets"] == ["a/b"] and card.data["language"] == "en"
+    assert list(card.data)[:6] == list(before) and card.data["pretty_name"] is None
 
 
 def test_a_licence_that_says_nothing_is_replaced():

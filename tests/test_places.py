@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 fsspec = pytest.importorskip("fsspec", reason="URLs need fsspec, which the extras `hub` and `ray` bring")
+pytest.importorskip("upath", reason="the same extras bring universal_pathlib")
 
 from small import digests, recipe
 
@@ -119,6 +120,24 @@ def test_paths_stay_paths_and_urls_become_places(tmp_path):
     there = place("memory://bucket/a/b.yaml/")
     assert isinstance(there, Remote) and place(there) is there
     assert (there.name, there.suffix, str(there.parent / "c")) == ("b.yaml", ".yaml", "memory://bucket/a/c")
+
+
+def test_a_url_is_said_as_it_was_given():
+    """Law: host, port and user stay in the text, which a command is told again; a folder's brackets are no pattern."""
+    pytest.importorskip("requests", reason="webhdfs needs it")
+    where = place("webhdfs://me@host:9870/a[1]/out/") / "data" / "train-1.parquet"
+    assert str(where) == "webhdfs://me@host:9870/a[1]/out/data/train-1.parquet"
+    there = place(f"memory://{uuid.uuid4().hex}/a[1]")
+    fs, path = fsspec.core.url_to_fs(str(there))
+    fs.pipe_file(f"{path}/x-1.txt", b"12345")
+    fs.pipe_file(f"{path}/y.txt", b"")
+    assert list(there.glob("x-*.txt")) == [there / "x-1.txt"] and (there / "x-1.txt").stat().st_size == 5
+    assert list((there / "none").iterdir()) == [] and list((there / "y.txt").iterdir()) == []
+
+
+def test_a_url_that_lacks_what_its_scheme_needs_is_refused():
+    with pytest.raises(UsageError, match=r"reference://x: .*missing 1 required"):
+        place("reference://x")
 
 
 def test_a_url_is_told_from_a_path():
