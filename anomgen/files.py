@@ -77,6 +77,11 @@ def is_temporary(name: str) -> bool:
     return _TEMPORARY.fullmatch(name) is not None
 
 
+def lies_in(place: Path, folder: Path) -> bool:
+    """Return whether a place is a folder or lies in it, links followed."""
+    return place.resolve().is_relative_to(folder.resolve())
+
+
 def refuse_inside(out: Path, *sources: str | None) -> None:
     """Raise UsageError when the output would lie inside a source's folder.
 
@@ -86,7 +91,7 @@ def refuse_inside(out: Path, *sources: str | None) -> None:
         return
     for source in filter(None, sources):
         folder = Path(source).expanduser()
-        if folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):
+        if folder.is_dir() and lies_in(out, folder):
             raise UsageError(
                 f"the output {out} lies inside the source {folder}: its pictures would become normal images of the "
                 "next run; choose another folder with -o"

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from anomgen.errors import SourceError, UsageError
-from anomgen.files import file_digest
+from anomgen.files import file_digest, lies_in
 from anomgen.licenses import license_beside
 from anomgen.sources.annotations.base import Annotation, Pictures, read_json
 from anomgen.sources.annotations.coco import is_coco, read_coco
@@ -154,7 +154,7 @@ def _yolo_elsewhere(place: Path, texts: Sequence[str], pictures: Pictures) -> li
 
 def _paired(root: Path, files: Tree, place: Path, there: Tree) -> Collected:
     """Return the pictures of a folder with the masks of another, which are paired by their folders and names."""
-    inside = place.resolve().relative_to(root.resolve()).as_posix() if _is_inside(place, root) else None
+    inside = place.resolve().relative_to(root.resolve()).as_posix() if lies_in(place, root) else None
     pictures = [name for name in files.pictures if inside is None or not name.startswith(f"{inside}/")]
     images = [name for name in pictures if not folders_of(name) & NORMAL_NAMES]
     virtual = {f"masks/{name}": name for name in there.pictures}
@@ -181,10 +181,6 @@ def _paired(root: Path, files: Tree, place: Path, there: Tree) -> Collected:
     if not candidates:
         raise UsageError(f"{root}: holds no picture of a defect; give the folder of these")
     return Collected(candidates, license_beside(root, root.resolve().parent), notes, root)
-
-
-def _is_inside(place: Path, root: Path) -> bool:
-    return place.resolve().is_relative_to(root.resolve())
 
 
 # --- choosing -------------------------------------------------------------------------------------------------------

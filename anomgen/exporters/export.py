@@ -19,7 +19,7 @@ from anomgen.dataset.reader import Dataset
 from anomgen.dataset.record import Record
 from anomgen.errors import AnomgenError, Progress, UsageError, silent
 from anomgen.exporters.base import FOLDER, SHELL_FOLDER, Exporter, Files, build_exporter, license_of
-from anomgen.files import Earlier, digest, holds_earlier, is_left_over, locked, writing
+from anomgen.files import Earlier, digest, holds_earlier, is_left_over, lies_in, locked, writing
 from anomgen.places import home, is_url
 
 MANIFEST = "anomgen-export.json"
@@ -119,10 +119,8 @@ def _check_dataset(dataset: Dataset, exporter: Exporter) -> None:
 
 
 def _check_output(dataset: Dataset, out: Path, *, overwrite: bool) -> None:
-    if isinstance(dataset.path, Path):  # it may lie at a URL
-        place, source = out.resolve(), dataset.path.resolve()
-        if place.is_relative_to(source) or source.is_relative_to(place):
-            raise UsageError(f"{out} and the dataset {dataset.path} lie in each other; choose another folder with -o")
+    if isinstance(dataset.path, Path) and (lies_in(out, dataset.path) or lies_in(dataset.path, out)):  # no URL
+        raise UsageError(f"{out} and the dataset {dataset.path} lie in each other; choose another folder with -o")
     if not holds_earlier(out, "export of anomgen", _earlier, overwrite=overwrite):
         return
     foreign = sorted(_foreign(out))

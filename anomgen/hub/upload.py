@@ -21,7 +21,7 @@ from anomgen.dataset.card import HERE, front_matter, render_card
 from anomgen.dataset.reader import SHARD_PATTERN, Dataset
 from anomgen.dataset.statistics import statistics
 from anomgen.errors import UsageError
-from anomgen.files import json_object
+from anomgen.files import json_object, lies_in
 from anomgen.licenses import forbidden, known
 from anomgen.models.folder import recorded_data
 from anomgen.places import read_within
@@ -354,7 +354,7 @@ def _require_own(file: Path, folder: Path) -> None:
     """Raise UsageError for what is there but no regular file of the folder itself: a link may lead to a secret."""
     if not file.is_symlink() and not file.exists():
         return
-    if file.is_symlink() or not file.is_file() or not file.resolve().is_relative_to(folder.resolve()):
+    if file.is_symlink() or not file.is_file() or not lies_in(file, folder):
         raise UsageError(
             f"{file}: is a link, or no regular file; only files of the folder itself are published: put a copy in its "
             "place, or remove it"

@@ -12,6 +12,7 @@ from PIL import Image
 
 from anomgen.dataset.png import encode_png
 from anomgen.errors import AnomgenError, UsageError
+from anomgen.files import lies_in
 from anomgen.score.data import load
 from anomgen.sources.base import MIN_SIDE
 from anomgen.sources.images import read_image
@@ -41,7 +42,7 @@ def write_training_images(paths: Iterable[str], out: Path, *, real_share: float 
         place = out / data.name
         if place / "good" in chosen:
             raise UsageError(f"two data sets are called {data.name!r}; rename one folder")
-        if listed.root is not None and place.resolve().is_relative_to(listed.root):
+        if listed.root is not None and lies_in(place, listed.root):
             raise UsageError(f"{place} is in the data {path} itself; give another folder to write the images to")
         chosen[place / "good"] = listed, tuple(data.train.id(k) for k in range(len(data.train)))
         if data.real is not None:
