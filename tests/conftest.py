@@ -74,6 +74,21 @@ def photos(tmp_path):
     return tmp_path / "photos"
 
 
+@pytest.fixture
+def out(tmp_path):
+    """The folder that a studio writes to."""
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def studio(photos, out):
+    """A studio on the photos, as the page asks it."""
+    from studio_client import opened
+
+    with opened(photos, out) as client:
+        yield client
+
+
 @pytest.fixture(scope="session")
 def discs(tmp_path_factory):
     """Twelve normal pictures of 32×32 in `good`, twelve with a dark disc in `bad`."""

@@ -1,9 +1,8 @@
-"""The studio's answers: its rows are those of `make`, what it refuses, what it writes, what it makes."""
+"""The studio's answers: its rows are those of `make`, what it refuses, what it writes."""
 
 import shlex
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import cv2
@@ -12,50 +11,15 @@ import pytest
 
 pytest.importorskip("starlette", reason="the studio is an extra")
 
-from starlette.testclient import TestClient
+from studio_client import SMALL, chosen, opened, picture, refused
 
-from anomgen.dataset.png import decode_png, encode_png
+from anomgen.dataset.png import encode_png
 from anomgen.dataset.reader import Dataset
 from anomgen.errors import UsageError
 from anomgen.making.make import make
 from anomgen.making.recipe import bundled_recipes, load_recipe
-from anomgen.studio.app import studio_app
 from anomgen.studio.controls import sections_of
-from anomgen.studio.guard import TOKEN_HEADER
 from anomgen.studio.serve import serve
-from anomgen.studio.session import Session
-
-SMALL = {"source.size": 48, "count": 8, "shard_size": 16}
-
-
-@pytest.fixture
-def out(tmp_path):
-    return tmp_path / "out"
-
-
-@pytest.fixture
-def studio(photos, out):
-    """A studio on the photos, as the page asks it."""
-    app = studio_app(Session(str(photos), out), token="t")
-    with TestClient(app, base_url="http://127.0.0.1", headers={TOKEN_HEADER: "t"}) as client:
-        yield client
-
-
-def chosen(studio, base="perlin", **changes):
-    answer = studio.post("/api/recipe", json={"base": base, "changes": {**SMALL, **changes}})
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
-def refused(answer, text, status=400):
-    assert answer.status_code == status and text in answer.json()["error"], answer.text
-
-
-def picture(studio, address):
-    answer = studio.get(address)
-    assert answer.status_code == 200 and answer.headers["content-type"] == "image/png", answer.text
-    return decode_png(answer.content)
-
 
 # --- rows -----------------------------------------------------------------------------------------------------------
 
@@ -270,89 +234,10 @@ def test_normal_images_are_shown_with_their_object(studio):
     refused(studio.get(f"/api/normal/{told['id']}/12"), "there are 12")
 
 
-# --- making and browsing --------------------------------------------------------------------------------------------
-
-
-def until(studio, name, states, seconds=60):
-    """Wait until a run has one of the states."""
-    for _ in range(seconds * 10):
-        (run,) = [run for run in studio.get("/api/made").json()["runs"] if run["name"] == name]
-        if run["state"] in states:
-            return run
-        time.sleep(0.1)
-    raise AssertionError(run)
-
-
-def test_a_run_is_made_stopped_gone_on_with_and_is_the_dataset_of_make(studio, photos, out, tmp_path):
-    told = chosen(studio, count=1000, shard_size=16)
-    assert studio.post("/api/make", json={"id": told["id"], "name": "d"}).status_code == 200
-    refused(studio.post("/api/make", json={"id": told["id"], "name": "d"}), "already")
-    for _ in range(2000):
-        if list((out / "d").rglob("train-*.parquet")):
-            break
-        time.sleep(0.03)
-    studio.post("/api/stop", json={"name": "d"})
-    assert until(studio, "d", {"stopped"})["done"] < 1000
-    refused(studio.post("/api/stop", json={"name": "d"}), "is not being made")
-    refused(studio.get("/api/dataset/d"), "unfinished")
-    assert studio.post("/api/resume", json={"name": "d"}).status_code == 200
-    wanted = {
-        "name": "d",
-        "kind": "dataset",
-        "state": "finished",
-        "done": 1000,
-        "total": 1000,
-        "seconds": 0,
-        "error": "",
-    }
-    assert until(studio, "d", {"finished", "failed"}) | {"seconds": 0} == wanted
-    recipe = load_recipe("perlin", source=photos, overrides={**SMALL, "count": 1000, "shard_size": 16})
-    make(recipe, tmp_path / "twin")
-    shards = sorted((out / "d" / "data").iterdir())
-    twins = sorted((tmp_path / "twin" / "data").iterdir())
-    assert [a.read_bytes() for a in shards] == [b.read_bytes() for b in twins]
-
-
-def test_a_run_that_fails_says_why(studio, photos, out):
-    told = chosen(studio, "cutpaste")
-    for file in photos.rglob("*.png"):
-        file.unlink()
-    studio.post("/api/make", json={"id": told["id"], "name": "d"})
-    run = until(studio, "d", {"failed", "finished"})
-    assert run["state"] == "failed" and "holds no image" in run["error"]
-    out.joinpath("other").mkdir(parents=True)
-    out.joinpath("other", "file").touch()
-    refused(studio.post("/api/make", json={"id": told["id"], "name": "other"}), "holds other files")
-
-
-def test_a_finished_dataset_is_browsed_by_type_label_and_measures(studio, photos, out):
-    recipe = load_recipe("mix", source=photos, size=48, count=40)
-    dataset = Dataset(make(recipe, out / "d").path)
-    assert studio.get("/api/made").json()["datasets"] == [{"name": "d", "finished": True, "rows": 40}]
-    whole = studio.get("/api/dataset/d").json()
-    assert (whole["total"], whole["all"], len(whole["rows"])) == (40, 40, 40)
-    strong = studio.get("/api/dataset/d", params={"severity_low": "0.1", "type": "nsa", "label": "anomaly"}).json()
-    rows = [row for row in dataset.rows() if row["defect_type"] == "nsa" and row["severity"] >= 0.1]
-    assert [row["index"] for row in strong["rows"]] == [row["index"] for row in rows] and strong["total"] == len(rows)
-    rest = studio.get("/api/dataset/d", params={"start": "38"}).json()
-    assert [row["index"] for row in rest["rows"]] == [38, 39]
-    for index in (0, 1):
-        stored = dataset.row(index)
-        record = studio.get(f"/api/dataset/d/{index}").json()
-        assert (record["params"], record["source_id"]) == (stored["params"], stored["source_id"])
-        assert np.array_equal(picture(studio, f"/dataset/d/{index}/image.png"), stored["image"])
-        assert picture(studio, f"/dataset/d/{index}/normal.png").shape == (48, 48, 3)
-    refused(studio.get("/api/dataset/d", params={"size_low": "1"}), "is no filter")
-    refused(studio.get("/api/dataset/d", params={"severity_low": "nan'"}), "is no filter")
-    for name in ("..", "e", "%2e%2e", "..%2Fphotos"):
-        assert studio.get(f"/api/dataset/{name}").status_code in (400, 404)
-
-
 def test_names_of_files_are_texts_and_never_markup(photos, out):
     strange = photos / "<img src=x onerror=alert(1)>.png"
     next(photos.rglob("*.png")).rename(strange)
-    app = studio_app(Session(str(photos), out), token="t")
-    with TestClient(app, base_url="http://127.0.0.1", headers={TOKEN_HEADER: "t"}) as client:
+    with opened(photos, out) as client:
         told = chosen(client)
         names = [client.get(f"/api/normal/{told['id']}/{k}").json()["source_id"] for k in range(12)]
     assert strange.name in names
@@ -403,25 +288,3 @@ main()
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and 'pip install ".[studio]"' in done.stderr and "Traceback" not in done.stderr
-
-
-def test_a_row_is_replayed_and_thrown_out_and_taken_back(studio, photos, out):
-    recipe = load_recipe("perlin", source=photos, size=48, count=12)
-    make(recipe, out / "d")
-    told = studio.post("/api/replay", json={"name": "d", "index": 3}).json()
-    assert told == {"identical": True, "different": [], "notes": []}
-    assert studio.post("/api/throw", json={"name": "d", "index": 3, "out": True}).json() == {"left_out": 1}
-    assert Dataset(out / "d").left_out == frozenset({3})
-    rows = studio.get("/api/dataset/d").json()
-    assert [row["index"] for row in rows["rows"] if row["left_out"]] == [3] and (rows["all"], rows["left_out"]) == (
-        12,
-        1,
-    )
-    assert studio.get("/api/dataset/d/3").json()["left_out"] is True
-    assert studio.post("/api/throw", json={"name": "d", "index": 3, "out": False}).json() == {"left_out": 0}
-    assert Dataset(out / "d").left_out == frozenset()
-    refused(studio.post("/api/throw", json={"name": "d", "index": 99, "out": True}), "no row 99")
-    next(photos.rglob("*.png")).unlink()
-    other = studio_app(Session(str(photos), out), token="t")
-    with TestClient(other, base_url="http://127.0.0.1", headers={TOKEN_HEADER: "t"}) as client:
-        refused(client.post("/api/replay", json={"name": "d", "index": 3}), "not the 12")

@@ -7,26 +7,10 @@ import pytest
 pytest.importorskip("starlette", reason="the studio is an extra")
 
 from real_data import defect
-from starlette.testclient import TestClient
 
 from anomgen.banks.folder import Bank
 from anomgen.dataset.png import decode_png, encode_png
-from anomgen.studio.app import studio_app
-from anomgen.studio.guard import TOKEN_HEADER
 from anomgen.studio.marking import SHOWN_SIDE
-from anomgen.studio.session import Session
-
-
-@pytest.fixture
-def out(tmp_path):
-    return tmp_path / "out"
-
-
-@pytest.fixture
-def studio(photos, out):
-    app = studio_app(Session(str(photos), out), token="t")
-    with TestClient(app, base_url="http://127.0.0.1", headers={TOKEN_HEADER: "t"}) as client:
-        yield client
 
 
 def stepped(height=40, width=60):

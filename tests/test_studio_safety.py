@@ -13,25 +13,12 @@ import pytest
 
 pytest.importorskip("starlette", reason="the studio is an extra")
 
-from starlette.testclient import TestClient
+from studio_client import SMALL, chosen, opened
 
 from anomgen.dataset.reader import Dataset
 from anomgen.making.make import make
 from anomgen.making.recipe import load_recipe
-from anomgen.studio.app import studio_app
-from anomgen.studio.guard import MAX_BODY, TOKEN_HEADER
-from anomgen.studio.session import Session
-
-SMALL = {"source.size": 48, "count": 8, "shard_size": 16}
-
-
-def opened(photos, out):
-    app = studio_app(Session(str(photos), out), token="t")
-    return TestClient(app, base_url="http://127.0.0.1", headers={TOKEN_HEADER: "t"})
-
-
-def chosen(studio, base="perlin", **changes):
-    return studio.post("/api/recipe", json={"base": base, "changes": {**SMALL, **changes}}).json()
+from anomgen.studio.guard import MAX_BODY
 
 
 def pieces(total, size=1 << 20):
