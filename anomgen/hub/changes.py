@@ -13,7 +13,7 @@ from anomgen.config.text import read_json
 from anomgen.errors import UsageError
 from anomgen.files import json_object
 from anomgen.hub.card import merged
-from anomgen.hub.client import Repository, State, Stored
+from anomgen.hub.client import Repository, Snapshot, Stored
 from anomgen.hub.upload import MAX_FOLDER_FILES, Upload
 from anomgen.licenses import first_conflict
 
@@ -61,7 +61,7 @@ class Changes:
         return sum(size_of(file) for path, file in self.files.items() if path not in self.arrived)
 
 
-def changes_of(repository: Repository, upload: Upload, options: PushOptions, state: State | None) -> Changes:
+def changes_of(repository: Repository, upload: Upload, options: PushOptions, state: Snapshot | None) -> Changes:
     """Return what is to change, or raise UsageError for what must not."""
     before, content = Card({}, ""), None
     if state is not None:
@@ -89,7 +89,7 @@ def changes_of(repository: Repository, upload: Upload, options: PushOptions, sta
     return changes
 
 
-def _refuse_public(repository: Repository, options: PushOptions, state: State) -> None:
+def _refuse_public(repository: Repository, options: PushOptions, state: Snapshot) -> None:
     if options.private and not state.private:
         raise UsageError(
             f"{repository.id}: exists and is public; leave out --private, or make it private first, on "
@@ -97,7 +97,7 @@ def _refuse_public(repository: Repository, options: PushOptions, state: State) -
         )
 
 
-def _refuse_foreign(repository: Repository, options: PushOptions, state: State, before: Card) -> None:
+def _refuse_foreign(repository: Repository, options: PushOptions, state: Snapshot, before: Card) -> None:
     """Refuse a repository whose content did not come from anomgen; with --adopt, one whose data would vanish."""
     others = sorted(path for path in state.files if path not in _HARMLESS)
     if before.is_ours or not others:
@@ -115,7 +115,7 @@ def _refuse_foreign(repository: Repository, options: PushOptions, state: State, 
         )
 
 
-def _refuse_other(repository: Repository, upload: Upload, options: PushOptions, state: State, before: Card) -> None:
+def _refuse_other(repository: Repository, upload: Upload, options: PushOptions, state: Snapshot, before: Card) -> None:
     """Refuse to replace a configuration, or a model, by another one that has the same name."""
     if options.overwrite:
         return
@@ -136,7 +136,7 @@ def _refuse_other(repository: Repository, upload: Upload, options: PushOptions, 
         )
 
 
-def _refuse_moving_a_tag(repository: Repository, options: PushOptions, state: State, changes: Changes) -> None:
+def _refuse_moving_a_tag(repository: Repository, options: PushOptions, state: Snapshot, changes: Changes) -> None:
     place = state.tags.get(options.tag or "")
     if place is not None and (not changes.is_empty or place != state.commit):
         raise UsageError(

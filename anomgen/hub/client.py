@@ -46,7 +46,7 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class State:
+class Snapshot:
     """A repository as it is at one commit."""
 
     commit: str
@@ -92,7 +92,7 @@ class Repository:
         """Return the address of the repository's page."""
         return f"{self.api.endpoint}/{'datasets/' if self.kind == 'dataset' else ''}{self.id}"
 
-    def state(self, commit: str | None = None) -> State | None:
+    def state(self, commit: str | None = None) -> Snapshot | None:
         """Return what is in the repository, at a commit or now; None when it is not there, or hidden from the token."""
         from huggingface_hub.errors import RepositoryNotFoundError
 
@@ -111,7 +111,7 @@ class Repository:
             file.rfilename: Stored(file.lfs["size"] if file.lfs else file.size or 0, _oid(file))
             for file in info.siblings or ()
         }
-        return State(info.sha, bool(info.private), files, {tag.name: tag.target_commit for tag in refs.tags})
+        return Snapshot(info.sha, bool(info.private), files, {tag.name: tag.target_commit for tag in refs.tags})
 
     def text(self, path: str, commit: str) -> str:
         """Return a text file of the repository as it is at a commit."""

@@ -24,18 +24,18 @@ from anomgen.dataset.statistics import statistics
 from anomgen.errors import Progress, UsageError, silent
 from anomgen.generators.base import build_generator
 from anomgen.making.replay import pool_of, recorded_fit
-from anomgen.making.report import MAX_INVISIBLE, RULES, Findings, Report, Violation
+from anomgen.making.report import MAX_INVISIBLE, RULES, Faults, Report, Violation
 from anomgen.making.rules import (
     DecodedRow,
-    count_findings,
+    count_faults,
     difference,
     expected_indices,
     kind_of,
-    mask_findings,
-    measure_findings,
-    record_findings,
-    shape_findings,
-    shard_findings,
+    mask_faults,
+    measure_faults,
+    record_faults,
+    shape_faults,
+    shard_faults,
     unreadable_shards,
 )
 from anomgen.sources.pool import Pool
@@ -136,7 +136,7 @@ class _Checker:
             self._add("row", f"row {self.position - 1}: {missing}")
             return
         record = DecodedRow(cells)
-        for rule, what in self._findings(record):
+        for rule, what in self._faults(record):
             self._add(rule, f"row {cells['index']}: {what}")
         if cells["soft_mask"] is not None:
             self.with_soft += 1
@@ -147,7 +147,7 @@ class _Checker:
         self.by_type[name] = self.by_type.get(name, 0) + 1
 
     def report(self) -> Report:
-        for rule, what in self._findings_of_the_whole():
+        for rule, what in self._faults_of_the_whole():
             self._add(rule, what)
         normal = self.by_type.get(LABELS[NORMAL], 0)
         broken = tuple(self.violations[rule] for rule in RULES if rule in self.violations)
@@ -166,24 +166,24 @@ class _Checker:
     def _add(self, rule: str, example: str) -> None:
         self.violations.setdefault(rule, Violation(rule)).add(example)
 
-    def _findings(self, record: DecodedRow) -> Findings:
-        yield from record_findings(record.cells, self.place, self.dataset)
+    def _faults(self, record: DecodedRow) -> Faults:
+        yield from record_faults(record.cells, self.place, self.dataset)
         for name in record.broken:
             yield "image", f"{name} cannot be decoded"
         if record.broken:
             return
-        shapes = list(shape_findings(record.images))
+        shapes = list(shape_faults(record.images))
         yield from shapes
         if shapes:
             return
-        yield from mask_findings(record)
-        yield from self._source_findings(record)
+        yield from mask_faults(record)
+        yield from self._source_faults(record)
         if record.anomalous:
-            yield from self._anomaly_findings(record)
+            yield from self._anomaly_faults(record)
         else:
-            yield from measure_findings(record, record.image, self.value_range, self.boundary)
+            yield from measure_faults(record, record.image, self.value_range, self.boundary)
 
-    def _source_findings(self, record: DecodedRow) -> Findings:
+    def _source_faults(self, record: DecodedRow) -> Faults:
         """A normal image is compared with the pool's; without a pool, with the first normal row of its source."""
         source_id = record.cells["source_id"]
         if self.pool is not None and self.normals.in_pool(source_id) is None:
@@ -199,7 +199,7 @@ class _Checker:
         if not record.anomalous and kept is not None and not np.array_equal(kept, record.image):
             yield "source", "image and normal differ, though the row is normal"
 
-    def _anomaly_findings(self, record: DecodedRow) -> Findings:
+    def _anomaly_faults(self, record: DecodedRow) -> Faults:
         normal = record.images.get("normal")
         source_id = record.cells["source_id"]
         if normal is None:
@@ -207,16 +207,16 @@ class _Checker:
         if normal is None:
             normal = self.normals.in_pool(source_id)
         if normal is None:
-            yield from measure_findings(record, None, self.value_range, self.boundary)
+            yield from measure_faults(record, None, self.value_range, self.boundary)
             return
         if normal.shape != record.image.shape or normal.dtype != record.image.dtype:
             yield "shape", f"its normal image is {kind_of(normal)}, the image {kind_of(record.image)}"
             return
-        yield from measure_findings(record, normal, self.value_range, self.boundary)
-        yield from self._change_findings(record, normal)
-        yield from self._foreground_findings(record, source_id)
+        yield from measure_faults(record, normal, self.value_range, self.boundary)
+        yield from self._change_faults(record, normal)
+        yield from self._foreground_faults(record, source_id)
 
-    def _change_findings(self, record: DecodedRow, normal: np.ndarray) -> Findings:
+    def _change_faults(self, record: DecodedRow, normal: np.ndarray) -> Faults:
         mask = record.mask
         leak = np.count_nonzero((record.image != normal).any(axis=2) & ~mask)
         if leak:
@@ -231,7 +231,7 @@ class _Checker:
         if share > MAX_INVISIBLE:
             yield "invisible", f"{share:.0%} of the mask's {pixels} pixels did not visibly change"
 
-    def _foreground_findings(self, record: DecodedRow, source_id: str) -> Findings:
+    def _foreground_faults(self, record: DecodedRow, source_id: str) -> Faults:
         foreground = self.normals.foreground(source_id)
         pixels = np.count_nonzero(record.mask)
         if foreground is None or not pixels:
@@ -247,9 +247,9 @@ class _Checker:
         except UsageError:
             return None  # the row that cannot be read is reported where it stands
 
-    def _findings_of_the_whole(self) -> Findings:
-        yield from shard_findings(self.dataset)
-        yield from count_findings(self.dataset, self.position, self.by_type)
+    def _faults_of_the_whole(self) -> Faults:
+        yield from shard_faults(self.dataset)
+        yield from count_faults(self.dataset, self.position, self.by_type)
         if self.normal_without_soft and self.with_soft:
             yield "soft mask", f"{self.normal_without_soft} normal rows have none, though other rows have one"
         if self.position - self.by_type.get(LABELS[NORMAL], 0) and not self.compared:

@@ -30,7 +30,7 @@ from anomgen.making.engine import Plan, Recipe, Renderer, shard_ranges
 from anomgen.making.memory import remember_source
 from anomgen.making.output import DATA, OWN_FILES, check_output, clear
 from anomgen.making.recipe import recipe_of
-from anomgen.making.runners.base import Run, Shard
+from anomgen.making.runners.base import Runner, Shard
 from anomgen.making.runners.choice import runner
 from anomgen.making.threads import single_threaded
 from anomgen.places import Remote, place
@@ -132,7 +132,7 @@ def _output(recipe: Recipe, out: str | Path | None) -> Path:
     return place(out) if out is not None else Path("anomgen-out") / recipe.name
 
 
-def _make_shards(plan: Plan, mine: Sequence[Shard], missing: list[Shard], run: Run, progress: Progress) -> int:
+def _make_shards(plan: Plan, mine: Sequence[Shard], missing: list[Shard], run: Runner, progress: Progress) -> int:
     """Make the missing shards and return how many rows these are."""
     done, total, made = _rows(mine) - _rows(missing), _rows(mine), 0
 

@@ -40,7 +40,7 @@ RULES = {
 }
 """What is verified, in the order in which it is reported."""
 
-Findings = Iterator[tuple[str, str]]
+Faults = Iterator[tuple[str, str]]
 """Pairs of a rule and what was found to break it."""
 
 

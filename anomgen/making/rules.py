@@ -14,7 +14,7 @@ from anomgen.dataset.png import decode_png
 from anomgen.dataset.reader import SHARD_PATTERN, Dataset, shard_rows
 from anomgen.dataset.row import ANOMALY, LABELS, NORMAL, area_of, boxes_of, image_name, severity_of
 from anomgen.errors import UsageError
-from anomgen.making.report import EXAMPLES, Findings, Violation
+from anomgen.making.report import EXAMPLES, Faults, Violation
 from anomgen.sources.value_range import ValueRange, stretched
 from anomgen.synthesis.detectability import Detectability
 from anomgen.synthesis.sample import smallest_mask
@@ -56,7 +56,7 @@ class DecodedRow:
 # --- of one row -----------------------------------------------------------------------------------------------------
 
 
-def record_findings(cells: dict[str, Any], position: int, dataset: Dataset) -> Findings:
+def record_faults(cells: dict[str, Any], position: int, dataset: Dataset) -> Faults:
     """Yield what breaks a rule in the small columns of the row that stands at a position."""
     index, label, defect = cells["index"], cells["label"], cells["defect_type"]
     if index != position:
@@ -90,7 +90,7 @@ def _is_json_object(text: str) -> bool:
         return False
 
 
-def shape_findings(images: dict[str, np.ndarray]) -> Findings:
+def shape_faults(images: dict[str, np.ndarray]) -> Faults:
     """Yield the images of a row that do not go together."""
     image = images["image"]
     for name, other in images.items():
@@ -102,7 +102,7 @@ def shape_findings(images: dict[str, np.ndarray]) -> Findings:
             yield "shape", f"{name} is {kind_of(other)}, the image {kind_of(image)}"
 
 
-def mask_findings(record: DecodedRow) -> Findings:
+def mask_faults(record: DecodedRow) -> Faults:
     """Yield what breaks a rule in the masks of a row."""
     stored = record.images["mask"]
     if not np.isin(stored, (0, 255)).all():
@@ -119,9 +119,9 @@ def mask_findings(record: DecodedRow) -> Findings:
             yield "soft mask", f"{outside} pixels outside the mask are not zero"
 
 
-def measure_findings(
+def measure_faults(
     record: DecodedRow, normal: np.ndarray | None, value_range: ValueRange | None, boundary: Detectability | None
-) -> Findings:
+) -> Faults:
     """Yield the recorded measures that are not what is measured; normal: the image before, None if not at hand."""
     cells, mask = record.cells, record.mask
     if cells["boxes"] != boxes_of(mask):
@@ -130,15 +130,13 @@ def measure_findings(
     if normal is not None:
         measured["severity"] = severity_of(record.image, normal, mask, value_range)
     if "detectability" in cells:
-        yield from _detectability_findings(record, boundary, value_range)
+        yield from _detectability_faults(record, boundary, value_range)
     for name, value in measured.items():
         if not np.isclose(cells[name], value, rtol=3e-7, atol=0):
             yield name, f"recorded {cells[name]:.9g}, measured {value:.9g}"
 
 
-def _detectability_findings(
-    record: DecodedRow, boundary: Detectability | None, value_range: ValueRange | None
-) -> Findings:
+def _detectability_faults(record: DecodedRow, boundary: Detectability | None, value_range: ValueRange | None) -> Faults:
     recorded, measured = record.cells["detectability"], None
     if record.anomalous and record.mask.any() and boundary is not None:
         measured = boundary.of(stretched(record.image, value_range), record.mask)
@@ -179,7 +177,7 @@ def unreadable_shards(dataset: Dataset) -> Violation:
     return violation
 
 
-def shard_findings(dataset: Dataset) -> Findings:
+def shard_faults(dataset: Dataset) -> Faults:
     """Yield what breaks a rule in the names and the number of the files."""
     matches = [SHARD_PATTERN.fullmatch(shard.name) for shard in dataset.shards]
     numbers = [(int(match[1]), int(match[2])) for match in matches if match]
@@ -192,7 +190,7 @@ def shard_findings(dataset: Dataset) -> Findings:
         yield "shards", f"the provenance says {recorded} shards, the names say {count}"
 
 
-def count_findings(dataset: Dataset, rows: int, by_type: dict[str, int]) -> Findings:
+def count_faults(dataset: Dataset, rows: int, by_type: dict[str, int]) -> Faults:
     """Yield the counts of recipe and provenance that are not those of the rows."""
     gone = len(dataset.provenance.get("left_out", ()))
     asked = dataset.recipe.get("count")

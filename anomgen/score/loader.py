@@ -30,7 +30,7 @@ UNTRAINED = 1 << 20
 """Validation anomalies are those of this epoch, which no training reaches."""
 
 
-class Rows(Protocol):
+class TrainingRows(Protocol):
     """Where training rows come from; row k is the same whenever it is asked for."""
 
     defect_types: tuple[str, ...]
@@ -113,10 +113,10 @@ class Loader:
     """
 
     source: Source
-    rows: Rows
+    rows: TrainingRows
     held_source: Source
     """Normal images that are kept for validation."""
-    held_rows: Rows
+    held_rows: TrainingRows
     """Rows made of these."""
     told: Progress = silent
     """Is told how far the fit is."""

@@ -17,25 +17,25 @@ from anomgen.making.make import make
 from anomgen.making.output import check_output
 from anomgen.making.runners.workers import Workers, died
 
-State = Literal["running", "stopping", "stopped", "finished", "failed"]
+Phase = Literal["running", "stopping", "stopped", "finished", "failed"]
 BEAT = 0.25
 """Seconds between two looks at the progress."""
 
 
 @dataclass(frozen=True)
-class Run:
+class Status:
     """One run as the page sees it. error: why it failed."""
 
     name: str
     kind: str
-    state: State
+    state: Phase
     done: int = 0
     total: int = 0
     seconds: float = 0.0
     error: str = ""
 
 
-class Job(Protocol):
+class Command(Protocol):
     """What is done in a process of its own. kind: what it makes; total: steps, as far as they are known before."""
 
     kind: ClassVar[str]
@@ -71,11 +71,11 @@ class Make:
         return self.recipe.count
 
     def check(self) -> None:
-        """See `Job.check`."""
+        """See `Command.check`."""
         check_output(self.recipe, self.out, resume=self.resume and is_ours(self.out), overwrite=False)
 
     def run(self, progress: Progress) -> None:
-        """See `Job.run`."""
+        """See `Command.run`."""
         make(self.recipe, self.out, workers=self.workers, resume=self.resume, progress=progress)
 
 
@@ -90,11 +90,11 @@ class Fit:
     total: int = 0
 
     def check(self) -> None:
-        """See `Job.check`."""
+        """See `Command.check`."""
         refuse_taken(self.out)
 
     def run(self, progress: Progress) -> None:
-        """See `Job.run`."""
+        """See `Command.run`."""
         from anomgen.score.inspector.fit import fit
 
         fit(self.photos, str(self.recipe), self.out, progress=progress)
@@ -112,10 +112,10 @@ class Score:
     total: int = 0
 
     def check(self) -> None:
-        """See `Job.check`."""
+        """See `Command.check`."""
 
     def run(self, progress: Progress) -> None:
-        """See `Job.run`."""
+        """See `Command.run`."""
         from anomgen.score.run import score
 
         score(self.data, list(self.recipes), seeds=self.seeds, out=self.out, workers=1, progress=progress)
@@ -131,24 +131,24 @@ class Runs:
     """Starts and stops runs; they go on whether or not a page looks."""
 
     def __init__(self) -> None:
-        self._runs: dict[str, Run] = {}
+        self._runs: dict[str, Status] = {}
         self._stops: dict[str, Any] = {}
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
 
-    def start(self, job: Job) -> Run:
-        """Begin a job, or go on with it; it is called as its folder. Raises UsageError where it cannot be begun."""
-        name = job.out.name
+    def start(self, command: Command) -> Status:
+        """Begin a command, or go on with it; it is called as its folder. Raises UsageError where it cannot be begun."""
+        name = command.out.name
         with self._lock:
             if name in self._runs and self._runs[name].state in ("running", "stopping"):
                 raise UsageError(f"{name} is being made already")
-            job.check()
+            command.check()
             self._runs.pop(name, None)
-            self._runs[name] = Run(name, job.kind, "running", 0, job.total)
+            self._runs[name] = Status(name, command.kind, "running", 0, command.total)
             context = multiprocessing.get_context("spawn")
-            shared = context.Array("q", [0, job.total]), context.Event()
+            shared = context.Array("q", [0, command.total]), context.Event()
             self._stops[name] = shared[1]
-            thread = threading.Thread(target=self._follow, args=(name, job, shared), name=f"make {name}")
+            thread = threading.Thread(target=self._follow, args=(name, command, shared), name=f"make {name}")
             self._threads.append(thread)
             thread.start()
             return self._runs[name]
@@ -173,31 +173,31 @@ class Runs:
         for thread in self._threads:
             thread.join()
 
-    def _follow(self, name: str, job: Job, shared: tuple[Any, Any]) -> None:
+    def _follow(self, name: str, command: Command, shared: tuple[Any, Any]) -> None:
         counter, stop = shared
         started = time.perf_counter()
-        outcome: tuple[State, str] = "failed", "its process could not be started"
+        outcome: tuple[Phase, str] = "failed", "its process could not be started"
 
         def beat() -> None:
             with self._lock:
                 seconds = round(time.perf_counter() - started, 1)
                 self._runs[name] = replace(self._runs[name], done=counter[0], total=counter[1], seconds=seconds)
 
-        def ended(_: Job, future: Future[bool]) -> None:
+        def ended(_: Command, future: Future[bool]) -> None:
             nonlocal outcome
             beat()
             outcome = _outcome(future, asked=stop.is_set())
 
         try:
             with Workers(1, _start, shared, stop=stop.set) as worker:
-                worker.do([job], _work, ended, beat=beat, every=BEAT)
+                worker.do([command], _work, ended, beat=beat, every=BEAT)
         finally:  # only now may another run of this name begin
             with self._lock:
                 self._stops.pop(name)
                 self._runs[name] = replace(self._runs[name], state=outcome[0], error=outcome[1])
 
 
-def _outcome(future: Future[bool], *, asked: bool) -> tuple[State, str]:
+def _outcome(future: Future[bool], *, asked: bool) -> tuple[Phase, str]:
     """Return how a run ended, and why it failed."""
     if died(future):
         return "failed", "the process that made it was ended, for lack of memory perhaps; what is finished is kept"
@@ -224,8 +224,8 @@ def _start(counter: Any, stop: Any) -> None:
     _shared[:] = [counter, stop]
 
 
-def _work(job: Job) -> bool:
-    """Do a job; return whether it is finished, False where it was stopped."""
+def _work(command: Command) -> bool:
+    """Do a command; return whether it is finished, False where it was stopped."""
     counter, stop = _shared
 
     def progress(done: int, total: int, _note: str = "", /) -> None:
@@ -234,7 +234,7 @@ def _work(job: Job) -> bool:
             raise _Stopped
 
     try:
-        job.run(progress)
+        command.run(progress)
     except _Stopped:
         return False
     return True

@@ -25,8 +25,8 @@ from anomgen.generators.defects.generator import Defects, Number
 from anomgen.generators.defects.material import SMALLEST_DEVIATION, TOP_LEFT
 from anomgen.generators.defects.placing import drawn_spot
 from anomgen.generators.defects.scene import Material, Scene
-from anomgen.generators.transplant.graft import Background, Graft, Grafts, Scale, graft
 from anomgen.generators.transplant.laying import Pose, Turned, change, turned
+from anomgen.generators.transplant.patch import Background, Patch, Patches, Scale, patch_of
 from anomgen.sources.base import PathText
 from anomgen.sources.images import Fit
 from anomgen.sources.pixels import quantise, value_max
@@ -84,7 +84,7 @@ class Transplant(Generator):
     """What lay below a real defect: filled in from around it (`inpaint`), the nearest `normal` image, or, `auto`,
     whichever fits its surroundings better."""
 
-    _grafts: Grafts | None = PrivateAttr(None)
+    _patches: Patches | None = PrivateAttr(None)
     _defects: Defects | None = PrivateAttr(None)
     _types: tuple[str, ...] | None = PrivateAttr(None)
     """As they were when it was prepared: whoever draws needs no bank any more."""
@@ -125,9 +125,9 @@ class Transplant(Generator):
         fit: Fit = getattr(source, "fit", "stretch")
         scale = Scale(fit, images[0].shape, len(shapes) == 1, getattr(pool, "value_range", None))
         _tell_conversion(bank, images[0])
-        found = [graft(defect, scale, normals, background) for defect in bank.defects()]
-        ready._grafts = Grafts(own for own in found if own is not None)
-        if not ready._grafts:
+        found = [patch_of(defect, scale, normals, background) for defect in bank.defects()]
+        ready._patches = Patches(own for own in found if own is not None)
+        if not ready._patches:
             raise UsageError(f"generator.bank: {self.bank}: no defect is left at this size; use a larger --size")
         ready._types, ready._fingerprint = self.defect_types, bank.fingerprint
         ready._defects = Defects().prepared(pool) if self._share > 0 else None
@@ -148,11 +148,11 @@ class Transplant(Generator):
 
     def sample(self, rng: np.random.Generator, image: np.ndarray, pool: Images) -> Sample:
         """Put one to several defects of a type on an image; see `Generator.sample`."""
-        ready = self if self._grafts is not None else self.prepared(pool)
+        ready = self if self._patches is not None else self.prepared(pool)
         if ready._defects is not None and rng.random() < ready._share:
             return ready._defects.sample(rng, image, pool)
-        assert ready._grafts is not None
-        return ready._transplanted(rng, image, foreground_of(pool, image), ready._grafts)
+        assert ready._patches is not None
+        return ready._transplanted(rng, image, foreground_of(pool, image), ready._patches)
 
     @property
     def _bank(self) -> Bank:
@@ -193,12 +193,12 @@ class Transplant(Generator):
         return self.place
 
     def _transplanted(
-        self, rng: np.random.Generator, image: np.ndarray, foreground: np.ndarray | None, grafts: Grafts
+        self, rng: np.random.Generator, image: np.ndarray, foreground: np.ndarray | None, patches: Patches
     ) -> Sample:
         unit = float(np.sqrt(image.shape[0] * image.shape[1])) / 256
         scene = Scene(levels(image), foreground, Material(SMALLEST_DEVIATION, False, TOP_LEFT), unit)
-        first = grafts[int(rng.integers(len(grafts)))]
-        alike = [own for own in grafts if own.defect_type == first.defect_type]
+        first = patches[int(rng.integers(len(patches)))]
+        alike = [own for own in patches if own.defect_type == first.defect_type]
         pieces, told, covered = [], [], 0.0
         for number in range(int(rng.integers(self.number[0], self.number[1] + 1))):
             if covered > LARGE * image.shape[0] * image.shape[1]:
@@ -216,8 +216,8 @@ class Transplant(Generator):
         drawn, mask = _labelled(image, scene, pieces)
         return Sample(drawn, mask, None, {"pieces": told}, first.defect_type)
 
-    def _posed(self, rng: np.random.Generator, scene: Scene, chosen: Graft) -> tuple[Pose, Turned]:
-        """Draw where and how a graft lies. Raises Reject when it does not fit on the object."""
+    def _posed(self, rng: np.random.Generator, scene: Scene, chosen: Patch) -> tuple[Pose, Turned]:
+        """Draw where and how a patch lies. Raises Reject when it does not fit on the object."""
         for _ in range(SPOTS):
             pose = self._drawn_pose(rng, scene, chosen)
             piece = turned(chosen, pose, scene.shape)
@@ -229,7 +229,7 @@ class Transplant(Generator):
                 return pose, piece
         raise Reject("no room for the defect on the object")
 
-    def _drawn_pose(self, rng: np.random.Generator, scene: Scene, chosen: Graft) -> Pose:
+    def _drawn_pose(self, rng: np.random.Generator, scene: Scene, chosen: Patch) -> Pose:
         own = chosen.centre[0] * scene.shape[0], chosen.centre[1] * scene.shape[1]
         if self.place == "same":
             return Pose(own, 0.0, 1.0, False)

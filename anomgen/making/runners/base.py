@@ -24,7 +24,7 @@ class Shard:
     log: dict[str, Any]
 
 
-Run = Callable[[Plan, Sequence[Shard], RowsDone], None]
+Runner = Callable[[Plan, Sequence[Shard], RowsDone], None]
 """Makes shards; what comes out does not depend on which one does."""
 
 

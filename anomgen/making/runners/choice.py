@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from anomgen.errors import UsageError, near_miss
-from anomgen.making.runners.base import Run
+from anomgen.making.runners.base import Runner
 from anomgen.making.runners.local import run
 
 ENGINES = ("local", "ray")
 
 
 @contextmanager
-def runner(engine: str, workers: int | None, address: str | None) -> Iterator[Run]:
+def runner(engine: str, workers: int | None, address: str | None) -> Iterator[Runner]:
     """Give what makes the shards: `workers` processes of this machine, or Ray.
 
     Raises UsageError for an unknown engine, AnomgenError when Ray cannot be reached.

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from anomgen.dataset.writer import Encoder
 from anomgen.errors import AnomgenError, UsageError, require
 from anomgen.making.engine import Plan, Renderer
-from anomgen.making.runners.base import RowsDone, Run, Shard, make_shard
+from anomgen.making.runners.base import RowsDone, Runner, Shard, make_shard
 from anomgen.making.threads import single_threaded
 from anomgen.places import Remote
 from anomgen.sources.pool import DEFAULT_CACHE_BYTES
@@ -28,7 +28,7 @@ SECONDS_TO_ANSWER = 3.0
 
 
 @contextmanager
-def cluster(workers: int | None, address: str | None) -> Iterator[Run]:
+def cluster(workers: int | None, address: str | None) -> Iterator[Runner]:
     """Give what makes shards on Ray: on the cluster at `address`, else on this machine alone.
 
     workers: shards at once, by default as many as there are processors. A session of Ray that the caller has begun is
@@ -109,7 +109,7 @@ def _advice(where: str) -> str:
 # --- in the driver --------------------------------------------------------------------------------------------------
 
 
-def _runner(workers: int | None) -> Run:
+def _runner(workers: int | None) -> Runner:
     def run(plan: Plan, shards: Sequence[Shard], tick: RowsDone) -> None:
         if shards:
             _run(plan, shards, workers, tick)

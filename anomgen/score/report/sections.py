@@ -12,7 +12,7 @@ from anomgen.score.report import charts
 from anomgen.score.report.appendix import examples, failures, how, time_spent, undefined
 from anomgen.score.report.blocks import Block, Chart, Details, Section, Table, TableCell, Text
 from anomgen.score.report.chance import chance
-from anomgen.score.report.findings import differences, leaderboard, metric_charts, sweeps
+from anomgen.score.report.evidence import differences, leaderboard, metric_charts, sweeps
 from anomgen.score.report.operating import operating
 from anomgen.score.report.pictures import Strips, compared, drawn
 from anomgen.score.report.robustness import robustness

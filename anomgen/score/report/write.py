@@ -21,7 +21,7 @@ from anomgen.score.configuration import Configuration, Missing
 from anomgen.score.report import charts
 from anomgen.score.report.appendix import versions
 from anomgen.score.report.blocks import Block, Chart, Details, Section
-from anomgen.score.report.findings import leaderboard, metric_chart
+from anomgen.score.report.evidence import leaderboard, metric_chart
 from anomgen.score.report.operating import operating_points
 from anomgen.score.report.pictures import Strips
 from anomgen.score.report.robustness import perturbed_means

@@ -34,7 +34,7 @@ THICK = 0.05
 """Coverage from which a pixel counts as part of a mask that was shrunk."""
 
 
-class Graft(NamedTuple):
+class Patch(NamedTuple):
     """A defect taken off its picture, cut to its box, arrays float32 (h, w) or (h, w, C), in grey levels of 255."""
 
     item: str
@@ -52,18 +52,18 @@ class Graft(NamedTuple):
     grain: float
     """Median deviation of the material from its own blur around the defect."""
 
-    def in_channels(self, channels: int) -> Graft:
+    def in_channels(self, channels: int) -> Patch:
         """Return it for images of 1 or 3 channels: an adapter also draws on others than those of the source."""
         if self.added.shape[2] == channels:
             return self
         return self._replace(added=to_channels(self.added, channels))
 
 
-class Grafts(tuple[Graft, ...]):
+class Patches(tuple[Patch, ...]):
     """The defects of a bank, ready to be put on images; equal when all their figures are."""
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Grafts) or len(self) != len(other):
+        if not isinstance(other, Patches) or len(self) != len(other):
             return False
         return all(
             np.array_equal(a, b) if isinstance(a, np.ndarray) and isinstance(b, np.ndarray) else a == b
@@ -72,7 +72,7 @@ class Grafts(tuple[Graft, ...]):
         )
 
     def __hash__(self) -> int:
-        return hash(tuple((graft.item, graft.added.tobytes()) for graft in self))
+        return hash(tuple((patch.item, patch.added.tobytes()) for patch in self))
 
 
 class Scale(NamedTuple):
@@ -105,7 +105,7 @@ def _is_alike(shape: Sequence[int], other: Sequence[int]) -> bool:
     return abs(math.log(shape[0] * other[1] / (shape[1] * other[0]))) < 0.05
 
 
-def graft(defect: Defect, scale: Scale, normals: Normals, background: Background) -> Graft | None:
+def patch_of(defect: Defect, scale: Scale, normals: Normals, background: Background) -> Patch | None:
     """Take a defect off its picture; None when nothing of its mask is left at that size.
 
     normals: images that may be what lies below it. background: what does; auto: whichever fits its surroundings better.
@@ -132,7 +132,7 @@ def graft(defect: Defect, scale: Scale, normals: Normals, background: Background
     whole = shade * ramp[..., None] + detail * opacity[..., None] + _blurred(below, sigma) * covering[..., None]
     rest = np.abs(values[context.slices] - _blurred(values[context.slices], sigma)).max(axis=2)
     around = ~hidden[context.slices]
-    return Graft(
+    return Patch(
         defect.item,
         defect.defect_type,
         ((box.y + box.h / 2) / values.shape[0], (box.x + box.w / 2) / values.shape[1]),
