@@ -95,9 +95,38 @@ def test_show_opens_the_picture(recipe, monkeypatch):
     assert np.array_equal(opened[0], row.picture()) and np.array_equal(opened[1], recipe.picture())
 
 
-def test_a_score_says_what_to_use_as_text():
+@pytest.fixture
+def outcome(tmp_path):
     pytest.importorskip("torch", reason="score is an extra")
-    from anomgen.score.harness import Outcome
+    from anomgen.score.harness import Outcome, Summary
+    from anomgen.score.report.board import Line
 
-    html = Outcome(None, None, ["Use <nsa>.", "1  <nsa>  0.4"])._repr_html_()
-    assert html.startswith("<p><strong>Use &lt;nsa&gt;.</strong></p><pre>1  &lt;nsa&gt;")
+    common = dict.fromkeys(("sd", "rank", "low", "high", "mean"), None)
+    counts = {"seeds": 1, "columns": 1, "incomplete": False, "undefined": 0, "against": {}}
+    best = {"rank": 1, "mean": 0.4, "low": 0.35, "high": 0.45}
+    board = [
+        Line(**{**common, **counts, "failed": 0, "entry": "<nsa>", **best}),
+        Line(**{**common, **counts, "failed": 1, "entry": "fpi"}),
+    ]
+    numbers = dict.fromkeys(("cells", "done", "failed", "missing", "left_out", "kept"), 0)
+    summary = Summary(**numbers, seconds=1.0, board=board, files=["report.html"])
+    return Outcome(None, summary, ["Use <nsa>."], tmp_path / "report.html")
+
+
+def test_a_score_says_what_to_use_above_its_board(outcome):
+    html = outcome._repr_html_()
+    assert html.startswith("<p><strong>Use &lt;nsa&gt;.</strong></p><table>")
+    words = [re.sub(r"<[^>]+>", " ", row).split() for row in html.split("<tr>")[2:]]
+    assert words[0] == ["1", "&lt;nsa&gt;", "0.400", "[0.350,", "0.450]"] and words[1][:2] == ["fpi", "failed"]
+    assert re.findall(r"width:(\d+)px", html) == ["48", "0"]  # of 120
+    assert str(outcome.report) in html
+
+
+def test_show_of_a_score_opens_the_report(outcome, monkeypatch):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    with pytest.raises(UsageError, match=r"report\.html: no such file"):
+        outcome.show()
+    outcome.report.write_text("<p>")
+    outcome.show()
+    assert opened == [outcome.report.as_uri()]

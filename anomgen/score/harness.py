@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import os
 import time
+import webbrowser
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 
 from anomgen.config import Part
-from anomgen.errors import Progress, silent
+from anomgen.errors import Progress, UsageError, silent
 from anomgen.files import refuse_inside
 from anomgen.score.cell import is_kept
 from anomgen.score.configuration import Configuration, Missing
@@ -46,18 +47,38 @@ class Summary(JsonRecord):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run ended with. lines: what to use, and the board, for a terminal. misses: where they were asked for."""
+    """What a run ended with. lines: what to use, and the board, for a terminal. misses: where they were asked for.
+
+    report: the page that says everything.
+    """
 
     schedule: Schedule
     summary: Summary
     lines: list[str]
+    report: Path
     misses: Sequence[Missed] = ()
 
+    def show(self) -> None:
+        """Open the report in the browser."""
+        if not self.report.is_file():
+            raise UsageError(f"{self.report}: no such file; the same score again writes it anew")
+        webbrowser.open(self.report.resolve().as_uri())
+
     def _repr_html_(self) -> str:
-        """Return the board as a notebook shows it: what to use, then the lines."""
-        first, *rest = map(escape, self.lines)
-        table = "\n".join(rest)
-        return f"<p><strong>{first}</strong></p><pre>{table}</pre>"
+        """Return what a notebook shows: what to use, the board, a bar for each mean, and where the report is."""
+        rows = "".join(map(_table_row, self.summary.board))
+        board = f"<table><tr><th></th><th>recipe</th><th colspan=2>mean</th><th>interval</th></tr>{rows}</table>"
+        where = f"<p>The report, which <code>.show()</code> opens: <code>{escape(str(self.report))}</code></p>"
+        return f"<p><strong>{escape(self.lines[0])}</strong></p>{board if rows else ''}{where}"
+
+
+def _table_row(line: Line) -> str:
+    """Return a line of the board as a row of a table."""
+    rank, mean, interval = _figures(line)
+    width = 0 if line.mean is None else round(120 * line.mean)
+    bar = f'<div style="width:{width}px;height:.8em;background:#1c64d9"></div>'
+    cells = (rank, escape(line.entry), mean, bar, interval)
+    return f"<tr><td>{'</td><td>'.join(cells)}</td></tr>"
 
 
 def cores() -> int:
@@ -108,7 +129,7 @@ def run(
     that are not found. warn: is told, in words, of rows that were set aside.
     Raises UsageError and SourceError before anything is trained.
     """
-    from anomgen.score.report.write import sorted_rows, write_run
+    from anomgen.score.report.write import HTML, sorted_rows, write_run
 
     started, number = time.monotonic(), workers or default_workers()
     # All refusals come before the folder is made.
@@ -136,7 +157,8 @@ def run(
     files = [path.relative_to(out).as_posix() for path in report]
     board = judged.board.overall if own else None
     lines = [verdict(judged), *_lines(board)]
-    return Outcome(schedule, _summary(schedule, own, board, files, time.monotonic() - started), lines, missed)
+    summary = _summary(schedule, own, board, files, time.monotonic() - started)
+    return Outcome(schedule, summary, lines, out / HTML, missed)
 
 
 def _missing(schedule: Schedule, rows: RowFile) -> Missing | None:
@@ -175,6 +197,13 @@ def _summary(
     )
 
 
+def _figures(line: Line) -> tuple[str, str, str]:
+    """Return rank, mean and interval of a line of the board in words."""
+    mean = f"{line.mean:.3f}" if line.mean is not None else "failed" if line.failed else "no figure"
+    interval = "" if line.low is None or line.high is None else f"[{line.low:.3f}, {line.high:.3f}]"
+    return "" if line.rank is None else str(line.rank), mean, interval
+
+
 def _lines(board: BoardTable | None) -> list[str]:
     """Return the board as text, best first."""
     if board is None:
@@ -182,10 +211,8 @@ def _lines(board: BoardTable | None) -> list[str]:
     width = max(len(line.entry) for line in board.lines)
     texts = []
     for line in board.lines:
-        rank = "" if line.rank is None else str(line.rank)
-        figure = f"{line.mean:.3f}" if line.mean is not None else "failed" if line.failed else "no figure"
-        spread = "" if line.low is None or line.high is None else f"  [{line.low:.3f}, {line.high:.3f}]"
-        texts.append(f"{rank:>3}  {line.entry:<{width}}  {figure}{spread}")
+        rank, mean, interval = _figures(line)
+        texts.append(f"{rank:>3}  {line.entry:<{width}}  {mean}{interval and f'  {interval}'}")
     if board.columns < board.of:
         texts.append(
             f"The means are over {board.columns} of {board.of} pairs of data set and detector, those that every "
