@@ -36,13 +36,7 @@ class ExportedDetector:
 
 @overload
 def export(  # type: ignore[overload-overlap]  # the format decides
-    dataset: str | Path,
-    to: Literal["onnx"],
-    out: str | Path,
-    *,
-    overrides: Overrides = (),
-    overwrite: bool = False,
-    progress: Progress = silent,
+    dataset: str | Path, to: Literal["onnx"], out: str | Path, *, overwrite: bool = False
 ) -> ExportedDetector: ...
 
 

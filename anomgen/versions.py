@@ -1,7 +1,8 @@
-"""Which versions of which libraries decide a result."""
+"""Which versions of which libraries decide a result, and what the machine has that makes it."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 
@@ -48,6 +49,11 @@ def processor() -> str:
     return (
         ", ".join(sorted({str(library.get("architecture")) for library in threadpool_info()} - {"None"})) or "unknown"
     )
+
+
+def cores() -> int:
+    """Return how many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def versions_text(found: Mapping[str, str]) -> str:

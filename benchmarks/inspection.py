@@ -21,6 +21,7 @@ import cv2
 
 import anomgen
 from anomgen.errors import AnomgenNote
+from anomgen.versions import cores
 
 warnings.simplefilter("ignore", AnomgenNote)
 
@@ -44,9 +45,7 @@ def main() -> None:
         found = anomgen.inspect(inspector, place / "photos", place / "out", maps=not options.no_maps, progress=progress)
         used = time.process_time() - used
         written = sum(path.stat().st_size for path in (place / "out").rglob("*") if path.is_file())
-    print(
-        f"{options.detector}, {found.images} photos of {options.side} pixels on {len(os.sched_getaffinity(0))} cores:"
-    )
+    print(f"{options.detector}, {found.images} photos of {options.side} pixels on {cores()} cores:")
     print(f"  {found.rate:.0f} images a second; {found.images / used:.0f} a second of processor time")
     print("  libraries: " + ", ".join(f"{name} {size:.0f} MB" for name, size in libraries.items()))
     print("  memory: " + ", ".join(f"{size:.0f} MB after {done}" for done, size in sizes.items()))

@@ -19,6 +19,7 @@ from anomgen.score.request import Request
 from anomgen.score.result import Done
 from anomgen.score.rows import RowFile
 from anomgen.score.schedule import scheduled
+from anomgen.versions import cores
 
 
 def main() -> None:
@@ -55,7 +56,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--recipes", default="nsa,perlin,cutpaste,fpi")
     parser.add_argument("--detectors", default="probe")
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=harness.cores())
+    parser.add_argument("--workers", type=int, default=cores())
     return parser.parse_args()
 
 

@@ -27,7 +27,6 @@ from anomgen.banks.folder import open_bank
 from anomgen.banks.make import bank
 from anomgen.files import fingerprint_of, replacing
 from anomgen.making.recipe import load_recipe
-from anomgen.score import harness
 from anomgen.score.anomalies import filled
 from anomgen.score.cell import Cell
 from anomgen.score.data import RealData
@@ -39,6 +38,7 @@ from anomgen.score.run import score
 from anomgen.score.schedule import Job, Schedule
 from anomgen.sources.images import fit_image
 from anomgen.sources.pixels import to_channels
+from anomgen.versions import cores
 
 
 def main() -> None:
@@ -185,7 +185,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--size", type=int)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--set", action="append", default=[])
-    parser.add_argument("--workers", type=int, default=harness.cores())
+    parser.add_argument("--workers", type=int, default=cores())
     parser.add_argument("--plan", action="store_true")
     return parser.parse_args()
 

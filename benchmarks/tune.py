@@ -16,9 +16,9 @@ from pathlib import Path
 from transplant import prepared, print_table
 
 from anomgen.banks.folder import open_bank
-from anomgen.score import harness
 from anomgen.score.run import score
 from anomgen.tuning.tune import tune
+from anomgen.versions import cores
 
 
 def main() -> None:
@@ -81,7 +81,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--beside", default="", help="other recipes")
     parser.add_argument("--budget", default="10m")
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=harness.cores())
+    parser.add_argument("--workers", type=int, default=cores())
     return parser.parse_args()
 
 

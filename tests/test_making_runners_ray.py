@@ -104,7 +104,7 @@ def test_transplants_are_the_same_bytes_though_only_the_driver_reads_the_bank(tm
 
 def test_the_same_bytes_at_a_url(tmp_path):
     make(recipe(), tmp_path / "local")
-    make(recipe(), f"local://{tmp_path / 'url'}", engine="ray", workers=1)
+    make(recipe(), f"local://{(tmp_path / 'url').as_posix()}", engine="ray", workers=1)
     assert digests(tmp_path / "url") == digests(tmp_path / "local")
 
 

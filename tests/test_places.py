@@ -71,7 +71,7 @@ def test_parts_of_an_array_job_meet_at_a_url(url, tmp_path):
 
 def test_two_workers_write_to_a_url(tmp_path):
     make(recipe(), tmp_path / "out")
-    make(recipe(), f"local://{tmp_path}/url", workers=2)
+    make(recipe(), f"local://{tmp_path.as_posix()}/url", workers=2)
     assert digests(tmp_path / "url") == digests(tmp_path / "out")
 
 
@@ -168,9 +168,9 @@ def test_an_unknown_scheme_says_what_was_probably_meant():
 def test_the_command_line_prints_what_loads_a_url_and_refuses_what_would_be_lost(tmp_path):
     datasets = pytest.importorskip("datasets")
     command = [sys.executable, "-m", "anomgen", "make", "-r", "scar", "-n", "8", "--size", "48", "-o"]
-    done = subprocess.run([*command, f"local://{tmp_path}/out"], capture_output=True, text=True, check=True)
+    done = subprocess.run([*command, f"local://{tmp_path.as_posix()}/out"], capture_output=True, text=True, check=True)
     line = done.stdout.split("load:  ")[1].strip()
-    assert line == f'datasets.load_dataset("parquet", data_files="local://{tmp_path}/out/data/*.parquet")'
+    assert line == f'datasets.load_dataset("parquet", data_files="local://{tmp_path.as_posix()}/out/data/*.parquet")'
     loaded = datasets.load_dataset("parquet", data_files=line.split('"')[3], cache_dir=str(tmp_path / "cache"))
     assert loaded["train"].num_rows == 8 and loaded["train"][1]["image"].size == (48, 48)
     lost = subprocess.run([*command, "memory://out"], capture_output=True, text=True, check=False)

@@ -9,6 +9,8 @@ from score_rows import done_row, failed_row, records
 from anomgen.errors import AnomgenError
 from anomgen.score.rows import RowFile
 
+MKFIFO = getattr(os, "mkfifo", None)
+
 
 def row(key, **more):
     """Return a row in JSON whose metrics, replicates, scores and counts hold something."""
@@ -114,8 +116,8 @@ def test_rows_that_call_their_entry_variant_are_read(tmp_path):
     assert (read.entry, read.plain()["entry"]) == ("nsa", "nsa")
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes")
-@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), lambda path: path.mkdir()])
+@pytest.mark.skipif(MKFIFO is None, reason="the system has no pipes")
+@pytest.mark.parametrize("make", [MKFIFO, lambda path: path.symlink_to("/dev/zero"), lambda path: path.mkdir()])
 def test_only_a_regular_file_is_read_as_rows(tmp_path, make):
     make(tmp_path / "rows.jsonl")
     with pytest.raises(AnomgenError, match="cannot be read"):

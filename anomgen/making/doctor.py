@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import NamedTuple
 
-from anomgen.versions import versions, versions_text
+from anomgen.versions import cores, versions, versions_text
 
 OWN_EXTRAS = ("all", "dev", "test", "check", "docs")
 """Extras that no command needs."""
@@ -40,7 +40,7 @@ def _examined() -> Iterator[Checked]:
     yield Checked("python", True, f"{platform.python_version()} in {sys.prefix}")
     yield Checked("versions", True, versions_text(versions()))
     yield from _extras()
-    yield Checked("machine", None, f"{platform.system()} {platform.machine()}, {_cores()} cores{_memory()}")
+    yield Checked("machine", None, f"{platform.system()} {platform.machine()}, {cores()} cores{_memory()}")
     yield _gpu()
     yield from (_disk("here", Path.cwd()), _disk("temporary files", Path(tempfile.gettempdir())))
     yield _cache()
@@ -71,10 +71,6 @@ def _is_installed(name: str) -> bool:
         return bool(version(name))
     except PackageNotFoundError:
         return False
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _memory() -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from anomgen.files import file_digest
 from anomgen.sources.images import fit_image, quiet, read_image
 from anomgen.sources.labelled import LabelledImage, Listing
 from anomgen.sources.mask_files import united_mask
+from anomgen.versions import cores
 
 _HALF = 0.5 - 1e-5  # area averages of float32 miss an exact half by less
 _NAMED = 5
@@ -50,7 +50,7 @@ def decoded(listed: Listing, shape: tuple[int, int], path: str) -> list[Decoded]
         except SourceError as error:
             return str(error)
 
-    with quiet(), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as executor:
+    with quiet(), ThreadPoolExecutor(min(4, cores())) as executor:
         results = list(executor.map(read, listed.found))
     problems = [result for result in results if isinstance(result, str)]
     if problems:

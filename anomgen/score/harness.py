@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 import webbrowser
 from collections.abc import Callable, Sequence
@@ -27,7 +26,7 @@ from anomgen.score.request import Request
 from anomgen.score.result import Done, Failed, JsonRecord, Result
 from anomgen.score.rows import SET_ASIDE, RowFile, opened, require_run_folder
 from anomgen.score.schedule import Schedule, refreshed, scheduled, within
-from anomgen.versions import installed
+from anomgen.versions import cores, installed
 
 
 class Summary(JsonRecord):
@@ -79,11 +78,6 @@ def _table_row(line: Line) -> str:
     bar = f'<div style="width:{width}px;height:.8em;background:#1c64d9"></div>'
     cells = (rank, escape(line.entry), mean, bar, interval)
     return f"<tr><td>{'</td><td>'.join(cells)}</td></tr>"
-
-
-def cores() -> int:
-    """Return how many processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def default_workers() -> int:

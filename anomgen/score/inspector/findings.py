@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import heapq
 import json
-import os
 import shutil
 import time
 import warnings
@@ -28,6 +27,7 @@ from anomgen.score.request import require_extra
 from anomgen.sources.folder import FileReader, existing_folder
 from anomgen.sources.images import quiet, read_image
 from anomgen.sources.tree import extensions_text, left_out, masks_among, tree_of
+from anomgen.versions import cores
 
 SUMMARY, TABLE, LINES, SHEET = "inspection.json", "findings.csv", "findings.jsonl", "sheet.png"
 MAPS, MASKS = "maps", "masks"
@@ -142,7 +142,7 @@ def _inspected(
         except UnicodeEncodeError:
             return f"{ascii(name)[1:-1]}: its name is not valid Unicode; rename it"
 
-    with quiet(), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as executor:
+    with quiet(), ThreadPoolExecutor(min(4, cores())) as executor:
         start, count = 0, 1
         while start < len(names):
             results = list(executor.map(opened, names[start : start + count]))
