@@ -210,9 +210,9 @@ def test_the_generated_pages_are_what_the_program_says():
 
 def test_every_page_is_in_the_navigation():
     text = read("mkdocs.yml").split("\nnav:")[1]
-    assert sorted(re.findall(r"[\w/-]+\.md", text)) == sorted(
-        p.removeprefix("docs/") for p in PAGES if p[:5] == "docs/"
-    )
+    written = [page.removeprefix("docs/") for page in PAGES if page[:5] == "docs/"]
+    notebooks = [str(path.relative_to(ROOT / "docs").with_suffix(".md")) for path in (ROOT / "docs").rglob("*.ipynb")]
+    assert sorted(re.findall(r"[\w/-]+\.md", text)) == sorted([*written, *notebooks])
 
 
 def test_every_picture_is_shown_and_light():
