@@ -21,7 +21,7 @@ COMMANDS = (
 )
 CALLED = {"set": "overrides", "no_check": "check"}
 """Options that a Python parameter says in another word."""
-PRINTING = {"json", "help", "fail_on_anomaly"}
+PRINTING = {"json", "help", "quiet", "verbose", "fail_on_anomaly"}
 """Options that only say how to print, and how to exit."""
 ELSEWHERE = {"ls": {"pictures", "out"}}
 """Command → options for which Python has another function: `preview` draws."""

@@ -136,13 +136,13 @@ def _make_shards(plan: Plan, mine: Sequence[Shard], missing: list[Shard], run: R
     """Make the missing shards and return how many rows these are."""
     done, total, made = _rows(mine) - _rows(missing), _rows(mine), 0
 
-    def tick(rows: int) -> None:
+    def rows_done(rows: int) -> None:
         nonlocal made
         made += rows
         progress(done + made, total)
 
-    tick(0)
-    run(plan, missing, tick)
+    rows_done(0)
+    run(plan, missing, rows_done)
     return made
 
 

@@ -28,7 +28,7 @@ Runner = Callable[[Plan, Sequence[Shard], RowsDone], None]
 """Makes shards; what comes out does not depend on which one does."""
 
 
-def make_shard(renderer: Renderer, encoder: Encoder, shard: Shard, tick: RowsDone) -> None:
+def make_shard(renderer: Renderer, encoder: Encoder, shard: Shard, rows_done: RowsDone) -> None:
     """Draw and write one shard; its log ends with the rejected draws by reason."""
     renderer.rejects.clear()
     log = dict(shard.log)
@@ -38,7 +38,7 @@ def make_shard(renderer: Renderer, encoder: Encoder, shard: Shard, tick: RowsDon
         for done, row in enumerate(renderer.rows(shard.indices), 1):
             yield row
             if done % block == 0 or done == len(shard.indices):
-                tick((done - 1) % block + 1)
+                rows_done((done - 1) % block + 1)
         log["rejects"] = dict(sorted(renderer.rejects.items()))
 
     write_shard(shard.path, rows(), renderer.plan.columns, log, encoder=encoder)

@@ -30,4 +30,4 @@ def runner(engine: str, workers: int | None, address: str | None) -> Iterator[Ru
     elif address is not None:
         raise UsageError("--address is that of a Ray cluster; it goes with --engine ray")
     else:
-        yield lambda plan, shards, tick: run(plan, shards, workers or 1, tick)
+        yield lambda plan, shards, rows_done: run(plan, shards, workers or 1, rows_done)

@@ -20,22 +20,22 @@ class _Stopped(Exception):
     """The parent asked the workers to stop."""
 
 
-def run(plan: Plan, shards: Sequence[Shard], workers: int, tick: RowsDone) -> None:
+def run(plan: Plan, shards: Sequence[Shard], workers: int, rows_done: RowsDone) -> None:
     """Make the shards on this machine; what comes out does not depend on `workers`."""
     if workers <= 1 or len(shards) <= 1:
-        _run_serially(plan, shards, tick)
+        _run_serially(plan, shards, rows_done)
     else:
-        _run_in_processes(plan, shards, min(workers, len(shards)), tick)
+        _run_in_processes(plan, shards, min(workers, len(shards)), rows_done)
 
 
-def _run_serially(plan: Plan, shards: Sequence[Shard], tick: RowsDone) -> None:
+def _run_serially(plan: Plan, shards: Sequence[Shard], rows_done: RowsDone) -> None:
     renderer, encoder = Renderer(plan), Encoder(plan.columns)
     with single_threaded():
         for shard in shards:
-            make_shard(renderer, encoder, shard, tick)
+            make_shard(renderer, encoder, shard, rows_done)
 
 
-def _run_in_processes(plan: Plan, shards: Sequence[Shard], workers: int, tick: RowsDone) -> None:
+def _run_in_processes(plan: Plan, shards: Sequence[Shard], workers: int, rows_done: RowsDone) -> None:
     context = multiprocessing.get_context("spawn")
     counter, stop = context.Value("q", 0), context.Event()
     reported = 0
@@ -43,7 +43,7 @@ def _run_in_processes(plan: Plan, shards: Sequence[Shard], workers: int, tick: R
     def report() -> None:
         nonlocal reported
         done = counter.value
-        tick(done - reported)
+        rows_done(done - reported)
         reported = done
 
     def ended(_: Shard, future: Future[None]) -> None:
@@ -73,7 +73,7 @@ def _start_worker(plan: Plan, cache_bytes: int, counter: Any, stop: Any) -> None
 
 
 def _work(shard: Shard) -> None:
-    def tick(rows: int) -> None:
+    def rows_done(rows: int) -> None:
         with _worker["counter"].get_lock():
             _worker["counter"].value += rows
         if _worker["stop"].is_set():
@@ -81,4 +81,4 @@ def _work(shard: Shard) -> None:
 
     if (plan := _worker.pop("plan", None)) is not None:
         plan.require_unchanged()  # not in `_start_worker`, whose errors reach nobody
-    make_shard(_worker["renderer"], _worker["encoder"], shard, tick)
+    make_shard(_worker["renderer"], _worker["encoder"], shard, rows_done)

@@ -110,14 +110,14 @@ def _advice(where: str) -> str:
 
 
 def _runner(workers: int | None) -> Runner:
-    def run(plan: Plan, shards: Sequence[Shard], tick: RowsDone) -> None:
+    def run(plan: Plan, shards: Sequence[Shard], rows_done: RowsDone) -> None:
         if shards:
-            _run(plan, shards, workers, tick)
+            _run(plan, shards, workers, rows_done)
 
     return run
 
 
-def _run(plan: Plan, shards: Sequence[Shard], workers: int | None, tick: RowsDone) -> None:
+def _run(plan: Plan, shards: Sequence[Shard], workers: int | None, rows_done: RowsDone) -> None:
     import ray
 
     idle, waiting = _lanes(ray, plan, workers), list(reversed(shards))
@@ -130,7 +130,7 @@ def _run(plan: Plan, shards: Sequence[Shard], workers: int | None, tick: RowsDon
             for done in ray.wait(list(running), timeout=0.5)[0]:
                 shard, lane = running.pop(done)
                 idle.append(lane)
-                tick(_rows(ray, done, shard))
+                rows_done(_rows(ray, done, shard))
     finally:
         for left in running:
             ray.cancel(left)
