@@ -104,6 +104,35 @@ if __name__ == "__main__":
 """
 
 
+UNGUARDED = """
+from anomgen.making.runners.workers import Workers
+import test_making_runners_workers as here
+
+with Workers(2, here.start, (), content="x" * int({size})) as workers:
+    print(here.done_by(workers, range(3), here.answer))
+"""
+
+
+@pytest.mark.parametrize("size", [10, 10_000_000])
+def test_a_script_that_a_worker_cannot_import_ends_with_what_to_do(size, tmp_path):
+    (tmp_path / "script.py").write_text(UNGUARDED.format(size=size))
+    path = os.pathsep.join([os.path.dirname(__file__), *sys.path])  # noqa: PTH120
+    command, environment = [sys.executable, tmp_path / "script.py"], {**os.environ, "PYTHONPATH": path}
+    ended = subprocess.run(command, check=False, capture_output=True, text=True, env=environment, timeout=60)
+    assert ended.returncode == 1 and "died as it started" in ended.stderr.splitlines()[-1]
+    assert "if __name__ == '__main__':" in ended.stderr
+
+
+@pytest.mark.parametrize("size", [10, 10_000_000])
+def test_content_reaches_each_worker_and_leaves_no_file(size, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    with Workers(2, start, (), content="x" * size) as workers:
+        found, _ = done_by(workers, range(2), answer)
+    assert [len(found[k].result()[0]) for k in range(2)] == [size, size]
+    assert not list(tmp_path.glob("anomgen-*"))
+
+
 def test_workers_end_with_a_parent_that_is_killed(tmp_path):
     (tmp_path / "parent.py").write_text(PARENT)
     path = os.pathsep.join([os.path.dirname(__file__), *sys.path])  # noqa: PTH120

@@ -37,7 +37,7 @@ def run_jobs(
     if not schedule.todo:
         return []
     count = min(workers, max(len(schedule.todo), len(schedule.undrawn())))
-    with Workers(count, _start, (schedule.bench,), environment=ONE_THREAD) as processes:
+    with Workers(count, _start, (), content=schedule.bench, environment=ONE_THREAD) as processes:
         todo = _after_drawing(schedule, rows, processes, progress)
         total, finished, pace = sum(len(job.cells) for job in todo), 0, _Pace(todo, count)
 

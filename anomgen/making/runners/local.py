@@ -50,14 +50,13 @@ def _run_in_processes(plan: Plan, shards: Sequence[Shard], workers: int, rows_do
         report()
         if died(future):
             raise AnomgenError(
-                "a worker process died: for lack of memory (use fewer --workers), or because it could not import what "
-                "the parent has (a script that calls `make` needs `if __name__ == '__main__':`, a generator a module "
-                "to be imported from); finished shards are kept: run again with --resume"
+                "a worker process died, perhaps for lack of memory: use fewer --workers; finished shards are kept: "
+                "run again with --resume"
             )
         future.result()
 
-    started = (plan, DEFAULT_CACHE_BYTES // workers, counter, stop)
-    with Workers(workers, _start_worker, started, stop=stop.set) as processes:
+    started = (DEFAULT_CACHE_BYTES // workers, counter, stop)
+    with Workers(workers, _start_worker, started, content=plan, stop=stop.set) as processes:
         processes.do(shards, _work, ended, beat=report, every=0.2)
 
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import wait as wait_for
+from pathlib import Path
 from typing import Any, Self, TypeVar
+
+from anomgen.errors import AnomgenError
+from anomgen.places import temporary_folder
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -23,12 +28,23 @@ def died(future: Future[Any]) -> bool:
     return isinstance(future.exception(), BrokenProcessPool)
 
 
+PIPE = 1 << 14
+"""Bytes that are sent to a process directly; more go through a file."""
+NEVER_STARTED = (
+    "a worker process died as it started: for lack of memory (use fewer --workers), or because it could not import "
+    "what the parent has (a script needs `if __name__ == '__main__':` around what it does, a plug-in a module to be "
+    "imported from); what is finished is kept: run again"
+)
+
+
 class Workers:
     """Processes of this machine, each an executor of its own: if one dies, another takes its place.
 
-    start: called in each with `arguments` before its first task, which are pickled. environment: variables that each
-    starts with. stop: called when the block is left while tasks run, which are then waited for; without it their
-    processes are ended at once. Ctrl-C reaches the parent alone.
+    start: called in each before its first task, with `content`, where that is not None, and `arguments`, all pickled.
+    content: what may be large; then it goes through a file, which all read, since Python waits for ever where a process
+    dies that is being sent more than its pipe holds. environment: variables that each starts with. stop: called when
+    the block is left while tasks run, which are then waited for; without it their processes are ended at once. Ctrl-C
+    reaches the parent alone.
     """
 
     def __init__(
@@ -37,13 +53,17 @@ class Workers:
         start: Callable[..., None],
         arguments: tuple[Any, ...],
         *,
+        content: Any = None,
         environment: Mapping[str, str] | None = None,
         stop: Callable[[], None] | None = None,
     ):
         self._start, self._arguments, self._stop = start, arguments, stop
         self._environment = environment or {}
+        self._files = ExitStack()
+        self._content = self._sent(content)
         self._running: dict[Future[Any], tuple[int, Any]] = {}
-        self._pools = [self._pool() for _ in range(count)]
+        self._ready: dict[int, Future[None]] = {}
+        self._pools = [self._pool(place) for place in range(count)]
 
     def __enter__(self) -> Self:
         return self
@@ -56,6 +76,7 @@ class Workers:
                 _end(pool)
             else:
                 pool.shutdown(cancel_futures=True)
+        self._files.close()
 
     def do(
         self,
@@ -71,6 +92,7 @@ class Workers:
 
         work: a function that the processes can import. ended: is told each that ended, well or not. may_begin: is
         asked before each; the first that may not is the end. beat: is called every so many seconds while none ends.
+        Raises AnomgenError where a process dies before it could begin.
         """
         waiting, free, running = list(tasks), list(range(len(self._pools))), self._running
         while waiting or running:
@@ -85,7 +107,9 @@ class Workers:
             for future in done:
                 place, task = running.pop(future)
                 if died(future):
-                    self._pools[place] = self._pool()
+                    if died(self._ready[place]):
+                        raise AnomgenError(NEVER_STARTED)
+                    self._pools[place] = self._pool(place)
                 ended(task, future)
                 free.append(place)
         return waiting
@@ -95,20 +119,36 @@ class Workers:
         try:
             return self._pools[place].submit(work, task)
         except BrokenProcessPool:
-            self._pools[place] = self._pool()
+            if died(self._ready[place]):
+                raise AnomgenError(NEVER_STARTED) from None
+            self._pools[place] = self._pool(place)
             return self._pools[place].submit(work, task)
 
-    def _pool(self) -> ProcessPoolExecutor:
+    def _sent(self, content: Any) -> bytes | Path | None:
+        """Return what a process is sent of the content: its pickle, or the file that holds it."""
+        pickled = None if content is None else pickle.dumps(content)
+        if pickled is None or len(pickled) <= PIPE:
+            return pickled
+        file = self._files.enter_context(temporary_folder()) / "content"
+        file.write_bytes(pickled)
+        return file
+
+    def _pool(self, place: int) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(1, context, initializer=_start, initargs=(self._start, self._arguments))
+        given = (self._start, self._content, self._arguments)
+        pool = ProcessPoolExecutor(1, context, initializer=_start, initargs=given)
         with _environment(self._environment), _later():
-            pool.submit(_ready)  # the process starts now, with the environment as it is now
+            # The process starts now, with the environment as it is now.
+            self._ready[place] = pool.submit(_ready)
         return pool
 
 
-def _start(start: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+def _start(start: Callable[..., None], content: bytes | Path | None, arguments: tuple[Any, ...]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    if content is not None:
+        pickled = content if isinstance(content, bytes) else content.read_bytes()
+        arguments = (pickle.loads(pickled), *arguments)
     start(*arguments)
 
 
