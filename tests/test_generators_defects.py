@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from surfaces import SIDE, Surfaces
 
 from anomgen.errors import RecipeError, UsageError
 from anomgen.generators.base import build_generator
@@ -13,28 +14,6 @@ from anomgen.generators.defects.material import TOP_LEFT, measured
 from anomgen.making.recipe import bundled_recipes, load_recipe
 from anomgen.rng import Stream, rng_for
 from anomgen.synthesis.sample import Reject
-
-SIDE = 128
-
-
-class Surfaces(list):
-    """Grey or coloured textures; with `object`, discs on a dark background and their foreground."""
-
-    def __init__(self, count=12, channels=3, side=SIDE, *, disc=False, dtype=np.uint8):
-        y, x = np.mgrid[:side, :side]
-        self.disc = np.hypot(y - side / 2, x - side / 2) < 0.38 * side if disc else None
-        top = np.iinfo(dtype).max
-        for number in range(count):
-            rng = np.random.default_rng([5, number])
-            grain = cv2.GaussianBlur(rng.normal(0, 30, (side, side)), (0, 0), 1.2)
-            values = np.stack([140 + grain, 110 + grain, 90 + grain][:channels], axis=-1)
-            if disc:
-                values = np.where(self.disc[..., None], values, 20)
-            super().append(np.clip(np.rint(values * top / 255), 0, top).astype(dtype))
-            self[-1].flags.writeable = False
-
-    def foreground(self, image):
-        return self.disc
 
 
 def drawn(settings, pool, count):

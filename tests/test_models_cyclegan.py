@@ -9,6 +9,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="learned generators need the extra `diffusion`")
 pytest.importorskip("accelerate", reason="learned generators need the extra `diffusion`")
 
+from cyclegan_runs import SMALL, sources
 from learned import edit_description, pictures
 
 from anomgen.config import validated
@@ -34,12 +35,6 @@ from anomgen.rng import Stream, rng_for
 from anomgen.sources.folder import Folder
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-SMALL = {"steps": 6, "width": 4, "blocks": 1, "discriminator_width": 4, "resolution": 32}
-
-
-def sources(data, size=32, **options):
-    normal = Folder(path=str(data / "good"), size=size, **options)
-    return normal.open(), Abnormal.beside(str(data / "bad"), normal).open()
 
 
 # --- the networks ---------------------------------------------------------------------------------------------------

@@ -13,13 +13,13 @@ import pytest
 torch = pytest.importorskip("torch", reason="learned generators need the extra `diffusion`")
 pytest.importorskip("accelerate", reason="learned generators need the extra `diffusion`")
 
+from cyclegan_runs import SMALL, sources
 from learned import disc, pictures
 
 from anomgen.errors import UsageError
 from anomgen.generators.base import build_generator
 from anomgen.generators.conformance import check_generator
 from anomgen.models.cyclegan import networks, training
-from anomgen.models.cyclegan.abnormal import Abnormal
 from anomgen.models.cyclegan.model import (
     DESCRIPTION,
     TO_ABNORMAL,
@@ -29,16 +29,9 @@ from anomgen.models.cyclegan.model import (
 from anomgen.models.cyclegan.training import TrainCycleGAN, train_cyclegan
 from anomgen.models.device import accelerator_for
 from anomgen.models.training import Diverged
-from anomgen.sources.folder import Folder
 from anomgen.sources.pool import Pool
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-SMALL = {"steps": 6, "width": 4, "blocks": 1, "discriminator_width": 4, "resolution": 32}
-
-
-def sources(data, size=32, **options):
-    normal = Folder(path=str(data / "good"), size=size, **options)
-    return normal.open(), Abnormal.beside(str(data / "bad"), normal).open()
 
 
 def weights(folder):

@@ -27,6 +27,15 @@ torch.set_num_threads(1)
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 
 
+def train_for_a_step(folder, *more):
+    """Train a tiny model on the images in `data`, by the command; return what it printed."""
+    words = ["train", "sdas", "-s", str(folder / "data"), "--size", "32", "--steps", "1", "-o", str(folder / "model")]
+    tiny = ["--set", "channels=[32,32]", "--set", "attention=[false,true]"]
+    result = CliRunner().invoke(app, [*words, *tiny, *more])
+    assert result.exit_code == 0, result.output
+    return result
+
+
 def test_several_categories_make_one_conditional_model(tmp_path):
     categories = [Category(name, brick(name=name)) for name in ("brick", "grass", "gravel")]
     run(tmp_path / "model", {"steps": 2}, categories)
@@ -57,24 +66,7 @@ def test_the_folder_of_all_categories_stands_for_each_of_them(tmp_path):
         folder.mkdir(parents=True)
         for k in range(8):
             cv2.imwrite(str(folder / f"{k:03d}.png"), brick()[k])
-    arguments = [
-        "train",
-        "sdas",
-        "-s",
-        str(tmp_path / "data"),
-        "--size",
-        "32",
-        "--steps",
-        "1",
-        "-o",
-        str(tmp_path / "model"),
-        "--set",
-        "channels=[32,32]",
-        "--set",
-        "attention=[false,true]",
-    ]
-    result = CliRunner().invoke(app, arguments)
-    assert result.exit_code == 0, result.output
+    train_for_a_step(tmp_path)
     assert load_sdas(str(tmp_path / "model")).categories == ("bottle", "screw")
 
 
@@ -82,26 +74,7 @@ def test_skipped_images_are_told(tmp_path):
     pictures(tmp_path / "data", 8, grey=True)
     (tmp_path / "data" / "broken.png").write_bytes(b"no picture")
     (tmp_path / "data" / "notes.txt").write_text("")
-    arguments = [
-        "train",
-        "sdas",
-        "-s",
-        str(tmp_path / "data"),
-        "--size",
-        "32",
-        "--steps",
-        "1",
-        "-o",
-        str(tmp_path / "model"),
-        "--set",
-        "channels=[32,32]",
-        "--set",
-        "attention=[false,true]",
-        "--set",
-        "source.on_bad_image=skip",
-    ]
-    result = CliRunner().invoke(app, arguments)
-    assert result.exit_code == 0, result.output
+    result = train_for_a_step(tmp_path, "--set", "source.on_bad_image=skip")
     assert "skipped source files: 1, the first is broken.png" in result.stderr
     assert "note: left out 1 file, of kinds that are not read (.txt 1): notes.txt" in result.stderr
 

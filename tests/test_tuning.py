@@ -6,7 +6,7 @@ import shutil
 import cv2
 import numpy as np
 import pytest
-from test_generators_defects import Surfaces
+from surfaces import Surfaces, write_cracked
 
 import anomgen
 from anomgen.errors import UsageError
@@ -91,19 +91,7 @@ def test_severity_is_that_of_the_defects_shrunk_towards_the_usual_range():
 @pytest.fixture(scope="module")
 def product(tmp_path_factory):
     """Grey surfaces; four of them cracked, with masks."""
-    root = tmp_path_factory.mktemp("product")
-    for folder in ("good", "bad", "masks"):
-        (root / folder).mkdir()
-    pool = Surfaces(10, channels=1, side=96)
-    cracks = Defects(kinds=["crack"], severity=2.0, dark=1.0).prepared(pool)
-    for k, image in enumerate(pool):
-        if k < 6:
-            cv2.imwrite(str(root / "good" / f"{k}.png"), image)
-            continue
-        sample = cracks.sample(rng_for(9, Stream.SAMPLE, k), image, pool)
-        cv2.imwrite(str(root / "bad" / f"{k}.png"), sample.image)
-        cv2.imwrite(str(root / "masks" / f"{k}.png"), sample.mask.view(np.uint8) * 255)
-    return root
+    return write_cracked(tmp_path_factory.mktemp("product"), Surfaces(10, channels=1, side=96), 6)
 
 
 def test_tune_writes_a_recipe_that_follows_the_defects_and_says_why(product, tmp_path):

@@ -2,11 +2,10 @@
 
 import json
 
-import cv2
 import numpy as np
 import pytest
 from score_rows import done_row, records
-from test_generators_defects import Surfaces
+from surfaces import Surfaces, write_cracked
 
 pytest.importorskip("timm", reason="scoring is an extra")
 
@@ -15,7 +14,6 @@ from anomgen.banks.folder import Defect, open_bank
 from anomgen.errors import UsageError
 from anomgen.generators.defects.generator import Defects
 from anomgen.making.recipe import load_recipe
-from anomgen.rng import Stream, rng_for
 from anomgen.score.result import REPLICATES
 from anomgen.score.rows import RowFile
 from anomgen.sources.images import read_image
@@ -88,19 +86,7 @@ def test_the_default_is_left_for_the_best_of_those_that_are_clearly_better_on_en
 @pytest.fixture(scope="module")
 def product(tmp_path_factory):
     """Grey discs on black; nine more of them cracked, with masks."""
-    root = tmp_path_factory.mktemp("product")
-    for folder in ("good", "bad", "masks"):
-        (root / folder).mkdir()
-    pool = Surfaces(21, channels=1, side=64, disc=True)
-    cracks = Defects(kinds=["crack"], severity=2.0, dark=1.0).prepared(pool)
-    for k, image in enumerate(pool):
-        if k < 12:
-            cv2.imwrite(str(root / "good" / f"{k}.png"), image)
-            continue
-        sample = cracks.sample(rng_for(9, Stream.SAMPLE, k), image, pool)
-        cv2.imwrite(str(root / "bad" / f"{k}.png"), sample.image)
-        cv2.imwrite(str(root / "masks" / f"{k}.png"), sample.mask.view(np.uint8) * 255)
-    return root
+    return write_cracked(tmp_path_factory.mktemp("product"), Surfaces(21, channels=1, side=64, disc=True), 12)
 
 
 @pytest.fixture

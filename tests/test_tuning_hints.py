@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from test_generators_defects import Surfaces
+from surfaces import Surfaces
 
 import anomgen
 from anomgen.banks.make import bank
