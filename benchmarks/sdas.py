@@ -21,8 +21,9 @@ import torch
 from anomgen.models.device import accelerator_for
 from anomgen.models.images import scaled, tiled, unscaled
 from anomgen.models.sdas.model import SDASModel, load_sdas
+from anomgen.models.sdas.noised import Category
 from anomgen.models.sdas.settings import TrainSDAS
-from anomgen.models.sdas.training import Category, SDASTask
+from anomgen.models.sdas.training import SDASTask
 from anomgen.rng import Stream, rng_for
 from anomgen.sources import detect
 from anomgen.sources.base import build_source

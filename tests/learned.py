@@ -56,10 +56,35 @@ TINY = {"channels": (32, 32), "attention": (False, True), "batch_size": 4, "warm
 """A U-Net that trains a step in a hundredth of a second."""
 
 
+TINY_GUIDE = {"channels": (32, 32), "attention": (False, True), "batch_size": 4}
+"""A classifier of noised images that trains as fast."""
+
+
+def two_categories(count=8, size=32):
+    """Return crops of two materials, as a class-conditional model and its classifier take them."""
+    from anomgen.models.sdas.noised import Category
+    from anomgen.sources.builtin import Builtin
+
+    return [Category(name, Builtin(count=count, size=size, name=name).open()) for name in ("brick", "grass")]
+
+
+def tiny_guided(folder, steps=2) -> tuple[Path, Path]:
+    """Train a class-conditional DDPM of 32×32 grey images and its classifier for a few steps; return their folders."""
+    from anomgen.models.classifier.settings import TrainClassifier
+    from anomgen.models.classifier.training import train_classifier
+    from anomgen.models.sdas.settings import TrainSDAS
+    from anomgen.models.sdas.training import train_sdas
+
+    model = train_sdas(two_categories(), TrainSDAS(steps=steps, **TINY), folder / "model").path
+    settings = TrainClassifier(steps=steps, **TINY_GUIDE)
+    return model, train_classifier(two_categories(), settings, folder / "guide", guides=str(model)).path
+
+
 def tiny_sdas(out, *, folder=None, steps=2, count=8, size=32, **settings) -> Path:
     """Train a DDPM for a few steps on `count` crops of brick, grey, of the size, or on the images of a folder."""
+    from anomgen.models.sdas.noised import Category
     from anomgen.models.sdas.settings import TrainSDAS
-    from anomgen.models.sdas.training import Category, train_sdas
+    from anomgen.models.sdas.training import train_sdas
     from anomgen.sources.builtin import Builtin
     from anomgen.sources.folder import Folder
 

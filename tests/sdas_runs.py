@@ -7,8 +7,9 @@ pytest.importorskip("diffusers", reason="learned generators need the extra `diff
 
 from learned import TINY
 
+from anomgen.models.sdas.noised import Category
 from anomgen.models.sdas.settings import TrainSDAS
-from anomgen.models.sdas.training import Category, train_sdas
+from anomgen.models.sdas.training import train_sdas
 from anomgen.sources.builtin import Builtin
 
 torch.set_num_threads(1)

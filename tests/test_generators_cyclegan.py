@@ -21,7 +21,7 @@ from anomgen.making.check import check_dataset
 from anomgen.making.engine import Plan
 from anomgen.making.make import make
 from anomgen.making.recipe import load_recipe
-from anomgen.models.cyclegan.model import DESCRIPTION
+from anomgen.models.described import DESCRIPTION
 from anomgen.rng import Stream, rng_for
 from anomgen.sources.pool import Pool
 from anomgen.synthesis.sample import Reject

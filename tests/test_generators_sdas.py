@@ -10,6 +10,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="learned generators need the extra `diffusion`")
 pytest.importorskip("diffusers", reason="learned generators need the extra `diffusion`")
 
+from learned import edit_description, tiny_guided
+
 from anomgen.dataset.reader import Dataset
 from anomgen.errors import RecipeError, UsageError
 from anomgen.generators.base import build_generator
@@ -43,6 +45,102 @@ def test_the_generator_keeps_the_contract(sdas_model, settings):
     check_generator(generator, grey_pool(dtype=np.uint16), count=4)
     if settings.get("extent") != "whole":
         check_generator(generator, grey_pool(with_foreground=True), count=8)
+
+
+@pytest.fixture(scope="module")
+def guided(tmp_path_factory):
+    """A model of two categories and a classifier that guides it."""
+    return tiny_guided(tmp_path_factory.mktemp("guided"))
+
+
+def guided_by(guided, pool=None, **settings):
+    model, guide = guided
+    given = {"category": "brick", "steps": 3, **settings}
+    return prepared(model, pool, classifier=str(guide), **given)
+
+
+@pytest.mark.parametrize("settings", [{}, {"sampler": "ddim"}, {"start_range": [0.2, 0.6]}, {"extent": "whole"}])
+def test_a_guided_generator_keeps_the_contract(guided, settings):
+    whole = {"category": "all"} if settings.get("extent") == "whole" else {}
+    generator = guided_by(guided, guidance_scale=50, **settings, **whole)
+    check_generator(generator, grey_pool(), count=8)
+
+
+def contents(generator, count=3):
+    pool = grey_pool()
+    found = generator._contents([np.random.default_rng(k) for k in range(count)], [pool[0]] * count)
+    return np.stack([image for image, _ in found]).astype(float)
+
+
+def test_guidance_at_scale_0_is_none_and_changes_more_the_larger_it_is(guided):
+    model, _ = guided
+    alone = contents(prepared(model, category="brick", steps=3, extent="whole"))
+    changes = [
+        np.abs(contents(guided_by(guided, guidance_scale=scale, extent="whole")) - alone).mean()
+        for scale in (0, 100, 1000)
+    ]
+    assert changes[0] == 0 < changes[1] < changes[2]
+
+
+def test_the_category_is_what_a_sample_is_guided_towards(guided):
+    from anomgen.models.classifier.model import log_likelihood_gradient
+
+    classifier = guided_by(guided)._guide()
+    x, t = torch.randn(3, 16, 4, 4, generator=torch.Generator().manual_seed(0)), torch.tensor(400)
+    for category, number in (("brick", 0), ("grass", 1)):
+        generator = guided_by(guided, category=category, guidance_scale=3)
+        model = generator._loaded()
+        steered = generator._steering(model, [model.category(category)] * 9)([7, 2, 4], x, t)
+        wanted = torch.full((3,), number)
+        assert torch.equal(steered, 3 * log_likelihood_gradient(classifier.network, x, t, wanted))
+
+
+def test_rows_of_all_categories_are_guided_each_towards_its_own_and_the_classifier_is_a_resource(guided, tmp_path):
+    model, guide = guided
+    overrides = [
+        *(f"generator.{key}={value}" for key, value in {"model": model, "classifier": guide}.items()),
+        "generator.category=all",
+        "generator.steps=3",
+        "source.size=32",
+    ]
+    recipe = load_recipe("sia", overrides=overrides, count=12)
+    make(recipe, tmp_path / "out")
+    categories = [row["params"]["category"] for row in Dataset(tmp_path / "out").rows(["params"])]
+    assert set(categories) == {"brick", "grass"}
+    resources = json.loads((tmp_path / "out" / "provenance.json").read_text())["resolved"]["resources"]
+    assert set(resources) == {"model", "classifier"}
+    assert str(guide) not in (tmp_path / "out" / "recipe.yaml").read_text()
+    shutil.copytree(guide, tmp_path / "moved")
+    moved = load_recipe("sia", overrides=[*overrides, f"generator.classifier={tmp_path / 'moved'}"], count=12)
+    assert moved.fingerprint() == recipe.fingerprint()
+
+
+def test_what_the_classifier_learnt_from_counts_as_what_the_generator_knows(guided, tmp_path):
+    model, guide = guided
+    other = shutil.copytree(guide, tmp_path / "guide")
+    record = json.loads((other / "training.json").read_text())
+    record["data"][0] |= {"files": ["0" * 32], "license": "cc-by-4.0"}
+    (other / "training.json").write_text(json.dumps(record))
+    generator = build_generator({"kind": "sdas", "model": str(model), "classifier": str(other), "category": "brick"})
+    assert "0" * 32 in generator.trained_on() and set(generator.licenses()) == {"cc0-1.0", "cc-by-4.0"}
+
+
+def test_a_classifier_that_does_not_fit_is_refused(guided, sdas_model, tmp_path):
+    model, guide = guided
+    with pytest.raises(UsageError, match=r"generator\.classifier: .*no such model folder"):
+        prepared(model, category="brick", classifier=str(tmp_path / "none"))
+    with pytest.raises(UsageError, match=r"generator\.classifier: .*latent space.*train classifier --guides"):
+        prepared(sdas_model, classifier=str(guide))
+    other = shutil.copytree(guide, tmp_path / "guide")
+    edit_description(other, categories=["stone", "grass"])
+    with pytest.raises(UsageError, match=r"generator\.classifier: .*does not know the category 'brick' .*stone, grass"):
+        prepared(model, category="brick", classifier=str(other))
+    assert prepared(model, category="grass", classifier=str(other)).category == "grass"
+    with pytest.raises(UsageError, match=r"generator\.classifier: .*does not know the category 'brick'"):
+        prepared(model, category="all", extent="whole", classifier=str(other))
+    with pytest.raises(UsageError, match="it guides a model"):
+        texture = {"kind": "folder", "path": str(tmp_path)}
+        build_generator({"kind": "sdas", "texture": texture, "classifier": str(guide)}).prepared(grey_pool())
 
 
 def test_the_recipe_makes_a_dataset_that_checks_whoever_draws_it(sdas_model, tmp_path):
@@ -163,6 +261,7 @@ def test_images_of_another_size_or_channel_count_are_refused(sdas_model):
         ({"start_range": [0.5, 1.5]}, "at most 1"),
         ({"start_range": [0.0, 1.0]}, "above 0"),
         ({"texture": {"kind": "procedural"}}, "take perlin"),
+        ({"guidance_scale": -1}, "greater than or equal to 0"),
         ({"steps": 0}, "greater than or equal to 1"),
         ({"sampler": "euler"}, "ddpm"),
     ],

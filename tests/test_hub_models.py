@@ -86,6 +86,13 @@ def test_what_comes_next_is_the_recipe_that_draws_with_the_model(hub, model, kin
     assert done.stdout.splitlines()[-1] == f"next: anomgen show {kind} --set generator.model=me/{kind}"
 
 
+def test_what_comes_next_of_a_classifier_is_the_model_that_it_guides(hub, model):
+    (model / "training.json").write_text(json.dumps({**RECORD, "kind": "classifier"}))
+    done = CliRunner().invoke(app, ["push", str(model), "me/guide"])
+    words = "anomgen show sdas --set generator.model=MODEL --set generator.classifier=me/guide"
+    assert done.stdout.splitlines()[-1] == f"next: {words}"
+
+
 def test_pushing_again_sends_what_changed(hub, model):
     push(model, "me/sdas")
     assert push(model, "me/sdas").files == ()

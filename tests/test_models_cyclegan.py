@@ -20,7 +20,6 @@ from anomgen.making.make import make
 from anomgen.making.recipe import load_recipe
 from anomgen.models.cyclegan.abnormal import Abnormal
 from anomgen.models.cyclegan.model import (
-    DESCRIPTION,
     FILES,
     TO_ABNORMAL,
     TO_NORMAL,
@@ -30,6 +29,7 @@ from anomgen.models.cyclegan.model import (
 )
 from anomgen.models.cyclegan.networks import Buffer, build_discriminator
 from anomgen.models.cyclegan.training import TrainCycleGAN, learning_rate, train_cyclegan
+from anomgen.models.described import DESCRIPTION
 from anomgen.models.images import turned, turned_back
 from anomgen.rng import Stream, rng_for
 from anomgen.sources.folder import Folder

@@ -21,12 +21,12 @@ from anomgen.generators.base import build_generator
 from anomgen.generators.conformance import check_generator
 from anomgen.models.cyclegan import networks, training
 from anomgen.models.cyclegan.model import (
-    DESCRIPTION,
     TO_ABNORMAL,
     TO_NORMAL,
     load_translators,
 )
 from anomgen.models.cyclegan.training import TrainCycleGAN, train_cyclegan
+from anomgen.models.described import DESCRIPTION
 from anomgen.models.device import accelerator_for
 from anomgen.models.training import Diverged
 from anomgen.sources.pool import Pool

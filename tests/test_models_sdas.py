@@ -1,6 +1,7 @@
 """SDAS: the step is diffusers' own at s = 0, its variance grows with s, models load anywhere."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ diffusers = pytest.importorskip("diffusers", reason="learned generators need the
 from diffusers import DDIMScheduler, DDPMPipeline, DDPMScheduler, DiffusionPipeline, UNet2DModel
 from learned import tiny_sdas
 
+from anomgen.models.classifier.model import log_likelihood_gradient
 from anomgen.models.sdas.latent import fit_transform
 from anomgen.models.sdas.model import CPU_BATCH, load_sdas
 from anomgen.models.sdas.pipeline import PatchTransform, SDASDDIMScheduler, SDASPipeline, SDASScheduler
@@ -58,6 +60,24 @@ def test_without_strength_a_step_is_that_of_diffusers_bit_for_bit(prediction, la
 
 
 @pytest.mark.parametrize("law", LAWS)
+def test_a_guided_mean_is_shifted_by_the_variance_at_strength_0_times_the_gradient(law):
+    scheduler = SDASScheduler(variance_type=law, clip_sample=False)
+    scheduler.set_timesteps(20)
+    levels = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64), 0)
+    beta = 1 - levels[500] / levels[450]
+    least = (1 - levels[450]) / (1 - levels[500]) * beta
+    variance = {"fixed_large": beta, "learned": 0.5, "learned_range": beta**0.75 * least**0.25}.get(law, least)
+    x, gradient = noise(2, 3, 8, 8), noise(2, 3, 8, 8, seed=9)
+    output = torch.full((2, 6 if law.startswith("learned") else 3, 8, 8), 0.5)
+
+    def after(gradient):
+        step = scheduler.step(output, torch.tensor(500), x, generator=seeded(1), strength=0.7, gradient=gradient)
+        return step.prev_sample
+
+    assert torch.allclose(after(gradient) - after(None), (variance * gradient).float(), atol=1e-5)
+
+
+@pytest.mark.parametrize("law", LAWS)
 def test_the_variance_of_a_step_is_multiplied_by_one_plus_s(law):
     scheduler = SDASScheduler(variance_type=law, clip_sample=False)
     scheduler.set_timesteps(20)
@@ -102,14 +122,39 @@ def test_the_ddim_step_is_deterministic_without_strength_and_adds_root_s_times_s
 @pytest.mark.parametrize("s", [0.0, 0.2])
 @pytest.mark.parametrize("law", ["fixed_small", "fixed_large", "learned_range"])
 @pytest.mark.parametrize("sampler", ["ddpm", "ddim"])
-def test_images_are_those_of_the_published_formulas_where_predictions_are_clipped(sampler, law, s):
+@pytest.mark.parametrize("guided", [False, True])
+def test_images_are_those_of_the_published_formulas_where_predictions_are_clipped(guided, sampler, law, s):
     unet = untrained_unet(6 if law == "learned_range" else 3)
     pipeline = SDASPipeline(unet, DDPMScheduler(variance_type=law, timestep_spacing="leading"))
     pipeline.set_progress_bar_config(disable=True)
-    drawn = pipeline(2, seeded(5), strength=s, sampler=sampler, output_type="pt").images
-    expected, clipped = published(unet, sampler, law, s)
+    guide = SCALE if guided else 0.0
+    steering = partial(steered, scale=guide) if guided else None
+    drawn = pipeline(2, seeded(5), strength=s, sampler=sampler, output_type="pt", guide=steering).images
+    expected, clipped = published(unet, sampler, law, s, guide)
     assert clipped > 0.1
+    assert not guided or np.abs(expected - published(unet, sampler, law, s)[0]).mean() > 0.05
     assert np.abs(drawn.numpy() - np.clip(expected / 2 + 0.5, 0, 1)).max() < 1e-3
+
+
+SCALE, WANTED = 30.0, [2, 0]
+"""Of the guidance, and the categories of the two images."""
+FACTORS = np.random.default_rng(3).normal(0, 0.05, (4, 3 * 16 * 16))
+"""Of a linear classifier of four categories, which knows nothing of noise."""
+
+
+def steered(x, t, scale):
+    """What guides the images by the linear classifier: ours."""
+    linear = torch.nn.Linear(*FACTORS.shape[::-1], bias=False)
+    linear.weight.data = torch.from_numpy(FACTORS).float()
+    return scale * log_likelihood_gradient(lambda x, t: linear(x.flatten(1)), x, t, torch.tensor(WANTED))
+
+
+def linear_gradient(x):
+    """∇ log softmax(Wx)_y = W_y − Σ_k p_k W_k, in float64."""
+    logits = x.reshape(2, -1) @ FACTORS.T
+    p = np.exp(logits - logits.max(1, keepdims=True))
+    p /= p.sum(1, keepdims=True)
+    return (FACTORS[WANTED] - p @ FACTORS).reshape(x.shape)
 
 
 def untrained_unet(outputs):
@@ -128,9 +173,10 @@ def untrained_unet(outputs):
     return unet.eval()
 
 
-def published(unet, sampler, law, s):
+def published(unet, sampler, law, s, scale=0.0):
     """Images by Ho et al. 2020 (7), Nichol and Dhariwal 2021 (15), Song et al. 2021 (12) and RealNet, in float64.
 
+    scale: of the guidance by the linear classifier, after Dhariwal and Nichol 2021, algorithms 1 and 2.
     Returns the images and which share of the predicted values was clipped.
     """
     levels = np.cumprod(1 - np.linspace(1e-4, 0.02, 1000))
@@ -150,11 +196,14 @@ def published(unet, sampler, law, s):
         if law == "learned_range" and t:
             share = (output[:, 3:] + 1) / 2
             variance = beta**share * least ** (1 - share)
+        gradient = scale * linear_gradient(x) if t else 0.0
         if sampler == "ddpm":
             mean = (np.sqrt(before) * beta * start + np.sqrt(level / before) * (1 - before) * x) / (1 - level)
+            mean = mean + variance * gradient
             factor = np.sqrt(1 + s)
         else:
-            direction = (x - np.sqrt(level) * start) / np.sqrt(1 - level)
+            direction = (x - np.sqrt(level) * start) / np.sqrt(1 - level) - np.sqrt(1 - level) * gradient
+            start = (x - np.sqrt(1 - level) * direction) / np.sqrt(level)
             mean = np.sqrt(before) * start + np.sqrt(1 - before) * direction
             factor = np.sqrt(s)
         x = mean

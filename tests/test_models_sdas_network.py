@@ -14,8 +14,9 @@ from safetensors.torch import load_file, save_file
 from anomgen.errors import UsageError
 from anomgen.models.sdas.guided import guided_file, load_guided
 from anomgen.models.sdas.network import build_unet
+from anomgen.models.sdas.noised import Category
 from anomgen.models.sdas.settings import TrainSDAS
-from anomgen.models.sdas.training import Category, SDASTask, train_sdas
+from anomgen.models.sdas.training import SDASTask, train_sdas
 from anomgen.sources.builtin import Builtin
 
 torch.set_num_threads(1)
@@ -206,7 +207,7 @@ def test_categories_are_shown_by_their_images_or_equally_often():
     sources = [bricks(24), bricks(8)]
     for balanced, expected in ((True, [32, 32]), (False, [48, 16])):
         trained = task(TrainSDAS(**small, balanced=balanced), sources)
-        drawn = [trained._drawn(number) for number in range(64)]
+        drawn = [trained.data._drawn(number) for number in range(64)]
         assert np.bincount([category for category, _ in drawn]).tolist() == expected
         shown = {image.tobytes() for category, image in drawn[:32] if category == 0}
         assert len(shown) == (16 if balanced else 24)  # without repetition in an epoch

@@ -20,8 +20,8 @@ from anomgen.generators.base import build_generator
 from anomgen.generators.conformance import TestPool, check_generator
 from anomgen.models.sdas.model import load_sdas
 from anomgen.models.sdas.network import build_unet
+from anomgen.models.sdas.noised import Category
 from anomgen.models.sdas.settings import TrainSDAS
-from anomgen.models.sdas.training import Category
 
 torch.set_num_threads(1)
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"

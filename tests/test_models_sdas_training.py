@@ -21,8 +21,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from anomgen.errors import AnomgenError, AnomgenWarning, Interrupted
+from anomgen.models.sdas.noised import Category
 from anomgen.models.sdas.settings import TrainSDAS
-from anomgen.models.sdas.training import Category, train_sdas
+from anomgen.models.sdas.training import train_sdas
 from anomgen.models.training import Diverged
 from anomgen.sources.builtin import Builtin
 

@@ -109,4 +109,6 @@ def _use_of(folder: str, repo_id: str) -> str:
     kind = model_kind(Path(folder))
     if kind == "detector":
         return f"anomgen inspect {repo_id} IMAGES -o findings"
+    if kind == "classifier":
+        return f"anomgen show sdas --set generator.model=MODEL --set generator.classifier={repo_id}"
     return f"anomgen show {kind} --set generator.model={repo_id}"

@@ -107,6 +107,60 @@ def sdas(
     report(result, following("sdas", place, size, out, *chosen), as_json=as_json)
 
 
+@app.command(epilog="Example: anomgen train classifier -s data/mvtec --guides model -o classifier")
+def classifier(
+    source: Annotated[
+        list[str],
+        typer.Option(
+            "--source",
+            "-s",
+            help="Normal images of two categories or more: repeat it, or name the folder of all categories.",
+        ),
+    ],
+    guides: Annotated[
+        str,
+        typer.Option(
+            metavar="MODEL",
+            help="The diffusion model that it is to guide, of `anomgen train sdas`: it says at which size, in which "
+            "space and through which noise images are seen.",
+        ),
+    ],
+    out: OutOption,
+    steps: StepsOption = None,
+    preset: PresetOption = None,
+    seed: TrainSeedOption = None,
+    device: DeviceOption = "auto",
+    changes: TrainSetOption = None,
+    resume: ResumeOption = False,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a classifier of noised images, which guides the recipes sdas, sia and realnet towards a category."""
+
+    def run(progress: Progress) -> Trained:
+        from anomgen.models.start import train
+
+        return train(
+            "classifier",
+            source,
+            out,
+            guides=guides,
+            steps=steps,
+            preset=preset,
+            seed=seed,
+            device=device,
+            overrides=changes or (),
+            resume=resume,
+            overwrite=overwrite,
+            progress=progress,
+        )
+
+    result = trained(run)
+    name, place = next(iter(result.categories.items()))
+    more = ["--set", f"generator.classifier={out}", "--set", f"generator.category={name}"]
+    report(result, following("sdas", place, None, Path(guides), *more), as_json=as_json)
+
+
 @app.command(epilog="Example: anomgen train cyclegan -s photos --abnormal defects -o model")
 def cyclegan(
     source: Annotated[str, typer.Option("--source", "-s", help="Normal images: a folder, a known layout, a dataset.")],

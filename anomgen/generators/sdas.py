@@ -8,11 +8,15 @@ beforehand and keeps them as JPEG, whose traces a detector can learn; here nothi
 serves 16 images and empty regions pass as anomalies; here every sample has a strength of its own, and the mask holds
 what visibly changed. `start_range` is ours: below 1, sampling starts from the image itself, partly noised, so the
 content stays aligned with it and takes fewer steps.
+
+A classifier may guide the samples towards their category, as in the official code: Dhariwal, Nichol: Diffusion models
+beat GANs on image synthesis, NeurIPS 2021, arXiv 2105.05233, algorithms 1 and 2. The last step, where Σ is next to 0,
+is not guided here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
@@ -29,7 +33,8 @@ from anomgen.synthesis.sample import TOLERANCE, Reject, Sample, change_between, 
 from anomgen.synthesis.textures import ProceduralTextures, TextureField, Textures
 
 if TYPE_CHECKING:
-    from anomgen.models.sdas.model import SDASModel
+    from anomgen.models.classifier.model import Classifier
+    from anomgen.models.sdas.model import SDASModel, Steering
 
 
 STEP_COST = 1.6e-6
@@ -79,6 +84,10 @@ class SDAS(PerlinRegion):
     """How the steps are taken; the paper samples with DDPM."""
     start_range: Annotated[PositiveRange, AfterValidator(_at_most_one)] = (1.0, 1.0)
     """Share of the steps that are done: 1 starts from pure noise, as the paper does, less from the noised image."""
+    classifier: PathText | None = None
+    """A folder that `anomgen train classifier` wrote for this model: it guides the samples towards their category."""
+    guidance_scale: Annotated[float, Field(ge=0, le=1000)] = 1.0
+    """How much the classifier guides: s of each step's shift by s · Σ · ∇ log p(category | x_t); 0 not at all."""
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "ddim": {"sampler": "ddim", "strength_range": (0.01, 0.03)},
     }
@@ -112,6 +121,10 @@ class SDAS(PerlinRegion):
                 "--source GOOD_IMAGES -o MODEL`, then --set generator.model=MODEL), or else generator.texture, images "
                 "sampled beforehand with the recipe sia; one of the two"
             )
+        if self.classifier is not None and self.texture is not None:
+            raise UsageError(
+                "generator.classifier: it guides a model, and texture takes images that are sampled already"
+            )
         super().prepared(pool)
         shape = pool[0].shape if len(pool) else None
         if self.texture is not None:
@@ -141,12 +154,27 @@ class SDAS(PerlinRegion):
                 model.category(self.category)
             except UsageError as error:
                 raise UsageError(f"generator.category: {error}") from error
+        if self.classifier is not None:
+            self._check_classifier(model)
+
+    def _check_classifier(self, model: SDASModel) -> None:
+        classifier = self._guide()
+        drawn = model.categories if self._all_categories else [model.categories[model.category(self.category) or 0]]
+        try:
+            classifier.require(model)
+            for name in drawn:
+                classifier.number(name)
+        except UsageError as error:
+            raise UsageError(f"generator.classifier: {error}") from error
 
     def resources(self) -> dict[str, str]:
         """Return the hash of the model's weights, or of the pictures."""
         if self.texture is not None:
             return self.texture.resources()
-        return {} if self.model is None else {"model": self._loaded().fingerprint}
+        from anomgen.models.classifier.model import classifier_fingerprint
+
+        found = {} if self.model is None else {"model": self._loaded().fingerprint}
+        return found | ({} if self.classifier is None else {"classifier": classifier_fingerprint(self.classifier)})
 
     def licenses(self) -> tuple[str, ...]:
         """See `Generator.licenses`."""
@@ -154,18 +182,28 @@ class SDAS(PerlinRegion):
             return self.texture.licenses()
         from anomgen.models.use import model_licenses
 
-        return () if self.model is None else model_licenses(self._folder(self.model))
+        return tuple(dict.fromkeys(license for folder in self._folders() for license in model_licenses(folder)))
 
     def trained_on(self) -> frozenset[str]:
         """See `Generator.trained_on`."""
         from anomgen.models.use import trained_on
 
-        return frozenset() if self.model is None else trained_on(self._folder(self.model))
+        return frozenset().union(*map(trained_on, self._folders()))
 
     def cost(self, shape: tuple[int, ...]) -> float:
         """See `Generator.cost`; that of the model that `anomgen train sdas` makes by default."""
         share = sum(self.start_range) / 2
         return 0.0 if self.model is None else STEP_COST * share * self.steps * shape[0] * shape[1]
+
+    def _folders(self) -> Iterator[Path]:
+        """Yield where the models lie that decide what is sampled."""
+        from anomgen.models.classifier.model import FILES, MAKER
+        from anomgen.models.use import model_folder
+
+        if self.model is not None:
+            yield self._folder(self.model)
+        if self.classifier is not None:
+            yield model_folder(self.classifier, MAKER, FILES)
 
     def _folder(self, model: str) -> Path:
         from anomgen.models.sdas.model import FILES
@@ -226,6 +264,7 @@ class SDAS(PerlinRegion):
             labels=labels,
             images=images if noised else None,
             starts=starts if noised else None,
+            guide=self._steering(model, labels),
         )
         said = [
             {"strength": strength, "start": start} | ({} if label is None else {"category": model.categories[label]})
@@ -237,6 +276,13 @@ class SDAS(PerlinRegion):
         if self._all_categories and len(model.categories) > 1:
             return int(rng.integers(len(model.categories)))
         return None if self._all_categories else model.category(self.category)
+
+    def _steering(self, model: SDASModel, labels: Sequence[int | None]) -> Steering | None:
+        """Return what guides each image towards its category; None without a classifier."""
+        if self.classifier is None or self.guidance_scale == 0:
+            return None
+        classifier = self._guide()
+        return classifier.towards([classifier.number(model.categories[k or 0]) for k in labels], self.guidance_scale)
 
     def _laid(
         self, image: np.ndarray, region: np.ndarray | None, content: np.ndarray, params: dict[str, Any]
@@ -259,6 +305,14 @@ class SDAS(PerlinRegion):
             return load_sdas(str(self.model))
         except UsageError as error:
             raise UsageError(f"generator.model: {error}") from error
+
+    def _guide(self) -> Classifier:
+        from anomgen.models.classifier.model import load_classifier
+
+        try:
+            return load_classifier(str(self.classifier))
+        except UsageError as error:
+            raise UsageError(f"generator.classifier: {error}") from error
 
 
 def _channels(count: int) -> str:

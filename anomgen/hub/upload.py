@@ -111,7 +111,7 @@ def is_model(folder: Path) -> bool:
 
 
 def model_kind(folder: Path) -> str:
-    """Return which kind of model a folder holds: ``sdas``, ``cyclegan`` or ``detector``."""
+    """Return which kind of model a folder holds: ``sdas``, ``cyclegan``, ``classifier`` or ``detector``."""
     record = next((folder / name for name in RECORDS if (folder / name).is_file()), None)
     return "sdas" if record is None else str(_read_record(record).get("kind"))
 

@@ -108,8 +108,12 @@ def prepare(out: Path, record: Mapping[str, Any], *, resume: bool, overwrite: bo
 
 
 def _refuse_other_training(out: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    meanings = {"kind": "kind", "data": "data (the images: other folder, other files or another --size)"}
-    different = [meaning for key, meaning in meanings.items() if _compared(before.get(key)) != _compared(now[key])]
+    meanings = {
+        "kind": "kind",
+        "data": "data (the images: other folder, other files or another --size)",
+        "space": "space (that of the model to guide: other latents or other noise)",
+    }
+    different = [meaning for key, meaning in meanings.items() if _compared(before.get(key)) != _compared(now.get(key))]
     old, new = before.get("settings", {}), now["settings"]
     different += [
         f"{key} ({old.get(key)!r}, now {new.get(key)!r})"

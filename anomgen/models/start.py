@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from anomgen.config import validated
 from anomgen.config.text import Overrides, changed
@@ -19,13 +19,16 @@ from anomgen.places import home
 from anomgen.sources import detect
 from anomgen.sources.base import Source, SourceConfig, build_source, notes_of
 
-MODELS = ("cyclegan", "sdas")
+if TYPE_CHECKING:
+    from anomgen.models.sdas.noised import Category
+
+MODELS = ("classifier", "cyclegan", "sdas")
 FEW = 30
 """Abnormal images below which a Cycle-GAN learns little."""
 
 
 def train(
-    model: Literal["sdas", "cyclegan"] | str,
+    model: Literal["sdas", "cyclegan", "classifier"] | str,
     source: str | Path | Sequence[str | Path],
     out: str | Path,
     *,
@@ -34,6 +37,7 @@ def train(
     steps: int | None = None,
     preset: str | None = None,
     init: str | Path | None = None,
+    guides: str | Path | None = None,
     seed: int | None = None,
     device: str = "auto",
     overrides: Overrides = (),
@@ -41,13 +45,16 @@ def train(
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> Trained:
-    """Train the model of a learned generator; the options are those of `anomgen train sdas` and `train cyclegan`.
+    """Train the model of a learned generator; the options are those of `anomgen train sdas`, `cyclegan` and
+    `classifier`.
 
-    model: ``sdas``, of the recipes sdas, sia and realnet, or ``cyclegan``. source: normal images, as --source takes
-    them; for sdas several, or the folder of all categories, for one class-conditional model. out: folder for the model,
-    its checkpoint and its sheets. abnormal: for cyclegan, a folder of abnormal images or a dataset that `make` wrote.
-    size: one number, (height, width) or "native", by default 256. steps: of the optimiser, by default the preset's.
-    preset: settings by name, by default what suits the device. init: for sdas, whose weights to start from.
+    model: ``sdas``, of the recipes sdas, sia and realnet, ``cyclegan``, or ``classifier``, which guides an sdas.
+    source: normal images, as --source takes them; for sdas several, or the folder of all categories, for one
+    class-conditional model, and for a classifier. out: folder for the model, its checkpoint and its sheets. abnormal:
+    for cyclegan, a folder of abnormal images or a dataset that `make` wrote. size: one number, (height, width) or
+    "native", by default 256, for a classifier that of the model it guides. steps: of the optimiser, by default the
+    preset's. preset: settings by name, by default what suits the device. init: for sdas, whose weights to start from.
+    guides: for a classifier, the model that it is to guide.
     device: "auto" (a GPU where there is one), "cpu" or "gpu". overrides: what --set takes, ``learning_rate=1e-4``,
     ``source.fit=crop``.
 
@@ -70,12 +77,20 @@ def train(
     given = {key: value for key, value in given.items() if value is not None}
     request = _Request(normal, home(out), of_source, where, given)
     how: dict[str, Any] = {"device": where, "resume": resume, "overwrite": overwrite, "progress": progress}
+    if model != "cyclegan" and abnormal is not None:
+        raise UsageError(f"abnormal: {model} learns from normal images alone; leave it out")
+    if model != "sdas" and init is not None:
+        raise UsageError(f"init: {model} starts from new weights; leave it out")
+    if model != "classifier" and guides is not None:
+        raise UsageError(f"guides: {model} guides no model; leave it out")
     if model == "sdas":
-        if abnormal is not None:
-            raise UsageError("abnormal: sdas learns from normal images alone; leave it out")
         return _train_sdas(request, None if init is None else str(init), how)
-    if init is not None:
-        raise UsageError("init: cyclegan starts from new weights; leave it out")
+    if model == "classifier":
+        if guides is None:
+            raise UsageError(
+                "guides: name the diffusion model that the classifier is to guide, of `anomgen train sdas`"
+            )
+        return _train_classifier(request, str(guides), how)
     if abnormal is None or len(normal) != 1:
         raise UsageError("cyclegan takes one source of normal images, and abnormal ones: name both")
     return _train_cyclegan(request, str(abnormal), how)
@@ -102,15 +117,37 @@ class _Request:
 
 def _train_sdas(request: _Request, init: str | None, how: Mapping[str, Any]) -> Trained:
     from anomgen.models.sdas.settings import TrainSDAS
-    from anomgen.models.sdas.training import Category, train_sdas
+    from anomgen.models.sdas.training import train_sdas
+
+    settings = request.settings(TrainSDAS)
+    named, categories = _categories(request)
+    return replace(train_sdas(categories, settings, request.out, init=init, **how), categories=named)
+
+
+def _train_classifier(request: _Request, guides: str, how: Mapping[str, Any]) -> Trained:
+    from anomgen.models.classifier.settings import TrainClassifier
+    from anomgen.models.classifier.training import train_classifier
+    from anomgen.models.sdas.model import load_sdas
+
+    settings = request.settings(TrainClassifier)
+    guided = load_sdas(guides)
+    named, categories = _categories(replace(request, of_source={"size": list(guided.shape[:2]), **request.of_source}))
+    unknown = [name for name in guided.categories if name not in named]
+    if unknown:
+        _warn(f"{guides} draws categories that the classifier will not know: {', '.join(unknown)}")
+    return replace(train_classifier(categories, settings, request.out, guides=guides, **how), categories=named)
+
+
+def _categories(request: _Request) -> tuple[dict[str, str], list[Category]]:
+    """Return name → path of each category that is meant, and their images."""
+    from anomgen.models.sdas.noised import Category
     from anomgen.sources.detection import categories_of
 
     refuse_inside(request.out, *request.normal)
-    settings = request.settings(TrainSDAS)
     named = categories_of(request.normal)
     categories = [Category(name, request.source(path).open()) for name, path in named.items()]
     _warn_of(*(category.source for category in categories))
-    return replace(train_sdas(categories, settings, request.out, init=init, **how), categories=named)
+    return named, categories
 
 
 def _train_cyclegan(request: _Request, abnormal: str, how: Mapping[str, Any]) -> Trained:

@@ -8,35 +8,27 @@ A model folder holds ``generators/*.safetensors``, ``README.md`` and, written la
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import ConfigDict, Field
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import nn
 
 from anomgen.config import Config
 from anomgen.errors import UsageError
-from anomgen.files import json_object, replacing
-from anomgen.models.folder import require_finished
+from anomgen.models.described import DESCRIPTION, load_network, read_description
 from anomgen.models.images import WAYS, Augment, scaled, turned, turned_back
-from anomgen.models.use import drawing_device, model_folder, threads_for
-from anomgen.places import regular
+from anomgen.models.use import model_folder, threads_for
 from anomgen.sources.base import MAX_SIDE, Side
 from anomgen.sources.scan import files_fingerprint
 
-DESCRIPTION = "anomgen_model.json"
 TO_ABNORMAL, TO_NORMAL = "generators/normal_to_abnormal.safetensors", "generators/abnormal_to_normal.safetensors"
 FILES = (DESCRIPTION, TO_ABNORMAL, TO_NORMAL)
-PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
 SMALLEST = 24
 """Shortest side, in pixels, that the networks can see."""
 
@@ -158,17 +150,9 @@ class CycleGANDescription(Config):
         """Return height and width of what the networks see."""
         return seen_shape(self.shape, self.resolution)
 
-    def network(self, most: int) -> ResNetGenerator:
-        """Return a generator with this model's architecture, its weights not set.
-
-        most: bytes that the weights may take, so that no figure asks for all of the memory. Raises ValueError.
-        """
-        with torch.device("meta"):
-            network = ResNetGenerator(self.shape[2], self.width, self.blocks, self.residual, self.upsampling)
-        needed = sum(tensor.numel() * tensor.element_size() for tensor in network.parameters())
-        if needed > most:
-            raise ValueError(f"the network that is described has weights of {needed} bytes, the file holds {most}")
-        return network.to_empty(device="cpu")
+    def network(self) -> ResNetGenerator:
+        """Return a generator with this model's architecture, its weights not set."""
+        return ResNetGenerator(self.shape[2], self.width, self.blocks, self.residual, self.upsampling)
 
 
 def seen_shape(shape: tuple[int, ...], resolution: int | None) -> tuple[int, int]:
@@ -261,83 +245,17 @@ def change_map(change: np.ndarray, smoothing: float) -> np.ndarray:
 # --- on disk --------------------------------------------------------------------------------------------------------
 
 
-def save_translators(
-    folder: Path,
-    to_abnormal: nn.Module,
-    to_normal: nn.Module,
-    description: CycleGANDescription,
-    values: Mapping[str, Any],
-) -> None:
-    """Write the weights of both directions, then the description, by which a finished model is recognised.
-
-    values: what else is worth knowing; plain JSON.
-    """
-    (folder / DESCRIPTION).unlink(missing_ok=True)
-    for name, network in ((TO_ABNORMAL, to_abnormal), (TO_NORMAL, to_normal)):
-        with replacing(folder / name) as file:
-            file.write(save({key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}))
-    with replacing(folder / DESCRIPTION) as file:
-        file.write(
-            (
-                json.dumps({**description.model_dump(mode="json"), **values}, indent=2, ensure_ascii=False) + "\n"
-            ).encode()
-        )
-
-
 def load_translators(path: str | Path) -> Translators:
     """Load a model folder.
 
     Raises UsageError when it is missing, unfinished, damaged, or not a model of `anomgen train cyclegan`.
     """
     folder = model_folder(path, "train cyclegan", FILES)
-    description = _description(folder)
-    to_abnormal, to_normal = (_loaded(folder / name, description) for name in (TO_ABNORMAL, TO_NORMAL))
+    description = read_description(folder, CycleGANDescription)
+    to_abnormal, to_normal = (load_network(folder / name, description.network) for name in (TO_ABNORMAL, TO_NORMAL))
     return Translators(Translator(to_abnormal, description.seen), Translator(to_normal, description.seen), description)
 
 
 def model_fingerprint(path: str | Path) -> str:
     """Return a hash of a model's description and weights."""
     return files_fingerprint(model_folder(path, "train cyclegan", FILES), FILES)
-
-
-def _description(folder: Path) -> CycleGANDescription:
-    if not (folder / DESCRIPTION).is_file():
-        raise UsageError(_what_it_is_instead(folder))
-    require_finished(folder)
-    try:
-        content = json_object(folder / DESCRIPTION)
-        kind = content["kind"]
-        if kind != "cyclegan":
-            raise UsageError(f"{folder}: is a model of kind {str(kind)[:80]!r}, not one of `anomgen train cyclegan`")
-        return CycleGANDescription.model_validate_json(json.dumps(content))
-    except (ValueError, KeyError, OSError) as error:
-        raise UsageError(
-            f"{folder / DESCRIPTION}: is damaged ({str(error).splitlines()[0]}); train the model again"
-        ) from None
-
-
-def _what_it_is_instead(folder: Path) -> str:
-    """Return an error message for a folder without a description."""
-    require_finished(folder)
-    pickles = sorted(entry.name for entry in folder.iterdir() if entry.suffix in PICKLES)
-    if pickles:
-        return (
-            f"{folder}: holds {pickles[0]}, a pickle, which could run code when it is loaded; only models saved by "
-            "`anomgen train cyclegan` (safetensors) are read"
-        )
-    other = "a diffusers model" if (folder / "model_index.json").is_file() else f"no model (there is no {DESCRIPTION})"
-    return f"{folder}: is {other}, not one of `anomgen train cyclegan`"
-
-
-def _loaded(path: Path, description: CycleGANDescription) -> ResNetGenerator:
-    try:
-        network = description.network(regular(path).stat().st_size)
-        network.load_state_dict(load_file(path))
-    except FileNotFoundError:
-        raise UsageError(f"{path}: the weights are missing; copy the model folder again, whole") from None
-    except (SafetensorError, OSError, RuntimeError, ValueError) as error:
-        raise UsageError(
-            f"{path}: the weights are damaged or of another network ({str(error).splitlines()[0]}); copy the model "
-            "folder again, whole, or train the model again"
-        ) from None
-    return network.eval().requires_grad_(False).to(drawing_device())

@@ -23,15 +23,17 @@ from anomgen.errors import Progress, SourceError, UsageError, silent
 from anomgen.models.cyclegan.abnormal import refuse_common_images
 from anomgen.models.cyclegan.model import (
     SMALLEST,
+    TO_ABNORMAL,
+    TO_NORMAL,
     CycleGANDescription,
     Translator,
     as_seen,
     change_map,
-    save_translators,
     seen_shape,
     without_shift,
 )
 from anomgen.models.cyclegan.networks import Buffer, build_networks, discriminator_loss, generator_losses, share_of_rate
+from anomgen.models.described import save_described
 from anomgen.models.device import accelerator_for
 from anomgen.models.folder import check_folder, data_record, prepare
 from anomgen.models.images import WAYS, Augment, Images, require_square, turned, unscaled
@@ -303,7 +305,7 @@ class CycleGANTask(Task):
         return maps
 
     def save(self, folder: Path, record: Mapping[str, Any]) -> None:
-        """Write the model; see `save_translators`."""
+        """Write the model; see `save_described`."""
         kept = {key: getattr(self.settings, key) for key in ("resolution", "augment", *ARCHITECTURE)}
         typical = np.median(np.quantile(self.identity_residuals(), QUANTILE, axis=(1, 2)))
         threshold = float(np.clip(typical, *THRESHOLDS))
@@ -312,7 +314,8 @@ class CycleGANTask(Task):
         from anomgen.models.cyclegan.card import write_cyclegan_card
 
         write_cyclegan_card(folder, record, description.shape, threshold)
-        save_translators(folder, self.to_abnormal, self.to_normal, description, {"trained": dict(record)})
+        networks = {TO_ABNORMAL: self.to_abnormal, TO_NORMAL: self.to_normal}
+        save_described(folder, networks, description, {"trained": dict(record)})
 
 
 def _changes(rows: Sequence[Sequence[np.ndarray]]) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ import torch
 from diffusers import DDPMScheduler, UNet2DModel
 
 from anomgen.errors import UsageError
-from anomgen.files import json_object
+from anomgen.files import file_digest, fingerprint_of, json_object
+from anomgen.models.described import DESCRIPTION, kind_of
 from anomgen.models.folder import recorded_data, require_finished
 from anomgen.models.images import scaled
 from anomgen.models.sdas.network import require_bounded
@@ -26,6 +27,17 @@ BATCH, CPU_BATCH = 16, 4
 images. Smaller batches are filled up to it, so that nothing depends on the batch."""
 SMALL = 64 * 64
 """Places of the network's images up to which it counts as small; larger ones gain nothing from a batch on the CPU."""
+
+Steering = Callable[[Sequence[int], torch.Tensor, torch.Tensor], torch.Tensor]
+"""Which of the images are drawn together, their x_t, and t → the gradient there; see `pipeline.Guide`."""
+_SCHEDULE = (
+    "num_train_timesteps",
+    "beta_start",
+    "beta_end",
+    "beta_schedule",
+    "trained_betas",
+    "rescale_betas_zero_snr",
+)
 
 
 @dataclass(frozen=True)
@@ -40,18 +52,31 @@ class SDASModel:
     """Hash of all weights and configurations."""
 
     @property
+    def inputs(self) -> tuple[int, int, int]:
+        """Return (K, h, w) of what the U-Net sees: the pixels, or latents of them."""
+        size = self.pipeline.unet.config.sample_size
+        h, w = (size, size) if isinstance(size, int) else (size[0], size[1])
+        return int(self.pipeline.unet.config.in_channels), h, w
+
+    @property
     def shape(self) -> tuple[int, int, int]:
         """Return (H, W, C) of the images that it draws."""
-        size, transform = self.pipeline.unet.config.sample_size, self.pipeline.transform
-        h, w = (size, size) if isinstance(size, int) else (size[0], size[1])
-        if transform is None:
-            return h, w, int(self.pipeline.unet.config.in_channels)
-        return h * transform.patch, w * transform.patch, transform.channels
+        k, h, w = self.inputs
+        transform = self.pipeline.transform
+        return (h, w, k) if transform is None else (h * transform.patch, w * transform.patch, transform.channels)
+
+    @property
+    def space(self) -> str:
+        """Return a hash of what makes a noised image of an image: the latent transform and the levels of noise."""
+        transform, schedule = self.pipeline.transform, self.pipeline.scheduler.config
+        filters = {} if transform is None else dict(transform.named_buffers())
+        held = {name: file_digest(buffer.cpu().numpy().tobytes()) for name, buffer in filters.items()}
+        return fingerprint_of({"transform": held, "schedule": {key: schedule.get(key) for key in _SCHEDULE}})
 
     @property
     def _is_small(self) -> bool:
-        size = self.pipeline.unet.config.sample_size
-        return (size * size if isinstance(size, int) else size[0] * size[1]) <= SMALL
+        _, h, w = self.inputs
+        return h * w <= SMALL
 
     def category(self, name: str | None) -> int | None:
         """Return the number of a category, None for a model of one. Raises UsageError for an unknown one."""
@@ -72,12 +97,13 @@ class SDASModel:
         labels: Sequence[int | None] | None = None,
         images: Sequence[np.ndarray] | None = None,
         starts: Sequence[float] | None = None,
+        guide: Steering | None = None,
     ) -> list[np.ndarray]:
         """Return SDAS images, float32 (H, W, C) in [−1, 1], one for each rng.
 
         strengths: s ≥ 0 of each. labels: numbers of the categories, None for a model of one. images, starts: normal
-        images, uint8 or uint16 (H, W, C), and the share of the steps that each is carried through from there. Image k
-        depends on entry k of every argument alone, whatever else is drawn beside it.
+        images, uint8 or uint16 (H, W, C), and the share of the steps that each is carried through from there. guide:
+        what the steps are guided by. Image k depends on entry k of every argument alone, whatever is drawn beside it.
         """
         seeds = [int(rng.integers(2**63)) for rng in rngs]
         drawn: list[np.ndarray | None] = [None] * len(rngs)
@@ -94,6 +120,7 @@ class SDASModel:
                     images=batch,
                     start=start,
                     output_type="np",
+                    guide=None if guide is None else partial(guide, members),
                 ).images
                 for k, result in zip(members, results, strict=True):
                     drawn[k] = result * 2 - 1
@@ -142,8 +169,8 @@ def load_sdas(name: str) -> SDASModel:
     index = folder / "model_index.json"
     if not index.is_file():
         require_finished(folder)
-        if (folder / "anomgen_model.json").is_file():
-            raise UsageError(f"{name}: is a Cycle-GAN, for the recipe cyclegan; here a diffusion model is needed")
+        if (folder / DESCRIPTION).is_file():
+            raise UsageError(f"{name}: is a model of kind {kind_of(folder)!r}; here a diffusion model is needed")
         raise UsageError(f"{name}: no model: there is no model_index.json in it; `anomgen train sdas` makes one")
     return _load(name, folder, index.stat().st_mtime_ns)
 

@@ -15,7 +15,7 @@ from anomgen.errors import UsageError
 from anomgen.files import json_object
 from anomgen.models.sdas.guided import load_guided
 from anomgen.models.sdas.pipeline import SDASPipeline
-from anomgen.models.sdas.settings import TrainSDAS
+from anomgen.models.sdas.settings import NetworkSettings, TrainSDAS
 from anomgen.places import regular
 
 TIMESTEPS = 1000
@@ -74,17 +74,32 @@ def build_unet(settings: TrainSDAS, shape: Sequence[int], categories: int = 1) -
         )
     if settings.patch > 1 and settings.variance == "learned_range":
         raise UsageError("variance: learned_range is for models on pixels; add --set patch=1")
+    require_levels(settings)
+    latent = c if settings.patch == 1 else min(settings.components, c * settings.patch**2)
+    outputs = latent * (2 if settings.variance == "learned_range" else 1)
+    return unet_of(settings, (latent, h // settings.patch, w // settings.patch), outputs, categories)
+
+
+def require_levels(settings: NetworkSettings) -> None:
+    """Raise UsageError for levels of which no network can be built."""
     if any(channels % 32 for channels in settings.channels):
         raise UsageError(f"channels: all must be multiples of 32, these are {list(settings.channels)}")
-    if len(settings.attention) != levels:
-        raise UsageError(f"attention has {len(settings.attention)} entries, channels has {levels}: one for each level")
-    latent = c if settings.patch == 1 else min(settings.components, c * settings.patch**2)
+    if len(settings.attention) != len(settings.channels):
+        raise UsageError(
+            f"attention has {len(settings.attention)} entries, channels has {len(settings.channels)}: one for each "
+            "level"
+        )
+
+
+def unet_of(settings: NetworkSettings, inputs: Sequence[int], outputs: int, categories: int = 1) -> UNet2DModel:
+    """Return a new U-Net. inputs: (K, h, w) of what it sees; outputs: channels of what it says."""
+    channels, h, w = inputs
     kinds = _BLOCKS[settings.resample]
     resnet = settings.resample == "resnet"
     return UNet2DModel(
-        sample_size=h // settings.patch if h == w else (h // settings.patch, w // settings.patch),
-        in_channels=latent,
-        out_channels=latent * (2 if settings.variance == "learned_range" else 1),
+        sample_size=h if h == w else (h, w),
+        in_channels=channels,
+        out_channels=outputs,
         block_out_channels=settings.channels,
         down_block_types=tuple(kinds[attends][0] for attends in settings.attention),
         up_block_types=tuple(kinds[attends][1] for attends in reversed(settings.attention)),

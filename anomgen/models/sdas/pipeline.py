@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,6 +26,9 @@ TRANSFORM = "transform/diffusion_pytorch_model.safetensors"
 Strength = float | torch.Tensor
 """s ≥ 0: one number, or one per image, shape (N, 1, 1, 1)."""
 
+Guide = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""x_t (N, C, H, W), in the network's space, and t → the gradient at x_t of what is to become likelier."""
+
 
 class SDASScheduler(DDPMScheduler):
     """diffusers' DDPM step with the posterior variance times 1 + s; with s = 0 it is that step, bit for bit."""
@@ -39,10 +42,34 @@ class SDASScheduler(DDPMScheduler):
             raise ValueError("variance_type 'fixed_large_log' takes the root of a negative number; use 'fixed_small'")
         super().set_timesteps(*args, **kwargs)
 
-    def step(self, *args: Any, strength: Strength = 0.0, **kwargs: Any) -> Any:
-        """See `DDPMScheduler.step`; strength: s, of the whole batch or of each image."""
+    def step(
+        self,
+        model_output: torch.Tensor,
+        timestep: int,
+        sample: torch.Tensor,
+        *args: Any,
+        strength: Strength = 0.0,
+        gradient: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """See `DDPMScheduler.step`; strength: s, of the whole batch or of each image.
+
+        gradient: g of a guide, as large as the sample: the mean is shifted by Σ · g, Σ the variance at s = 0 (Dhariwal,
+        Nichol, NeurIPS 2021, arXiv 2105.05233, algorithm 1).
+        """
         self._strength = strength
-        return super().step(*args, **kwargs)
+        result = super().step(model_output, timestep, sample, *args, **kwargs)
+        if gradient is not None:
+            shift = self._variance_of(timestep, model_output[:, sample.shape[1] :]) * gradient
+            result.prev_sample = result.prev_sample + shift
+        return result
+
+    def _variance_of(self, timestep: int, output: torch.Tensor) -> torch.Tensor:
+        """Return the variance of a step at s = 0; output: what the network says about it, where it was taught."""
+        found: torch.Tensor = super()._get_variance(timestep, predicted_variance=output)
+        if self.config.variance_type == "learned_range":  # its logarithm
+            return found.exp()
+        return found**2 if self.config.variance_type == "fixed_small_log" else found  # its root
 
     def _get_variance(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         variance: torch.Tensor = super()._get_variance(*args, **kwargs)
@@ -67,9 +94,14 @@ class SDASDDIMScheduler(DDIMScheduler):
         sample: torch.Tensor,
         generator: Any = None,
         strength: Strength = 0.0,
+        gradient: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> Any:
-        """See `DDIMScheduler.step`; strength: s, of the whole batch or of each image."""
+        """See `DDIMScheduler.step`; strength: s, of the whole batch or of each image.
+
+        gradient: g of a guide, as large as the sample: √(1 − ᾱ) · g is taken off the noise that the network predicts
+        (Dhariwal, Nichol, NeurIPS 2021, arXiv 2105.05233, algorithm 2), after the image was clipped, as in their code.
+        """
         mean, variance = model_output[:, : sample.shape[1]], model_output[:, sample.shape[1] :]
         result = super().step(mean, timestep, sample, use_clipped_model_output=True, **kwargs)
         before = int(timestep) - self.config.num_train_timesteps // self.num_inference_steps
@@ -77,6 +109,12 @@ class SDASDDIMScheduler(DDIMScheduler):
             noise = randn_tensor(sample.shape, generator=generator, device=sample.device, dtype=sample.dtype)
             deviation = self._ddpm_variance(int(timestep), before, variance) ** 0.5
             result.prev_sample = result.prev_sample + strength**0.5 * deviation * noise
+        if gradient is not None:
+            level = self.alphas_cumprod[int(timestep)]
+            level_before = self.alphas_cumprod[before] if before >= 0 else self.final_alpha_cumprod
+            of_image = (level_before / level).sqrt() * (1 - level)
+            of_noise = ((1 - level_before) * (1 - level)).sqrt()
+            result.prev_sample = result.prev_sample + (of_image - of_noise) * gradient
         return result
 
     def _ddpm_variance(self, t: int, before: int, output: torch.Tensor) -> torch.Tensor:
@@ -127,6 +165,11 @@ class PatchTransform(torch.nn.Module):
     def channels(self) -> int:
         """Return C, the channels of the images."""
         return int(self.encode_weight.shape[1])
+
+    @property
+    def components(self) -> int:
+        """Return K, the numbers of one cell."""
+        return int(self.encode_weight.shape[0])
 
     @property
     def is_sound(self) -> bool:
@@ -200,6 +243,7 @@ class SDASPipeline(DiffusionPipeline):
         start: float = 1.0,
         output_type: str = "pil",
         return_dict: bool = True,
+        guide: Guide | None = None,
     ) -> Any:
         """Draw images.
 
@@ -207,6 +251,7 @@ class SDASPipeline(DiffusionPipeline):
         image. sampler: ``ddpm``, or ``ddim`` (deterministic but for √s · σ · z). class_labels: for a model of several
         categories. images: (N, C, H, W) in [−1, 1], to start from instead of pure noise; start: the share of the steps
         that are done, from these images noised so far. output_type: ``pil``, ``np``, or ``pt`` (N, C, H, W in [0, 1]).
+        guide: what every step but the last, which draws nothing, is guided by.
         """
         _check_request(batch_size, num_inference_steps, strength, images, start)
         device, dtype = self.unet.device, self.unet.dtype
@@ -225,7 +270,8 @@ class SDASPipeline(DiffusionPipeline):
         labels = None if class_labels is None else torch.as_tensor(class_labels, device=device)
         for t in self.progress_bar(steps):
             output = self.unet(latents, t, class_labels=labels).sample
-            latents = scheduler.step(output, t, latents, generator=generator, strength=s).prev_sample
+            gradient = None if guide is None or t == 0 else guide(latents, t)
+            latents = scheduler.step(output, t, latents, generator=generator, strength=s, gradient=gradient).prev_sample
         pixels = latents if self.transform is None else self.transform.decode(latents)
         drawn: Any = (pixels / 2 + 0.5).clamp(0, 1)
         if output_type != "pt":

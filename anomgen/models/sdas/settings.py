@@ -1,4 +1,4 @@
-"""Settings of the training of an SDAS model, and their presets."""
+"""Settings of the training of an SDAS model, and their presets; `NoisedSettings` are its guide's, too."""
 
 from __future__ import annotations
 
@@ -7,13 +7,40 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from anomgen.config import Config
 from anomgen.models.images import Augment
 from anomgen.models.training import TrainingSettings
 
-Levels = Annotated[tuple[int, ...], Field(strict=False, min_length=1, max_length=8)]
+Levels = Annotated[tuple[Annotated[int, Field(ge=1, le=8192)], ...], Field(strict=False, min_length=1, max_length=8)]
 
 
-class TrainSDAS(TrainingSettings):
+class NetworkSettings(Config):
+    """What a network that sees noised images is like: the U-Net of the model, the half of one of its guide."""
+
+    channels: Levels = (64, 128, 256)
+    """Channels of the U-Net's levels, each at half the resolution of the one before; multiples of 32."""
+    attention: Annotated[tuple[bool, ...], Field(strict=False, max_length=8)] = (False, False, True)
+    """Which levels have self-attention."""
+    layers: Annotated[int, Field(ge=1, le=8)] = 1
+    """Residual blocks per level."""
+    head_dim: Annotated[int, Field(ge=8, le=8192)] = 32
+    """Channels per attention head."""
+    scale_shift: bool = False
+    """Whether the time step scales and shifts the features, instead of being added."""
+    resample: Literal["conv", "resnet"] = "conv"
+    """How levels are joined: by strided convolutions, or inside residual blocks as in BigGAN."""
+
+
+class NoisedSettings(NetworkSettings, TrainingSettings):
+    """Settings of a training on noised images."""
+
+    balanced: bool = True
+    """With several categories: show each equally often; otherwise each of their images."""
+    augment: Augment = "none"
+    """Mirrorings and quarter turns under which a normal image stays normal."""
+
+
+class TrainSDAS(NoisedSettings):
     """Settings of `anomgen train sdas`. The defaults are the preset `laptop`; the paper's model is `paper`."""
 
     on_accelerator: ClassVar[str] = "gpu"
@@ -36,18 +63,6 @@ class TrainSDAS(TrainingSettings):
     """Side of a latent cell in pixels; 1 trains on pixels, without a transform."""
     components: Annotated[int, Field(ge=1, le=256)] = 16
     """Numbers per latent cell."""
-    channels: Levels = (64, 128, 256)
-    """Channels of the U-Net's levels, each at half the resolution of the one before; multiples of 32."""
-    attention: Annotated[tuple[bool, ...], Field(strict=False)] = (False, False, True)
-    """Which levels have self-attention."""
-    layers: Annotated[int, Field(ge=1, le=8)] = 1
-    """Residual blocks per level."""
-    head_dim: Annotated[int, Field(ge=8)] = 32
-    """Channels per attention head."""
-    scale_shift: bool = False
-    """Whether the time step scales and shifts the features, instead of being added."""
-    resample: Literal["conv", "resnet"] = "conv"
-    """How levels are joined: by strided convolutions, or inside residual blocks as in BigGAN."""
     prediction: Literal["epsilon", "v_prediction", "sample"] = "v_prediction"
     """What the network predicts: the noise, v (Salimans, Ho, ICLR 2022, arXiv 2202.00512), or the image."""
     variance: Literal["fixed_small", "learned_range"] = "fixed_small"
@@ -58,10 +73,6 @@ class TrainSDAS(TrainingSettings):
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
     """Decay of the averaged weights, which are what is saved. From new weights it rises from 0 as (1 + n) / (10 + n),
     so that they are forgotten; from another model's it is constant."""
-    balanced: bool = True
-    """With several categories: show each equally often; otherwise each of their images."""
-    augment: Augment = "none"
-    """Mirrorings and quarter turns under which a normal image stays normal."""
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "laptop": {},

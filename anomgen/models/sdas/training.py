@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,15 +19,16 @@ import torch
 from diffusers.training_utils import EMAModel
 
 from anomgen.config import portable_path
-from anomgen.errors import Progress, UsageError, silent
+from anomgen.errors import Progress, silent
 from anomgen.models.device import accelerator_for
 from anomgen.models.folder import check_folder, data_record, prepare
-from anomgen.models.images import WAYS, Images, require_square, shuffled, turned, unscaled
+from anomgen.models.images import unscaled
 from anomgen.models.sdas.bound import variational_bound
 from anomgen.models.sdas.guided import SUFFIXES, guided_file
 from anomgen.models.sdas.latent import fit_transform
 from anomgen.models.sdas.model import load_sdas
-from anomgen.models.sdas.network import TIMESTEPS, as_in, begun_unet, build_scheduler
+from anomgen.models.sdas.network import as_in, begun_unet, build_scheduler
+from anomgen.models.sdas.noised import Category, NoisedImages, descend, noised
 from anomgen.models.sdas.pipeline import SDASPipeline
 from anomgen.models.sdas.settings import TrainSDAS
 from anomgen.models.sheet import Sheet, likeness
@@ -37,35 +37,20 @@ from anomgen.models.training import (
     Trained,
     load_optimiser,
     optimiser_tensors,
-    parts_of_batch,
-    require_finite,
     train,
     weights_under,
 )
 from anomgen.rng import Stream, rng_for
-from anomgen.sources.base import Source
 from anomgen.sources.scan import files_fingerprint
 from anomgen.versions import versions
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-MINIMUM_IMAGES = 8
-"""Fewer normal images are learned by heart within minutes and say nothing about what is normal."""
-FITTED_ON = 200
-"""Images that the latent transform is fitted on, evenly spaced over the source."""
 SHEET_COLUMNS = 6
 IGNORANT = 0.7
 """Loss of a step, in units of what is predicted, above which a new model knows too little to be looked at."""
 SHEET_STRENGTHS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
-
-
-@dataclass(frozen=True)
-class Category:
-    """Normal images of one kind and what they are called."""
-
-    name: str
-    source: Source
 
 
 # --- the training ---------------------------------------------------------------------------------------------------
@@ -85,16 +70,14 @@ class SDASTask(Task):
         init: SDASPipeline | Path | None = None,
     ):
         super().__init__(settings, accelerator)
-        self.images = [Images(category.source, MINIMUM_IMAGES) for category in categories]
-        self.names = [category.name for category in categories]
-        shape = _one_shape(self.images, self.names)
-        require_square(settings.augment, shape)
+        self.data = NoisedImages(categories, settings)
+        self.images, shape = self.data.images, self.data.shape
         with torch.random.fork_rng():  # the initial weights are the one thing that torch draws by itself
             torch.manual_seed(int(rng_for(settings.seed, Stream.TRAINING).integers(2**63)))
             unet = begun_unet(init, settings, shape, len(categories))
         self.transform = init.transform if isinstance(init, SDASPipeline) else None
         if settings.patch > 1 and self.transform is None:
-            self.transform = fit_transform(self._for_fitting, settings.patch, unet.config.in_channels)
+            self.transform = fit_transform(self.data.for_fitting, settings.patch, unet.config.in_channels)
         if self.transform is not None:
             self.transform.to(accelerator.device)
         self.scheduler = build_scheduler(settings)
@@ -111,30 +94,17 @@ class SDASTask(Task):
         """Do one optimiser step; see `Task.step`."""
         for group in self.optimiser.param_groups:
             group["lr"] = _learning_rate(self.settings, number)
-        losses: dict[str, float] = {}
-        self.net.train()
-        for part in parts_of_batch(self, number):
-            with self.accelerator.accumulate(self.net):
-                terms = self._losses(part)
-                for name, term in terms.items():
-                    mean = self.accelerator.reduce(term.detach(), "mean").item()
-                    losses[name] = losses.get(name, 0.0) + mean / self.settings.accumulation
-                require_finite(number, losses)
-                self.accelerator.backward(sum(terms.values()))
-                if self.accelerator.sync_gradients and self.settings.gradient_clip:
-                    self.accelerator.clip_grad_norm_(self.net.parameters(), self.settings.gradient_clip)
-                self.optimiser.step()
-                self.optimiser.zero_grad()
+        losses = descend(self, self.net, self.optimiser, number, self._losses)
         self.ema.step(self.net.parameters())
         self.loss = losses["loss"]
         return losses
 
     def _losses(self, part: range) -> dict[str, torch.Tensor]:
         """Return the loss terms of some of the drawn images."""
-        clean, labels, t, noise = self._batch(part)
+        clean, categories, t, noise = self.data.batch(part, self.transform, self.accelerator.device)
         level = self.noise_levels[t].view(-1, 1, 1, 1)
-        noisy = level.sqrt() * clean + (1 - level).sqrt() * noise
-        output = self.net(noisy, t, class_labels=labels).sample
+        noisy = noised(clean, noise, t, self.noise_levels)
+        output = self.net(noisy, t, class_labels=categories if len(self.images) > 1 else None).sample
         targets: dict[str, Callable[[], torch.Tensor]] = {
             "epsilon": lambda: noise,
             "sample": lambda: clean,
@@ -158,48 +128,6 @@ class SDASTask(Task):
         per_unit = {"epsilon": snr, "sample": torch.ones_like(snr), "v_prediction": snr + 1}[self.settings.prediction]
         result: torch.Tensor = snr.clamp(max=self.settings.min_snr) / per_unit
         return result
-
-    def _batch(self, part: range) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor, torch.Tensor]:
-        """Return latents or pixels (N, C, H, W), categories, time steps, noise; all follow from the images' numbers."""
-        pixels, times, noises = [], [], []
-        config = self.accelerator.unwrap_model(self.net).config
-        size = config.sample_size
-        shape = (config.in_channels, *((size, size) if isinstance(size, int) else size))
-        ways = WAYS[self.settings.augment]
-        drawn = [self._drawn(number) for number in part]
-        for number, (_, image) in zip(part, drawn, strict=True):
-            rng = rng_for(self.settings.seed, Stream.TRAINING, number, 1)
-            pixels.append(np.ascontiguousarray(turned(image, int(rng.integers(ways))).transpose(2, 0, 1)))
-            times.append(int(rng.integers(TIMESTEPS)))
-            noises.append(rng.standard_normal(shape, dtype=np.float32))
-        device = self.accelerator.device
-        clean = torch.from_numpy(np.stack(pixels)).to(device)
-        if self.transform is not None:
-            clean = self.transform.encode(clean)
-        clean = clean.contiguous(memory_format=torch.channels_last)
-        labels = None
-        if len(self.images) > 1:
-            labels = torch.tensor([category for category, _ in drawn], device=device)
-        return clean, labels, torch.tensor(times, device=device), torch.from_numpy(np.stack(noises)).to(device)
-
-    def _drawn(self, number: int) -> tuple[int, np.ndarray]:
-        """Return the category and the image, float32 (H, W, C) in [−1, 1], that are drawn as number `number`."""
-        seed = self.settings.seed
-        if self.settings.balanced:
-            number, category = divmod(number, len(self.images))
-            return category, self.images[category].drawn(seed, number)
-        ends = np.cumsum([len(images) for images in self.images])
-        place = shuffled(seed, number, int(ends[-1]))
-        category = int(np.searchsorted(ends, place, side="right"))
-        return category, self.images[category].scaled(place - int(ends[category]) + len(self.images[category]))
-
-    def _for_fitting(self) -> Iterator[np.ndarray]:
-        """Yield images evenly spaced over every category, in all the orientations that training shows."""
-        each = max(1, FITTED_ON // len(self.images))
-        for images in self.images:
-            for index in np.unique(np.linspace(0, len(images) - 1, each).astype(int)):
-                for way in range(WAYS[self.settings.augment]):
-                    yield turned(images.scaled(int(index)), way)
 
     # --- state and results ------------------------------------------------------------------------------------------
 
@@ -274,16 +202,6 @@ class SDASTask(Task):
 
             write_sdas_card(folder, record, self.images[0].shape, pipeline.unet.config.in_channels)
             pipeline.save_pretrained(folder)
-
-
-def _one_shape(sets: Sequence[Images], names: Sequence[str]) -> tuple[int, ...]:
-    for images, name in zip(sets, names, strict=True):
-        if images.shape != sets[0].shape:
-            raise UsageError(
-                f"the images of {name} are {images.shape}, those of {names[0]} {sets[0].shape} (height, width, "
-                "channels): one model takes one size and channel count; train one model for each"
-            )
-    return sets[0].shape
 
 
 def _learning_rate(settings: TrainSDAS, number: int) -> float:
