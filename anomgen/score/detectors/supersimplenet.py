@@ -49,8 +49,9 @@ MEASURED = 64
 
 
 class SuperSimpleNet(NetworkDetector):
-    """Features at strides 8 and 16, brought to stride 4 and averaged over 3×3, a linear adaptor, and two heads.
+    """Frozen features with noise in random regions; one light head marks the changed places, one judges the image.
 
+    The features of strides 8 and 16 are brought to stride 4, averaged over 3×3 places, and adapted by a linear layer.
     While it learns, each batch is shown twice, with Gaussian noise on the adapted features in regions of Perlin noise
     that are not anomalous already: places with noise count as anomalous, as do the recipe's anomalies. `noise=0` is
     the recipe's anomalies alone, `anomaly_ratio=0` noise alone: the paper's unsupervised form. The segmentation head
