@@ -286,3 +286,10 @@ def test_a_files_name_steers_no_terminal(tmp_path):
     (tmp_path / "good" / "\x1b[2Jnotes.txt").touch()
     out, told = run("make", "-r", "perlin", "-s", tmp_path / "good", "-n", 4, "-o", tmp_path / "out")
     assert "\\x1b[2Jnotes.txt" in out and "\x1b" not in out + told
+
+
+def test_a_preview_says_in_words_which_pixels_count_and_what_was_noted(good, tmp_path):
+    out, _ = run("preview", "--recipes", "nsa,fpi", "-s", good, "--size", "32", "--rows", 1, cwd=tmp_path)
+    noted = "  6 of 6 images scaled, from 64×64 to 32×32 pixels (height × width)"
+    assert out.splitlines()[:3] == ["anomgen-preview.png", "  foreground: none", noted]
+    assert out.splitlines()[3].startswith("next: ")

@@ -186,3 +186,17 @@ def test_an_image_without_background_is_shown_as_it_is():
     assert len(boxes) == 2
     (x1, y1, w, h), (x2, y2, *_) = boxes
     np.testing.assert_array_equal(sheet[y1 : y1 + h, x1 : x1 + w], sheet[y2 : y2 + h, x2 : x2 + w])
+
+
+def test_a_caption_ends_with_a_part_of_which_something_is_left():
+    """Law: at every width it fits, in whole parts but for a last one, cut, of which ten characters or more are left."""
+    from anomgen.dataset.preview import CAPTION_SIZE, LEGIBLE, _shortened, _text_width
+
+    text = "row 1 · spot · from a_long_name.png"
+    whole = {text, "row 1 · spot", "row 1"}
+    shown = {width: _shortened(text, CAPTION_SIZE, width) for width in range(40, _text_width(text, CAPTION_SIZE) + 1)}
+    for width, short in shown.items():
+        cut = short.removesuffix("...")
+        assert _text_width(short, CAPTION_SIZE) <= width and text.startswith(cut)
+        assert short in whole or (short != cut and (" · " not in cut or len(cut.split(" · ")[-1]) >= LEGIBLE))
+    assert {"row 1 · spot", text} < set(shown.values())

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -72,10 +71,21 @@ def preview(
         print_json({"path": str(out), **result.resolved})
         return
     print(out)
-    for key, value in result.resolved.items():
-        print(f"  {key}: {json.dumps(value, ensure_ascii=False)}")
+    for line in _told(result.resolved):
+        print(f"  {line}")
     if dataset is None:
         chosen = recipe or (recipes or "nsa").split(",")[0]
         print_next("make", *same_options(chosen, source, size, seed, with_regions(changes, roi, exclude)))
     else:
         print_next("check", dataset)
+
+
+def _told(resolved: dict[str, Any]) -> list[str]:
+    """Return in words what was chosen and noted, of one recipe or of several; --json has all of it."""
+    several = [resolved] if "notes" in resolved else list(resolved.values())
+    lines = []
+    for values in several:
+        method, *keys = (values.get("foreground") or {"method": "none"}).items()
+        told = "".join(f", {key} {value}" for key, value in keys)
+        lines += [f"foreground: {method[1]}{told}", *values.get("notes", ())]
+    return list(dict.fromkeys(lines))

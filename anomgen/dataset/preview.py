@@ -29,6 +29,8 @@ TILE = 256
 
 GAP = 8
 MARGIN = 16
+LEGIBLE = 10
+"""Characters of a part of a caption that are worth showing."""
 PAPER = 255
 INK = (32, 32, 32)
 FAINT = (112, 112, 112)
@@ -278,10 +280,12 @@ def _text_width(text: str, size: int) -> int:
 
 
 def _shortened(text: str, size: int, width: int) -> str:
+    """Return as much of a text as fits, without a last part of which hardly anything would be left."""
     text = printable(text).replace("\n", " ")
     if _text_width(text, size) <= width:
         return text
     text = text[: max(width // 3, 1)]
     while text and _text_width(text + "...", size) > width:
         text = text[:-1]
-    return text + "..."
+    before, dot, last = text.rpartition(" · ")
+    return before if dot and len(last) < LEGIBLE else text + "..."
