@@ -19,6 +19,8 @@ UNLIKE = 3.0
 """Spreads of the normal images that the samples' statistics may lie apart from theirs."""
 FLOOR = 0.15
 """Least spread of a statistic, in its natural logarithm."""
+FAINT_COLOUR = 6.0
+"""Grey levels of 255 beside which fine differences of the colours count for little."""
 BANDS = 3
 
 
@@ -62,10 +64,10 @@ def likeness(samples: Sequence[np.ndarray], normals: Sequence[np.ndarray]) -> st
     apart = np.median(drawn, axis=0) - np.median(known, axis=0)
     low, high = np.quantile(known, (0.1, 0.9), axis=0)
     far = np.abs(apart) / np.maximum(high - low, FLOOR)
-    detail = float(np.exp(apart[names.index("fine detail")]))
+    detail, colour = (float(np.exp(apart[names.index(name)])) for name in ("fine detail", "fine colour"))
     share = f"{detail:.1f} times the fine detail of normal images"
-    if detail > NOISY:
-        return f"Train on: samples are noisy, with {share}."
+    if max(detail, colour) > NOISY:
+        return f"Train on: samples are noisy, with {share}{'' if detail > NOISY else ' and more of colours'}."
     if detail < BLURRED:
         return f"Train on: samples are blurred, with {share}."
     if far.max() > UNLIKE:
@@ -75,18 +77,33 @@ def likeness(samples: Sequence[np.ndarray], normals: Sequence[np.ndarray]) -> st
 
 
 def _statistics(image: np.ndarray) -> dict[str, float]:
-    """Return what is compared of an image, as logarithms."""
-    grey = _colour(image).astype(np.float64).mean(axis=2)
-    found = {"level": float(np.log(grey.mean() + 8)), "contrast": float(np.log(grey.std() + 2))}
+    """Return what is compared of an image, as logarithms.
+
+    Noise of the channels' own averages out in their mean: it is seen in what they differ by.
+    """
+    planes = _colour(image).astype(np.float64)
+    grey = planes.mean(axis=2)
+    apart = [_split(plane - grey)[0] for plane in np.moveaxis(planes, 2, 0)]
+    found = {
+        "level": float(np.log(grey.mean() + 8)),
+        "contrast": float(np.log(grey.std() + 2)),
+        "fine colour": float(np.log(np.sqrt(np.square(apart).mean()) + FAINT_COLOUR)),
+    }
     for band in range(BANDS):
-        below = cv2.resize(grey, (max(grey.shape[1] // 2, 1), max(grey.shape[0] // 2, 1)), interpolation=cv2.INTER_AREA)
-        detail = grey - cv2.resize(below, grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        detail, below = _split(grey)
         energy = float((detail**2).mean())
         word = ("fine", "middle", "coarse")[band]
         found[f"{word} detail"] = float(np.log(np.sqrt(energy) + 1))
         found[f"{word} edges"] = float(np.log(((detail**4).mean() + 1) / (energy**2 + 1)) / 2)
         grey = below
     return found
+
+
+def _split(plane: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the finest detail of a plane, and what is left at half the size."""
+    height, width = plane.shape
+    below = cv2.resize(plane, (max(width // 2, 1), max(height // 2, 1)), interpolation=cv2.INTER_AREA)
+    return plane - cv2.resize(below, (width, height), interpolation=cv2.INTER_LINEAR), below
 
 
 def _colour(picture: np.ndarray) -> np.ndarray:
