@@ -126,7 +126,7 @@ def page(kind: str) -> Image.Image:
 
 
 def sdas(models: Path | None) -> Image.Image:
-    """Return a sample of each recipe on each of three materials, of one conditional model; train it first."""
+    """Return samples on each of three materials, the last one also as a whole, of one model; train it first."""
     models = _required(models)
     normal, model = models / "materials", models / "sdas"
     if not model.exists():
@@ -134,11 +134,10 @@ def sdas(models: Path | None) -> Image.Image:
             materials.write(_surfaces(material, 200), normal / material / "train" / "good")
         train("sdas", normal, model, size=DIFFUSED, preset="laptop", overrides={"sheet_every": 2000})
     panels = []
-    for recipe in recipes_of("sdas"):
-        for material in SHOWN:
-            changes = (f"source.size={DIFFUSED}", f"generator.model={model}", f"generator.category={material}")
-            rows = _rows(recipe, str(normal / material), (*changes, "foreground=none"), range(CANDIDATES))
-            panels.append(_panel(f"{recipe} on {material}", sorted(rows, key=_boldness)[len(rows) // 2]))
+    for recipe, material in (*(("sdas", material) for material in SHOWN), ("sia", SHOWN[-1])):
+        changes = (f"source.size={DIFFUSED}", f"generator.model={model}", f"generator.category={material}")
+        rows = _rows(recipe, str(normal / material), (*changes, "foreground=none"), range(CANDIDATES))
+        panels.append(_panel(f"{recipe} on {material}", sorted(rows, key=_boldness)[len(rows) // 2]))
     return Image.fromarray(preview_sheet(panels))
 
 
