@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="learned generators need the extra `diffusion`")
 pytest.importorskip("diffusers", reason="learned generators need the extra `diffusion`")
 
-from learned import edit_description, tiny_guided
+from learned import TINY, TINY_GUIDE, edit_description, pictures, tiny_guided, tiny_sdas, two_categories
 
 from anomgen.dataset.reader import Dataset
 from anomgen.errors import RecipeError, UsageError
@@ -20,7 +20,13 @@ from anomgen.making.check import check_dataset
 from anomgen.making.engine import Plan, Renderer
 from anomgen.making.make import make
 from anomgen.making.recipe import load_recipe
+from anomgen.models.classifier.settings import TrainClassifier
+from anomgen.models.classifier.training import train_classifier
 from anomgen.models.sdas.model import load_sdas
+from anomgen.models.sdas.noised import Category
+from anomgen.models.sdas.settings import TrainSDAS
+from anomgen.models.sdas.training import train_sdas
+from anomgen.sources.folder import Folder
 
 torch.set_num_threads(1)
 
@@ -93,6 +99,32 @@ def test_the_category_is_what_a_sample_is_guided_towards(guided):
         steered = generator._steering(model, [model.category(category)] * 9)([7, 2, 4], x, t)
         wanted = torch.full((3,), number)
         assert torch.equal(steered, 3 * log_likelihood_gradient(classifier.network, x, t, wanted))
+
+
+def test_a_model_of_one_category_is_guided_towards_any_that_the_classifier_knows(tmp_path):
+    model = tiny_sdas(tmp_path / "model")
+    settings = TrainClassifier(steps=1, **TINY_GUIDE)
+    guide = train_classifier(two_categories(), settings, tmp_path / "guide", guides=str(model)).path
+    drawn = {}
+    for category in ("brick", "grass"):
+        given = {"category": category, "guidance_scale": 100, "steps": 3, "extent": "whole"}
+        drawn[category] = contents(prepared(model, classifier=str(guide), **given))
+    assert (drawn["brick"] != drawn["grass"]).any()
+    with pytest.raises(UsageError, match="does not know the category 'tile'"):
+        prepared(model, classifier=str(guide), category="tile")
+    with pytest.raises(UsageError, match="no category 'grass'"):
+        prepared(model, category="grass")
+
+
+def test_grey_images_are_drawn_by_a_model_that_knows_them_beside_coloured_ones(tmp_path):
+    pictures(tmp_path / "leaf", 8)
+    pictures(tmp_path / "metal", 8, grey=True, seed=30)
+    categories = [Category(name, Folder(path=str(tmp_path / name), size=32).open()) for name in ("leaf", "metal")]
+    model = train_sdas(categories, TrainSDAS(steps=1, **TINY), tmp_path / "model").path
+    assert load_sdas(str(model)).shape == (32, 32, 3)
+    for settings in ({}, {"start_range": [0.3, 0.6]}, {"extent": "whole"}):
+        generator = build_generator({"kind": "sdas", "model": str(model), "steps": 2, "category": "metal", **settings})
+        check_generator(generator, grey_pool(), count=4)
 
 
 def test_rows_of_all_categories_are_guided_each_towards_its_own_and_the_classifier_is_a_resource(guided, tmp_path):

@@ -131,7 +131,7 @@ def test_settings_that_do_not_fit_write_nothing(tmp_path, settings, message):
 def test_wrong_requests_are_refused(tmp_path):
     with pytest.raises(SourceError, match="at least 8 images"):
         run(tmp_path / "model", {"steps": 1}, [Category("few", brick(count=3))])
-    with pytest.raises(UsageError, match="one size and channel count"):
+    with pytest.raises(UsageError, match="one size; give it with --size"):
         run(tmp_path / "model", {"steps": 1}, [Category("a", brick()), Category("b", brick(size=64))])
     with pytest.raises(UsageError, match="no such model folder"):
         run(tmp_path / "model", {"steps": 1}, init=str(tmp_path / "nothing"))

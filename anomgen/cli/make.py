@@ -6,6 +6,7 @@ import json
 import shlex
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,11 +26,14 @@ from anomgen.cli.terminal import (
     progress_of,
     sides_of,
 )
-from anomgen.errors import Interrupted
+from anomgen.errors import Interrupted, UsageError
 from anomgen.places import load_line, place, refuse_lost
 
 if TYPE_CHECKING:
     from anomgen.making.make import Result
+
+CATEGORY = "{category}"
+"""What a change of a recipe says for the name of the category, with --each."""
 
 app = App()
 
@@ -38,6 +42,15 @@ app = App()
 def make(
     recipe: Annotated[str, typer.Option("--recipe", "-r", help="Bundled recipe (anomgen ls recipes) or YAML file.")],
     source: SourceOption = None,
+    each: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--each",
+            metavar="FOLDER",
+            help="Folder of all categories of a data set, instead of --source: makes a dataset of each, OUT/CATEGORY. "
+            "Repeat it for several; in --set {category} stands for the category's name.",
+        ),
+    ] = None,
     count: Annotated[int | None, typer.Option("--count", "-n", help="Rows, normal ones included.")] = None,
     size: SizeOption = None,
     out: Annotated[
@@ -88,39 +101,67 @@ def make(
 
     if out is not None:
         refuse_lost(out)
-    started = time.perf_counter()
+    told = []
     try:
-        with redirect_stdout(sys.stderr), progress_of("making") as progress:  # Ray tells of dead workers there
-            result = make_dataset(
-                recipe,
-                out,
-                source=source,
-                count=count,
-                size=sides_of(size),
-                seed=seed,
-                overrides=changes or (),
-                roi=roi,
-                exclude=exclude,
-                workers=workers,
-                engine=engine,
-                address=address,
-                shard=shard,
-                finish=finish,
-                resume=resume,
-                overwrite=overwrite,
-                dry_run=dry_run,
-                progress=progress,
-            )
+        for path, folder, own in _jobs(source, each, out, changes or ()):
+            started = time.perf_counter()
+            with redirect_stdout(sys.stderr), progress_of("making") as progress:  # Ray tells of dead workers there
+                result = make_dataset(
+                    recipe,
+                    folder,
+                    source=path,
+                    count=count,
+                    size=sides_of(size),
+                    seed=seed,
+                    overrides=own,
+                    roi=roi,
+                    exclude=exclude,
+                    workers=workers,
+                    engine=engine,
+                    address=address,
+                    shard=shard,
+                    finish=finish,
+                    resume=resume,
+                    overwrite=overwrite,
+                    dry_run=dry_run,
+                    progress=progress,
+                )
+            summary = _summary(result, shard, round(time.perf_counter() - started, 2))
+            told.append(summary)
+            if result.provenance is None and result.plan is None:
+                _note_empty_parts(result, str(shard))
+            if not as_json:
+                _print(result, summary)
     except KeyboardInterrupt:
         raise Interrupted("interrupted; what is finished is kept: run the same command with --resume") from None
-    seconds = round(time.perf_counter() - started, 2)
+    if as_json:
+        print_json(told if each else told[0])
+
+
+def _jobs(
+    source: str | None, each: Sequence[str] | None, out: Path | None, changes: Sequence[str]
+) -> list[tuple[str | None, Path | None, Sequence[str]]]:
+    """Return source, folder and changes of each dataset that is asked for."""
+    if not each:
+        return [(source, out, changes)]
+    from anomgen.sources.detection import categories_of
+
+    if source is not None:
+        raise UsageError("--each names the images of every category; leave out --source")
+    if out is None:
+        raise UsageError("--each makes several datasets; name the folder for them with -o")
+    named = categories_of(each)
+    return [(path, out / name, [text.replace(CATEGORY, name) for text in changes]) for name, path in named.items()]
+
+
+def _summary(result: Result, shard: str | None, seconds: float) -> dict[str, Any]:
+    """Return what came of a run, as plain JSON."""
     if result.plan is not None:
-        _print_plan(result.plan, as_json=as_json)
-        return
+        return result.plan
     if result.provenance is None:
-        _print_part(result, shard, seconds, as_json=as_json)
-        return
-    summary = {
+        path = str(result.path)
+        return {"path": path, "shard": shard, "rows": result.rows, "made": result.made, "seconds": seconds}
+    return {
         "path": str(result.path),
         "rows": result.provenance["rows"],
         "made": result.made,
@@ -129,7 +170,16 @@ def make(
         "notes": result.provenance["source"]["notes"],
         "seconds": seconds,
     }
-    print_json(summary) if as_json else _print_made(result, summary)
+
+
+def _print(result: Result, summary: dict[str, Any]) -> None:
+    """Print what came of a run in words."""
+    if result.plan is not None:
+        _print_plan(summary)
+    elif result.provenance is None:
+        _print_part(result, summary)
+    else:
+        _print_made(result, summary)
 
 
 def _print_made(result: Result, summary: dict[str, Any]) -> None:
@@ -149,29 +199,27 @@ def _print_made(result: Result, summary: dict[str, Any]) -> None:
     print_hint(f"load:  {load_line(folder)}")
 
 
-def _print_part(result: Result, shard: str | None, seconds: float, *, as_json: bool) -> None:
+def _print_part(result: Result, summary: dict[str, Any]) -> None:
     """Print what a part of an array job made."""
+    print(
+        f"{result.path}: part {summary['shard']}, {result.rows} rows ({result.made} made now) in {summary['seconds']} s"
+    )
+    print_hint("when all parts are there: the same command with --finish instead of --shard")
+
+
+def _note_empty_parts(result: Result, shard: str) -> None:
+    """Say which parts of an array job have nothing to make."""
     from anomgen.config import Part
 
-    parts, shards = Part.parse(str(shard), "--shard").of, result.shards
+    parts, shards = Part.parse(shard, "--shard").of, result.shards
     if parts > shards:
         empty = f"part {parts} is" if parts == shards + 1 else f"parts {shards + 1} to {parts} are"
         have = "1 shard" if shards == 1 else f"{shards} shards"
         print_note(f"note: the dataset has {have}, so {empty} empty; a smaller shard_size gives more")
-    if as_json:
-        print_json(
-            {"path": str(result.path), "shard": shard, "rows": result.rows, "made": result.made, "seconds": seconds}
-        )
-        return
-    print(f"{result.path}: part {shard}, {result.rows} rows ({result.made} made now) in {seconds} s")
-    print_hint("when all parts are there: the same command with --finish instead of --shard")
 
 
-def _print_plan(plan: dict[str, Any], *, as_json: bool) -> None:
+def _print_plan(plan: dict[str, Any]) -> None:
     """Print what a dry run found."""
-    if as_json:
-        print_json(plan)
-        return
     for key, value in plan.items():
         print(f"{key:>16}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
     print_hint("nothing was written; leave out --dry-run to make it")

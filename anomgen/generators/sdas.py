@@ -28,7 +28,7 @@ from anomgen.errors import UsageError
 from anomgen.generators.base import foreground_of
 from anomgen.generators.perlin import PerlinRegion, lay_over
 from anomgen.sources.base import Images, PathText
-from anomgen.sources.pixels import to_depth
+from anomgen.sources.pixels import to_channels, to_depth
 from anomgen.synthesis.sample import TOLERANCE, Reject, Sample, change_between, composite
 from anomgen.synthesis.textures import ProceduralTextures, TextureField, Textures
 
@@ -71,7 +71,8 @@ class SDAS(PerlinRegion):
     """Images sampled beforehand, instead of a model: a finished dataset of the recipe `sia`, ``{kind: hub, path: …}``,
     or a folder of them."""
     category: str | None = None
-    """Which one to draw, for a model of several categories; `all` with `extent: whole` draws all of them alike."""
+    """Which one to draw, for a model of several categories; `all` with `extent: whole` draws all of them alike. A model
+    of one is guided towards whichever its classifier knows."""
     extent: Literal["perlin", "whole"] = "perlin"
     """`perlin`: local anomalies; `whole`: the sampled image as it is, as in the SIA data set."""
     opacity_range: ShareRange = (0.5, 1.0)
@@ -142,7 +143,8 @@ class SDAS(PerlinRegion):
 
     def _check_model(self, shape: tuple[int, ...] | None) -> None:
         model = self._loaded()
-        if shape is not None and shape != model.shape:
+        takes = (model.shape, (*model.shape[:2], 1))  # grey images, which were shown in colour beside coloured ones
+        if shape is not None and shape not in takes:
             h, w, c = model.shape
             fits = f"use --size {h}x{w}, or " if shape[2] == c else ""
             raise UsageError(
@@ -151,7 +153,7 @@ class SDAS(PerlinRegion):
             )
         if not self._all_categories:
             try:
-                model.category(self.category)
+                self._number(model)
             except UsageError as error:
                 raise UsageError(f"generator.category: {error}") from error
         if self.classifier is not None:
@@ -159,11 +161,11 @@ class SDAS(PerlinRegion):
 
     def _check_classifier(self, model: SDASModel) -> None:
         classifier = self._guide()
-        drawn = model.categories if self._all_categories else [model.categories[model.category(self.category) or 0]]
+        drawn = range(len(model.categories)) if self._all_categories else [self._number(model)]
         try:
             classifier.require(model)
-            for name in drawn:
-                classifier.number(name)
+            for label in drawn:
+                classifier.number(self._goal(model, label))
         except UsageError as error:
             raise UsageError(f"generator.classifier: {error}") from error
 
@@ -262,7 +264,7 @@ class SDAS(PerlinRegion):
             steps=self.steps,
             sampler=self.sampler,
             labels=labels,
-            images=images if noised else None,
+            images=[to_channels(image, model.shape[2]) for image in images] if noised else None,
             starts=starts if noised else None,
             guide=self._steering(model, labels),
         )
@@ -270,19 +272,32 @@ class SDAS(PerlinRegion):
             {"strength": strength, "start": start} | ({} if label is None else {"category": model.categories[label]})
             for strength, start, label in zip(strengths, starts, labels, strict=True)
         ]
-        return [(unscaled(value, image.dtype), words) for value, image, words in zip(values, images, said, strict=True)]
+        return [
+            (to_channels(unscaled(value, image.dtype), image.shape[2]), words)
+            for value, image, words in zip(values, images, said, strict=True)
+        ]
 
     def _label(self, rng: np.random.Generator, model: SDASModel) -> int | None:
         if self._all_categories and len(model.categories) > 1:
             return int(rng.integers(len(model.categories)))
-        return None if self._all_categories else model.category(self.category)
+        return None if self._all_categories else self._number(model)
+
+    def _number(self, model: SDASModel) -> int | None:
+        """Return the number of the category to draw; a model of one category, if guided, is not asked for another."""
+        return None if self.classifier is not None and len(model.categories) == 1 else model.category(self.category)
+
+    def _goal(self, model: SDASModel, label: int | None) -> str:
+        """Return the name of the category that a sample is guided towards."""
+        if label is None and self.category is not None and not self._all_categories:
+            return self.category
+        return model.categories[label or 0]
 
     def _steering(self, model: SDASModel, labels: Sequence[int | None]) -> Steering | None:
         """Return what guides each image towards its category; None without a classifier."""
         if self.classifier is None or self.guidance_scale == 0:
             return None
         classifier = self._guide()
-        return classifier.towards([classifier.number(model.categories[k or 0]) for k in labels], self.guidance_scale)
+        return classifier.towards([classifier.number(self._goal(model, k)) for k in labels], self.guidance_scale)
 
     def _laid(
         self, image: np.ndarray, region: np.ndarray | None, content: np.ndarray, params: dict[str, Any]

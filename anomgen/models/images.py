@@ -11,7 +11,7 @@ import numpy as np
 from anomgen.errors import SourceError, UsageError
 from anomgen.rng import Stream, rng_for
 from anomgen.sources.base import Source
-from anomgen.sources.pixels import quantise, value_max
+from anomgen.sources.pixels import quantise, to_channels, value_max
 from anomgen.sources.pool import Pool
 
 Augment = Literal["none", "horizontal", "flips", "rotations"]
@@ -73,9 +73,13 @@ class Images:
         """Return the image that is drawn as number `number`: float32 (H, W, C) in [−1, 1]."""
         return self.scaled(shuffled(seed, number, len(self.pool)))
 
+    def show_in(self, channels: int) -> None:
+        """Show grey images as colour ones of equal channels, where others are in colour."""
+        self.shape = (*self.shape[:2], max(channels, self.shape[2]))
+
     def scaled(self, index: int) -> np.ndarray:
         """Return an image of the source, float32 (H, W, C) in [−1, 1]."""
-        return scaled(self.pool[index])
+        return scaled(to_channels(self.pool[index], self.shape[2]))
 
 
 def scaled(image: np.ndarray) -> np.ndarray:

@@ -60,7 +60,7 @@ class ClassifierTask(Task):
         if self.transform is not None:
             self.transform.to(accelerator.device)
         self.levels = guided.pipeline.scheduler.alphas_cumprod.to(accelerator.device)
-        self.data = NoisedImages(categories, settings, len(self.levels))
+        self.data = NoisedImages(categories, settings, len(self.levels), guided.shape[2])
         if self.data.shape != guided.shape:
             sizes = ["×".join(map(str, shape)) for shape in (self.data.shape, guided.shape)]
             raise UsageError(f"the images are {sizes[0]}, {guided.name} draws {sizes[1]}: give it the same images")

@@ -36,11 +36,18 @@ class Category:
 
 
 class NoisedImages:
-    """The images of categories, of one shape (H, W, C). Everything drawn follows from the number of the draw."""
+    """The images of categories, of one shape (H, W, C). Everything drawn follows from the number of the draw.
 
-    def __init__(self, categories: Sequence[Category], settings: NoisedSettings, timesteps: int = TIMESTEPS):
+    Categories of grey images among coloured ones are shown in RGB. channels: how many to show at least.
+    """
+
+    def __init__(
+        self, categories: Sequence[Category], settings: NoisedSettings, timesteps: int = TIMESTEPS, channels: int = 1
+    ):
         self.images = [Images(category.source, MINIMUM_IMAGES) for category in categories]
         self.settings, self.timesteps = settings, timesteps
+        for images in self.images:
+            images.show_in(max(channels, *(each.shape[2] for each in self.images)))
         self.shape = _one_shape(self.images, [category.name for category in categories])
         require_square(settings.augment, self.shape)
 
@@ -131,6 +138,6 @@ def _one_shape(sets: Sequence[Images], names: Sequence[str]) -> tuple[int, ...]:
         if images.shape != sets[0].shape:
             raise UsageError(
                 f"the images of {name} are {images.shape}, those of {names[0]} {sets[0].shape} (height, width, "
-                "channels): one model takes one size and channel count; train one model for each"
+                "channels): one model takes one size; give it with --size, or train one model for each"
             )
     return sets[0].shape
