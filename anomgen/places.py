@@ -70,7 +70,7 @@ def _path_at(url: str, scheme: str) -> UPath:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "UPath .* filesystem not explicitly implemented")
             path = UPath(url)
-        assert path.fs is not None
+        _ = path.fs  # makes it, or says why that is not possible
         return path
     except ImportError as error:
         missing = getattr(error, "name", None)
