@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from anomgen.cli.talk import App, print_hint
 from anomgen.cli.terminal import JsonOption, print_json, progress_of, sides_of
-from anomgen.errors import Interrupted, Progress
+from anomgen.errors import Interrupted
 from anomgen.places import home
 
 if TYPE_CHECKING:
@@ -81,27 +80,8 @@ def sdas(
     as_json: JsonOption = False,
 ) -> None:
     """Train the diffusion model (DDPM) of the recipes sdas, sia and realnet on normal images."""
-
-    def run(progress: Progress) -> Trained:
-        from anomgen.models.start import train
-
-        return train(
-            "sdas",
-            source,
-            out,
-            size=sides_of(size),
-            steps=steps,
-            preset=preset,
-            init=init,
-            seed=seed,
-            device=device,
-            overrides=changes or (),
-            resume=resume,
-            overwrite=overwrite,
-            progress=progress,
-        )
-
-    result = trained(run)
+    settings = {"size": sides_of(size), "steps": steps, "preset": preset, "init": init, "seed": seed, "device": device}
+    result = trained("sdas", source, out, changes, **settings, resume=resume, overwrite=overwrite)
     name, place = next(iter(result.categories.items()))
     chosen = ["--set", f"generator.category={name}"] if len(result.categories) > 1 else []
     report(result, following("sdas", place, size, out, *chosen), as_json=as_json)
@@ -136,26 +116,8 @@ def classifier(
     as_json: JsonOption = False,
 ) -> None:
     """Train a classifier of noised images, which guides the recipes sdas, sia and realnet towards a category."""
-
-    def run(progress: Progress) -> Trained:
-        from anomgen.models.start import train
-
-        return train(
-            "classifier",
-            source,
-            out,
-            guides=guides,
-            steps=steps,
-            preset=preset,
-            seed=seed,
-            device=device,
-            overrides=changes or (),
-            resume=resume,
-            overwrite=overwrite,
-            progress=progress,
-        )
-
-    result = trained(run)
+    settings = {"guides": guides, "steps": steps, "preset": preset, "seed": seed, "device": device}
+    result = trained("classifier", source, out, changes, **settings, resume=resume, overwrite=overwrite)
     name, place = next(iter(result.categories.items()))
     more = ["--set", f"generator.classifier={out}", "--set", f"generator.category={name}"]
     report(result, following("sdas", place, None, Path(guides), *more), as_json=as_json)
@@ -188,27 +150,11 @@ def cyclegan(
     as_json: JsonOption = False,
 ) -> None:
     """Train the networks of the recipe cyclegan: normal to abnormal images, and back."""
-
-    def run(progress: Progress) -> Trained:
-        from anomgen.models.start import train
-
-        return train(
-            "cyclegan",
-            source,
-            out,
-            abnormal=abnormal,
-            size=sides_of(size),
-            steps=steps,
-            preset=preset,
-            seed=seed,
-            device=device,
-            overrides=changes or (),
-            resume=resume,
-            overwrite=overwrite,
-            progress=progress,
-        )
-
-    report(trained(run), following("cyclegan", source, size, out), as_json=as_json)
+    settings = {"size": sides_of(size), "steps": steps, "preset": preset, "seed": seed, "device": device}
+    result = trained(
+        "cyclegan", source, out, changes, **settings, abnormal=abnormal, resume=resume, overwrite=overwrite
+    )
+    report(result, following("cyclegan", source, size, out), as_json=as_json)
 
 
 # --- what the commands share ----------------------------------------------------------------------------------------
@@ -232,11 +178,13 @@ def following(recipe: str, source: str, size: str | None, out: Path, *more: str)
     return shlex.join(words)
 
 
-def trained(run: Callable[[Progress], Trained]) -> Trained:
-    """Run a training with its progress shown."""
+def trained(model: str, source: str | list[str], out: Path, changes: list[str] | None, **options: Any) -> Trained:
+    """Train with the progress shown. changes: what --set takes; options: the others of `anomgen.train`."""
     try:
         with progress_of("training") as progress:
-            return run(progress)
+            from anomgen.models.start import train
+
+            return train(model, source, out, overrides=changes or (), progress=progress, **options)
     except KeyboardInterrupt:
         raise Interrupted("interrupted; go on from the last checkpoint with --resume") from None
 
