@@ -1,13 +1,17 @@
 """A Space of the studio: its Dockerfile copies what is there, installs what is declared, and starts what answers."""
 
+import json
 import os
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
 import time
 import tomllib
 import urllib.request
+import venv
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -50,16 +54,51 @@ def test_the_card_is_that_of_a_docker_space(space):
 
 def test_the_command_of_the_dockerfile_starts_a_studio_that_answers_everybody(space, tmp_path):
     """With the package that was copied, in the folder that the image has, on a port that is free here."""
-    (command,) = [words for step, words in steps(space) if step == "CMD"]
+    program = f"{shlex.quote(sys.executable)} -m anomgen"
+    with started(space, tmp_path, program, PYTHONPATH=str(space)) as ask:
+        assert b"photos" in ask("/api/start")
+
+
+@pytest.mark.slow
+def test_the_environment_of_the_dockerfile_is_built_and_shows_rows(space, tmp_path):
+    """A fresh environment, with what the image installs in its order and nothing else; needs a package index."""
+    image = tmp_path / "image"
+    shutil.copytree(space, image)
+    venv.create(tmp_path / "env", with_pip=True)
+    own = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    for step, words in steps(image):
+        if step == "RUN" and words.startswith("pip"):
+            program = [str(tmp_path / "env" / "bin" / "python"), "-m", *shlex.split(words)]
+            done = subprocess.run(program, cwd=image, env=own, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+    shutil.rmtree(image / "anomgen")  # what runs is what was installed
+    with started(image, tmp_path, shlex.quote(str(tmp_path / "env" / "bin" / "anomgen"))) as ask:
+        assert b"<title>anomgen studio</title>" in ask("/")
+        told = json.loads(ask("/api/recipe", {"base": "defects", "changes": {}}))
+        rows = json.loads(ask("/api/rows", {"id": told["id"], "count": 2}))["rows"]
+        assert [row["defect_type"] for row in rows] and not any("error" in row for row in rows)
+        assert ask(f"/row/{told['id']}/{rows[0]['index']}/image.png").startswith(b"\x89PNG")
+
+
+@contextmanager
+def started(folder, tmp_path, program, **variables):
+    """Run the Dockerfile's command with a program in place of `anomgen`; give a function that asks what it serves."""
+    (command,) = [words for step, words in steps(folder) if step == "CMD"]
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = command.replace(str(PORT), str(port)).replace("/tmp/anomgen-out", shlex.quote(str(tmp_path / "out")))
-    program = command.replace("anomgen studio", f"exec {shlex.quote(sys.executable)} -m anomgen studio", 1)
-    environment = {**os.environ, "SPACE_HOST": "me-demo.hf.space", "PYTHONPATH": str(space)}
-    with subprocess.Popen(["sh", "-c", program], cwd=space, env=environment, stdout=subprocess.PIPE) as server:
+    own = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    environment = {**own, "SPACE_HOST": "me-demo.hf.space", **variables}
+    words = ["sh", "-c", command.replace("anomgen studio", f"exec {program} studio", 1)]
+    headers = {"Host": "me-demo.hf.space", "Origin": "https://me-demo.hf.space"}
+
+    def ask(path, question=None):
+        data = None if question is None else json.dumps(question).encode()
+        return answer_of(urllib.request.Request(f"http://127.0.0.1:{port}{path}", data, headers))
+
+    with subprocess.Popen(words, cwd=folder, env=environment, stdout=subprocess.PIPE) as server:
         try:
-            request = urllib.request.Request(f"http://127.0.0.1:{port}/api/start", headers={"Host": "me-demo.hf.space"})
-            assert b"photos" in answer_of(request)
+            yield ask
         finally:
             server.terminate()
 
