@@ -1,8 +1,10 @@
 """Measure the studio in a browser: the first picture, a slider's answers, and the memory after many clicks.
 
-python benchmarks/studio.py [PHOTOS] [--clicks 300]
+python benchmarks/studio.py [PHOTOS] [--clicks 300] [--minutes 60] [--detector FOLDER]
 
-PHOTOS: a folder of images; by default 200 pills of 512 × 512 drawn by formulas. Prints one line each, with its limit.
+PHOTOS: a folder of images; by default 200 pills of 512 × 512 drawn by formulas. minutes: go on clicking for so long.
+detector: what `anomgen fit` wrote, which looks at a photo after every 100 clicks. Prints one line
+each, with its limit; memory is that of the studio, and, as a second figure, the most of it and its processes together.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ SLIDERS = {
 ANSWERS = 12
 """Moves of a slider for each recipe."""
 LIMITS = {"first picture, s": 3.0, "answer, median, ms": 150.0, "answer, 95 %, ms": 400.0, "memory, MB": 700.0}
+ROUND = 100
+"""Clicks after which the memory is read, and the detector asked."""
 
 
 def main() -> None:
@@ -39,19 +43,22 @@ def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     asked.add_argument("photos", nargs="?", type=Path)
     asked.add_argument("--clicks", type=int, default=300)
+    asked.add_argument("--minutes", type=float, default=0)
+    asked.add_argument("--detector", type=Path)
     given = asked.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         photos = given.photos or _pills(Path(folder) / "photos")
-        for name, value in measured(photos, Path(folder) / "out", given.clicks).items():
+        for name, value in measured(photos, Path(folder) / "out", given).items():
             limit = LIMITS.get(name.partition(": ")[2] or name)
             print(f"{name:32} {value:8.1f}" + (f"   limit {limit:g}" if limit else ""), flush=True)
 
 
-def measured(photos: Path, out: Path, clicks: int) -> dict[str, float]:
+def measured(photos: Path, out: Path, given: argparse.Namespace) -> dict[str, float]:
     """Return the figures by name."""
     from playwright.sync_api import sync_playwright
 
     words = [sys.executable, "-m", "anomgen", "studio", str(photos), "-o", str(out), "--no-browser"]
+    words += [] if given.detector is None else ["--open", str(given.detector)]
     with (
         sync_playwright() as tools,
         tools.chromium.launch(executable_path=browser_path(), args=["--no-sandbox"]) as web,
@@ -73,8 +80,7 @@ def measured(photos: Path, out: Path, clicks: int) -> dict[str, float]:
                     answers += own
                 found["answer, median, ms"] = statistics.median(answers)
                 found["answer, 95 %, ms"] = statistics.quantiles(answers, n=20)[-1]
-                _click(page, clicks)
-                return {**found, "memory, MB": _memory(server.pid)}
+                return {**found, **_clicked(page, server.pid, photos, given)}
             finally:
                 server.terminate()
 
@@ -98,9 +104,25 @@ def _settled(page: Any) -> None:
     page.locator("#look .grid[aria-busy]").wait_for(state="detached")
 
 
-def _click(page: Any, clicks: int) -> None:
+def _clicked(page: Any, server: int, photos: Path, given: argparse.Namespace) -> dict[str, float]:
+    """Click for so long; return what was clicked and the memory that it took."""
+    image = next(file for file in sorted(photos.iterdir()) if file.is_file())
+    done, together, end = 0, 0.0, time.monotonic() + 60 * given.minutes
+    while done < given.clicks or time.monotonic() < end:
+        _click(page, range(done, done + ROUND))
+        done += ROUND
+        if given.detector is not None:
+            page.keyboard.press("5")
+            page.locator("#inspect input[type=file]").set_input_files(image)
+            page.locator("#inspect .inspection .verdict").first.wait_for()
+            page.get_by_role("button", name="Clear").click()
+        together = max(together, _resident(server))
+    return {"clicks": done, "memory, MB": _memory(server), "memory with its processes, MB": together}
+
+
+def _click(page: Any, numbers: range) -> None:
     """Go through recipes, rows, pictures and tabs."""
-    for number in range(clicks):
+    for number in numbers:
         page.keyboard.press("1")
         if number % 10 == 0:
             page.select_option("#base", list(SLIDERS)[number // 10 % len(SLIDERS)])
@@ -118,6 +140,16 @@ def _memory(process: int) -> float:
     found = re.search(r"VmHWM:\s+(\d+) kB", status)
     assert found is not None
     return int(found[1]) / 1024
+
+
+def _resident(process: int) -> float:
+    """Return the resident memory in MB of a process and all below it (Linux)."""
+    status = Path(f"/proc/{process}/status").read_text()
+    own = re.search(r"VmRSS:\s+(\d+) kB", status)
+    below = [
+        int(child) for file in Path(f"/proc/{process}/task").glob("*/children") for child in file.read_text().split()
+    ]
+    return (0 if own is None else int(own[1]) / 1024) + sum(map(_resident, below))
 
 
 def _pills(folder: Path) -> Path:

@@ -18,6 +18,7 @@ from anomgen.dataset.reader import Dataset
 from anomgen.errors import UsageError
 from anomgen.making.make import make
 from anomgen.making.recipe import bundled_recipes, load_recipe
+from anomgen.studio.app import name_of_folder
 from anomgen.studio.controls import sections_of
 from anomgen.studio.serve import serve
 
@@ -92,6 +93,21 @@ def test_what_was_measured_is_told(studio):
 def test_the_start_says_what_there_is_and_no_path_of_the_photos(studio, photos):
     told = studio.get("/api/start").json()
     assert told["photos"] == "photos" and set(told["recipes"]) == set(bundled_recipes()) and told["saved"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/data/screw/train/good", "screw/train/good"),
+        ("photos", "photos"),
+        ("/data/leaf", "leaf"),
+        ("good", "good"),
+        ("owner/name", "name"),
+        ("/", "/"),
+    ],
+)
+def test_photos_are_called_by_the_last_folder_that_says_what_they_show(path, name):
+    assert name_of_folder(path) == name
 
 
 def test_a_wrong_value_names_its_key(studio):

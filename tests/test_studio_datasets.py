@@ -34,6 +34,7 @@ def test_a_run_is_made_stopped_gone_on_with_and_is_the_dataset_of_make(studio, p
         "done": 1000,
         "total": 1000,
         "seconds": 0,
+        "note": "",
         "error": "",
     }
     assert until(studio, "d", {"finished", "failed"}) | {"seconds": 0} == wanted

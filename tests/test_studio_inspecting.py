@@ -132,6 +132,16 @@ def test_recipes_are_compared_on_opened_data_alone(studio, photos, asked, text):
     refused(studio.post("/api/score", json=asked), text)
 
 
+def test_data_with_real_defects_is_offered_where_it_was_opened_and_named_where_it_was_not(tmp_path):
+    """Law: nothing is read outside the folders that were opened, and what to open is said."""
+    data = tiny_data(tmp_path / "part")
+    for folders, data_, closed in (((), [], str(data)), ((data,), [str(data)], None), ((tmp_path,), [str(data)], None)):
+        app = studio_app(Session(str(data / "train" / "good"), tmp_path / "out", folders), token="t")
+        with TestClient(app, base_url="http://127.0.0.1", headers={TOKEN_HEADER: "t"}) as client:
+            told = client.get("/api/inspectors").json()
+        assert (told["data"], told["closed"]) == (data_, closed)
+
+
 def test_a_comparison_that_cannot_be_made_says_why(studio, photos):
     """Law: a failing run shows its error."""
     asked = {"name": "r", "data": str(photos), "recipes": "perlin", "seeds": 1}

@@ -10,6 +10,10 @@ from real_data import defect
 
 from anomgen.banks.folder import Bank
 from anomgen.dataset.png import decode_png, encode_png
+from anomgen.making.make import make
+from anomgen.making.output import check_output
+from anomgen.making.recipe import load_recipe
+from anomgen.studio.datasets import Datasets
 from anomgen.studio.marking import SHOWN_SIDE
 
 
@@ -81,6 +85,23 @@ def test_what_is_marked_is_the_bank_and_is_transplanted_at_once(studio, out):
     assert left["types"] == {"dent": 1}
     refused = studio.post("/api/unbank", json={"bank": "bank", "item": "b>.png"})
     assert refused.status_code == 400 and "every defect" in refused.json()["error"]
+
+
+def test_a_dataset_of_a_bank_and_a_painted_region_is_replayed_and_gone_on_with(studio, photos, out):
+    """Law: datasets keep no paths of the machine, and the studio knows where its own banks and masks are."""
+    image, mask = defect(200, 48)
+    bank = put(studio, opened(studio, np.ascontiguousarray(image)), mask).json()["banks"][0]["path"]
+    region = np.full((48, 48), 255, np.uint8)
+    region[:, :16] = 0
+    studio.post("/api/mask", params={"name": "w"}, content=encode_png(region))
+    foreground = {"method": "none", "roi": str(out / "w.png")}
+    overrides = {"generator.bank": bank, "source.size": 48, "count": 4, "foreground": foreground}
+    recipe = load_recipe("transplant", source=str(photos), overrides=overrides)
+    make(recipe, out / "d")
+    assert studio.post("/api/replay", json={"name": "d", "index": 0}).json()["identical"]
+    again = Datasets(out, str(photos), (out,)).recipe("d")
+    assert (again.generator.bank, again.foreground.roi) == (bank, str(out / "w.png"))
+    check_output(again, out / "d", resume=True, overwrite=False)
 
 
 def test_a_large_picture_is_marked_small_and_stored_whole(studio, out):

@@ -144,9 +144,9 @@ def test_the_grid_and_the_viewer_are_used_by_keys_alone(page):
     page.keyboard.press("Enter")
     viewer = page.locator("#viewer[open]")
     viewer.wait_for()
-    page.get_by_text("1 of").wait_for()
+    viewer.get_by_text("1 of").wait_for()
     page.keyboard.press("ArrowRight")
-    page.get_by_text("2 of").wait_for()
+    viewer.get_by_text("2 of").wait_for()
     page.keyboard.press("+")
     page.keyboard.press("b")
     assert page.locator("#viewer .zoom.divided").count() == 1

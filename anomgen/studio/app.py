@@ -6,7 +6,7 @@ import asyncio
 import inspect
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from starlette.applications import Starlette
@@ -19,6 +19,7 @@ from starlette.staticfiles import StaticFiles
 from anomgen.errors import AnomgenError, RecipeError
 from anomgen.making import catalogue
 from anomgen.making.threads import single_threaded
+from anomgen.sources.tree import NORMAL_NAMES, PLAIN_NAMES
 from anomgen.studio.browsing import Making
 from anomgen.studio.controls import sections_of
 from anomgen.studio.drawing import Drawing
@@ -55,7 +56,7 @@ class Rows:
         photos = self.session.photos
         told = {
             "version": version("anomgen"),
-            "photos": photos if photos is None else Path(photos).name or photos,
+            "photos": photos if photos is None else name_of_folder(photos),
             "out": str(self.session.out),
             "recipes": recipes["recipes"],
             "saved": self.session.saved(),
@@ -174,6 +175,17 @@ def studio_app(session: Session, *, token: str, name: str = "127.0.0.1", port: i
     handlers: dict[Any, Any] = {RecipeError: _bad_recipe, AnomgenError: _failed, KeyError: _forgotten}
     app = Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
     return Guard(app, token=token, name=name, port=port, public=public)
+
+
+def name_of_folder(photos: str) -> str:
+    """Return what photos are called: the last folders of their path, up to one that says more than that they are good.
+
+    ``screw/train/good`` of ``/data/screw/train/good``.
+    """
+    parts = PurePath(photos).parts
+    plain = NORMAL_NAMES | PLAIN_NAMES | {"train"}
+    named = next((k for k in range(len(parts) - 1, 0, -1) if parts[k].lower() not in plain), len(parts) - 1)
+    return "/".join(parts[named:]) or photos
 
 
 async def _bad_recipe(_: Request, error: RecipeError) -> Response:

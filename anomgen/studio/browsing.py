@@ -18,7 +18,7 @@ class Making:
 
     def __init__(self, desk: Desk, runs: Runs):
         self.desk, self.session, self.runs = desk, desk.session, runs
-        self.datasets = Datasets(self.session.out, self.session.photos)
+        self.datasets = Datasets(self.session.out, self.session.photos, self.session.folders)
 
     async def make(self, request: Request) -> Response:
         """Begin to make a dataset of the recipe."""

@@ -125,6 +125,8 @@ def _control(key: str, schema: Schema, value: Any, before: str = "") -> Control:
     control = {**_named(key, before), "help": _text(_resolved(schema)), "value": value}
     if words:
         control["off"] = words[0]
+        if words[0] is None and real:
+            control["help"] = control["help"].replace("null:", "usual:")
     if not real:
         return {**control, "type": "choice", "options": words}
     return {**control, **_form(key, real, value, _resolved(schema).get("default"))}

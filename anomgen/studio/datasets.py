@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from cachetools import LRUCache
 
+from anomgen.config import located_texts
 from anomgen.dataset.left_out import leave_out
 from anomgen.dataset.normals import NormalImages
 from anomgen.dataset.origin import is_ours
@@ -19,7 +21,7 @@ from anomgen.dataset.row import LABELS
 from anomgen.errors import AnomgenError, UsageError
 from anomgen.files import json_object
 from anomgen.making.engine import Plan, Recipe
-from anomgen.making.recipe import load_recipe
+from anomgen.making.recipe import load_recipe, parse_recipe
 from anomgen.making.replay import pool_of, reopened, replay_by
 from anomgen.sources.pool import Pool
 
@@ -33,11 +35,12 @@ KEPT_BYTES = 32 << 20
 class Datasets:
     """Finished and begun datasets below one folder, opened when they are first asked for.
 
-    photos: where the normal images are, for those that a dataset does not hold.
+    photos: where the normal images are, for those that a dataset does not hold. folders: where the banks, masks and
+    models are that recipes name.
     """
 
-    def __init__(self, out: Path, photos: str | None):
-        self.out, self._photos = out, photos
+    def __init__(self, out: Path, photos: str | None, folders: Sequence[Path] = ()):
+        self.out, self._photos, self._folders = out, photos, folders
         self._opened: LRUCache[tuple[str, int], Dataset] = LRUCache(4)
         self._normals: LRUCache[tuple[str, int], NormalImages] = LRUCache(2)
         self._plans: LRUCache[tuple[str, int], Plan] = LRUCache(1)
@@ -49,8 +52,8 @@ class Datasets:
 
     def recipe(self, name: str) -> Recipe:
         """Return the recipe that an unfinished dataset was begun with. Raises UsageError where there is none."""
-        file = self._folder(name) / "recipe.yaml"
-        return load_recipe(str(file), source=self._photos)
+        file = str(self._folder(name) / "recipe.yaml")
+        return load_recipe(file, source=self._photos, overrides=self._places(load_recipe(file, source=self._photos)))
 
     def rows(self, name: str, filters: dict[str, str], start: int, count: int = PAGE) -> dict[str, Any]:
         """Return a page of the rows that pass the filters, how many do, and the types that there are.
@@ -115,17 +118,25 @@ class Datasets:
 
     def _pool_of(self, dataset: Dataset) -> Pool | None:
         try:
-            return pool_of(dataset)[0] or pool_of(dataset, self._photos)[0]
+            places = self._places(parse_recipe(dataset.recipe))
+            return pool_of(dataset, None, places)[0] or pool_of(dataset, self._photos, places)[0]
         except AnomgenError:  # made of other photos
             return None
 
     def _reopened(self, dataset: Dataset) -> Plan:
+        places = self._places(parse_recipe(dataset.recipe))
         try:
-            return reopened(dataset)
+            return reopened(dataset, None, places)
         except UsageError:
             if self._photos is None:
                 raise
-            return reopened(dataset, self._photos)
+            return reopened(dataset, self._photos, places)
+
+    def _places(self, recipe: Recipe) -> dict[str, str]:
+        """Return where, in the opened folders, the banks, masks and models are that a dataset's recipe names."""
+        named = [(key, text) for key, text in located_texts(recipe) if key != "source.path"]
+        found = {key: next((f / text for f in self._folders if (f / text).exists()), None) for key, text in named}
+        return {key: str(place) for key, place in found.items() if place is not None}
 
     def _dataset(self, name: str) -> Dataset:
         key = self._key(name)

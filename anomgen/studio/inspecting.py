@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import MutableMapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,6 +16,7 @@ from anomgen.files import file_digest, json_object
 from anomgen.making.recipe import bundled_recipes
 from anomgen.places import read_within
 from anomgen.sources.cache import bounded
+from anomgen.sources.tree import MASK_NAMES, NORMAL_NAMES
 from anomgen.studio.looking import Asked, Looked, Looking
 from anomgen.studio.questions import Desk, asked_of, field, name_of, png
 from anomgen.studio.runs import Fit, Runs, Score, refuse_taken
@@ -67,7 +69,8 @@ class Inspecting:
             raise UsageError(f"{(unknown or 'recipes')[:80]}: give bundled or saved recipes, with commas between them")
         files = [str(self.session.out / word) if word in self.session.saved() else word for word in recipes]
         seeds = min(max(field(asked, "seeds", int, 3), 1), 20)
-        self.runs.start(Score(data, tuple(files), seeds, self.session.out / name))
+        steps = max(field(asked, "steps", int, 0), 0) or None
+        self.runs.start(Score(data, tuple(files), seeds, self.session.out / name, steps))
         return JSONResponse(await run_in_threadpool(self._found))
 
     async def inspect(self, request: Request) -> Response:
@@ -104,13 +107,31 @@ class Inspecting:
         detectors = [about for folder in self._folders(DETECTOR) if (about := _about(folder))]
         reports = [{"name": folder.name} for folder in self._folders(REPORT) if (folder / RESULTS).is_file()]
         runs = [run for run in self.runs.all() if run["kind"] != "dataset"]
-        return {"detectors": detectors, "reports": reports, "runs": runs, "data": self.session.photos}
+        return {
+            "detectors": detectors,
+            "reports": reports,
+            "runs": runs,
+            "data": self._data(),
+            "closed": self._closed(),
+        }
+
+    def _data(self) -> list[str]:
+        """Return the opened folders that look like data sets with real defects, and those in them."""
+        found = (folder for root in self.session.folders for folder in (root, *_inside(root)))
+        return list(dict.fromkeys(str(folder) for folder in found if _holds_defects(folder)))
+
+    def _closed(self) -> str | None:
+        """Return the data set that the photos are a part of, where it was not opened."""
+        folder = None if self.session.photos is None else Path(self.session.photos).expanduser().resolve()
+        if folder is None or folder.parent.name != "train" or not _holds_defects(folder.parent.parent):
+            return None
+        return None if str(folder.parent.parent) in self._data() else str(folder.parent.parent)
 
     def _folders(self, mark: str) -> list[Path]:
         """Return the folders that hold a file of that name: those that were opened, and those in them; newest first."""
         found: dict[str, Path] = {}
         for root in self.session.folders:
-            for folder in (root, *(sorted(root.glob("*")) if root.is_dir() else ())):
+            for folder in (root, *_inside(root)):
                 if (folder / mark).is_file() and folder.resolve().is_relative_to(root):
                     found.setdefault(folder.name, folder)
         return sorted(found.values(), key=lambda folder: -(folder / mark).stat().st_mtime)
@@ -120,6 +141,22 @@ class Inspecting:
         if found is None:
             raise UsageError(f"no {'report' if mark == REPORT else 'detector'} {name[:80]!r} is in an opened folder")
         return found
+
+
+def _inside(root: Path) -> list[Path]:
+    """Return the folders in a folder."""
+    try:
+        return sorted(root / entry.name for entry in os.scandir(root) if entry.is_dir())
+    except OSError:
+        return []
+
+
+def _holds_defects(folder: Path) -> bool:
+    """Return whether a folder looks like a data set with real defects; `score` says what is wrong with one."""
+    names = {entry.name.lower() for entry in _inside(folder)}
+    if {"train", "test"} <= names:
+        return True
+    return folder.name not in ("train", "test") and bool(names & NORMAL_NAMES and names - NORMAL_NAMES - MASK_NAMES)
 
 
 def _about(folder: Path) -> dict[str, Any] | None:

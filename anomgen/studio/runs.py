@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
 from anomgen.dataset.origin import is_ours
-from anomgen.errors import AnomgenError, Progress, UsageError
+from anomgen.errors import AnomgenError, Progress, UsageError, listening
 from anomgen.making.engine import Recipe
 from anomgen.making.make import make
 from anomgen.making.output import check_output
@@ -20,11 +20,13 @@ from anomgen.making.runners.workers import Workers, died
 Phase = Literal["running", "stopping", "stopped", "finished", "failed"]
 BEAT = 0.25
 """Seconds between two looks at the progress."""
+NOTE = 200
+"""Bytes of what a run says that it does."""
 
 
 @dataclass(frozen=True)
 class Status:
-    """One run as the page sees it. error: why it failed."""
+    """One run as the page sees it. note: what it does now, where that is not its own steps; error: why it failed."""
 
     name: str
     kind: str
@@ -32,6 +34,7 @@ class Status:
     done: int = 0
     total: int = 0
     seconds: float = 0.0
+    note: str = ""
     error: str = ""
 
 
@@ -109,6 +112,7 @@ class Score:
     recipes: tuple[str, ...]
     seeds: int
     out: Path
+    steps: int | None = None
     total: int = 0
 
     def check(self) -> None:
@@ -118,7 +122,15 @@ class Score:
         """See `Command.run`."""
         from anomgen.score.run import score
 
-        score(self.data, list(self.recipes), seeds=self.seeds, out=self.out, workers=1, progress=progress)
+        score(
+            self.data,
+            list(self.recipes),
+            seeds=self.seeds,
+            steps=self.steps,
+            out=self.out,
+            workers=1,
+            progress=progress,
+        )
 
 
 def refuse_taken(out: Path) -> None:
@@ -146,8 +158,8 @@ class Runs:
             self._runs.pop(name, None)
             self._runs[name] = Status(name, command.kind, "running", 0, command.total)
             context = multiprocessing.get_context("spawn")
-            shared = context.Array("q", [0, command.total]), context.Event()
-            self._stops[name] = shared[1]
+            shared = context.Array("q", [0, command.total]), context.Array("c", NOTE), context.Event()
+            self._stops[name] = shared[2]
             thread = threading.Thread(target=self._follow, args=(name, command, shared), name=f"make {name}")
             self._threads.append(thread)
             thread.start()
@@ -173,15 +185,17 @@ class Runs:
         for thread in self._threads:
             thread.join()
 
-    def _follow(self, name: str, command: Command, shared: tuple[Any, Any]) -> None:
-        counter, stop = shared
+    def _follow(self, name: str, command: Command, shared: tuple[Any, Any, Any]) -> None:
+        counter, note, stop = shared
         started = time.perf_counter()
         outcome: tuple[Phase, str] = "failed", "its process could not be started"
 
         def beat() -> None:
             with self._lock:
                 seconds = round(time.perf_counter() - started, 1)
-                self._runs[name] = replace(self._runs[name], done=counter[0], total=counter[1], seconds=seconds)
+                told = note.value.decode(errors="ignore")
+                counts = {"done": counter[0], "total": counter[1]}
+                self._runs[name] = replace(self._runs[name], **counts, seconds=seconds, note=told)
 
         def ended(_: Command, future: Future[bool]) -> None:
             nonlocal outcome
@@ -220,21 +234,22 @@ class _Stopped(Exception):
     """The studio asked for it."""
 
 
-def _start(counter: Any, stop: Any) -> None:
-    _shared[:] = [counter, stop]
+def _start(counter: Any, note: Any, stop: Any) -> None:
+    _shared[:] = [counter, note, stop]
 
 
 def _work(command: Command) -> bool:
     """Do a command; return whether it is finished, False where it was stopped."""
-    counter, stop = _shared
+    counter, note, stop = _shared
 
-    def progress(done: int, total: int, _note: str = "", /) -> None:
-        counter[0], counter[1] = done, total
+    def progress(done: int, total: int, told: str = "", /) -> None:
+        counter[0], counter[1], note.value = done, total, told.encode()[: NOTE - 1]
         if stop.is_set():
             raise _Stopped
 
     try:
-        command.run(progress)
+        with listening(progress):
+            command.run(progress)
     except _Stopped:
         return False
     return True

@@ -81,8 +81,8 @@ async function work() {
       fill(tile, told.rows[0], tile.source, view.kind, tile.name);
     } catch (error) {
       fill(tile, { index: view.index, error: error.message }, null, view.kind, tile.name);
-      grid.append(tile);  // what cannot be drawn comes last
     }
+    if (tile.row.error) grid.append(tile);  // what cannot be drawn comes last
   }
   working = false;
 }

@@ -58,20 +58,21 @@ function paint({ runs: all, datasets }) {
   const names = new Set(runs.map((run) => run.name));
   const others = datasets.filter((dataset) => !names.has(dataset.name));
   const items = [...runs, ...others.map((dataset) => ({ ...dataset, state: dataset.finished ? "finished" : "unfinished", total: dataset.rows, done: dataset.rows }))];
-  const now = JSON.stringify(items.map((item) => [item.name, item.state, item.done, item.error]));
+  taken = items.map((item) => item.name);
+  const now = JSON.stringify(items.map((item) => [item.name, item.state, item.done, item.note, item.error]));
   if (now === seen) return;
   seen = now;
   const focused = document.activeElement?.dataset?.act;
   const going = items.find((item) => item.state === "running" || item.state === "stopping");
   empty.querySelector("h2").textContent = going ? `${going.name} is being made` : "No dataset is open";
-  empty.querySelector("p").textContent = going ? "It opens here when it is finished. You can go on meanwhile, or close the page." : items.length ? "Choose a finished one on the left to look through its rows, replay one, or throw one out."
+  empty.querySelector("p").textContent = going ? "It opens here when it is finished. You can go on meanwhile, or close the page." : items.length ? "Choose a finished one in the list to look through its rows, replay one, or throw one out."
     : "Set a recipe under Look, then press Make dataset. It is made in the background; you can go on meanwhile.";
   list.replaceChildren(...(items.length ? items.map((item) => itemOf(item)) : [h("li", { class: "none" }, "Nothing yet.")]));
   if (focused) list.querySelector(`[data-act="${CSS.escape(focused)}"]`)?.focus();
   for (const run of runs) if (run.state === "finished" && run.name === waitingFor) { waitingFor = ""; choose(run.name); }
 }
 
-let waitingFor = "";
+let waitingFor = "", taken = [];
 
 // A run, or what one has made, in a list. opens: what a click on a finished one does. again: whether it can go on.
 export function itemOf(item, { opens = choose, again = true, look: after = look, current = view.name } = {}) {
@@ -80,7 +81,8 @@ export function itemOf(item, { opens = choose, again = true, look: after = look,
   const rate = item.done && item.seconds ? item.done / item.seconds : 0;
   const unit = { detector: "steps", report: "trainings" }[item.kind] ?? "rows";
   const words = {
-    running: item.done ? `${item.done} of ${item.total} ${unit}${rate ? `, ${Math.ceil((item.total - item.done) / rate)} s left` : ""}` : "getting ready",
+    running: item.note ? `${item.note}${item.done ? ` · ${item.done} of ${item.total}` : ""}`
+      : item.done ? `${item.done} of ${item.total} ${unit}${rate ? `, ${time((item.total - item.done) / rate)} left` : ""}` : "getting ready",
     stopping: "stopping", stopped: `stopped at ${item.done} of ${item.total} ${unit}`, failed: "failed", finished: item.about ?? `${item.total ?? "?"} ${unit}`, unfinished: "unfinished",
   }[item.state];
   return h("li", { class: `item ${item.state}`, "aria-current": item.name === current ? "true" : undefined },
@@ -92,13 +94,22 @@ export function itemOf(item, { opens = choose, again = true, look: after = look,
       again && ["stopped", "failed", "unfinished"].includes(item.state) && act("resume", "Resume")));
 }
 
+// A name that none of some has yet.
+export function free(name, taken) {
+  let number = 1;
+  while (taken.includes(number > 1 ? `${name}-${number}` : name)) number += 1;
+  return number > 1 ? `${name}-${number}` : name;
+}
+
+const time = (seconds) => (seconds < 90 ? `${Math.ceil(seconds)} s` : seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`);
+
 const fail = (error) => say(error.message, true);
 
 export async function make(toHere) {
   if (!state.id || state.error) { say("first mend what is wrong with the recipe", true); return; }
   const given = await ask({ title: "Make a dataset", yes: "Make it",
     text: `Of ${state.sections.at(-1).controls.find((control) => control.key === "count").value} rows, as set under Dataset. It goes on when this page is closed.`,
-    fields: [{ name: "name", label: "Name", value: state.name }, { name: "workers", label: "Workers", type: "number", min: 1, value: 1, help: "Processes side by side; the result is the same." }] });
+    fields: [{ name: "name", label: "Name", value: free(state.name, taken) }, { name: "workers", label: "Workers", type: "number", min: 1, value: 1, help: "Processes side by side; the result is the same." }] });
   if (!given) return;
   try {
     await post("/api/make", { id: state.id, name: given.name, workers: Math.max(1, Math.round(+given.workers) || 1) });

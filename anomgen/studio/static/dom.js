@@ -41,11 +41,12 @@ export function say(text, bad = false) {
   hide = setTimeout(() => said.classList.remove("shown"), bad ? 9000 : 4500);
 }
 
-// Ask for a name; resolves to what the form holds, or null. fields: [{name, label, value, help}].
+// Ask for a name; resolves to what the form holds, or null. fields: [{name, label, value, help, options}].
 export function ask({ title, text, fields = [], yes }) {
   const dialog = $("ask");
-  const inputs = fields.map((field) =>
-    h("input", { id: `ask-${field.name}`, name: field.name, value: field.value, type: field.type ?? "text", min: field.min,
+  const inputs = fields.map((field) => field.options
+    ? h("select", { id: `ask-${field.name}`, name: field.name }, field.options.map((option) => h("option", {}, option)))
+    : h("input", { id: `ask-${field.name}`, name: field.name, value: field.value, type: field.type ?? "text", min: field.min,
       autocomplete: "off", spellcheck: "false" }));
   return new Promise((resolve) => {
     const done = (value) => { dialog.close(); resolve(value); };
@@ -64,7 +65,7 @@ export function ask({ title, text, fields = [], yes }) {
     dialog.oncancel = () => resolve(null);
     dialog.showModal();
     (inputs[0] ?? form.querySelector(".primary")).focus();
-    inputs[0]?.select();
+    inputs[0]?.select?.();
   });
 }
 

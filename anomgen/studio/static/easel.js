@@ -79,11 +79,13 @@ export function easelOf({ label, wand = null, changed = () => {} }) {
     changed();
   }
 
-  function isEmpty() {
-    if (!shape) return true;
+  // How much of the picture is painted, 0 to 1.
+  function share() {
+    if (!shape) return 0;
     const { data } = ink.getImageData(0, 0, ...shape);
-    for (let k = 0; k < data.length; k += 4) if (data[k]) return false;
-    return true;
+    let count = 0;
+    for (let k = 0; k < data.length; k += 4) if (data[k]) count += 1;
+    return count / (shape[0] * shape[1]);
   }
 
   const blob = () => new Promise((done) => paper.toBlob(done, "image/png"));
@@ -263,6 +265,6 @@ export function easelOf({ label, wand = null, changed = () => {} }) {
   stage.addEventListener("wheel", (event) => { event.preventDefault(); zoomAt(Math.exp(-event.deltaY / 400), event); }, { passive: false });
   stage.addEventListener("keydown", keys);
 
-  return { element: frame, stage, tool, load, fill, back, stamp, isEmpty, blob, kept, restore, zoom, resize, repaint: () => shape && paint(),
+  return { element: frame, stage, tool, load, fill, back, stamp, share, blob, kept, restore, zoom, resize, repaint: () => shape && paint(),
     canUndo: () => steps.length > 0, get shape() { return shape; } };
 }

@@ -4,9 +4,9 @@ import { h, svg, ask, say } from "./dom.js";
 import { get, post, upload } from "./api.js";
 import { state } from "./state.js";
 import { drawOutline, percent } from "./tiles.js";
-import { itemOf } from "./datasets.js";
+import { free, itemOf } from "./datasets.js";
 
-let detectors, reports, stage, empty, results, current = "", known = [], data = null, timer = 0, seen = "";
+let detectors, reports, stage, empty, results, current = "", known = [], taken = [], data = [], closed = null, timer = 0, seen = "";
 
 export function build(section) {
   detectors = h("ul", { class: "made" });
@@ -44,6 +44,8 @@ export async function open() {
 
 function list(told) {
   data = told.data;
+  closed = told.closed;
+  taken = [...told.detectors, ...told.reports, ...told.runs].map((one) => one.name);
   known = told.detectors;
   if (!known.some((one) => one.name === current)) current = known[0]?.name ?? "";
   const now = JSON.stringify([told, current]);
@@ -81,7 +83,7 @@ function paint() {
 async function train() {
   if (!state.id || state.error) { say("first mend what is wrong with the recipe", true); return; }
   const given = await ask({ title: "Train an inspector", yes: "Train it", text: `On your photos and the anomalies of ${state.name}, as they are set. It takes some minutes and goes on when this page is closed.`,
-    fields: [{ name: "name", label: "Name", value: `${state.name}-inspector` }] });
+    fields: [{ name: "name", label: "Name", value: free(`${state.name}-inspector`, taken) }] });
   if (!given) return;
   try {
     list(await post("/api/fit", { id: state.id, name: given.name }));
@@ -92,14 +94,22 @@ async function train() {
 }
 
 async function compare() {
+  if (!data.length) {
+    await ask({ title: "This needs real defects with masks", yes: "All right",
+      text: `Recipes are compared on a folder with normal images and real defects with their masks, such as a category of MVTec AD. None is open. End the studio and start it with\n\nanomgen studio … --open ${closed ?? "FOLDER"}` });
+    return;
+  }
   const given = await ask({ title: "Compare recipes on real data", yes: "Begin",
-    text: "A folder with normal images and real defects with their masks, such as a category of MVTec AD. Start the studio with --open FOLDER to use another one than your photos'.",
-    fields: [{ name: "data", label: "Data", value: data ?? "" }, { name: "recipes", label: "Recipes, with commas between them", value: "nsa, perlin, defects" },
+    text: "Detectors are trained on what each recipe draws, and tested on the real defects.",
+    fields: [{ name: "data", label: "Real defects", value: data[0], options: data },
+      { name: "recipes", label: "Recipes, with commas between them", value: [...new Set([state.base, "perlin", "nsa"])].join(", ") },
       { name: "seeds", label: "Trainings of each recipe", type: "number", min: 1, value: 3, help: "Three or more to rank them; one for a first look." },
-      { name: "name", label: "Name of the report", value: "report" }] });
+      { name: "steps", label: "Steps of each training", type: "number", min: 1, value: 300, help: "300 as usual, which takes a minute or two each; 50 for a first look." },
+      { name: "name", label: "Name of the report", value: free("report", taken) }] });
   if (!given) return;
   try {
-    list(await post("/api/score", { ...given, seeds: Math.max(1, Math.round(+given.seeds) || 3) }));
+    const whole = (text, otherwise) => Math.max(1, Math.round(+text) || otherwise);
+    list(await post("/api/score", { ...given, seeds: whole(given.seeds, 3), steps: whole(given.steps, 300) }));
     open();
   } catch (error) {
     say(error.message, true);
@@ -110,10 +120,12 @@ async function compare() {
 
 async function look(files) {
   if (!current) { say("first train an inspector", true); return; }
-  for (const one of files) {
-    const card = h("figure", { class: "inspection", "aria-busy": "true" }, h("div", { class: "picture" }), h("figcaption", {}, one.name));
-    results.prepend(card);
-    paint();
+  const cards = files.map((one) => h("figure", { class: "inspection", "aria-busy": "true" }, h("div", { class: "picture" }),
+    h("figcaption", {}, h("b", {}, one.name), h("span", { class: "range" }, "waits for the detector, which needs some seconds to begin"))));
+  results.prepend(...cards);
+  paint();
+  for (const [k, one] of files.entries()) {
+    const card = cards[k];
     try {
       show(card, await upload(`/api/inspect/${encodeURIComponent(current)}?name=${encodeURIComponent(one.name)}`, one));
     } catch (error) {

@@ -9,7 +9,7 @@ import * as reading from "./reading.js";
 import * as viewer from "./viewer.js";
 
 const THUMBNAIL = 320;
-const view = { kind: "image", outline: true, all: false, start: 0, count: 12, last: 0, rows: [], id: null };
+const view = { kind: "image", outline: true, all: false, start: 0, count: 12, last: 0, rows: [], id: null, ratio: 1 };
 const pages = [];
 let asking = null;
 let toMark, root, grid, range, panel, select, undoButton, trouble, about, notes;
@@ -32,12 +32,12 @@ export function build(section, told, mark) {
     view.all = !view.all; all.setAttribute("aria-pressed", String(view.all)); view.start = 0; pages.length = 0; draw();
   } }, "Normal rows");
   const sizes = h("input", { type: "range", min: 110, max: 420, value: 190, "aria-label": "Size of the pictures", class: "size",
-    oninput: () => grid.style.setProperty("--tile", `${sizes.value}px`), onchange: () => fitting(grid) > grid.children.length && draw() });
+    oninput: () => grid.style.setProperty("--tile", `${sizes.value}px`), onchange: () => fitting(grid, view.ratio) > grid.children.length && draw() });
   range = h("span", { class: "range" });
   const before = h("button", { onclick: previous, title: "Rows before (P)", "aria-label": "Rows before" }, "‹");
   const after = h("button", { onclick: next, title: "New ones (N)" }, "New", h("span", { class: "word" }, " ones"), " ›");
   grid = h("div", { role: "group", class: "grid outlined", "aria-label": "Samples of the recipe" });
-  root.append(aside, h("div", { class: "stage" },
+  root.replaceChildren(aside, h("div", { class: "stage" },
     h("div", { class: "tools", role: "toolbar", "aria-label": "How samples are shown" }, views, outline, all, h("label", { class: "sizes" }, "Size ", sizes),
       h("span", { class: "space" }), before, range, after), grid));
   function toggleOutline() {
@@ -48,6 +48,7 @@ export function build(section, told, mark) {
   keys = { n: next, p: previous, o: toggleOutline, m: () => pick("mask"), d: () => pick("difference"), b: () => pick(view.kind === "normal" ? "image" : "normal"), a: () => pick("image") };
   function pick(kind) { view.kind = kind; views.paint(kind); refresh(); }
   listen(changed);
+  fit(grid, fitting(grid), enlarge);
 }
 
 let keys = {};
@@ -82,7 +83,12 @@ function changed(what) {
   controls.show(panel);
   if (state.error && keyed && !panel.querySelector(".wrong")) trouble.textContent = state.error;
   grid.classList.toggle("stale", Boolean(state.error));
-  if (!state.error && state.id !== view.id) draw();
+  if (!state.error && state.id !== view.id) open();
+}
+
+// What nobody looks at is not drawn.
+export function open() {
+  if (root.checkVisibility() && state.id && !state.error && state.id !== view.id) draw();
 }
 
 const source = (row) => (kind, side = THUMBNAIL) => `/row/${view.id}/${row.index}/${kind}.png${side ? `?side=${side}` : ""}`;
@@ -92,9 +98,9 @@ async function draw() {
   asking = new AbortController();
   const { signal } = asking;
   const id = state.id;
-  view.count = fitting(grid);
+  view.count = fitting(grid, view.ratio);
   grid.querySelector(".empty")?.remove();
-  const tiles = fit(grid, view.count, open);
+  let tiles = fit(grid, view.count, enlarge);
   for (const tile of tiles) tile.setAttribute("aria-busy", "true");
   view.id = id;
   view.rows = [];
@@ -102,13 +108,19 @@ async function draw() {
   reading.watch();
   try {
     let from = view.start;
-    for (const count of [2, 4, view.count - 6]) {  // the first ones soon
+    for (const most of [2, 6, 48]) {  // the first ones soon
+      const count = Math.min(most, view.count) - view.rows.length;
       const question = view.all ? { indices: Array.from({ length: count }, (_, k) => from + k) } : { start: from, count };
-      const told = await post("/api/rows", { id, ...question, resolved: view.rows.length + count >= view.count }, signal);
+      const told = await post("/api/rows", { id, ...question, resolved: most === 48 }, signal);
       const [first, second] = told.rows;
       if (!view.rows.length && first?.error && first.error === second?.error) { none(first.error); return; }
       told.rows.forEach((row) => { fill(tiles[view.rows.length], row, source(row), view.kind); view.rows.push(row); });
-      if (view.rows.length && count === 2) measure(tiles[0]);
+      if (most === 2) {
+        measure(tiles[0]);
+        view.ratio = first.height / first.width || view.ratio;  // wide ones leave room for more
+        view.count = fitting(grid, view.ratio);
+        tiles = fit(grid, view.count, enlarge);
+      }
       from = view.rows.at(-1).index + 1;
       if (told.resolved) { controls.measured(told.resolved); noted(told.resolved.notes); }
     }
@@ -176,7 +188,7 @@ function previous() {
   draw();
 }
 
-function open(row) {
+function enlarge(row) {
   const rows = view.rows.filter((other) => !other.error);
   viewer.open({ rows, at: rows.indexOf(row), source: (other) => source(other), record: async (other) => other });
 }

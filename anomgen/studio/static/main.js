@@ -15,7 +15,7 @@ const TABS = { look, compare, draw, datasets, inspect };
 let current = "look";
 
 function turnTo(name, focus = false) {
-  if (name !== current) TABS[current].close?.();
+  if (begun && name !== current) TABS[current].close?.();
   current = name;
   for (const other of Object.keys(TABS)) {
     const tab = $(`tab-${other}`);
@@ -24,7 +24,7 @@ function turnTo(name, focus = false) {
     $(other).hidden = other !== name;
   }
   if (focus) $(`tab-${name}`).focus();
-  TABS[name].open?.();
+  if (begun) TABS[name].open?.();
 }
 
 function tabs() {
@@ -47,7 +47,7 @@ function keys() {
     if (event.altKey || ((event.ctrlKey || event.metaKey) && current !== "draw")) return;
     const number = "12345".indexOf(event.key);
     if (number >= 0 && event.key) turnTo(Object.keys(TABS)[number]);
-    else TABS[current].key(event);
+    else if (begun) TABS[current].key(event);
   });
 }
 
@@ -82,6 +82,8 @@ async function save() {
 let begun = null;
 
 async function start() {
+  tabs();
+  keys();
   begun = await get("/api/start");
   $("photos").textContent = begun.photos ?? "built-in textures";
   $("photos").title = begun.photos ? "your photos" : "start with `anomgen studio FOLDER` to see your own";
@@ -91,8 +93,6 @@ async function start() {
   draw.build($("draw"), () => turnTo("look"));
   datasets.build($("datasets"));
   inspect.build($("inspect"));
-  tabs();
-  keys();
   $("copy").addEventListener("click", copy);
   $("save").addEventListener("click", save);
   $("make").addEventListener("click", () => datasets.make(() => turnTo("datasets")));
@@ -100,6 +100,7 @@ async function start() {
   begin(begun.recipes, begun.saved);
   datasets.look();
   reading.begin(begun);
+  if (current !== "look") TABS[current].open?.();  // somebody was faster
 }
 
 start().catch((error) => say(error.message, true));

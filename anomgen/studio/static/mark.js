@@ -6,10 +6,12 @@ import { state, put } from "./state.js";
 import { easelOf } from "./easel.js";
 import { toolbox, zooms } from "./tools.js";
 import { carried } from "./look.js";
+import { percent } from "./tiles.js";
 
 const KEPT = "anomgen-studio-marks";
 const MOST_KEPT = 6;
-let easel, box, strip, empty, stage, kind, kinds, bankName, list, tolerance, title, putButton, toLook;
+const LARGE = 0.08;  // of the picture: more is rarely the defect alone
+let easel, box, strip, empty, stage, kind, kinds, bankName, list, tolerance, title, putButton, marked, toLook;
 let pictures = [], current = null, seed = null, flooding = null, banks = [];
 
 export function build(section, look) {
@@ -26,6 +28,7 @@ export function build(section, look) {
   kinds = h("datalist", { id: "mark-types" });
   bankName = h("input", { type: "text", id: "mark-bank", value: "bank", autocomplete: "off", spellcheck: "false", onchange: () => paintBank() });
   putButton = h("button", { class: "primary wide", onclick: putIn }, "Put into the bank");
+  marked = h("p", { class: "help", role: "status" });
   list = h("div", { class: "bank" });
   strip = h("div", { class: "strip", role: "listbox", "aria-label": "Opened pictures" });
   title = h("span", { class: "name" });
@@ -37,7 +40,7 @@ export function build(section, look) {
       h("button", { onclick: () => file.click() }, "Open more…")), strip, empty, easel.element);
   section.append(h("aside", { class: "panel", "aria-label": "Tools" }, box.element,
     h("div", { class: "field" }, h("label", { for: "mark-type" }, "What it is"), kind, kinds),
-    h("div", { class: "field" }, h("label", { for: "mark-bank" }, "Bank"), bankName), putButton, list), stage, file);
+    h("div", { class: "field" }, h("label", { for: "mark-bank" }, "Bank"), bankName), putButton, marked, list), stage, file);
   for (const name of ["dragover", "dragenter"]) stage.addEventListener(name, (event) => { event.preventDefault(); stage.classList.add("over"); });
   for (const name of ["dragleave", "drop"]) stage.addEventListener(name, (event) => { event.preventDefault(); stage.classList.remove("over"); });
   stage.addEventListener("drop", (event) => add([...event.dataTransfer.files]));
@@ -105,7 +108,11 @@ function paint() {
 }
 
 function ready() {
-  putButton.disabled = !current || easel.isEmpty();
+  const share = current ? easel.share() : 0;
+  putButton.disabled = !share;
+  marked.textContent = !share ? "" : share < LARGE ? `${percent(share)} of the picture is marked.`
+    : `${percent(share)} of the picture is marked. If that is more than the defect, lower the tolerance or take the eraser.`;
+  marked.classList.toggle("problem", share >= LARGE);
   box.update();
 }
 

@@ -27,13 +27,12 @@ async function look() {
   }
   paint(told);
   if (told.stamp !== stamp) { stamp = told.stamp; again(); }  // the check found other images than were shown
-  if (told.checking || document.querySelector("#look [aria-busy]")) watch();
+  if (told.checking || told.total || document.querySelector("#look [aria-busy]")) watch();
 }
 
 function paint({ total, done, what }) {
   const text = $("reading"), bar = text.firstElementChild;
   text.hidden = !total;
-  if (!total) return;
-  Object.assign(bar, { max: total, value: done });
-  text.lastElementChild.textContent = `${what} · ${done.toLocaleString("en")} of ${total.toLocaleString("en")}`;
+  Object.assign(bar, { max: total || 1, value: done ?? 0 });
+  text.lastElementChild.textContent = total ? `${what} · ${done.toLocaleString("en")} of ${total.toLocaleString("en")}` : "";
 }

@@ -76,10 +76,10 @@ export function fit(grid, count, open) {
   return [...grid.children];
 }
 
-// How many tiles fill whole lines of a grid, and about the height that is seen.
-export function fitting(grid, most = 48) {
+// How many tiles, of a height that is `ratio` of their width, fill whole lines of a grid, and about what is seen.
+export function fitting(grid, ratio = 1, most = 48) {
   const columns = getComputedStyle(grid).gridTemplateColumns.split(" ").length;
   const width = grid.clientWidth / columns;
-  const lines = Math.max(Math.ceil((window.innerHeight - 110) / (width + 52)), 2);
+  const lines = Math.max(Math.ceil((window.innerHeight - 110) / (width * ratio + 62)), 2);
   return Math.min(Math.max(columns * lines, 6), most);
 }

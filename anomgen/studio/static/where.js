@@ -2,7 +2,7 @@
 
 import { h, ask, say } from "./dom.js";
 import { get, upload } from "./api.js";
-import { state, change } from "./state.js";
+import { state, change, reset } from "./state.js";
 import { easelOf } from "./easel.js";
 import { toolbox, zooms } from "./tools.js";
 
@@ -49,7 +49,7 @@ function targets() {
   const before = named.querySelector("input:checked")?.value;
   named.replaceChildren(h("legend", { class: "label" }, "Used as"), ...keys.map((key, k) => h("label", { class: "choice" },
     h("input", { type: "radio", name: "target", value: key, onchange: strength, checked: before ? key === before : k === 0 }), TARGETS[key.split(".").pop()],
-    key in state.changes && h("span", { class: "badge", title: state.changes[key] }, "set"))));
+    key in state.changes && h("button", { class: "badge", title: `${state.changes[key]}: take it away`, "aria-label": `take away: ${TARGETS[key.split(".").pop()]}`, onclick: () => reset(key).then(targets) }, "set ×"))));
   strength();
 }
 
@@ -59,7 +59,7 @@ function strength() {
   box.show("strength", weighted);
   if (!weighted) easel.tool.strength = 255;
   lead.textContent = weighted ? "Paint where defects fall: strong paint for many, pale paint for few, none where nothing is painted."
-    : "Paint a region with the brush. It holds for every recipe.";
+    : "Paint a region. It is the same place on every photo and holds for every recipe; where products lie differently, set Object instead.";
 }
 
 async function load() {
@@ -114,7 +114,7 @@ function remembered() {
 
 async function save() {
   if (!easel.shape) return;
-  if (easel.isEmpty()) { say("nothing is painted yet", true); return; }
+  if (!easel.share()) { say("nothing is painted yet", true); return; }
   const given = await ask({ title: "Save the mask", text: "It is written beside your datasets and can be used by any recipe.", yes: "Save",
     fields: [{ name: "name", label: "Name", value: "where" }] });
   if (!given) return;
