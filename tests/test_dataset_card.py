@@ -99,7 +99,7 @@ def test_a_dataset_is_named_as_the_source_only_where_the_images_were_read_from_i
     provenance = {"source": provenance_of([], 2)["source"] | {"kind": source["kind"], "dataset": dataset}}
     card = card_of(tmp_path / "d", provenance=provenance, recipe={"source": source})
     data = head(card)
-    assert data["source_datasets"] == ["original" if dataset is None else f"extended|{dataset}"]
+    assert data["source_datasets"] == [dataset or "original"]
     assert data["pretty_name"].endswith(name)
     assert "MVTec" not in card and "VisA" not in card
 
@@ -260,3 +260,13 @@ def test_the_lines_that_load_it_work(tmp_path):
     result = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines()[-1] == "(40, 48) normal"
+
+
+@pytest.mark.parametrize("kind", ["dataset", "bank", "detector", "sdas", "cyclegan"])
+def test_every_kind_of_card_tells_limits_and_what_to_cite(kind):
+    from anomgen.files import bundled
+
+    text = (bundled("templates", "cards") / f"{kind}.md").read_text(encoding="utf-8")
+    headings = [line for line in text.splitlines() if line.startswith("## ")]
+    assert "## What it is for, and what not" in headings
+    assert {"## Citation", "## Where it comes from"} & set(headings)

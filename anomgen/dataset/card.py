@@ -59,7 +59,7 @@ def front_matter(
         "tags": list(TAGS),
         "task_categories": list(TASKS),
         "annotations_creators": ["machine-generated"],
-        "source_datasets": [f"extended|{dataset_id}" if dataset_id else "original"],
+        "source_datasets": [dataset_id or "original"],
         "size_categories": [size_category(stats["rows"])],
         "configs": [
             {
