@@ -73,6 +73,10 @@ class RecipeError(UsageError):
         return RecipeError(self.problems, name=self.name or name)
 
 
+class Unwritable(AnomgenError):
+    """A file could not be written: the disk is full or fails, whatever was at work."""
+
+
 class SourceError(AnomgenError):
     """The images of a source cannot be used; names the image."""
 

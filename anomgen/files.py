@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from anomgen.config.text import read_json
-from anomgen.errors import AnomgenError, UsageError
+from anomgen.errors import AnomgenError, Unwritable, UsageError
 from anomgen.places import FULL, Remote, read_within
 
 MAX_RECORD = 1 << 26
@@ -157,8 +157,8 @@ def _held(file: Path, name: Path, patience: float = 0.0) -> Iterator[None]:
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Open a temporary file beside `path`; on success it takes that name, on any failure it is removed.
 
-    For a URL the temporary file is here, and uploaded. Raises AnomgenError, naming the file, when the disk is full or
-    not writable.
+    For a URL the temporary file is here, and uploaded. Raises Unwritable, naming the file, when the disk is full or not
+    writable.
     """
     if isinstance(path, Remote):
         with path.replacing() as file:
@@ -178,7 +178,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         except OSError as error:
             if error.errno not in FULL:
                 raise
-            raise AnomgenError(f"{path}: {_advice(error)}") from error
+            raise Unwritable(f"{path}: {_advice(error)}") from error
         finally:
             with suppress(OSError):  # what could not be flushed was reported already
                 file.close()
@@ -193,11 +193,11 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn an operating system's error into one that says what to do about it, and names the file."""
+    """Turn an operating system's error into Unwritable, which names the file and says what to do about it."""
     try:
         yield
     except OSError as error:
-        raise AnomgenError(f"{path}: {_advice(error)}") from error
+        raise Unwritable(f"{path}: {_advice(error)}") from error
 
 
 def sweep(*folders: Path) -> None:
@@ -209,7 +209,7 @@ def sweep(*folders: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, if it is there. Raises AnomgenError, naming the file, when it may not be removed."""
+    """Remove a file, if it is there. Raises Unwritable, naming the file, when it may not be removed."""
     with writing(path):
         path.unlink(missing_ok=True)
 

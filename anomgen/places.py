@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from anomgen.errors import AnomgenError, UsageError, near_miss, require
+from anomgen.errors import AnomgenError, Unwritable, UsageError, near_miss, require
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -215,12 +215,12 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """Give a folder for files that nobody keeps. Raises AnomgenError where the system has no room for them."""
+    """Give a folder for files that nobody keeps. Raises Unwritable where the system has no room for them."""
     import tempfile
 
-    def told(error: OSError) -> AnomgenError:
+    def told(error: OSError) -> Unwritable:
         why = error.strerror or str(error)
-        return AnomgenError(f"temporary files cannot be written ({why}); free some room, or name a folder in TMPDIR")
+        return Unwritable(f"temporary files cannot be written ({why}); free some room, or name a folder in TMPDIR")
 
     try:
         made = tempfile.TemporaryDirectory(prefix="anomgen-", ignore_cleanup_errors=True)

@@ -16,7 +16,7 @@ pytest.importorskip("timm", reason="scoring is an extra")
 
 from anomgen import registry
 from anomgen.cli.main import app
-from anomgen.errors import UsageError
+from anomgen.errors import Unwritable, UsageError
 from anomgen.score import harness
 from anomgen.score.cell import run
 from anomgen.score.configuration import command_of
@@ -153,6 +153,16 @@ def test_a_failed_training_is_a_row_that_says_so_and_can_be_tried_again(data, tm
     todo = scheduled(request(data), tmp_path, rows).todo
     again = scheduled(request(data), tmp_path, rows, retry=True).todo
     assert len(again) == len(todo) + 1
+
+
+def test_a_full_disk_is_no_failed_training(data, tmp_path):
+    """Law: what cannot be written stops the run and leaves no row, so that the same command trains it again."""
+    schedule = schedule_of(data, tmp_path)
+    with opened(tmp_path) as rows:
+        (tmp_path / "maps").touch()  # where a folder is to be made
+        with pytest.raises(Unwritable, match=r"maps/.*: cannot be written"):
+            run_jobs(schedule, rows, 1)
+    assert not RowFile(tmp_path).rows
 
 
 def test_a_worker_that_dies_gives_a_failed_row_and_the_run_goes_on(data, tmp_path, monkeypatch):

@@ -2,11 +2,12 @@
 
 import json
 import os
+import signal
 
 import pytest
 from score_rows import done_row, failed_row, records
 
-from anomgen.errors import AnomgenError
+from anomgen.errors import AnomgenError, Unwritable
 from anomgen.score.rows import RowFile
 
 MKFIFO = getattr(os, "mkfifo", None)
@@ -97,6 +98,23 @@ def test_a_line_cut_off_by_a_kill_does_not_swallow_the_next_row(tmp_path):
     rows.mend()
     rows.append(records([row("c")]))
     assert list(RowFile(tmp_path).rows) == ["a", "c"]
+
+
+def test_a_disk_that_takes_half_of_a_row_is_full(tmp_path):
+    """Law: what has no room is an error, and of its row nothing stays in the file."""
+    resource = pytest.importorskip("resource", reason="the size of files is limited as POSIX does")
+    rows, before = RowFile(tmp_path), resource.getrlimit(resource.RLIMIT_FSIZE)
+    rows.append(records([row("a")]))
+    size = (tmp_path / "rows.jsonl").stat().st_size
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 500, before[1]))
+        with pytest.raises(Unwritable, match=r"rows\.jsonl: no space left"):
+            rows.append(records([row("b")]))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert (tmp_path / "rows.jsonl").stat().st_size == size and list(rows.rows) == ["a"]
 
 
 def test_a_good_last_line_without_its_newline_is_kept(tmp_path):

@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from anomgen.errors import AnomgenError, redacted
+from anomgen.errors import AnomgenError, Unwritable, redacted
 from anomgen.files import fingerprint_of
 from anomgen.making.engine import Plan
 from anomgen.making.threads import single_threaded
@@ -84,12 +84,15 @@ class Bench:
 def run(bench: Bench, cells: Sequence[Cell]) -> Sequence[Result]:
     """Return the rows of cells that share one fit: one cell, or all entries of a detector that needs no anomalies.
 
-    A training that fails, for whatever reason, gives rows that say so.
+    A training that fails, for whatever reason, gives rows that say so. Raises Unwritable where it is the disk that
+    fails: no training is the reason, and the same training goes on when there is room.
     """
     cv2.setNumThreads(1)
     try:
         with single_threaded():
             return _run(bench, cells)
+    except Unwritable:
+        raise
     except (Exception, SystemExit) as error:
         return failed(bench, cells, reason(error))
 

@@ -127,7 +127,6 @@ class Checkpoint:
 
         rng = None if state.rng is None else state.rng.bit_generator.state
         metadata = {"key": self._key, "done": str(done), "rng": json.dumps(rng, default=np.ndarray.tolist)}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(self.path) as file:
             file.write(save(state.tensors(), metadata))
 

@@ -32,7 +32,6 @@ def write_examples(folder: Path, data: RealData, scores: np.ndarray, maps: np.nd
     order = anomalous[np.argsort(-scores[anomalous], kind="stable")]
     best, worst = order[:EXAMPLES], order[EXAMPLES:][::-1][:EXAMPLES]
     low, high = (float(np.quantile(maps, q)) for q in (0.02, 0.999)) if maps.size else (0.0, 1.0)
-    folder.mkdir(parents=True, exist_ok=True)
     for name, places in (("best", best), ("worst", worst)):
         for k, place in enumerate(places):
             picture = _triptych(data, int(place), maps[place], low, high)

@@ -88,7 +88,6 @@ def _draw(rows: Sequence[Row], places: Sequence[Path]) -> None:
         picture = panel.picture("image")
         assert picture is not None
         shown = framed(picture, panel.mask, SIDE / max(picture.shape[:2]))
-        place.parent.mkdir(parents=True, exist_ok=True)
         with replacing(place) as file:
             file.write(encoded(shown, ".webp"))
 

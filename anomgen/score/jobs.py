@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from anomgen.errors import Progress, silent
+from anomgen.errors import Progress, Unwritable, silent
 from anomgen.making.runners.workers import Workers, died
 from anomgen.score.anomalies import draw_anomalies
 from anomgen.score.cell import Bench, checkpoint_of, failed, reason, run
@@ -32,7 +32,7 @@ def run_jobs(
 
     deadline: `time.monotonic()` at which every job should have ended; none is begun that would not. A worker that dies
     (out of memory) gives failed rows. progress: is also told now and then while no training ends; its notes say how
-    long it will take by what the trainings so far took.
+    long it will take by what the trainings so far took. Raises Unwritable when the disk is full or fails.
     """
     if not schedule.todo:
         return []
@@ -146,10 +146,12 @@ def _work(job: Job) -> Sequence[Result]:
 
 
 def _draw(count: int, key: tuple[str, str]) -> str | None:
-    """Draw the anomalies of an entry; return why it failed."""
+    """Draw the anomalies of an entry; return why it failed. Raises Unwritable where they have no room."""
     assert _bench is not None
     try:
         draw_anomalies(_bench.plans[key], _bench.data[key[0]].validation, _bench.drawn[key], count)
+    except Unwritable:
+        raise
     except (Exception, SystemExit) as error:
         return reason(error)
     return None

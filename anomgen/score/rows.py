@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -70,11 +71,23 @@ class RowFile:
         return bool(data) and not data.endswith(b"\n")
 
     def append(self, rows: Iterable[Result]) -> None:
-        """Add rows, each with one write."""
+        """Add rows, each with one write. Raises Unwritable where one does not go into the file whole."""
         with writing(self.path), self.path.open("ab", buffering=0) as file:
             for row in rows:
-                file.write(json.dumps(row.plain(), ensure_ascii=False, allow_nan=False).encode() + b"\n")
+                _append(file, json.dumps(row.plain(), ensure_ascii=False, allow_nan=False).encode() + b"\n")
                 self.rows[row.key] = row
+
+
+def _append(file: FileIO, data: bytes) -> None:
+    """Add a line; one that the disk takes a part of is taken back, and the disk's error passes."""
+    size = file.tell()
+    try:
+        while data:
+            data = data[file.write(data) :]
+    except OSError:
+        with suppress(OSError):
+            file.truncate(size)
+        raise
 
 
 def require_run_folder(out: Path) -> None:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from anomgen.cards import TAGS, as_yaml, render_template
 from anomgen.config.text import read_json
 from anomgen.errors import UsageError
-from anomgen.files import Earlier, holds_earlier, replacing
+from anomgen.files import Earlier, holds_earlier, remove, replacing
 from anomgen.models.use import model_folder
 from anomgen.places import read_within
 from anomgen.score.detectors.base import Detector, build_detector
@@ -54,8 +54,7 @@ def save_detector(folder: Path, detector: Detector, description: Description, se
     weights = save(detector.arrays())
     known = {"weights": hashlib.sha256(weights).hexdigest(), "seconds": round(seconds, 1)}
     description = description.model_copy(update=known)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / DESCRIPTION).unlink(missing_ok=True)
+    remove(folder / DESCRIPTION)
     with replacing(folder / WEIGHTS) as file:
         file.write(weights)
     with replacing(folder / CARD) as file:
