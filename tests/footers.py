@@ -1,4 +1,4 @@
-"""Footers of Parquet files, taken apart and put together again: Thrift's compact protocol, as far as Parquet uses it."""
+"""Footers of Parquet files, taken apart and put together again: Thrift's compact protocol, as Parquet uses it."""
 
 import struct
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ def encoded(value: Value) -> bytes:
     """Return a value's bytes."""
     kind, held = value
     if kind == STRUCT:
-        return b"".join(_header(*pair) for pair in zip([0, *(key for key, _ in held)], held)) + b"\0"
+        return b"".join(_header(*pair) for pair in zip([0, *(key for key, _ in held)], held, strict=False)) + b"\0"
     if kind == LIST:
         of, items = held
         head = bytes([len(items) << 4 | of]) if len(items) < 15 else bytes([0xF0 | of]) + _varint(len(items))

@@ -186,7 +186,7 @@ class Bank:
         file = self.path / DATA
         with parquet.reading(file, _AGAIN):
             metadata = parquet.metadata_of(file)
-            parquet.require_size(file, metadata, _AGAIN)
+            parquet.require_sound(file, metadata, _AGAIN)
             if metadata.num_row_groups != len(self.entries):
                 raise Damaged(f"{file}: has {metadata.num_row_groups} rows, {RECORD} says {len(self)}; {_AGAIN}")
             with parquet.open_parquet(file) as opened:

@@ -28,6 +28,8 @@ MAX_VALUES = 1 << 22
 MAX_PARTS = 1 << 14
 """Row groups, and columns, of a file."""
 ROWS_AT_ONCE = 64
+MAGIC = b"PAR1"
+"""What every file begins with."""
 
 
 @contextmanager
@@ -60,16 +62,41 @@ def open_parquet(file: Path) -> pq.ParquetFile:
     return pq.ParquetFile(readable(file), metadata=metadata, read_dictionary=texts, page_checksum_verification=True)
 
 
-def require_size(file: Path, metadata: pq.FileMetaData, advice: str) -> None:
-    """Raise Damaged for a file that is too small for what it claims to hold, before that is made room for."""
+def require_sound(file: Path, metadata: pq.FileMetaData, advice: str) -> None:
+    """Raise Damaged for a file that cannot hold what it claims to hold, before that is looked for and made room for."""
     size = file.stat().st_size
-    if metadata.num_rows * LEAST_ROW > size:
-        raise Damaged(f"{file}: claims {metadata.num_rows} rows in {size} bytes; {advice}")
-    for number in range(metadata.num_row_groups):
-        group = metadata.row_group(number)
-        values = max((group.column(place).num_values for place in range(group.num_columns)), default=0)
-        if group.total_byte_size > size + MAX_SMALL or values > max(MAX_VALUES, group.num_rows):
-            raise Damaged(f"{file}: {_too_much()}; {advice}")
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    kinds = [metadata.schema.column(number).physical_type for number in range(metadata.num_columns)]
+    fault = None
+    if not 0 <= metadata.num_rows <= size // LEAST_ROW:
+        fault = f"claims {metadata.num_rows} rows in {size} bytes"
+    elif min((group.num_rows for group in groups), default=0) < 0 or metadata.num_rows != _rows_of(groups):
+        fault = f"claims {metadata.num_rows} rows, its parts {_rows_of(groups)}"
+    fault = fault or next(filter(None, (_fault_in(group, kinds, size) for group in groups)), None)
+    if fault:
+        raise Damaged(f"{file}: {fault}; {advice}")
+
+
+def _rows_of(groups: Sequence[pq.RowGroupMetaData]) -> int:
+    return sum(group.num_rows for group in groups)
+
+
+def _fault_in(group: pq.RowGroupMetaData, kinds: Sequence[str], size: int) -> str | None:
+    """Return what cannot be so in a row group of a file of `size` bytes whose columns have these physical types."""
+    if group.num_columns != len(kinds):
+        return f"has {group.num_columns} columns in a part, {len(kinds)} in all"
+    columns = [group.column(place) for place in range(group.num_columns)]
+    values = max((column.num_values for column in columns), default=0)
+    if group.total_byte_size > size + MAX_SMALL or values > max(MAX_VALUES, group.num_rows):
+        return _too_much()
+    for column, kind in zip(columns, kinds, strict=True):
+        offsets = [column.data_page_offset] + [column.dictionary_page_offset] * column.has_dictionary_page
+        length = column.total_compressed_size
+        if column.physical_type != kind or column.num_values < group.num_rows:
+            return f"claims another kind or number of values in {column.path_in_schema} than it has elsewhere"
+        if min(offsets) < len(MAGIC) or length <= 0 or min(offsets) + length > size:
+            return f"claims values of {column.path_in_schema} where it has none"
+    return None
 
 
 def batches(opened: pq.ParquetFile, file: Path, columns: Sequence[str], advice: str) -> Iterator[list[dict[str, Any]]]:

@@ -240,7 +240,7 @@ def _shared_columns(shards: tuple[Path, ...]) -> Columns:
 def _row_groups(shard: Path) -> Iterator[_Group]:
     with _reading(shard):
         metadata = parquet.metadata_of(shard)
-    parquet.require_size(shard, metadata, _AGAIN)
+    parquet.require_sound(shard, metadata, _AGAIN)
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
         leaves = (group.column(i) for i in range(group.num_columns))

@@ -36,9 +36,6 @@ MAX_BYTES = 1 << 32
 MAX_PIXELS = 178_956_970
 """Larger images are refused before they are decoded (Pillow's own limit: a quarter of a gibibyte of RGB)."""
 
-MAX_BYTES = 1 << 32
-"""Size of an image file: more than that many pixels take without any compression."""
-
 Fit = Literal["keep", "stretch", "crop", "center"]
 """keep: one number is the longer side, and the aspect stays; of [height, width], as stretch. stretch: to the size,
 whatever the aspect, as the papers do. crop: scaled to cover the size, centre kept.
@@ -52,7 +49,16 @@ _WHAT_TO_DO = {
     "F": "holds floating-point numbers; save it as 8-bit or 16-bit integers",
     "I": "holds 32-bit or signed numbers; save it as 8-bit or 16-bit unsigned integers",
 }
-_ORIENTATION, _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 274, 258, 262, 339
+_ORIENTATION, _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT, _PLANAR = 274, 258, 262, 339, 284
+_OTHERS = (
+    (4, b"ftyp", "a HEIC or AVIF image"),
+    (0, b"\xff\x0a", "a JPEG XL image"),
+    (4, b"JXL ", "a JPEG XL image"),
+    (4, b"jP  ", "a JPEG 2000 image"),
+    (0, b"II*\0", "a variant of TIFF"),
+    (0, b"MM\0*", "a variant of TIFF"),
+)
+"""Place and bytes by which a file is known that is not read, and what it is."""
 _PNG_DEPTH, _PNG_COLOUR_TYPE = 24, 25  # bytes of the header, which is always a PNG's first chunk
 
 
@@ -63,7 +69,7 @@ def read_image(file: str | Path | bytes, name: str | None = None) -> np.ndarray:
 
     The EXIF orientation is applied. Palettes become their colours, or grey when all of these are grey. Alpha is
     dropped where it is opaque, or zero all over, as programs leave it that do not use it, and otherwise composited on
-    white, like a document. 16 bits stay 16 bits.
+    white, like a document. 16 bits stay 16 bits. Values are as stored: colour profiles and gamma change nothing.
 
     Raises SourceError, which says what to do, for a file that cannot be read, is not a PNG, JPEG, BMP, TIFF, WebP
     or GIF, is damaged or truncated, has several frames, is CMYK, Lab, 1-bit, signed or floating-point, has more
@@ -204,7 +210,15 @@ def open_header(data: bytes, name: str) -> Image.Image:
     except MemoryError:
         raise
     except Exception as error:  # Pillow lets some parsers' own errors through
-        raise SourceError(f"{name}: is not a PNG, JPEG, BMP, TIFF or WebP image, or is damaged at its start") from error
+        raise SourceError(f"{name}: {_not_read(data)}") from error
+
+
+def _not_read(data: bytes) -> str:
+    """Return what a file is that could not be opened, and what to do."""
+    for place, mark, kind in _OTHERS:
+        if data[place : place + len(mark)] == mark:
+            return f"is {kind} that is not read; save it as PNG"
+    return "is not a PNG, JPEG, BMP, TIFF, WebP or GIF image, or is damaged at its start; save it as PNG"
 
 
 def _too_large(name: str) -> str:
@@ -212,19 +226,25 @@ def _too_large(name: str) -> str:
 
 
 def _check_header(image: Image.Image, data: bytes, name: str) -> None:
+    require_one(image, name)
+    width, height = image.size
+    if min(width, height) < MIN_SIDE:
+        raise SourceError(f"{name}: is {height} × {width} pixels; at least {MIN_SIDE} × {MIN_SIDE} are needed")
+    if any(format != 1 for format in _tag(image, _SAMPLE_FORMAT)):
+        raise SourceError(f"{name}: holds floating-point or signed numbers; save it as unsigned integers")
+    if image.mode in _WHAT_TO_DO and not is_deep(image, data):
+        raise SourceError(f"{name}: {_WHAT_TO_DO[image.mode]}")
+
+
+def require_one(image: Image.Image, name: str) -> None:
+    """Raise SourceError for an image of more than `MAX_PIXELS` pixels, or of several frames."""
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise SourceError(_too_large(name))
-    if min(width, height) < MIN_SIDE:
-        raise SourceError(f"{name}: is {height} × {width} pixels; at least {MIN_SIDE} × {MIN_SIDE} are needed")
     # The further frames of an MPO (many phones' JPEG) are previews and depth maps of the first.
     frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
     if frames > 1:
         raise SourceError(f"{name}: has {frames} frames (animated or multi-page); save the wanted one alone")
-    if any(format != 1 for format in _tag(image, _SAMPLE_FORMAT)):
-        raise SourceError(f"{name}: holds floating-point or signed numbers; save it as unsigned integers")
-    if image.mode in _WHAT_TO_DO and not _is_deep(image, data):
-        raise SourceError(f"{name}: {_WHAT_TO_DO[image.mode]}")
 
 
 def _tag(image: Image.Image, number: int) -> tuple[int, ...]:
@@ -233,7 +253,7 @@ def _tag(image: Image.Image, number: int) -> tuple[int, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
-def _is_deep(image: Image.Image, data: bytes) -> bool:
+def is_deep(image: Image.Image, data: bytes) -> bool:
     """Return whether the file stores more than 8 bits per channel; Pillow's mode hides it for colour."""
     if image.mode.startswith("I;16"):
         return True
@@ -242,12 +262,12 @@ def _is_deep(image: Image.Image, data: bytes) -> bool:
 
 def _grey_or_colour(image: Image.Image, data: bytes, name: str) -> np.ndarray:
     """Decode everything, and return it upright with 1 or 3 channels."""
-    if not _is_deep(image, data):
+    if not is_deep(image, data):
         return upright(_shallow(image, name), image)
     grey = image.format == "PNG" and data[_PNG_COLOUR_TYPE] in (0, 4)
     if image.mode.startswith("I"):
-        return upright(_deep_grey(image), image)
-    pixels = _over_white(_deep_colour(image, data, name), name)
+        return upright(deep_grey(image), image)
+    pixels = _over_white(deep_colour(image, data, name), name)
     return pixels[..., :1] if grey else pixels
 
 
@@ -269,7 +289,8 @@ def _shallow(image: Image.Image, name: str) -> np.ndarray:
     raise SourceError(f"{name}: has the colour mode {mode}, which is not supported; save it as RGB or 8-bit grey")
 
 
-def _deep_grey(image: Image.Image) -> np.ndarray:
+def deep_grey(image: Image.Image) -> np.ndarray:
+    """Return a grey image of 16 bits as stored, (H, W, 1) uint16; what is transparent is white."""
     image.load()
     pixels = np.asarray(image).astype(np.uint16)
     transparent = image.info.get("transparency")
@@ -280,20 +301,23 @@ def _deep_grey(image: Image.Image) -> np.ndarray:
     return pixels[..., None]
 
 
-def _deep_colour(image: Image.Image, data: bytes, name: str) -> np.ndarray:
-    """Decode 16-bit colour with OpenCV, as Pillow keeps 8 bits of it; Pillow's 8 bits prove the result right.
+def deep_colour(image: Image.Image, data: bytes, name: str) -> np.ndarray:
+    """Return a colour image of 16 bits, upright, (H, W, 3 or 4 with alpha) uint16. Raises SourceError.
+
+    OpenCV decodes it, as Pillow keeps 8 bits of it; Pillow's 8 bits prove the result right, where they are not all 0.
 
     OpenCV misreads some TIFFs without an error and its versions differ in whether they turn the image upright.
     """
     high = upright(np.asarray(image.convert("RGB")), image)
-    deep = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    is_planar = _tag(image, _PLANAR) == (2,)
+    deep = np.empty(0) if is_planar else cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if deep is None:
         raise SourceError(f"{name}: is damaged or truncated")
     if deep.ndim == 3 and deep.shape[2] in (3, 4) and deep.dtype == np.uint16:
         deep = cv2.cvtColor(deep, cv2.COLOR_BGR2RGB if deep.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
         for candidate in (deep, upright(deep, image)):
             if _high_bytes_agree(candidate, high):
-                return candidate
+                return candidate if image.has_transparency_data else candidate[..., :3]
     raise SourceError(f"{name}: is a variant of 16-bit colour that cannot be read; save it as 16-bit PNG")
 
 

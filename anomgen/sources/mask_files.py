@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from PIL import Image
 
-from anomgen.errors import SourceError
-from anomgen.sources.images import open_header, quiet, upright
+from anomgen.errors import SourceError, lacks_memory
+from anomgen.sources.images import deep_colour, deep_grey, is_deep, open_header, quiet, require_one, upright
 
 _JPEG = b"\xff\xd8\xff"
 _HALF_LOSSY = 127  # of 8 bits, which is all that the lossy formats have
@@ -25,7 +26,7 @@ def read_mask(data: bytes, name: str) -> np.ndarray:
 
     Alpha says nothing, unless it alone differs from pixel to pixel: then the mask was drawn in it. What is stored with
     losses, JPEG or WebP, has no exact zeros and is cut at half of its range. Raises SourceError, which calls the file
-    `name`, when it is no image.
+    `name`, when it is no image, damaged, too large, or has several frames.
     """
     return _marked(_pixels(data, name), data)
 
@@ -73,29 +74,40 @@ def looks_like_a_mask(data: bytes) -> bool:
 
 
 def _pixels(data: bytes, name: str) -> np.ndarray:
-    """Return what is stored, upright, (H, W, C) of any dtype. OpenCV reads most kinds, no GIF and no turned TIFF."""
+    """Return what is stored, upright, (H, W, C) of any dtype. Raises SourceError as `read_mask`."""
     with quiet():
+        image = open_header(data, name)
+        require_one(image, name)
         try:
-            image = open_header(data, name)
-            if image.format in ("GIF", "TIFF"):
-                stored = np.asarray(image.convert("RGBA") if image.mode == "P" else image)
-                return np.atleast_3d(upright(stored, image))
-        except Exception:  # not Pillow's, or damaged
-            image = None
-        found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+            return np.atleast_3d(_decoded(image, data, name))
+        except SourceError:
+            raise
+        except Exception as error:  # whatever a decoder raises on damaged data
+            if lacks_memory(error):
+                raise
+            raise SourceError(f"{name}: cannot be read as an image: it is damaged or truncated") from error
+
+
+def _decoded(image: Image.Image, data: bytes, name: str) -> np.ndarray:
+    """Decode with OpenCV, which reads no GIF and turns no TIFF upright; these with Pillow, which keeps 8 of 16 bits."""
+    if image.format == "TIFF" and is_deep(image, data):
+        return upright(deep_grey(image), image) if image.mode.startswith("I;16") else deep_colour(image, data, name)
+    if image.format in ("GIF", "TIFF"):
+        return upright(np.asarray(image.convert("RGBA") if image.mode == "P" else image), image)
+    found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if found is None:
-        raise SourceError(f"{name}: cannot be read as an image")
-    return np.atleast_3d(found if image is None else upright(found, image))
+        raise SourceError(f"{name}: cannot be read as an image: it is damaged or truncated")
+    return upright(found, image)
 
 
 def _marked(pixels: np.ndarray, data: bytes) -> np.ndarray:
-    limit = _HALF_LOSSY if _is_lossy(data) else 0
+    """Return where a colour is not zero, or, stored with losses, above half; what is no number is not marked."""
     if pixels.shape[2] in (2, 4):
-        colours, alpha = pixels[..., :-1], pixels[..., -1]
-        if (colours == colours[0, 0]).all() and (alpha != alpha[0, 0]).any():
-            return np.asarray(alpha > limit)
-        pixels = colours
-    return np.asarray((pixels > limit).any(axis=2))
+        colours, alpha = pixels[..., :-1], pixels[..., -1:]
+        drawn_in_alpha = (colours == colours[0, 0]).all() and (alpha != alpha[0, 0]).any()
+        pixels = alpha if drawn_in_alpha else colours
+    found = pixels > _HALF_LOSSY if _is_lossy(data) else np.nan_to_num(pixels) != 0
+    return np.asarray(found.any(axis=2))
 
 
 def _is_lossy(data: bytes) -> bool:
