@@ -86,7 +86,7 @@ def test_every_reader_of_a_footer_that_lies_says_so(made, tmp_path):
 
 ROWS, GROUP_ROWS, GROUP_BYTES = (3,), (4, 0, 3), (4, 0, 2)
 COLUMN = (4, 0, 1, 6, 3)
-"""The label in the first part, after three pictures of two columns each; its fields are those of parquet.thrift's ColumnMetaData."""
+"""The label, after three pictures of two columns each; its fields are those of parquet.thrift's ColumnMetaData."""
 KIND, VALUES, LENGTH, OFFSET = ((*COLUMN, field) for field in (1, 5, 7, 9))
 CLAIMS = [
     (ROWS, -1, "claims -1 rows in"),

@@ -91,10 +91,10 @@ def _fault_in(group: pq.RowGroupMetaData, kinds: Sequence[str], size: int) -> st
         return _too_much()
     for column, kind in zip(columns, kinds, strict=True):
         offsets = [column.data_page_offset] + [column.dictionary_page_offset] * column.has_dictionary_page
-        length = column.total_compressed_size
         if column.physical_type != kind or column.num_values < group.num_rows:
             return f"claims another kind or number of values in {column.path_in_schema} than it has elsewhere"
-        if min(offsets) < len(MAGIC) or length <= 0 or min(offsets) + length > size:
+        start, end = min(offsets), min(offsets) + column.total_compressed_size
+        if not len(MAGIC) <= start <= max(offsets) < end <= size:
             return f"claims values of {column.path_in_schema} where it has none"
     return None
 
