@@ -136,7 +136,7 @@ def test_grey_stored_as_colour_is_the_same_image(tmp_path):
         (lambda root: write(root, {"ground_truth/crack/000_mask.png": blob(shape=(20, 24))}), r"20 × 24.*40 × 48"),
         (lambda root: write(root, {"ground_truth/crack/000_mask.bmp": blob()}), "masks of the same image"),
         (lambda root: (root / "test/hole/001.png").write_bytes(b""), r"test/hole/001.png: is empty"),
-        (lambda root: (root / "ground_truth/hole/001_mask.png").write_bytes(b"x"), "001_mask.png: cannot be read as"),
+        (lambda root: (root / "ground_truth/hole/001_mask.png").write_bytes(b"x"), "001_mask.png: is not a PNG, JPEG"),
         (lambda root: write(root, {"stray.png": 77}), "no folder says whether stray.png is normal"),
     ],
 )

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from anomgen.sources.folder import FileReader
+from anomgen.errors import UsageError
+from anomgen.sources.folder import FileReader, Folder
 from anomgen.sources.tree import left_out, masks_among, not_read, tree_of
 
 PICTURE = np.random.default_rng(0).integers(0, 255, (32, 40, 3)).astype(np.uint8)
@@ -38,6 +39,8 @@ def masks(root, *names):
             "a_label.bmp!",
             "a_seg.png!",
         ),
+        *("a_labelIds.png!", "a_anomaly.png!", "a (mask).png!", "a_binary.png!", "maska.png!"),
+        *("SegmentationClass/a.png!", "masks_png/a.png!", "binary masks/a.png!", "ground-truth/a.png!"),
         *("a.png!", "a.bmp!", "a.webp!", "Label/a_label.png!", "labels/a.png!", "masks/a.png!", "GT/other.png!"),
     ],
 )
@@ -54,12 +57,21 @@ def test_masks_are_told_from_the_image_that_they_belong_to(tmp_path, name):
         ("a.jpg", "a.png"),  # one picture in two formats
         ("a.jpg", "labels/b.png", "labels/c.png"),  # pictures of labels
         ("label/good/a.png", "label/good/b.png"),
+        ("face_masks/good/a.png", "face_masks/good/b.png"),  # pictures of masks
+        ("a.jpg", "a_defect.png", "maska.png"),
         ("a.bmp!", "a.png!"),  # neither is the picture
         ("1.png", "10.png", "1_0.png"),
     ],
 )
 def test_pictures_are_not_taken_for_masks(tmp_path, names):
     assert masks(tmp_path, *names) == set()
+
+
+@pytest.mark.parametrize("folder", ["ground-truth", "Ground Truth", "GT"])
+def test_a_folder_of_masks_beside_the_images_is_refused_however_it_is_spelt(tmp_path, folder):
+    put(tmp_path, "images/a.png", f"{folder}/a.png!")
+    with pytest.raises(UsageError, match=f"holds masks \\({folder}/\\)"):
+        Folder(path=str(tmp_path), size=32).open()
 
 
 def test_a_mask_in_a_lossy_file_is_seen(tmp_path):

@@ -13,7 +13,7 @@ from anomgen.sources.base import PathText
 from anomgen.sources.images import read_bytes
 from anomgen.sources.pairing import normal_among
 from anomgen.sources.scan import Listed, ScannedConfig
-from anomgen.sources.tree import MASK_NAMES, NORMAL_NAMES, Tree, extensions_text, not_read, tree_of
+from anomgen.sources.tree import MASK_NAMES, NORMAL_NAMES, Tree, extensions_text, folder_name, not_read, tree_of
 
 
 class NotAllNormal(UsageError):
@@ -95,7 +95,7 @@ def missing_hint(folder: Path) -> str:
 def refuse_anomalous(ids: list[str], path: str) -> None:
     """Raise NotAllNormal when the subfolders' names say that not all of the images are normal ones."""
     for parent, children in sorted(_subfolders(ids).items()):
-        names = {child.lower(): child for child in sorted(children)}
+        names = {folder_name(child): child for child in sorted(children)}
         where = f"{path}/{parent}".rstrip("/")
         normal = sorted(NORMAL_NAMES & names.keys())
         masks = sorted(MASK_NAMES & names.keys())

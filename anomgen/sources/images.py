@@ -310,7 +310,9 @@ def deep_colour(image: Image.Image, data: bytes, name: str) -> np.ndarray:
     """
     high = upright(np.asarray(image.convert("RGB")), image)
     is_planar = _tag(image, _PLANAR) == (2,)
-    deep = np.empty(0) if is_planar else cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    deep: np.ndarray | None = (
+        np.empty(0) if is_planar else cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    )
     if deep is None:
         raise SourceError(f"{name}: is damaged or truncated")
     if deep.ndim == 3 and deep.shape[2] in (3, 4) and deep.dtype == np.uint16:

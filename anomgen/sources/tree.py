@@ -16,14 +16,21 @@ EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp
 NORMAL_NAMES = frozenset({"good", "ok", "normal"})
 MASK_NAMES = frozenset({"ground_truth", "groundtruth", "gt", "mask", "masks"})
 """Folders of masks."""
-PERHAPS_MASK_NAMES = frozenset({"label", "labels", "annotation", "annotations", "segmentation", "segmentations"})
+PERHAPS_MASK_NAMES = frozenset(
+    {"label", "labels", "annotation", "annotations", "segmentation", "segmentations", "masks_perhaps"}
+)
 """Folders of masks, where their files are called like images elsewhere; they may also be what is on the images."""
+_PERHAPS_WORDS = MASK_NAMES | PERHAPS_MASK_NAMES | {"seg", "segmentationclass", "segmentationobject"}
+"""Words of such folders' names: ``masks_png``, ``binary masks``, ``SegmentationClass``."""
 PLAIN_NAMES = frozenset({"data", "images", "image", "imgs"})
 """Folders whose names say nothing."""
 
 _NAMED = 5
-_SURE = re.compile(r"(.+)[ ._-](?:masks?|gt|ground[ _-]?truth)|(?:masks?|gt|ground[ _-]?truth)[ ._-](.+)")
-_PERHAPS = re.compile(r"(.+)[ ._-](?:labels?|seg|segmentation|annotations?)|(?:labels?|seg)[ ._-](.+)")
+_SURE = re.compile(r"(.+)[ ._-]\(?(?:masks?|gt|ground[ _-]?truth)\)?|(?:masks?|gt|ground[ _-]?truth)[ ._-](.+)")
+_PERHAPS = re.compile(
+    r"(.+)[ ._-]\(?(?:labels?|labelids|seg|segmentation|annotations?|anomal(?:y|ies)|defects?|binary)\)?"
+    r"|(?:labels?|seg|masks?|gt)[ ._-]?(.+)"
+)
 
 
 class Tree(NamedTuple):
@@ -114,15 +121,24 @@ def masks_among(pictures: Sequence[str], read: Callable[[str], bytes]) -> set[st
 
 
 def folders_of(name: str) -> set[str]:
-    """Return the names of the folders that a file is in, in small letters."""
-    return {part.lower() for part in PurePosixPath(name).parts[:-1]}
+    """Return the names of the folders that a file is in, in small letters; of masks, perhaps, as the sets above do."""
+    return {folder_name(part) for part in PurePosixPath(name).parts[:-1]}
+
+
+def folder_name(part: str) -> str:
+    """Return a folder's name in small letters; of one of masks, perhaps, one that is in a set above."""
+    name = re.sub(r"[ -]", "_", part.lower())
+    if name in MASK_NAMES or name in PERHAPS_MASK_NAMES:
+        return name
+    return "masks_perhaps" if _PERHAPS_WORDS.intersection(name.split("_")) else part.lower()
 
 
 def place_of(name: str) -> tuple[str, ...]:
     """Return the folders that say what an image or a mask shows, and its stem, in small letters."""
     file = PurePosixPath(name)
-    *folders, stem = [part.casefold() for part in (*file.parts[:-1], file.stem)]
-    return (*(part for part in folders if part not in MASK_NAMES | PERHAPS_MASK_NAMES | PLAIN_NAMES), stem)
+    silent = MASK_NAMES | PERHAPS_MASK_NAMES | PLAIN_NAMES
+    folders = (part.casefold() for part in file.parts[:-1] if folder_name(part) not in silent)
+    return (*folders, file.stem.casefold())
 
 
 def mask_places(name: str) -> Iterator[tuple[str, ...]]:
