@@ -39,6 +39,27 @@ def test_the_verdict_says_what_is_wrong_with_samples(change, words):
     assert likeness([change(image) for image in plates(6, 1)], plates(6, 2)).startswith(words)
 
 
+def rings(count, seed, apart):
+    """Return pictures of a ring on a grainy ground, in one place, or up to `apart` pixels off."""
+    rng, found = np.random.default_rng(seed), []
+    for _ in range(count):
+        x, y = (64 + rng.integers(-apart, apart + 1, 2)).tolist()
+        image = np.full((128, 128), 150, np.uint8)
+        cv2.circle(image, (x, y), 25, 90, 5)
+        grain = rng.normal(0, 4, image.shape)
+        found.append(np.clip(image + grain, 0, 255).astype(np.uint8)[..., None])
+    return found
+
+
+def test_where_shapes_have_their_places_samples_must_have_them_there():
+    normals = rings(6, 0, 0)
+    assert likeness(rings(6, 1, 0), normals).endswith("level, contrast, edges and shapes.")
+    assert likeness(rings(6, 1, 30), normals).startswith("Train on: ") and "their shapes match" in likeness(
+        rings(6, 1, 30), normals
+    )
+    assert likeness(rings(6, 1, 30), rings(6, 2, 30)).startswith("Looks trained")
+
+
 def test_pure_noise_of_the_right_level_and_contrast_is_not_taken_for_trained():
     normals = plates(6, 2)
     noise = [

@@ -22,6 +22,10 @@ FLOOR = 0.15
 FAINT_COLOUR = 6.0
 """Grey levels of 255 beside which fine differences of the colours count for little."""
 BANDS = 3
+COARSE = 64
+"""Side at which shapes are compared; what is finer than a pixel of it or coarser than eight is left out."""
+ALIGNED, MISSHAPEN = 0.4, 0.65
+"""How well a normal image must match another for shapes to be comparable, and the least share of it for samples."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,8 @@ def likeness(samples: Sequence[np.ndarray], normals: Sequence[np.ndarray]) -> st
     """Say in words whether samples, uint8 (H, W, C), are noisy, blurred, or unlike normal images, and so train on.
 
     Compared are the medians over the images of level, contrast, and, in bands of detail, energy and how sparse it is:
-    edges on even ground are sparse, noise is everywhere.
+    edges on even ground are sparse, noise is everywhere. Where normal images have their shapes in the same places, the
+    samples' shapes must match those of one of them.
     """
     drawn, known = (np.array([list(_statistics(image).values()) for image in images]) for images in (samples, normals))
     names = list(_statistics(normals[0]))
@@ -73,7 +78,32 @@ def likeness(samples: Sequence[np.ndarray], normals: Sequence[np.ndarray]) -> st
     if far.max() > UNLIKE:
         worst = names[int(far.argmax())]
         return f"Train on: samples have {share}, but are unlike them in their {worst}."
-    return f"Looks trained: samples have {share}, and are like them in level, contrast and edges."
+    matched, wanted = _matches(samples, normals)
+    if wanted >= ALIGNED and matched < MISSHAPEN * wanted:
+        return (
+            f"Train on: samples have {share}, but their shapes match a normal image's by {matched:.2f} of {wanted:.2f}."
+        )
+    like = "level, contrast, edges and shapes" if wanted >= ALIGNED else "level, contrast and edges"
+    return f"Looks trained: samples have {share}, and are like them in {like}."
+
+
+def _matches(samples: Sequence[np.ndarray], normals: Sequence[np.ndarray]) -> tuple[float, float]:
+    """Return how well samples, and normal images, match the most similar (other) normal image: correlations.
+
+    The median of the samples, and the lower quartile of the normal images: some of freely turned ones match by chance.
+    """
+    ours, theirs = (np.stack([_shapes(image) for image in images]) for images in (samples, normals))
+    among = theirs @ theirs.T
+    np.fill_diagonal(among, -1)
+    return float(np.median((ours @ theirs.T).max(axis=1))), float(np.quantile(among.max(axis=1), 0.25))
+
+
+def _shapes(image: np.ndarray) -> np.ndarray:
+    """Return a vector of length 1 of what is neither grain nor light."""
+    grey = cv2.resize(_colour(image).mean(axis=2), (COARSE, COARSE), interpolation=cv2.INTER_AREA)
+    band = cv2.GaussianBlur(grey, (0, 0), 1) - cv2.GaussianBlur(grey, (0, 0), 4)
+    found: np.ndarray = (band / max(float(np.linalg.norm(band)), 1e-9)).ravel()
+    return found
 
 
 def _statistics(image: np.ndarray) -> dict[str, float]:
