@@ -65,10 +65,9 @@ def _draw(browser, address: str, scheme: str, size: tuple[int, int]) -> None:
     colours = "dark" if scheme == "dark" else "light"
     context = browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=colours)
     page = context.new_page()
+    page.set_default_timeout(120_000)
     page.goto(address)
     shown(page)
-    with page.expect_response("**/api/rows"):
-        page.select_option("#base", "defects")
     page.locator("details[data-title=Where] summary").click()
     with page.expect_response("**/api/rows"):
         page.get_by_role("radio", name="background color").click()

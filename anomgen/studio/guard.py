@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import ipaddress
 import socket
@@ -85,6 +86,9 @@ class Guard:
             if not started:
                 body.is_over = False
                 await _text(413, f"more than {MAX_BODY >> 20} MB")(scope, receive, protected)
+        except asyncio.CancelledError:  # the studio is ended while this waits for its turn
+            if not started:
+                await _text(503, "the studio has ended")(scope, receive, protected)
         return None
 
     def _refused(self, scope: Scope) -> Response | None:
