@@ -5,6 +5,13 @@ python benchmarks/verdict.py ROOT     (the folder that holds mvtec_bottle, coffe
 Six samples against six normal images, as on a sheet, drawn anew TRIES times, in colour where the images have it and in
 grey. Good samples are other normal images, near ones these with grain of two grey levels or blurred by a third of a
 pixel. Right is `Looks trained` for those, `Train on` for all others.
+
+In grey, on eight sets at 64, 128 and 256 pixels: pure noise, grain of 25 levels and blur of 3 pixels 1.00 in each;
+good samples 1.00 on the mean (.90 at the least), near ones with grain .95 (.00 on a set that was enlarged twice and so
+has no grain), blur of 1.5 pixels .92, half as bright .95, half noise .88 (.10 on two sets that look like noise at 64
+pixels). Noise of the images' own spectrum is told apart in .39: what is a texture without edges is just that.
+In colour, on coffee_leaf, mvtec_bottle and paper_a, with 4 tries: pure noise and grain 1.00, good samples 1.00; in the
+mean of the channels alone, pure noise had .10 on paper_a at 64 pixels and grain of 25 .00 on mvtec_bottle.
 """
 
 from __future__ import annotations
@@ -38,6 +45,11 @@ def blurred(sigma: float) -> Change:
     return lambda image, _: cv2.GaussianBlur(image, (0, 0), sigma).reshape(image.shape)
 
 
+def blurred_at_128(sigma: float) -> Change:
+    """Blur as by `sigma` pixels of an image that is 128 high."""
+    return lambda image, rng: blurred(sigma * image.shape[0] / 128)(image, rng)
+
+
 def noise(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """White noise of the image's level and contrast in each channel."""
     return stored(rng.normal(image.mean((0, 1)), image.std((0, 1)), image.shape))
@@ -61,8 +73,8 @@ KINDS: dict[str, tuple[Change, str]] = {
     "noise of their spectrum": (smooth_noise, "Train on"),
     "half noise": (lambda image, rng: stored((image.astype(float) + noise(image, rng)) / 2), "Train on"),
     "grain of 25": (grained(25), "Train on"),
-    "blur of 1.5": (blurred(1.5), "Train on"),
-    "blur of 3": (blurred(3), "Train on"),
+    "blur of 1.5": (blurred_at_128(1.5), "Train on"),
+    "blur of 3": (blurred_at_128(3), "Train on"),
     "half as bright": (lambda image, _: stored(image / 2.0), "Train on"),
 }
 

@@ -80,3 +80,17 @@ def test_a_sheet_holds_its_rows_and_the_losses(tmp_path):
     assert picture.shape == without.shape and picture.shape[0] > 2 * 256 and picture.shape[1] > 3 * 256
     blue = (picture == (43, 131, 198)).all(axis=2)
     assert blue.sum() > 200 and not (without == (43, 131, 198)).all(axis=2).any()
+
+
+def test_noise_of_the_channels_own_is_seen_where_their_mean_hides_it():
+    """Law: speckled grey plates in colour, and noise in each channel whose mean is as strong as the speckle."""
+    rng = np.random.default_rng(3)
+
+    def speckled(independent):
+        noise = rng.normal(0, 12 * np.sqrt(3), (64, 64, 3)) if independent else rng.normal(0, 12, (64, 64, 1))
+        return np.clip(np.rint(150 + noise + np.zeros((1, 1, 3))), 0, 255).astype(np.uint8)
+
+    normals, others, samples = ([speckled(kind) for _ in range(6)] for kind in (False, False, True))
+    assert likeness(others, normals).startswith("Looks trained")
+    told = likeness(samples, normals)
+    assert told.startswith("Train on: samples are noisy") and told.endswith("and more of colours.")

@@ -67,7 +67,7 @@ def _about_recipe(name: str) -> str:
     some = ", ".join(types[:FEW_TYPES]) + (f" and {len(types) - FEW_TYPES} more" if len(types) > FEW_TYPES else "")
     meaning = (inspect.getdoc(type(recipe.generator)) or "").partition("\n")[0].rstrip(".")
     kind = recipe.generator.kind
-    if len(types) == 1 and kind != name:
+    if len(types) == 1 and kind not in (name, types[0]):
         meaning, some = f"{types[0].replace('_', ' ').capitalize()} alone", f"the generator {kind}"
     return f"{meaning} ({some}); {recipe.count} rows, {recipe.anomaly_ratio:.0%} anomalous"
 

@@ -14,7 +14,7 @@ CURVE = 130
 """Height of the losses' curve."""
 COLOURS = ((43, 131, 198), (217, 100, 28), (26, 158, 120), (196, 111, 160), (200, 148, 10), (116, 103, 201))
 NOISY, BLURRED = 1.45, 0.6
-"""Fine detail of samples, in that of normal images, above and below which they are no good."""
+"""Fine detail of samples, in that of normal images, above and below which they are no good; benchmarks/verdict.py."""
 UNLIKE = 3.0
 """Spreads of the normal images that the samples' statistics may lie apart from theirs."""
 FLOOR = 0.15
