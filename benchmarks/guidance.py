@@ -1,6 +1,6 @@
 """Whether guidance draws a category: the share of samples that a classifier trained on other images takes for it.
 
-python benchmarks/guidance.py builtin:brick builtin:grass -o out          two minutes on one idle core
+python benchmarks/guidance.py builtin:brick builtin:grass -o out          64×64 pixels, 600 steps
 python benchmarks/guidance.py paper_a/train/good kolektor_sdd/train/good -o out
 
 Half of the images train a diffusion model, once of each category and once without being told them, and its classifier;

@@ -131,7 +131,7 @@ def _train_classifier(request: _Request, guides: str, how: Mapping[str, Any]) ->
     guided = load_sdas(guides)
     named, categories = _categories(replace(request, of_source={"size": list(guided.shape[:2]), **request.of_source}))
     unknown = [name for name in guided.categories if name not in named]
-    if unknown:
+    if unknown and len(guided.categories) > 1:  # a model of one is guided towards any that the classifier knows
         _warn(f"{guides} draws categories that the classifier will not know: {', '.join(unknown)}")
     return replace(train_classifier(categories, settings, request.out, guides=guides, **how), categories=named)
 
