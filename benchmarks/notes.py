@@ -4,7 +4,7 @@ python benchmarks/notes.py DATA [TEXTURES]
 
 DATA is a category as `anomgen make` takes it, TEXTURES a folder of photographs such as those of DTD; 200 draws of each
 line at 256×256. Prints the mean area of the masks, as a share of the image, the mean change in them, as a share of the
-value range, and the share of draws that were drawn again. Then, for `nsa`, how far labels filtered by a square are from
+value range, and the share of rows that were drawn again. Then, for `nsa`, how far labels filtered by a square are from
 those filtered by the authors' disk.
 """
 
