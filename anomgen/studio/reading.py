@@ -94,6 +94,7 @@ class Reading:
             self._tell(done, total, note)
 
         try:
+            progress(0, 0)  # even finding the files waits while something is drawn
             with listening(progress), single_threaded():
                 source = config.open()
             if not glimpse.confirmed(source):

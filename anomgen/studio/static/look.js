@@ -79,10 +79,10 @@ function changed(what) {
   select.value = state.base;
   about.textContent = state.about;
   const keyed = state.problems.length > 0;
-  trouble.textContent = state.error && !keyed ? state.error : "";
   controls.show(panel);
-  if (state.error && keyed && !panel.querySelector(".wrong")) trouble.textContent = state.error;
-  grid.classList.toggle("stale", Boolean(state.error));
+  trouble.textContent = state.error && keyed && !panel.querySelector(".wrong") ? state.error : "";
+  grid.classList.toggle("stale", Boolean(state.error) && keyed);
+  if (state.error && !keyed) { asking?.abort(); view.id = null; none(state.error); }
   if (!state.error && state.id !== view.id) open();
 }
 
