@@ -12,7 +12,8 @@ from starlette.testclient import TestClient
 
 from anomgen.errors import SourceError
 from anomgen.making.recipe import load_recipe
-from anomgen.sources import glimpse
+from anomgen.sources import detect, glimpse
+from anomgen.studio import session as session_module
 from anomgen.studio.app import studio_app
 from anomgen.studio.guard import TOKEN_HEADER
 from anomgen.studio.session import Session
@@ -109,6 +110,18 @@ def test_a_studio_that_ends_does_not_wait_for_the_check(session):
         began = time.monotonic()
         session.reading.close()
     assert time.monotonic() - began < 5
+
+
+def test_a_key_that_is_set_lists_no_folder(session, photos, monkeypatch):
+    """Law: a slider's answer does not wait for ten thousand names; a folder that changed is looked at anew."""
+    looked: list[str] = []
+    monkeypatch.setattr(session_module, "detect", lambda path: looked.append(path) or detect(path))
+    for seed in range(3):
+        chosen(session, seed=seed)
+    assert len(looked) == 1
+    (photos / "00.png").rename(photos / "new.png")
+    chosen(session)
+    assert len(looked) == 2
 
 
 def test_the_page_is_told_how_far_it_is(photos, tmp_path):

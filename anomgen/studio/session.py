@@ -24,6 +24,7 @@ from anomgen.files import fingerprint_of, replacing
 from anomgen.making.engine import Recipe, is_anomalous
 from anomgen.making.recipe import bundled_recipes, load_recipe
 from anomgen.making.sampler import Sampler
+from anomgen.sources import detect
 from anomgen.sources.base import MAX_SIDE
 from anomgen.sources.images import read_image
 from anomgen.studio.reading import Reading
@@ -61,6 +62,7 @@ class Session:
         self._sampler = Sampler(IMAGE_BYTES, LOOKED_AT, self.reading.open)
         self._chosen: LRUCache[str, Chosen] = LRUCache(KEPT_RECIPES)
         self._rows: LRUCache[tuple[str, int, bool], Row] = LRUCache(KEPT_ROWS)
+        self._detected: tuple[int | None, dict[str, str]] | None = None
         self._written = self._stamp = 0
 
     @property
@@ -78,7 +80,7 @@ class Session:
 
         Raises UsageError or RecipeError, which names the key, as the command line does.
         """
-        recipe = load_recipe(self._file_of(base), source=self.photos, overrides=changes)
+        recipe = load_recipe(self._file_of(base), source=self._source(), overrides=changes)
         self._refuse_elsewhere(recipe)
         key = fingerprint_of([base, recipe.config(), self._written, self.reading.stamp], size=8)
         self._chosen[key] = Chosen(key, base, dict(changes), recipe)
@@ -101,7 +103,7 @@ class Session:
         """Write a recipe as NAME.yaml, whole; return the file. Raises UsageError for a name that is taken."""
         file = self.free_file(name, ".yaml", overwrite=overwrite)
         chosen = self.chosen(key)
-        named = load_recipe(self._file_of(chosen.base), source=self.photos, overrides=chosen.changes, name=name)
+        named = load_recipe(self._file_of(chosen.base), source=self._source(), overrides=chosen.changes, name=name)
         with replacing(file) as opened:
             opened.write(named.to_yaml().encode())
         return file
@@ -123,6 +125,16 @@ class Session:
             raise UsageError(f"{file} is there already; take another name, or replace it")
         self.out.mkdir(parents=True, exist_ok=True)
         return file
+
+    def _source(self) -> Mapping[str, Any] | None:
+        """Return the photos as a recipe's source; what kind they are is looked at anew when their folder changes."""
+        if self.photos is None:
+            return None
+        folder = Path(self.photos).expanduser()
+        changed = folder.stat().st_mtime_ns if folder.is_dir() else None
+        if self._detected is None or changed is None or self._detected[0] != changed:
+            self._detected = changed, detect(self.photos)
+        return self._detected[1]
 
     def _file_of(self, base: str) -> str:
         if base in bundled_recipes():
