@@ -17,6 +17,7 @@ from anomgen.making.make import make
 
 TINY_SDAS = ("--set", "channels=[32,32]", "--set", "attention=[false,true]", "--set", "batch_size=4")
 TINY_CYCLEGAN = ("--set", "width=4", "--set", "blocks=1", "--set", "discriminator_width=4", "--set", "residual=false")
+TINY_GUIDING = ("--steps", "1", "--set", "channels=[32,32]", "--set", "attention=[false,true]", "--set", "batch_size=4")
 TRAINED = ("-o", "trained", "--steps", "1", "--size", "32")
 FITTED = ("--size", "32", "--steps", "2", "--set", "detector.probe.batch_size=2")
 COMMANDS = {
@@ -36,10 +37,16 @@ COMMANDS = {
     ("score",): ("data", "-r", "nsa", "--size", "32", "--seeds", "1", "--dry-run"),
     ("studio",): ("photos", "--space", "space"),
     ("train", "sdas"): ("-s", "photos", *TRAINED, *TINY_SDAS),
+    ("train", "classifier"): ("-s", "photos", "-s", "defects", "--guides", "trained", "-o", "guide", *TINY_GUIDING),
     ("train", "cyclegan"): ("-s", "photos", "-a", "defects", *TRAINED, *TINY_CYCLEGAN),
     ("tune",): ("photos", "-o", "tuned.yaml", "--size", "32"),
 }
 """Command → arguments with which it is small, in the folder of `place`."""
+BEFORE = {
+    ("inspect",): ("fit", *COMMANDS["fit",]),
+    ("train", "classifier"): ("train", "sdas", "-s", "defects", *COMMANDS["train", "sdas"]),
+}
+"""Command → that which makes what it takes."""
 EXTRAS = {"fit": "timm", "inspect": "timm", "score": "timm", "push": "huggingface_hub", "train": "diffusers"}
 HINT = re.compile(r"(next|look|check|load): |[Ss]tart it|nothing was |A first look|Look at it|next: ")
 TIMES = re.compile(r"\d+(\.\d+)?(e[-+]\d+)?( ?s\b|/s| images a second| MB| GB)?")
@@ -87,7 +94,7 @@ def test_quiet_leaves_the_result_and_verbose_adds_steps_and_times(path, fresh, h
     result, the versions, and how long it took."""
     if path[0] in EXTRAS:
         pytest.importorskip(EXTRAS[path[0]], reason="an extra")
-    before = ("fit", *COMMANDS["fit",]) if path == ("inspect",) else None
+    before = BEFORE.get(path)
     words = (*path, *COMMANDS[path])
     code, plain, _ = fresh(*words, before=before)
     assert code == 0 and plain
