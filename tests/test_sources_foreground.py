@@ -169,10 +169,10 @@ def test_faults_of_a_mask_folder(masks):
     with pytest.raises(UsageError, match="id"):
         foreground.mask(image)
     (masks / "broken.png").write_bytes(b"no picture")
-    with pytest.raises(SourceError, match=r"broken\.png.*cannot be read"):
+    with pytest.raises(SourceError, match=r"broken\.png.*is not a PNG"):
         foreground.mask(image, "broken.jpg")
     (masks / "empty.png").write_bytes(b"")
-    with pytest.raises(SourceError, match=r"empty\.png.*cannot be read"):
+    with pytest.raises(SourceError, match=r"empty\.png.*is empty"):
         foreground.mask(image, "empty.jpg")
 
 

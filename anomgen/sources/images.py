@@ -187,8 +187,6 @@ def quiet() -> Iterator[None]:
 
 
 def _decode(data: bytes, name: str) -> np.ndarray:
-    if not data:
-        raise SourceError(f"{name}: is empty (0 bytes)")
     image = open_header(data, name)
     try:
         _check_header(image, data, name)
@@ -203,6 +201,8 @@ def _decode(data: bytes, name: str) -> np.ndarray:
 
 def open_header(data: bytes, name: str) -> Image.Image:
     """Return an image of which only the header was read. Raises SourceError when it is none."""
+    if not data:
+        raise SourceError(f"{name}: is empty (0 bytes)")
     try:
         return Image.open(io.BytesIO(data), formats=_FORMATS)
     except Image.DecompressionBombError as error:
