@@ -9,6 +9,7 @@ arXiv 2104.10036), VisA (Zou et al., ECCV 2022, arXiv 2207.14315).
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -57,7 +58,8 @@ class Layout(ScannedConfig):
     @classmethod
     def categories(cls, root: Path) -> list[str]:
         """Return the names of the subfolders that are laid out like categories."""
-        return sorted(child.name for child in root.iterdir() if child.is_dir() and cls.normal_folder(child))
+        with os.scandir(root) as entries:  # which knows folders from files without asking for each
+            return sorted(entry.name for entry in entries if entry.is_dir() and cls.normal_folder(root / entry.name))
 
     def _category_folder(self, root: Path) -> Path:
         if self.category is None and self.normal_folder(root):
