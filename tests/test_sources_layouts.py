@@ -250,3 +250,9 @@ def test_the_licence_is_that_of_a_file_beside_the_images(tmp_path, kind, path, f
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     assert build_source({"kind": kind, "path": str(tmp_path / path), "size": 32}).open().license == license
+
+
+def test_a_link_to_itself_among_the_photos_is_no_category(tmp_path):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "a.png").touch()
+    assert [layout.categories(tmp_path) for layout in (MVTecAD, BTAD, VisA)] == [[], [], []]

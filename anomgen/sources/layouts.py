@@ -58,8 +58,9 @@ class Layout(ScannedConfig):
     @classmethod
     def categories(cls, root: Path) -> list[str]:
         """Return the names of the subfolders that are laid out like categories."""
-        with os.scandir(root) as entries:  # which knows folders from files without asking for each
-            return sorted(entry.name for entry in entries if entry.is_dir() and cls.normal_folder(root / entry.name))
+        with os.scandir(root) as entries:  # which know files from folders; a link may lead to itself
+            names = [entry.name for entry in entries if entry.is_symlink() or entry.is_dir()]
+        return sorted(name for name in names if (root / name).is_dir() and cls.normal_folder(root / name))
 
     def _category_folder(self, root: Path) -> Path:
         if self.category is None and self.normal_folder(root):

@@ -146,7 +146,8 @@ class Inspecting:
 def _inside(root: Path) -> list[Path]:
     """Return the folders in a folder."""
     try:
-        return sorted(root / entry.name for entry in os.scandir(root) if entry.is_dir())
+        names = [entry.name for entry in os.scandir(root) if entry.is_symlink() or entry.is_dir()]
+        return sorted(root / name for name in names if (root / name).is_dir())
     except OSError:
         return []
 
