@@ -61,7 +61,7 @@ def made_rows(seeds=2, detectors=("draem", "probe"), data=("tiles",), means=MEAN
 class Page(HTMLParser):
     """Reads a page strictly: every element that is opened is closed, in order."""
 
-    VOID = ("meta", "img", "br", "input")
+    VOID = ("meta", "img", "br", "input", "wbr")
 
     def __init__(self, text):
         super().__init__()

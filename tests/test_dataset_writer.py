@@ -279,7 +279,7 @@ def test_a_file_size_limit_is_met_with_a_clear_error(tmp_path):
     command = [sys.executable, "-c", code, str(tmp_path / "a.parquet")]
     result = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert result.returncode == 1
-    assert "AnomgenError" in result.stderr.splitlines()[-1] and "no space left" in result.stderr.splitlines()[-1]
+    assert "errors.Unwritable" in result.stderr.splitlines()[-1] and "no space left" in result.stderr.splitlines()[-1]
     assert "Exception ignored" not in result.stderr
     assert names(tmp_path) == []
 

@@ -9,7 +9,6 @@ arXiv 2104.10036), VisA (Zou et al., ECCV 2022, arXiv 2207.14315).
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -19,7 +18,7 @@ from anomgen.licenses import license_beside
 from anomgen.sources.base import PathText
 from anomgen.sources.folder import existing_folder, listed_in
 from anomgen.sources.scan import Listed, ScannedConfig
-from anomgen.sources.tree import extensions_text, tree_of
+from anomgen.sources.tree import extensions_text, folders_in, tree_of
 
 _LISTED = 20
 
@@ -58,9 +57,7 @@ class Layout(ScannedConfig):
     @classmethod
     def categories(cls, root: Path) -> list[str]:
         """Return the names of the subfolders that are laid out like categories."""
-        with os.scandir(root) as entries:  # which know files from folders; a link may lead to itself
-            names = [entry.name for entry in entries if entry.is_symlink() or entry.is_dir()]
-        return sorted(name for name in names if (root / name).is_dir() and cls.normal_folder(root / name))
+        return [name for name in folders_in(root) if cls.normal_folder(root / name)]
 
     def _category_folder(self, root: Path) -> Path:
         if self.category is None and self.normal_folder(root):

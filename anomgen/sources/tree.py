@@ -80,7 +80,7 @@ def _walk(root: Path) -> Iterator[str]:
             seen.add((status.st_dev, status.st_ino))
             entries = sorted(os.scandir(folder), key=lambda entry: os.fsencode(entry.name))
         except OSError as error:
-            raise UsageError(f"{folder}: cannot be listed ({error.strerror or error})") from error
+            raise _unlisted(folder, error) from error
         for entry in entries:
             if entry.name.startswith(".") or entry.name == "__MACOSX":
                 continue
@@ -89,6 +89,20 @@ def _walk(root: Path) -> Iterator[str]:
                 (linked if path.is_symlink() else waiting).append((path, f"{prefix}{entry.name}/"))
             elif path.is_file() or path.is_symlink():
                 yield prefix + entry.name
+
+
+def folders_in(root: Path) -> list[str]:
+    """Return the names of the folders in a folder. Raises UsageError where it cannot be listed."""
+    try:
+        with os.scandir(root) as entries:  # which know files from folders; a link may lead to itself
+            names = [entry.name for entry in entries if entry.is_symlink() or entry.is_dir()]
+    except OSError as error:
+        raise _unlisted(root, error) from error
+    return sorted(name for name in names if (root / name).is_dir())
+
+
+def _unlisted(folder: Path, error: OSError) -> UsageError:
+    return UsageError(f"{folder}: cannot be listed ({error.strerror or error})")
 
 
 # --- which are masks ------------------------------------------------------------------------------------------------

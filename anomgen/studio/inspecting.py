@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import MutableMapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,7 +15,7 @@ from anomgen.files import file_digest, json_object
 from anomgen.making.recipe import bundled_recipes
 from anomgen.places import read_within
 from anomgen.sources.cache import bounded
-from anomgen.sources.tree import MASK_NAMES, NORMAL_NAMES
+from anomgen.sources.tree import MASK_NAMES, NORMAL_NAMES, folders_in
 from anomgen.studio.looking import Asked, Looked, Looking
 from anomgen.studio.questions import Desk, asked_of, field, name_of, png
 from anomgen.studio.runs import Fit, Runs, Score, refuse_taken
@@ -146,9 +145,8 @@ class Inspecting:
 def _inside(root: Path) -> list[Path]:
     """Return the folders in a folder."""
     try:
-        names = [entry.name for entry in os.scandir(root) if entry.is_symlink() or entry.is_dir()]
-        return sorted(root / name for name in names if (root / name).is_dir())
-    except OSError:
+        return [root / name for name in folders_in(root)]
+    except UsageError:
         return []
 
 
