@@ -25,7 +25,7 @@ def test_an_image_has_the_maps_of_every_recipe_side_by_side(tmp_path):
             cv2.imwrite(str(tmp_path / "maps" / row["key"] / name), np.zeros((8, 8, 3), np.uint8))
     page, markdown, _ = report(tmp_path, rows)
     assert sum(value.startswith("data:image/webp") for name, value in page.attributes if name == "src") == 2 * (1 + 3)
-    assert "test/crack/1.png · crack" in page.text
+    assert "test/crack/1.png · crack" in "".join(page.text)
     # the threshold is 0.5: the anomalous image is above it, the normal one below
     assert page.text.count("✓ 0.9") == page.text.count("✓ 0.2") == 3
     assert "- test/good/1.png · normal: 3 of 3 are right about it" in markdown
