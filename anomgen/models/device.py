@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from anomgen.errors import UsageError, near_miss, require
-from anomgen.models.training import TrainingSettings
+from anomgen.models.settings import TrainingSettings
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

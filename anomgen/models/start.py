@@ -14,7 +14,8 @@ from anomgen.config.text import Overrides, changed
 from anomgen.errors import AnomgenNote, AnomgenWarning, Progress, UsageError, near_miss, silent
 from anomgen.files import refuse_inside
 from anomgen.models.device import require_device, require_diffusion
-from anomgen.models.training import Trained, TrainingSettings
+from anomgen.models.settings import TrainingSettings
+from anomgen.models.training import Trained
 from anomgen.places import home
 from anomgen.sources import detect
 from anomgen.sources.base import Source, SourceConfig, build_source, notes_of

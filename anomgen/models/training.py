@@ -1,4 +1,4 @@
-"""What all training shares: settings, images, the loop, checkpoints, exact resume, sample sheets.
+"""What all training shares: the folder, the loop, checkpoints, exact resume, sample sheets.
 
 A training folder holds ``training.json`` (what is trained on what, and how far it is), ``checkpoint.safetensors``
 (weights and optimiser after that many steps), ``log.jsonl``, ``sheets/``, and, once finished, the model itself. All
@@ -13,18 +13,17 @@ import os
 import signal
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import Field
-
-from anomgen.config import Preset
 from anomgen.errors import AnomgenError, Interrupted, Progress, UsageError, silent
 from anomgen.files import locked, replacing, sweep, writing
-from anomgen.models.folder import CHECKPOINT, LOG, SHEETS, write_record
+from anomgen.models.device import accelerator_for
+from anomgen.models.folder import CHECKPOINT, LOG, SHEETS, check_folder, prepare, write_record
+from anomgen.models.settings import TrainingSettings
 from anomgen.models.sheet import Sheet, drawn
 
 if TYPE_CHECKING:
@@ -36,32 +35,6 @@ LOG_EVERY = 10
 """Steps between two lines of the log."""
 STATE = "training"
 """The one entry of a checkpoint's metadata: several come in any order, and equal states have equal bytes."""
-
-
-class TrainingSettings(Preset):
-    """Settings that every training has."""
-
-    on_accelerator: ClassVar[str] = "paper"
-    """Preset that is taken where there is a GPU; elsewhere it is `laptop`."""
-
-    steps: Annotated[int, Field(ge=1)] = 1000
-    """Optimiser steps."""
-    batch_size: Annotated[int, Field(ge=1)] = 16
-    """Images of one optimiser step, over all devices and accumulated parts."""
-    accumulation: Annotated[int, Field(ge=1)] = 1
-    """Parts that a batch is worked off in: as many times less memory, the same gradient."""
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
-    """Step size of the optimiser."""
-    gradient_clip: Annotated[float, Field(gt=0)] | None = None
-    """Largest norm of the gradient; longer ones are scaled down."""
-    mixed_precision: Literal["auto", "no", "bf16"] = "auto"
-    """`auto`: bfloat16 on accelerators that have it; always float32 on CPUs, where bfloat16 is slower."""
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    """Seed of the weights, the order of the images and the noise."""
-    checkpoint_every: Annotated[int, Field(ge=1)] = 200
-    """Steps between two checkpoints: what a killed training loses at most."""
-    sheet_every: Annotated[int, Field(ge=1)] = 500
-    """Steps between two sheets of samples."""
 
 
 class Diverged(AnomgenError):
@@ -118,13 +91,33 @@ class Task(ABC):
 
 
 def train(
-    task: Task, out: Path, record: Mapping[str, Any], *, resume: bool = False, progress: Progress = silent
+    build: Callable[[Accelerator], Task],
+    settings: TrainingSettings,
+    out: Path,
+    record: Mapping[str, Any],
+    *,
+    device: str = "auto",
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress = silent,
 ) -> Trained:
-    """Train from the last checkpoint, or from the start, to the last step, and write the model to `out`.
+    """Train what `build` returns from the last checkpoint, or from the start, to its end; write the model to `out`.
 
-    record: what the training is, plain JSON, see `prepare`. Raises Interrupted after Ctrl-C or SIGTERM, with a
-    checkpoint of the last step; Diverged, with the last good one; AnomgenError when memory runs out.
+    record: what the training is, plain JSON, see `prepare`. Nothing is written before the task is built. Raises
+    UsageError for a folder or a device that does not fit; Interrupted after Ctrl-C or SIGTERM, with a checkpoint of the
+    last step; Diverged, with the last good one; AnomgenError when memory runs out.
     """
+    accelerator = accelerator_for(settings, device)
+    if accelerator.is_main_process:
+        check_folder(out, record, resume=resume, overwrite=overwrite)
+    task = build(accelerator)
+    if accelerator.is_main_process:
+        prepare(out, record, resume=resume, overwrite=overwrite)
+    accelerator.wait_for_everyone()
+    return _run(task, out, record, resume, progress)
+
+
+def _run(task: Task, out: Path, record: Mapping[str, Any], resume: bool, progress: Progress) -> Trained:
     main, steps = task.accelerator.is_main_process, task.settings.steps
     started, first, losses, verdict = time.perf_counter(), 0, _Smoothed(), ""
     if resume and (out / CHECKPOINT).is_file():

@@ -22,8 +22,7 @@ from anomgen.errors import Progress, UsageError, silent
 from anomgen.models.classifier.model import ClassifierDescription, save_classifier
 from anomgen.models.classifier.network import NoisyClassifier
 from anomgen.models.classifier.settings import TrainClassifier
-from anomgen.models.device import accelerator_for
-from anomgen.models.folder import check_folder, data_record, prepare
+from anomgen.models.folder import data_record
 from anomgen.models.images import unscaled
 from anomgen.models.sdas.model import SDASModel, load_sdas
 from anomgen.models.sdas.noised import Category, NoisedImages, descend, noised
@@ -177,11 +176,13 @@ def train_classifier(
         "space": guided.space,
         "data": [data_record(category.name, category.source) for category in categories],
     }
-    accelerator = accelerator_for(settings, device)
-    if accelerator.is_main_process:
-        check_folder(out, record, resume=resume, overwrite=overwrite)
-    task = ClassifierTask(settings, accelerator, categories, guided)
-    if accelerator.is_main_process:
-        prepare(out, record, resume=resume, overwrite=overwrite)
-    accelerator.wait_for_everyone()
-    return train(task, out, record, resume=resume, progress=progress)
+    return train(
+        lambda accelerator: ClassifierTask(settings, accelerator, categories, guided),
+        settings,
+        out,
+        record,
+        device=device,
+        resume=resume,
+        overwrite=overwrite,
+        progress=progress,
+    )

@@ -34,14 +34,13 @@ from anomgen.models.cyclegan.model import (
 )
 from anomgen.models.cyclegan.networks import Buffer, build_networks, discriminator_loss, generator_losses, share_of_rate
 from anomgen.models.described import save_described
-from anomgen.models.device import accelerator_for
-from anomgen.models.folder import check_folder, data_record, prepare
+from anomgen.models.folder import data_record
 from anomgen.models.images import WAYS, Augment, Images, require_square, turned, unscaled
+from anomgen.models.settings import TrainingSettings
 from anomgen.models.sheet import Sheet
 from anomgen.models.training import (
     Task,
     Trained,
-    TrainingSettings,
     load_optimiser,
     optimiser_tensors,
     parts_of_batch,
@@ -384,11 +383,13 @@ def train_cyclegan(
         "settings": settings.model_dump(mode="json"),
         "data": [data_record("normal", normal), data_record("abnormal", abnormal)],
     }
-    accelerator = accelerator_for(settings, device)
-    if accelerator.is_main_process:
-        check_folder(out, record, resume=resume, overwrite=overwrite)
-    task = CycleGANTask(settings, accelerator, normal, abnormal)
-    if accelerator.is_main_process:
-        prepare(out, record, resume=resume, overwrite=overwrite)
-    accelerator.wait_for_everyone()
-    return train(task, out, record, resume=resume, progress=progress)
+    return train(
+        lambda accelerator: CycleGANTask(settings, accelerator, normal, abnormal),
+        settings,
+        out,
+        record,
+        device=device,
+        resume=resume,
+        overwrite=overwrite,
+        progress=progress,
+    )

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from anomgen.config import Config
 from anomgen.models.images import Augment
-from anomgen.models.training import TrainingSettings
+from anomgen.models.settings import TrainingSettings
 
 Levels = Annotated[tuple[Annotated[int, Field(ge=1, le=8192)], ...], Field(strict=False, min_length=1, max_length=8)]
 

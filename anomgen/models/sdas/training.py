@@ -20,8 +20,7 @@ from diffusers.training_utils import EMAModel
 
 from anomgen.config import portable_path
 from anomgen.errors import Progress, silent
-from anomgen.models.device import accelerator_for
-from anomgen.models.folder import check_folder, data_record, prepare
+from anomgen.models.folder import data_record
 from anomgen.models.images import unscaled
 from anomgen.models.sdas.bound import variational_bound
 from anomgen.models.sdas.guided import SUFFIXES, guided_file
@@ -244,14 +243,16 @@ def train_sdas(
         "init": None if init is None else {"name": portable_path(init), "weights": weights},
         "data": [data_record(category.name, category.source) for category in categories],
     }
-    accelerator = accelerator_for(settings, device)
-    if accelerator.is_main_process:
-        check_folder(out, record, resume=resume, overwrite=overwrite)
-    task = SDASTask(settings, accelerator, categories, start)
-    if accelerator.is_main_process:
-        prepare(out, record, resume=resume, overwrite=overwrite)
-    accelerator.wait_for_everyone()
-    return train(task, out, record, resume=resume, progress=progress)
+    return train(
+        lambda accelerator: SDASTask(settings, accelerator, categories, start),
+        settings,
+        out,
+        record,
+        device=device,
+        resume=resume,
+        overwrite=overwrite,
+        progress=progress,
+    )
 
 
 def _start(init: str | None) -> tuple[SDASPipeline | Path | None, str | None]:
