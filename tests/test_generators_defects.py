@@ -10,7 +10,7 @@ from anomgen.generators.base import build_generator
 from anomgen.generators.conformance import check_generator
 from anomgen.generators.defects.generator import Defects
 from anomgen.generators.defects.kinds import KINDS
-from anomgen.generators.defects.material import TOP_LEFT, measured
+from anomgen.generators.defects.material import TOP_LEFT, blur_of, measured
 from anomgen.making.recipe import bundled_recipes, load_recipe
 from anomgen.rng import Stream, rng_for
 from anomgen.synthesis.sample import Reject
@@ -187,3 +187,41 @@ def test_corrosion_is_fragments_of_many_sizes():
         pieces.append((count - 1, found[1:, cv2.CC_STAT_AREA].max() / max(found[1:, cv2.CC_STAT_AREA].min(), 1)))
     assert np.median([count for count, _ in pieces]) >= 4
     assert np.median([largest for _, largest in pieces]) > 4
+
+
+@pytest.mark.parametrize("sigma", [0.5, 1.0, 1.5, 2.5])
+def test_how_blurred_images_are_is_measured(sigma):
+    step = np.zeros((200, 200), np.float32)
+    cv2.circle(step, (100, 100), 60, 200.0, -1, cv2.LINE_AA)
+    found = blur_of(cv2.GaussianBlur(step, (0, 0), sigma), np.ones(step.shape, bool))
+    assert found == pytest.approx(sigma, abs=0.25)
+    assert blur_of(np.zeros((9, 9), np.float32), np.ones((9, 9), bool)) < 0.1
+
+
+@pytest.mark.parametrize("kind", ["scratch", "crack", "hole", "corrosion", "contamination"])
+def test_no_edge_is_sharper_than_the_images(kind):
+    """In images blurred by 2 pixels, 4 of an image of 256, a change rises over several pixels."""
+
+    pool = Surfaces()
+
+    def steepest(softness):
+        generator, shares = Defects(kinds=[kind], softness=softness, severity=3).prepared(pool), []
+        for k in range(12):
+            sample = generator.sample(rng_for(1, Stream.SAMPLE, k), pool[k], pool)
+            change = np.abs(sample.image.astype(float) - pool[k]).max(axis=2)
+            shares.append(np.abs(np.diff(change, axis=1)).max() / change.max())
+        return np.median(shares)
+
+    assert steepest(4.0) < 0.75 * steepest(0.0)
+
+
+def test_the_kinds_on_an_outline_find_the_object_of_any_source():
+    for name in ("chipped-edge", "broken-outline", "missing-part"):
+        recipe = load_recipe(name)
+        assert recipe.foreground.method == "auto"
+    for name in ("chipped-edge", "broken-outline"):
+        recipe, (row,) = load_recipe(name, overrides={"anomaly_ratio": 1.0, "source.size": 96}), (0,)
+        mask = recipe.sample(row).mask > 0
+        y, x = np.nonzero(mask)
+        away = np.hypot(y - 47.5, x - 47.5)
+        assert (away > 28).any() and (away < 46).all(), "on the rim of the disc, whose radius is 38"

@@ -16,6 +16,8 @@ from anomgen.rng import Stream, rng_for
 from anomgen.sources.base import SourceConfig
 from anomgen.sources.images import fit_image, read_bytes, read_image
 
+DISC, BACKGROUND = 0.4, 225.0
+"""Radius of a disc, a share of the image's shorter side, and the grey level around it."""
 WINDOW = 256
 """Longer side of a crop in the texture's own pixels; the textures are 512 × 512."""
 
@@ -48,6 +50,9 @@ class Builtin(SourceConfig):
 
     name: TextureName = "brick"
     """Which texture."""
+    form: Literal["surface", "disc"] = "surface"
+    """`surface`: the texture fills the image. `disc`: a round piece of it lies on an even, light background, for what
+    needs an object with an outline."""
     count: Annotated[int, Field(ge=1, le=10_000)] = 64
     """Number of crops."""
     seed: Annotated[int, Field(ge=0)] = 0
@@ -68,16 +73,16 @@ class BuiltinSource:
         self.license = _TEXTURES[config.name].license
         self._name = config.name
         self._shape = config.shape or (WINDOW, WINDOW)
+        self._disc = config.form == "disc"
         self._window = _window(self._shape)
         self._corners = _corners(config, texture, self._window)
-        self._fingerprint = fingerprint_of(
-            {
-                "texture": texture.tobytes().hex(),
-                "shape": self._shape,
-                "window": self._window,
-                "corners": self._corners.tolist(),
-            }
-        )
+        shown = {
+            "texture": texture.tobytes().hex(),
+            "shape": self._shape,
+            "window": self._window,
+            "corners": self._corners.tolist(),
+        }
+        self._fingerprint = fingerprint_of({**shown, "form": "disc"} if self._disc else shown)
 
     def __len__(self) -> int:
         return len(self._corners)
@@ -88,6 +93,8 @@ class BuiltinSource:
         height, width = self._window
         crop = _read_texture(self._name)[top : top + height, left : left + width]
         image = fit_image(np.ascontiguousarray(crop), self._shape, "stretch")
+        if self._disc:
+            image = _disc_of(image)
         image.flags.writeable = False
         return image
 
@@ -99,6 +106,15 @@ class BuiltinSource:
     def fingerprint(self) -> str:
         """Return a hash of the texture, the crops' places and their size."""
         return self._fingerprint
+
+
+def _disc_of(image: np.ndarray) -> np.ndarray:
+    """Return a round piece of an image, (H, W, C) uint8, on an even background; its edge is smooth."""
+    height, width = image.shape[:2]
+    y = np.arange(height, dtype=np.float64)[:, None] - (height - 1) / 2
+    x = np.arange(width, dtype=np.float64)[None] - (width - 1) / 2
+    covered = np.clip(DISC * min(height, width) - np.sqrt(y * y + x * x) + 0.5, 0, 1)[..., None]
+    return np.rint(BACKGROUND + covered * (image.astype(np.float64) - BACKGROUND)).astype(np.uint8)
 
 
 def _window(shape: tuple[int, int]) -> tuple[int, int]:

@@ -7,10 +7,12 @@ import math
 import cv2
 import numpy as np
 
-from anomgen.generators.defects.scene import Layer, Scene, blob, blurred, grey, grid, noise, relief, smoothstep
+from anomgen.generators.defects.scene import EDGE, Layer, Scene, blob, blurred, grid, lit, noise, relief, smoothstep
 from anomgen.synthesis.sample import Box
 
 Spot = tuple[float, float]
+PLACES, PRINTED = 6, 6.0
+"""Places looked at for a misprint, and grey levels of 255 by which shapes differ in the mean that are out of place."""
 
 
 def dent(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> list[Layer]:
@@ -24,16 +26,27 @@ def bump(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> l
 
 
 def _pressed(rng: np.random.Generator, scene: Scene, spot: Spot, length: float, depth: float) -> list[Layer]:
-    drawn = blob(rng, scene, spot, length, aspect=rng.uniform(0.5, 1), rough=0.15, edge=0.3 * length, grow=1.15)
+    drawn = blob(rng, scene, spot, 1.15 * length, aspect=rng.uniform(0.5, 1), rough=0.12, edge=0.5 * length, grow=1.15)
     if drawn is None:
         return []
     box, region, _ = drawn
-    height = blurred(region, 0.06 * length) * np.float32(depth)
+    height = blurred(region, max(0.08 * length, 0.8)) * np.float32(depth)
     shade: np.ndarray = relief(height, scene.material.light) * np.float32(0.42 * length)
-    crease = -0.25 * np.exp(-(((region - 0.12) / 0.12) ** 2)) * (region > 0.01) if depth < 0 else np.float32(0)
-    glint = np.clip(shade, 0, None) ** 2 * 0.6
-    shade = np.where(region < 0.02, 0, np.clip(shade + glint, -1.2, 1.6) + crease)
-    return [Layer(box, grey(scene, shade), limit=75)]
+    shade += np.float32(0.35) * np.clip(shade, 0, None) ** 2  # what faces the light glints
+    change = lit(scene, box, shade * smoothstep(region / 0.08)) + _bent(scene, box, height, length)
+    return [Layer(box, change, limit=85)]
+
+
+def _bent(scene: Scene, box: Box, height: np.ndarray, length: float) -> np.ndarray:
+    """Return how a window changes when its content is drawn along the slope of a surface, in units of a full shade."""
+    slope = np.float32(0.25 * length * min(length / 8, 2))
+    x, y = np.arange(box.w, dtype=np.float32)[None], np.arange(box.h, dtype=np.float32)[:, None]
+    map_x = x + cv2.Sobel(height, cv2.CV_32F, 1, 0, scale=0.125) * slope
+    map_y = y + cv2.Sobel(height, cv2.CV_32F, 0, 1, scale=0.125) * slope
+    window = np.ascontiguousarray(scene.values[box.slices])
+    moved = cv2.remap(window, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    change: np.ndarray = (moved.reshape(window.shape) - window) / np.float32(85)
+    return change
 
 
 def hole(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> list[Layer]:
@@ -52,12 +65,14 @@ def hole(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> l
     y, x = grid(box, spot)
     angle = math.radians(scene.material.light)
     toward = (x * math.cos(angle) - y * math.sin(angle)) / (length / 2)
-    wall = smoothstep((0.34 - inside) / 0.3) * np.clip(toward, 0, 1)
-    content = behind * (1 - 0.55 * wall[..., None])
-    rim = np.clip(relief(blurred(region, 0.7 * max(scene.unit, 0.8)), scene.material.light) * 2.2, -0.6, 0.9) * (
+    wall = (smoothstep((0.4 - inside) / 0.3) * np.clip(-1.3 * toward, 0, 1))[..., None]  # its far side is lit
+    shadow = (smoothstep((0.5 - inside) / 0.45) * np.clip(toward, 0, 1))[..., None]
+    content = (behind * (1 - wall) + 0.6 * _own_colour(window, scene, box) * wall) * (1 - 0.55 * shadow)
+    content += grain_of(rng, scene, box)
+    rim = np.clip(relief(blurred(region, 0.7 * max(scene.unit, 0.8)), scene.material.light) * 1.6, -0.4, 0.5) * (
         1 - region
     )
-    change = region[..., None] * (content - window) - rim[..., None] * 45
+    change = region[..., None] * (content - window) - lit(scene, box, rim * 40)
     return [Layer(box, change.astype(np.float32))]
 
 
@@ -73,7 +88,10 @@ def missing_part(rng: np.random.Generator, scene: Scene, spot: Spot, length: flo
     step = relief(-blurred(region, 0.8 * scene.unit), scene.material.light) * np.float32(2.2 * scene.unit)
     sunk = 0.8 if window.mean() > 60 else 1.4
     filled = surroundings(window, region, scene) * np.float32(sunk)
-    change = region[..., None] * (filled - window) + (step * 40)[..., None]
+    filled *= 1 + np.float32(0.12) * noise(rng, (box.h, box.w), 0.3 * length)[..., None]
+    rough = rng.standard_normal((box.h, box.w), dtype=np.float32) * np.float32(0.7 * scene.material.deviation)
+    filled += blurred(rough, max(0.6 * scene.unit, scene.soft))[..., None]
+    change = region[..., None] * (filled - window) + lit(scene, box, step * 30)
     return [Layer(box, change.astype(np.float32))]
 
 
@@ -91,36 +109,43 @@ def _end_gone(rng: np.random.Generator, scene: Scene, solid: np.ndarray, length:
     behind = None if box is None else background_of(scene, box)
     if box is None or behind is None:
         return []
-    jag = noise(rng, (box.h, box.w), 7 * scene.unit) * np.float32(2.5 * scene.unit)
-    jag += noise(rng, (box.h, box.w), 0.5 * length) * np.float32(0.12 * length)
-    gone = smoothstep((reach[box.slices] + jag) / max(scene.unit, 0.8)) * blurred(
-        cv2.dilate(solid[box.slices].astype(np.float32), np.ones((3, 3))), 0.6 * scene.unit
-    )
-    grain = np.float32(1.5) * rng.standard_normal((box.h, box.w, 1), dtype=np.float32)
-    return [Layer(box, gone[..., None] * (behind + grain - scene.values[box.slices]), on_object=False)]
+    beyond = reach[box.slices] + noise(rng, (box.h, box.w), 5 * scene.unit) * np.float32(0.7 * scene.unit)
+    beyond += noise(rng, (box.h, box.w), 0.15 * scene.side) * np.float32(0.3 * length)
+    window, ramp = scene.values[box.slices], max(scene.unit, EDGE * scene.soft, 0.8)
+    gone = (smoothstep(beyond / ramp) * _with_rim(scene, box))[..., None]
+    face = (smoothstep((beyond + 2.5 * scene.unit) / ramp) * solid[box.slices])[..., None]
+    fresh = _own_colour(window, scene, box) * np.float32(rng.uniform(0.7, 1.25))
+    change = gone * (behind + grain_of(rng, scene, box) - window) + 0.6 * (1 - gone) * face * (fresh - window)
+    return [Layer(box, change.astype(np.float32), on_object=False)]
 
 
 def misprint(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> list[Layer]:
-    """What is printed or laid there stands beside its place: a strip shifted by 1 to 5 %, or a ghost of it."""
-    turn = rng.random() < 0.5
-    h, w = (0.45 * length, length) if turn else (length, 0.45 * length)
-    top, left = max(round(spot[0] - h / 2), 0), max(round(spot[1] - w / 2), 0)
-    box = Box(top, left, min(round(h), scene.shape[0] - top), min(round(w), scene.shape[1] - left))
-    if min(box.h, box.w) < 4:
-        return []
+    """What is printed or laid there stands beside its place by 1 to 5 %: shifted, or as a ghost of it.
+
+    Of some places and ways the one is taken where that changes most: an even place shifted is the same place.
+    """
     far = scene.side * rng.uniform(0.012, 0.05)
-    angle = rng.uniform(0, 2 * math.pi)
-    dy, dx = round(far * math.sin(angle)), round(far * math.cos(angle))
-    if dy == 0 and dx == 0:
-        dx = 2
-    rows = np.clip(np.arange(box.y, box.y + box.h) + dy, 0, scene.shape[0] - 1)
-    columns = np.clip(np.arange(box.x, box.x + box.w) + dx, 0, scene.shape[1] - 1)
-    window, moved = scene.values[box.slices], scene.values[rows[:, None], columns[None]]
     weight = 1.0 if rng.random() < 0.6 else rng.uniform(0.35, 0.6)
-    y, x = grid(box, (box.y + (box.h - 1) / 2, box.x + (box.w - 1) / 2))
-    away = np.minimum(box.h / 2 - np.abs(y), box.w / 2 - np.abs(x))
-    region = smoothstep(away / max(1.2 * scene.unit, 1)) * np.float32(weight)
-    return [Layer(box, (region[..., None] * (moved - window)).astype(np.float32))]
+    best: tuple[float, Layer] | None = None
+    for attempt in range(PLACES):
+        at = spot if attempt == 0 else (rng.uniform(0, scene.shape[0]), rng.uniform(0, scene.shape[1]))
+        if scene.foreground is not None and not scene.foreground[int(at[0]), int(at[1])]:
+            continue
+        drawn = blob(rng, scene, at, length, aspect=rng.uniform(0.4, 0.9), rough=0.1, edge=0.15 * length)
+        if drawn is None:
+            continue
+        box, region, _ = drawn
+        angle = rng.uniform(0, 2 * math.pi)
+        dy, dx = round(far * math.sin(angle)), round(far * math.cos(angle))
+        rows = np.clip(np.arange(box.y, box.y + box.h) + dy, 0, scene.shape[0] - 1)
+        columns = np.clip(np.arange(box.x, box.x + box.w) + (dx or (not dy) * 2), 0, scene.shape[1] - 1)
+        moved = scene.values[rows[:, None], columns[None]] - scene.values[box.slices]
+        change = region[..., None] * np.float32(weight) * moved
+        coarse = np.abs(cv2.blur(change, (max(round(length / 8), 3),) * 2))  # grain beside its place is the same grain
+        seen = float(coarse.mean() / max(float(region.mean()), 1e-3))
+        if best is None or seen > best[0]:
+            best = seen, Layer(box, change)
+    return [] if best is None or best[0] < PRINTED else [best[1]]
 
 
 def chipped_edge(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> list[Layer]:
@@ -133,12 +158,14 @@ def chipped_edge(rng: np.random.Generator, scene: Scene, spot: Spot, length: flo
         return []
     box, region, inside = drawn
     window = scene.values[box.slices]
-    solid = blurred(scene.foreground[box.slices].astype(np.float32), 0.6 * scene.unit)
-    grain = np.float32(1.5) * rng.standard_normal((box.h, box.w, 1), dtype=np.float32)
-    face = smoothstep((inside + 0.3) / 0.06) * (1 - region) * solid
-    facet = 0.5 + 0.5 * np.clip(relief(blurred(region, 2.0 * scene.unit), scene.material.light) * 6, -1, 1)
-    lit = window.mean() * (0.55 + 0.85 * facet[..., None])
-    change = (region * solid)[..., None] * (behind + grain - window) + 0.8 * face[..., None] * (lit - window)
+    solid = blurred(scene.foreground[box.slices].astype(np.float32), max(0.6 * scene.unit, scene.soft))
+    ragged = inside + 0.1 * noise(rng, (box.h, box.w), 0.25 * length)
+    face = smoothstep((ragged + rng.uniform(0.15, 0.45)) / 0.1) * (1 - region) * solid
+    facet = relief(blurred(region, 0.1 * length + scene.unit), scene.material.light) * np.float32(0.5 * length)
+    lightness = 1 + 0.6 * np.clip(facet, -0.5, 0.6) + 0.15 * noise(rng, (box.h, box.w), 3 * scene.unit)
+    fresh = _own_colour(window, scene, box) * lightness[..., None]
+    change = (region * _with_rim(scene, box))[..., None] * (behind + grain_of(rng, scene, box) - window)
+    change += 0.7 * face[..., None] * (fresh - window)
     return [Layer(box, change.astype(np.float32), on_object=False)]
 
 
@@ -167,6 +194,30 @@ def broken_outline(rng: np.random.Generator, scene: Scene, spot: Spot, length: f
     return [Layer(box, bent.reshape(window.shape) - window, on_object=False)]
 
 
+def _with_rim(scene: Scene, box: Box) -> np.ndarray:
+    """Return the object and what clings to it, its blurred rim and its shadow, within a box, float32 (h, w), 0 to 1."""
+    assert scene.foreground is not None
+    soft = max(2 * scene.unit, scene.soft, 0.6)
+    reach = 2 * math.ceil(3 * soft) + 1
+    wider = cv2.dilate(scene.foreground[box.slices].view(np.uint8), np.ones((reach, reach), np.uint8))
+    return blurred(wider.astype(np.float32), soft)
+
+
+def _own_colour(window: np.ndarray, scene: Scene, box: Box) -> np.ndarray:
+    """Return the mean colour of what a window shows of the object, float32 (C,)."""
+    shown = window.reshape(-1, window.shape[2])
+    if scene.foreground is not None and (inside := scene.foreground[box.slices].ravel()).any():
+        shown = shown[inside]
+    mean: np.ndarray = shown.mean(axis=0)
+    return mean
+
+
+def grain_of(rng: np.random.Generator, scene: Scene, box: Box) -> np.ndarray:
+    """Draw the fine noise of what lies behind the object, float32 (h, w, 1): 1.5 grey levels of 255."""
+    drawn = rng.standard_normal((box.h, box.w), dtype=np.float32) * np.float32(1.5)
+    return blurred(drawn, 0.7 * scene.soft)[..., None]
+
+
 def background_of(scene: Scene, box: Box) -> np.ndarray | None:
     """Return what lies behind the object in a box, float32 (h, w, C): the background around, smoothly carried on.
 
@@ -174,20 +225,20 @@ def background_of(scene: Scene, box: Box) -> np.ndarray | None:
     """
     if scene.foreground is None:
         return None
-    size = (32, 32)
+    size = (64, 64)
     outside = cv2.resize((~scene.foreground).view(np.uint8), size, interpolation=cv2.INTER_NEAREST).astype(np.float32)
-    if outside.sum() < 8:
+    if outside.sum() < 32:
         return None
-    if outside.sum() > 64:
+    if outside.sum() > 256:
         outside = cv2.erode(outside, np.ones((3, 3))).astype(np.float32)
     small = cv2.resize(scene.values, size, interpolation=cv2.INTER_NEAREST).reshape(*size, -1) * outside[..., None]
     total, weight = np.zeros_like(small), np.zeros(size, np.float32)
-    for sigma, trust in ((2.0, 1.0), (8.0, 1e-4)):
+    for sigma, trust in ((1.5, 1.0), (5.0, 1e-3), (16.0, 1e-6)):
         near = cv2.GaussianBlur(outside, (0, 0), sigma)
         total += np.float32(trust) * cv2.GaussianBlur(small, (0, 0), sigma).reshape(small.shape)
         weight += np.float32(trust) * near
-    field = total / np.maximum(weight, 1e-12)[..., None]
-    scale = np.array([32 / scene.shape[1], 32 / scene.shape[0]])
+    field = total / np.maximum(weight, 1e-15)[..., None]
+    scale = np.array([size[0] / scene.shape[1], size[1] / scene.shape[0]])
     x = ((np.arange(box.w) + box.x + 0.5) * scale[0] - 0.5).astype(np.float32)
     y = ((np.arange(box.h) + box.y + 0.5) * scale[1] - 0.5).astype(np.float32)
     grid_x, grid_y = np.broadcast_to(x, (box.h, box.w)), np.broadcast_to(y[:, None], (box.h, box.w))

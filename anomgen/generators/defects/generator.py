@@ -145,6 +145,9 @@ class Defects(Generator):
     """Where the light comes from, degrees: 0 from the right, 90 from the top. `auto`: estimated from the images."""
     deviation: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"
     """Local standard deviation of the material, grey levels of 255. `auto`: measured."""
+    softness: Annotated[float, Field(ge=0, le=10)] | Literal["auto"] = "auto"
+    """How blurred the images are, so that no edge is drawn sharper: deviation, in pixels of an image of 256 × 256.
+    `auto`: measured."""
     colourful: bool | Literal["auto"] = "auto"
     """Whether defects may have a colour of their own. `auto`: where the images are coloured."""
     dark: Annotated[float, Field(ge=0, le=1)] | None = None
@@ -183,6 +186,7 @@ class Defects(Generator):
             update={
                 "light": found.light,
                 "deviation": found.deviation if self.deviation == "auto" else self.deviation,
+                "softness": found.softness if self.softness == "auto" else self.softness,
                 "colourful": found.colourful if self.colourful == "auto" else self.colourful,
             }
         )
@@ -231,7 +235,8 @@ class Defects(Generator):
         if top != 255:
             values *= np.float32(255 / top)
         assert not isinstance(self.deviation, str) and not isinstance(self.light, str)
-        material = Material(self.deviation, bool(self.colourful), self.light, self.dark)
+        assert not isinstance(self.softness, str)
+        material = Material(self.deviation, bool(self.colourful), self.light, self.softness, self.dark)
         return Scene(values, foreground, material, float(np.sqrt(image.shape[0] * image.shape[1])) / 256)
 
     def _of_kind(self, rng: np.random.Generator, image: np.ndarray, scene: Scene, name: KindName) -> Sample:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from anomgen.generators.defects.scene import Layer, Scene
+from anomgen.generators.defects.scene import Layer, Scene, blurred
 from anomgen.sources.pixels import quantise, value_max
 from anomgen.synthesis.detectability import Detectability
 from anomgen.synthesis.sample import Box, Composite, composite
@@ -62,6 +62,14 @@ def _largest(change: np.ndarray) -> np.ndarray:
     return largest
 
 
+def _within(scene: Scene, box: Box) -> np.ndarray:
+    """Return how far a box's pixels are within the object, float32 (h, w): 0 at its outline, 1 a blur inside it."""
+    assert scene.foreground is not None
+    shown = scene.foreground[box.slices].astype(np.float32)
+    within: np.ndarray = shown * np.clip(2 * blurred(shown, max(scene.soft, 0.6)) - 1, 0, 1)
+    return within
+
+
 def _drawn(
     image: np.ndarray, scene: Scene, layers: list[Layer], peaks: list[float], strength: float
 ) -> tuple[np.ndarray, np.ndarray, Box]:
@@ -78,7 +86,7 @@ def _drawn(
         if layer.limit is not None:
             change = change * np.float32(min(strength, layer.limit) / max(peak, 1e-6))
         if layer.on_object and scene.foreground is not None:
-            change = change * scene.foreground[own.slices][..., None]
+            change = change * _within(scene, own)[..., None]
         rows, columns = slice(own.y - box.y, own.y - box.y + own.h), slice(own.x - box.x, own.x - box.x + own.w)
         total[rows, columns] += change
     drawn = image.copy()

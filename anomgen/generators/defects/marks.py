@@ -31,12 +31,14 @@ Spot = tuple[float, float]
 
 def stain(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> list[Layer]:
     """A dried liquid: an even tone over the grain, with a darker edge."""
-    drawn = blob(rng, scene, spot, length, aspect=rng.uniform(0.5, 1), rough=0.3, edge=2.0 * scene.unit)
+    drawn = blob(rng, scene, spot, length, aspect=rng.uniform(0.5, 1), rough=0.3, edge=0.06 * length + scene.unit)
     if drawn is None:
         return []
     box, region, inside = drawn
-    rim = np.exp(-(((inside - 0.06) / 0.07) ** 2)) * region
-    cloud = 0.8 + 0.25 * noise(rng, (box.h, box.w), 0.3 * length)
+    wide = 0.07 * (1 + 0.8 * noise(rng, (box.h, box.w), 0.5 * length))
+    rim = np.exp(-(((inside - 0.06) / np.maximum(wide, 0.02)) ** 2)) * region
+    rim *= np.clip(0.7 + 0.9 * noise(rng, (box.h, box.w), 0.6 * length), 0, 1)
+    cloud = 0.75 + 0.4 * noise(rng, (box.h, box.w), 0.3 * length)
     strength = (region * cloud * 0.75 + 0.55 * rim)[..., None]
     sign = sign_at(rng, scene, spot, dark=0.85)
     change = strength * warm(rng, scene, sign, 0.6) * _tone(scene, box, sign)
@@ -65,14 +67,14 @@ def spot(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> l
 
 def discoloration(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> list[Layer]:
     """A wide, soft region of another tone, the material's grain kept."""
-    drawn = blob(rng, scene, spot, length, aspect=rng.uniform(0.4, 1), rough=0.35, edge=0.22 * length, grow=1.1)
+    drawn = blob(rng, scene, spot, length, aspect=rng.uniform(0.4, 1), rough=0.35, edge=0.35 * length, grow=1.1)
     if drawn is None:
         return []
     box, region, _ = drawn
     sign = sign_at(rng, scene, spot, dark=0.6)
     cloud = 0.85 + 0.3 * noise(rng, (box.h, box.w), 0.4 * length)
     strength = (region * cloud)[..., None]
-    change = strength * tint(rng, scene, 0.6 * sign, 1.0) * _tone(scene, box, sign)
+    change = strength * tint(rng, scene, 0.8 * sign, 0.6) * _tone(scene, box, sign)
     return [Layer(box, change.astype(np.float32), limit=50)]
 
 
@@ -84,10 +86,10 @@ def uneven_finish(rng: np.random.Generator, scene: Scene, spot: Spot, length: fl
     box = Box(0, 0, height, width)
     y, x = grid(box, spot)
     beyond = y * np.float32(ny) + x * np.float32(nx) + np.float32(0.05 * length) * noise(rng, scene.shape, 0.4 * length)
-    region = smoothstep(beyond / max(1.5 * scene.unit, 1)) * (1 - smoothstep((beyond - 0.6 * length) / (0.4 * length)))
+    region = smoothstep(beyond / max(5 * scene.unit, 1)) * (1 - smoothstep((beyond - 0.6 * length) / (0.4 * length)))
     window = max(round(14 * scene.unit), 3)
     smooth = cv2.blur(scene.values, (window, window)).reshape(scene.values.shape)
-    gain = rng.uniform(0.3, 0.7) if rng.random() < 0.5 else rng.uniform(1.3, 1.9)
+    gain = rng.uniform(0.5, 0.8) if rng.random() < 0.5 else rng.uniform(1.3, 1.9)
     sign = sign_at(rng, scene, spot, dark=0.5)
     tone = np.float32(0.16) * smooth * tint(rng, scene, sign, 0.3) if sign < 0 else 26 * tint(rng, scene, sign, 0.3)
     changed = tone + (scene.values - smooth) * np.float32(gain - 1)
@@ -96,14 +98,15 @@ def uneven_finish(rng: np.random.Generator, scene: Scene, spot: Spot, length: fl
 
 def burn(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> list[Layer]:
     """A scorched place: black in the middle, brown further out, fading irregularly."""
-    drawn = blob(rng, scene, spot, length, aspect=rng.uniform(0.45, 1), rough=0.35, edge=0.12 * length, grow=1.3)
+    drawn = blob(rng, scene, spot, length, aspect=rng.uniform(0.45, 1), rough=0.35, edge=0.2 * length, grow=1.3)
     if drawn is None:
         return []
     box, region, inside = drawn
     ragged = (
         inside + 0.16 * noise(rng, (box.h, box.w), 0.12 * length) + 0.08 * noise(rng, (box.h, box.w), 0.04 * length)
     )
-    char, halo = smoothstep((ragged - 0.3) / 0.35)[..., None], (smoothstep(ragged / 0.35) * region)[..., None]
+    ragged = blurred(ragged.astype(np.float32), max(0.8 * scene.unit, scene.soft))
+    char, halo = smoothstep((ragged - 0.25) / 0.5)[..., None], (smoothstep(ragged / 0.4) * region)[..., None]
     window = scene.values[box.slices]
     brown = (
         np.array([0.62, 0.45, 0.30], np.float32)
@@ -111,7 +114,7 @@ def burn(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> l
         else np.float32(0.5)
     )
     scorched = window * (1 - halo * (1 - brown))
-    scorched = scorched * (1 - 0.82 * char)
+    scorched = scorched * (1 - 0.75 * char)
     return [_blended(box, scorched - window)]
 
 
@@ -126,10 +129,11 @@ def corrosion(rng: np.random.Generator, scene: Scene, spot: Spot, length: float)
     y, x = grid(box, spot)
     away = np.sqrt(y * y + x * x) / np.float32(length / 2)
     covered = float(np.quantile(field[away < 0.8], rng.uniform(0.55, 0.85))) if (away < 0.8).any() else 0.0
-    region = smoothstep((field - np.float32(covered) - smoothstep((away - 0.4) / 0.6)) / np.float32(0.12))
+    over = field - np.float32(covered) - smoothstep((away - 0.4) / 0.6)
+    region = blurred(smoothstep(over / np.float32(0.25)), scene.soft)
     sign = sign_at(rng, scene, spot, dark=0.7)
-    hue = warm(rng, scene, sign, 1.0) if rng.random() < 0.5 else tint(rng, scene, sign, 0.8)
-    mottled = 1 + 0.5 * noise(rng, shape, 4 * scene.unit)
+    hue = warm(rng, scene, sign, 1.0) if rng.random() < 0.5 else tint(rng, scene, sign, 0.4)
+    mottled = 1 + 0.6 * noise(rng, shape, 5 * scene.unit) + 0.4 * noise(rng, shape, 2 * scene.unit)
     change = (region * mottled)[..., None] * hue * _tone(scene, box, sign)
     return [Layer(box, change.astype(np.float32), limit=110)]
 
@@ -145,7 +149,7 @@ def contamination(rng: np.random.Generator, scene: Scene, spot: Spot, length: fl
 def dust(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> list[Layer]:
     """A sprinkle of small opaque grains of one colour, each with a shadow."""
     level = scene.level_at(*spot)
-    colour = (level - 100 if level > 128 else level + 110) + tint(rng, scene, 0.0, 20.0)
+    colour = (level - 100 if level > 128 else level + 110) + tint(rng, scene, 0.0, 10.0)
     layers = []
     for _ in range(int(rng.integers(4, 14))):
         where = spot[0] + rng.normal(0, 0.45 * length), spot[1] + rng.normal(0, 0.45 * length)
@@ -179,15 +183,17 @@ def droplet(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -
 
 def haze(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> list[Layer]:
     """A region out of focus under a veil: the grain is blurred and the contrast falls towards a light grey."""
-    drawn = blob(rng, scene, spot, length, aspect=rng.uniform(0.5, 1), rough=0.25, edge=0.12 * length)
+    drawn = blob(rng, scene, spot, length, aspect=rng.uniform(0.5, 1), rough=0.25, edge=0.25 * length)
     if drawn is None:
         return []
     box, region, _ = drawn
+    region = region * np.clip(0.85 + 0.35 * noise(rng, (box.h, box.w), 0.35 * length), 0, 1)
     window = np.ascontiguousarray(scene.values[box.slices])
-    soft = np.atleast_3d(cv2.GaussianBlur(window, (0, 0), max(scene.unit * rng.uniform(1.5, 4.0), 1.0)))
+    soft = np.atleast_3d(cv2.GaussianBlur(window, (0, 0), max(scene.unit * rng.uniform(2.0, 5.0), 1.0)))
     soft = soft.reshape(window.shape)
     level = float(window.mean())
-    veil = soft * 0.75 + 0.25 * (level + (30 if level < 190 else -30))
+    share = rng.uniform(0.4, 0.75)
+    veil = soft * (1 - share) + share * (level + (45 if level < 180 else -45))
     return [_blended(box, region[..., None] * (veil - window))]
 
 

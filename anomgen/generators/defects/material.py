@@ -15,6 +15,10 @@ SMALLEST_DEVIATION = 6.0
 """Grey levels of 255; even a perfectly even surface gets defects of some contrast."""
 COLOURFUL = 2.0
 """Deviation of the colour, grey levels of 255, from which a material counts as coloured."""
+STEEPEST = 0.99
+"""Quantile of the steepness above which places are looked at for how blurred the images are."""
+PIXEL, SOFTEST = 0.17, 3.0
+"""Variance that the pixels themselves give a step, and the largest deviation, in pixels, that is believed."""
 TOP_LEFT = 135.0
 """Where the light comes from when the images do not say, degrees."""
 WINDOW = 13 / 128
@@ -27,7 +31,7 @@ def measured(images: Iterable[tuple[np.ndarray, np.ndarray | None]], light: floa
     light: degrees, where it is given; else it comes from the side towards which the images become brighter, if most
     of them agree, and from the top left if not.
     """
-    deviations, colours, slopes = [], [], []
+    deviations, colours, slopes, blurs = [], [], [], []
     for image, foreground in images:
         shown = np.ones(image.shape[:2], dtype=bool) if foreground is None else foreground
         if not shown.any():
@@ -39,6 +43,7 @@ def measured(images: Iterable[tuple[np.ndarray, np.ndarray | None]], light: floa
         deviations.append(float(np.median(np.sqrt(np.maximum(square - mean * mean, 0))[shown])))
         colours.append(float(_farthest(values, grey)[shown].std()))
         slopes.append(_slope(grey, shown))
+        blurs.append(blur_of(grey, shown) * 256 / float(np.sqrt(grey.size)))
     if not deviations:
         return Material(SMALLEST_DEVIATION, False, TOP_LEFT if light is None else light)
     direction = _agreed(np.array(slopes)) if light is None else light
@@ -46,7 +51,33 @@ def measured(images: Iterable[tuple[np.ndarray, np.ndarray | None]], light: floa
         round(max(float(np.median(deviations)), SMALLEST_DEVIATION), 2),
         float(np.median(colours)) > COLOURFUL,
         round(direction, 1),
+        round(float(np.median(blurs)), 2),
     )
+
+
+def blur_of(grey: np.ndarray, shown: np.ndarray) -> float:
+    """Return the deviation, in pixels, of the Gaussian that would blur a step as the steepest places of an image are.
+
+    By how much a Gaussian of 1 pixel flattens them: Zhuo and Sim, Defocus map estimation from a single image, Pattern
+    Recognition 2011, eq. 5. grey: float32 (H, W). shown: which pixels are looked at, bool (H, W).
+    """
+    steep, flattened = _steepness(grey), _steepness(cv2.GaussianBlur(grey, (0, 0), 1.0))
+    seen = shown[:-1, :-1]
+    if not seen.any():
+        return 0.0
+    most = steep >= max(float(np.quantile(steep[seen], STEEPEST)), 1e-3)
+    most &= seen
+    if not most.any():
+        return 0.0
+    ratio = min(float(np.median(flattened[most] / steep[most])), 0.95)
+    return min(math.sqrt(max(ratio * ratio / (1 - ratio * ratio) - PIXEL, 0.0)), SOFTEST)
+
+
+def _steepness(grey: np.ndarray) -> np.ndarray:
+    """Return how much the next pixel down and to the right differ, float32 (H - 1, W - 1)."""
+    corner = grey[:-1, :-1]
+    result: np.ndarray = np.sqrt((grey[1:, :-1] - corner) ** 2 + (grey[:-1, 1:] - corner) ** 2)
+    return result
 
 
 def _mean(values: np.ndarray) -> np.ndarray:

@@ -12,6 +12,9 @@ import numpy as np
 from anomgen.synthesis.perlin import perlin_noise
 from anomgen.synthesis.sample import Box
 
+EDGE = 3.0
+"""Width of a ramp over the deviation of a Gaussian that blurs a step alike."""
+
 
 class Material(NamedTuple):
     """What was measured on the normal images, grey levels of 255 throughout."""
@@ -21,6 +24,8 @@ class Material(NamedTuple):
     colourful: bool
     light: float
     """Direction that the light comes from, degrees: 0 from the right, 90 from the top."""
+    softness: float = 0.0
+    """How blurred the images are: deviation in pixels of an image of 256 × 256."""
     dark: float | None = None
     """Share of the marks that are darker than the material; None: what is usual for each kind."""
 
@@ -46,11 +51,25 @@ class Scene:
         """Return the geometric mean side in pixels."""
         return 256 * self.unit
 
+    @property
+    def soft(self) -> float:
+        """Return how blurred the image is, deviation in pixels: no edge that is drawn is sharper."""
+        return self.material.softness * self.unit
+
     def level_at(self, y: float, x: float) -> float:
         """Return the mean grey level around a point, or around the nearest one of the image."""
         r = max(round(6 * self.unit), 2)
         y0, x0 = max(min(int(y), self.shape[0] - 1) - r, 0), max(min(int(x), self.shape[1] - 1) - r, 0)
         return float(self.values[y0 : y0 + 2 * r + 1, x0 : x0 + 2 * r + 1].mean())
+
+    def colour(self) -> np.ndarray:
+        """Return the mean colour of the object, float32 (C,)."""
+        step = max(round(8 * self.unit), 1)
+        shown = self.values[::step, ::step].reshape(-1, self.values.shape[2])
+        if self.foreground is not None and (inside := self.foreground[::step, ::step].ravel()).any():
+            shown = shown[inside]
+        mean: np.ndarray = shown.mean(axis=0)
+        return mean
 
     def window(self, points: np.ndarray, margin: float) -> Box | None:
         """Return the box around points (N, 2), y and x, with a margin in pixels, cut to the image; None if outside."""
@@ -76,6 +95,12 @@ class Layer(NamedTuple):
 def grey(scene: Scene, shade: np.ndarray) -> np.ndarray:
     """Return a shade, (h, w), as a change of all channels alike, float32 (h, w, C)."""
     return np.repeat(shade.astype(np.float32)[..., None], scene.values.shape[2], axis=2)
+
+
+def lit(scene: Scene, box: Box, shade: np.ndarray) -> np.ndarray:
+    """Return a shade, (h, w), as a change of the light that falls on a box, float32 (h, w, C): hue and grain stay."""
+    window = scene.values[box.slices]
+    return shade.astype(np.float32)[..., None] * np.clip(window / np.float32(max(float(window.mean()), 30.0)), 0.3, 1.7)
 
 
 def smoothstep(t: np.ndarray) -> np.ndarray:
@@ -155,10 +180,10 @@ def blob(
             k * angle + np.float32(rng.uniform(0, 2 * math.pi))
         )
     outline += np.float32(1.1 * rough) * noise(rng, (box.h, box.w), max(radius * 0.8, 3.0))
-    outline += np.float32(0.5 * rough) * noise(rng, (box.h, box.w), max(radius * 0.25, 2.5))
+    outline += np.float32(0.3 * rough) * noise(rng, (box.h, box.w), max(radius * 0.25, 2.5))
     inside = 1 - distance / np.maximum(outline, 0.2)
     thin = radius * max(min(aspect, 1.0), 0.2)
-    return box, smoothstep(inside * thin / max(edge, 0.7)), inside
+    return box, smoothstep(inside * thin / max(edge, EDGE * scene.soft, 0.7)), inside
 
 
 def stroke(
@@ -171,9 +196,10 @@ def stroke(
 ) -> tuple[Box, np.ndarray] | None:
     """Draw a line through points (N, 2), y and x in pixels, of these widths, smoothly covered, float32 0 to 1.
 
-    strengths: of each segment, 0 to 1. soft: deviation, in pixels, of the blur that softens its edge. Thinner than a
-    pixel is fainter, not wider.
+    strengths: of each segment, 0 to 1. soft: deviation, in pixels, of the blur that softens its edge, where the image
+    is not more blurred. Thinner than a pixel is fainter, not wider.
     """
+    soft = max(soft, scene.soft)
     box = scene.window(points, float(widths.max()) + 3 * soft + margin)
     if box is None:
         return None
@@ -221,8 +247,14 @@ def tint(rng: np.random.Generator, scene: Scene, sign: float, chroma: float) -> 
     plain = np.full(channels, sign, dtype=np.float32)
     if channels == 1 or not scene.material.colourful or chroma <= 0:
         return plain
-    hue = rng.normal(size=3)
-    hue -= hue.mean()
+    choice = rng.random()
+    if choice < 0.55:  # yellow to reddish brown, or its opposite
+        hue = np.array([1.0, rng.uniform(-0.4, 0.4), -1.0]) * (1 if rng.random() < 0.75 else -1)
+    elif choice < 0.9:  # more or less of the material's own colour
+        hue = scene.colour() * (1 if rng.random() < 0.4 else -1)
+    else:
+        hue = rng.normal(size=3)
+    hue = hue - hue.mean()
     length = float(np.linalg.norm(hue))
     result: np.ndarray = (plain + chroma * math.sqrt(3) * hue / max(length, 1e-6)).astype(np.float32)
     return result
