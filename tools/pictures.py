@@ -58,10 +58,10 @@ class Show(NamedTuple):
 
 BOLD = ("generator.severity=[3, 7]", "foreground=none")
 FRONT = (
-    Show("steel", "scratch", 4, BOLD),
+    Show("steel", "scratch", 20, BOLD),
     Show("fabric", "hole", 0, BOLD),
-    Show("wood", "burn", 2, BOLD),
-    Show("leather", "fold", 0, ("generator.severity=[6, 12]", "foreground=none")),
+    Show("wood", "burn", 21, BOLD),
+    Show("leather", "fold", 0, ("generator.severity=[2, 5]", "foreground=none")),
     Show("pill", "nsa", 4, ("foreground=otsu",)),
     Show("board", "nsa", 2, ("foreground=none",)),
 )

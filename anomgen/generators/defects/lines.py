@@ -122,7 +122,7 @@ def fold(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> l
     shade = (0.75 * slope + core) * ends
     shade = blurred(shade.astype(np.float32), max(0.5 * scene.unit, scene.soft))
     shade[np.abs(shade) < 0.06] = 0
-    return [Layer(box, lit(scene, box, shade), limit=70)]
+    return [Layer(box, lit(scene, box, shade), limit=100)]
 
 
 def fibre(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> list[Layer]:
