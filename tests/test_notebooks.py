@@ -102,7 +102,7 @@ def outcome(tmp_path):
     from anomgen.score.report.board import Line
 
     common = dict.fromkeys(("sd", "rank", "low", "high", "mean"), None)
-    counts = {"seeds": 1, "columns": 1, "incomplete": False, "undefined": 0, "against": {}}
+    counts = {"seeds": 1, "columns": 1, "idle": 0, "incomplete": False, "undefined": 0, "against": {}}
     best = {"rank": 1, "mean": 0.4, "low": 0.35, "high": 0.45}
     board = [
         Line(**{**common, **counts, "failed": 0, "entry": "<nsa>", **best}),

@@ -142,6 +142,7 @@ def run(
         deadline = math.inf if budget is None else started + budget
         not_begun = run_jobs(schedule, rows, number, progress, deadline)
         schedule = replace(schedule, left_out=[*not_begun, *schedule.left_out])
+        progress(0, 1, "writing the report")
         own = [rows.rows[cell.key] for cell in schedule.cells if cell.key in rows.rows]
         judged = Run(sorted_rows(own), configuration, _missing(schedule, rows))
         named = {row.entry for row in own}
@@ -193,9 +194,13 @@ def _summary(
 
 def _figures(line: Line) -> tuple[str, str, str]:
     """Return rank, mean and interval of a line of the board in words."""
-    mean = f"{line.mean:.3f}" if line.mean is not None else "failed" if line.failed else "no figure"
+    mean = f"{line.mean:.3f}" if line.mean is not None else _without(line)
     interval = "" if line.low is None or line.high is None else f"[{line.low:.3f}, {line.high:.3f}]"
     return "" if line.rank is None else str(line.rank), mean, interval
+
+
+def _without(line: Line) -> str:
+    return "learned nothing" if line.idle else "failed" if line.failed else "no figure"
 
 
 def _lines(board: BoardTable | None) -> list[str]:

@@ -38,6 +38,8 @@ class Line(JsonRecord):
     seeds: int
     """The fewest in a column."""
     columns: int
+    idle: int
+    """Columns whose detector learned nothing from it."""
     incomplete: bool
     """Whether it lacks a training that another generator has."""
     failed: int

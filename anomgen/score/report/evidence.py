@@ -31,6 +31,8 @@ from anomgen.score.result import Result
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+LEARNED_NOTHING = "learned nothing"
+
 
 def leaderboard(run: Run) -> Iterator[Block]:
     """Yield the board over everything and that of each data set."""
@@ -73,7 +75,7 @@ def _board_table(
 ) -> Table:
     """Return a board; columns: detector → the table of that detector alone; data: the set it is about, None for all."""
     columns = {name: column for name, column in columns.items() if name != SPARE}
-    idle = [name for name in columns if data is not None and (data, name) in run.idle]
+    idle = [name for name in columns if data is not None and (data, name) in run.idle_columns]
     seeds = any(line.sd is not None for line in table.lines)
     first = run.first(table)
     lines: list[list[str | TableCell]] = []
@@ -81,12 +83,11 @@ def _board_table(
         name = line.entry
         is_best = first is not None and run.kind(name) == RECIPE and line.mean == first.mean
         faults = f" ({line.failed} failed)" if line.failed else ""
-        alone = (column.line(name) for column in columns.values())
-        trained = [NOTHING if run.kind(name) == SPARE else number(own.mean if own else None) for own in alone]
+        trained = [_alone(run, column.line(name)) for column in columns.values()]
         spread = [number(line.sd)] if seeds else []
         rank = NOTHING if line.rank is None else str(line.rank)
         reachable = [number(best_f1(run, name, data))] if run.by_threshold else []
-        figure = TableCell(interval(line) + faults, strong=is_best)
+        figure = TableCell((LEARNED_NOTHING if _is_idle(line) else interval(line)) + faults, strong=is_best)
         lines.append([run.about(name), rank, figure, *reachable, *spread, *trained])
     if table.columns < table.of:
         share = f"{table.columns} of {table.of} pairs of data set and detector"
@@ -96,9 +97,20 @@ def _board_table(
     return Table(["entry", "rank", "mean (95 % interval)", *extra, *heads], lines, caption)
 
 
+def _alone(run: Run, line: Line | None) -> str:
+    """Return a line's mean with a single detector."""
+    if line is None or run.kind(line.entry) == SPARE:
+        return NOTHING
+    return LEARNED_NOTHING if _is_idle(line) else number(line.mean)
+
+
+def _is_idle(line: Line) -> bool:
+    return line.mean is None and line.idle > 0
+
+
 def _column_head(name: str, column: BoardTable, *, is_idle: bool) -> str:
     if is_idle:
-        return f"{name} (learned nothing)"
+        return f"{name} ({LEARNED_NOTHING})"
     return f"{name} (on {column.columns} of {column.of})" if column.columns < column.of else name
 
 
@@ -132,7 +144,7 @@ def _dot(run: Run, line: Line, data: str, detector: str, metric: str) -> charts.
     values = (row.metrics.get(metric) for row in of(run.done, data=data, detector=detector, entry=line.entry))
     low, high = (line.mean if end is None else end for end in (line.low, line.high))
     seeds = tuple(value for value in values if value is not None)
-    return charts.Dot(line.mean, low, high, seeds, idle=(data, detector) in run.idle)
+    return charts.Dot(line.mean, low, high, seeds, idle=(data, line.entry, detector) in run.idle)
 
 
 def differences(run: Run) -> Iterator[Block]:

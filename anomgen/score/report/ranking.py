@@ -6,7 +6,8 @@ the columns and seeds that all its sides have, and says how much that is.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -21,6 +22,8 @@ from anomgen.score.result import Done, Result
 
 Column = tuple[str, str]
 """Data set and detector."""
+Place = tuple[str, str, str]
+"""Data set, entry and detector."""
 Common = tuple[Column, tuple[int, ...]]
 """A column, and the seeds of it that a comparison uses."""
 
@@ -64,16 +67,18 @@ def ranking_metrics(rows: Sequence[Result]) -> dict[str, str]:
     return {row.data: "image_ap" if row.data in bare else "pixel_ap" for row in rows}
 
 
-def board(rows: Iterable[Result], metric: str | None = None) -> Board:
+def board(rows: Iterable[Result], metric: str | None = None, idle: Collection[Place] = ()) -> Board:
     """Return the board; the same rows give the same board, in whatever order they come.
 
     rows: as in rows.jsonl; of two rows of one data set, entry, detector and seed the later finished counts.
     metric: one for all data sets; by default `ranking_metrics`. Raises UsageError for a metric that no row has.
+    idle: where nothing was learned; it counts in no mean, no rank and no difference.
 
     Means, deviations, intervals and the order of a table are over the columns and, in each, the seeds that all its
     entries have, so that nothing leads because its weak training is missing. While no column has such a seed, the
     entry with the fewest trainings (of equals a reference, else the last by name) is left out: it has no mean, no
-    rank, and is incomplete. A difference uses all that its two sides share, which may be more.
+    rank, and is incomplete. Before that, while an entry learned nothing in a column, the one of the two goes of
+    which that holds for the larger share. A difference uses all that its two sides share, which may be more.
 
     rank: 1 + the number of lines above whose paired difference to this one is clear and positive, so that lines which
     nothing tells apart share a rank; but never better than the line above, even where nothing tells this one from the
@@ -92,7 +97,7 @@ def board(rows: Iterable[Result], metric: str | None = None) -> Board:
         high; in a paired difference most of that cancels.
     """
     rows = _last_of_each(rows)
-    results = _Results(rows, _chosen(rows, metric))
+    results = _Results(rows, _chosen(rows, metric), idle)
     columns, data, detectors = results.columns, results.data, results.detectors
     of_data = {name: [c for c in columns if c[0] == name] for name in data}
     of_detector = {name: [c for c in columns if c[1] == name] for name in detectors}
@@ -124,7 +129,7 @@ def column_tables(rows: Iterable[Result], metric: str | None = None) -> list[Col
 class _Results:
     """The figures of all rows, by entry and column, and the draws that all comparisons share."""
 
-    def __init__(self, rows: Sequence[Result], metrics: Mapping[str, str]):
+    def __init__(self, rows: Sequence[Result], metrics: Mapping[str, str], idle: Collection[Place] = ()):
         self.metrics = dict(metrics)
         self.rows = rows
         self.data = sorted(self.metrics)
@@ -132,7 +137,9 @@ class _Results:
         self.columns: list[Column] = [(d, t) for d in self.data for t in self.detectors]
         self.recipes = {row.entry: (row.recipe, row.variation) for row in rows}
         self.entries = sorted(self.recipes)
-        finished = [row for row in rows if isinstance(row, Done) and self._value(row) is not None]
+        self.idle = {(entry, (data, detector)) for data, entry, detector in idle}
+        learned = (row for row in rows if (row.entry, (row.data, row.detector)) not in self.idle)
+        finished = [row for row in learned if isinstance(row, Done) and self._value(row) is not None]
         self.resampled = any(self._replicates(row) for row in finished)
         self.cells = self._cells(finished)
         self.repeated = {row.entry for row in rows if row.detector == "none"}
@@ -212,7 +219,7 @@ class _Results:
         present = [v for v in self.entries if self._has(v, columns)]
         pairs = [p for a, b in combinations(present, 2) if (p := self._difference(a, b, columns))]
         signed = {(p.a, p.b): p for p in pairs} | {(p.b, p.a): p.turned() for p in pairs}
-        compared, parts = self._comparable(present, columns)
+        compared, parts = self._comparable(*self._learned(present, columns))
         lines = [self._line(v, columns, parts if v in compared else [], signed) for v in self.entries]
         lines.sort(key=lambda line: (line.mean is None, -(line.mean or 0), line.entry))
         ranks = self._ranks([line.entry for line in lines if line.mean is not None], signed)
@@ -224,6 +231,18 @@ class _Results:
             lines=[line.model_copy(update={"rank": ranks.get(line.entry)}) for line in lines],
         )
         return table, pairs
+
+    def _learned(self, entries: Sequence[str], columns: Sequence[Column]) -> tuple[list[str], list[Column]]:
+        """Return the entries and columns without those that leave trainings from which nothing was learned."""
+        entries, columns = list(entries), list(columns)
+        while gaps := [(v, c) for v in entries for c in columns if (v, c) in self.idle]:
+            of_entries, of_columns = Counter(v for v, _ in gaps), Counter(c for _, c in gaps)
+            entry, column = max(entries, key=of_entries.__getitem__), max(columns, key=of_columns.__getitem__)
+            if of_entries[entry] * len(entries) > of_columns[column] * len(columns):
+                entries.remove(entry)
+            else:
+                columns.remove(column)
+        return entries, columns
 
     def _comparable(self, entries: Sequence[str], columns: Sequence[Column]) -> tuple[list[str], list[Common]]:
         """Return the entries that share a training of at least one column, and all that they share."""
@@ -295,6 +314,7 @@ class _Results:
             sd=self._deviation(entry, parts),
             seeds=min((len(self.cells[entry, c].seeds) for c in has), default=0),
             columns=len(has),
+            idle=sum((entry, column) in self.idle for column in columns),
             incomplete=not parts or self._lacks(entry, columns),
             failed=sum(not isinstance(row, Done) for row in rows),
             undefined=sum(isinstance(row, Done) and self._value(row) is None for row in rows),

@@ -124,17 +124,26 @@ class Run:
         return bool(shared) and all(len(set(values)) == 1 for values in shared)
 
     @cached_property
-    def idle(self) -> list[tuple[str, str]]:
+    def idle(self) -> list[ranking.Place]:
+        """Return where nothing was learned: the data sets, entries and detectors."""
+        trained = grouped(
+            (row for row in self.done if row.detector != SPARE), lambda row: (row.data, row.entry, row.detector)
+        )
+        return [place for place, rows in trained.items() if learned_nothing(rows)]
+
+    @cached_property
+    def idle_columns(self) -> list[ranking.Column]:
         """Return the data sets with the detectors that learned nothing there, from no entry: they tell nothing."""
-        pairs = [(data, detector) for data in self.data for detector in self.detectors]
-        cells = {(data, detector): of(self.done, data=data, detector=detector) for data, detector in pairs}
-        return [pair for pair, rows in cells.items() if rows and learned_nothing(rows)]
+        trained = {(row.data, row.entry, row.detector) for row in self.done}
+        learned = {(data, detector) for data, _, detector in trained - set(self.idle)}
+        pairs = {(data, detector) for data, _, detector in trained} - learned
+        return [(data, detector) for data in self.data for detector in self.detectors if (data, detector) in pairs]
 
     @cached_property
     def is_idle(self) -> bool:
         """Return whether no detector has learned anything; then nothing tells which recipe is better."""
         cells = {(row.data, row.detector) for row in self.done if row.detector != SPARE}
-        return bool(cells) and cells <= set(self.idle)
+        return bool(cells) and cells <= set(self.idle_columns)
 
     @cached_property
     def board(self) -> Board:
@@ -142,11 +151,11 @@ class Run:
 
         What learned nothing is left out, unless that is all there is.
         """
-        gone = set() if self.is_idle else set(self.idle)
+        gone, idle = (set(), []) if self.is_idle else (set(self.idle_columns), self.idle)
         kept = [
             row for row in self.rows if row.detector in (*self.ranked, SPARE) and (row.data, row.detector) not in gone
         ]
-        return self._ordered(ranking.board(kept, CHOSEN_F1 if self.by_threshold else None))
+        return self._ordered(ranking.board(kept, CHOSEN_F1 if self.by_threshold else None, idle))
 
     def _ordered(self, board: Board) -> Board:
         """Return a board with its columns in the order of the request."""
@@ -169,7 +178,7 @@ class Run:
         """Return the detectors that say which recipe is better; all of them where none does."""
         told = [name for name in self.detectors if name not in self.indifferent] or self.detectors
         tried = {row.detector for row in self.done}
-        learned = {row.detector for row in self.done if (row.data, row.detector) not in self.idle}
+        learned = {row.detector for row in self.done if (row.data, row.detector) not in self.idle_columns}
         return [name for name in told if name in learned or name not in tried] or told
 
     @cached_property
@@ -206,7 +215,18 @@ class Run:
     def about(self, entry: str) -> str:
         """Return an entry's name, with what it is where it is a baseline."""
         kind = self.kind(entry)
+        if kind == "real" and not self._is_ceiling(entry):
+            return f"{entry} (real anomalies)"
         return f"{entry} ({ABOUT[kind]})" if kind in ABOUT else entry
+
+    def _is_ceiling(self, entry: str) -> bool:
+        """Return whether no entry has a higher mean, neither over everything nor on a data set."""
+        means = [
+            (line.mean, max(other.mean for other in table.lines if other.mean is not None))
+            for table in (self.board.overall, *self.board.by_data.values())
+            if (line := table.line(entry)) is not None and line.mean is not None
+        ]
+        return bool(means) and all(own >= best for own, best in means)
 
     def kind(self, entry: str) -> str:
         """Return "none", "boxes", "real" for a baseline, "recipe" for what competes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from anomgen.score.report.blocks import Block, Details, Table, Text
-from anomgen.score.report.board import Difference, Line
+from anomgen.score.report.board import BoardTable, Difference, Line
 from anomgen.score.report.summary import (
     BASES,
     RECIPE,
@@ -36,6 +36,9 @@ IDLE = (
     "Nothing to choose by: no detector has learned anything, whatever it was trained on. What follows is chance; train "
     "longer (--steps), on larger images (--size), or with other detectors (--detectors)."
 )
+GUESSING = "anomalous images or pixels from guessing (AUROC below 0.55, or an interval that holds 0.5)."
+SIMPLER = {SPARE: "without anomalies", "boxes": "flat rectangles"}
+"""What a recipe has to beat before it is worth anything."""
 MIXED = ("anomgen", "torch", "timm")
 """What changes figures where its version differs."""
 
@@ -64,28 +67,66 @@ def verdict(run: Run) -> str:
 def _to_use(run: Run, best: Line) -> str:
     """Return what to use: a recipe, a recipe with a certain detector, or no anomalies at all."""
     recipes = [name for name in run.entries if run.kind(name) == RECIPE]
-    pair = best.against.get(SPARE)
     figure = f"{run.label} {interval(best)}, over {_scope(run)}"
-    if pair is None:
-        among = f"the best of {len(recipes)} recipes" if len(recipes) > 1 else "the only recipe tried"
-        return f"Use {best.entry}, {among}: {figure}; whether it beats using no anomalies was not tried."
-    none = run.board.overall.line(pair.b)
-    without = f"{pair.b}: {number(none.mean if none else None)}"
-    if pair.clear and pair.difference > 0:
-        return f"Use {best.entry}: {figure}, clearly more than without anomalies ({without})."
+    if _gains(best):
+        among = "" if SPARE in best.against else _among(recipes)
+        untried = "" if SPARE in best.against else "; whether it beats using no anomalies was not tried"
+        return f"Use {best.entry}{among}: {figure}, clearly more than {_less(best, run.board.overall)}{untried}."
     single = _best_pair(run)
     if single is not None:
         detector, line = single
         mean = f"Averaged over the detectors, no recipe clearly gains: {best.entry} has {number(best.mean)}."
-        more = f"clearly more than without anomalies ({_alone(run, detector, line)})"
+        more = f"clearly more than {_less(line, run.board.by_detector[detector])}"
         return f"Use {line.entry} with {detector}: {run.label} {interval(line)}, {more}. {mean}"
+    return _nothing_helps(run, best, figure)
+
+
+def _among(recipes: Collection[str]) -> str:
+    return f", the best of {len(recipes)} recipes" if len(recipes) > 1 else ", the only recipe tried"
+
+
+def _nothing_helps(run: Run, best: Line, figure: str) -> str:
+    """Return that no recipe is shown to help, and against what."""
+    short = [name for name in SIMPLER if name in best.against and not _is_better(best.against[name])]
+    if not short:
+        return (
+            f"Nothing shows that a recipe helps: neither no anomalies nor flat rectangles (boxes) have a figure to "
+            f"hold it against. The best, {best.entry}, has {figure}."
+        )
+    pair = best.against[short[0]]
+    than = "using no anomalies" if short[0] == SPARE else "flat rectangles"
+    beats = "No recipe beats" if pair.clear else "No recipe clearly beats"
     least = ", clearly less" if pair.clear else ""
-    beats = "No recipe beats using no anomalies" if pair.clear else "No recipe clearly beats using no anomalies"
-    return f"{beats} ({without}): the best, {best.entry}, has {figure}{least}."
+    more = f", though clearly more than {_less(best, run.board.overall)}" if _less(best, run.board.overall) else ""
+    named = _named(pair.b, run.board.overall)
+    return f"{beats} {than} ({named}): the best, {best.entry}, has {figure}{least}{more}."
+
+
+def _is_better(pair: Difference) -> bool:
+    return pair.clear and pair.difference > 0
+
+
+def _gains(line: Line) -> bool:
+    """Return whether a line is clearly above no anomalies and flat rectangles, as far as they were tried."""
+    tried = [line.against[name] for name in SIMPLER if name in line.against]
+    return bool(tried) and all(map(_is_better, tried))
+
+
+def _less(line: Line, table: BoardTable) -> str:
+    """Return in words what simpler things a line is clearly above in a table; empty if there is none."""
+    found = [(name, line.against[name]) for name in SIMPLER if name in line.against]
+    words = [f"{SIMPLER[name]} ({_named(pair.b, table)})" for name, pair in found if _is_better(pair)]
+    return " and than ".join(words)
+
+
+def _named(entry: str, table: BoardTable) -> str:
+    """Return an entry with its mean in a table."""
+    line = table.line(entry)
+    return f"{entry}: {number(line.mean if line else None)}"
 
 
 def _best_pair(run: Run) -> tuple[str, Line] | None:
-    """Return the detector and the recipe with the highest mean that clearly beat using no anomalies, on all data."""
+    """Return the detector and the recipe with the highest mean that clearly gain, on all data."""
     if len(run.ranked) < 2:
         return None
     found = [
@@ -93,15 +134,9 @@ def _best_pair(run: Run) -> tuple[str, Line] | None:
         for detector, table in run.board.by_detector.items()
         for line in table.lines
         if table.columns == len(run.board.data) and run.kind(line.entry) == RECIPE and line.mean is not None
-        if (pair := line.against.get(SPARE)) is not None and pair.clear and pair.difference > 0
+        if SPARE in line.against and _gains(line)
     ]
     return max(found, key=lambda pair: pair[1].mean or 0.0, default=None)
-
-
-def _alone(run: Run, detector: str, line: Line) -> str:
-    name = line.against[SPARE].b
-    none = run.board.by_detector[detector].line(name)
-    return f"{name}: {number(none.mean if none else None)}"
 
 
 def _best(run: Run) -> Iterator[Block]:
@@ -157,15 +192,26 @@ def _best_by_threshold(run: Run) -> Iterator[Block]:
 
 
 def _idle(run: Run) -> Iterator[Block]:
-    """Say which detectors learned nothing, and where."""
+    """Say which detectors learned nothing, where, and from what."""
     if run.is_idle or not run.idle:
         return
-    places = grouped(run.idle, lambda pair: pair[1])
-    where = [f"{detector} on {', '.join(data for data, _ in pairs)}" for detector, pairs in places.items()]
-    yield Text(
-        f"Learned nothing, and left out of the means: {'; '.join(where)}. From no entry does it tell anomalous images "
-        "or pixels from guessing (AUROC below 0.55, or an interval that holds 0.5)."
-    )
+    if run.idle_columns:
+        places = grouped(run.idle_columns, lambda pair: pair[1])
+        where = [f"{detector} on {', '.join(data for data, _ in pairs)}" for detector, pairs in places.items()]
+        yield Text(
+            f"Learned nothing, and left out of the means: {'; '.join(where)}. From no entry does it tell {GUESSING}"
+        )
+    alone = [place for place in run.idle if (place[0], place[2]) not in run.idle_columns]
+    if alone:
+        lines = grouped(alone, lambda place: (place[2], place[0]))
+        where = [
+            f"{detector} on {data} from {', '.join(entry for _, entry, _ in places)}"
+            for (detector, data), places in lines.items()
+        ]
+        yield Text(
+            f"Learned nothing, and left out of means, ranks and differences: {'; '.join(where)}. It does not tell "
+            f"{GUESSING}"
+        )
 
 
 def _unfinished(run: Run) -> Iterator[Block]:
@@ -215,10 +261,10 @@ def _some(chosen: Collection[str], every: Collection[str], name: str) -> str:
 def _left_out(run: Run) -> Iterator[Block]:
     """Say which pairs of data set and detector the means of the whole board leave out."""
     every = [(data, detector) for data in run.board.data for detector in run.ranked]
-    gone = [pair for pair in every if pair not in run.board.overall.over and pair not in run.idle]
+    gone = [pair for pair in every if pair not in run.board.overall.over and pair not in run.idle_columns]
     if gone:
         pairs = ", ".join(f"{data} with {detector}" for data, detector in distinct(gone))
         yield Text(
-            f"The means leave out {pairs}: not every line has a training there. Each data set's own board has what is "
-            "there."
+            f"The means leave out {pairs}: not every line has a training there that learned something. Each data "
+            "set's own board has what is there."
         )
