@@ -36,6 +36,15 @@ def test_the_time_left_follows_from_what_the_trainings_took(clock):
     assert pace.left() == f"about {20 * slowness / 2:.0f} s left"
 
 
+def test_something_is_left_while_a_training_runs(clock):
+    """Law: a late training is expected to run on for a tenth of what it has run, and for a second at least."""
+    pace = jobs._Pace([job("a", 1.0)], 1)
+    pace.begun(job("a", 1.0))
+    assert pace.left() == "about 1 s left"
+    clock.at = 300.0
+    assert pace.left() == "about 30 s left"
+
+
 def test_a_training_that_is_late_already_counts(clock):
     """Law: nobody waits for the first training to end before the estimate rises."""
     pace = jobs._Pace([job("a"), job("b")], 1)

@@ -22,6 +22,9 @@ from anomgen.score.schedule import Job, Schedule
 DIED = "the process died while it ran; it was killed, or the memory ran out"
 TRUST = 10.0
 """Seconds of training by which the estimate is believed before what was measured counts as much."""
+OVERTIME = 0.1
+"""Share of the time that a training has run for which it is expected to run on, at the least."""
+DONE = "next is the report"
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
@@ -49,7 +52,7 @@ def run_jobs(
             if not died(future):  # what died goes on with its checkpoint when it is tried again
                 checkpoint_of(schedule.bench.out, job.cells[0]).remove()
             finished += len(found)
-            progress(finished, total, f"{pace.left()}; {_note(found[0])}")
+            progress(finished, total, f"{pace.left() if finished < total else DONE}; {_note(found[0])}")
 
         def beat() -> None:
             progress(finished, total, pace.left())
@@ -90,10 +93,11 @@ class _Pace:
         return (took + TRUST) / (self._estimated + sum(seconds for _, seconds in late) + TRUST)
 
     def left(self) -> str:
-        """Return, in words, how long the rest will take."""
+        """Return, in words, how long the rest will take: never nothing."""
         slowness, now = self.slowness(), time.monotonic()
-        running = sum(max(seconds * slowness - (now - started), 0.0) for started, seconds in self._running.values())
-        return f"about {time_text((self._waiting * slowness + running) / self._workers)} left"
+        ran = ((now - started, seconds) for started, seconds in self._running.values())
+        running = sum(max(seconds * slowness - taken, OVERTIME * taken) for taken, seconds in ran)
+        return f"about {time_text(max((self._waiting * slowness + running) / self._workers, 1.0))} left"
 
 
 def _key(job: Job) -> tuple[str, ...]:

@@ -62,13 +62,16 @@ def write_run(
     parts = sections(run, out, figures, strips, progress)
     title = f"Which anomalies are useful: {', '.join(run.data)}" if run.data else "Which anomalies are useful"
     written = [out / HTML, out / MARKDOWN, out / RESULTS]
+    drawn = list(_charts(block for part in parts for block in part.blocks))
+    for done, chart in enumerate(drawn):
+        progress(done, len(drawn), f"writing the report: the chart {chart.name}")
+        charts.write_png(chart.wide, out / CHARTS / f"{chart.name}.png")
+    progress(len(drawn), len(drawn), "writing the report: the page")
     texts = [as_html(title, parts, out), as_markdown(title, parts), as_json(run, figures)]
     for path, text in zip(written, texts, strict=True):
         with replacing(path) as file:
             file.write(text.encode("utf-8", errors="backslashreplace"))
-    for chart in _charts(block for part in parts for block in part.blocks):
-        written.append(out / CHARTS / f"{chart.name}.png")
-        charts.write_png(chart.wide, written[-1])
+    written += [out / CHARTS / f"{chart.name}.png" for chart in drawn]
     for left in set((out / CHARTS).glob("*.png")) - set(written):  # of an earlier, larger request
         left.unlink()
     return written
