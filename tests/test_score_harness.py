@@ -58,7 +58,7 @@ def test_a_run_writes_a_row_for_every_cell_and_the_report(finished):
         assert len(list(maps.glob("map-*.webp"))) == len(list(maps.glob("image-*.webp"))) == 10
         assert set(row["by_type"]) == {"bar", "spot"} and row["thresholds"]["max_fpr_5"]["test"]["fpr"] is not None
         assert (row["metrics"]["threshold_f1"] is None) == (row["entry"] == "none")
-        assert (finished / "maps" / row["key"] / "best-0.png").is_file()
+        assert (finished / "maps" / row["key"] / "best-0.webp").is_file()
     assert (finished / "report.html").is_file() and (finished / "results.json").is_file()
     assert "/tmp" not in (finished / "run.json").read_text()
 
@@ -343,7 +343,16 @@ def test_a_model_that_draws_nothing_gives_rows_that_say_so(data, tmp_path):
 
 @pytest.mark.parametrize(("mean", "failed", "shown"), [(0.25, 0, "0.250"), (None, 0, "no figure"), (None, 1, "failed")])
 def test_a_line_without_a_mean_failed_only_if_its_training_did(mean, failed, shown):
-    nothing = {"rank": None, "low": None, "high": None, "sd": None, "incomplete": False, "undefined": 1, "against": {}}
+    nothing = {
+        "rank": None,
+        "low": None,
+        "high": None,
+        "sd": None,
+        "idle": 0,
+        "incomplete": False,
+        "undefined": 1,
+        "against": {},
+    }
     line = Line(entry="perlin", mean=mean, seeds=1, columns=1, failed=failed, **nothing)
     assert harness._lines(BoardTable(columns=1, of=1, over=[], seeds=1, lines=[line])) == [f"     perlin  {shown}"]
 

@@ -31,7 +31,7 @@ def test_examples_are_inline_and_bounded(tmp_path):
     for row in rows:
         row["examples"] = {"best": ["test/crack/1.png"] * 9, "worst": ["test/spot/2.png"] * 9}
         (tmp_path / "maps" / row["key"]).mkdir(parents=True)
-        for name in [f"{rank}-{k}.png" for rank in ("best", "worst") for k in range(9)]:
+        for name in [f"{rank}-{k}.webp" for rank in ("best", "worst") for k in range(9)]:
             cv2.imwrite(str(tmp_path / "maps" / row["key"] / name), np.zeros((8, 24, 3), np.uint8))
     page, markdown, _ = report(tmp_path, rows)
     pictures = [value for name, value in page.attributes if name == "src"]

@@ -9,12 +9,14 @@ import cv2
 import numpy as np
 
 from anomgen.dataset.grid import encoded
-from anomgen.dataset.pictures import outlined
+from anomgen.dataset.pictures import outlined, shrunk
 from anomgen.files import replacing
 from anomgen.score.data import RealData
 from anomgen.score.result import Examples, Shown
 from anomgen.sources.pixels import to_channels, to_depth
 
+SIDE = 256
+"""Longest side of a picture that is kept: a report holds a thousand of them."""
 EXAMPLES = 3
 """Best and worst images of which a cell keeps the anomaly map."""
 SHOWN = 10
@@ -34,20 +36,22 @@ def write_examples(folder: Path, data: RealData, scores: np.ndarray, maps: np.nd
     low, high = (float(np.quantile(maps, q)) for q in (0.02, 0.999)) if maps.size else (0.0, 1.0)
     for name, places in (("best", best), ("worst", worst)):
         for k, place in enumerate(places):
-            picture = _triptych(data, int(place), maps[place], low, high)
-            with replacing(folder / f"{name}-{k}.png") as file:
-                file.write(cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
+            _keep(_triptych(data, int(place), maps[place], low, high), folder / f"{name}-{k}.webp")
     ids, kinds = data.test.ids, data.test.defect_types
     shown = shown_places(kinds, data.test.labels)
     for k, place in enumerate(shown):
         for name, picture in (("image", _truth(data, place)[1]), ("map", _coloured(maps[place], low, high))):
-            with replacing(folder / f"{name}-{k}.webp") as file:
-                file.write(encoded(picture, ".webp"))
+            _keep(shrunk(picture, SIDE), folder / f"{name}-{k}.webp")
     return Examples(
         best=[ids[place] for place in best],
         worst=[ids[place] for place in worst],
         shown=[Shown(image=ids[place], defect_type=kinds[place], score=float(scores[place])) for place in shown],
     )
+
+
+def _keep(picture: np.ndarray, path: Path) -> None:
+    with replacing(path) as file:
+        file.write(encoded(picture, ".webp"))
 
 
 def shown_places(kinds: Sequence[str], labels: np.ndarray) -> list[int]:
@@ -68,8 +72,8 @@ def _spread(places: Sequence[int], count: int) -> list[int]:
 
 
 def _triptych(data: RealData, place: int, anomaly_map: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Return image, image with its ground truth, and anomaly map side by side, uint8 (H, 3 W, 3)."""
-    parts = [*_truth(data, place), _coloured(anomaly_map, low, high)]
+    """Return image, image with its ground truth, and anomaly map side by side, shrunk, uint8 (H, 3 W, 3)."""
+    parts = [shrunk(part, SIDE) for part in (*_truth(data, place), _coloured(anomaly_map, low, high))]
     return np.ascontiguousarray(np.concatenate(parts, axis=1))
 
 

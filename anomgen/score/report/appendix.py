@@ -73,7 +73,7 @@ def _pictures(row: Done, folder: Path, each: int) -> Iterator[tuple[Path, str]]:
     best = [(f"best-{k}", "highest score", k, image) for k, image in enumerate(row.examples.best)]
     worst = [(f"worst-{k}", "lowest score", count - 1 - k, image) for k, image in enumerate(row.examples.worst)]
     for name, meaning, place, image in [*best[:each], *worst[:each]]:
-        path = Path(MAPS, row.key, f"{name}.png")
+        path = Path(MAPS, row.key, f"{name}.webp")
         if (folder / path).is_file():
             yield path, f"{meaning}{_found(row, place)}: {image}"
 
