@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anomgen.dataset.reader import Dataset
-from anomgen.errors import RecipeError, UsageError
+from anomgen.errors import AnomgenError, RecipeError, UsageError
 from anomgen.making.check import check_dataset
 from anomgen.making.engine import Plan, Renderer
 from anomgen.making.make import make
@@ -17,9 +17,13 @@ from anomgen.making.recipe import load_recipe
 from anomgen.making.replay import pool_of, replay
 from anomgen.sources.folder import Folder
 from anomgen.sources.pool import Pool
-from anomgen.sources.value_range import ValueRange, measured_on
+from anomgen.sources.value_range import ValueRange, counted_on, measured
 
 NAMES = ("boxes", "cutpaste", "fpi", "nsa", "perlin", "pii", "scar")
+
+
+def measured_on(images):
+    return measured(counted_on(images))
 
 
 def pictures(folder, low, high, count=6, outlier=None):
@@ -57,6 +61,69 @@ def test_the_range_leaves_out_a_pixel_in_ten_thousand_at_either_end():
     for picture in (image, spoilt):
         low, high = measured_on([picture, picture])
         assert 500 <= low <= 501 and 1204 <= high <= 1205
+
+
+def noisy(low=2000, high=2765, shape=(6, 96, 96, 1)):
+    return np.random.default_rng(0).integers(low, high, shape, np.uint16, endpoint=True)
+
+
+def spoilt(name):
+    """Return X-ray pictures with what sensors and programs put into them."""
+    images = noisy()
+    places = {
+        "marker": (slice(None), slice(5, 8), slice(5, 8)),
+        "large marker": (slice(None), slice(5, 24), slice(5, 24)),
+        "one hot pixel": (slice(None), 3, 3),
+        "dead rows": (slice(None), slice(0, 2)),
+        "a frame of zeros": (slice(None), slice(0, 4)),
+    }
+    if name == "hot pixels everywhere":
+        hot = np.random.default_rng(1).random(images.shape) < 1e-3
+        images[hot] = np.random.default_rng(2).integers(0, 65535, images.shape, np.uint16)[hot]
+    else:
+        images[places[name]] = 0 if name in ("dead rows", "a frame of zeros") else 65535
+    return images
+
+
+@pytest.mark.parametrize("name", ["marker", "large marker", "one hot pixel", "dead rows", "a frame of zeros"])
+def test_markers_and_hot_pixels_are_not_in_the_range(name):
+    low, high = measured_on(list(spoilt(name)))
+    assert 2000 <= low < 2005 and 2760 < high <= 2765
+
+
+def test_many_hot_pixels_of_any_value_widen_the_range_little():
+    low, high = measured_on(list(spoilt("hot pixels everywhere")))
+    assert 2000 - 765 <= low <= 2001 and 2764 <= high <= 2765 + 765
+
+
+@pytest.mark.parametrize("scale", [900, 5000])
+def test_a_long_tail_of_bright_pixels_is_in_the_range(scale):
+    """Highlights are no strays: values are found all the way up to them."""
+    values = np.random.default_rng(0).exponential(scale, (4, 128, 128, 1))
+    image = np.minimum(values, 65535).astype(np.uint16)
+    low, high = measured_on(list(image)) or (0, 65535)
+    assert low == 0 and high >= np.quantile(image, 1 - 2e-4)
+
+
+def test_what_is_far_outside_the_range_stays_as_it_is_and_is_told(tmp_path):
+    folder = tmp_path / "s"
+    folder.mkdir()
+    for k, image in enumerate(spoilt("large marker")):
+        cv2.imwrite(str(folder / f"{k}.png"), image)
+    plan_ = plan("perlin", folder, "foreground=none")
+    assert any("values from 2000 to 2765" in note and "3.92% of the pixels" in note for note in plan_.notes)
+    rows = list(Renderer(plan_).rows(range(8)))
+    for row in rows:
+        marker = row.normal[..., 0] == 65535
+        assert np.array_equal(row.image[marker], row.normal[marker]) and not row.mask[marker].any()
+        assert 2000 <= row.image[row.mask].min() and row.image[row.mask].max() <= 2765
+    plain = plan("perlin", pictures(tmp_path / "plain", 0, 65535))
+    assert any("values from 0 to 65535" in note for note in plain.notes)
+
+
+def test_rows_that_fail_at_16_bits_name_the_range(tmp_path):
+    with pytest.raises(AnomgenError, match=r"Values from 500 to 1205 .* give source\.range"):
+        list(Renderer(plan("perlin", pictures(tmp_path / "s", 500, 1205), "min_change=255")).rows(range(1)))
 
 
 def test_what_fills_its_depth_or_is_flat_or_has_8_bits_is_left_alone():
@@ -136,16 +203,41 @@ def test_detectors_and_models_see_the_range_stretched(tmp_path):
     assert other.pool.value_range == seen.pool.value_range
 
 
-@pytest.mark.parametrize("kind", ["float", "deep"])
+FLOATS = {"deep": None, "of the depth": (0, 65535), "of 12 bits": (0, 4095), "of the range": (500, 1205)}
+
+
+@pytest.mark.parametrize("kind", FLOATS)
 def test_images_from_outside_are_drawn_on_in_the_range(tmp_path, kind):
+    """Whatever 1.0 stands for, the same is drawn as on the stored values."""
     from anomgen.adapters.base import Drawer
 
     folder = pictures(tmp_path / "s", 500, 1205)
-    drawer = Drawer("perlin", source=str(folder), overrides=["anomaly_ratio=1.0"], size="native")
-    deep = Folder(path=str(folder), size=None).open()[0]
-    image = deep if kind == "deep" else ((deep.astype(np.float32) - 500) / 705)
-    (sample,) = drawer.draw([image], [1])
-    low, high = (500, 1205) if kind == "deep" else (0, 1)
-    assert sample.image.dtype == image.dtype and np.array_equal(sample.image[~sample.mask], image[~sample.mask])
-    assert low <= sample.image.min() and sample.image.max() <= high
-    assert np.abs(sample.image - image.astype(float))[sample.mask].mean() > (high - low) / 100
+    ends = FLOATS[kind]
+    options = {"source": str(folder), "overrides": ["anomaly_ratio=1.0", "source.range=[500, 1205]"], "size": "native"}
+    drawer = Drawer("perlin", float_range=ends, **options)
+    deep = Folder(path=str(folder), size=None).open()[0].copy()
+    deep[20:26, 20:26] = 65535  # a marker
+    low, high = ends or (0, 1)
+    image = deep if ends is None else ((deep.astype(np.float64) - low) / (high - low)).astype(np.float32)
+    for number in range(4):
+        (sample,) = drawer.draw([image], [number])
+        (known,) = Drawer("perlin", **options).draw([deep], [number])
+        assert sample.image.dtype == image.dtype and np.array_equal(sample.mask, known.mask)
+        assert not sample.mask[20:26, 20:26].any() and sample.mask.any()
+        assert np.array_equal(sample.image[~sample.mask], image[~sample.mask])
+        values = np.rint(sample.image.astype(np.float64) * (high - low) + low)
+        assert np.array_equal(values, known.image)
+        assert 500 <= values[sample.mask].min() and values[sample.mask].max() <= 1205
+
+
+def test_floats_that_may_mean_two_things_are_asked_about(tmp_path):
+    from anomgen.adapters.base import Drawer
+
+    drawer = Drawer("perlin", source=str(pictures(tmp_path / "s", 500, 1205)), size="native")
+    image = np.full((64, 72, 1), 0.01, np.float32)
+    with pytest.raises(UsageError, match=r"float_range=\(0, 65535\) .* float_range=\(500, 1205\)"):
+        drawer.draw([image], [0])
+    with pytest.raises(UsageError, match=r"float_range is \(low, high\)"):
+        Drawer("perlin", source=str(tmp_path / "s"), float_range=(0, 70000))
+    full = Drawer("perlin", source=str(pictures(tmp_path / "full", 0, 65535)), size="native")
+    assert len(full.draw([image], [0])) == 1, "of the whole depth 1.0 is white"

@@ -28,9 +28,9 @@ class Anomaly(DualTransform):
     state: call ``compose.set_random_seed(epoch * len(dataset) + index)`` before each item, and it follows from
     (epoch, index), for any number of workers.
 
-    recipe, options: a Recipe, or what `anomgen.load_recipe` takes. p: how often the transform is applied at all.
-    Raises UsageError for a call without a mask, for the anomaly's would be lost, and with a second image
-    (`additional_targets`, `images`, `volume`), for its anomaly would be another.
+    recipe, options: a Recipe, or what `anomgen.load_recipe` takes; `float_range` is `Drawer`'s. p: how often the
+    transform is applied at all. Raises UsageError for a call without a mask, for the anomaly's would be lost, and with
+    a second image (`additional_targets`, `images`, `volume`), for its anomaly would be another.
     """
 
     _targets = (Targets.IMAGE, Targets.MASK, Targets.BBOXES, Targets.KEYPOINTS)

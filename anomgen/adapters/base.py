@@ -20,8 +20,8 @@ from anomgen.making.threads import single_threaded
 from anomgen.rng import Stream, rng_for
 from anomgen.sources.base import Source
 from anomgen.sources.pixels import quantise, to_channels, to_depth, value_max
-from anomgen.sources.pool import DEFAULT_CACHE_BYTES, Pool
-from anomgen.sources.value_range import ValueRange, stretched
+from anomgen.sources.pool import DEFAULT_CACHE_BYTES, Pool, both
+from anomgen.sources.value_range import ValueRange, range_hint, stretched
 from anomgen.synthesis.sample import Sample, cut_to
 
 SLACK = 1e-3
@@ -34,11 +34,15 @@ class Drawer:
     An image becomes anomalous with the recipe's `anomaly_ratio`. What is drawn follows from (the recipe's seed, the
     number given with the image) alone. It pickles without images.
 
+    float_range: values of the source, (low, high), that 0.0 and 1.0 of floating-point images stand for: (0, 65535)
+    where 16 bits were divided by 65535. Needed for such images where the source does not fill its depth.
+
     Raises UsageError for a foreground that is a folder of masks: images from outside have none in it.
     """
 
-    def __init__(self, recipe: Recipe | str, **options: Any):
+    def __init__(self, recipe: Recipe | str, *, float_range: tuple[int, int] | None = None, **options: Any):
         self.plan = Plan.of(recipe_of(recipe, **options))
+        self._float_range = _ends(float_range, self.dtype)
         regions = (self.plan.foreground.roi, self.plan.foreground.exclude)
         is_folder = any(path is not None and Path(path).expanduser().is_dir() for path in regions)
         if self.plan.foreground.method == "folder" or is_folder:
@@ -56,15 +60,15 @@ class Drawer:
     def draw(self, images: Sequence[np.ndarray], numbers: Sequence[int]) -> list[Sample | None]:
         """Return an anomaly for each image, in its dtype, or None where it stays normal.
 
-        images: (H, W, C) uint8, uint16 (values as the source's), or floating point in 0..1 (of the source's range of
-        values), C 1 or 3, all alike in dtype and C. numbers: 0 and above, one an image. Outside the mask what is
+        images: (H, W, C) uint8, uint16 (values as the source's), or floating point in 0..1 (see `float_range`), C 1 or
+        3, all alike in dtype and C. numbers: 0 and above, one an image. Outside the mask what is
         returned is the image, bit for bit. Raises UsageError for other images, AnomgenError when a generator keeps
         failing on one: a normal one never stands in for an anomaly.
         """
         self._threads = self._threads or ThreadpoolController()
         shown = [_read_only(self._shown(image)) for image in images]
         with single_threaded(self._threads):
-            samples = self._draw(shown, numbers)
+            samples = self._draw(shown, numbers, [self._region(*pair) for pair in zip(images, shown, strict=True)])
         return [
             None if sample is None else self._returned(image, sample)
             for image, sample in zip(images, samples, strict=True)
@@ -77,25 +81,72 @@ class Drawer:
                 f"an image is (H, W, C) with 1 channel or 3, not {image.shape}; take transparency (alpha) off before"
             )
         if image.dtype.kind == "f":
-            return _integers(image, self.dtype)
+            return stretched(self._integers(image), self._value_range)
         if image.dtype not in (np.uint8, np.uint16):
             raise UsageError(f"images are uint8, uint16 or floating point in 0..1, not {image.dtype}")
         return stretched(image, self._range_of(image))
 
     def _returned(self, image: np.ndarray, sample: Sample) -> Sample:
         """Return a sample with its image in the dtype and among the values of the image that it was drawn on."""
-        if image.dtype.kind == "f":
-            scaled = (sample.image / np.float32(value_max(sample.image.dtype))).astype(image.dtype)
-            return replace(sample, image=np.where(sample.mask[..., None], scaled, image))
         value_range = self._range_of(image)
-        if value_range is None:
-            return sample
-        return replace(sample, image=value_range.drawn_on(image, sample.image, sample.mask))
+        if image.dtype.kind != "f":
+            if value_range is None:
+                return sample
+            return replace(sample, image=value_range.drawn_on(image, sample.image, sample.mask))
+        drawn = sample.image if value_range is None else value_range.restored(sample.image)
+        low, high = self._floats
+        scaled = ((drawn - np.float32(low)) / np.float32(high - low)).astype(image.dtype)
+        return replace(sample, image=np.where(sample.mask[..., None], scaled, image))
 
     def _range_of(self, image: np.ndarray) -> ValueRange | None:
-        return getattr(self.plan.source, "value_range", None) if image.dtype == self.dtype else None
+        """Return the range of an image's values, None for the whole depth."""
+        return self._value_range if image.dtype.kind == "f" or image.dtype == self.dtype else None
 
-    def _draw(self, images: list[np.ndarray], numbers: Sequence[int]) -> list[Sample | None]:
+    @property
+    def _value_range(self) -> ValueRange | None:
+        return getattr(self.plan.source, "value_range", None)
+
+    @property
+    def _floats(self) -> tuple[int, int]:
+        """Return the values of the source that 0.0 and 1.0 stand for. Raises UsageError where that is not known."""
+        if self._float_range is not None:
+            return self._float_range
+        top = value_max(self.dtype)
+        if self._value_range is None:
+            return 0, top
+        low, high = self._value_range
+        raise UsageError(
+            f"the source's values go from {low} to {high} of {top}, so it is not known what 1.0 means in "
+            f"floating-point images: give float_range=(0, {top}) for values divided by {top}, or "
+            f"float_range=({low}, {high}) for a share of the range, as AnomalyDataset has it"
+        )
+
+    def _integers(self, image: np.ndarray) -> np.ndarray:
+        """Return a floating-point image in the source's depth, rounded.
+
+        Raises UsageError for values that the source's depth does not have, as a normalised image has them.
+        """
+        low, high = self._floats
+        top = value_max(self.dtype)
+        least, most = (0 - low) / (high - low), (top - low) / (high - low)
+        darkest, brightest = float(image.min()), float(image.max())
+        if not (darkest >= least - SLACK and brightest <= most + SLACK):
+            raise UsageError(
+                f"the image's values lie in {darkest:.3g}..{brightest:.3g}, not in {least:.3g}..{most:.3g}: draw "
+                "before normalising"
+            )
+        return quantise(image * (high - low) + low if low else image * high, self.dtype)
+
+    def _region(self, image: np.ndarray, shown: np.ndarray) -> np.ndarray | None:
+        """Return where anomalies may be on an image whatever shows there, bool (H, W); None: anywhere."""
+        value_range, region = self._range_of(image), self.plan.foreground.region(shown)
+        if value_range is None:
+            return region
+        return both(value_range.near(self._integers(image) if image.dtype.kind == "f" else image), region)
+
+    def _draw(
+        self, images: list[np.ndarray], numbers: Sequence[int], regions: list[np.ndarray | None]
+    ) -> list[Sample | None]:
         self._check_shapes(images)
         recipe = self.plan.recipe
         drawn: list[Sample | None] = [None] * len(images)
@@ -109,7 +160,7 @@ class Drawer:
             rngs = [rng_for(recipe.seed, Stream.ONLINE, numbers[k], attempt) for k in left]
             results = self.plan.generator.sample_batch(rngs, [images[k] for k in left], pool)
             for k, result in zip(left, results, strict=True):
-                result = cut_to(self.plan.foreground.region(images[k]), result, images[k])
+                result = cut_to(regions[k], result, images[k])
                 result = self.plan.judged(visible(result, images[k], recipe.min_change))
                 if isinstance(result, Sample):
                     drawn[k] = result
@@ -122,6 +173,7 @@ class Drawer:
                 f"{MAX_ATTEMPTS} draws of {self.plan.generator.kind!r} on one image gave no anomaly: {listed}. Give "
                 "whole images rather than small cut-outs, ask for less foreground (the generator's min_foreground or "
                 "min_object), or use a generator that works on any image (perlin, cutpaste)"
+                f"{range_hint(self._value_range, self.dtype)}"
             )
         return drawn
 
@@ -182,12 +234,8 @@ def _read_only(image: np.ndarray) -> np.ndarray:
     return view
 
 
-def _integers(image: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return a floating-point image in 0..1 as uint8 or uint16, rounded.
-
-    Raises UsageError for values outside 0..1, which a normalised image has.
-    """
-    low, high = float(image.min()), float(image.max())
-    if not (low >= -SLACK and high <= 1 + SLACK):
-        raise UsageError(f"the image's values lie in {low:.3g}..{high:.3g}, not in 0..1: draw before normalising")
-    return quantise(image * value_max(dtype), dtype)
+def _ends(pair: tuple[int, int] | None, dtype: np.dtype) -> tuple[int, int] | None:
+    """Return what 0.0 and 1.0 stand for, checked."""
+    if pair is not None and not (len(pair) == 2 and 0 <= pair[0] < pair[1] <= value_max(dtype)):
+        raise UsageError(f"float_range is (low, high) with 0 ≤ low < high ≤ {value_max(dtype)}, not {pair}")
+    return pair

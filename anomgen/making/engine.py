@@ -29,7 +29,7 @@ from anomgen.sources.base import Source, SourceConfig
 from anomgen.sources.foreground import Foreground, parse_foreground
 from anomgen.sources.objects import Opened, opened
 from anomgen.sources.pool import DEFAULT_CACHE_BYTES, Pool
-from anomgen.sources.value_range import ValueRange, stretched
+from anomgen.sources.value_range import ValueRange, range_hint, stretched
 from anomgen.synthesis.detectability import FEWEST, Detectability, detectability_of, remember_fit
 from anomgen.synthesis.sample import Reject, Sample, cut_to
 
@@ -284,17 +284,15 @@ class Renderer:
 
     def block(self, indices: Sequence[int]) -> list[Row]:
         """Return the rows of one block."""
-        recipe = self.plan.recipe
-        wanted = [index for index in indices if is_anomalous(index, recipe.anomaly_ratio)]
-        drawn = self._draw(wanted)
+        drawn = self._draw([index for index in indices if is_anomalous(index, self.plan.recipe.anomaly_ratio)])
         return [drawn.get(index) or self._normal(index) for index in indices]
 
     def _normal(self, index: int) -> Row:
         position = self._position(index, 0)
         soft = self.plan.generator.has_soft_mask
-        seed, source = self.plan.recipe.seed, self.plan.source
-        image, value_range = self.pool.stored(position), self.pool.value_range
-        return Row.of_normal(index, seed, source.id(position), image, soft=soft, value_range=value_range)
+        source_id, image = self.plan.source.id(position), self.pool.stored(position)
+        seed, value_range = self.plan.recipe.seed, self.pool.value_range
+        return Row.of_normal(index, seed, source_id, image, soft=soft, value_range=value_range)
 
     def _draw(self, wanted: list[int]) -> dict[int, Row]:
         """Draw the anomalous rows as one batch; draw again, with the next attempt's rng, what was rejected."""
@@ -361,10 +359,12 @@ class Renderer:
         kind, images = self.plan.generator.kind, self._images_a_row
         tried = [self._position(index, place * ATTEMPTS_PER_IMAGE) for place in range(images)]
         names = list(dict.fromkeys(self.plan.source.id(position) for position in tried))
-        more = f" and {len(names) - NAMED_IMAGES} more" if len(names) > NAMED_IMAGES else ""
+        named = ", ".join(names[:NAMED_IMAGES])
+        named += f" and {len(names) - NAMED_IMAGES} more" if len(names) > NAMED_IMAGES else ""
+        advice = self.plan.generator.advice + range_hint(self.pool.value_range, self.pool[tried[0]].dtype)
         return (
             f"sample {index}: {images * ATTEMPTS_PER_IMAGE} draws of {kind!r} on {images} images gave no anomaly: "
-            f"{listed}. {self.plan.generator.advice}. The images: {', '.join(names[:NAMED_IMAGES])}{more}"
+            f"{listed}. {advice}. The images: {named}"
         )
 
 

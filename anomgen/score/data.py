@@ -21,7 +21,7 @@ from anomgen.sources.folder import NotAllNormal
 from anomgen.sources.labelled import NORMAL, Listing, listing, photos
 from anomgen.sources.pixels import to_channels
 from anomgen.sources.scan import resized
-from anomgen.sources.value_range import ValueRange, measured_on, stretched
+from anomgen.sources.value_range import ValueRange, counted_on, measured, stretched, told
 
 VALIDATION_SHARE = 0.2
 """Of the normal training images."""
@@ -183,7 +183,8 @@ def _split(
         )
     trained, tested = [*training, *validation, *real], [*test_normals, *anomalies]
     _refuse_common({"training": trained, "test": tested}, path)
-    value_range = measured_on([image.pixels for image in (*training, *validation)])
+    counts = counted_on(image.pixels for image in (*training, *validation))
+    value_range = measured(counts)
     training = _limited(training, train_count, path)
     _refuse_mixed([*training, *validation, *test_normals, *anomalous], path)
     channels = max(image.pixels.shape[2] for image in (*training, *validation))
@@ -195,7 +196,11 @@ def _split(
         _tests(test, channels, value_range) if test else _nothing(training[0]),
         _tests(real, channels, value_range) if real else None,
         _fingerprint(shape, channels, {"train": training, "validation": validation}, {"test": test, "real": real}),
-        (*listed.notes, *resized("stretch", [(image.before, shape) for image in images])),
+        (
+            *listed.notes,
+            *resized("stretch", [(image.before, shape) for image in images]),
+            *([] if counts is None else [told(value_range, counts)]),
+        ),
         value_range,
     )
 

@@ -149,9 +149,11 @@ class Pool(Sequence[np.ndarray]):
 
     def region(self, index: int) -> np.ndarray | None:
         """Return where anomalies may be on an image whatever shows there, bool (H, W); None: anywhere."""
+        near = None if self.value_range is None else self.value_range.near(self.stored(index))
         if self._foreground is None or not self._foreground.drawn:
-            return None
-        return self._foreground.region(self[index], self.source.id(index), getattr(self.source, "fit", "stretch"))
+            return near
+        fit: Fit = getattr(self.source, "fit", "stretch")
+        return both(near, self._foreground.region(self[index], self.source.id(index), fit))
 
     def foreground(self, image: np.ndarray) -> np.ndarray | None:
         """Return the foreground, bool (H, W), of an image; None where the whole image is foreground."""
@@ -167,6 +169,14 @@ class Pool(Sequence[np.ndarray]):
             self._kept.pop(index, None)
             self._kept[index] = kept
         return kept.foreground
+
+
+def both(region: np.ndarray | None, other: np.ndarray | None) -> np.ndarray | None:
+    """Return where two regions, bool (H, W) or None for anywhere, overlap."""
+    if region is None or other is None:
+        return other if region is None else region
+    overlap: np.ndarray = region & other
+    return overlap
 
 
 class SmallImages(Sequence[np.ndarray]):

@@ -18,7 +18,7 @@ from anomgen.files import file_digest, fingerprint_of
 from anomgen.sources.base import SourceConfig
 from anomgen.sources.images import Fit, fit_image, is_laid_on_white, quiet, read_bytes, read_image
 from anomgen.sources.pixels import to_channels, value_max
-from anomgen.sources.value_range import RangeField, ValueRange, counted, measured
+from anomgen.sources.value_range import RangeField, ValueRange, counted, measured, told
 
 KEPT_BYTES = 1 << 28
 """Decoded images that a source keeps from its check, so that a small source is decoded once."""
@@ -52,7 +52,7 @@ class ScannedConfig(SourceConfig):
     `center`: the centre, not scaled."""
     range: RangeField = "auto"
     """Darkest and brightest value that means something. auto: of 8 bits all, of 16 bits what all but 1 in 10,000 pixels
-    at either end take, measured once."""
+    at either end take, measured once; few that lie far from all other values, markers and hot pixels, do not count."""
     on_bad_image: Literal["error", "skip"] = "error"
     """What happens to a file that cannot be used: stop, or leave it out and list it in the card."""
 
@@ -122,6 +122,8 @@ class ScannedSource:
         shapes = {checked[index].after for index in good}
         self.shape = shapes.pop() if len(shapes) == 1 else None
         self.value_range = _range_of(config, self._counts, checked[good[0]].dtype)
+        if self._counts is not None:
+            self.notes += (told(self.value_range, self._counts),)
         self._counts = None
         self._fingerprint = _fingerprint(config, list(zip(self._ids, self._files, strict=True)))
 

@@ -7,7 +7,7 @@ source shows, whatever its sensor.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Annotated, Any, NamedTuple
 
@@ -20,6 +20,14 @@ OUTLIERS = 1e-4
 """Share of the pixels at either end that may be hot or dead ones: the automatic range leaves them out."""
 FULL = 0.9
 """Share of the depth from which on a range is taken for the whole of it."""
+STRAY = 0.005
+"""Share of the pixels at either end that is left out, too, where it lies far from all others: hot pixels, markers …"""
+MARKER = 0.05
+"""… and of those of a single value, as a marker that was burned in has it, or a frame of zeros."""
+FAR, REMOTE = 1, 16
+"""A gap without any values, as a multiple of what the other pixels span, that is far; and how far is so in any case."""
+MARGIN = 0.5
+"""How far beyond a range, as a share of it, values may lie that are still drawn on."""
 
 
 class ValueRange(NamedTuple):
@@ -42,7 +50,21 @@ class ValueRange(NamedTuple):
 
     def drawn_on(self, stored: np.ndarray, drawn: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """Return `stored`, (H, W, C), with what was drawn on its stretched image inside the mask, bool (H, W)."""
-        return np.where(mask[..., None], self.restored(drawn), stored)
+        changed = mask[..., None] & (drawn != self.stretched(stored))
+        return np.where(changed, self.restored(drawn), stored)
+
+    def near(self, stored: np.ndarray) -> np.ndarray | None:
+        """Return where an image (H, W, C) may be drawn on, bool (H, W), None for everywhere.
+
+        Not where it holds values far outside the range: markers and hot pixels stay what they are.
+        """
+        far = self._is_far(stored)
+        return np.asarray(~far.any(axis=2)) if far.any() else None
+
+    def _is_far(self, values: np.ndarray) -> np.ndarray:
+        margin = MARGIN * (self.high - self.low)
+        result: np.ndarray = (values < self.low - margin) | (values > self.high + margin)
+        return result
 
 
 @lru_cache(maxsize=4)
@@ -61,24 +83,75 @@ def counted(image: np.ndarray) -> np.ndarray | None:
 def measured(counts: np.ndarray | None) -> ValueRange | None:
     """Return the range of images in which the values occur as often as `counts` says; None for the whole depth.
 
-    It leaves out `OUTLIERS` of the pixels at either end. A range of most of the depth, or of one value, is the whole.
+    It leaves out `OUTLIERS` of the pixels at either end, and of those that lie far from all others up to `STRAY`, or
+    `MARKER` of one value. A range of most of the depth, or of one value, is the whole.
     """
-    if counts is None:
+    if counts is None or not counts.any():
         return None
-    below, above = np.cumsum(counts), np.cumsum(counts[::-1])
-    least = OUTLIERS * below[-1]
-    low, high = int(np.argmax(below > least)), len(counts) - 1 - int(np.argmax(above > least))
+    low, high = _ends(_without_strays(counts), OUTLIERS)
     return None if high <= low or high - low >= FULL * (len(counts) - 1) else ValueRange(low, high)
 
 
-def measured_on(images: Sequence[np.ndarray]) -> ValueRange | None:
-    """Return the range of several images of one dtype; see `measured`."""
+def _ends(counts: np.ndarray, share: float) -> tuple[int, int]:
+    """Return the least and the greatest value when a share of the pixels is left out at either end."""
+    below, above = np.cumsum(counts), np.cumsum(counts[::-1])
+    return int(np.argmax(below > share * below[-1])), len(counts) - 1 - int(np.argmax(above > share * below[-1]))
+
+
+def _without_strays(counts: np.ndarray) -> np.ndarray:
+    """Return the counts without values that few pixels have and that lie far from all others, at either end."""
+    for turned in (1, -1):  # the darkest first, and then the brightest
+        counts = _without_marker(counts[::turned])[::turned]
+    low, high = _ends(counts, STRAY)
+    return _cut(_cut(counts, high, high - low)[::-1], len(counts) - 1 - low, high - low)[::-1]
+
+
+def _without_marker(counts: np.ndarray) -> np.ndarray:
+    """Return the counts without the first value that occurs, where few pixels have it and no other is near."""
+    first = int(np.argmax(counts > 0))
+    others = counts.copy()
+    others[first] = 0
+    low, high = _ends(others, STRAY)
+    return others if counts[first] <= MARKER * counts.sum() and low - first > FAR * (high - low) > 0 else counts
+
+
+def _cut(counts: np.ndarray, high: int, span: int) -> np.ndarray:
+    """Return the counts without the values above the first wide gap beyond `high`, and without all that are remote."""
+    values = high + np.flatnonzero(counts[high:])
+    gaps = np.flatnonzero(np.diff(values) > FAR * span)
+    last = values[gaps[0]] if len(gaps) else high + REMOTE * span
+    return counts if span == 0 else np.where(np.arange(len(counts)) > last, 0, counts)
+
+
+def told(range: ValueRange | None, counts: np.ndarray) -> str:
+    """Return a sentence on the range of 16-bit images in which the values occur as often as `counts` says."""
+    low, high = range or (0, len(counts) - 1)
+    text = f"16 bits: values from {low} to {high} are taken for black to white (source.range)"
+    values = np.flatnonzero(counts)
+    far = np.array([], int) if range is None else values[range._is_far(values)]
+    if not len(far):
+        return text
+    share = counts[far].sum() / counts.sum()
+    many = "a few" if share < 1e-4 else f"{share:.2%} of the"
+    ends = " and ".join(map(str, dict.fromkeys((far[0], far[-1]))))
+    return f"{text}; {many} pixels lie far outside, such as {ends}, and are left as they are"
+
+
+def range_hint(range: ValueRange | None, dtype: np.dtype) -> str:
+    """Return what to look at where 16-bit images take no anomaly, as the end of a sentence; nothing for 8 bits."""
+    low, high = range or (0, value_max(dtype))
+    text = f". Values from {low} to {high} are taken for black to white: where others are meant, give source.range"
+    return text if dtype == np.uint16 else ""
+
+
+def counted_on(images: Iterable[np.ndarray]) -> np.ndarray | None:
+    """Return how often each value occurs in several images of one dtype; see `counted`."""
     total: np.ndarray | None = None
     for image in images:
         counts = counted(image)
         if counts is not None:
             total = counts if total is None else total + counts
-    return measured(total)
+    return total
 
 
 def recorded_range(value: Any) -> ValueRange | None:
