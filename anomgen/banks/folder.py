@@ -20,8 +20,7 @@ from anomgen.dataset.png import decode_png, encode_png
 from anomgen.errors import UsageError
 from anomgen.files import file_digest, fingerprint_of, replacing
 from anomgen.places import read_within
-from anomgen.sources.folder import missing_hint
-from anomgen.sources.hub import HUB_ID
+from anomgen.sources.hub import hub_folder
 
 RECORD = "bank.json"
 DATA = Path("data") / "train-00000-of-00001.parquet"
@@ -211,24 +210,12 @@ def open_bank(name: str | Path) -> Bank:
 
     Raises UsageError when there is none.
     """
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return Bank(folder)
-    base, _, chosen = str(name).partition(":")
-    if not HUB_ID.fullmatch(base) or (Path(base).parent.is_dir() and str(Path(base).parent) != "."):
-        raise UsageError(
-            f"{name}: there is no such bank{missing_hint(folder)}; `anomgen bank DEFECTS -o {folder.name}` makes one"
-        )
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
+    base, colon, chosen = str(name).partition(":")
     inside = chosen or "*"
-    try:
-        patterns = [f"{inside}/{RECORD}", f"{inside}/{DATA.as_posix()}"]
-        place = Path(snapshot_download(base, repo_type="dataset", allow_patterns=patterns))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UsageError(f"{name}: there is no such folder, and the Hub does not give it: {first}") from error
+    patterns = [f"{inside}/{RECORD}", f"{inside}/{DATA.as_posix()}"]
+    place = hub_folder(name, patterns, "bank", "bank DEFECTS", repo_type="dataset", inside=colon + chosen)
+    if place == Path(name).expanduser():
+        return Bank(place)
     found = sorted(record.parent for record in place.glob(f"{inside}/{RECORD}"))
     if len(found) != 1:
         names = ", ".join(folder.name for folder in found)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,11 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from anomgen.errors import AnomgenWarning, UsageError
+from anomgen.errors import AnomgenWarning
 from anomgen.models.folder import recorded_data
 from anomgen.sources.base import Images
-from anomgen.sources.folder import missing_hint
-from anomgen.sources.hub import HUB_ID
+from anomgen.sources.hub import hub_folder
 from anomgen.sources.pixels import value_max
 
 if TYPE_CHECKING:
@@ -38,24 +36,7 @@ def model_folder(name: str | Path, maker: str, files: Sequence[str]) -> Path:
     maker: the command that makes one, such as `train sdas`. files: patterns of what to download. Raises UsageError when
     there is none.
     """
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return folder
-    if folder.exists():
-        raise UsageError(f"{name}: is a file; a model is the folder that `anomgen {maker}` wrote")
-    if not HUB_ID.fullmatch(str(name)) or (folder.parent.is_dir() and str(folder.parent) != "."):
-        raise UsageError(
-            f"{name}: there is no such model folder{missing_hint(folder)}; "
-            f"`anomgen {maker} … -o {shlex.quote(str(name))}` makes one"
-        )
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(str(name), allow_patterns=[*files, *_TERMS]))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UsageError(f"{name}: there is no such folder, and the Hub does not give it: {first}") from error
+    return hub_folder(name, [*files, *_TERMS], "model folder", f"{maker} …")
 
 
 def drawing_device() -> str:

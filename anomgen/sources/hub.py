@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,37 @@ _PART = re.compile(r"([^\[\]]+)\[(\d*):(\d+)\]")
 """A part of a split that can be read from its front: ``train[:100]``, ``train[50:100]``."""
 
 _LABEL_COLUMNS = frozenset({"label", "class"})
+
+
+def hub_folder(
+    name: str | Path, files: Sequence[str], thing: str, maker: str, *, repo_type: str = "model", inside: str = ""
+) -> Path:
+    """Return the folder `name` itself, or a download of the repository of that id, OWNER/NAME, from the Hub.
+
+    files: patterns of what to download. thing, maker: what errors call it, and the command that makes one, such as
+    ``train sdas …``. inside: an ending of `name` that names a part of the repository. Raises UsageError when there is
+    neither, MissingExtra when the Hub's library is not installed.
+    """
+    folder, repository = Path(name).expanduser(), str(name).removesuffix(inside)
+    if folder.is_dir():
+        return folder
+    if folder.exists():
+        raise UsageError(f"{name}: is a file; give the folder that `anomgen {maker.removesuffix(' …')}` wrote")
+    owner = Path(repository).parent
+    if not HUB_ID.fullmatch(repository) or (owner.is_dir() and str(owner) != "."):
+        raise UsageError(
+            f"{name}: there is no such {thing}{missing_hint(folder)}; "
+            f"`anomgen {maker} -o {shlex.quote(str(name))}` makes one"
+        )
+    require("hub", f"{name}: there is no such folder, and a download from the Hub", "huggingface_hub")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(repository, repo_type=repo_type, allow_patterns=list(files)))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UsageError(f"{name}: there is no such folder, and the Hub does not give it: {first}") from error
 
 
 class Hub(ScannedConfig):
