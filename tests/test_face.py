@@ -23,8 +23,8 @@ CALLED = {"set": "overrides", "no_check": "check"}
 """Options that a Python parameter says in another word."""
 PRINTING = {"json", "help", "quiet", "verbose", "fail_on_anomaly"}
 """Options that only say how to print, and how to exit."""
-ELSEWHERE = {"ls": {"pictures", "out"}, "make": {"each"}}
-"""Command → options for which Python has another function, `preview` to draw, or a loop."""
+ELSEWHERE = {"make": {"each"}}
+"""Command → options for which Python has a loop."""
 OF_PYTHON = {"progress", "api", "wait", "warn"}
 """Parameters that no command line can give."""
 

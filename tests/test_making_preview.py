@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from anomgen.errors import UsageError
+from anomgen.making.catalogue import ls
 from anomgen.making.engine import Plan
 from anomgen.making.make import make
 from anomgen.making.preview import picture_recipes, preview
 from anomgen.making.recipe import load_recipe
+from anomgen.tuning.tune import tune
 
 SMALL = ("source.size=48", "source.count=5")
 
@@ -142,3 +144,30 @@ def test_pictures_of_recipes_are_a_page_that_names_each_and_tells_what_is_left_o
     assert "perlin" in page and "cutpaste" in page and "transplant" not in page
     with pytest.raises(UsageError, match="give a name that ends in"):
         picture_recipes(tmp_path / "recipes.txt", ["perlin"])
+
+
+def test_a_picture_never_lands_among_the_normal_images(photos, made, tmp_path, monkeypatch):
+    """Law: neither where it is asked for nor by default; the next run would take it for a normal image."""
+    before = sorted(photos.rglob("*"))
+    monkeypatch.chdir(photos)
+    for options in (
+        {"recipe": "nsa", "source": "."},
+        {"recipes": "nsa,fpi", "source": str(photos), "out": "sub/look.jpg"},
+        {"source": photos, "foreground": True},
+        {"dataset": made},
+        {"dataset": made, "foreground": True},
+        {"dataset": made, "source": "."},
+    ):
+        with pytest.raises(UsageError, match=r"lies inside the source .*choose another folder with -o"):
+            preview(**options)
+    with pytest.raises(UsageError, match="lies inside the source"):
+        tune(".", out="tuned.yaml")
+    with pytest.raises(UsageError, match="--pictures and -o go together"):
+        ls("recipes", pictures=True)
+    assert sorted(photos.rglob("*")) == before
+
+
+def test_real_defects_are_no_place_for_what_tune_writes(photos, tmp_path):
+    (tmp_path / "defects").mkdir()
+    with pytest.raises(UsageError, match="lies inside the source"):
+        tune(photos, defects=tmp_path / "defects", out=tmp_path / "defects" / "tuned.yaml")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,6 @@ import typer
 
 from anomgen.cli.talk import App, print_hint
 from anomgen.cli.terminal import JsonOption, SetOption, print_json, print_next, progress_of, same_options
-from anomgen.errors import UsageError
 
 app = App()
 NEXT = {
@@ -35,21 +35,15 @@ def list_names(
         bool, typer.Option("--pictures", help="Of recipes: draw a sample of each, on built-in textures.")
     ] = False,
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="File for --pictures: .png, .jpg, .webp, or .html, a page.")
-    ] = Path("anomgen-recipes.png"),
+        Path | None, typer.Option("--out", "-o", help="File for --pictures: .png, .jpg, .webp, or .html, a page.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """List what is there: recipes, generators, sources, exporters, detectors."""
     from anomgen.making.catalogue import ls
 
-    if pictures and what != "recipes":
-        raise UsageError("--pictures are of recipes: anomgen ls recipes --pictures")
-    listed = ls(what)
-    if pictures:
-        from anomgen.making.preview import picture_recipes
-
-        with progress_of("drawing"):
-            left_out = picture_recipes(out)
+    with progress_of("drawing") if pictures else nullcontext():
+        listed = ls(what, pictures=pictures, out=out)
     if as_json:
         print_json(listed)
         return
@@ -59,7 +53,7 @@ def list_names(
         for name, summary in entries.items():
             print(f"  {name:<{width}}  {summary}")
     if pictures:
-        print_hint(f"look: {out} (without {', '.join(left_out)}, which need a trained model or a bank)")
+        print_hint(f"look: {out}")
     print_next(*NEXT[(what or "recipes").partition("/")[0]])
 
 

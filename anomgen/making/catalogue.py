@@ -5,12 +5,13 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from anomgen.config.text import Overrides
-from anomgen.errors import UsageError, near_miss
+from anomgen.errors import AnomgenNote, UsageError, near_miss
 from anomgen.making.recipe import bundled_recipes, load_recipe
 from anomgen.making.schema import keys_of, recipe_schema
 from anomgen.registry import BUNDLED, load, names
@@ -20,20 +21,34 @@ FEW_TYPES = 3
 GROUPS = ("recipes", "generators", "sources", "exporters", "detectors")
 
 
-def ls(what: str | None = None) -> dict[str, dict[str, str]]:
+def ls(what: str | None = None, *, pictures: bool = False, out: str | Path | None = None) -> dict[str, dict[str, str]]:
     """Return group → name → one line about it, as `anomgen ls` prints it.
 
     what: one group, ``detectors``, or one of a group, ``detectors/draem``, for its keys; by default all groups. A
-    plug-in that fails to load is listed with its error. Raises UsageError for what there is not.
+    plug-in that fails to load is listed with its error. pictures: for ``recipes``, draw a sample of each as the file
+    `out`; see `preview`. Raises UsageError for what there is not, and for pictures without a file.
     """
+    if pictures and what != "recipes":
+        raise UsageError("--pictures are of recipes: anomgen ls recipes --pictures -o recipes.png")
+    if pictures != (out is not None):
+        raise UsageError("--pictures and -o go together: anomgen ls recipes --pictures -o recipes.png")
     group, _, name = (what or "").partition("/")
     if what is not None and group not in GROUPS:
         raise UsageError(f"nothing called {what!r}{near_miss(what, GROUPS)} (there are {', '.join(GROUPS)})")
     if name and group == "recipes":
         raise UsageError(f"ls {what}: `anomgen show {name}` prints a recipe with all of its keys")
+    if pictures and out is not None:
+        _draw_recipes(out)
     if name:
         return {f"{group}/{name}": _keys(group, name)}
     return {group: _names(group) for group in ([group] if group else GROUPS)}
+
+
+def _draw_recipes(out: str | Path) -> None:
+    from anomgen.making.preview import picture_recipes
+
+    left_out = picture_recipes(out)
+    warnings.warn(f"{out} is without {', '.join(left_out)}, which need a trained model or a bank", AnomgenNote, 3)
 
 
 def show(recipe: str, *, overrides: Overrides = (), schema: bool = False) -> dict[str, Any]:

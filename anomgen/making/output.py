@@ -21,7 +21,7 @@ DATA = "data"
 
 def check_output(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) -> None:
     """Refuse an output folder in which `make` could lose or mix something. Raises UsageError."""
-    refuse_inside(out, *(place for _, place in located_texts(recipe.source)))
+    refuse_in_source(recipe, out)
     data = out / DATA
     hidden = data.is_dir() and all(entry.name.startswith(".") for entry in data.iterdir())
     leftovers = {DATA} if hidden else ()  # of a run that was killed before its first shard
@@ -30,6 +30,11 @@ def check_output(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) ->
         _refuse_foreign_shards(data)
     if begun and resume:
         _refuse_other_recipe(recipe, out)
+
+
+def refuse_in_source(recipe: Recipe, out: Path) -> None:
+    """Raise UsageError when what is to be written would lie among a recipe's normal images."""
+    refuse_inside(out, *(place for _, place in located_texts(recipe.source)))
 
 
 def _refuse_foreign_shards(data: Path) -> None:

@@ -17,8 +17,10 @@ from anomgen.dataset.panel import Panel
 from anomgen.dataset.preview import dataset_panels, foreground_sheet, preview_sheet, write_sheet
 from anomgen.dataset.reader import Dataset
 from anomgen.errors import UsageError, tell
-from anomgen.files import replacing
+from anomgen.files import refuse_inside, replacing
 from anomgen.making.engine import Recipe
+from anomgen.making.memory import recalled_source
+from anomgen.making.output import refuse_in_source
 from anomgen.making.recipe import bundled_recipes, load_recipe, recipe_of
 from anomgen.making.replay import dataset_recipe, pool_of
 from anomgen.making.sampler import Sampler
@@ -71,7 +73,8 @@ def preview(
     list or comma-separated, side by side. cols: a grid of so many samples a line, each outlined beside a crop of its
     anomaly, instead of a line for each sample.
 
-    Raises UsageError for options that exclude each other and for what `make` and `check` refuse.
+    Raises UsageError for options that exclude each other, for a file among the normal images, and for what `make`
+    and `check` refuse.
     """
     out = home(out)
     ending = out.suffix.lower()
@@ -85,6 +88,8 @@ def preview(
     if dataset is None:
         options = {"source": source, "size": size, "seed": seed, "overrides": overrides, "roi": roi, "exclude": exclude}
         chosen = [recipe_of(each, **options) for each in _chosen(recipe, recipes)]
+        for each in chosen:
+            refuse_in_source(each, out)
         if not foreground:
             return Previewed(out, _draw_recipes(chosen, out, rows, cols))
         if len(chosen) > 1:
@@ -104,6 +109,7 @@ def preview(
         _write(bank_sheet(Bank(Path(dataset)), rows), out)
         return Previewed(out)
     whole = Dataset.of(dataset)
+    refuse_inside(out, str(source or "") or recalled_source(whole.provenance["source"]["fingerprint"]))
     if foreground:
         return Previewed(out, _draw_foreground(dataset_recipe(whole, source, overrides), out, rows))
     panels = dataset_panels(whole, rows, pool_of(whole, source)[0])

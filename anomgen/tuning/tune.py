@@ -17,10 +17,11 @@ from anomgen.banks.folder import Bank, Defect, is_bank, open_bank
 from anomgen.banks.make import bank
 from anomgen.config.text import Overrides
 from anomgen.errors import Progress, UsageError, silent
-from anomgen.files import replacing
+from anomgen.files import refuse_inside, replacing
 from anomgen.generators.defects.generator import Defects
 from anomgen.generators.transplant.generator import ENOUGH, refuse_normal
 from anomgen.making.engine import Plan, Recipe
+from anomgen.making.output import refuse_in_source
 from anomgen.making.recipe import load_recipe
 from anomgen.making.threads import single_threaded
 from anomgen.places import home, temporary_folder
@@ -112,8 +113,8 @@ def tune(
     that were left out; that is compared as far as the budget allows. Called again after an interruption, it goes on
     with the trainings that were finished.
 
-    Raises UsageError for a file that is there already or has another ending, for a budget that is too short to measure
-    anything, and what opening source and defects raises.
+    Raises UsageError for a file that is there already, has another ending or would lie among the images, for a budget
+    that is too short to measure anything, and what opening source and defects raises.
     """
     began, out = time.monotonic(), home(out)
     deadline, files = began + seconds_of(budget) - REPORTING, _Files.of(out)
@@ -121,6 +122,8 @@ def tune(
         option = "--masks" if item is None else "--item"
         raise UsageError(f"{option}: is about real defects; give these with --defects")
     usual = load_recipe(RECIPE, source=source, size=size, overrides=overrides, name=out.stem)
+    refuse_inside(out, *(str(place) for place in (defects, masks, unlabelled) if place is not None))
+    refuse_in_source(usual, out)
     plan = Plan.of(usual)
     if not isinstance(plan.generator, Defects) or not isinstance(usual.generator, Defects):
         raise UsageError("generator.kind: tune chooses kinds, severity and tone of the generator defects")
