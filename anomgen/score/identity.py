@@ -64,7 +64,24 @@ def _identity(entry: Entry) -> dict[str, Any]:
     deciding = ("generator", "foreground", "detectability_range", "anomaly_ratio", "block_size")
     parts = {name: canonical[name] for name in deciding if name in canonical}
     resources = {**recipe.generator.resources(), **recipe.foreground.resources()}
-    return {**parts, "resources": resources, "count": entry.train_count}
+    plugins = sorted(_plugins(parts["generator"]))
+    return {
+        **parts,
+        "resources": resources,
+        "count": entry.train_count,
+        **({"plugins": plugins} if plugins else {}),  # where there is none, rows that are kept stay good
+    }
+
+
+def _plugins(settings: Any) -> set[str]:
+    """Return the plug-ins, with their versions, among the generators in settings, at any depth."""
+    if not isinstance(settings, dict | list):
+        return set()
+    within = settings.values() if isinstance(settings, dict) else settings
+    found = set[str]().union(*map(_plugins, within))
+    kind = settings.get("kind") if isinstance(settings, dict) else None
+    version = version_of("generators", kind) if isinstance(kind, str) else None
+    return found if version is None else {*found, version}
 
 
 def _hash(content: Mapping[str, Any]) -> str:
