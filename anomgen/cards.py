@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
-from anomgen.config.text import decoded, read_yaml
+from anomgen.config.text import decoded, read_yaml, write_yaml
 from anomgen.errors import UsageError
 from anomgen.files import bundled
 from anomgen.licenses import known
@@ -57,13 +57,13 @@ def templates(folder: Path, autoescape: bool = False) -> Environment:
     return environment
 
 
-def as_yaml(values: Any) -> str:
-    """Return values as YAML, in their order, without the last line's end.
+def as_yaml(values: Any, *, width: int = 100, flow: bool | None = False) -> str:
+    """Return values as YAML, in their order, without the last line's end; see `write_yaml`.
 
     Note: `huggingface_hub` reads front matter (`Card.parse`) but does not write it: the core makes cards without,
     and in a push its `DatasetCardData` drops the null values of the card that is there and folds its lines anew.
     """
-    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100).rstrip("\n")
+    return write_yaml(values, width=width, flow=flow).rstrip("\n")
 
 
 def as_code(text: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
 import stat
 import warnings
@@ -41,6 +42,15 @@ def home(where: str | Path) -> Path:
         raise UsageError(f"{where}: the name holds bytes that are no text; rename it, or give another") from None
     except RuntimeError as error:  # there is no home folder, or no such user
         raise UsageError(f"{where}: {error}; write the folder's full path") from None
+
+
+def cache_folder() -> Path:
+    """Return the folder of what is noted outside datasets. Raises OSError where there is no home folder."""
+    try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError as error:
+        raise OSError(str(error)) from error
+    return cache / "anomgen"
 
 
 def place(where: str | Path) -> Path:

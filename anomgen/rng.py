@@ -7,6 +7,7 @@ deterministic.
 """
 
 from enum import IntEnum
+from functools import lru_cache
 
 import numpy as np
 
@@ -32,3 +33,9 @@ def rng_for(seed: int, stream: Stream, index: int = 0, attempt: int = 0) -> np.r
     """
     sequence = np.random.SeedSequence(seed, spawn_key=(int(stream), index, attempt))
     return np.random.Generator(np.random.Philox(sequence))
+
+
+@lru_cache(maxsize=16)
+def order_of(seed: int, epoch: int, count: int) -> np.ndarray:
+    """Return the order in which an epoch uses `count` things, a permutation of their numbers."""
+    return rng_for(seed, Stream.ORDER, epoch).permutation(count)

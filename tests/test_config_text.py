@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anomgen.config.text import MAX_ALIASES, changed, decoded, read_json, read_yaml, size_of, write_yaml
+from anomgen.config.text import MAX_ALIASES, changed, decoded, read_json, read_yaml, size_of, with_name, write_yaml
 from anomgen.errors import UsageError
 from anomgen.making.recipe import bundled_recipes
 
@@ -204,3 +204,14 @@ def test_json_is_read_as_it_is():
 def test_yaml_that_stands_for_too_much_or_for_no_setting_is_refused(text, fault):
     with pytest.raises(yaml.YAMLError, match=fault):
         read_yaml(text)
+
+
+def test_a_name_stands_for_either_word_at_any_depth():
+    setting = ["{data}/a", {"path": "models/{category}", "share": 0.5}, 1, None]
+    assert with_name(setting, "bolt") == ["bolt/a", {"path": "models/bolt", "share": 0.5}, 1, None]
+
+
+def test_a_key_or_a_text_that_yaml_1_2_takes_for_a_number_comes_back_as_text():
+    values = {"1e3": ["0o7", "1e-3", "x"], "a": {"b": [1, 2.5]}}
+    for flow in (False, True, None):
+        assert read_yaml(write_yaml(values, flow=flow)) == values

@@ -17,7 +17,7 @@ from anomgen.models.use import trained_on
 from anomgen.score.cell import run
 from anomgen.score.configuration import command_of
 from anomgen.score.rows import RowFile
-from anomgen.score.schedule import _named, scheduled, within, write_split
+from anomgen.score.schedule import scheduled, within, write_split
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +147,6 @@ def test_a_model_that_has_seen_validation_images_is_told(data, tmp_path):
 def test_the_data_set_s_name_stands_in_sweeps_too_and_errors_say_what_was_typed(data, tmp_path):
     with pytest.raises(UsageError, match=r"models/\{data\}/sdas"):
         schedule_of(data, tmp_path, changes=(*QUICK, "recipe.sdas.generator.model=models/{data}/sdas"))
-    assert _named(["{data}/a", {"path": "{data}"}, 1], "part") == ["part/a", {"path": "part"}, 1]
 
 
 def test_other_numbers_drawn_beforehand_are_other_files(data, tmp_path, monkeypatch):

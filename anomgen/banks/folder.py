@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from anomgen.config.text import read_json
 from anomgen.dataset import parquet
+from anomgen.dataset.columns import IMAGE, IMAGE_TYPE
 from anomgen.dataset.origin import Damaged
 from anomgen.dataset.png import decode_png, encode_png
 from anomgen.errors import UsageError
@@ -30,8 +31,6 @@ WRITTEN = (str(DATA), RECORD, "README.md", "preview.png")
 _INSIDE = "anomgen_bank"
 """Key of the record in the data's own metadata."""
 _AGAIN = "make the bank again, or take it from a copy"
-_IMAGE = {"_type": "Image"}
-_IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
 @dataclass(frozen=True)
@@ -69,8 +68,8 @@ def is_bank(folder: Path) -> bool:
 def features(defect_types: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return the columns as Hugging Face features."""
     return {
-        "image": _IMAGE,
-        "mask": _IMAGE,
+        "image": IMAGE,
+        "mask": IMAGE,
         "defect_type": {"names": list(defect_types), "_type": "ClassLabel"},
         "item": {"dtype": "string", "_type": "Value"},
         "digest": {"dtype": "string", "_type": "Value"},
@@ -90,7 +89,7 @@ def write_bank(
     """
     known = features(defect_types)
     metadata = {"huggingface": json.dumps({"info": {"features": known}})}
-    kinds = {"image": _IMAGE_TYPE, "mask": _IMAGE_TYPE, "defect_type": pa.int64(), "proposed": pa.bool_()}
+    kinds = {"image": IMAGE_TYPE, "mask": IMAGE_TYPE, "defect_type": pa.int64(), "proposed": pa.bool_()}
     schema = pa.schema([(name, kinds.get(name, pa.string())) for name in known], metadata)
     entries: list[DefectRecord] = []
     data = out / DATA

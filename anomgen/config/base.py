@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, ClassVar, NamedTuple, Self, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from anomgen.errors import RecipeError, UsageError, near_miss
 
@@ -18,8 +18,6 @@ Item = TypeVar("Item")
 
 def validated(model: type[Config], values: Mapping[str, Any]) -> Any:
     """Return ``model(**values)``; every fault becomes a line of one RecipeError that names its key."""
-    from pydantic import ValidationError
-
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
@@ -29,6 +27,13 @@ def validated(model: type[Config], values: Mapping[str, Any]) -> Any:
         # Of a key that takes a word or a value, the fault of the value says more than that it is not the word.
         told = [f for f in faults if f["type"] != "literal_error" or _explain(model, f)[0] not in named]
         raise RecipeError([_explain(model, fault) for fault in told]) from None
+
+
+def first_fault(error: ValidationError) -> str:
+    """Return what is wrong first, ``a.b: …``, for records that a machine has written."""
+    fault = error.errors()[0]
+    where, told = ".".join(map(str, fault["loc"])), fault["msg"].removeprefix("Value error, ")
+    return f"{where}: {told}" if where else told
 
 
 def _explain(model: type[Config], fault: Any) -> tuple[str, str]:

@@ -107,9 +107,14 @@ def read_yaml(text: str) -> Any:
     return values
 
 
-def write_yaml(values: Any) -> str:
-    """Return YAML that `read_yaml`, and any reader of YAML 1.1, takes for equal values."""
-    return str(yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100))
+def write_yaml(values: Any, *, width: int = 100, flow: bool | None = False) -> str:
+    """Return YAML that `read_yaml`, and any reader of YAML 1.1, takes for equal values.
+
+    width: characters after which a line is broken. flow: whether lists and mappings stand in brackets; None for the
+    innermost ones alone.
+    """
+    style: dict[str, Any] = {"sort_keys": False, "allow_unicode": True, "width": width, "default_flow_style": flow}
+    return str(yaml.dump(values, Dumper=_Dumper, **style))
 
 
 def decoded(data: bytes) -> str:
@@ -188,6 +193,21 @@ def _require_text(value: str) -> None:
         value.encode()
     except UnicodeEncodeError:
         raise ValueError(f"holds a text that is none: {value[:40]!a}") from None
+
+
+NAME_WORDS = ("{category}", "{data}")
+"""What a setting says for the name of the category, of the data set, that it is used on, as in ``models/{data}``."""
+
+
+def with_name(value: Any, name: str) -> Any:
+    """Return a setting in which, at any depth, a name takes the place of `NAME_WORDS`."""
+    if isinstance(value, str):
+        for word in NAME_WORDS:
+            value = value.replace(word, name)
+        return value
+    if isinstance(value, Mapping):
+        return {key: with_name(part, name) for key, part in value.items()}
+    return [with_name(part, name) for part in value] if isinstance(value, list | tuple) else value
 
 
 # --- what options take ----------------------------------------------------------------------------------------------

@@ -29,8 +29,10 @@ IMAGE_COLUMNS = ("image", "mask", "soft_mask", "normal")
 OWN = "anomgen.defect_types"
 """Key in a schema's metadata."""
 
-_IMAGE = {"_type": "Image"}
-_IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+IMAGE = {"_type": "Image"}
+"""A column of pictures, as a feature of Hugging Face, …"""
+IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+"""… and in Arrow."""
 _BOX_TYPE = pa.list_(pa.list_(pa.int32(), 4))
 
 
@@ -71,9 +73,9 @@ class Columns:
     def features(self) -> dict[str, dict[str, Any]]:
         """Return the Hugging Face features, as `datasets` itself writes them to JSON."""
         features: dict[str, dict[str, Any]] = {
-            "image": _IMAGE,
-            "mask": _IMAGE,
-            "soft_mask": _IMAGE,
+            "image": IMAGE,
+            "mask": IMAGE,
+            "soft_mask": IMAGE,
             "label": {"names": list(LABELS), "_type": "ClassLabel"},
             "defect_type": {"names": list(self.defect_names), "_type": "ClassLabel"},
             "severity": _value("float32"),
@@ -86,7 +88,7 @@ class Columns:
             "attempt": _value("int64"),
             "params": _value("string"),
         }
-        return features | ({"normal": _IMAGE} if self.keep_normal else {})
+        return features | ({"normal": IMAGE} if self.keep_normal else {})
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -127,7 +129,7 @@ class Columns:
 
 def _arrow_type(name: str, feature: dict[str, Any]) -> pa.DataType:
     if feature["_type"] == "Image":
-        return _IMAGE_TYPE
+        return IMAGE_TYPE
     if name == "boxes":
         return _BOX_TYPE
     return pa.int64() if feature["_type"] == "ClassLabel" else pa.type_for_alias(feature["dtype"])

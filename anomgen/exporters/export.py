@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from anomgen.cards import as_yaml
 from anomgen.config.text import Overrides, changed
 from anomgen.dataset.reader import Dataset
 from anomgen.dataset.record import Record
@@ -241,7 +240,7 @@ def _readme(dataset: Dataset, exporter: Exporter, files: Files) -> str:
     rows = [f"| {split} | {kind} | {n} |" for split, kinds in _splits(files).items() for kind, n in kinds.items()]
     lines = [
         "---",
-        yaml.safe_dump(head, sort_keys=False, allow_unicode=True).rstrip("\n"),
+        as_yaml(head, width=80),
         "---",
         "",
         f"# {dataset.recipe.get('name')}, as {exporter.kind}",

@@ -7,9 +7,9 @@ from typing import Annotated, ClassVar
 
 import cv2
 import numpy as np
-import yaml
 from pydantic import Field
 
+from anomgen.config.text import write_yaml
 from anomgen.dataset.reader import Dataset
 from anomgen.dataset.record import Record
 from anomgen.exporters.base import SHELL_FOLDER, Files, SplitExporter
@@ -56,7 +56,7 @@ class YOLO(SplitExporter):
             files.count(split, record)
         names = dict(enumerate(types))
         data = {"train": "images/train", "val": "images/val", "names": names}
-        files.write("data.yaml", yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
+        files.write("data.yaml", write_yaml(data, width=80))
         files.load.append(f"yolo segment train data={SHELL_FOLDER}/data.yaml")
         files.notes.append(
             f"Ultralytics adds points to the polygons while it trains, which changes {moved} of {files.mask_pixels} "

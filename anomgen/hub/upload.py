@@ -23,14 +23,12 @@ from anomgen.dataset.statistics import statistics
 from anomgen.errors import UsageError
 from anomgen.files import json_object, lies_in
 from anomgen.licenses import forbidden, known
-from anomgen.models.folder import recorded_data
+from anomgen.models.folder import PICKLES, recorded_data
 from anomgen.places import read_within
 
 MODEL_MARKS = ("model_index.json", "anomgen_model.json")
 """Files that make a folder a trained model: of diffusers, and of anomgen's own."""
 RECORDS = ("training.json", "anomgen_model.json")
-PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".npy", ".npz"})
-"""Files that can hold pickled code; a model that is published has none."""
 PICTURE_BYTES = 5_000_000
 """Larger pictures are not pushed with a model, even when its card shows them."""
 

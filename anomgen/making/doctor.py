@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import NamedTuple
 
+from anomgen.places import cache_folder
 from anomgen.versions import cores, versions, versions_text
 
 OWN_EXTRAS = ("all", "dev", "test", "check", "docs")
@@ -102,7 +103,10 @@ def _disk(name: str, folder: Path) -> Checked:
 
 def _cache() -> Checked:
     """Find the notes of where sources were."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "anomgen"
+    try:
+        folder = cache_folder()
+    except OSError as error:
+        return Checked("cache", None, f"none: {error}")
     sizes = [file.stat().st_size for file in folder.rglob("*") if file.is_file()]
     return Checked("cache", None, f"{folder}: {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB; it may be removed")
 

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
@@ -24,7 +24,7 @@ from anomgen.files import fingerprint_of
 from anomgen.generators.base import Generator
 from anomgen.making.drawn import VISIBLE, on_stored, visible
 from anomgen.making.threads import single_threaded
-from anomgen.rng import Stream, rng_for
+from anomgen.rng import Stream, order_of, rng_for
 from anomgen.sources.base import Source, SourceConfig
 from anomgen.sources.foreground import Foreground, parse_foreground
 from anomgen.sources.objects import Opened, opened
@@ -351,7 +351,7 @@ class Renderer:
         """Return which source image a sample uses: a new permutation of the source in every epoch."""
         count = len(self.plan.source)
         epoch, position = divmod(index, count)
-        order = _order(self.plan.recipe.seed, epoch, count)
+        order = order_of(self.plan.recipe.seed, epoch, count)
         return int(order[(position + attempt // ATTEMPTS_PER_IMAGE) % count])
 
     def _failure(self, index: int, reasons: Counter[str]) -> str:
@@ -385,11 +385,6 @@ def renderer_of(recipe: Recipe) -> Renderer:
     if id(recipe) not in _renderers:  # its plan holds the recipe, so the id stays taken
         _renderers[id(recipe)] = Renderer(Plan.of(recipe), DEFAULT_CACHE_BYTES // KEPT_RENDERERS)
     return _renderers[id(recipe)]
-
-
-@lru_cache(maxsize=4)
-def _order(seed: int, epoch: int, count: int) -> np.ndarray:
-    return rng_for(seed, Stream.ORDER, epoch).permutation(count)
 
 
 def shard_ranges(recipe: Recipe) -> list[range]:

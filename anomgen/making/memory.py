@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from anomgen.dataset.origin import is_fingerprint
 from anomgen.making.engine import Plan
-from anomgen.places import read_within
+from anomgen.places import cache_folder, read_within
 
 MAX_PATH = 1 << 16
 """Bytes of a note."""
 
 
 def _memory() -> Path:
-    """Return the folder of the notes. Raises OSError where there is no home folder."""
-    try:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    except RuntimeError as error:
-        raise OSError(str(error)) from error
-    return cache / "anomgen" / "sources"
+    return cache_folder() / "sources"
 
 
 def remember_source(plan: Plan) -> None:

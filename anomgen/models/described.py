@@ -15,12 +15,11 @@ from torch import nn
 from anomgen.config import Config
 from anomgen.errors import UsageError
 from anomgen.files import json_object, replacing
-from anomgen.models.folder import require_finished
+from anomgen.models.folder import pickle_told, require_finished
 from anomgen.models.use import drawing_device
 from anomgen.places import regular
 
 DESCRIPTION = "anomgen_model.json"
-PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
 
 Description = TypeVar("Description", bound=Config)
 Network = TypeVar("Network", bound=nn.Module)
@@ -74,12 +73,8 @@ def kind_of(folder: Path) -> str:
 def _what_it_is_instead(folder: Path, expected: str) -> str:
     """Return an error message for a folder without a description."""
     require_finished(folder)
-    pickles = sorted(entry.name for entry in folder.iterdir() if entry.suffix in PICKLES)
-    if pickles:
-        return (
-            f"{folder}: holds {pickles[0]}, a pickle, which could run code when it is loaded; only models saved by "
-            f"`anomgen train {expected}` (safetensors) are read"
-        )
+    if told := pickle_told(folder, "models", f"train {expected}"):
+        return told
     other = "a diffusers model" if (folder / "model_index.json").is_file() else f"no model (there is no {DESCRIPTION})"
     return f"{folder}: is {other}, not one of `anomgen train {expected}`"
 

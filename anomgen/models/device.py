@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from anomgen.errors import UsageError, near_miss, require
 from anomgen.models.settings import TrainingSettings
+from anomgen.models.use import drawing_device
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -21,9 +22,7 @@ def require_diffusion() -> None:
 
 def has_accelerator() -> bool:
     """Return whether torch sees a GPU or the like."""
-    import torch
-
-    return torch.cuda.is_available() or torch.backends.mps.is_available()
+    return drawing_device() != "cpu"
 
 
 def require_device(device: str) -> str:

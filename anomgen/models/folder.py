@@ -25,8 +25,22 @@ RECORD, CHECKPOINT, LOG, SHEETS = "training.json", "checkpoint.safetensors", "lo
 VERSIONED = ("torch", "diffusers", "accelerate")
 """Distributions whose versions the record tells: with others, the weights may come out a little different."""
 
+PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".npy", ".npz"})
+"""Endings of files that could run code when they are loaded."""
+
 MAY_CHANGE = {"steps", "learning_rate", "gradient_clip", "checkpoint_every", "sheet_every"}
 """Settings that may differ when a training goes on; with another one, it is no longer what it would have been."""
+
+
+def pickle_told(folder: Path, things: str, maker: str) -> str | None:
+    """Return what is said of a folder that holds a pickle where `things` of a command are expected; None without."""
+    pickles = sorted(entry.name for entry in folder.iterdir() if entry.suffix in PICKLES)
+    if not pickles:
+        return None
+    return (
+        f"{folder}: holds {pickles[0]}, a pickle, which could run code when it is loaded; only {things} saved by "
+        f"`anomgen {maker}` (safetensors) are read"
+    )
 
 
 Text = Annotated[str, Field(max_length=10_000)]

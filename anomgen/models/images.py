@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 
 from anomgen.errors import SourceError, UsageError
-from anomgen.rng import Stream, rng_for
+from anomgen.rng import order_of
 from anomgen.sources.base import Source
 from anomgen.sources.pixels import quantise, to_channels, value_max
 from anomgen.sources.pool import Pool
@@ -95,12 +94,7 @@ def unscaled(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
 def shuffled(seed: int, number: int, count: int) -> int:
     """Return the `number`-th entry of one permutation of `count` things after the other."""
     epoch, position = divmod(number, count)
-    return int(_order(seed, epoch, count)[position])
-
-
-@lru_cache(maxsize=16)
-def _order(seed: int, epoch: int, count: int) -> np.ndarray:
-    return rng_for(seed, Stream.ORDER, epoch).permutation(count)
+    return int(order_of(seed, epoch, count)[position])
 
 
 def _text(shape: Sequence[int]) -> str:

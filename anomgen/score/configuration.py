@@ -11,14 +11,15 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from anomgen.config import portable_path
+from anomgen.config import first_fault, portable_path
+from anomgen.config.text import NAME_WORDS
 from anomgen.errors import UsageError
 from anomgen.files import MAX_RECORD, replacing
 from anomgen.places import read_within
 from anomgen.score.detectors.base import Detector
 from anomgen.score.entries import BASELINES
 from anomgen.score.identity import PROTOCOL
-from anomgen.score.request import DATA, Request
+from anomgen.score.request import Request
 from anomgen.score.result import JsonRecord
 from anomgen.score.rows import RUN_FILE
 
@@ -90,9 +91,7 @@ class Configuration(JsonRecord):
         except OSError as error:
             raise UsageError(f"{path}: cannot be read ({error.strerror or error}); give the folder of a run") from None
         except ValidationError as error:
-            fault = error.errors()[0]
-            where = ".".join(map(str, fault["loc"])) or "it"
-            raise UsageError(f"{path}: is damaged, {where}: {fault['msg']}; run the same command again") from None
+            raise UsageError(f"{path}: is damaged, {first_fault(error)}; run the same command again") from None
 
     def write(self, folder: Path) -> None:
         """Write it into the folder of the run."""
@@ -114,18 +113,13 @@ def command_of(request: Request) -> str:
     words = ["anomgen", "score", *(portable_path(path) for path in request.data)]
     words += ["--recipes", ",".join(portable_path(name) for name in request.recipes)]
     words += ["--detectors", ",".join(request.detectors), "--seeds", str(request.seeds)]
-    if request.size is not None:
-        words += ["--size", str(request.size) if isinstance(request.size, int) else "x".join(map(str, request.size))]
-    words += [] if request.preset == "default" else ["--preset", request.preset]
-    words += [] if request.steps is None else ["--steps", str(request.steps)]
+    words += training_words(request)
     axes: tuple[tuple[str, Sequence[float]], ...] = (("--ratios", request.ratios), ("--counts", request.counts))
     for option, numbers in axes:
         words += [option, ",".join(map(str, numbers))] if numbers else []
     for key, values in request.sweeps.items():
         words += ["--sweep", f"{key}={json.dumps(list(values))}"]
-    for change in request.changes:
-        words += ["--set", portable_change(change)]
-    words += [] if request.anomalies == Request.anomalies else ["--anomalies", str(request.anomalies)]
+    words += recipe_words(request)
     words += [word for limit in request.limits for word in ("--limit", limit)]
     words += [] if request.score == "window" else ["--score", request.score]
     words += [word for change in request.perturb for word in ("--perturb", change)]
@@ -135,12 +129,29 @@ def command_of(request: Request) -> str:
     return shlex.join(words)
 
 
+def training_words(request: Request) -> list[str]:
+    """Return the options that say how a detector is trained."""
+    words = []
+    if request.size is not None:
+        words += ["--size", str(request.size) if isinstance(request.size, int) else "x".join(map(str, request.size))]
+    words += [] if request.preset == "default" else ["--preset", request.preset]
+    return words + ([] if request.steps is None else ["--steps", str(request.steps)])
+
+
+def recipe_words(request: Request) -> list[str]:
+    """Return the options that change what is drawn, without paths of the machine."""
+    words = [word for change in request.changes for word in ("--set", portable_change(change))]
+    return words + ([] if request.anomalies == Request.anomalies else ["--anomalies", str(request.anomalies)])
+
+
 def portable_change(change: str) -> str:
     """Return a --set text in which absolute paths are cut down to their last part."""
-    return re.sub(r"(?<![\w.~}-])(~?/(?:\{data\}|[^\s,'\"\]}])+)", lambda found: _portable_path(found[1]), change)
+    return re.sub(
+        r"(?<![\w.~}-])(~?/(?:\{(?:category|data)\}|[^\s,'\"\]}])+)", lambda found: _portable_path(found[1]), change
+    )
 
 
 def _portable_path(path: str) -> str:
-    """Return a path's last component; where `DATA` stands above it, all from there on."""
-    at = path.find(DATA)
-    return portable_path(path) if at < 0 else path[path.rfind("/", 0, at) + 1 :]
+    """Return a path's last component; where one of `NAME_WORDS` stands above it, all from there on."""
+    found = [at for word in NAME_WORDS if (at := path.find(word)) >= 0]
+    return path[path.rfind("/", 0, min(found)) + 1 :] if found else portable_path(path)

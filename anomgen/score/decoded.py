@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -100,4 +99,4 @@ def digest_of(image: np.ndarray) -> str:
     if image.shape[2] == 3 and (image == image[..., :1]).all():
         image = image[..., :1]
     head = f"{image.shape} {image.dtype}".encode()
-    return hashlib.blake2b(head + np.ascontiguousarray(image).tobytes(), digest_size=16).hexdigest()
+    return file_digest(head + np.ascontiguousarray(image).tobytes())

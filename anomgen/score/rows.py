@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from anomgen.config import first_fault
 from anomgen.config.text import read_json
 from anomgen.errors import AnomgenError
 from anomgen.files import Earlier, holds_earlier, locked, replacing, writing
@@ -116,6 +117,4 @@ def _row(line: str) -> Result:
         started = Started.model_validate(values)
         return (Done if started.status == "done" else Failed).model_validate(values)
     except ValidationError as error:
-        fault = error.errors()[0]
-        where, told = ".".join(map(str, fault["loc"])), fault["msg"].removeprefix("Value error, ")
-        raise ValueError(f"{where}: {told}" if where else told) from None
+        raise ValueError(first_fault(error)) from None

@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 from anomgen.config import Part
-from anomgen.config.text import changed
+from anomgen.config.text import changed, with_name
 from anomgen.errors import UsageError
 from anomgen.making.engine import Plan, Recipe
 from anomgen.score.cell import Bench, Cell, is_kept
@@ -21,7 +21,7 @@ from anomgen.score.entries import Entry, entries_of
 from anomgen.score.identity import cell_key, drawn_key, uses_network
 from anomgen.score.perturb import perturbations_of
 from anomgen.score.refusals import refuse_more_abnormal, refuse_real_without_masks, refuse_unkept, seen_by_models
-from anomgen.score.request import DATA, NONE, Request
+from anomgen.score.request import NONE, Request
 from anomgen.score.result import Done
 from anomgen.score.rows import RowFile
 
@@ -137,9 +137,9 @@ def write_split(request: Request, out: Path) -> dict[Path, int]:
 
 
 def request_entries(request: Request, data: str) -> list[Entry]:
-    """Return the lines of a data set's board: in changes and values of sweeps its name takes the place of `DATA`."""
+    """Return the lines of a data set's board: in changes and values of sweeps its name stands for `NAME_WORDS`."""
     typed = _prefixed(request.changes, "recipe")
-    overrides = [change.replace(DATA, data) for change in typed]
+    overrides = with_name(typed, data)
     try:
         return entries_of(
             request.recipes,
@@ -147,22 +147,13 @@ def request_entries(request: Request, data: str) -> list[Entry]:
             ratios=request.ratios,
             counts=request.counts,
             abnormal=request.abnormal,
-            sweeps={key: [_named(value, data) for value in values] for key, values in request.sweeps.items()},
+            sweeps={key: [with_name(value, data) for value in values] for key, values in request.sweeps.items()},
         )
     except UsageError as error:
         told = str(error)
         for change, named in zip(typed, overrides, strict=True):
             told = told.replace(named, change)
         raise UsageError(told) from error
-
-
-def _named(value: Any, data: str) -> Any:
-    """Return a value of a sweep with the name of the data set in the place of `DATA`."""
-    if isinstance(value, str):
-        return value.replace(DATA, data)
-    if isinstance(value, list):
-        return [_named(part, data) for part in value]
-    return {key: _named(part, data) for key, part in value.items()} if isinstance(value, dict) else value
 
 
 def _without(keys: Iterable[str], jobs: Sequence[Job]) -> list[Job]:

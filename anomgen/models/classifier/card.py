@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from anomgen.cards import as_yaml
 from anomgen.models.card import write_card
 
 
@@ -16,7 +15,7 @@ def write_classifier_card(folder: Path, record: Mapping[str, Any], shape: tuple[
     values = {
         "guides": record["guides"]["name"],
         "data": record["data"],
-        "settings": yaml.safe_dump(record["settings"], sort_keys=False, default_flow_style=None).rstrip("\n"),
+        "settings": as_yaml(record["settings"], width=80, flow=None),
     }
     front = {"library_name": "anomgen", "pipeline_tag": "image-classification", "tags": ["sdas", "guidance"]}
     write_card(folder, "classifier", record, shape, values, **front)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import ClassVar
 
 from anomgen.dataset.origin import is_ours
 from anomgen.dataset.reader import Dataset
 from anomgen.dataset.row import ANOMALY
 from anomgen.errors import UsageError
+from anomgen.files import digest
 from anomgen.licenses import inherited, license_beside
 from anomgen.sources.base import PathText, Source, SourceConfig
 from anomgen.sources.folder import FileReader, existing_folder
@@ -75,4 +75,4 @@ def refuse_common_images(normal: Source, abnormal: Source) -> None:
 
 def _digest(source: Source, index: int) -> bytes:
     image = source[index]
-    return hashlib.blake2b(image.tobytes(), digest_size=16).digest()
+    return digest(image.tobytes()).digest()

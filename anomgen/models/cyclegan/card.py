@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from anomgen.cards import as_yaml
 from anomgen.models.card import write_card
 
 
@@ -19,7 +18,7 @@ def write_cyclegan_card(folder: Path, record: Mapping[str, Any], shape: tuple[in
         "normal": normal,
         "abnormal": abnormal,
         "threshold": f"{threshold:.2%}",
-        "settings": yaml.safe_dump(record["settings"], sort_keys=False, default_flow_style=None).rstrip("\n"),
+        "settings": as_yaml(record["settings"], width=80, flow=None),
     }
     front = {"library_name": "anomgen", "pipeline_tag": "image-to-image", "tags": ["cyclegan"]}
     write_card(folder, "cyclegan", record, shape, values, **front)

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from anomgen.cards import as_yaml
 from anomgen.models.card import write_card
 
 
@@ -25,7 +24,7 @@ def write_sdas_card(folder: Path, record: Mapping[str, Any], shape: tuple[int, .
         "categories": names,
         "settings": settings,
         "init": (record["init"] or {}).get("name"),
-        "recipe": yaml.safe_dump(settings, sort_keys=False, default_flow_style=None).rstrip("\n"),
+        "recipe": as_yaml(settings, width=80, flow=None),
     }
     front = {"library_name": "diffusers", "pipeline_tag": "unconditional-image-generation", "tags": ["ddpm", "sdas"]}
     write_card(folder, "sdas", record, shape, values, **front)

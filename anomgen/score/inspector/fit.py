@@ -193,18 +193,13 @@ def _trained(task: _Task, request: Request, progress: Progress, checkpoint: Chec
 
 def _command(task: _Task, request: Request) -> str:
     """Return the command line that makes it again, without paths of the machine."""
-    from anomgen.score.configuration import portable_change
+    from anomgen.score.configuration import recipe_words, training_words
 
     words = ["anomgen", "fit", portable_path(request.data[0]), "--recipe", portable_path(request.recipes[0])]
     words += ["--detector", request.detectors[0]]
-    if request.size is not None:
-        words += ["--size", str(request.size) if isinstance(request.size, int) else "x".join(map(str, request.size))]
-    words += [] if request.preset == "default" else ["--preset", request.preset]
-    words += [] if request.steps is None else ["--steps", str(request.steps)]
+    words += training_words(request)
     words += ["--seed", str(task.seed)] if task.seed else []
     words += [word for bound in task.bounds for word in ("--limit", str(bound))]
     words += [] if task.on == "recipe" else ["--threshold-on", task.on]
     words += [] if task.score == "window" else ["--score", task.score]
-    words += [word for change in request.changes for word in ("--set", portable_change(change))]
-    words += [] if request.anomalies == Request.anomalies else ["--anomalies", str(request.anomalies)]
-    return shlex.join([*words, "-o", "inspector"])
+    return shlex.join([*words, *recipe_words(request), "-o", "inspector"])

@@ -10,9 +10,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from anomgen.cards import TAGS, as_yaml, render_template
+from anomgen.config import first_fault
 from anomgen.config.text import read_json
 from anomgen.errors import UsageError
 from anomgen.files import Earlier, holds_earlier, remove, replacing
+from anomgen.models.folder import pickle_told
 from anomgen.models.use import model_folder
 from anomgen.places import read_within
 from anomgen.score.detectors.base import Detector, build_detector
@@ -24,7 +26,6 @@ TRAINING = "training.safetensors"
 """What an interrupted training is gone on with."""
 MAX_DESCRIPTION, MAX_WEIGHTS = 64 << 20, 4 << 30
 """Bytes; larger files are refused unread."""
-PICKLES = frozenset({".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".joblib", ".npy", ".npz"})
 AGAIN = "copy the folder again, whole, or make it anew with `anomgen fit`"
 
 
@@ -98,9 +99,7 @@ def _description(folder: Path) -> Description:
             raise UsageError(f"{path}: {_other_version(values)}")
         return Description.model_validate_json(text)
     except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(map(str, fault["loc"])) or "it"
-        raise UsageError(f"{path}: is damaged, {where}: {fault['msg']}; {AGAIN}") from None
+        raise UsageError(f"{path}: is damaged, {first_fault(error)}; {AGAIN}") from None
     except ValueError as error:
         raise UsageError(f"{path}: is damaged ({error}); {AGAIN}") from None
 
@@ -118,12 +117,8 @@ def _what_it_is_instead(folder: Path) -> str:
     """Return an error message for a folder without a description."""
     if (folder / WEIGHTS).is_file():
         return f"{folder}: is half-written, there is no {DESCRIPTION}; {AGAIN}"
-    pickles = sorted(entry.name for entry in folder.iterdir() if entry.suffix in PICKLES)
-    if pickles:
-        return (
-            f"{folder}: holds {pickles[0]}, a pickle, which could run code when it is loaded; only detectors saved by "
-            "`anomgen fit` (safetensors) are read"
-        )
+    if told := pickle_told(folder, "detectors", "fit"):
+        return told
     return f"{folder}: holds no detector (there is no {DESCRIPTION}); `anomgen fit` makes one"
 
 

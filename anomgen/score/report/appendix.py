@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-import yaml
-
+from anomgen.cards import as_yaml
 from anomgen.score.report.blocks import Block, Code, Details, PictureList, Table, Text
 from anomgen.score.report.summary import SPARE, WORDS, Run, distinct, duration, of, percent
 from anomgen.score.result import Done
@@ -171,7 +169,7 @@ def how(run: Run) -> Iterator[Block]:
         yield Text(SIZED)
     if configuration is not None:
         shown = {key: value for key, value in configuration.plain().items() if key != "command"}
-        yield Details("Configuration", [Code(_yaml(shown))])
+        yield Details("Configuration", [Code(as_yaml(shown))])
     if versions(run):
         yield Text(f"Versions: {', '.join(versions(run))}.")
     if configuration is not None:
@@ -182,8 +180,3 @@ def how(run: Run) -> Iterator[Block]:
 def versions(run: Run) -> list[str]:
     """Return what the rows were made with; several versions of one thing where they differ."""
     return sorted({f"{name} {version}" for row in run.rows for name, version in row.versions.items()})
-
-
-def _yaml(values: Any) -> str:
-    text: str = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
-    return text.rstrip("\n")
