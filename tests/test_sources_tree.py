@@ -6,7 +6,8 @@ import pytest
 
 from anomgen.errors import UsageError
 from anomgen.sources.folder import FileReader, Folder
-from anomgen.sources.tree import left_out, masks_among, not_read, tree_of
+from anomgen.sources.sorting import sorted_pictures
+from anomgen.sources.tree import left_out, not_read, tree_of
 
 PICTURE = np.random.default_rng(0).integers(0, 255, (32, 40, 3)).astype(np.uint8)
 MASK = np.zeros((32, 40), np.uint8)
@@ -24,7 +25,7 @@ def put(root, *names):
 
 def masks(root, *names):
     put(root, *names)
-    return masks_among(tree_of(root).pictures, FileReader(root))
+    return sorted_pictures(tree_of(root).pictures, FileReader(root), str(root)).masks
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,7 @@ def test_a_folder_of_masks_beside_the_images_is_refused_however_it_is_spelt(tmp_
 def test_a_mask_in_a_lossy_file_is_seen(tmp_path):
     put(tmp_path, "a.png")
     cv2.imwrite(str(tmp_path / "a.jpg"), MASK)
-    assert masks_among(["a.jpg", "a.png"], FileReader(tmp_path)) == {"a.jpg"}
+    assert sorted_pictures(["a.jpg", "a.png"], FileReader(tmp_path), "d").masks == {"a.jpg"}
 
 
 def test_files_of_other_kinds_are_counted_by_extension_and_named(tmp_path):

@@ -22,6 +22,7 @@ from anomgen.sources.folder import license_of as license_of_folder
 from anomgen.sources.hub import HUB_ID, Hub, RowReader, datasets_library, labels_of, license_of, load_split, split_names
 from anomgen.sources.layouts import visa_training
 from anomgen.sources.pairing import marks, normal_among, paired
+from anomgen.sources.sorting import sorted_pictures
 from anomgen.sources.tree import (
     MASK_NAMES,
     NORMAL_NAMES,
@@ -30,7 +31,6 @@ from anomgen.sources.tree import (
     folders_of,
     image_files,
     left_out,
-    masks_among,
     not_read,
     tree_of,
 )
@@ -160,8 +160,7 @@ def _files(path: str, *, alone: bool = False) -> Listing:
     read = FileReader(place)
     unlabelled = [name for name in files.pictures if folders_of(name) & _UNLABELLED]
     pictures = [name for name in files.pictures if not folders_of(name) & _UNLABELLED]
-    masks = masks_among(pictures, read)
-    images = [name for name in pictures if name not in masks]
+    images, masks, taken = sorted_pictures(pictures, read, path)
     table = visa_training(root, images) if (root / "Data" / "Images").is_dir() else None
     training = {name for name in images if folders_of(name) & _TRAIN} if table is None else set(table)
     types = _types_by_masks(images, masks, read, path) or {
@@ -172,7 +171,8 @@ def _files(path: str, *, alone: bool = False) -> Listing:
     anomalous = [name for name in images if types[name] != NORMAL]
     noted = _noted_types(root)
     types |= {name: noted[name] for name in anomalous if noted.get(name)}
-    masks_of = paired(anomalous, sorted(mask for mask in masks if not folders_of(mask) & NORMAL_NAMES), path)
+    normal = [name for name in images if types[name] == NORMAL]
+    masks_of = paired(anomalous, sorted(mask for mask in masks if not folders_of(mask) & NORMAL_NAMES), path, normal)
     if masks_of:
         _refuse_missing([name for name in anomalous if name not in masks_of], len(anomalous), path)
     found = tuple(
@@ -182,6 +182,7 @@ def _files(path: str, *, alone: bool = False) -> Listing:
     is_split = table is not None or any(folders_of(name) & (_TRAIN | _TEST) for name in images)
     used = {mask for own in masks_of.values() for mask in own}
     notes = (
+        *taken,
         *left_out(unlabelled, "whose labels are not public"),
         *left_out(sorted(masks - used), "masks of no anomalous image"),
         *not_read(files.others),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum
 
 import cv2
 import numpy as np
@@ -19,6 +20,10 @@ _MOST_VALUES = 32
 """Different values in a channel of a mask; anything drawn by a camera has more."""
 _MOST_COLOURS = 256
 """Different colours in a mask of classes or of instances; a photograph has more."""
+_FLAT, _ROUGH = 0.9, 0.6
+"""Share of pixels that are as the next one, at least in masks, and at most in photographs that nothing is cut from."""
+_LINES = 128
+"""About how many rows and columns are looked at."""
 
 
 def read_mask(data: bytes, name: str) -> np.ndarray:
@@ -62,15 +67,63 @@ def united_mask(files: Sequence[tuple[bytes, str]], shape: tuple[int, ...], imag
     return mask
 
 
-def looks_like_a_mask(data: bytes) -> bool:
-    """Return whether a file holds few values, as masks do, or, stored with losses, hardly any but the two extremes."""
+class Look(Enum):
+    """What a file looks like, whatever it is called: a picture, a mask, one colour all over, or not clear."""
+
+    PICTURE = 0
+    UNCLEAR = 1
+    MASK = 2
+    EMPTY = 3
+
+    def is_less_a_mask(self, other: Look) -> bool:
+        """Return whether a file of this look may be the image of which one of the other look is the mask."""
+        return self.value < min(other.value, Look.MASK.value)
+
+
+def look_of(data: bytes) -> Look:
+    """Return what a file looks like; one that cannot be read is a picture.
+
+    Masks are flat: a pixel is as the next one nearly everywhere, and there are few values or colours, or, stored with
+    losses, hardly any but the two extremes.
+    """
     try:
-        pixels = _pixels(data, "")
+        pixels = _meant(_pixels(data, ""))
     except SourceError:
-        return False
+        return Look.PICTURE
+    if (pixels == pixels[:1, :1]).all():
+        return Look.EMPTY
+    flatness, pixels = _flatness(pixels), _thinned(pixels)
     if _is_lossy(data):
-        return bool((np.abs(pixels.astype(np.int16) - 127) > 127 - _NEAR).mean() > 0.98)
-    return all(len(np.unique(pixels[..., channel])) <= _MOST_VALUES for channel in range(pixels.shape[2]))
+        extreme = (np.abs(pixels.astype(np.int16) - 127) > 127 - _NEAR).mean()
+        if extreme > 0.98:
+            return Look.MASK
+        flatness = min(flatness, extreme)  # losses make photographs flat, too
+    elif all(_values(pixels[..., channel]) <= _MOST_VALUES for channel in range(pixels.shape[2])):
+        return Look.MASK
+    if _is_picture(pixels):
+        return Look.UNCLEAR if flatness >= _FLAT else Look.PICTURE
+    if flatness >= _FLAT:
+        return Look.MASK
+    return Look.PICTURE if flatness < _ROUGH else Look.UNCLEAR
+
+
+def _values(channel: np.ndarray) -> int:
+    """Return how many different values there are."""
+    if channel.dtype.kind == "u":
+        return int(np.count_nonzero(np.bincount(channel.ravel())))
+    return len(np.unique(channel))
+
+
+def _thinned(pixels: np.ndarray) -> np.ndarray:
+    """Return some rows, which tell what all do."""
+    return pixels[:: max(1, pixels.shape[0] // _LINES)]
+
+
+def _flatness(pixels: np.ndarray) -> float:
+    """Return the share of pixels that are as the next one, in some rows and columns."""
+    rows, columns = _thinned(pixels), _thinned(pixels.swapaxes(0, 1))
+    across, down = rows[:, 1:] == rows[:, :-1], columns[:, 1:] == columns[:, :-1]
+    return float(np.mean([same.all(axis=2).mean() for same in (across, down)]))
 
 
 def _pixels(data: bytes, name: str) -> np.ndarray:
@@ -100,12 +153,18 @@ def _decoded(image: Image.Image, data: bytes, name: str) -> np.ndarray:
     return upright(found, image)
 
 
+def _meant(pixels: np.ndarray) -> np.ndarray:
+    """Return the colours of what may be a mask, or its alpha where that alone differs from pixel to pixel."""
+    if pixels.shape[2] not in (2, 4):
+        return pixels
+    colours, alpha = pixels[..., :-1], pixels[..., -1:]
+    drawn_in_alpha = (colours == colours[0, 0]).all() and (alpha != alpha[0, 0]).any()
+    return alpha if drawn_in_alpha else colours
+
+
 def _marked(pixels: np.ndarray, data: bytes) -> np.ndarray:
     """Return where a colour is not zero, or, stored with losses, above half; what is no number is not marked."""
-    if pixels.shape[2] in (2, 4):
-        colours, alpha = pixels[..., :-1], pixels[..., -1:]
-        drawn_in_alpha = (colours == colours[0, 0]).all() and (alpha != alpha[0, 0]).any()
-        pixels = alpha if drawn_in_alpha else colours
+    pixels = _meant(pixels)
     found = pixels > _HALF_LOSSY if _is_lossy(data) else np.nan_to_num(pixels) != 0
     return np.asarray(found.any(axis=2))
 

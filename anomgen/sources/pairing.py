@@ -10,25 +10,37 @@ import numpy as np
 
 from anomgen.errors import SourceError
 from anomgen.sources.mask_files import read_mask
+from anomgen.sources.sorting import sorted_pictures
 from anomgen.sources.tree import (
-    MASK_NAMES,
     NORMAL_NAMES,
+    bases,
     folders_of,
     left_out,
     mask_places,
-    masks_among,
+    nearness,
     place_of,
 )
 
 
-def paired(images: Sequence[str], masks: Sequence[str], path: str) -> dict[str, list[str]]:
-    """Return the masks of each image that has any: one, or those in a folder that is called like the image.
+def paired(images: Sequence[str], masks: Sequence[str], path: str, others: Sequence[str] = ()) -> dict[str, list[str]]:
+    """Return the masks of each image that has any: one, or several that together say what is anomalous.
 
     A mask's folders, without the one that says that it holds masks, are the last ones of the image's:
     ``test/crack/001.jpg`` has ``ground_truth/crack/001_mask.png``, ``bad/001.jpg`` has ``masks/001.png`` and
-    ``test/logical/001.png`` has ``ground_truth/logical/001/000.png`` and the others there. Raises SourceError for masks
-    that fit several images, or of which several fit one.
+    ``test/logical/001.png`` has ``ground_truth/logical/001/000.png`` and the others there. Of the masks left, each
+    belongs to the image whose stem is most of its own: ``bad/b0.jpg`` has ``y/b0_0.png`` and ``y/b0_1.png``. others:
+    further images, of which no masks are wanted. Raises SourceError for masks that fit several images, or of which
+    several fit one.
     """
+    masks_of = _by_places(images, masks, path)
+    used = {mask for own in masks_of.values() for mask in own}
+    for image, own in _by_stems(images, [mask for mask in masks if mask not in used], path, others).items():
+        masks_of.setdefault(image, own)
+    return masks_of
+
+
+def _by_places(images: Sequence[str], masks: Sequence[str], path: str) -> dict[str, list[str]]:
+    """Return the masks whose folders and stems say exactly to which images they belong."""
     exact: dict[tuple[str, ...], str] = {}
     ended: dict[tuple[str, ...], str] = {}
     in_folder: dict[tuple[str, ...], list[str]] = defaultdict(list)
@@ -36,7 +48,7 @@ def paired(images: Sequence[str], masks: Sequence[str], path: str) -> dict[str, 
         first, *others = mask_places(mask)
         for known, place in ((exact, first), *((ended, place) for place in others)):
             if place in known:
-                raise SourceError(f"{path}: {known[place]} and {mask} are masks of the same image; remove one")
+                raise _twice(path, known[place], mask)
             known[place] = mask
         in_folder[first[:-1]].append(mask)
     masks_of: dict[str, list[str]] = {}
@@ -49,12 +61,41 @@ def paired(images: Sequence[str], masks: Sequence[str], path: str) -> dict[str, 
                 break
         for mask in masks_of.get(image, ()):
             if mask in image_of:
-                raise SourceError(
-                    f"{path}: {mask} could be the mask of {image_of[mask]} and of {image}; put the masks into folders "
-                    "named like those of the images"
-                )
+                raise _ambiguous(path, mask, image_of[mask], image)
             image_of[mask] = image
     return masks_of
+
+
+def _by_stems(images: Sequence[str], masks: Sequence[str], path: str, others: Sequence[str]) -> dict[str, list[str]]:
+    """Return the masks whose stems are, or begin with, those of images in folders that may be theirs."""
+    by_stem: dict[str, list[str]] = defaultdict(list)
+    for name in (*images, *others):
+        by_stem[place_of(name)[-1]].append(name)
+    wanted, exact = set(images), dict[str, str]()
+    masks_of: dict[str, list[str]] = defaultdict(list)
+    for mask in masks:
+        for base, ending in bases(place_of(mask)[-1]):
+            near = [(nearness(mask, image), image) for image in by_stem.get(base, ())]
+            fitting = [image for how, image in near if how and how == max(near)[0]]
+            if len(fitting) > 1 and wanted.intersection(fitting):
+                raise _ambiguous(path, mask, *fitting[:2])
+            if fitting and not ending and exact.setdefault(fitting[0], mask) != mask:
+                raise _twice(path, exact[fitting[0]], mask)
+            if fitting:
+                masks_of[fitting[0]].append(mask)
+                break
+    return {image: own for image, own in masks_of.items() if image in wanted}
+
+
+def _twice(path: str, first: str, second: str) -> SourceError:
+    return SourceError(f"{path}: {first} and {second} are masks of the same image; remove one")
+
+
+def _ambiguous(path: str, mask: str, first: str, second: str) -> SourceError:
+    return SourceError(
+        f"{path}: {mask} could be the mask of {first} and of {second}; put the masks into folders named like those of "
+        "the images"
+    )
 
 
 def _ends(place: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
@@ -77,27 +118,21 @@ class ChosenPictures(NamedTuple):
 
 def normal_among(pictures: Sequence[str], read: Callable[[str], bytes], path: str) -> ChosenPictures:
     """Return the pictures that are neither masks nor have one beside them that marks an anomaly."""
-    masks = masks_among(pictures, read)
-    images = [name for name in pictures if name not in masks]
-    masks_of = _beside(images, masks, path)
+    images, masks, notes = sorted_pictures(pictures, read, path)
+    masks_of = paired(images, sorted(masks), path)
     marked = [name for name in images if name in masks_of and marks(masks_of[name], read)]
-    notes = left_out(sorted(masks), "masks") + left_out(marked, "whose masks mark an anomaly")
+    notes += left_out(sorted(masks), "masks") + left_out(marked, "whose masks mark an anomaly")
     return ChosenPictures([name for name in images if name not in set(marked)], notes)
 
 
 def abnormal_among(pictures: Sequence[str], read: Callable[[str], bytes], path: str) -> ChosenPictures:
     """Return the pictures that are no masks, in no folder of normal images, and have no empty mask beside them."""
-    masks = masks_among(pictures, read)
-    images = [name for name in pictures if name not in masks]
-    masks_of = _beside(images, masks, path)
+    images, masks, notes = sorted_pictures(pictures, read, path)
+    masks_of = paired(images, sorted(masks), path)
     normal = [
         name
         for name in images
         if folders_of(name) & NORMAL_NAMES or (name in masks_of and not marks(masks_of[name], read))
     ]
-    notes = left_out(sorted(masks), "masks") + left_out(normal, "normal images")
+    notes += left_out(sorted(masks), "masks") + left_out(normal, "normal images")
     return ChosenPictures([name for name in images if name not in set(normal)], notes)
-
-
-def _beside(images: Sequence[str], masks: set[str], path: str) -> dict[str, list[str]]:
-    return paired(images, sorted(mask for mask in masks if not folders_of(mask) & MASK_NAMES), path)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from anomgen.errors import UsageError
-from anomgen.sources.mask_files import looks_like_a_mask
 
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
 NORMAL_NAMES = frozenset({"good", "ok", "normal"})
@@ -31,6 +31,11 @@ _PERHAPS = re.compile(
     r"(.+)[ ._-]\(?(?:labels?|labelids|seg|segmentation|annotations?|anomal(?:y|ies)|defects?|binary)\)?"
     r"|(?:labels?|seg|masks?|gt)[ ._-]?(.+)"
 )
+_SURE_ENDING = re.compile(r"masks?|(?<![a-z])gt(?![a-z])|ground[ _-]?truth")
+_PERHAPS_ENDING = re.compile(r"label|seg|anno|anomal|defect|binary|instance|matte|alpha|(?<![a-z])(?:roi|bw)(?![a-z])")
+"""What says that a file is a mask, in what its stem has beyond that of an image."""
+_PARTING = re.compile(r"(?<=.)[ ._()-]+(?=.)")
+_GLUED = re.compile(r"(.+?)((?:masks?|gt|labels?|seg)\d*)|(masks?|gt|labels?|seg|ground[ _-]?truth)[ ._-]?(.+)")
 
 
 class Tree(NamedTuple):
@@ -105,33 +110,7 @@ def _unlisted(folder: Path, error: OSError) -> UsageError:
     return UsageError(f"{folder}: cannot be listed ({error.strerror or error})")
 
 
-# --- which are masks ------------------------------------------------------------------------------------------------
-
-
-def masks_among(pictures: Sequence[str], read: Callable[[str], bytes]) -> set[str]:
-    """Return those pictures that are masks; `read` returns a file's contents.
-
-    Masks are what lies in a folder of masks, and what is called like an image beside it with an ending (``_mask``,
-    ``_GT``) or a beginning that says so. What is only perhaps called so (``_label``, the same name with another
-    extension, a folder ``Label``) must also look like a mask.
-    """
-    images_at = _by_place(pictures)
-    beside = {_full_stem(name) for name in pictures}
-    alike: dict[str, list[str]] = defaultdict(list)
-    for name in pictures:
-        alike[_full_stem(name)].append(name)
-
-    def is_mask(name: str) -> bool:
-        if folders_of(name) & MASK_NAMES or _has_image_beside(name, _SURE, beside):
-            return True
-        others = [other for other in alike[_full_stem(name)] if other != name]
-        if folders_of(name) & PERHAPS_MASK_NAMES:
-            others += [image for place in mask_places(name) for image in images_at.get(place, ()) if image != name]
-        if _has_image_beside(name, _PERHAPS, beside):
-            return looks_like_a_mask(read(name))
-        return bool(others) and looks_like_a_mask(read(name)) and not all(map(looks_like_a_mask, map(read, others)))
-
-    return {name for name in pictures if is_mask(name)}
+# --- what names say --------------------------------------------------------------------------------------------------
 
 
 def folders_of(name: str) -> set[str]:
@@ -145,6 +124,59 @@ def folder_name(part: str) -> str:
     if name in MASK_NAMES or name in PERHAPS_MASK_NAMES:
         return name
     return "masks_perhaps" if _PERHAPS_WORDS.intersection(name.split("_")) else part.lower()
+
+
+def says_mask(name: str, ending: str = "") -> str:
+    """Return "sure" or "perhaps" where folders, a stem or an `ending` say that a file is a mask, "" elsewhere."""
+    folders, stem = folders_of(name), PurePosixPath(name).stem.casefold()
+    if folders & MASK_NAMES or _SURE.fullmatch(stem) or _SURE_ENDING.search(ending):
+        return "sure"
+    return "perhaps" if folders & PERHAPS_MASK_NAMES or _PERHAPS_ENDING.search(ending) else ""
+
+
+def bases(stem: str) -> Iterator[tuple[str, str]]:
+    """Yield the stems that an image may have whose mask has `stem`, in small letters, the longest first, and the rest.
+
+    ``b0_mask_1`` may belong to ``b0_mask_1``, ``b0_mask`` and ``b0``; ``b0mask`` and ``gt_b0`` also to ``b0``.
+    """
+    yield stem, ""
+    for parting in reversed(list(_PARTING.finditer(stem))):
+        yield stem[: parting.start()], stem[parting.end() :]
+    glued = _GLUED.fullmatch(stem)
+    if glued:
+        yield glued[1] or glued[4], glued[2] or glued[3]
+
+
+def nearness(mask: str, image: str) -> int:
+    """Return how well a mask fits an image of the same stem by the folders that they are in, 0 for not at all.
+
+    Best they are the same; else the mask's are the last ones of the image's, without the one that says that it holds
+    masks; else, where none says so, without any one of them; else the two lie in folders side by side.
+    """
+    return _nearness(mask.rpartition("/")[0], image.rpartition("/")[0])
+
+
+@lru_cache(maxsize=1 << 14)
+def _nearness(mask: str, image: str) -> int:
+    if mask == image:
+        return 4
+    below, above = place_of(f"{mask}/x")[:-1], place_of(f"{image}/x")[:-1]
+    if _ends_with(above, below):
+        return 3
+    silent = folders_of(f"{mask}/x") & (MASK_NAMES | PERHAPS_MASK_NAMES)
+    if not silent and any(_ends_with(above, place) for place in _shortened(below)):
+        return 2
+    beside = _shortened(above)
+    return int(below in beside or (not silent and any(place in beside for place in _shortened(below))))
+
+
+def _ends_with(place: tuple[str, ...], end: tuple[str, ...]) -> bool:
+    return place[len(place) - len(end) :] == end
+
+
+def _shortened(place: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Return a place without each one of its folders."""
+    return [place[:k] + place[k + 1 :] for k in range(len(place))]
 
 
 def place_of(name: str) -> tuple[str, ...]:
@@ -162,24 +194,6 @@ def mask_places(name: str) -> Iterator[tuple[str, ...]]:
     for said in (_SURE.fullmatch(stem), _PERHAPS.fullmatch(stem)):
         if said:
             yield (*folders, said[1] or said[2])
-
-
-def _by_place(pictures: Sequence[str]) -> dict[tuple[str, ...], list[str]]:
-    found: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for name in pictures:
-        if not folders_of(name) & (MASK_NAMES | PERHAPS_MASK_NAMES):
-            found[place_of(name)].append(name)
-    return found
-
-
-def _full_stem(name: str) -> str:
-    return name.rpartition(".")[0].casefold()
-
-
-def _has_image_beside(name: str, ending: re.Pattern[str], stems: set[str]) -> bool:
-    folder, slash, stem = _full_stem(name).rpartition("/")
-    said = ending.fullmatch(stem)
-    return bool(said) and f"{folder}{slash}{said[1] or said[2]}" in stems if said else False
 
 
 # --- what to say of files that are not taken ------------------------------------------------------------------------

@@ -21,7 +21,8 @@ from anomgen.sources.folder import FileReader, existing_folder
 from anomgen.sources.images import Fit, fit_image, read_image
 from anomgen.sources.pixels import to_channels, to_depth
 from anomgen.sources.pool import Pool
-from anomgen.sources.tree import MASK_NAMES, extensions_text, folders_of, tree_of
+from anomgen.sources.sorting import sorted_pictures
+from anomgen.sources.tree import extensions_text, tree_of
 from anomgen.sources.value_range import stretched
 from anomgen.synthesis.detectability import Detectability, features
 from anomgen.tuning.likeness import PRIOR, described, likeness, shrunk
@@ -108,12 +109,13 @@ def unlabelled_images(folder: Path, plan: Plan) -> list[np.ndarray]:
             f"{len(plan.source)}"
         )
     root, pool = existing_folder(str(folder), "unlabelled images"), Pool(plan.source)
-    names = [name for name in tree_of(root).pictures if not folders_of(name) & MASK_NAMES]
+    read = FileReader(root.resolve())
+    names = sorted_pictures(tree_of(root).pictures, read, str(folder)).images
     if not names:
         raise UsageError(f"--unlabelled {folder}: holds no image ({extensions_text()})")
     picked = [names[k] for k in sorted({round(k) for k in np.linspace(0, len(names) - 1, min(LOOKED_AT, len(names)))})]
     fit: Fit = getattr(plan.source, "fit", "stretch")
-    read, like = FileReader(root.resolve()), pool.stored(0)
+    like = pool.stored(0)
     images = (fit_image(read_image(read(name), name), like.shape[:2], fit, name) for name in picked)
     return [stretched(to_depth(to_channels(image, like.shape[2]), like.dtype), pool.value_range) for image in images]
 

@@ -26,7 +26,8 @@ from anomgen.score.inspector.inspector import Inspection, Inspector
 from anomgen.score.request import require_extra
 from anomgen.sources.folder import FileReader, existing_folder
 from anomgen.sources.images import quiet, read_image
-from anomgen.sources.tree import extensions_text, left_out, masks_among, tree_of
+from anomgen.sources.sorting import sorted_pictures
+from anomgen.sources.tree import extensions_text, left_out, tree_of
 from anomgen.versions import cores
 
 SUMMARY, TABLE, LINES, SHEET = "inspection.json", "findings.csv", "findings.jsonl", "sheet.png"
@@ -120,11 +121,10 @@ def _listed(images: str | Path) -> tuple[Path, list[str], tuple[str, ...]]:
         return path.resolve().parent, [path.name], ()
     root = existing_folder(str(images), "images to inspect").resolve()
     pictures = tree_of(root).pictures
-    masks = masks_among(pictures, FileReader(root))
-    names = [name for name in pictures if name not in masks]
+    names, masks, notes = sorted_pictures(pictures, FileReader(root), str(images))
     if not names:
         raise UsageError(f"{images}: holds no image ({extensions_text()})")
-    return root, names, left_out(sorted(masks), "masks")
+    return root, names, (*notes, *left_out(sorted(masks), "masks"))
 
 
 def _inspected(

@@ -1,0 +1,184 @@
+"""Which pictures of a folder are masks: what they are called like, and what is in them."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from anomgen.errors import SourceError
+from anomgen.sources.mask_files import Look, look_of
+from anomgen.sources.tree import MASK_NAMES, bases, folders_of, listed, nearness, says_mask
+
+_OPENED = 6
+"""Files of a group that are opened to see what the group is."""
+_NEAREST = 8
+"""Pictures of the same stem that are considered on either side of one, in the order of their paths."""
+_PARTNERS = 8
+"""Pictures that one is compared with."""
+
+
+class Sorted(NamedTuple):
+    """The pictures of a folder, apart. notes: what was taken for an image although it is called like a mask."""
+
+    images: list[str]
+    masks: set[str]
+    notes: tuple[str, ...]
+
+
+def sorted_pictures(pictures: Sequence[str], read: Callable[[str], bytes], path: str) -> Sorted:
+    """Return which pictures are masks and which are images; `read` returns a file's contents.
+
+    A mask lies in a folder of masks, or is called like an image, beside it or in another folder, perhaps with an
+    ending (``_mask``, ``_GT``, ``_0``) or a beginning, and looks like one. Only what is called so is opened, and of
+    many that are called alike a few, which show whether the others must be. Raises SourceError, which calls the folder
+    `path`, where neither names nor contents tell.
+    """
+    sorting = _Sorting(pictures, read, path)
+    masks = sorting.masks()
+    photos = sorted(sorting.called_masks - masks)
+    return Sorted([name for name in pictures if name not in masks], masks, _taken(photos))
+
+
+def _taken(photos: Sequence[str]) -> tuple[str, ...]:
+    if not photos:
+        return ()
+    said = (
+        "1 file is called like a mask but holds a picture, and was taken for an image"
+        if len(photos) == 1
+        else f"{len(photos)} files are called like masks but hold pictures, and were taken for images"
+    )
+    return (f"{said}: {listed(photos)}",)
+
+
+class _Claim(NamedTuple):
+    """What a name says. ending: what it has beyond the images' that it may belong to; says: see `says_mask`."""
+
+    ending: str
+    images: tuple[str, ...]
+    says: str
+
+
+class _Sorting:
+    """One decision over all pictures of a folder; every file is opened once at most."""
+
+    def __init__(self, pictures: Sequence[str], read: Callable[[str], bytes], path: str):
+        self._pictures, self._read, self._path = pictures, read, path
+        self._looks: dict[str, Look] = {}
+        self._by_stem: dict[str, list[str]] = defaultdict(list)
+        for name in sorted(pictures):
+            self._by_stem[_stem(name)].append(name)
+        self._claims = {name: claim for name in pictures if (claim := self._claim(name)) is not None}
+        self.called_masks: set[str] = set()
+
+    def masks(self) -> set[str]:
+        groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
+        found: set[str] = set()
+        for name, claim in self._claims.items():
+            if folders_of(name) & MASK_NAMES and claim.images:
+                found.add(name)  # what is in it, is seen when it is read as a mask
+            else:
+                folder, suffix = name.rpartition("/")[0], name.rpartition(".")[2].lower()
+                groups[_shape(folder), _shape(claim.ending), suffix, claim.says, str(bool(claim.images))].append(name)
+        for names in groups.values():
+            found.update(self._of_group(names))
+        return found | self._strays(found)
+
+    def _claim(self, name: str) -> _Claim | None:
+        """Return what a picture's name says, None where it says that it is an image."""
+        images: list[str] = []
+        beyond = ""
+        for base, ending in bases(_stem(name)):
+            near = sorted(self._near(base, name), key=lambda other: -nearness(name, other))
+            near = [other for other in near if nearness(name, other)]
+            beyond = ending if near else beyond
+            images += near
+        says = says_mask(name, beyond)
+        apart = [image for image in images if not folders_of(image) & MASK_NAMES]
+        return _Claim(beyond, tuple(apart[:_PARTNERS]), says) if apart or says == "sure" else None
+
+    def _near(self, stem: str, name: str) -> Iterator[str]:
+        """Yield the other pictures of a stem, those of near paths where there are very many."""
+        others = self._by_stem.get(stem, ())
+        place = bisect_left(others, name)
+        return (other for other in others[max(0, place - _NEAREST) : place + _NEAREST + 1] if other != name)
+
+    def _look(self, name: str) -> Look:
+        if name not in self._looks:
+            self._looks[name] = look_of(self._read(name))
+        return self._looks[name]
+
+    def _has_image(self, name: str) -> bool:
+        """Return whether one of the images that a file may belong to looks less like a mask than the file."""
+        return any(self._look(image).is_less_a_mask(self._look(name)) for image in self._claims[name].images)
+
+    def _of_group(self, names: Sequence[str]) -> Iterator[str]:
+        """Yield the masks among pictures that are called alike: some are opened, and all where these differ."""
+        says = self._claims[names[0]].says
+        some = names[:: max(1, len(names) // _OPENED)][:_OPENED]
+        looks = [self._look(name) for name in some]
+        if says == "sure" and all(map(_is_flat, looks)):
+            yield from names
+        elif all(look is Look.PICTURE for look in looks):
+            self.called_masks.update(names if says == "sure" else ())
+        elif says:
+            yield from filter(self._is_called_mask, names)
+        elif 2 * sum(map(self._has_image, some)) > len(some):
+            self._refuse_empty(some, looks)
+            yield from filter(self._is_silent_mask, names)
+
+    def _is_called_mask(self, name: str) -> bool:
+        """Return whether a file is a mask whose name says so, or perhaps does."""
+        look, is_sure = self._look(name), self._claims[name].says == "sure"
+        if look is Look.PICTURE:
+            self.called_masks.update([name] if is_sure else ())
+            return False
+        if look is Look.UNCLEAR and is_sure and not self._has_image(name):
+            raise self._unclear(name)
+        return is_sure or self._has_image(name)
+
+    def _is_silent_mask(self, name: str) -> bool:
+        """Return whether a file is a mask although its name says only to which image it may belong."""
+        if self._look(name) is Look.UNCLEAR and self._has_image(name):
+            raise self._unclear(name)
+        return _is_flat(self._look(name))
+
+    def _refuse_empty(self, some: Sequence[str], looks: Sequence[Look]) -> None:
+        """Refuse pictures in a folder of their own that show nothing at all: empty masks, or a broken camera's."""
+        aside = [name for name in some if not any(_beside(name, image) for image in self._claims[name].images)]
+        if aside and all(look is Look.EMPTY for look in looks):
+            raise self._unclear(aside[0])
+
+    def _unclear(self, name: str) -> SourceError:
+        images = self._claims[name].images
+        return SourceError(
+            f"{self._path}: {name} may be a mask{f' of {images[0]}' if images else ''} or an image of its own: names "
+            "and contents leave that open. Put masks into a folder named masks, or remove them; give images names "
+            "that say nothing of masks and do not begin like those of others"
+        )
+
+    def _strays(self, masks: set[str]) -> set[str]:
+        """Return masks of images that are not there: in a folder of masks alone, what looks like one."""
+        images = {image for name in masks for image in self._claims[name].images if image not in masks}
+        aside = {name.rpartition("/")[0] for name in masks} - {image.rpartition("/")[0] for image in images}
+        left = [name for name in self._pictures if name not in masks and name.rpartition("/")[0] in aside]
+        return {name for name in left if _is_flat(self._look(name))}
+
+
+def _stem(name: str) -> str:
+    return name.rpartition("/")[2].rpartition(".")[0].casefold()
+
+
+def _shape(text: str) -> str:
+    """Return a text without its numbers, which are all that differs between names of a kind."""
+    return re.sub(r"\w*\d\w*", "#", text.casefold())
+
+
+def _beside(name: str, other: str) -> bool:
+    return name.rpartition("/")[0] == other.rpartition("/")[0]
+
+
+def _is_flat(look: Look) -> bool:
+    return look in (Look.MASK, Look.EMPTY)

@@ -1,0 +1,243 @@
+"""Masks are told from images by names and contents, by one rule for all that reads folders; nothing is guessed."""
+
+import cv2
+import numpy as np
+import pytest
+from test_sources_tree import MASK, PICTURE, put
+
+from anomgen.errors import SourceError
+from anomgen.sources.folder import FileReader
+from anomgen.sources.labelled import defects_in, listing
+from anomgen.sources.mask_files import Look, look_of
+from anomgen.sources.pairing import normal_among, paired
+from anomgen.sources.sorting import sorted_pictures
+from anomgen.sources.tree import tree_of
+
+ENDINGS = (
+    *("_m", "_mask1", "_mask_0", "_defect_mask", "_gtmask", "_segm", "_roi", "_anno", "_labelTrainIds", "_instanceIds"),
+    *("_GT (1)", "_bw", "_matte", "_alpha", "mask", ".mask", "_0"),
+)
+FOLDERS = (
+    *(
+        "labels",
+        "Label",
+        "annotations",
+        "SegmentationClass",
+        "mask_png",
+        "labels_png",
+        "seg",
+        "masks",
+        "gts",
+        "targets",
+    ),
+    *("truth", "y", "bitmap", "LabelsBinary", "ROI", "ann", "segmap"),
+)
+
+
+def encoded(pixels, extension=".png"):
+    return cv2.imencode(extension, pixels)[1].tobytes()
+
+
+def write(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encoded(pixels, path.suffix))
+
+
+def sort(root):
+    return sorted_pictures(tree_of(root).pictures, FileReader(root), "d")
+
+
+def typed(found):
+    return {image.id: (image.defect_type, list(image.mask or [])) for image in found.found}
+
+
+# --- beside images and in folders beside ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_mask_beside_its_image_is_no_image_whatever_its_ending(tmp_path, ending):
+    for k in range(4):
+        put(tmp_path, f"good/a{k}.jpg", f"bad/b{k}.jpg", f"bad/b{k}{ending}.png!")
+        write(tmp_path / f"good/a{k}{ending}.png", np.zeros_like(MASK))
+    masks = {f"{place}{k}{ending}.png" for k in range(4) for place in ("good/a", "bad/b")}
+    assert sort(tmp_path).masks == masks
+    found = typed(listing(str(tmp_path)))
+    assert {name: what for name, what in found.items() if what[0] != "normal"} == {
+        f"bad/b{k}.jpg": ("bad", [f"bad/b{k}{ending}.png"]) for k in range(4)
+    }
+    normal = normal_among(tree_of(tmp_path).pictures, FileReader(tmp_path), "d")
+    assert normal.images == [f"good/a{k}.jpg" for k in range(4)]
+    assert normal.notes[0].startswith("left out 8 files, masks: bad/b0")
+
+
+@pytest.mark.parametrize("inner", ["", "bad/"])
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_folder_of_masks_is_none_of_defects_whatever_it_is_called(tmp_path, folder, inner):
+    for k in range(4):
+        put(tmp_path, f"good/g{k}.jpg", f"bad/b{k}.jpg", f"{folder}/{inner}b{k}.png!")
+    expected = {f"bad/b{k}.jpg": ("bad", [f"{folder}/{inner}b{k}.png"]) for k in range(4)}
+    assert typed(listing(str(tmp_path))) == expected | {f"good/g{k}.jpg": ("normal", []) for k in range(4)}
+    assert typed(defects_in(str(tmp_path))) == expected
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_normal_images_have_no_masks_among_them(tmp_path, folder):
+    for k in range(4):
+        put(tmp_path, f"images/a{k}.jpg")
+        write(tmp_path / f"{folder}/a{k}.png", np.zeros_like(MASK) if k else MASK)
+    write(tmp_path / f"{folder}/z.png", MASK)  # of an image that is not there
+    found = normal_among(tree_of(tmp_path).pictures, FileReader(tmp_path), "d")
+    assert found.images == ["images/a1.jpg", "images/a2.jpg", "images/a3.jpg"]
+    assert found.notes[0].startswith("left out 5 files, masks: ")
+    assert found.notes[1] == "left out 1 file, whose masks mark an anomaly: images/a0.jpg"
+
+
+@pytest.mark.parametrize("folder", ["masks", "labels", "y"])
+@pytest.mark.parametrize("endings", [("_0", "_1"), ("_mask_0", "_mask_1"), ("_dent", "_scratch"), ("-1", "-2")])
+def test_several_masks_of_one_image_are_united(tmp_path, folder, endings):
+    put(tmp_path, "good/g.jpg", "bad/b1.jpg", "bad/b12.jpg", f"{folder}/b12{endings[0]}.png!")
+    put(tmp_path, *(f"{folder}/b1{ending}.png!" for ending in endings))
+    found = typed(listing(str(tmp_path)))
+    assert found["bad/b1.jpg"] == ("bad", [f"{folder}/b1{ending}.png" for ending in endings])
+    assert found["bad/b12.jpg"] == ("bad", [f"{folder}/b12{endings[0]}.png"])
+
+
+def test_a_mask_goes_to_the_image_whose_name_is_most_of_its_own():
+    images, masks = ["bad/b1.jpg", "bad/b1_2.jpg"], ["y/b1_0.png", "y/b1_2_0.png", "y/b1_2_1.png"]
+    assert paired(images, masks, "d") == {"bad/b1.jpg": masks[:1], "bad/b1_2.jpg": masks[1:]}
+    assert paired(images[:1], masks, "d", images[1:]) == {"bad/b1.jpg": masks[:1]}
+    with pytest.raises(SourceError, match=r"y/b1_0\.png could be the mask of a/b1\.jpg and of b/b1\.jpg"):
+        paired(["a/b1.jpg", "b/b1.jpg"], ["y/b1_0.png"], "d")
+    with pytest.raises(SourceError, match=r"y/b1\.png and z/b1\.png are masks of the same image"):
+        paired(["a/b1.jpg"], ["y/b1.png", "z/b1.png"], "d")
+
+
+# --- contents ---------------------------------------------------------------------------------------------------------
+
+
+def blurred(sigma=2.0):
+    mask = np.zeros((64, 64), np.uint8)
+    mask[10:30, 10:30] = 255
+    return cv2.GaussianBlur(mask, (0, 0), sigma)
+
+
+def instances(side, cells):
+    """Return `cells` × `cells` squares, each of its own value, a pixel apart."""
+    mask = np.zeros((side, side), np.uint8)
+    step = side // cells
+    for k in range(cells * cells):
+        top, left = k // cells * step, k % cells * step
+        mask[top : top + step - 1, left : left + step - 1] = k + 1
+    return mask
+
+
+def product_on_white():
+    image = np.full((64, 64, 3), 255, np.uint8)
+    image[16:40, 16:40] = PICTURE[:24, :24]
+    return image
+
+
+@pytest.mark.parametrize(
+    ("pixels", "look"),
+    [
+        (PICTURE, Look.PICTURE),
+        (PICTURE[..., 0], Look.PICTURE),
+        (product_on_white(), Look.PICTURE),
+        (product_on_white()[..., 0], Look.UNCLEAR),
+        (MASK, Look.MASK),
+        (np.zeros_like(MASK), Look.EMPTY),
+        (instances(256, 7), Look.MASK),
+        (instances(64, 7), Look.UNCLEAR),
+        (blurred(0.7), Look.MASK),
+        (instances(256, 7).astype(np.uint16) * 500, Look.MASK),
+    ],
+)
+def test_contents_look_like_a_mask_or_like_a_picture(pixels, look):
+    assert look_of(encoded(pixels)) is look
+
+
+@pytest.mark.parametrize("name", ["a_label.png", "a_mask.png", "a_seg.png", "a_gt.jpg", "labels/a.png"])
+def test_a_mask_with_soft_edges_is_a_mask(tmp_path, name):
+    write(tmp_path / "a.bmp", PICTURE)
+    write(tmp_path / name, blurred())
+    assert sort(tmp_path).masks == {name}
+
+
+@pytest.mark.parametrize("name", ["bottle 0 mask.png", "mask_bottle 0.png", "bottle 0_GT.png", "masks/good/7.png"])
+def test_a_photograph_that_is_called_like_a_mask_is_an_image_and_this_is_said(tmp_path, name):
+    put(tmp_path, "bottle 0.png", name)
+    found = sort(tmp_path)
+    assert found.masks == set() and found.images == sorted(["bottle 0.png", name])
+    assert found.notes == (f"1 file is called like a mask but holds a picture, and was taken for an image: {name}",)
+
+
+@pytest.mark.parametrize(
+    ("name", "pixels", "image"),
+    [
+        ("a.png", instances(64, 7), PICTURE),  # the same name, neither flat nor a photograph
+        ("a_2.png", product_on_white()[..., 0], PICTURE),
+        ("a mask.png", product_on_white()[..., 0], product_on_white()[..., 0]),  # perhaps photographs of masks
+    ],
+)
+def test_what_stays_open_is_refused_with_what_to_do(tmp_path, name, pixels, image):
+    write(tmp_path / "a.bmp", image)
+    write(tmp_path / name, pixels)
+    with pytest.raises(SourceError, match=rf"d: {name} may be a mask of a\.bmp or an image .*folder named masks"):
+        sort(tmp_path)
+
+
+def test_a_folder_of_nothing_but_one_colour_is_refused(tmp_path):
+    for k in range(3):
+        put(tmp_path, f"good/{k}.png")
+        write(tmp_path / f"camera/{k}.png", np.zeros_like(MASK))
+    with pytest.raises(SourceError, match=r"camera/0\.png may be a mask of good/0\.png"):
+        sort(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("good/0.png", "bad/0.png", "bad/1.png"),
+        ("a.png", "a_left.png", "a_right.png", "a_0.png"),
+        ("train/good/000.png", "test/good/000.png", "test/crack/000.png"),
+        ("front/0.png", "segments/0.png", "side/0.png"),
+    ],
+)
+def test_views_and_parts_of_the_same_name_are_images(tmp_path, names):
+    found = sort(put(tmp_path, *names))
+    assert sorted(found.images) == sorted(names) and found.masks == set() and found.notes == ()
+
+
+@pytest.mark.parametrize("kind", [blurred(), product_on_white()[..., 0], MASK])
+def test_pictures_alike_are_images_however_flat(tmp_path, kind):
+    for k in range(3):
+        write(tmp_path / f"a{k}.png", kind)
+        write(tmp_path / f"a{k}_2.png", kind)
+    assert sort(tmp_path).masks == set()
+
+
+# --- few files are opened ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("layout", "most", "masks"),
+    [
+        (["{k}.png"], 0, 0),
+        (["{k}.png", "{k}_1.png", "{k}_2.png"], 24, 0),
+        (["good/{k}.png", "bad/{k}.png"], 24, 0),
+        (["part_{k}/cam1.png", "part_{k}/cam2.png"], 60, 0),
+        (["{k}.png", "{k}_mask.png!"], 6, 1),
+        (["images/{k}.png", "masks/{k}.png!"], 0, 1),
+    ],
+)
+def test_the_number_of_files_that_are_opened_does_not_grow_with_the_folder(layout, most, masks):
+    opened = []
+    contents = {"": encoded(PICTURE), "!": encoded(MASK)}
+    kinds = {name.rstrip("!").format(k=k): "!" * name.endswith("!") for k in range(500) for name in layout}
+
+    def read(name):
+        opened.append(name)
+        return contents[kinds[name]]
+
+    assert len(sorted_pictures(sorted(kinds), read, "d").masks) == 500 * masks
+    assert len(opened) == len(set(opened)) <= most
