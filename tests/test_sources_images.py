@@ -176,6 +176,32 @@ def test_alpha_of_zero_all_over_was_not_meant(dtype):
         read_image(cv_bytes(np.zeros_like(array)), "part.png")
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("value", [1, 128, 254])
+def test_alpha_that_says_nothing_leaves_the_picture(dtype, value):
+    """The same all over, or all but a pixel transparent."""
+    array = pixels(channels=4, dtype=dtype)
+    colour = array[..., :3].copy()
+    array[..., 3] = value
+    speck = array.copy()
+    speck[..., 3] = 0
+    speck[0, 0, 3] = np.iinfo(dtype).max
+    for odd in (array, speck):
+        assert np.array_equal(read_image(cv_bytes(odd)), colour)
+        assert not is_laid_on_white(cv_bytes(odd), "odd")
+
+
+@pytest.mark.parametrize(("dtype", "most"), [(np.uint8, 1), (np.uint16, 1), (np.uint16, 255), (np.uint8, 100)])
+def test_alpha_on_a_scale_of_its_own_is_opaque_at_its_largest(dtype, most):
+    """0 and 1, or 8 bits in 16: not a picture that is nearly white."""
+    array = pixels(channels=4, dtype=dtype)
+    shown = np.arange(array.shape[1]) < 20
+    array[..., 3] = shown * most
+    got = read_image(cv_bytes(array))
+    assert np.array_equal(got[:, shown], array[:, shown, :3]) and (got[:, ~shown] == np.iinfo(dtype).max).all()
+    assert is_laid_on_white(cv_bytes(array), "scale")
+
+
 def bmp32(array):
     """Write a bitmap whose header names the place of alpha (version 4)."""
     height, width = array.shape[:2]

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from anomgen.errors import SourceError
-from anomgen.sources.mask_files import read_defect_mask, read_mask
+from anomgen.sources.mask_files import read_defect_mask, read_mask, read_object_mask
 
 BLOB = np.zeros((48, 64), bool)
 BLOB[10:30, 12:40] = True
@@ -97,3 +97,68 @@ def test_what_is_no_image_is_refused():
     for data in (b"", b"GIF89a", b"nothing"):
         with pytest.raises(SourceError, match=r"m\.png: (is empty|is not a PNG|cannot be read as an image)"):
             read_mask(data, "m.png")
+
+
+def photograph(shape=(96, 128)):
+    """Return a picture as cameras take it: an object on a dark ground, grain, soft edges."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    inside = np.clip(1.5 - np.hypot((y - 48) / 36, (x - 64) / 50), 0, 0.5)[..., None] * 2
+    return np.clip(10 + inside * (np.array([150, 130, 110]) + rng.normal(0, 14, (*shape, 3))), 0, 255).astype(np.uint8)
+
+
+OVERLAY = photograph()
+OVERLAY[30:50, 40:60] = 255, 0, 0
+FILES = {"PNG": {}, "JPEG": {"quality": 90}, "JPEG, coarse": {"quality": 40}, "WEBP": {"quality": 80}, "GIF": {}}
+
+
+@pytest.mark.parametrize("format", FILES)
+def test_an_overlay_is_refused_in_every_format(format):
+    data = stored(Image.fromarray(OVERLAY), format.split(",")[0], **FILES[format])
+    for read in (read_defect_mask, read_object_mask):
+        with pytest.raises(SourceError, match="is a picture"):
+            read(data, "o")
+
+
+@pytest.mark.parametrize("colour", [(255, 255, 255), (255, 0, 0), (0, 200, 90)])
+@pytest.mark.parametrize("format", FILES)
+def test_a_mask_in_any_colour_and_format_is_none(format, colour):
+    mask = np.where(np.kron(BLOB, np.ones((2, 2), bool))[..., None], np.uint8(colour), np.uint8(0))
+    data = stored(Image.fromarray(mask), format.split(",")[0], **FILES[format])
+    marked = mask.any(axis=2)
+    for read in (read_defect_mask, read_object_mask):
+        assert (read(data, "m") != marked).mean() < 0.05
+
+
+def test_a_soft_grey_mask_and_classes_of_16_bits_are_no_pictures():
+    import cv2
+
+    soft = cv2.GaussianBlur(BLOB.astype(np.uint8) * np.uint8(255), (0, 0), 5)
+    assert read_defect_mask(stored(Image.fromarray(soft)), "m")[BLOB].all()
+    instances = np.zeros((48, 64), np.uint16)
+    instances[10:30, 12:40] = np.arange(560).reshape(20, 28) // 40 + 300
+    assert np.array_equal(read_object_mask(cv2.imencode(".png", instances)[1].tobytes(), "m"), BLOB)
+
+
+@pytest.mark.parametrize("rim", [1, 2, 4])
+def test_an_inverted_mask_within_a_frame_is_refused_and_a_large_defect_is_not(rim):
+    frame = np.zeros(BLOB.shape, bool)
+    frame[rim:-rim, rim:-rim] = True
+    with pytest.raises(SourceError, match="as if inverted"):
+        read_defect_mask(stored(Image.fromarray((~BLOB & frame) * np.uint8(255))), "m")
+    assert np.array_equal(read_defect_mask(stored(Image.fromarray(frame * np.uint8(255))), "large"), frame)
+
+
+@pytest.mark.parametrize("grey", [False, True])
+def test_photographs_are_no_masks_of_objects_but_cut_outs_are(grey):
+    photo = photograph() // 2 + 60
+    shown = Image.fromarray(photo).convert("L") if grey else Image.fromarray(photo)
+    with pytest.raises(SourceError, match="is a picture, not a mask"):
+        read_object_mask(stored(shown), "p")
+    opaque = np.zeros(photo.shape[:2], np.uint8)
+    opaque[20:70, 30:90] = 255
+    opaque[19] = 3  # what background removal leaves
+    shown.putalpha(Image.fromarray(opaque))
+    assert np.array_equal(read_object_mask(stored(shown), "cut out"), opaque > 127)
+    with pytest.raises(SourceError, match="is a picture"):
+        read_defect_mask(stored(shown), "cut out")

@@ -78,7 +78,8 @@ class Foreground(Config):
     snap: bool = False
     """Whether the outline is moved to the strongest edge nearby: away from soft shadows, around parts that shine."""
     path: PathText | None = None
-    """Folder: masks beside each other as the images are, ``NAME.png`` or ``NAME_mask.png``; not zero is object."""
+    """Folder: masks beside each other as the images are, ``NAME.png`` or ``NAME_mask.png``; not zero is object, of
+    cut-outs what is opaque."""
     roi: PathText | None = None
     """With any method: a picture, white where anomalies may be, or a folder with one for each image, ``NAME.png``."""
     exclude: PathText | None = None

@@ -41,6 +41,8 @@ Fit = Literal["keep", "stretch", "crop", "center"]
 whatever the aspect, as the papers do. crop: scaled to cover the size, centre kept.
 center: the centre, not scaled."""
 
+SPECK = 0.01
+"""Share of a picture that is too little to be all that alpha was meant to show of it."""
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
 _WHAT_TO_DO = {
     "1": "has 1 bit per pixel; save it as 8-bit grey",
@@ -68,8 +70,9 @@ def read_image(file: str | Path | bytes, name: str | None = None) -> np.ndarray:
     file: a path, or the file's contents. name: what error messages call it (default: the path).
 
     The EXIF orientation is applied. Palettes become their colours, or grey when all of these are grey. Alpha is
-    dropped where it is opaque, or zero all over, as programs leave it that do not use it, and otherwise composited on
-    white, like a document. 16 bits stay 16 bits. Values are as stored: colour profiles and gamma change nothing.
+    dropped where it is the same all over or shows but a speck, as programs leave it that do not use it, and otherwise
+    composited on white, like a document. 16 bits stay 16 bits. Values are as stored: colour profiles and gamma change
+    nothing.
 
     Raises SourceError, which says what to do, for a file that cannot be read, is not a PNG, JPEG, BMP, TIFF, WebP
     or GIF, is damaged or truncated, has several frames, is CMYK, Lab, 1-bit, signed or floating-point, has more
@@ -89,8 +92,8 @@ def is_laid_on_white(data: bytes, name: str) -> bool:
         return isinstance(key, int) and bool((np.asarray(image) == key).any())
     if not image.has_transparency_data:
         return False
-    alpha = np.asarray(image.convert("RGBA"))[..., 3]
-    return bool(alpha.any() and alpha.min() < 255)
+    pixels = deep_colour(image, data, name) if is_deep(image, data) else _shallow(image, name)
+    return pixels.shape[2] in (2, 4) and _opacity(pixels) is not None
 
 
 def read_bytes(path: Path, name: str) -> bytes:
@@ -263,7 +266,9 @@ def is_deep(image: Image.Image, data: bytes) -> bool:
 def _grey_or_colour(image: Image.Image, data: bytes, name: str) -> np.ndarray:
     """Decode everything, and return it upright with 1 or 3 channels."""
     if not is_deep(image, data):
-        return upright(_shallow(image, name), image)
+        shallow = _over_white(_shallow(image, name), name)
+        is_grey = image.mode in ("P", "PA") and (shallow == shallow[..., :1]).all()
+        return upright(shallow[..., :1] if is_grey else shallow, image)
     grey = image.format == "PNG" and data[_PNG_COLOUR_TYPE] in (0, 4)
     if image.mode.startswith("I"):
         return upright(deep_grey(image), image)
@@ -272,18 +277,15 @@ def _grey_or_colour(image: Image.Image, data: bytes, name: str) -> np.ndarray:
 
 
 def _shallow(image: Image.Image, name: str) -> np.ndarray:
+    """Return an image of 8 bits, (H, W, 1 or 3), or 2 or 4 with alpha."""
     image.load()
     mode = image.mode
     if mode == "L" and not image.has_transparency_data:
         return np.asarray(image)[..., None]
     if mode in ("L", "LA", "La"):
-        return _over_white(np.asarray(image.convert("LA")), name)
-    if mode in ("P", "PA"):
-        pixels = _over_white(np.asarray(image.convert("RGBA")), name)
-        is_grey = (pixels == pixels[..., :1]).all()
-        return pixels[..., :1] if is_grey else pixels
-    if mode in ("RGB", "RGBA", "RGBa") and image.has_transparency_data:
-        return _over_white(np.asarray(image.convert("RGBA")), name)
+        return np.asarray(image.convert("LA"))
+    if mode in ("P", "PA") or (mode in ("RGB", "RGBA", "RGBa") and image.has_transparency_data):
+        return np.asarray(image.convert("RGBA"))
     if mode in ("RGB", "RGBX", "YCbCr"):
         return np.asarray(image.convert("RGB"))
     raise SourceError(f"{name}: has the colour mode {mode}, which is not supported; save it as RGB or 8-bit grey")
@@ -330,22 +332,34 @@ def _high_bytes_agree(deep: np.ndarray, high: np.ndarray) -> bool:
 
 
 def _over_white(pixels: np.ndarray, name: str) -> np.ndarray:
-    """Return (H, W, C) from (H, W, C + 1) with alpha, composited on white; without alpha, the pixels themselves.
-
-    Alpha that is zero all over was not meant: no picture is invisible.
-    """
+    """Return (H, W, C) from (H, W, C + 1) with alpha, composited on white; without alpha, the pixels themselves."""
     if pixels.shape[2] in (1, 3):
         return pixels
-    colour, alpha = pixels[..., :-1], pixels[..., -1:]
+    colour, opacity = pixels[..., :-1], _opacity(pixels)
     white = value_max(pixels.dtype)
-    if (alpha == white).all():
-        return colour
-    if not alpha.any():
-        if (colour == colour[0, 0]).all():
+    if opacity is None:
+        if not pixels[..., -1].any() and (colour == colour[0, 0]).all():
             raise SourceError(f"{name}: is transparent all over and shows nothing; save the picture itself")
         return colour
-    opacity = alpha.astype(np.uint32)  # white² and half of white more still fit
-    return ((colour * opacity + white * (white - opacity) + white // 2) // white).astype(pixels.dtype)
+    # white² and half of white more still fit into 32 bits
+    shown: np.ndarray = ((colour * opacity + white * (white - opacity) + white // 2) // white).astype(pixels.dtype)
+    return shown
+
+
+def _opacity(pixels: np.ndarray) -> np.ndarray | None:
+    """Return how opaque pixels (H, W, C + 1) are, (H, W, 1) uint32 up to the largest value; None where that is unsaid.
+
+    Alpha that is the same all over, as programs leave it that do not use it, was not meant: no picture is invisible.
+    Nor was one that hides all but a speck of a picture. Where none is half opaque, the largest alpha is: 1 of 0 and 1.
+    """
+    alpha = pixels[..., -1:].astype(np.uint32)
+    white, most = value_max(pixels.dtype), int(alpha.max())
+    if (alpha == most).all():
+        return None
+    hidden = 2 * alpha[..., 0] < most
+    if hidden.mean() > 1 - SPECK and np.ptp(pixels[hidden][:, :-1], axis=0).any():
+        return None
+    return alpha if 2 * most > white else alpha * white // most
 
 
 def upright(pixels: np.ndarray, image: Image.Image) -> np.ndarray:

@@ -24,6 +24,12 @@ _FLAT, _ROUGH = 0.9, 0.6
 """Share of pixels that are as the next one, at least in masks, and at most in photographs that nothing is cut from."""
 _LINES = 128
 """About how many rows and columns are looked at."""
+_EVEN, _EVEN_LOSSY = 5, 12
+"""Difference among neighbours, of 255, up to which pixels are even, as painted areas are; losses add to it."""
+_UNEVEN, _UNEVEN_GREY = 0.1, 0.5
+"""Share of pixels, neither even nor black nor white, that makes a picture; more in grey, where masks may be soft."""
+_INSET = 0.8
+"""Share of either side that what is marked spans, within an unmarked rim, where it looks inverted."""
 
 
 def read_mask(data: bytes, name: str) -> np.ndarray:
@@ -36,6 +42,21 @@ def read_mask(data: bytes, name: str) -> np.ndarray:
     return _marked(_pixels(data, name), data)
 
 
+def read_object_mask(data: bytes, name: str) -> np.ndarray:
+    """Return what `read_mask` does for a mask of an object or a region, which may fill its image.
+
+    A picture with alpha that differs from pixel to pixel, as a cut-out has it, marks what is opaque by half. Raises
+    SourceError also for another picture.
+    """
+    pixels = _pixels(data, name)
+    if not _is_picture(pixels, data):
+        return _marked(pixels, data)
+    alpha = pixels[..., -1] if pixels.shape[2] in (2, 4) else np.zeros((1, 1), np.uint8)
+    if (alpha == alpha[0, 0]).all():
+        raise SourceError(f"{name}: is a picture, not a mask; a mask is black, and of another colour where it marks")
+    return np.asarray(alpha > alpha.max() / 2)
+
+
 def read_defect_mask(data: bytes, name: str) -> np.ndarray:
     """Return what `read_mask` does for a mask of a defect, of which there is less than of its surroundings.
 
@@ -44,12 +65,23 @@ def read_defect_mask(data: bytes, name: str) -> np.ndarray:
     pixels = _pixels(data, name)
     mask = _marked(pixels, data)
     advice = "a mask is black where the image is normal, and of another colour where the defect is"
-    if not _is_lossy(data) and _is_picture(pixels):
+    if _is_picture(pixels, data):
         raise SourceError(f"{name}: is a picture, perhaps with the defect drawn over it, not a mask; {advice}")
-    rim = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
-    if mask.mean() > 0.5 and rim.mean() > 0.9:
+    if _is_inverted(mask):
         raise SourceError(f"{name}: marks {mask.mean():.0%} of the image and all of its rim, as if inverted; {advice}")
     return mask
+
+
+def _is_inverted(mask: np.ndarray) -> bool:
+    """Return whether most is marked up to the rim, or up to a frame that is left out, as borders of pictures are."""
+    if mask.mean() <= 0.5:
+        return False
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    inner = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    rim = np.concatenate([inner[0], inner[-1], inner[:, 0], inner[:, -1]])
+    fills = inner.shape == mask.shape
+    spans = min(inner.shape[0] / mask.shape[0], inner.shape[1] / mask.shape[1]) >= _INSET
+    return bool(rim.mean() > 0.9 and (fills or (spans and not inner.all())))
 
 
 def united_mask(files: Sequence[tuple[bytes, str]], shape: tuple[int, ...], image: str) -> np.ndarray:
@@ -184,11 +216,24 @@ def _is_lossy(data: bytes) -> bool:
     return False
 
 
-def _is_picture(pixels: np.ndarray) -> bool:
-    """Return whether an image has colours, and more of them than a mask could mean."""
-    if pixels.shape[2] < 3 or pixels.dtype != np.uint8:
-        return False
-    colours = pixels[..., :3].astype(np.uint32)
-    if (colours == colours[..., :1]).all():
-        return False
-    return len(np.unique(colours @ np.array([1 << 16, 1 << 8, 1], np.uint32))) > _MOST_COLOURS
+def _is_picture(pixels: np.ndarray, data: bytes) -> bool:
+    """Return whether an image has more colours than a mask could mean, or is uneven where it is no black or white."""
+    colours = pixels[..., : 3 if pixels.shape[2] >= 3 else 1]
+    shown = _eight_bits(colours)
+    is_grey = shown.shape[2] == 1 or int(np.ptp(shown.astype(np.int16), axis=2).max()) <= _NEAR
+    if not (is_grey or _is_lossy(data) or pixels.dtype != np.uint8):
+        packed = shown.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
+        if len(np.unique(packed)) > _MOST_COLOURS:
+            return True
+    square = np.ones((3, 3), np.uint8)
+    differs = cv2.dilate(shown, square).reshape(shown.shape) - cv2.erode(shown, square).reshape(shown.shape)
+    between = (shown > _NEAR) & (shown < 255 - _NEAR) & (differs > (_EVEN_LOSSY if _is_lossy(data) else _EVEN))
+    return bool(between.any(axis=2).mean() > (_UNEVEN_GREY if is_grey else _UNEVEN))
+
+
+def _eight_bits(pixels: np.ndarray) -> np.ndarray:
+    """Return values of any dtype as uint8, (H, W, C): of more than 8 bits as shares of what they span."""
+    if pixels.dtype == np.uint8:
+        return np.ascontiguousarray(pixels)
+    values = np.nan_to_num(pixels.astype(np.float64))
+    return np.ascontiguousarray((values - values.min()) * (255 / max(float(np.ptp(values)), 1e-12))).astype(np.uint8)

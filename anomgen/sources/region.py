@@ -9,7 +9,7 @@ import numpy as np
 
 from anomgen.errors import SourceError, UsageError
 from anomgen.sources.images import Fit, fit_image
-from anomgen.sources.mask_files import read_mask
+from anomgen.sources.mask_files import read_object_mask
 from anomgen.sources.scan import KnownFiles
 from anomgen.sources.tree import image_files
 
@@ -35,9 +35,10 @@ def forget() -> None:
 def read_drawn(folder: str, name: str, called: str) -> np.ndarray:
     """Return what a picture below a folder marks, bool (H, W) of its own size.
 
-    Raises SourceError, which calls it `called`, for one that cannot be read or has changed since it was first read.
+    Raises SourceError, which calls it `called`, for one that cannot be read, has changed since it was first read, or is
+    a photograph.
     """
-    return read_mask(_known(folder).read(name, called), called)
+    return read_object_mask(_known(folder).read(name, called), called)
 
 
 def file_for(folder: Path, source_id: str) -> str | None:
