@@ -4,14 +4,15 @@ import cv2
 import numpy as np
 import pytest
 from made_dataset import anomalous, made_rows, normal_image, write_dataset
+from PIL import Image
 
+from anomgen.dataset.grid import write_preview
 from anomgen.dataset.panel import Panel
 from anomgen.dataset.preview import (
     TILE,
     dataset_panels,
     foreground_sheet,
     preview_sheet,
-    write_preview,
     write_sheet,
 )
 from anomgen.dataset.reader import Dataset
@@ -157,6 +158,14 @@ def test_the_same_dataset_gives_the_same_bytes(tmp_path):
         write_preview(dataset, tmp_path / name)
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["d", "one.png", "two.png"]
+
+
+def test_the_picture_of_a_card_is_small(tmp_path):
+    rows = [row for row in made_rows(16, shape=(300, 300, 3)) if row.label]
+    write_preview(Dataset(write_dataset(tmp_path / "d", rows)), tmp_path / "p.png")
+    with Image.open(tmp_path / "p.png") as picture:
+        assert picture.mode == "P" and picture.width == 2 * 16 + 2 * (160 + 4 + 160) + 16  # two samples a line
+    assert (tmp_path / "p.png").stat().st_size < 300_000
 
 
 def test_colours_survive_the_file(tmp_path):

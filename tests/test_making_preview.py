@@ -58,10 +58,10 @@ def test_the_foreground_of_a_dataset_is_that_of_its_recipe(made, photos, tmp_pat
 
 
 def test_a_dataset_s_images_that_have_moved_are_found_where_the_source_says(made, photos, tmp_path):
-    whole = pixels(preview(made, rows=6, out=tmp_path / "whole.png"))
+    whole = pixels(preview(made, rows=6, views=True, out=tmp_path / "whole.png"))
     shutil.move(photos, tmp_path / "moved")
-    without = pixels(preview(made, rows=6, out=tmp_path / "without.png"))
-    again = pixels(preview(made, source=tmp_path / "moved", rows=6, out=tmp_path / "again.png"))
+    without = pixels(preview(made, rows=6, views=True, out=tmp_path / "without.png"))
+    again = pixels(preview(made, source=tmp_path / "moved", rows=6, views=True, out=tmp_path / "again.png"))
     assert np.array_equal(again, whole) and not np.array_equal(without, whole)
     with pytest.raises(UsageError, match="not the"):
         (tmp_path / "moved" / "a" / "001.png").unlink()
@@ -92,16 +92,31 @@ def test_what_is_refused_writes_nothing(tmp_path, monkeypatch, options, text):
     assert not any(tmp_path.iterdir())
 
 
+def test_a_recipe_of_few_or_of_normal_rows_shows_those(photos, tmp_path):
+    for ratio, count in ((0.25, 2), (0.0, 8)):
+        changes = {"anomaly_ratio": ratio, "count": 8}
+        result = preview(recipe="cutpaste", source=photos, size=48, overrides=changes, out=tmp_path / "g.html")
+        assert result.path.read_text(encoding="utf-8").count("<figure") == count
+
+
+def test_views_are_a_line_a_sample(made, tmp_path):
+    height, width = (pixels(preview(made, rows=2, views=True, out=tmp_path / "views.png")).shape[k] for k in (0, 1))
+    assert width > 4 * 240 and height > 2 * 240
+    with pytest.raises(UsageError, match="leave out --cols"):
+        preview(made, views=True, cols=2, out=tmp_path / "no.png")
+
+
 def test_several_recipes_stand_side_by_side_on_the_same_images(photos, tmp_path):
-    """Law: sample k of each recipe is row k that `make` writes, and stands in line k."""
+    """Law: line k has the k-th anomalous row that `make` writes of each recipe."""
     options = {"source": photos, "size": 64, "rows": 2, "out": tmp_path / "grid.png"}
     result = preview(recipes="cutpaste, fpi", **options)
     assert list(result.resolved) == ["cutpaste", "fpi"]
     sheet = cv2.imread(str(result.path))[..., ::-1]
     for name, left in (("cutpaste", 0), ("fpi", 1)):
-        recipe = load_recipe(name, source=photos, size=64, overrides={"anomaly_ratio": 1.0})
+        recipe = load_recipe(name, source=photos, size=64)
         for line in range(2):
-            row = recipe.sample(line)
+            row = recipe.sample(2 * line)
+            assert row.label and not recipe.sample(2 * line + 1).label
             plain = np.repeat(np.repeat(row.image, 4, axis=0), 4, axis=1)
             step = 2 * 8 + 256 + 4 + 256
             y, x = 16 + 34 + 26 + line * (256 + 34), 16 + left * step
@@ -132,7 +147,7 @@ def test_a_gallery_is_one_file_that_asks_nothing_of_anybody(made, tmp_path):
 
 def test_names_in_a_gallery_are_texts(photos, tmp_path):
     next(photos.rglob("*.png")).rename(photos / "<img src=x>.png")
-    out = preview(recipe="cutpaste", source=photos, size=48, rows=12, out=tmp_path / "g.html").path
+    out = preview(recipe="cutpaste", source=photos, size=48, rows=24, out=tmp_path / "g.html").path
     page = out.read_text(encoding="utf-8")
     assert "&lt;img src=x&gt;" in page and "<img src=x>" not in page
 

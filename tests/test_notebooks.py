@@ -23,7 +23,13 @@ def recipe(photos):
 
 
 def pictures_in(html):
-    return [decode_png(base64.b64decode(data)) for data in re.findall(r"base64,([^\"]+)", html)]
+    found = (base64.b64decode(data) for data in re.findall(r"base64,([^\"]+)", html))
+    return [cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1] for data in found]
+
+
+def alike(picture, other):
+    """Return whether a picture is another but for the losses of its file."""
+    return picture.shape == other.shape and np.abs(picture.astype(int) - other).mean() < 4
 
 
 def test_a_row_shows_its_image_with_an_outline_beside_its_mask(recipe):
@@ -48,9 +54,9 @@ def test_a_recipe_shows_the_anomalous_rows_that_it_makes(recipe):
     html = recipe._repr_html_()
     assert html.startswith("<p><strong>perlin</strong>: perlin, 8 rows, 50% anomalous, seed 0</p>")
     (picture,) = pictures_in(html)
-    assert np.array_equal(picture, recipe.picture())
+    assert alike(picture, recipe.picture())
     other = recipe.model_copy(update={"seed": 1})
-    assert not np.array_equal(other.picture(), picture)
+    assert not alike(other.picture(), picture)
 
 
 def test_a_recipe_of_normal_rows_shows_those(recipe):
@@ -72,7 +78,13 @@ def test_a_dataset_shows_its_counts_and_its_preview(recipe, tmp_path):
     html = dataset._repr_html_()
     assert html.startswith("<p><strong>perlin</strong>: 8 rows (4 normal, 4 perlin)</p>")
     (picture,) = pictures_in(html)
-    assert np.array_equal(picture, cv2.imread(str(path / "preview.png"))[..., ::-1])
+    assert alike(picture, cv2.imread(str(path / "preview.png"))[..., ::-1]) and len(html) < 300_000
+
+
+def test_a_stored_row_shows_what_the_drawn_one_does(recipe, tmp_path):
+    row = Dataset(make(recipe, tmp_path / "made").path).row(0)
+    assert row._repr_png_() == recipe.sample(0)._repr_png_() and row["label"] == 1
+    assert Dataset(tmp_path / "made").row(0, ["label"])._repr_png_() is None
 
 
 @pytest.mark.parametrize("content", [None, b"<script>"])

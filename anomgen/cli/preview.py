@@ -41,8 +41,12 @@ def preview(
     foreground: Annotated[bool, typer.Option("--foreground", help="Show which pixels count as the object.")] = False,
     rows: Annotated[int, typer.Option(min=1, max=64, help="Samples, of each recipe.")] = 8,
     cols: Annotated[
-        int | None, typer.Option(min=1, max=64, help="A grid of so many a line, outlined and cropped.")
+        int | None,
+        typer.Option(min=1, max=64, help="Samples a line, each outlined beside a crop of it.", show_default="2"),
     ] = None,
+    views: Annotated[
+        bool, typer.Option("--views", help="A line a sample instead: normal, anomalous, masks, difference.")
+    ] = False,
     out: Annotated[
         Path, typer.Option("--out", "-o", help="File to write: .png, .jpg, .webp, or .html, a page.")
     ] = Path("anomgen-preview.png"),
@@ -65,6 +69,7 @@ def preview(
             foreground=foreground,
             rows=rows,
             cols=cols,
+            views=views,
             out=out,
         )
     if as_json:

@@ -14,12 +14,29 @@ import numpy as np
 
 from anomgen.cards import templates
 from anomgen.dataset.panel import VIEWS, Panel
-from anomgen.dataset.pictures import outline_of, outlined, shrunk
-from anomgen.dataset.preview import CAPTION_SIZE, EMPTY, FAINT, GAP, INK, MARGIN, PAPER, TITLE_SIZE, texts_on
+from anomgen.dataset.pictures import encoded, outline_of, outlined, shrunk
+from anomgen.dataset.preview import (
+    CAPTION_SIZE,
+    EMPTY,
+    FAINT,
+    GAP,
+    INK,
+    MARGIN,
+    PAPER,
+    TITLE_SIZE,
+    dataset_panels,
+    texts_on,
+)
+from anomgen.dataset.reader import Dataset
 from anomgen.files import replacing
+from anomgen.sources.pool import Pool
 
 SIDE = 256
 """Longest side of a picture in a grid."""
+CARD_SIDE = 160
+"""The same on a dataset's card, for at most 300 kB of …"""
+CARD_COLOURS = 256
+"""… so many colours."""
 AROUND = 1.5
 """Side of a crop, in that of the anomaly's largest piece …"""
 SMALLEST = 1 / 6
@@ -36,11 +53,23 @@ class Group:
     panels: Sequence[Panel]
 
 
-def grid_sheet(groups: Sequence[Group], columns: int, title: str = "") -> np.ndarray:
+def write_preview(dataset: Dataset, path: Path, count: int = 8, pool: Pool | None = None) -> None:
+    """Write samples of a dataset as a small PNG for its card; the same dataset gives the same bytes."""
+    from PIL import Image
+
+    name = dataset.recipe.get("name", dataset.path.name)
+    group = Group(name, dataset_panels(dataset, count, pool))
+    sheet = Image.fromarray(grid_sheet([group], 2, f"{name} · {len(dataset)} rows", CARD_SIDE))
+    small = sheet.quantize(CARD_COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    with replacing(path) as file:
+        small.save(file, "PNG", optimize=True)
+
+
+def grid_sheet(groups: Sequence[Group], columns: int, title: str = "", side: int = SIDE) -> np.ndarray:
     """Return a picture, (H, W, 3) uint8, of samples, each outlined beside a crop of its anomaly.
 
     columns: samples a line; several groups stand side by side instead, one a column, so that a line shows sample k of
-    each.
+    each. side: longest one of a picture.
     """
     if len(groups) > 1:
         count = max(len(group.panels) for group in groups)
@@ -50,7 +79,8 @@ def grid_sheet(groups: Sequence[Group], columns: int, title: str = "") -> np.nda
         panels = list(groups[0].panels)
         lines = [list(panels[k : k + columns]) for k in range(0, len(panels), columns)]
         heads = []
-    return _laid_out([[None if panel is None else _Cell.of(panel) for panel in line] for line in lines], heads, title)
+    cells = [[None if panel is None else _Cell.of(panel, side) for panel in line] for line in lines]
+    return _laid_out(cells, heads, title, side)
 
 
 @dataclass(frozen=True)
@@ -59,10 +89,10 @@ class _Cell:
     caption: str
 
     @classmethod
-    def of(cls, panel: Panel) -> _Cell:
+    def of(cls, panel: Panel, longest: int) -> _Cell:
         image = panel.picture("image")
         assert image is not None
-        whole = framed(image, panel.mask, _scale_to(image.shape))
+        whole = framed(image, panel.mask, _scale_to(image.shape, longest))
         if not panel.mask.any():
             return cls(whole, panel.caption)
         rows, columns = crop_of(panel.mask)
@@ -86,10 +116,10 @@ def crop_of(mask: np.ndarray) -> tuple[slice, slice]:
     return slice(top, top + side), slice(left, left + side)
 
 
-def _scale_to(shape: tuple[int, ...]) -> float:
-    """Return what brings an image to `SIDE`: small ones by a whole factor."""
+def _scale_to(shape: tuple[int, ...], side: int) -> float:
+    """Return what brings an image's longest side to `side`: small ones by a whole factor."""
     longest = max(shape[:2])
-    return SIDE / longest if longest > SIDE else float(SIDE // longest)
+    return side / longest if longest > side else float(side // longest)
 
 
 def framed(image: np.ndarray, mask: np.ndarray, scale: float) -> np.ndarray:
@@ -101,13 +131,13 @@ def framed(image: np.ndarray, mask: np.ndarray, scale: float) -> np.ndarray:
     return outlined(shown, inside)
 
 
-def _laid_out(lines: Sequence[Sequence[_Cell | None]], heads: Sequence[str], title: str) -> np.ndarray:
+def _laid_out(lines: Sequence[Sequence[_Cell | None]], heads: Sequence[str], title: str, side: int) -> np.ndarray:
     """Lay cells out on white paper: a title, a head above each column, a caption below each cell."""
     known = [cell for line in lines for cell in line if cell is not None]
     step = 2 * GAP + max(cell.picture.shape[1] for cell in known)
     width = 2 * MARGIN + step * max(len(heads), *map(len, lines)) - 2 * GAP
     top = MARGIN + (2 * TITLE_SIZE if title else 0) + (2 * CAPTION_SIZE if heads else 0)
-    heights = [max((cell.picture.shape[0] for cell in line if cell), default=SIDE) for line in lines]
+    heights = [max((cell.picture.shape[0] for cell in line if cell), default=side) for line in lines]
     tops = top + np.cumsum([0, *(height + 2 * CAPTION_SIZE + GAP for height in heights)])
     sheet = np.full((int(tops[-1]) + MARGIN - GAP, width, 3), PAPER, np.uint8)
     texts = [(MARGIN, MARGIN - 4, title, TITLE_SIZE, INK, width - 2 * MARGIN)]
@@ -117,7 +147,7 @@ def _laid_out(lines: Sequence[Sequence[_Cell | None]], heads: Sequence[str], tit
         for column, cell in enumerate(line):
             x = MARGIN + column * step
             if cell is None:
-                sheet[y : y + SIDE, x : x + step - 2 * GAP] = EMPTY
+                sheet[y : y + side, x : x + step - 2 * GAP] = EMPTY
                 continue
             height, cell_width = cell.picture.shape[:2]
             sheet[y : y + height, x : x + cell_width] = cell.picture
@@ -147,9 +177,3 @@ def _samples(group: Group) -> Iterator[dict[str, Any]]:
 def _data_url(picture: np.ndarray) -> str:
     data = encoded(shrunk(picture, PAGE_SIDE), ".webp")
     return f"data:image/webp;base64,{b64encode(data).decode()}"
-
-
-def encoded(picture: np.ndarray, ending: str) -> bytes:
-    """Return an RGB picture, uint8 (H, W, 3), as .webp or .jpg."""
-    quality = (cv2.IMWRITE_WEBP_QUALITY, 90) if ending == ".webp" else (cv2.IMWRITE_JPEG_QUALITY, 92)
-    return cv2.imencode(ending, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), quality)[1].tobytes()

@@ -9,7 +9,6 @@ from html import escape
 import cv2
 import numpy as np
 
-from anomgen.dataset.png import encode_png
 from anomgen.sources.pixels import to_channels
 
 OUTLINE = (255, 0, 160)
@@ -37,8 +36,14 @@ def page_of(title: str, text: str, picture: np.ndarray | None) -> str:
     shown = f"<p><strong>{escape(title)}</strong>: {escape(text)}</p>"
     if picture is None:
         return shown
-    data = b64encode(encode_png(picture)).decode()
-    return f'{shown}<img alt="samples" style="max-width: 100%" src="data:image/png;base64,{data}">'
+    data = b64encode(encoded(picture, ".webp")).decode()
+    return f'{shown}<img alt="samples" style="max-width: 100%" src="data:image/webp;base64,{data}">'
+
+
+def encoded(picture: np.ndarray, ending: str) -> bytes:
+    """Return an RGB picture, uint8 (H, W, 3), as .webp or .jpg."""
+    quality = (cv2.IMWRITE_WEBP_QUALITY, 90) if ending == ".webp" else (cv2.IMWRITE_JPEG_QUALITY, 92)
+    return cv2.imencode(ending, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), quality)[1].tobytes()
 
 
 def scale_of(*images: np.ndarray | None) -> float:

@@ -132,12 +132,6 @@ def dataset_panels(dataset: Dataset, count: int = 8, pool: Pool | None = None) -
     return [Panel.of_stored(dataset.row(index), normals, value_range) for index in _chosen(dataset, count)]
 
 
-def write_preview(dataset: Dataset, path: Path, count: int = 8, pool: Pool | None = None) -> None:
-    """Write the sheet of a dataset as a PNG; the same dataset gives the same bytes."""
-    name = dataset.recipe.get("name", dataset.path.name)
-    write_sheet(preview_sheet(dataset_panels(dataset, count, pool), f"{name} · {len(dataset)} rows"), path)
-
-
 def write_sheet(sheet: np.ndarray, path: Path) -> None:
     """Write a sheet as PNG, whole or not at all. Raises AnomgenError when it cannot be written."""
     settings = (cv2.IMWRITE_PNG_COMPRESSION, 6)

@@ -24,15 +24,17 @@ from anomgen.dataset.origin import PROVENANCE, RECIPE, Damaged, read_left_out, r
 from anomgen.dataset.pictures import Pictured, page_of
 from anomgen.dataset.png import decode_png
 from anomgen.dataset.record import OPTIONAL, Record, fault_in
-from anomgen.errors import AnomgenError, UsageError, near_miss
+from anomgen.dataset.row import StoredRow
+from anomgen.errors import AnomgenError, SourceError, UsageError, near_miss
 from anomgen.places import place, read_within
+from anomgen.sources.images import read_image
 from anomgen.sources.value_range import ValueRange, recorded_range
 
 SHARD_PATTERN = re.compile(r"train-([0-9]{5,})-of-([0-9]{5,})\.parquet")
 
 PREVIEW = "preview.png"
 MAX_PREVIEW = 1 << 26
-"""Bytes of a preview; one of eight samples has one to two millions."""
+"""Bytes of a preview; one that we write has a quarter of a million."""
 
 _AGAIN = "make the dataset again"
 
@@ -130,9 +132,11 @@ class Dataset(Pictured):
                         return result
         raise UsageError(f"{self.path}: no row {index}; it has {len(self)} rows, numbered from 0")
 
-    def row(self, index: int, columns: Sequence[str] | None = None) -> dict[str, Any]:
-        """Return row `index` decoded, see `decode_row`. Raises UsageError as `cells` does."""
-        return self._decoded(self.cells(index, columns), index)
+    def row(self, index: int, columns: Sequence[str] | None = None) -> StoredRow:
+        """Return row `index` decoded, see `decode_row`; a notebook shows it. Raises UsageError as `cells` does."""
+        row = StoredRow(self._decoded(self.cells(index, columns), index))
+        row.value_range = self.value_range
+        return row
 
     def stored_rows(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
         """Yield every row as stored, in the order of the files, holding at most one row group in memory."""
@@ -172,8 +176,8 @@ class Dataset(Pictured):
         """Return the sheet of samples that `make` has drawn. Raises UsageError where there is none."""
         file = self.path / PREVIEW
         try:
-            return decode_png(read_within(file, MAX_PREVIEW))
-        except (OSError, ValueError) as error:
+            return read_image(read_within(file, MAX_PREVIEW), file.name)
+        except (OSError, ValueError, SourceError) as error:
             raise UsageError(f"{file}: no picture ({error}); `anomgen preview {self.path}` draws one") from error
 
     def _repr_html_(self) -> str:

@@ -156,14 +156,32 @@ class Row(Pictured):
 
     def picture(self) -> np.ndarray:
         """Return the image with a line around the mask, beside the mask: (H, 2 W + `GAP`, 3) uint8."""
-        image = stretched(self.image, self.value_range)
-        gap = np.full((image.shape[0], GAP, 3), 255, np.uint8)
-        marked = outlined(displayable(image, scale_of(image)), self.mask)
-        return np.hstack([marked, gap, grey(self.mask * np.float32(255))])
+        return picture_of(self.image, self.mask, self.value_range)
 
     def _repr_png_(self) -> bytes:
         """Return the picture as a notebook shows it, shrunk where it is large."""
         return encode_png(shrunk(self.picture(), SIDE))
+
+
+class StoredRow(dict[str, Any], Pictured):
+    """A decoded row of a dataset: column → value. A notebook shows its picture, where it has image and mask."""
+
+    value_range: ValueRange | None = None
+
+    def picture(self) -> np.ndarray:
+        """Return the picture of the row, as `Row.picture`. Raises KeyError where a column is missing."""
+        return picture_of(self["image"], self["mask"], self.value_range)
+
+    def _repr_png_(self) -> bytes | None:
+        return encode_png(shrunk(self.picture(), SIDE)) if {"image", "mask"} <= set(self) else None
+
+
+def picture_of(image: np.ndarray, mask: np.ndarray, value_range: ValueRange | None) -> np.ndarray:
+    """Return an image (H, W, C) with its mask, bool (H, W), outlined, beside the mask: (H, 2 W + `GAP`, 3) uint8."""
+    image = stretched(image, value_range)
+    gap = np.full((image.shape[0], GAP, 3), 255, np.uint8)
+    marked = outlined(displayable(image, scale_of(image)), mask)
+    return np.hstack([marked, gap, grey(mask * np.float32(255))])
 
 
 def image_name(index: int) -> str:

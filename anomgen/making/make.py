@@ -17,8 +17,8 @@ from typing import Any, Literal
 from anomgen.config import Part
 from anomgen.config.text import Overrides
 from anomgen.dataset.card import write_card
+from anomgen.dataset.grid import write_preview
 from anomgen.dataset.origin import MARK, Damaged, is_ours, read_provenance
-from anomgen.dataset.preview import write_preview
 from anomgen.dataset.reader import SHARD_PATTERN, Dataset
 from anomgen.dataset.row import Row
 from anomgen.dataset.statistics import row_counts, statistics

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,13 +13,14 @@ import numpy as np
 from anomgen.banks.folder import Bank, is_bank
 from anomgen.banks.make import bank_sheet
 from anomgen.config.text import Overrides
-from anomgen.dataset.grid import Group, encoded, grid_sheet, write_gallery
+from anomgen.dataset.grid import Group, grid_sheet, write_gallery
 from anomgen.dataset.panel import Panel
+from anomgen.dataset.pictures import encoded
 from anomgen.dataset.preview import dataset_panels, foreground_sheet, preview_sheet, write_sheet
 from anomgen.dataset.reader import Dataset
 from anomgen.errors import UsageError, tell
 from anomgen.files import refuse_inside, replacing
-from anomgen.making.engine import Recipe
+from anomgen.making.engine import Recipe, is_anomalous
 from anomgen.making.memory import recalled_source
 from anomgen.making.output import refuse_in_source
 from anomgen.making.recipe import bundled_recipes, load_recipe, recipe_of
@@ -31,6 +33,8 @@ from anomgen.sources.objects import opened
 PICTURES, PAGE = (".png", ".jpg", ".jpeg", ".webp"), ".html"
 MAX_ROWS = 64
 """Samples on the longest sheet."""
+COLUMNS = 2
+"""Samples a line, where nothing else is asked for."""
 LINE = 4
 """Recipes a line, where all are shown."""
 
@@ -61,6 +65,7 @@ def preview(
     foreground: bool = False,
     rows: int = 8,
     cols: int | None = None,
+    views: bool = False,
     out: str | Path = "anomgen-preview.png",
 ) -> Previewed:
     """Draw samples as the file `out`; the options are those of `anomgen preview`.
@@ -70,8 +75,10 @@ def preview(
     dataset: a finished one, or a bank of defects; by default what `recipe`, by default nsa, would make, changed by the
     options of `load_recipe`; for a dataset, `source` says where its normal images are now. foreground: which pixels
     count as the object, instead of the samples. rows: samples, of each recipe, 1 to 64. recipes: several, in a
-    list or comma-separated, side by side. cols: a grid of so many samples a line, each outlined beside a crop of its
-    anomaly, instead of a line for each sample.
+    list or comma-separated, side by side. cols: samples a line, by default 2, each outlined beside a crop of its
+    anomaly. views: instead a line for each sample: normal image, anomalous image, masks, difference.
+
+    Of a recipe the first anomalous rows are drawn that `make` would write, under their numbers there.
 
     Raises UsageError for options that exclude each other, for a file among the normal images, and for what `make`
     and `check` refuse.
@@ -85,13 +92,17 @@ def preview(
         raise UsageError(f"--rows {rows}: a sheet holds 1 to {MAX_ROWS} samples")
     if cols is not None and (foreground or not 1 <= cols <= MAX_ROWS):
         raise UsageError(f"--cols {cols}: a grid of samples has 1 to {MAX_ROWS} a line")
+    if views and (cols is not None or foreground or recipes or ending == PAGE):
+        raise UsageError(
+            f"--views is a picture of one dataset or recipe: leave out --cols, --recipes, --foreground and {PAGE}"
+        )
     if dataset is None:
         options = {"source": source, "size": size, "seed": seed, "overrides": overrides, "roi": roi, "exclude": exclude}
         chosen = [recipe_of(each, **options) for each in _chosen(recipe, recipes)]
         for each in chosen:
             refuse_in_source(each, out)
         if not foreground:
-            return Previewed(out, _draw_recipes(chosen, out, rows, cols))
+            return Previewed(out, _draw_recipes(chosen, out, rows, cols, views=views))
         if len(chosen) > 1:
             raise UsageError("--foreground is that of one recipe; leave out --recipes")
         return Previewed(out, _draw_foreground(chosen[0], out, rows))
@@ -102,9 +113,9 @@ def preview(
     if isinstance(source, Mapping):
         raise UsageError("a dataset's source is a folder or an id of the Hub, not a mapping")
     if not isinstance(dataset, Dataset) and is_bank(Path(dataset)):
-        if cols is not None or ending == PAGE:
+        if cols is not None or views or ending == PAGE:
             raise UsageError(
-                f"a bank is drawn as a sheet: leave out --cols, and give a name that ends in {PICTURES[0]}"
+                f"a bank is drawn as a sheet: leave out --cols and --views, and give a name that ends in {PICTURES[0]}"
             )
         _write(bank_sheet(Bank(Path(dataset)), rows), out)
         return Previewed(out)
@@ -114,7 +125,7 @@ def preview(
         return Previewed(out, _draw_foreground(dataset_recipe(whole, source, overrides), out, rows))
     panels = dataset_panels(whole, rows, pool_of(whole, source)[0])
     name = whole.recipe.get("name", whole.path.name)
-    _draw([Group(name, panels)], out, cols, f"{name} · {len(whole)} rows")
+    _draw([Group(name, panels)], out, cols, f"{name} · {len(whole)} rows", views=views)
     return Previewed(out)
 
 
@@ -148,31 +159,37 @@ def _chosen(recipe: Recipe | str | None, recipes: str | Sequence[Recipe | str] |
     return [name.strip() for name in recipes.split(",") if name.strip()] if isinstance(recipes, str) else recipes
 
 
-def _draw_recipes(recipes: Sequence[Recipe], out: Path, rows: int, cols: int | None) -> dict[str, Any]:
+def _draw_recipes(recipes: Sequence[Recipe], out: Path, rows: int, cols: int | None, *, views: bool) -> dict[str, Any]:
     """Draw the first anomalous rows that `make` would write of each; return what was resolved, of several by name."""
     sampler, groups, resolved = Sampler(), [], {}
     for number, recipe in enumerate(recipes):
-        whole = recipe.model_copy(update={"anomaly_ratio": 1.0})
-        renderer, panels = sampler.renderer(whole), []
+        renderer, panels = sampler.renderer(recipe), []
         plan = renderer.plan
         with single_threaded():
-            for row in renderer.rows(range(rows)):
-                panels.append(Panel.of_row(row))
+            for index in _first_anomalous(recipe, rows):
+                panels.append(Panel.of_row(renderer.row(index)))
                 tell(number * rows + len(panels), rows * len(recipes), "drawing samples")
         groups.append(Group(recipe.name, panels))
         resolved[recipe.name] = {**plan.resolved, "notes": list(plan.notes)}
-    _draw(groups, out, cols, ", ".join(group.name for group in groups))
+    _draw(groups, out, cols, ", ".join(group.name for group in groups), views=views)
     return resolved if len(recipes) > 1 else next(iter(resolved.values()))
 
 
-def _draw(groups: Sequence[Group], out: Path, cols: int | None, title: str) -> None:
-    """Draw samples as what the file's name and the number of columns ask for."""
+def _first_anomalous(recipe: Recipe, rows: int) -> list[int]:
+    """Return the first anomalous rows of a recipe's dataset; the first ones where none is."""
+    every = range(recipe.count)
+    anomalous = islice((index for index in every if is_anomalous(index, recipe.anomaly_ratio)), rows)
+    return list(anomalous) or list(every[:rows])
+
+
+def _draw(groups: Sequence[Group], out: Path, cols: int | None, title: str, *, views: bool = False) -> None:
+    """Draw samples as what the file's name and the options ask for."""
     if out.suffix.lower() == PAGE:
         write_gallery(groups, out, title)
-    elif cols is not None or len(groups) > 1:
-        _write(grid_sheet(groups, cols or 1, title), out)
-    else:
+    elif views:
         _write(preview_sheet(groups[0].panels, title), out)
+    else:
+        _write(grid_sheet(groups, cols or COLUMNS, title), out)
 
 
 def _write(sheet: np.ndarray, out: Path) -> None:

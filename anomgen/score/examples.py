@@ -8,8 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from anomgen.dataset.grid import encoded
-from anomgen.dataset.pictures import outlined, shrunk
+from anomgen.dataset.pictures import encoded, outlined, shrunk
 from anomgen.files import replacing
 from anomgen.score.data import RealData
 from anomgen.score.result import Examples, Shown

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from anomgen.dataset.grid import encoded, framed
+from anomgen.dataset.grid import framed
 from anomgen.dataset.panel import Panel
+from anomgen.dataset.pictures import encoded
 from anomgen.dataset.row import Row
 from anomgen.errors import AnomgenError, Progress, silent
 from anomgen.files import replacing
