@@ -132,7 +132,7 @@ def look_of(data: bytes) -> Look:
         flatness = min(flatness, extreme)  # losses make photographs flat, too
     elif all(_values(pixels[..., channel]) <= _MOST_VALUES for channel in range(pixels.shape[2])):
         return Look.MASK
-    if _is_picture(pixels):
+    if _has_many_colours(pixels):
         return Look.UNCLEAR if flatness >= _FLAT else Look.PICTURE
     if flatness >= _FLAT:
         return Look.MASK
@@ -218,17 +218,25 @@ def _is_lossy(data: bytes) -> bool:
 
 def _is_picture(pixels: np.ndarray, data: bytes) -> bool:
     """Return whether an image has more colours than a mask could mean, or is uneven where it is no black or white."""
-    colours = pixels[..., : 3 if pixels.shape[2] >= 3 else 1]
-    shown = _eight_bits(colours)
+    if not _is_lossy(data) and _has_many_colours(pixels):
+        return True
+    shown = _eight_bits(pixels[..., : 3 if pixels.shape[2] >= 3 else 1])
     is_grey = shown.shape[2] == 1 or int(np.ptp(shown.astype(np.int16), axis=2).max()) <= _NEAR
-    if not (is_grey or _is_lossy(data) or pixels.dtype != np.uint8):
-        packed = shown.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
-        if len(np.unique(packed)) > _MOST_COLOURS:
-            return True
     square = np.ones((3, 3), np.uint8)
     differs = cv2.dilate(shown, square).reshape(shown.shape) - cv2.erode(shown, square).reshape(shown.shape)
-    between = (shown > _NEAR) & (shown < 255 - _NEAR) & (differs > (_EVEN_LOSSY if _is_lossy(data) else _EVEN))
+    is_uneven = differs > (_EVEN_LOSSY if _is_lossy(data) else _EVEN)
+    between = is_uneven & (shown > _NEAR) & (shown < 255 - _NEAR)
     return bool(between.any(axis=2).mean() > (_UNEVEN_GREY if is_grey else _UNEVEN))
+
+
+def _has_many_colours(pixels: np.ndarray) -> bool:
+    """Return whether an image has colours, and more of them than a mask could mean."""
+    if pixels.shape[2] < 3 or pixels.dtype != np.uint8:
+        return False
+    colours = pixels[..., :3].astype(np.uint32)
+    if (colours == colours[..., :1]).all():
+        return False
+    return len(np.unique(colours @ np.array([1 << 16, 1 << 8, 1], np.uint32))) > _MOST_COLOURS
 
 
 def _eight_bits(pixels: np.ndarray) -> np.ndarray:
