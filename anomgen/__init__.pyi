@@ -2,7 +2,7 @@
 
 from .banks.make import bank
 from .dataset.reader import Dataset, load_dataset
-from .errors import AnomgenError, AnomgenWarning, RecipeError, SourceError, UsageError
+from .errors import AnomgenError, AnomgenWarning, MissingExtra, RecipeError, SourceError, UsageError
 from .exporting import export
 from .generators.base import Generator, build_generator
 from .hub.push import push
@@ -33,6 +33,7 @@ __all__ = [
     "Dataset",
     "Generator",
     "Inspector",
+    "MissingExtra",
     "Pool",
     "Recipe",
     "RecipeError",

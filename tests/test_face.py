@@ -23,8 +23,6 @@ CALLED = {"set": "overrides", "no_check": "check"}
 """Options that a Python parameter says in another word."""
 PRINTING = {"json", "help", "quiet", "verbose", "fail_on_anomaly"}
 """Options that only say how to print, and how to exit."""
-ELSEWHERE = {"make": {"each"}}
-"""Command → options for which Python has a loop."""
 OF_PYTHON = {"progress", "api", "wait", "warn"}
 """Parameters that no command line can give."""
 
@@ -59,7 +57,7 @@ def parameters(function):
 @pytest.mark.parametrize("name", [*COMMANDS, "doctor"])
 def test_a_function_has_the_options_of_its_command(name):
     command = get_command(app).commands[name]
-    assert parameters(function_of(name)) == options(command) - ELSEWHERE.get(name, set())
+    assert parameters(function_of(name)) == options(command)
 
 
 def test_train_has_the_options_of_both_commands():

@@ -21,7 +21,7 @@ def test_without_ray_the_error_says_how_to_get_it(tmp_path, monkeypatch):
     ("engine", "workers", "address", "text"),
     [
         ("rya", None, None, r"no engine 'rya'; did you mean 'ray'\? \(there are local, ray\)"),
-        ("local", 0, None, "--workers 0: at least one is needed"),
+        ("local", 0, None, "--workers 0: must be 1 or more"),
         ("local", None, "auto", "--address .* goes with --engine ray"),
     ],
 )

@@ -6,7 +6,6 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,16 +23,12 @@ from anomgen.cli.terminal import (
     SourceOption,
     print_json,
     progress_of,
-    sides_of,
 )
-from anomgen.errors import Interrupted, UsageError
+from anomgen.errors import Interrupted
 from anomgen.places import load_line, place, refuse_lost
 
 if TYPE_CHECKING:
-    from anomgen.making.make import Result
-
-CATEGORY = "{category}"
-"""What a change of a recipe says for the name of the category, with --each."""
+    from anomgen.making.make import Made
 
 app = App()
 
@@ -97,13 +92,14 @@ def make(
     as_json: JsonOption = False,
 ) -> None:
     """Make a dataset of normal and anomalous images with exact masks."""
+    from anomgen.making.make import datasets_of
     from anomgen.making.make import make as make_dataset
 
     if out is not None:
         refuse_lost(out)
     told = []
     try:
-        for path, folder, own in _jobs(source, each, out, changes or ()):
+        for path, folder, own in datasets_of(source, each, out, changes):
             started = time.perf_counter()
             with redirect_stdout(sys.stderr), progress_of("making") as progress:  # Ray tells of dead workers there
                 result = make_dataset(
@@ -111,7 +107,7 @@ def make(
                     folder,
                     source=path,
                     count=count,
-                    size=sides_of(size),
+                    size=size,
                     seed=seed,
                     overrides=own,
                     roi=roi,
@@ -138,23 +134,7 @@ def make(
         print_json(told if each else told[0])
 
 
-def _jobs(
-    source: str | None, each: Sequence[str] | None, out: Path | None, changes: Sequence[str]
-) -> list[tuple[str | None, Path | None, Sequence[str]]]:
-    """Return source, folder and changes of each dataset that is asked for."""
-    if not each:
-        return [(source, out, changes)]
-    from anomgen.sources.detection import categories_of
-
-    if source is not None:
-        raise UsageError("--each names the images of every category; leave out --source")
-    if out is None:
-        raise UsageError("--each makes several datasets; name the folder for them with -o")
-    named = categories_of(each)
-    return [(path, out / name, [text.replace(CATEGORY, name) for text in changes]) for name, path in named.items()]
-
-
-def _summary(result: Result, shard: str | None, seconds: float) -> dict[str, Any]:
+def _summary(result: Made, shard: str | None, seconds: float) -> dict[str, Any]:
     """Return what came of a run, as plain JSON."""
     if result.plan is not None:
         return result.plan
@@ -172,7 +152,7 @@ def _summary(result: Result, shard: str | None, seconds: float) -> dict[str, Any
     }
 
 
-def _print(result: Result, summary: dict[str, Any]) -> None:
+def _print(result: Made, summary: dict[str, Any]) -> None:
     """Print what came of a run in words."""
     if result.plan is not None:
         _print_plan(summary)
@@ -182,7 +162,7 @@ def _print(result: Result, summary: dict[str, Any]) -> None:
         _print_made(result, summary)
 
 
-def _print_made(result: Result, summary: dict[str, Any]) -> None:
+def _print_made(result: Made, summary: dict[str, Any]) -> None:
     """Print what a run made, and how to look at it, check it and load it."""
     rows, folder = summary["rows"], result.path
     now = f" ({result.made} made now)" if result.made != result.rows else ""
@@ -199,7 +179,7 @@ def _print_made(result: Result, summary: dict[str, Any]) -> None:
     print_hint(f"load:  {load_line(folder)}")
 
 
-def _print_part(result: Result, summary: dict[str, Any]) -> None:
+def _print_part(result: Made, summary: dict[str, Any]) -> None:
     """Print what a part of an array job made."""
     print(
         f"{result.path}: part {summary['shard']}, {result.rows} rows ({result.made} made now) in {summary['seconds']} s"
@@ -207,7 +187,7 @@ def _print_part(result: Result, summary: dict[str, Any]) -> None:
     print_hint("when all parts are there: the same command with --finish instead of --shard")
 
 
-def _note_empty_parts(result: Result, shard: str) -> None:
+def _note_empty_parts(result: Made, shard: str) -> None:
     """Say which parts of an array job have nothing to make."""
     from anomgen.config import Part
 

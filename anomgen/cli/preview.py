@@ -20,7 +20,6 @@ from anomgen.cli.terminal import (
     print_next,
     progress_of,
     same_options,
-    sides_of,
     with_regions,
 )
 
@@ -61,9 +60,9 @@ def preview(
             recipe=recipe,
             recipes=recipes,
             source=source,
-            size=sides_of(size),
+            size=size,
             seed=seed,
-            overrides=changes or (),
+            overrides=changes,
             roi=roi,
             exclude=exclude,
             foreground=foreground,

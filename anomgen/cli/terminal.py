@@ -11,13 +11,12 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from anomgen.cli.streams import takes_everything
 from anomgen.cli.talk import Talk, print_hint, talk
-from anomgen.config.text import size_of
 from anomgen.errors import Progress, listening, printable, silent
 from anomgen.places import place
 
@@ -56,11 +55,6 @@ def with_regions(changes: list[str] | None, roi: str | None, exclude: str | None
 def print_json(values: Any) -> None:
     """Print plain JSON on standard output, with what its encoding lacks as JSON writes it."""
     print(json.dumps(values, indent=2, ensure_ascii=not takes_everything()))
-
-
-def sides_of(size: str | None) -> int | tuple[int, int] | Literal["native"] | None:
-    """Return what --size says, None where it was not given."""
-    return None if size is None else size_of(size)
 
 
 PATIENCE = 2.0

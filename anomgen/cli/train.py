@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from anomgen.cli.talk import App, print_hint
-from anomgen.cli.terminal import JsonOption, print_json, progress_of, sides_of
+from anomgen.cli.terminal import JsonOption, print_json, progress_of
 from anomgen.errors import Interrupted
 from anomgen.places import home
 
@@ -80,7 +80,7 @@ def sdas(
     as_json: JsonOption = False,
 ) -> None:
     """Train the diffusion model (DDPM) of the recipes sdas, sia and realnet on normal images."""
-    settings = {"size": sides_of(size), "steps": steps, "preset": preset, "init": init, "seed": seed, "device": device}
+    settings = {"size": size, "steps": steps, "preset": preset, "init": init, "seed": seed, "device": device}
     result = trained("sdas", source, out, changes, **settings, resume=resume, overwrite=overwrite)
     name, place = next(iter(result.categories.items()))
     chosen = ["--set", f"generator.category={name}"] if len(result.categories) > 1 else []
@@ -150,7 +150,7 @@ def cyclegan(
     as_json: JsonOption = False,
 ) -> None:
     """Train the networks of the recipe cyclegan: normal to abnormal images, and back."""
-    settings = {"size": sides_of(size), "steps": steps, "preset": preset, "seed": seed, "device": device}
+    settings = {"size": size, "steps": steps, "preset": preset, "seed": seed, "device": device}
     result = trained(
         "cyclegan", source, out, changes, **settings, abnormal=abnormal, resume=resume, overwrite=overwrite
     )
@@ -184,7 +184,7 @@ def trained(model: str, source: str | list[str], out: Path, changes: list[str] |
         with progress_of("training") as progress:
             from anomgen.models.start import train
 
-            return train(model, source, out, overrides=changes or (), progress=progress, **options)
+            return train(model, source, out, overrides=changes, progress=progress, **options)
     except KeyboardInterrupt:
         raise Interrupted("interrupted; go on from the last checkpoint with --resume") from None
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from anomgen.cli.talk import App, print_hint
-from anomgen.cli.terminal import JsonOption, SetOption, SizeOption, print_json, print_next, progress_of, sides_of
+from anomgen.cli.terminal import JsonOption, SetOption, SizeOption, print_json, print_next, progress_of
 from anomgen.errors import Interrupted
 from anomgen.places import home
 
@@ -97,8 +97,8 @@ def tune(
                 budget=budget,
                 workers=workers,
                 out=out,
-                size=sides_of(size),
-                overrides=changes or (),
+                size=size,
+                overrides=changes,
                 progress=progress,
             )
     except KeyboardInterrupt:

@@ -8,7 +8,8 @@ import json
 import math
 import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping
-from typing import Any, Literal
+from numbers import Integral
+from typing import Any
 
 import yaml
 from yaml.constructor import ConstructorError
@@ -24,7 +25,7 @@ MAX_DEPTH = 64
 MAX_VALUES = 100_000
 """Values and characters, in hundreds, of one YAML text, what its aliases repeat counted again."""
 
-Overrides = Iterable[str] | Mapping[str, Any]
+Overrides = str | Iterable[str] | Mapping[str, Any] | None
 """Changes of settings: what --set takes, ``a.b=value`` texts with the value in YAML, or a mapping of a.b to value."""
 
 # --- YAML -----------------------------------------------------------------------------------------------------------
@@ -240,9 +241,11 @@ def changed(
 def _pairs(overrides: Overrides, example: str) -> Iterator[tuple[str, Any, str]]:
     """Yield key, value and text of each change."""
     if isinstance(overrides, Mapping):
-        yield from ((key, value, f"{key}={value}") for key, value in overrides.items())
+        for key, value in overrides.items():
+            _require_key(key, example)
+            yield key, value, f"{key}={value}"
         return
-    for text in overrides:
+    for text in texts_of(overrides, example):
         key, equals, value = text.partition("=")
         if not equals or not key.strip(".") or not key.strip():
             raise UsageError(f"--set {text}: write it as key=value, for instance --set {example}")
@@ -253,6 +256,30 @@ def _pairs(overrides: Overrides, example: str) -> Iterator[tuple[str, Any, str]]
         except yaml.YAMLError as error:
             reason = getattr(error, "problem", None) or error
             raise UsageError(f"--set {text[:80]}: the value is not valid YAML: {reason}") from None
+
+
+def texts_of(overrides: Overrides, example: str = "generator.blend=mixed") -> tuple[str, ...]:
+    """Return changes as --set takes them. Raises UsageError for what is neither texts nor a mapping."""
+    if isinstance(overrides, Mapping):
+        for key in overrides:
+            _require_key(key, example)
+        return tuple(f"{key}={one_line(value)}" for key, value in overrides.items())
+    texts = [overrides] if isinstance(overrides, str) else [] if overrides is None else overrides
+    listed = list(texts) if isinstance(texts, Iterable) else [texts]
+    if not all(isinstance(text, str) for text in listed):
+        raise UsageError(f"overrides: give texts such as {example!r}, or a mapping, not {overrides!r}")
+    return tuple(listed)
+
+
+def one_line(value: Any) -> str:
+    """Return a value as YAML in one line, as in a change."""
+    plain = json.loads(json.dumps(value, default=str))
+    return write_yaml(plain, width=1 << 30, flow=True).removesuffix("...\n").strip()
+
+
+def _require_key(key: Any, example: str) -> None:
+    if not isinstance(key, str) or not key.strip("."):
+        raise UsageError(f"overrides: a key is a text such as {example.partition('=')[0]!r}, not {key!r}")
 
 
 def _step(place: Any, part: str, text: str) -> Any:
@@ -274,11 +301,19 @@ def _position(place: list[Any], part: str, text: str) -> int:
     return int(part)
 
 
-def size_of(text: str) -> int | tuple[int, int] | Literal["native"]:
-    """Return what --size says: ``256``, ``256x512`` (height first) or ``native``."""
-    if text == "native":
-        return "native"
+def size_of(text: Any) -> Any:
+    """Return what --size says: ``256``, ``256x512`` (height first) or ``native``; what is no text as it is."""
+    if text == "native" or not isinstance(text, str):
+        return text
     parts = text.lower().split("x")
     if len(parts) > 2 or not all(re.fullmatch("[0-9]{1,9}", part) for part in parts):
         raise UsageError(f"--size {text}: write N, HxW (height first) or native")
     return int(parts[0]) if len(parts) == 1 else (int(parts[0]), int(parts[1]))
+
+
+def require_whole(option: str, value: Any, least: int = 1) -> None:
+    """Raise UsageError, which names the option, for what is no whole number, or below `least`."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise UsageError(f"{option} {value!r}: must be a whole number")
+    if value < least:
+        raise UsageError(f"{option} {value}: must be {least} or more")

@@ -51,7 +51,7 @@ def _draw_recipes(out: str | Path) -> None:
     warnings.warn(f"{out} is without {', '.join(left_out)}, which need a trained model or a bank", AnomgenNote, 3)
 
 
-def show(recipe: str, *, overrides: Overrides = (), schema: bool = False) -> dict[str, Any]:
+def show(recipe: str | Path, *, overrides: Overrides = (), schema: bool = False) -> dict[str, Any]:
     """Return a recipe as plain data, every key written out, as `anomgen show` prints it.
 
     recipe: a bundled one's name or a YAML file. overrides: what --set takes. schema: return the JSON schema of recipes
@@ -61,7 +61,7 @@ def show(recipe: str, *, overrides: Overrides = (), schema: bool = False) -> dic
     return recipe_schema() if schema else loaded.as_dict()
 
 
-def validate(recipe: str, *, overrides: Overrides = ()) -> dict[str, Any]:
+def validate(recipe: str | Path, *, overrides: Overrides = ()) -> dict[str, Any]:
     """Return a valid recipe's name and fingerprint, as `anomgen validate` prints them.
 
     recipe, overrides: as for `show`. Raises UsageError, or RecipeError, which names every faulty key.

@@ -9,13 +9,14 @@ import shutil
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from anomgen.config import Part
-from anomgen.config.text import Overrides
+from anomgen.config.text import Overrides, texts_of, with_name
 from anomgen.dataset.card import write_card
 from anomgen.dataset.grid import write_preview
 from anomgen.dataset.origin import MARK, Damaged, is_ours, read_provenance
@@ -23,7 +24,7 @@ from anomgen.dataset.reader import SHARD_PATTERN, Dataset
 from anomgen.dataset.row import Row
 from anomgen.dataset.statistics import row_counts, statistics
 from anomgen.dataset.writer import Encoder, shard_metadata, shard_name
-from anomgen.errors import AnomgenError, AnomgenNote, Progress, UsageError, silent, tell
+from anomgen.errors import AnomgenError, AnomgenNote, Progress, UsageError, noted, silent, tell
 from anomgen.files import fingerprint_of, locked, remove, replacing, sweep
 from anomgen.licenses import inherited
 from anomgen.making.engine import Plan, Recipe, Renderer, shard_ranges
@@ -31,9 +32,10 @@ from anomgen.making.memory import remember_source
 from anomgen.making.output import DATA, OWN_FILES, check_output, clear
 from anomgen.making.recipe import recipe_of
 from anomgen.making.runners.base import Runner, Shard
-from anomgen.making.runners.choice import runner
+from anomgen.making.runners.choice import require_runner, runner
 from anomgen.making.threads import single_threaded
 from anomgen.places import Remote, place
+from anomgen.sources.detection import categories_of
 from anomgen.sources.pool import Pool
 from anomgen.versions import NETWORK, installed, processor, versions, versions_text
 
@@ -42,7 +44,7 @@ LISTED_MISSING = 10
 
 
 @dataclass(frozen=True)
-class Result:
+class Made:
     """What `make` did."""
 
     path: Path
@@ -55,15 +57,18 @@ class Result:
     """Parquet files of the whole dataset."""
     plan: dict[str, Any] | None = None
     """What would be done, as plain JSON, where nothing was done but that."""
+    each: tuple[Made, ...] = ()
+    """What was made of each category, where several datasets were asked for."""
 
 
 def make(
-    recipe: Recipe | str,
+    recipe: Recipe | str | Path,
     out: str | Path | None = None,
     *,
     source: str | Path | Mapping[str, Any] | None = None,
+    each: str | Path | Sequence[str | Path] | None = None,
     count: int | None = None,
-    size: int | Sequence[int] | Literal["native"] | None = None,
+    size: int | Sequence[int] | str | None = None,
     seed: int | None = None,
     overrides: Overrides = (),
     roi: str | Path | None = None,
@@ -77,18 +82,27 @@ def make(
     overwrite: bool = False,
     dry_run: bool = False,
     progress: Progress = silent,
-) -> Result:
+) -> Made:
     """Make the dataset of a recipe in the folder `out`; the options are those of `anomgen make`.
 
     recipe: a name or file, changed by source, count, size, seed, overrides, roi and exclude as in `load_recipe`, or a
-    Recipe. out: a folder or the URL of one, by default ``anomgen-out/NAME``. workers: 1 on this machine, all processors
-    with engine "ray". shard: ``"3/16"`` makes that part of the dataset only, beside other such runs; finish: what comes
-    after the last of them. dry_run: check everything, write nothing, and return the plan.
+    Recipe. each: folders of all categories of a data set, instead of `source`: makes a dataset of each,
+    ``OUT/CATEGORY``; in overrides ``{category}`` stands for its name. out: a folder or the URL of one, by default
+    ``anomgen-out/NAME``. workers: 1 on this machine, all processors with engine "ray". shard: ``"3/16"`` makes that
+    part of the dataset only, beside other such runs; finish: what comes after the last of them. dry_run: check
+    everything, write nothing, and return the plan.
 
     Raises UsageError when `out` holds something else, another recipe's dataset, or a dataset and neither `resume`
     nor `overwrite` is set; SourceError for unusable images; AnomgenError when a run cannot be finished. Whatever
     shards are complete stay, and `resume` goes on from there to the identical result.
     """
+    if each:
+        jobs = datasets_of(source, each, out, overrides)
+        shared: dict[str, Any] = {"count": count, "size": size, "seed": seed, "roi": roi, "exclude": exclude}
+        shared |= {"workers": workers, "engine": engine, "address": address, "shard": shard, "finish": finish}
+        shared |= {"resume": resume, "overwrite": overwrite, "dry_run": dry_run}
+        return _make_each(place(str(out)), jobs, partial(make, recipe, **shared), progress)
+    require_runner(engine, workers, address)
     options = {"source": source, "count": count, "size": size, "seed": seed, "overrides": overrides}
     recipe = recipe_of(recipe, **options, roi=roi, exclude=exclude)
     out = _output(recipe, out)
@@ -102,7 +116,7 @@ def make(
     resume = resume or finish or part is not None
     if dry_run:
         told = plan_of(recipe, out, resume=resume, overwrite=overwrite)
-        return Result(out, recipe.count, 0, None, len(shard_ranges(recipe)), told)
+        return Made(out, recipe.count, 0, None, len(shard_ranges(recipe)), told)
     check_output(recipe, out, resume=resume, overwrite=overwrite)
     with runner(engine, workers, address) as run:
         plan = Plan.of(recipe)
@@ -118,14 +132,49 @@ def make(
             if finish and missing:
                 raise AnomgenError(_unfinished(out, missing, shards))
             if part is None and not missing and (done := _finished(out, shards)):
-                return Result(out, _rows(mine), 0, done, len(shards))  # what people wrote into its card stays
+                return Made(out, _rows(mine), 0, done, len(shards))  # what people wrote into its card stays
             if part is None:
                 _begin(recipe, out)
             elif missing:
                 _join(recipe, out)
             made = _make_shards(plan, mine, missing, run, progress)
             provenance = None if part else _finish(plan, out, shards)
-    return Result(out, _rows(mine), made, provenance, len(shards))
+    return Made(out, _rows(mine), made, provenance, len(shards))
+
+
+Job = tuple[str | Path | Mapping[str, Any] | None, Path | None, Overrides]
+"""Source, folder and changes of one dataset."""
+
+
+def datasets_of(
+    source: str | Path | Mapping[str, Any] | None,
+    each: str | Path | Sequence[str | Path] | None,
+    out: str | Path | None,
+    overrides: Overrides,
+) -> list[Job]:
+    """Return the datasets that are asked for: one, or one a category.
+
+    Raises UsageError for options that exclude each other.
+    """
+    if not each:
+        return [(source, None if out is None else place(out), overrides)]
+    if source is not None:
+        raise UsageError("--each names the images of every category; leave out --source")
+    if out is None:
+        raise UsageError("--each makes several datasets; name the folder for them with -o")
+    named = categories_of([str(each)] if isinstance(each, str | Path) else [str(path) for path in each])
+    changes = overrides if isinstance(overrides, Mapping) else list(texts_of(overrides))
+    return [(path, place(out) / name, with_name(changes, name)) for name, path in named.items()]
+
+
+def _make_each(out: Path, jobs: Iterable[Job], make_one: Callable[..., Made], progress: Progress) -> Made:
+    """Make one dataset after the other; what is told names the one that is at work."""
+    done = []
+    for source, folder, overrides in jobs:
+        told = noted(progress, "" if folder is None else folder.name)
+        done.append(make_one(folder, source=source, overrides=overrides, progress=told))
+    rows, made, shards = (sum(getattr(one, key) for one in done) for key in ("rows", "made", "shards"))
+    return Made(out, rows, made, None, shards, each=tuple(done))
 
 
 def _output(recipe: Recipe, out: str | Path | None) -> Path:

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from anomgen.banks.folder import Bank, is_bank
 from anomgen.banks.make import bank_sheet
-from anomgen.config.text import Overrides
+from anomgen.config.text import Overrides, require_whole
 from anomgen.dataset.grid import Group, grid_sheet, write_gallery
 from anomgen.dataset.panel import Panel
 from anomgen.dataset.pictures import encoded
@@ -54,10 +54,10 @@ class Previewed:
 def preview(
     dataset: Dataset | str | Path | None = None,
     *,
-    recipe: Recipe | str | None = None,
-    recipes: str | Sequence[Recipe | str] | None = None,
+    recipe: Recipe | str | Path | None = None,
+    recipes: str | Sequence[Recipe | str | Path] | None = None,
     source: str | Path | Mapping[str, Any] | None = None,
-    size: int | Sequence[int] | Literal["native"] | None = None,
+    size: int | Sequence[int] | str | None = None,
     seed: int | None = None,
     overrides: Overrides = (),
     roi: str | Path | None = None,
@@ -88,6 +88,8 @@ def preview(
     if ending not in PICTURES and (ending != PAGE or foreground):
         allowed = ", ".join(PICTURES) + ("" if foreground else f" or {PAGE}")
         raise UsageError(f"-o {out}: give a name that ends in {allowed}")
+    require_whole("--rows", rows, 0)
+    require_whole("--cols", 1 if cols is None else cols, 0)
     if not 1 <= rows <= MAX_ROWS:
         raise UsageError(f"--rows {rows}: a sheet holds 1 to {MAX_ROWS} samples")
     if cols is not None and (foreground or not 1 <= cols <= MAX_ROWS):
@@ -151,7 +153,9 @@ def picture_recipes(out: str | Path, names: Sequence[str] | None = None) -> list
     return left_out
 
 
-def _chosen(recipe: Recipe | str | None, recipes: str | Sequence[Recipe | str] | None) -> Sequence[Recipe | str]:
+def _chosen(
+    recipe: Recipe | str | Path | None, recipes: str | Sequence[Recipe | str | Path] | None
+) -> Sequence[Recipe | str | Path]:
     if not recipes:
         return ["nsa" if recipe is None else recipe]
     if recipe is not None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import yaml
 
 from anomgen.config import Config, validated
-from anomgen.config.text import Overrides, changed, decoded, read_yaml
+from anomgen.config.text import Overrides, changed, decoded, read_yaml, size_of
 from anomgen.errors import RecipeError, UsageError, near_miss
 from anomgen.files import bundled
 from anomgen.generators.base import build_generator
@@ -17,10 +17,6 @@ from anomgen.making.engine import Recipe
 from anomgen.places import place, read_within
 from anomgen.sources.base import build_source
 from anomgen.sources.foreground import parse_foreground
-
-if TYPE_CHECKING:
-    pass
-
 
 MAX_BYTES = 10_000_000
 """Size of a recipe; ours have some hundred bytes."""
@@ -63,9 +59,9 @@ def bundled_recipes() -> dict[str, Path]:
     return {file.stem: file for file in sorted(bundled("recipes").glob("*.yaml"))}
 
 
-def read_recipe(name_or_file: str) -> dict[str, Any]:
+def read_recipe(name_or_file: str | Path) -> dict[str, Any]:
     """Return the mapping in a recipe file, or in the bundled recipe of that name, not yet validated."""
-    known_recipes = bundled_recipes()
+    known_recipes, name_or_file = bundled_recipes(), str(name_or_file)
     path = place(name_or_file)
     if path.suffix not in (".yaml", ".yml") and not path.is_file():
         if name_or_file not in known_recipes:
@@ -89,10 +85,10 @@ def read_recipe(name_or_file: str) -> dict[str, Any]:
 
 
 def load_recipe(
-    name_or_file: str,
+    name_or_file: str | Path,
     *,
     source: str | Path | Mapping[str, Any] | None = None,
-    size: int | Sequence[int] | Literal["native"] | None = None,
+    size: int | Sequence[int] | str | None = None,
     overrides: Overrides = (),
     roi: str | Path | None = None,
     exclude: str | Path | None = None,
@@ -102,9 +98,10 @@ def load_recipe(
 
     name_or_file: a bundled recipe's name, or a YAML file. source: replaces the recipe's source except for its size, fit
     and what is done with bad images; a text is what --source takes, a mapping the recipe's key. size: one number,
-    (height, width) or "native". overrides: what --set takes, ``a.b=value`` texts with the value in YAML, or a mapping.
-    roi, exclude: pictures, or folders of them, of where anomalies may and may not be: the keys of `foreground`.
-    values: further top-level keys, such as count and seed; None means not given. Raises UsageError or RecipeError.
+    (height, width), ``"128x64"`` or ``"native"``. overrides: what --set takes, ``a.b=value`` texts with the value in
+    YAML, or a mapping. roi, exclude: pictures, or folders of them, of where anomalies may and may not be: the keys of
+    `foreground`. values: further top-level keys, such as count and seed; None means not given. Raises UsageError or
+    RecipeError.
     """
     mapping = read_recipe(name_or_file)
     if isinstance(source, str | Path):
@@ -119,19 +116,20 @@ def load_recipe(
     mapping = changed(mapping, overrides)
     regions = {"foreground.roi": roi, "foreground.exclude": exclude}
     mapping = changed(mapping, {key: str(path) for key, path in regions.items() if path is not None})
+    size = size_of(size)
     if size is not None:
         mapping = changed(mapping, {"source.size": None if size == "native" else size})
     mapping.update({key: value for key, value in values.items() if value is not None})
-    return parse_recipe(mapping, name_or_file)
+    return parse_recipe(mapping, str(name_or_file))
 
 
-def recipe_of(recipe: Recipe | str, **options: Any) -> Recipe:
+def recipe_of(recipe: Recipe | str | Path, **options: Any) -> Recipe:
     """Return `recipe` itself, or the one that a name or file and the options of `load_recipe` describe.
 
     Raises UsageError for options beside a recipe that is complete.
     """
     given = {key: value for key, value in options.items() if value not in (None, (), [], {})}
-    if isinstance(recipe, str):
+    if isinstance(recipe, str | Path):
         return load_recipe(recipe, **given)
     if not isinstance(recipe, Recipe):
         raise UsageError(f"a recipe is a name, a file's path or a Recipe, not {type(recipe).__name__}")

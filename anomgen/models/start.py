@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from anomgen.config import validated
-from anomgen.config.text import Overrides, changed
+from anomgen.config.text import Overrides, changed, size_of
 from anomgen.errors import AnomgenNote, AnomgenWarning, Progress, UsageError, near_miss, silent
 from anomgen.files import refuse_inside
 from anomgen.models.device import require_device, require_diffusion
@@ -34,7 +34,7 @@ def train(
     out: str | Path,
     *,
     abnormal: str | Path | None = None,
-    size: int | Sequence[int] | Literal["native"] | None = None,
+    size: int | Sequence[int] | str | None = None,
     steps: int | None = None,
     preset: str | None = None,
     init: str | Path | None = None,
@@ -51,10 +51,10 @@ def train(
     model: ``sdas``, of the recipes sdas, sia and realnet, ``cyclegan``, or ``classifier``, which guides an sdas.
     source: normal images, as --source takes them; for sdas several, or the folder of all categories, for one
     class-conditional model, and for a classifier. out: folder for the model, its checkpoint and its sheets. abnormal:
-    for cyclegan, a folder of abnormal images or a dataset that `make` wrote. size: one number, (height, width) or
-    "native", by default 256, for a classifier that of the model it guides. steps: of the optimiser, by default the
-    preset's. preset: settings by name, by default what suits the device. init: for sdas, whose weights to start from.
-    guides: for a classifier, the model that it is to guide. device: "auto" (a GPU where there is one), "cpu" or "gpu".
+    for cyclegan, a folder of abnormal images or a dataset that `make` wrote. size: one number, (height, width),
+    "128x64" or "native", by default 256, for a classifier that of the model it guides. steps: of the optimiser, by
+    default the preset's. preset: settings by name, by default what suits the device. init: for sdas, whose weights to
+    start from. guides: for a classifier, the model that it is to guide. device: "auto" (a GPU where there is one), "cpu" or "gpu".
     overrides: what --set takes, ``learning_rate=1e-4``, ``source.fit=crop``.
 
     Warns of images that were left out, and of few. Raises UsageError for what does not fit together, SourceError for
@@ -69,6 +69,7 @@ def train(
     of_source = own.pop("source", {})
     if not isinstance(of_source, Mapping):
         raise UsageError("--set source=…: name a key of the source, for instance --set source.fit=crop")
+    size = size_of(size)
     if size is not None:
         of_source = {"size": None if size == "native" else size, **of_source}
     given = {"preset": preset, "steps": steps, "seed": seed, **own}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from anomgen.config.text import write_yaml
+from anomgen.config.text import one_line
 from anomgen.errors import UsageError
 from anomgen.making.engine import Recipe
 from anomgen.making.recipe import load_recipe, parse_recipe, read_recipe
@@ -121,11 +121,7 @@ def _swept(
             kind: Kind = "dataset" if is_dataset else "none" if name == "none" else "real"
             found.append(Entry(title, label, kind, None, folder if is_dataset else None, variation))
             continue
-        own = [
-            f"{key}={write_yaml(value, flow=True).removesuffix('...' + chr(10)).strip()}"
-            for key, value in variation.items()
-            if key not in (RATIO, COUNT, ABNORMAL)
-        ]
+        own = [f"{key}={one_line(value)}" for key, value in variation.items() if key not in (RATIO, COUNT, ABNORMAL)]
         recipe = _recipe(name, changes, own, variation.get(RATIO))
         label = recipe.name if folder.suffix in (".yaml", ".yml") else name
         title = title.replace(name, label, 1)

@@ -10,7 +10,7 @@ from typing import Any, TypedDict, TypeVar, get_args
 
 import yaml
 
-from anomgen.config.text import read_yaml, size_of
+from anomgen.config.text import Overrides, read_yaml, require_whole, size_of, texts_of
 from anomgen.errors import UsageError, near_miss, require
 from anomgen.places import home
 from anomgen.registry import names
@@ -36,7 +36,7 @@ class RequestOptions(TypedDict, total=False):
     ratios: str | Sequence[float]
     counts: str | Sequence[int]
     sweeps: Mapping[str, Sequence[Any]] | Iterable[str]
-    changes: Sequence[str]
+    changes: Overrides
     anomalies: int
     limits: str | Sequence[str]
     score: str
@@ -91,7 +91,7 @@ class Request:
         ratios: str | Sequence[float] = (),
         counts: str | Sequence[int] = (),
         sweeps: Mapping[str, Sequence[Any]] | Iterable[str] = (),
-        changes: Sequence[str] = (),
+        changes: Overrides = (),
         anomalies: int = 256,
         limits: str | Sequence[str] = (),
         score: str = "window",
@@ -105,8 +105,8 @@ class Request:
         Lists but `data` may be texts with commas. Raises UsageError, which names the option.
         """
         for option, number, least in (("--seeds", seeds, 1), ("--steps", steps, 1), ("--anomalies", anomalies, 2)):
-            if number is not None and number < least:
-                raise UsageError(f"{option} {number}: must be {least} or more")
+            if number is not None:
+                require_whole(option, number, least)
         if real_share is not None and not 0 < real_share < 1:
             raise UsageError(f"--real-share {real_share:g}: must be above 0 and below 1; the rest is tested on")
         if (abnormal or real_share is not None) and "real" not in _listed(recipes, "--recipes"):
@@ -126,7 +126,7 @@ class Request:
             _numbers(ratios, "--ratios", float, lambda share: 0 < share <= 1, "no share above 0, up to 1"),
             _numbers(counts, "--counts", int, lambda count: count >= 1, "below 1"),
             {key: list(values) for key, values in sweeps.items()} if isinstance(sweeps, Mapping) else _sweeps(sweeps),
-            tuple(changes),
+            texts_of(changes, "detector.draem.width=32"),
             anomalies,
             tuple(str(Bound.parse(text)) for text in ([limits] if isinstance(limits, str) else limits)),
             one_of(score, Reducer, "--score"),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anomgen.config import Part
+from anomgen.config.text import Overrides, require_whole
 from anomgen.errors import Progress, UsageError, silent
 from anomgen.places import home
 from anomgen.score.request import Request, Texts, require_extra, seconds_of
@@ -32,7 +33,7 @@ def score(
     ratios: str | Sequence[float] = (),
     counts: str | Sequence[int] = (),
     sweep: Mapping[str, Sequence[Any]] | Iterable[str] = (),
-    overrides: Sequence[str] = (),
+    overrides: Overrides = (),
     anomalies: int = 256,
     limit: str | Sequence[str] = (),
     score: str = "window",
@@ -101,6 +102,8 @@ def score(
         if dry_run:
             raise UsageError("--split writes images, and --dry-run writes nothing; leave out one of them")
         return write_split(request, home(split))
+    if workers is not None:
+        require_whole("--workers", workers)
     seconds = None if budget is None else seconds_of(budget)
     share = Part() if part is None else Part.parse(part, "--part") if isinstance(part, str) else part
     if dry_run:

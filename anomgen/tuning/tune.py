@@ -9,13 +9,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from anomgen.banks.folder import Bank, Defect, is_bank, open_bank
 from anomgen.banks.make import bank
-from anomgen.config.text import Overrides
+from anomgen.config.text import Overrides, require_whole
 from anomgen.errors import Progress, UsageError, silent
 from anomgen.files import refuse_inside, replacing
 from anomgen.generators.defects.generator import Defects
@@ -95,7 +95,7 @@ def tune(
     budget: str | float = "10m",
     workers: int | None = None,
     out: str | Path = "tuned.yaml",
-    size: int | Sequence[int] | Literal["native"] | None = None,
+    size: int | Sequence[int] | str | None = None,
     overrides: Overrides = (),
     progress: Progress = silent,
 ) -> Tuned:
@@ -121,6 +121,8 @@ def tune(
     if defects is None and (item is not None or masks is not None):
         option = "--masks" if item is None else "--item"
         raise UsageError(f"{option}: is about real defects; give these with --defects")
+    if workers is not None:
+        require_whole("--workers", workers)
     usual = load_recipe(RECIPE, source=source, size=size, overrides=overrides, name=out.stem)
     refuse_inside(out, *(str(place) for place in (defects, masks, unlabelled) if place is not None))
     refuse_in_source(usual, out)

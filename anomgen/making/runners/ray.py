@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from anomgen.dataset.writer import Encoder
-from anomgen.errors import AnomgenError, UsageError, require
+from anomgen.errors import AnomgenError, UsageError
 from anomgen.making.engine import Plan, Renderer
 from anomgen.making.runners.base import RowsDone, Runner, Shard, make_shard
 from anomgen.making.threads import single_threaded
@@ -34,7 +34,6 @@ def cluster(workers: int | None, address: str | None) -> Iterator[Runner]:
     workers: shards at once, by default as many as there are processors. A session of Ray that the caller has begun is
     used and left running. Raises UsageError without Ray, AnomgenError for a cluster that does not answer.
     """
-    require("ray", "the engine ray", "ray")
     import ray
 
     if ray.is_initialized():

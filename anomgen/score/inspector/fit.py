@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anomgen.config import portable_path
+from anomgen.config.text import Overrides, require_whole
 from anomgen.errors import Progress, UsageError, silent
 from anomgen.files import locked, refuse_inside
 from anomgen.places import home, temporary_folder
@@ -49,7 +50,7 @@ class _Task:
 
 def fit(
     data: str | Path,
-    recipe: str,
+    recipe: str | Path,
     out: str | Path,
     *,
     detector: str = "probe",
@@ -60,7 +61,7 @@ def fit(
     limit: str | Sequence[str] = (),
     threshold_on: str = "recipe",
     score: str = "window",
-    overrides: Sequence[str] = (),
+    overrides: Overrides = (),
     anomalies: int = 256,
     overwrite: bool = False,
     progress: Progress = silent,
@@ -138,8 +139,7 @@ def _opened(request: Request, seed: int, bounds: tuple[Bound, ...], on: On, scor
         raise UsageError(f"--recipe none: detector {name} learns from anomalies; give a recipe, such as nsa")
     if recipe == "none" and on == "recipe" and (not bounds or any(bound.kind in MISSES for bound in bounds)):
         raise UsageError("--recipe none: no anomalies to choose the threshold on; give --limit fpr=SHARE, or a recipe")
-    if seed < 0:
-        raise UsageError(f"--seed {seed}: must be 0 or more")
+    require_whole("--seed", seed, 0)
     size = request.size or SIZES.get(request.preset, 128)
     data = load_training(request.data[0], size, real_share=request.real_share if recipe == "real" else 0.0)
     entries = request_entries(request, data.name)
