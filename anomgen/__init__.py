@@ -1,8 +1,8 @@
 """Synthetic visual anomalies with exact masks, from normal images to reproducible Hugging Face datasets.
 
 The functions are those of the command line, with its options: `make`, `preview`, `check`, `replay`, `export`, `push`,
-`bank`, `tune`, `train`, `score`, `fit`, `inspect`, `ls`, `show`, `validate`, `doctor`. `__init__.pyi` says where each
-public name lives; a module is imported when a name of it is first used, so that `import anomgen` is instant.
+`bank`, `tune`, `train`, `score`, `fit`, `inspect`, `ls`, `show`, `validate`, `doctor`, `studio`. `__init__.pyi` says
+where each public name lives; a module is imported when a name of it is first used, so that `import anomgen` is instant.
 """
 
 import importlib
@@ -18,6 +18,6 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("anomgen")
-    if name == "score":  # the package of that name is the function, too
-        return importlib.import_module("anomgen.score")
+    if name in ("score", "studio"):  # the package of that name is the function, too
+        return importlib.import_module(f"anomgen.{name}")
     return _attribute(name)

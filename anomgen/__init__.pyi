@@ -22,6 +22,7 @@ from .score.inspector.inspector import Inspector
 from .score.run import score
 from .sources.base import Source, build_source
 from .sources.pool import Pool
+from .studio.serve import studio
 from .synthesis.sample import Reject, Sample, composite
 from .tuning.tune import tune
 
@@ -63,6 +64,7 @@ __all__ = [
     "rng_for",
     "score",
     "show",
+    "studio",
     "train",
     "tune",
     "validate",

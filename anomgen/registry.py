@@ -1,12 +1,18 @@
-"""Names of plug-ins: tables of the bundled ones, then entry points; a class is imported when it is first used."""
+"""Names of plug-ins: tables of the bundled ones, then entry points; a class is imported when it is first used.
+
+And packages that are called like a function: `anomgen.score` is both.
+"""
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
 from typing import Any
 
 from anomgen.config import Config, validated
@@ -109,3 +115,32 @@ def build(group: str, values: Mapping[str, Any]) -> Any:
     except UsageError as error:
         raise RecipeError([("kind", str(error))]) from None
     return validated(model, {key: value for key, value in values.items() if key != "kind"})
+
+
+class _Called(ModuleType):
+    """A package with the call, the signature and the docstring of a function."""
+
+    _called: Callable[[], Callable[..., Any]]
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        return self._called()(*args, **options)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.signature(self._called())
+
+    @property
+    def __doc__(self) -> str:  # type: ignore[override]  # a plain attribute would be there before the function is loaded
+        function = self._called()
+        return f"{self.__name__}{inspect.signature(function)}\n\n{inspect.getdoc(function)}"
+
+
+def call_package(name: str, module: str) -> None:
+    """Let a package, ``anomgen.score``, be the function of its name in a module, too, imported when it is first called.
+
+    Importing a module of a package sets the parent's attribute to the package, whatever it was before: so the package
+    itself can be called.
+    """
+    package = sys.modules[name]
+    package.__class__ = _Called
+    package.__dict__["_called"] = lambda: getattr(importlib.import_module(module), name.rpartition(".")[2])

@@ -17,13 +17,14 @@ from anomgen.cli import app
 
 COMMANDS = (
     *("make", "preview", "check", "replay", "export", "push", "bank", "tune", "score", "fit", "inspect"),
-    *("ls", "show", "validate"),
+    *("ls", "show", "validate", "studio"),
 )
-CALLED = {"set": "overrides", "no_check": "check"}
+CALLED = {"set": "overrides", "no_check": "check", "open": "opened"}
 """Options that a Python parameter says in another word."""
+PACKAGES = {"score": "anomgen.score.run", "studio": "anomgen.studio.serve"}
 PRINTING = {"json", "help", "quiet", "verbose", "fail_on_anomaly"}
 """Options that only say how to print, and how to exit."""
-OF_PYTHON = {"progress", "api", "wait", "warn"}
+OF_PYTHON = {"progress", "api", "wait", "warn", "tell"}
 """Parameters that no command line can give."""
 
 
@@ -46,8 +47,9 @@ def options(command):
 
 
 def function_of(name):
-    """Return a public function; that called score is `anomgen.score.run.score`, see the next test."""
-    return importlib.import_module("anomgen.score.run").score if name == "score" else getattr(anomgen, name)
+    """Return a public function; a package that is called like one says in which module it is."""
+    module = PACKAGES.get(name)
+    return getattr(anomgen, name) if module is None else getattr(importlib.import_module(module), name)
 
 
 def parameters(function):
@@ -65,11 +67,12 @@ def test_train_has_the_options_of_both_commands():
     assert parameters(anomgen.train) == {"model"} | set().union(*(options(command) for command in commands.values()))
 
 
-def test_the_package_that_is_a_function_shows_its_signature_and_its_docstring():
-    function = function_of("score")
-    assert callable(anomgen.score) and inspect.signature(anomgen.score) == inspect.signature(function)
-    assert inspect.getdoc(function) in anomgen.score.__doc__
-    assert "anomgen.score(data" in pydoc.render_doc(anomgen.score)
+@pytest.mark.parametrize(("name", "first"), [("score", "data"), ("studio", "photos")])
+def test_the_package_that_is_a_function_shows_its_signature_and_its_docstring(name, first):
+    function, package = function_of(name), getattr(anomgen, name)
+    assert callable(package) and inspect.signature(package) == inspect.signature(function)
+    assert inspect.getdoc(function) in package.__doc__
+    assert f"anomgen.{name}({first}" in pydoc.render_doc(package)
 
 
 @pytest.mark.parametrize("name", [*COMMANDS, "train", "load_recipe", "load_dataset"])
@@ -86,7 +89,7 @@ def test_the_stub_names_what_there_is_and_all_of_it():
     assert sorted(listed) == sorted({*homes, "__version__"})
     assert sorted(anomgen.__all__) == sorted(homes) and set(homes) <= set(dir(anomgen))
     for name, module in homes.items():
-        if name != "score":
+        if name not in PACKAGES:
             assert getattr(anomgen, name) is getattr(importlib.import_module(module), name)
     with pytest.raises(AttributeError, match="no_such_name"):
         anomgen.no_such_name  # noqa: B018

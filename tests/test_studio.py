@@ -20,7 +20,7 @@ from anomgen.making.make import make
 from anomgen.making.recipe import bundled_recipes, load_recipe
 from anomgen.studio.app import name_of_folder
 from anomgen.studio.controls import sections_of
-from anomgen.studio.serve import serve
+from anomgen.studio.serve import studio as serve
 
 # --- rows -----------------------------------------------------------------------------------------------------------
 

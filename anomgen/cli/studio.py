@@ -53,15 +53,22 @@ def studio(
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
 ) -> None:
     """Open a page in the browser: look at recipes on your photos, set them, draw, make datasets, inspect images."""
-    if space is not None:
-        from anomgen.studio.space import write_space
+    from anomgen.studio.serve import studio as open_studio
 
-        print(f"{space}: {', '.join(file.name for file in write_space(space, photos))}")
+    written = open_studio(
+        photos,
+        out=out,
+        opened=opened or (),
+        host=host,
+        port=port,
+        public=public,
+        space=space,
+        browser=browser,
+        tell=_tell,
+    )
+    if written is not None:
+        print(f"{space}: {', '.join(file.name for file in written)}")
         print_hint(f"next: create a Space of the kind Docker on huggingface.co, and push {space} to it with git")
-        return
-    from anomgen.studio.serve import serve
-
-    serve(photos, out=out, opened=opened or (), host=host, port=port, public=public, browser=browser, tell=_tell)
 
 
 def _tell(address: str) -> None:

@@ -54,8 +54,8 @@ def train(
     for cyclegan, a folder of abnormal images or a dataset that `make` wrote. size: one number, (height, width),
     "128x64" or "native", by default 256, for a classifier that of the model it guides. steps: of the optimiser, by
     default the preset's. preset: settings by name, by default what suits the device. init: for sdas, whose weights to
-    start from. guides: for a classifier, the model that it is to guide. device: "auto" (a GPU where there is one), "cpu" or "gpu".
-    overrides: what --set takes, ``learning_rate=1e-4``, ``source.fit=crop``.
+    start from. guides: for a classifier, the model that it is to guide. device: "auto" (a GPU where there is one),
+    "cpu" or "gpu". overrides: what --set takes, ``learning_rate=1e-4``, ``source.fit=crop``.
 
     Warns of images that were left out, and of few. Raises UsageError for what does not fit together, SourceError for
     unusable images, AnomgenError when a training cannot go on.

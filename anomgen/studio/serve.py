@@ -16,7 +16,7 @@ from anomgen.places import home
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-def serve(
+def studio(
     photos: str | None = None,
     *,
     out: str | Path = "anomgen-out",
@@ -24,15 +24,22 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 0,
     public: str | None = None,
+    space: str | Path | None = None,
     browser: bool = True,
     tell: Callable[[str], None] = print,
-) -> None:
+) -> list[Path] | None:
     """Serve the studio until it is interrupted; the options are those of `anomgen studio`.
 
-    photos: what --source of `make` takes, by default the recipes' own textures. port: 0 for one that is free.
-    public: the name under which everybody may use it, without a token. tell: is given the address.
+    photos: what --source of `make` takes, by default the recipes' own textures. out: where recipes, masks and datasets
+    are written. opened: other folders that recipes may read. host, port: where to listen; 0 for a port that is free.
+    public: the name under which everybody may use it, without a token. space: a new folder that what a Space of Hugging
+    Face needs is written to, instead; the files are returned. browser: open the page. tell: is given the address.
     Raises UsageError for photos that are not there, a port that is taken, or a missing extra.
     """
+    if space is not None:
+        from anomgen.studio.space import write_space
+
+        return write_space(space, photos)
     require("studio", "the studio", "starlette", "uvicorn")
     import uvicorn
 
@@ -70,6 +77,7 @@ def serve(
         )
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listener])
+    return None
 
 
 def _refuse_missing(photos: str | None, opened: Sequence[Path]) -> None:
