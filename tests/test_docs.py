@@ -7,6 +7,7 @@ checked for their options alone. A block below `<!-- not run: why -->` is only p
 
 import contextlib
 import importlib.util
+import inspect
 import re
 import shutil
 import subprocess
@@ -226,10 +227,27 @@ def test_every_public_name_is_in_the_reference():
     import anomgen
 
     page = read("docs/reference/python.md")
-    homes = {"score": "score.run.score"}  # the package of that name would be shown
+    homes = {"score": "score.run.score", "studio": "studio.serve.studio"}  # packages of these names would be shown
     names = [homes.get(name, name) for name in anomgen.__all__ if name != "__version__"]
     missing = [name for name in names if f"::: anomgen.{name}\n" not in page]
     assert not missing
+
+
+def test_every_function_says_in_the_reference_what_it_returns():
+    """Law: the class that a function's annotation names stands in its line of the table, and has its own entry."""
+    import anomgen
+
+    page, homes = read("docs/reference/python.md"), {"score": "score.run", "studio": "studio.serve"}
+    plain = {"Path", "Any", "None"}
+    told = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", page, re.M))
+    for name in anomgen.__all__:
+        module = homes.get(name)
+        found = getattr(anomgen if module is None else importlib.import_module(f"anomgen.{module}"), name)
+        if not inspect.isfunction(found) or name.startswith(("build_", "composite", "rng_for")):
+            continue
+        for word in set(re.findall(r"\b[A-Z]\w+", str(inspect.signature(found).return_annotation))) - plain:
+            assert f"`{word}`" in told[name], (name, word)
+            assert re.search(rf"^::: anomgen\.[\w.]*\b{word}$", page, re.M), word
 
 
 def test_every_column_is_in_the_reference_with_its_type(prepared):
