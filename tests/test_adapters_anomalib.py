@@ -23,7 +23,7 @@ def test_the_augmenter_keeps_shapes_and_the_pixels_outside_the_mask(shape):
 
 
 def test_feeding_adds_anomalies_while_training_only():
-    from anomgen.adapters.anomalib import IMAGENET_MEAN, IMAGENET_STD, Augmenter, feed
+    from anomgen.adapters.anomalib import IMAGENET_MEAN, IMAGENET_STD, Augmenter, load_anomalies
 
     class Model(torch.nn.Module):
         def forward(self, images, masks=None, labels=None):
@@ -32,7 +32,7 @@ def test_feeding_adds_anomalies_while_training_only():
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
     images = (torch.stack([as_tensor(outside(k)) for k in range(4)]) / 255 - mean) / std
     model = Model()
-    handle = feed(model, Augmenter(recipe("cutpaste", overrides=["anomaly_ratio=0.5"])))
+    handle = load_anomalies(model, Augmenter(recipe("cutpaste", overrides=["anomaly_ratio=0.5"])))
     torch.manual_seed(0)
     drawn, masks, labels = model(images=images, masks=None, labels=torch.tensor([0, 0, 0, 1]))
     assert labels[3] and 0 < masks.flatten(1).any(dim=1).sum() < 4
@@ -55,7 +55,7 @@ def test_glass_dsr_and_supersimplenet_learn_from_our_anomalies(monkeypatch):
     from anomalib.models.image.glass.torch_model import GlassModel
     from anomalib.models.image.supersimplenet.torch_model import SupersimplenetModel
 
-    from anomgen.adapters.anomalib import IMAGENET_MEAN, IMAGENET_STD, Augmenter, feed
+    from anomgen.adapters.anomalib import IMAGENET_MEAN, IMAGENET_STD, Augmenter, load_anomalies
 
     create = timm.create_model
     monkeypatch.setattr(
@@ -73,6 +73,6 @@ def test_glass_dsr_and_supersimplenet_learn_from_our_anomalies(monkeypatch):
     drawn, masks = dsr.perlin_generator(images)
     assert dsr.third_stage_loss(dsr.model.train()(drawn)["anomaly_map"], masks).isfinite()
     simple = SupersimplenetModel(backbone="resnet18").train()
-    feed(simple, augment)
+    load_anomalies(simple, augment)
     scores = simple(images=(images - mean) / std, masks=None, labels=torch.zeros(2))
     assert scores[3].tolist() == [1, 1, 1, 1]  # it doubles the batch; without ours, half of it would be normal

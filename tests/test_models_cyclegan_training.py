@@ -197,7 +197,7 @@ def test_the_command_trains_and_a_killed_training_goes_on_to_the_same_bytes(disc
     picture = cv2.imread(str(tmp_path / "whole" / "sheets" / "step-000200.png"))
     assert picture.shape[0] > 5 * 256 and picture.shape[1] > 2 * 256
     record = json.loads((tmp_path / "whole" / "training.json").read_text())
-    assert record["verdict"] == done["verdict"] and record["verdict"] in whole.stdout
+    assert record["findings"] == done["findings"] and record["findings"] in whole.stdout
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Sheets of a training: the verdict follows what is wrong with the samples, the picture holds rows and losses."""
+"""Sheets of a training: the findings follow what is wrong with the samples, the picture holds rows and losses."""
 
 import json
 
@@ -35,7 +35,7 @@ def noisy(image):
         (lambda image: image // 3, "Train on: samples"),
     ],
 )
-def test_the_verdict_says_what_is_wrong_with_samples(change, words):
+def test_the_findings_say_what_is_wrong_with_samples(change, words):
     assert likeness([change(image) for image in plates(6, 1)], plates(6, 2)).startswith(words)
 
 

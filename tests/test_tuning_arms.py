@@ -1,4 +1,4 @@
-"""Comparing recipes on real defects that were left out: folds, the verdict, the budget, going on after a stop."""
+"""Comparing recipes on real defects that were left out: folds, the findings, the budget, going on after a stop."""
 
 import json
 

@@ -4,7 +4,8 @@
     model.augmenter = Augmenter("nsa", source="bottle/train/good", overrides=["anomaly_ratio=0.5"])
 
 GLASS calls it `model.model.augmentor` and wants every image anomalous (``anomaly_ratio=1``), DSR `perlin_generator`.
-SuperSimpleNet draws on features; `feed` gives its network anomalous images with masks, which it also learns from.
+SuperSimpleNet draws on features; `load_anomalies` gives its network anomalous images with masks, which it also learns
+from.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Augmenter(nn.Module):
         return (drawn, mask) if image.ndim == 4 else (drawn[0], mask[0])
 
 
-def feed(
+def load_anomalies(
     model: nn.Module,
     augmenter: Augmenter,
     mean: Sequence[float] = IMAGENET_MEAN,

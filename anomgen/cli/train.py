@@ -199,14 +199,14 @@ def report(result: Trained, after: str, *, as_json: bool) -> None:
         "made": result.made,
         "losses": {name: round(loss, 5) for name, loss in result.losses.items()},
         "seconds": round(result.seconds, 1),
-        "verdict": result.verdict,
+        "findings": result.findings,
     }
     if as_json:
         print_json(summary)
         return
     losses = ", ".join(f"{name} {loss:.4g}" for name, loss in result.losses.items())
     print(f"{result.path}: {result.steps} steps ({result.made} now) in {result.seconds:.0f} s; {losses}")
-    if result.verdict:
-        print(result.verdict)
+    if result.findings:
+        print(result.findings)
     print_hint(f"look:  {result.path / 'sheets'}")
     print_hint(f"next:  {after}")

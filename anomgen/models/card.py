@@ -25,7 +25,7 @@ def write_card(
         "width": shape[1],
         "channels": shape[2],
         "steps": record["steps"],
-        "verdict": record.get("verdict", ""),
+        "findings": record.get("findings", record.get("verdict", "")),  # its name in earlier records
         "losses": ", ".join(f"{name} {value:.4g}" for name, value in record["losses"].items()),
         "paper": "".join(papers_of([kind])),
         "licensed": license is not None,

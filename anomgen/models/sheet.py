@@ -14,7 +14,7 @@ CURVE = 130
 """Height of the losses' curve."""
 COLOURS = ((43, 131, 198), (217, 100, 28), (26, 158, 120), (196, 111, 160), (200, 148, 10), (116, 103, 201))
 NOISY, BLURRED = 1.45, 0.6
-"""Fine detail of samples, in that of normal images, above and below which they are no good; benchmarks/verdict.py."""
+"""Fine detail of samples, in that of normal images, above and below which they are no good; benchmarks/findings.py."""
 UNLIKE = 3.0
 """Spreads of the normal images that the samples' statistics may lie apart from theirs."""
 FLOOR = 0.15
@@ -30,19 +30,19 @@ ALIGNED, MISSHAPEN = 0.4, 0.65
 
 @dataclass(frozen=True)
 class Sheet:
-    """What a training shows of itself. rows: caption and pictures, uint8 (H, W, C). verdict: a sentence or two."""
+    """What a training shows of itself. rows: caption and pictures, uint8 (H, W, C). findings: a sentence or two."""
 
     rows: Sequence[tuple[str, Sequence[np.ndarray]]]
-    verdict: str
+    findings: str
 
 
 def drawn(sheet: Sheet, title: str, log: Path) -> np.ndarray:
-    """Return a sheet, uint8 (H, W, 3): title, verdict, rows of pictures, and the losses that stand in `log`."""
+    """Return a sheet, uint8 (H, W, 3): title, findings, rows of pictures, and the losses that stand in `log`."""
     from anomgen.dataset.preview import fitted, laid_out
 
     tiles = [([fitted(_colour(picture)) for picture in pictures], caption) for caption, pictures in sheet.rows]
     columns = max(len(pictures) for pictures, _ in tiles)
-    top = laid_out(title, [""] * columns, tiles, sheet.verdict)
+    top = laid_out(title, [""] * columns, tiles, sheet.findings)
     return np.concatenate([top, _curve(losses_of(log), top.shape[1])])
 
 

@@ -51,7 +51,7 @@ class Trained:
     """Steps of this run; the others were done by the one that it resumed."""
     losses: dict[str, float]
     seconds: float
-    verdict: str = ""
+    findings: str = ""
     """Whether to train on, in words."""
     categories: Mapping[str, str] = field(default_factory=dict)
     """Name → path of each category that a class-conditional model was asked for; empty where that means nothing."""
@@ -80,7 +80,7 @@ class Task(ABC):
 
     @abstractmethod
     def sheet(self) -> Sheet:
-        """Return pictures that show how good the model is, and a verdict."""
+        """Return pictures that show how good the model is, and findings."""
 
     @abstractmethod
     def save(self, folder: Path, record: Mapping[str, Any]) -> None:
@@ -119,7 +119,7 @@ def train(
 
 def _run(task: Task, out: Path, record: Mapping[str, Any], resume: bool, progress: Progress) -> Trained:
     main, steps = task.accelerator.is_main_process, task.settings.steps
-    started, first, losses, verdict = time.perf_counter(), 0, _Smoothed(), ""
+    started, first, losses, findings = time.perf_counter(), 0, _Smoothed(), ""
     if resume and (out / CHECKPOINT).is_file():
         first, losses.values = _restore(task, out / CHECKPOINT)
     if first > steps:
@@ -134,7 +134,7 @@ def _run(task: Task, out: Path, record: Mapping[str, Any], resume: bool, progres
             progress(done, steps, losses.text())
             stopping = _any_stops(task, stop) and done < steps
             if done % task.settings.sheet_every == 0 or done == steps:
-                verdict = _sheet(task, out, done)  # before the checkpoint, from which a killed training goes on
+                findings = _sheet(task, out, done)  # before the checkpoint, from which a killed training goes on
             if done % task.settings.checkpoint_every == 0 or done == steps or stopping:
                 _checkpoint(task, out, record, done, losses.values)
             if stopping:
@@ -142,15 +142,15 @@ def _run(task: Task, out: Path, record: Mapping[str, Any], resume: bool, progres
                     f"interrupted after step {done} of {steps}; the checkpoint is kept: run the same command with "
                     "--resume"
                 )
-        verdict = verdict or (task.sheet().verdict if main else "")  # of a run that had no step left to do
-        final = {**record, "steps": steps, "losses": losses.values, "verdict": verdict}
+        findings = findings or (task.sheet().findings if main else "")  # of a run that had no step left to do
+        final = {**record, "steps": steps, "losses": losses.values, "findings": findings}
         if main:
             with _saving(out):
                 task.save(out, final)
             _share(out)
             write_record(out, {**final, "finished": True})
         task.accelerator.wait_for_everyone()
-    return Trained(out, steps, steps - first, losses.values, time.perf_counter() - started, verdict)
+    return Trained(out, steps, steps - first, losses.values, time.perf_counter() - started, findings)
 
 
 @contextmanager
@@ -221,18 +221,18 @@ def _state(metadata: Mapping[str, str]) -> tuple[int, dict[str, float]]:
 
 
 def _sheet(task: Task, out: Path, done: int) -> str:
-    """Write a sheet; return its verdict."""
+    """Write a sheet; return its findings."""
     from anomgen.dataset.preview import write_sheet
 
-    verdict = ""
+    findings = ""
     if task.accelerator.is_main_process:
         sheet = task.sheet()
-        verdict = sheet.verdict
+        findings = sheet.findings
         picture = drawn(sheet, f"{task.kind} · step {done} of {task.settings.steps}", out / LOG)
         (out / SHEETS).mkdir(exist_ok=True)
         write_sheet(picture, out / SHEETS / f"step-{done:06d}.png")
     task.accelerator.wait_for_everyone()
-    return verdict
+    return findings
 
 
 class _Smoothed:

@@ -20,8 +20,8 @@ from anomgen.score.jobs import run_jobs
 from anomgen.score.kept.describe import VERSIONED
 from anomgen.score.misses import Missed, write_misses
 from anomgen.score.report.board import BoardTable, Line
+from anomgen.score.report.findings import findings
 from anomgen.score.report.summary import Run
-from anomgen.score.report.verdict import verdict
 from anomgen.score.request import Request
 from anomgen.score.result import Done, Failed, JsonRecord, Result
 from anomgen.score.rows import SET_ASIDE, RowFile, opened, require_run_folder
@@ -151,7 +151,7 @@ def run(
         missed = write_misses(schedule, own, out) if misses else ()
     files = [path.relative_to(out).as_posix() for path in report]
     board = judged.board.overall if own else None
-    lines = [verdict(judged), *_lines(board)]
+    lines = [findings(judged), *_lines(board)]
     summary = _summary(schedule, own, board, files, time.monotonic() - started)
     return Outcome(schedule, summary, lines, out / HTML, missed)
 

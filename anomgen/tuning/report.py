@@ -84,11 +84,11 @@ def _summary(defects: Sequence[Defect], comparison: Comparison | None, hints: Se
         told.append(f"The recipe rests on {len(defects)} real defects. Do not test on the same ones.")
     told += [hint.text for hint in hints]
     if comparison is not None:
-        told.append(_verdict(comparison))
+        told.append(_findings(comparison))
     return " ".join(told)
 
 
-def _verdict(comparison: Comparison) -> str:
+def _findings(comparison: Comparison) -> str:
     if not comparison.arms:
         return f"No other recipes were compared. {comparison.note}"
     chosen = next(arm for arm in comparison.arms if arm.name == comparison.chosen)

@@ -119,7 +119,7 @@ class ClassifierTask(Task):
             shown = seen[:SHEET_COLUMNS] if self.transform is None else self.transform.decode(seen[:SHEET_COLUMNS])
             pictures = [unscaled(image, np.dtype(np.uint8)) for image in shown.permute(0, 2, 3, 1).cpu().numpy()]
             rows.append((f"noised to t = {int(t[0])}: {right} of {len(which)} training images told apart", pictures))
-        return Sheet(rows, _verdict(shares[0], len(sets)))
+        return Sheet(rows, _findings(shares[0], len(sets)))
 
     def save(self, folder: Path, record: Mapping[str, Any]) -> None:
         """Write the classifier with a card."""
@@ -137,7 +137,7 @@ class ClassifierTask(Task):
         save_classifier(folder, self._own(), description, {})
 
 
-def _verdict(share: float, categories: int) -> str:
+def _findings(share: float, categories: int) -> str:
     told = f"{share:.0%} of lightly noised training images are told apart, by chance {1 / categories:.0%} would be."
     return f"Looks trained: {told}" if share >= TRAINED else f"Train on: {told}"
 

@@ -175,10 +175,12 @@ class SDASTask(Task):
                 rows[caption] = list(drawn * 2 - 1)
         images = {caption: [unscaled(image, np.dtype(np.uint8)) for image in row] for caption, row in rows.items()}
         *_, samples, _ = images.values()
-        verdict = likeness(samples, images["normal images"])
+        findings = likeness(samples, images["normal images"])
         if self.is_new and self.loss > IGNORANT:
-            verdict = f"Train on: the loss of the last step is {self.loss:.2f}; a model that knows nothing has about 1."
-        return Sheet(list(images.items()), verdict)
+            findings = (
+                f"Train on: the loss of the last step is {self.loss:.2f}; a model that knows nothing has about 1."
+            )
+        return Sheet(list(images.items()), findings)
 
     @contextmanager
     def _averaged(self) -> Iterator[SDASPipeline]:

@@ -1,1 +1,1 @@
-"""What is said about a finished board: the verdict, its evidence, charts, and the report that shows them."""
+"""What is said about a finished board: the findings, their evidence, charts, and the report that shows them."""

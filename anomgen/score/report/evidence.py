@@ -1,4 +1,4 @@
-"""The evidence for the verdict: the leaderboard, charts of the metrics, differences, sweeps."""
+"""The evidence for the findings: the leaderboard, charts of the metrics, differences, sweeps."""
 
 from __future__ import annotations
 

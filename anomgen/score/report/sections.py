@@ -13,6 +13,7 @@ from anomgen.score.report.appendix import examples, failures, how, time_spent, u
 from anomgen.score.report.blocks import Block, Chart, Details, Section, Table, TableCell, Text
 from anomgen.score.report.chance import chance
 from anomgen.score.report.evidence import differences, leaderboard, metric_charts, sweeps
+from anomgen.score.report.findings import headline
 from anomgen.score.report.operating import operating
 from anomgen.score.report.pictures import Strips, compared, drawn
 from anomgen.score.report.robustness import robustness
@@ -31,7 +32,6 @@ from anomgen.score.report.summary import (
     percent,
     signed,
 )
-from anomgen.score.report.verdict import headline
 from anomgen.score.result import ChosenF1, Done, Limit, Thresholds, TypeFigures
 
 TAUGHT = 0.5

@@ -22,12 +22,12 @@ from anomgen.score.report import charts
 from anomgen.score.report.appendix import versions
 from anomgen.score.report.blocks import Block, Chart, Details, Section
 from anomgen.score.report.evidence import leaderboard, metric_chart
+from anomgen.score.report.findings import findings
 from anomgen.score.report.operating import operating_points
 from anomgen.score.report.pictures import Strips
 from anomgen.score.report.robustness import perturbed_means
 from anomgen.score.report.sections import Measured, correlated, sections
 from anomgen.score.report.summary import SPARE, Run, averaged, grouped
-from anomgen.score.report.verdict import verdict
 from anomgen.score.result import SCHEMA, Done, Result
 
 HTML, MARKDOWN, RESULTS, CHARTS = "report.html", "report.md", "results.json", "charts"
@@ -126,7 +126,7 @@ def as_json(run: Run, figures: Measured | None) -> str:
     correlations = correlated(run, figures)
     values = {
         "schema": SCHEMA,
-        "verdict": verdict(run),
+        "findings": findings(run),
         "best": run.best.entry if run.best else None,
         "not_ranked": run.indifferent,
         "learned_nothing": run.idle,

@@ -55,7 +55,7 @@ def headline(run: Run) -> Iterator[Block]:
         yield Text(f"The rows were made with several versions of {name} ({', '.join(found)}): that, too, may differ.")
 
 
-def verdict(run: Run) -> str:
+def findings(run: Run) -> str:
     """Return the report's first sentence."""
     if run.by_threshold:
         return f"No recipe is the best by its maps. {', '.join(run.detectors)}: {ALL_INDIFFERENT}."
@@ -140,7 +140,7 @@ def _best_pair(run: Run) -> tuple[str, Line] | None:
 
 
 def _best(run: Run) -> Iterator[Block]:
-    yield Text(verdict(run), strong=True)
+    yield Text(findings(run), strong=True)
     if run.by_threshold:
         yield from _best_by_threshold(run)
     elif run.best is None:

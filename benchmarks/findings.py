@@ -1,6 +1,6 @@
-"""How often the verdict of a training sheet is right, on samples of which it is known whether they are good.
+"""How often the findings of a training sheet are right, on samples of which it is known whether they are good.
 
-python benchmarks/verdict.py ROOT     (the folder that holds mvtec_bottle, coffee_leaf, …, each with train/good)
+python benchmarks/findings.py ROOT     (the folder that holds mvtec_bottle, coffee_leaf, …, each with train/good)
 
 Six samples against six normal images, as on a sheet, drawn anew TRIES times, in colour where the images have it and in
 grey. Good samples are other normal images, near ones these with grain of two grey levels or blurred by a third of a
@@ -82,12 +82,12 @@ KINDS: dict[str, tuple[Change, str]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", type=Path)
-    parser.add_argument("--words", action="store_true", help="print each verdict")
+    parser.add_argument("--words", action="store_true", help="print the findings of each")
     parser.add_argument("--sets", help="these alone, comma-separated")
     options = parser.parse_args()
     names = sorted(path.parent.parent.name for path in options.root.glob("*/train/good"))
     names = options.sets.split(",") if options.sets else names
-    print(f"{'share of right verdicts':<32}" + "".join(f"{kind.split(':')[-1][-9:]:>10}" for kind in KINDS))
+    print(f"{'share of right findings':<32}" + "".join(f"{kind.split(':')[-1][-9:]:>10}" for kind in KINDS))
     every = []
     for name in names:
         for size in SIZES:
@@ -109,7 +109,7 @@ def images_of(folder: Path, size: int) -> list[np.ndarray]:
 
 
 def rights(images: list[np.ndarray], *, words: bool) -> list[float]:
-    """Return, for each kind, the share of right verdicts."""
+    """Return, for each kind, the share of right findings."""
     found = []
     for kind, (change, wanted) in KINDS.items():
         rng = np.random.default_rng(1)

@@ -22,7 +22,7 @@ from anomgen.score.report.ranking import board
 def test_the_first_sentence_says_whether_anything_beats_using_no_anomalies(tmp_path, none, sentence):
     means = {"nsa": 0.4, "perlin": 0.2, **({} if none is None else {"none": none})}
     _, markdown, results = report(tmp_path, made_rows(seeds=3, detectors=("probe",), means=means))
-    assert markdown.split("\n")[2].startswith(sentence) and results["verdict"].startswith(sentence[2:])
+    assert markdown.split("\n")[2].startswith(sentence) and results["findings"].startswith(sentence[2:])
 
 
 @pytest.mark.parametrize(
