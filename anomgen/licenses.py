@@ -6,10 +6,12 @@ Creative Commons is what their deeds say of adapted material; nothing here is le
 
 from __future__ import annotations
 
+import codecs
+import os
 import re
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 UNKNOWN = frozenset({"", "unknown"})
 """What stands for a licence that nobody has named."""
@@ -30,6 +32,32 @@ _CC = re.compile(r"cc-(by(?:-nc)?(?:-sa|-nd)?)-(\d\.\d)")
 _CC_URL = re.compile(r"creativecommons\.org/licenses/(by(?:-nc)?(?:-sa|-nd)?)/(\d\.\d)")
 _CC_TERM = r"NC|SA|ND|Non[ -]?Commercial|Share[ -]?Alike|No[ -]?Deriv(?:ative)?s"
 _CC_NAME = re.compile(rf"\b(?:CC[ -]BY|Attribution)((?:[ -](?:{_CC_TERM}))*)[ -](\d\.\d)", re.I)
+
+_NO_TEXTS = (".pdf", ".html", ".htm", ".rtf", ".doc", ".docx", ".odt")
+_LICENSE_FILE = re.compile(
+    r"(?:licen[cs]e|copying)(?:[ ._-](?:data(?:[ _-]?set)?|images?|pictures?|photos?|cc[ ._-]?(?:by|0).*))?"
+    r"(?:\.(?:txt|md|rst|pdf|html?|rtf|docx?|odt))?"
+)
+"""Names of files that say under which terms what lies beside them is given, in small letters."""
+_RESERVED = re.compile(
+    r"all rights (?:are )?reserved|alle rechte vorbehalten|tous droits r[ée]serv[ée]s|todos los derechos reservados"
+    r"|\binternal use\b|\bconfidential\b|\bproprietary\b",
+    re.IGNORECASE,
+)
+_NEGATION = re.compile(
+    r"\b(?:not|no|never|neither|nor|cannot|without|except|excepting|excluding|excludes?|unless|other than"
+    r"|nicht|kein\w*|pas|previously|formerly|used to be|no longer|instead)\b|n['’]t\b",
+    re.IGNORECASE,
+)
+_OTHER_THINGS = re.compile(
+    r"\b(?:icons?|logos?|fonts?|tools?|software|code|scripts?|programs?|library|templates?|web ?site"
+    r"|documentation|manual|paper|article|texts?|annotations?|labels?|masks?|models?|weights|videos?|music|sounds?"
+    r"|figures?|readme|backgrounds?|page)\b",
+    re.IGNORECASE,
+)
+_IMAGES = re.compile(r"\b(?:images?|pictures?|photo(?:graph)?s?|data|data ?sets?|database)\b", re.IGNORECASE)
+_WORDS = 160
+"""Characters of a licence file that are repeated."""
 
 _FRONT_MATTER = re.compile(r"\s*---\s*\n(.*?)\n---\s*(?:\n|$)", re.DOTALL)
 _CARD_LICENSE = re.compile(
@@ -100,11 +128,60 @@ def inherited(source: str | None, others: Iterable[str]) -> str | None:
     return next((name for name in several if first_conflict(several, name) is None), None)
 
 
+class Evidence(NamedTuple):
+    """Which licence something is under, and which words of which file say so. license: None where nothing does."""
+
+    license: str | None = None
+    file: str = ""
+    words: str = ""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A note on what was read; none where there was nothing to read."""
+        if not self.file:
+            return ()
+        if self.license:
+            return (f"licence {self.license}, as {self.file} says: {self.words!r}",)
+        return (f"licence unknown: {self.file} {self.words}",)
+
+
 def license_in(text: str) -> str | None:
-    """Return the Creative Commons licence that a text names, as an identifier; None for none, or for several."""
-    found = {f"cc-{terms.lower()}-{version}" for terms, version in _CC_URL.findall(text)}
-    found |= {f"cc-by{_short(terms)}-{version}" for terms, version in _CC_NAME.findall(" ".join(text.split()))}
-    return found.pop() if len(found) == 1 else None
+    """Return the Creative Commons licence that a text gives images under; None for none, several or a doubtful one."""
+    return _claim(text).license
+
+
+def _claim(text: str, file: str = "") -> Evidence:
+    """Return what a text says. Where it says no, speaks of other things, or reserves rights, it says nothing."""
+    claims = {sentence: found for sentence in _sentences(text) if (found := _named_in(sentence))}
+    names = set().union(*claims.values())
+    if reserved := _RESERVED.search(" ".join(text.split())):
+        return Evidence(None, file, f"says {reserved[0]!r}")
+    if not names:
+        return Evidence(None, file, "names no licence of Creative Commons")
+    if len(names) > 1:
+        return Evidence(None, file, f"names several ({', '.join(sorted(names))})")
+    if doubtful := next((sentence for sentence in claims if _is_doubtful(sentence)), None):
+        return Evidence(None, file, f"does not say it of the images: {_shortened(doubtful)!r}")
+    return Evidence(names.pop(), file, _shortened(next(iter(claims))))
+
+
+def _sentences(text: str) -> list[str]:
+    paragraphs = re.split(r"\n\s*\n", text)
+    return [part for paragraph in paragraphs for part in re.split(r"(?<=[.!?;])\s+", " ".join(paragraph.split()))]
+
+
+def _named_in(sentence: str) -> set[str]:
+    found = {f"cc-{terms}-{version}" for terms, version in _CC_URL.findall(sentence.lower())}
+    return found | {f"cc-by{_short(terms)}-{version}" for terms, version in _CC_NAME.findall(sentence)}
+
+
+def _is_doubtful(sentence: str) -> bool:
+    """Return whether a sentence that names a licence says no, or speaks of other things than images."""
+    return bool(_NEGATION.search(sentence) or (_OTHER_THINGS.search(sentence) and not _IMAGES.search(sentence)))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _WORDS else text[: _WORDS - 1].rstrip() + "…"
 
 
 def _short(terms: str) -> str:
@@ -113,28 +190,65 @@ def _short(terms: str) -> str:
     return "".join(f"-{short}" for short, long in words if short in letters or long in letters)
 
 
-def license_beside(*folders: Path) -> str | None:
-    """Return the licence that a file in one of the folders names, None where there is none that can be read.
+def license_beside(*folders: Path) -> Evidence:
+    """Return which licence of the images in the first folder a file there, or in one of the others, names.
 
-    A LICENSE file and a readme.txt may name a licence of Creative Commons, the metadata of a README.md any.
-    The first file that names exactly one decides.
+    The nearest folder with a licence file (LICENSE, LICENCE.txt, LICENSE-DATASET, …) decides, whether it can be
+    understood or not, as does a readme.txt that names a licence of Creative Commons or reserves rights, and, in the
+    first folder, the metadata of a README.md, which may name any.
     """
     for folder in folders:
-        with suppress(OSError):
-            for file in sorted(folder.iterdir()):
-                reads = _reader_of(file.name.lower())
-                if reads is not None and file.is_file():
-                    with file.open(encoding="utf-8", errors="replace") as opened:
-                        found = known(reads(opened.read(MAX_CHARACTERS)))
-                    if found:
-                        return found
+        try:
+            files = sorted(file for file in folder.iterdir() if file.is_file())
+        except OSError:
+            continue
+        decisive = [file for file in files if _LICENSE_FILE.fullmatch(file.name.lower())]
+        found = [_claim(_text_of(file), _seen_from(folders[0], file)) for file in decisive]
+        if found:
+            return _agreed(found)
+        for file in files:
+            said = _said_in_passing(file, folders[0])
+            if said is not None:
+                return said
+    return Evidence()
+
+
+def _agreed(found: list[Evidence]) -> Evidence:
+    """Return what several licence files say, if it is the same."""
+    licenses = {evidence.license for evidence in found}
+    if len(licenses) == 1:
+        return found[0]
+    return Evidence(None, " and ".join(evidence.file for evidence in found), "do not say the same")
+
+
+def _said_in_passing(file: Path, first: Path) -> Evidence | None:
+    """Return what a readme says of a licence, None where it says nothing of any."""
+    name, place = file.name.lower(), _seen_from(first, file)
+    if name == "readme.md" and file.parent == first:
+        found = known(license_of_card(_text_of(file)))
+        return Evidence(found, place, f"license: {found}") if found else None
+    if name == "readme.txt":
+        text = _text_of(file)
+        flat = " ".join(text.split())
+        return _claim(text, place) if _named_in(flat) or _RESERVED.search(flat) else None
     return None
 
 
-def _reader_of(name: str) -> Callable[[str], str | None] | None:
-    if name == "readme.md":
-        return license_of_card
-    return license_in if name.startswith(("license", "licence")) or name == "readme.txt" else None
+def _text_of(file: Path) -> str:
+    """Return the beginning of a text file; nothing of one that cannot be read or is no text."""
+    if file.suffix.lower() in _NO_TEXTS:
+        return ""
+    try:
+        with file.open("rb") as opened:
+            data = opened.read(2 * MAX_CHARACTERS)
+    except OSError:
+        return ""
+    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return data.decode("utf-16" if wide else "utf-8", errors="replace")[:MAX_CHARACTERS]
+
+
+def _seen_from(folder: Path, file: Path) -> str:
+    return Path(os.path.relpath(file, folder)).as_posix()
 
 
 def license_of_card(text: str) -> str | None:

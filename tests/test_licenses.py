@@ -2,7 +2,16 @@
 
 import pytest
 
-from anomgen.licenses import conflict, first_conflict, inherited, known, license_beside, license_in, normalised
+from anomgen.licenses import (
+    Evidence,
+    conflict,
+    first_conflict,
+    inherited,
+    known,
+    license_beside,
+    license_in,
+    normalised,
+)
 
 
 @pytest.mark.parametrize(
@@ -97,16 +106,95 @@ def test_a_licence_is_read_from_text(text, license):
 def test_the_metadata_of_a_readme_are_evidence_of_a_licence(tmp_path, front, license):
     """What is written below, as of another work, is none."""
     (tmp_path / "README.md").write_text(f"---\n{front}\n---\n\nlicense: apache-2.0\n")
-    assert license_beside(tmp_path) == license
+    assert license_beside(tmp_path).license == license
     (tmp_path / "README.md").write_text(f"# Images\n\n{front}\n")
-    assert license_beside(tmp_path) is None
+    assert license_beside(tmp_path) == Evidence()
 
 
-def test_a_licence_is_found_beside_the_pictures(tmp_path):
-    (tmp_path / "set").mkdir()
-    assert license_beside(tmp_path / "set", tmp_path) is None
-    (tmp_path / "LICENSE-DATASET").write_text("CC BY 4.0")
-    (tmp_path / "README.md").write_text("our notes are CC BY-NC 4.0")
-    assert license_beside(tmp_path / "set", tmp_path) == "cc-by-4.0"
-    (tmp_path / "set" / "readme.txt").write_text("Attribution-NonCommercial-ShareAlike 4.0 International License")
-    assert license_beside(tmp_path / "set", tmp_path) == "cc-by-nc-sa-4.0"
+def put(root, files):
+    """Write texts, or bytes, under names relative to a folder."""
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+
+
+MVTEC = (
+    "Attribution-NonCommercial-ShareAlike 4.0 International (CC BY-NC-SA 4.0)\n"
+    "https://creativecommons.org/licenses/by-nc-sa/4.0/"
+)
+
+
+@pytest.mark.parametrize(
+    ("files", "license", "file"),
+    [
+        ({}, None, ""),
+        (
+            {"../LICENSE-DATASET": "CC BY 4.0", "../README.md": "CC BY-NC 4.0"},
+            "cc-by-4.0",
+            "../LICENSE-DATASET",
+        ),
+        ({"../LICENSE": "CC BY 4.0", "readme.txt": MVTEC}, "cc-by-nc-sa-4.0", "readme.txt"),
+        ({"../license.txt": MVTEC, "../readme.txt": "MVTec AD"}, "cc-by-nc-sa-4.0", "../license.txt"),
+        ({"LICENCE.md": "The images are under CC BY 4.0."}, "cc-by-4.0", "LICENCE.md"),
+        ({"README.TXT": MVTEC}, "cc-by-nc-sa-4.0", "README.TXT"),
+        ({"license.txt": MVTEC.encode("utf-16")}, "cc-by-nc-sa-4.0", "license.txt"),
+        ({"LICENSE": "https://creativecommons.org/licenses/by/3.0/de/"}, "cc-by-3.0", "LICENSE"),
+        (
+            {"LICENSE": "Copyright 2019 A. The images and the code are CC BY 4.0."},
+            "cc-by-4.0",
+            "LICENSE",
+        ),
+        # the nearest file decides, understood or not
+        ({"LICENSE": "All rights reserved.", "../LICENSE": MVTEC}, None, "LICENSE"),
+        ({"LICENSE": "Ask Jane.", "../LICENSE": MVTEC}, None, "LICENSE"),
+        (
+            {"license.pdf": f"%PDF {MVTEC}", "../LICENSE": MVTEC},
+            None,
+            "license.pdf",
+        ),
+        ({"readme.txt": "All rights reserved.", "../LICENSE": MVTEC}, None, "readme.txt"),
+        ({"LICENSE": "CC BY 4.0", "LICENSE-IMAGES": "CC BY-NC 4.0"}, None, "LICENSE and LICENSE-IMAGES"),
+        # what says no, reserves rights, or speaks of other things
+        ({"LICENSE": "These images are NOT under CC BY 4.0. Ask us."}, None, "LICENSE"),
+        ({"LICENSE": "Our old images were CC BY 4.0; the new ones aren't CC BY 4.0."}, None, "LICENSE"),
+        ({"LICENSE": "Die Bilder stehen nicht unter CC BY 4.0."}, None, "LICENSE"),
+        ({"LICENSE": "Everything but the pictures, no images, is under CC BY 4.0."}, None, "LICENSE"),
+        ({"readme.txt": "Images (c) A, all rights\nreserved. Icons of the tool are CC BY 4.0."}, None, "readme.txt"),
+        ({"readme.txt": "For internal use only. See CC BY 4.0."}, None, "readme.txt"),
+        ({"readme.txt": "Icons of the labelling tool are CC BY 4.0."}, None, "readme.txt"),
+        ({"readme.txt": "The paper is CC BY 4.0."}, None, "readme.txt"),
+        ({"LICENSE": "Pictures: CC BY 4.0. Annotations: CC BY 4.0."}, None, "LICENSE"),
+        ({"LICENSE": "CC BY 4.0 or CC BY-SA 4.0"}, None, "LICENSE"),
+        # what is no licence file
+        ({"license_plates.csv": "https://creativecommons.org/licenses/by/2.0/"}, None, ""),
+        ({"license_plates.txt": "CC BY 2.0"}, None, ""),
+        ({"LICENSES.md": "icons: CC BY 4.0"}, None, ""),
+        ({"licensed.txt": "CC BY 4.0"}, None, ""),
+        ({"../README.md": "---\nlicense: mit\n---\nmy code"}, None, ""),
+        ({"README.md": "---\nlicense: mit\n---\nimages"}, "mit", "README.md"),
+    ],
+)
+def test_a_licence_is_claimed_on_evidence_alone(tmp_path, files, license, file):
+    place = tmp_path / "set"
+    place.mkdir()
+    put(place, files)
+    found = license_beside(place, tmp_path)
+    assert (found.license, found.file) == (license, file)
+    assert len(found.notes) == bool(file)
+    assert all(note.startswith(f"licence {license or 'unknown'}") and file in note for note in found.notes)
+
+
+def test_a_note_says_on_which_words_a_claim_rests(tmp_path):
+    put(
+        tmp_path,
+        {"LICENSE": "Hello.\n\nThe images are given under\nCC BY 4.0. Enjoy.", "a/LICENSE": "Images: never CC BY 4.0."},
+    )
+    assert license_beside(tmp_path).notes == (
+        "licence cc-by-4.0, as LICENSE says: 'The images are given under CC BY 4.0.'",
+    )
+    assert license_beside(tmp_path / "a").notes == (
+        "licence unknown: LICENSE does not say it of the images: 'Images: never CC BY 4.0.'",
+    )
+    put(tmp_path, {"b/LICENSE": "CC BY 4.0" + " x" * 200})
+    assert len(license_beside(tmp_path / "b").words) <= 160

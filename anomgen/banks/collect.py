@@ -121,7 +121,13 @@ def _of_annotations(root: Path, files: Tree, found: Sequence[Annotation]) -> Col
         candidates.append(Candidate(name, own.defect_type, _reading(read, own.image), _at(own)))
     known = {own.image for own in found}
     notes = left_out([name for name in files.pictures if name not in known], "without annotations")
-    return Collected(tuple(candidates), license_beside(root, root.resolve().parent), notes, root)
+    return _under_licence(tuple(candidates), notes, root)
+
+
+def _under_licence(candidates: tuple[Candidate, ...], notes: tuple[str, ...], root: Path) -> Collected:
+    place = root.resolve()
+    found = license_beside(place, place.parent)
+    return Collected(candidates, found.license, (*notes, *found.notes), root)
 
 
 def _at(own: Annotation) -> Mask:
@@ -180,7 +186,7 @@ def _paired(root: Path, files: Tree, place: Path, there: Tree) -> Collected:
     notes = left_out([virtual[mask] for mask in sorted(virtual) if mask not in used], "masks of no picture")
     if not candidates:
         raise UsageError(f"{root}: holds no picture of a defect; give the folder of these")
-    return Collected(candidates, license_beside(root, root.resolve().parent), notes, root)
+    return _under_licence(candidates, notes, root)
 
 
 # --- choosing -------------------------------------------------------------------------------------------------------

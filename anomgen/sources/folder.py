@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from anomgen.errors import UsageError, near_miss
-from anomgen.licenses import license_beside
+from anomgen.licenses import Evidence, license_beside
 from anomgen.sources.base import PathText
 from anomgen.sources.images import read_bytes
 from anomgen.sources.pairing import normal_among
@@ -49,7 +49,7 @@ class FileReader:
         return read_bytes(self.root / relative, relative)
 
 
-def listed_in(root: Path, files: Tree, license: str | None = None) -> Listed:
+def listed_in(root: Path, files: Tree, license: Evidence) -> Listed:
     """Return the normal images among files below `root`; what is left out is in the notes.
 
     Raises UsageError when none is left.
@@ -58,11 +58,11 @@ def listed_in(root: Path, files: Tree, license: str | None = None) -> Listed:
     normal = normal_among(files.pictures, read, str(root))
     if not normal.images:
         raise UsageError(f"{root}: no picture is a normal image: {'; '.join(normal.notes)}")
-    notes = (*normal.notes, *not_read(files.others))
-    return Listed(str(root), [(name, name) for name in normal.images], read, license, notes=notes)
+    notes = (*normal.notes, *not_read(files.others), *license.notes)
+    return Listed(str(root), [(name, name) for name in normal.images], read, license.license, notes=notes)
 
 
-def license_of(root: Path) -> str | None:
+def license_of(root: Path) -> Evidence:
     """Return the licence that a file beside the images names; for ``bottle/train/good`` also in or above ``bottle``."""
     if root.name.lower() not in NORMAL_NAMES or root.parent.name.lower() != "train":
         return license_beside(root)

@@ -129,8 +129,15 @@ def photos(path: str) -> Listing:
     if not normal.images:
         raise UsageError(f"{path}: no picture is a normal image: {'; '.join(normal.notes)}")
     found = tuple(LabelledImage(name, NORMAL, True, name) for name in normal.images)
+    evidence = license_of_folder(place)
     return Listing(
-        place.name, found, read, True, license_of_folder(place), place, (*normal.notes, *not_read(files.others))
+        place.name,
+        found,
+        read,
+        True,
+        evidence.license,
+        place,
+        (*normal.notes, *not_read(files.others), *evidence.notes),
     )
 
 
@@ -181,13 +188,15 @@ def _files(path: str, *, alone: bool = False) -> Listing:
     )
     is_split = table is not None or any(folders_of(name) & (_TRAIN | _TEST) for name in images)
     used = {mask for own in masks_of.values() for mask in own}
+    evidence = license_beside(place, place.parent)
     notes = (
         *taken,
         *left_out(unlabelled, "whose labels are not public"),
         *left_out(sorted(masks - used), "masks of no anomalous image"),
         *not_read(files.others),
+        *evidence.notes,
     )
-    return Listing(place.name, found, read, is_split, license_beside(place, place.parent), place, notes)
+    return Listing(place.name, found, read, is_split, evidence.license, place, notes)
 
 
 def _types_by_masks(

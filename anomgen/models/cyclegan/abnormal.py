@@ -41,8 +41,9 @@ class Abnormal(ScannedConfig):
         if not abnormal.images:
             raise UsageError(f"{self.path}: holds no abnormal image ({extensions_text()}); give a folder of such")
         entries = [(name, name) for name in abnormal.images]
-        notes = (*abnormal.notes, *not_read(files.others))
-        return Listed(str(root), entries, read, license_beside(root.resolve()), notes=notes)
+        found = license_beside(root.resolve())
+        notes = (*abnormal.notes, *not_read(files.others), *found.notes)
+        return Listed(str(root), entries, read, found.license, notes=notes)
 
     def _anomalous_rows(self, dataset: Dataset) -> Listed:
         rows = dataset.table(["index", "label"]).to_pydict()
