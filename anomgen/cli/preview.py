@@ -38,7 +38,7 @@ def preview(
     exclude: ExcludeOption = None,
     changes: SetOption = None,
     foreground: Annotated[bool, typer.Option("--foreground", help="Show which pixels count as the object.")] = False,
-    rows: Annotated[int, typer.Option(min=1, max=64, help="Samples, of each recipe.")] = 8,
+    rows: Annotated[int, typer.Option("--rows", "-n", min=1, max=64, help="Samples, of each recipe.")] = 8,
     cols: Annotated[
         int | None,
         typer.Option(min=1, max=64, help="Samples a line, each outlined beside a crop of it.", show_default="2"),

@@ -5,12 +5,14 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import yaml
 
 from anomgen.cards import templates
 from anomgen.dataset.panel import VIEWS, Panel
@@ -159,11 +161,20 @@ def _laid_out(lines: Sequence[Sequence[_Cell | None]], heads: Sequence[str], tit
 
 
 def write_gallery(groups: Sequence[Group], path: Path, title: str, notes: Sequence[str] = ()) -> None:
-    """Write samples as one HTML file that needs nothing else: views to choose from, outlines, light and dark."""
-    template = templates(Path(str(resources.files("anomgen.dataset"))), autoescape=True).get_template("gallery.html")
+    """Write samples as one HTML file that needs nothing else: views, outlines, records, each enlarged on a click.
+
+    The page runs its own script alone, known by its hash, so that nothing in a name can be one.
+    """
+    from markupsafe import Markup
+
+    folder = Path(str(resources.files("anomgen.dataset")))
+    script = (folder / "gallery.js").read_text(encoding="utf-8")
+    known = b64encode(sha256(script.encode()).digest()).decode()
+    template = templates(folder, autoescape=True).get_template("gallery.html")
     shown = [{"name": group.name, "samples": list(_samples(group))} for group in groups]
     with replacing(path) as file:
-        file.write(template.render(title=title, notes=notes, groups=shown).encode())
+        page = template.render(title=title, notes=notes, groups=shown, script=Markup(script), hash=known)
+        file.write(page.encode())
 
 
 def _samples(group: Group) -> Iterator[dict[str, Any]]:
@@ -171,7 +182,15 @@ def _samples(group: Group) -> Iterator[dict[str, Any]]:
         height, width = panel.mask.shape
         pictures = {view: _data_url(picture) for view in VIEWS if (picture := panel.picture(view)) is not None}
         outline = outline_of(panel.mask)
-        yield {"caption": panel.caption, "height": height, "width": width, "outline": outline, "pictures": pictures}
+        record = _written(panel.record) if panel.record else ""
+        shown = {"caption": panel.caption, "height": height, "width": width, "outline": outline, "pictures": pictures}
+        yield {**shown, "record": record}
+
+
+def _written(record: dict[str, Any]) -> str:
+    """Return a record as YAML, short lists in a line."""
+    text: str = yaml.safe_dump(record, sort_keys=False, allow_unicode=True, default_flow_style=None)
+    return text.rstrip("\n")
 
 
 def _data_url(picture: np.ndarray) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -16,6 +16,19 @@ from anomgen.sources.value_range import ValueRange, stretched
 View = Literal["image", "normal", "mask", "soft_mask", "difference"]
 VIEWS: tuple[View, ...] = get_args(View)
 """The pictures of a sample."""
+RECORDED = (
+    "index",
+    "seed",
+    "attempt",
+    "source_id",
+    "defect_type",
+    "detectability",
+    "severity",
+    "area",
+    "boxes",
+    "params",
+)
+"""What of a row is told beside its pictures."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +36,8 @@ class Panel:
     """One sample as a sheet shows it.
 
     image: (H, W, C) uint8 or uint16, stretched to its depth. mask: bool (H, W). soft_mask: float32 (H, W)
-    in [0, 1], or None. normal: the image before, or None where it is not known. caption: one line of text.
+    in [0, 1], or None. normal: the image before, or None where it is not known. caption: one line of text. record:
+    what is recorded of it, plain.
     """
 
     image: np.ndarray
@@ -31,13 +45,15 @@ class Panel:
     soft_mask: np.ndarray | None
     normal: np.ndarray | None
     caption: str
+    record: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of_row(cls, row: Row) -> Panel:
         """Return the panel of a row that was just drawn."""
         caption = caption_of(row.index, row.defect_type, row.detectability, row.severity, row.area, row.source_id)
         image, normal = stretched(row.image, row.value_range), stretched(row.normal, row.value_range)
-        return cls(image, row.mask, row.soft_mask, normal, caption)
+        record = {name: getattr(row, name) for name in RECORDED}
+        return cls(image, row.mask, row.soft_mask, normal, caption, record)
 
     @classmethod
     def of_stored(cls, row: dict[str, Any], normals: NormalImages, value_range: ValueRange | None) -> Panel:
@@ -48,7 +64,8 @@ class Panel:
             normal = stretched(normal, value_range) if normal.shape == image.shape else None
         measures = row.get("detectability"), row["severity"], row["area"]
         caption = caption_of(row["index"], row["defect_type"], *measures, row["source_id"])
-        return cls(stretched(image, value_range), row["mask"], row["soft_mask"], normal, caption)
+        record = {name: row[name] for name in RECORDED if name in row}
+        return cls(stretched(image, value_range), row["mask"], row["soft_mask"], normal, caption, record)
 
     def picture(self, view: View) -> np.ndarray | None:
         """Return one of the sample's pictures, (H, W, 3) uint8; None where it is not known.

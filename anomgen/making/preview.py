@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.metadata import version
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,8 @@ MAX_ROWS = 64
 """Samples on the longest sheet."""
 COLUMNS = 2
 """Samples a line, where nothing else is asked for."""
+UNTOLD = ("train", "good")
+"""Folders of a known layout, which do not say what the images are of."""
 LINE = 4
 """Recipes a line, where all are shown."""
 
@@ -127,7 +130,8 @@ def preview(
         return Previewed(out, _draw_foreground(dataset_recipe(whole, source, overrides), out, rows))
     panels = dataset_panels(whole, rows, pool_of(whole, source)[0])
     name = whole.recipe.get("name", whole.path.name)
-    _draw([Group(name, panels)], out, cols, f"{name} · {len(whole)} rows", views=views)
+    title = f"{name} on {_source_name(whole.recipe['source'])} · {len(whole)} rows"
+    _draw([Group(name, panels)], out, cols, title, views=views)
     return Previewed(out)
 
 
@@ -175,8 +179,16 @@ def _draw_recipes(recipes: Sequence[Recipe], out: Path, rows: int, cols: int | N
                 tell(number * rows + len(panels), rows * len(recipes), "drawing samples")
         groups.append(Group(recipe.name, panels))
         resolved[recipe.name] = {**plan.resolved, "notes": list(plan.notes)}
-    _draw(groups, out, cols, ", ".join(group.name for group in groups), views=views)
+    names = ", ".join(group.name for group in groups)
+    _draw(groups, out, cols, f"{names} on {_source_name(recipes[0].source.model_dump())}", views=views)
     return resolved if len(recipes) > 1 else next(iter(resolved.values()))
+
+
+def _source_name(source: Mapping[str, Any]) -> str:
+    """Return how a source is called in a title: its folder, or that of a data set around it, or its kind."""
+    parts = PurePath(str(source.get("path") or "")).parts
+    told = [part for part in parts if part not in UNTOLD] or parts
+    return told[-1] if told else f"{source['kind']} images"
 
 
 def _first_anomalous(recipe: Recipe, rows: int) -> list[int]:
@@ -189,7 +201,7 @@ def _first_anomalous(recipe: Recipe, rows: int) -> list[int]:
 def _draw(groups: Sequence[Group], out: Path, cols: int | None, title: str, *, views: bool = False) -> None:
     """Draw samples as what the file's name and the options ask for."""
     if out.suffix.lower() == PAGE:
-        write_gallery(groups, out, title)
+        write_gallery(groups, out, title, [f"Drawn by anomgen {version('anomgen')}."])
     elif views:
         _write(preview_sheet(groups[0].panels, title), out)
     else:
