@@ -8,11 +8,12 @@ from typing import Literal, overload
 
 from anomgen.config.text import Overrides, changed
 from anomgen.dataset.reader import Dataset
-from anomgen.errors import Progress, UsageError, require, silent
+from anomgen.errors import Progress, UsageError, near_miss, require, silent
 from anomgen.exporters import export as datasets
 from anomgen.exporters.base import Exporter
 from anomgen.hub.upload import is_model, model_kind
 from anomgen.places import home, is_url
+from anomgen.registry import names
 
 ONNX = "onnx"
 """The format of detectors; all others are of datasets."""
@@ -74,6 +75,9 @@ def export(
     """
     if to == ONNX:
         return _detector(dataset, out, overrides, overwrite=overwrite)
+    known = [*names("exporters"), ONNX]
+    if isinstance(to, str) and to not in known:
+        raise UsageError(f"unknown exporter {to!r}{near_miss(to, known)} (known: {', '.join(known)})")
     if not isinstance(dataset, Dataset) and _is_detector(Path(dataset)):
         raise UsageError(f"--to {to}: {dataset} is a detector; it is exported to {ONNX}")
     return datasets.export(dataset, to, out, overrides=overrides, overwrite=overwrite, progress=progress)

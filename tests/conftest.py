@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hub_fixtures import hub  # noqa: F401
 from learned import disc, pictures, tiny_cyclegan, tiny_sdas
+from small import MANY
 
 os.environ["ANOMGEN_NO_PLUGINS"] = "1"  # whatever else is installed; before collection, which asks for names, too
 GOLDEN = Path(__file__).parent / "golden.json"
@@ -72,6 +73,15 @@ def photos(tmp_path):
         picture = np.clip(source[k] * tint, 0, 255).astype(np.uint8)
         cv2.imwrite(str(folder / f"{k:03d}.png"), picture)
     return tmp_path / "photos"
+
+
+@pytest.fixture
+def few_are_many(monkeypatch):
+    """Let `MANY` images, of any weight, be so many that they are looked at before they are checked."""
+    from anomgen.sources import glimpse
+
+    monkeypatch.setattr(glimpse, "MANY", MANY)
+    monkeypatch.setattr(glimpse, "HEAVY", 1)
 
 
 @pytest.fixture

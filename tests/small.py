@@ -15,6 +15,8 @@ def uncounted():
     return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
 
 
+MANY = 20
+"""Images that the fixture `few_are_many` lets be many."""
 SMALL = ["source.size=64", "source.count=9", "shard_size=32"]
 
 

@@ -257,7 +257,7 @@ def test_the_command(dataset, tmp_path):
     _, errors = run("export", dataset, "--to", "coko", "-o", tmp_path / "x", code=2)
     assert errors == (
         "error: unknown exporter 'coko'; did you mean 'coco'? (known: ader, coco, folder, labelstudio, mvtec, visa, "
-        "yolo)\n"
+        "yolo, onnx)\n"
     )
     _, errors = run("export", dataset, "--to", "coco", "-o", tmp_path / "out", code=2)
     assert "holds an export (mvtec)" in errors

@@ -1,7 +1,9 @@
 """The house: which folder may import which, and what a module loads."""
 
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ def loaded_by(module: str) -> set[str]:
     return set(done.stdout.split())
 
 
-@pytest.mark.parametrize("model", ["sdas", "cyclegan"])
+@pytest.mark.parametrize("model", ["classifier", "cyclegan", "sdas"])
 def test_training_loads_nothing_of_making_writing_or_cards(model):
     pytest.importorskip("diffusers")
     loaded = loaded_by(f"anomgen.models.{model}.training")
@@ -40,3 +42,18 @@ def test_every_folder_says_in_a_sentence_what_it_is_for(folder):
 def test_no_file_is_longer_than_400_lines(folder):
     files = [path for ending in ("py", "js", "css", "html") for path in (PACKAGE.parent / folder).rglob(f"*.{ending}")]
     assert files and not {path.name: n for path in files if (n := len(path.read_bytes().splitlines())) > 400}
+
+
+def test_the_drawing_of_the_layers_is_the_contract():
+    """Law: the floors in CONTRIBUTING.md, where a bracket holds those of one floor together, are import-linter's."""
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    drawing = re.search(r"`lint-imports` verifies:\n\n```\n(.*?)```", text, re.S)
+    floors, inside = [], False
+    for line in drawing[1].splitlines():
+        name, bracket = re.match(r"(\w*)(?:\.py|/)? *([┐│┘])?", line).groups()
+        floors += [] if inside else [[]]
+        floors[-1] += [name] if name else []
+        inside = bracket in ("┐", "│")
+    contract = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
+    layers = contract["contracts"][0]["layers"]
+    assert [sorted(floor) for floor in floors] == [sorted(layer.split(" | ")) for layer in layers]

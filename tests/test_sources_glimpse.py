@@ -3,24 +3,19 @@
 import numpy as np
 import pytest
 from PIL import Image
+from small import MANY
 
 from anomgen.errors import SourceError
 from anomgen.sources import glimpse
 from anomgen.sources.folder import Folder
 from anomgen.sources.glimpse import glimpse_of
 
-COUNT = 20
-
-
-@pytest.fixture(autouse=True)
-def few_are_many(monkeypatch):
-    monkeypatch.setattr(glimpse, "MANY", COUNT)
-    monkeypatch.setattr(glimpse, "HEAVY", 1)
+pytestmark = pytest.mark.usefixtures("few_are_many")
 
 
 @pytest.fixture
 def folder(tmp_path):
-    for k in range(COUNT):
+    for k in range(MANY):
         values = np.random.default_rng(k).integers(0, 256, (20 + k % 3, 24, 3), np.uint8)
         Image.fromarray(values if k % 2 else values[..., 0]).save(tmp_path / f"{k:02d}.png")
     return tmp_path
@@ -29,8 +24,8 @@ def folder(tmp_path):
 def test_it_is_what_the_check_finds(folder):
     config = Folder(path=str(folder), size=32)
     seen, checked = glimpse_of(config), config.open()
-    assert len(seen) == len(checked) == COUNT
-    for k in range(COUNT):
+    assert len(seen) == len(checked) == MANY
+    for k in range(MANY):
         assert seen.id(k) == checked.id(k) and np.array_equal(seen[k], checked[k]) and not seen[k].flags.writeable
     assert seen.fingerprint() != checked.fingerprint()
     assert seen.confirmed(checked)
@@ -65,7 +60,7 @@ def test_few_images_light_ones_and_deep_ones_wait_for_the_check(folder, monkeypa
     config = Folder(path=str(folder))
     assert glimpse_of(config) is not None
     with monkeypatch.context() as patch:
-        patch.setattr(glimpse, "MANY", COUNT + 1)
+        patch.setattr(glimpse, "MANY", MANY + 1)
         assert glimpse_of(config) is None
     with monkeypatch.context() as patch:
         patch.setattr(glimpse, "HEAVY", 1 << 30)

@@ -8,30 +8,25 @@ import pytest
 
 pytest.importorskip("starlette", reason="the studio is an extra")
 
+from small import MANY
 from starlette.testclient import TestClient
 
 from anomgen.errors import SourceError
 from anomgen.making.recipe import load_recipe
-from anomgen.sources import detect, glimpse
+from anomgen.sources import detect
 from anomgen.studio import session as session_module
 from anomgen.studio.app import studio_app
 from anomgen.studio.guard import TOKEN_HEADER
 from anomgen.studio.session import Session
 
-COUNT = 24
-
-
-@pytest.fixture(autouse=True)
-def few_are_many(monkeypatch):
-    monkeypatch.setattr(glimpse, "MANY", COUNT)
-    monkeypatch.setattr(glimpse, "HEAVY", 1)
+pytestmark = pytest.mark.usefixtures("few_are_many")
 
 
 @pytest.fixture
 def photos(tmp_path):
     folder = tmp_path / "photos"
     folder.mkdir()
-    for k in range(COUNT):
+    for k in range(MANY):
         values = np.random.default_rng(k).integers(90, 120, (48, 48, 3), np.uint8)
         cv2.imwrite(str(folder / f"{k:02d}.png"), values)
     return folder
