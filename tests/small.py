@@ -16,7 +16,7 @@ def uncounted():
 
 
 MANY = 20
-"""Images that the fixture `few_are_many` lets be many."""
+"""Images that the fixture `few_are_many` lets be many, or more."""
 SMALL = ["source.size=64", "source.count=9", "shard_size=32"]
 
 

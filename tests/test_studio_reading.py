@@ -19,6 +19,7 @@ from anomgen.studio.app import studio_app
 from anomgen.studio.guard import TOKEN_HEADER
 from anomgen.studio.session import Session
 
+COUNT = MANY + 4
 pytestmark = pytest.mark.usefixtures("few_are_many")
 
 
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("few_are_many")
 def photos(tmp_path):
     folder = tmp_path / "photos"
     folder.mkdir()
-    for k in range(MANY):
+    for k in range(COUNT):
         values = np.random.default_rng(k).integers(90, 120, (48, 48, 3), np.uint8)
         cv2.imwrite(str(folder / f"{k:02d}.png"), values)
     return folder
