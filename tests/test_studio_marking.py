@@ -7,14 +7,16 @@ import pytest
 pytest.importorskip("starlette", reason="the studio is an extra")
 
 from real_data import defect
+from studio_client import opened as client
 
 from anomgen.banks.folder import Bank
 from anomgen.dataset.png import decode_png, encode_png
 from anomgen.making.make import make
 from anomgen.making.output import check_output
 from anomgen.making.recipe import load_recipe
+from anomgen.studio import pictures
 from anomgen.studio.datasets import Datasets
-from anomgen.studio.marking import SHOWN_SIDE
+from anomgen.studio.pictures import SHOWN_SIDE
 
 
 def stepped(height=40, width=60):
@@ -146,7 +148,7 @@ def test_pictures_that_are_none_and_marks_that_are_none_are_refused(studio, out)
         assert answer.status_code == 400 and text in answer.json()["error"], answer.text
     gone = studio.post("/api/bank/unknown", params={"bank": "b", "type": "t"}, content=encode_png(marked))
     assert gone.status_code == 400 and "open it again" in gone.json()["error"]
-    assert not out.exists()
+    assert not list(out.glob("[!.]*"))
 
 
 def test_the_foreground_is_told_as_auto_chose_it_and_refined_from_there(studio):
@@ -158,6 +160,40 @@ def test_the_foreground_is_told_as_auto_chose_it_and_refined_from_there(studio):
     told = studio.post("/api/recipe", json={"base": "perlin", "changes": refined}).json()
     again = studio.get(f"/api/normal/{told['id']}/0").json()
     assert not again["chosen"] and again["outline"] == about["outline"] and again["area"] == about["area"]
+
+
+def test_every_mark_is_kept_and_the_next_studio_finds_it(studio, photos, out):
+    marks = {}
+    for k in range(9):
+        picture = opened(studio, stepped() + k, f"{k}.png")
+        mask = np.zeros((40, 60), np.uint8)
+        mask[k : k + 5, 3:9] = 255
+        answer = studio.post(f"/api/mark/{picture['id']}", content=encode_png(mask))
+        assert answer.json()["marked"] and not answer.json()["banked"]
+        marks[picture["id"]] = mask
+    first, second, third = list(marks)[:3]
+    assert put(studio, {"id": first}, marks[first]).status_code == 200
+    studio.post(f"/api/mark/{first}", content=encode_png(marks[first]))  # the same once more
+    studio.post(f"/api/mark/{second}", content=encode_png(marks[second] * 0))
+    studio.post(f"/api/take-away/{third}", json={})
+    with client(photos, out) as later:
+        told = later.get("/api/pictures").json()["pictures"]
+        assert [one["name"] for one in told] == [f"{k}.png" for k in range(9) if k != 2]
+        assert [one["id"] for one in told if one["banked"]] == [first]
+        assert [one["id"] for one in told if not one["marked"]] == [second]
+        for one in told[2:]:
+            assert np.array_equal(decode_png(later.get(f"/mark/{one['id']}.png").content)[..., 0], marks[one["id"]])
+        assert decode_png(later.get(f"/picture/{told[-1]['id']}.png").content)[0, 0].tolist() == [108] * 3
+
+
+def test_a_picture_too_many_is_refused_and_none_is_dropped(studio, monkeypatch):
+    kept = opened(studio, stepped())
+    monkeypatch.setattr(pictures, "MOST_BYTES", len(encode_png(stepped())) + 1)
+    refused = studio.post("/api/picture", params={"name": "b"}, content=encode_png(stepped() + 1))
+    assert refused.status_code == 400 and "take away" in refused.json()["error"]
+    assert studio.get("/api/pictures").json()["pictures"] == [kept]
+    for key in ("..", "../..", "%2e%2e", "0" * 32):
+        assert studio.post(f"/api/take-away/{key}", json={}).status_code in (400, 404, 405)
 
 
 def test_colour_images_of_any_format_are_read_as_ours(studio):

@@ -205,6 +205,7 @@ def test_a_real_defect_is_marked_put_into_a_bank_and_on_the_photos(page, tmp_pat
     page.get_by_text("bank · 1 defect").wait_for()
     (own,) = Bank(tmp_path / "out" / "bank").defects()
     assert own.defect_type == "stain" and own.mask[22:38, 22:38].all() and own.mask.sum() <= 400
+    assert page.evaluate("localStorage.length") <= 2  # what is marked is the studio's, not this browser's
     page.reload()  # neither the picture nor what is marked on it is lost with the page
     shown(page)
     page.get_by_role("tab", name="Draw").click()

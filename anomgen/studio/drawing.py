@@ -54,16 +54,35 @@ class Drawing:
 
     async def picture(self, request: Request) -> Response:
         """Take a picture of a defect; the body is its file."""
-        data = await request.body()
-        return JSONResponse(await run_in_threadpool(self.marking.add, request.query_params.get("name", ""), data))
+        name, data = request.query_params.get("name", ""), await request.body()
+        return JSONResponse(await run_in_threadpool(self.marking.pictures.add, name, data))
 
     async def pictures(self, _: Request) -> Response:
-        """Say which pictures of defects are open."""
-        return JSONResponse({"pictures": self.marking.pictures()})
+        """Say which pictures of defects are kept."""
+        return JSONResponse({"pictures": await run_in_threadpool(self.marking.pictures.all)})
 
     async def shown_picture(self, request: Request) -> Response:
         """Return a picture of a defect as it is marked."""
-        return await png(request, self.marking.shown(request.path_params["picture"]))
+        kept = await run_in_threadpool(self.marking.pictures.picture, request.path_params["picture"])
+        return await png(request, kept.shown)
+
+    async def mark(self, request: Request) -> Response:
+        """Keep what is marked on a picture; the body is the mask's PNG."""
+        data = await request.body()
+        told = await run_in_threadpool(
+            lambda: self.marking.pictures.set_mark(request.path_params["picture"], painted(data))
+        )
+        return JSONResponse(told)
+
+    async def shown_mark(self, request: Request) -> Response:
+        """Return what is marked on a picture, as a grey PNG."""
+        mask = await run_in_threadpool(self.marking.pictures.mark, request.path_params["picture"])
+        return await png(request, mask[..., None])
+
+    async def take_away(self, request: Request) -> Response:
+        """Take a picture away, and what is marked on it."""
+        await run_in_threadpool(self.marking.pictures.remove, request.path_params["picture"])
+        return await self.pictures(request)
 
     async def wand(self, request: Request) -> Response:
         """Return what the wand reaches from a pixel, as a grey PNG."""

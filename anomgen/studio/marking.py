@@ -1,10 +1,8 @@
-"""Real defects that are marked on the page: the pictures that came, the wand, and the bank that they go into."""
+"""Real defects that are marked on the page: the wand, and the bank that they go into."""
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -14,67 +12,20 @@ from anomgen.banks.folder import Bank, Defect, is_bank
 from anomgen.banks.make import Banked, add_defect, bank
 from anomgen.dataset.pictures import displayable, scale_of, shrunk
 from anomgen.errors import SourceError, UsageError
-from anomgen.files import file_digest
-from anomgen.sources.cache import bounded
 from anomgen.sources.images import read_image
+from anomgen.studio.pictures import Pictures
 from anomgen.studio.session import FILE_NAME
 
-SHOWN_SIDE = 1536
-"""Longer side at which a picture is shown and marked; the mask is brought to the picture's own size."""
-KEPT_BYTES = 160 << 20
-"""Pictures that stay, as they came and as they are shown."""
 MARGIN = 0.25
 """How much of a defect's surroundings its thumbnail shows, as a share of the defect."""
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A picture that the page sent. shown: (h, w, 3) uint8; size: height and width of the picture itself."""
-
-    name: str
-    data: bytes
-    shown: np.ndarray
-    size: tuple[int, int]
-
-    @property
-    def nbytes(self) -> int:
-        """Return what it takes up."""
-        return len(self.data) + self.shown.nbytes
-
-
 class Marking:
-    """Takes pictures of defects, floods them, and puts what is marked into banks below the output folder."""
+    """Floods pictures of defects, and puts what is marked on them into banks below the output folder."""
 
     def __init__(self, out: Path):
         self.out = out
-        self._pictures: MutableMapping[str, Picture] = bounded(KEPT_BYTES, lambda picture: picture.nbytes)
-
-    def add(self, name: str, data: bytes) -> dict[str, Any]:
-        """Keep a picture; return its id, name and sizes. Raises SourceError for what is none."""
-        name = "".join(letter for letter in PurePosixPath(name).name[-100:] if letter.isprintable()) or "picture"
-        image = read_image(data, name)
-        shown = np.ascontiguousarray(shrunk(displayable(image, scale_of(image)), SHOWN_SIDE))
-        key = file_digest(data)
-        self._pictures[key] = Picture(name, data, shown, (image.shape[0], image.shape[1]))
-        return self._told(key)
-
-    def pictures(self) -> list[dict[str, Any]]:
-        """Return what is told of each picture that is kept, the first that came first."""
-        return [self._told(key) for key in list(self._pictures)]
-
-    def _told(self, key: str) -> dict[str, Any]:
-        kept = self._pictures[key]
-        return {
-            "id": key,
-            "name": kept.name,
-            "height": kept.shown.shape[0],
-            "width": kept.shown.shape[1],
-            "size": kept.size,
-        }
-
-    def shown(self, key: str) -> np.ndarray:
-        """Return a picture as it is shown, (h, w, 3) uint8. Raises UsageError for one that is no longer kept."""
-        return self._picture(key).shown
+        self.pictures = Pictures(out)
 
     def flooded(self, key: str, x: int, y: int, tolerance: int) -> np.ndarray:
         """Return what is reached from a pixel over pixels alike, uint8 (h, w) of 0 and 255, on the shown picture.
@@ -82,7 +33,7 @@ class Marking:
         tolerance: the most that a channel may be off the first pixel's, in levels of 255. Raises UsageError for a
         pixel outside.
         """
-        shown = self._picture(key).shown
+        shown = self.pictures.picture(key).shown
         height, width = shown.shape[:2]
         if not (0 <= x < width and 0 <= y < height):
             raise UsageError(f"pixel {x}, {y} is not on the picture of {width} × {height}")
@@ -100,13 +51,14 @@ class Marking:
         """
         if not FILE_NAME.fullmatch(defect_type):
             raise UsageError(f"{defect_type[:80]!r} is no type of a defect: letters, digits, dashes and underscores")
-        picture = self._picture(key)
-        if painted.shape != picture.shown.shape[:2]:
-            raise UsageError("the mask is of another size than the picture; open the picture again")
+        picture = self.pictures.picture(key)
+        self.pictures.set_mark(key, painted)
         height, width = picture.size
         mask = cv2.resize((painted > 127).view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST).view(bool)
         image = read_image(picture.data, picture.name)
-        return add_defect(self._folder(bank_name), Defect(picture.name, defect_type, image, mask, key))
+        banked = add_defect(self._folder(bank_name), Defect(picture.name, defect_type, image, mask, key))
+        self.pictures.set_mark(key, painted, banked=True)
+        return banked
 
     def banks(self) -> list[dict[str, Any]]:
         """Return name, path, and what is in it, of each bank in the output folder, the newest first."""
@@ -134,12 +86,6 @@ class Marking:
         if not FILE_NAME.fullmatch(name):
             raise UsageError(f"{name[:80]!r} is no name: letters, digits, dots, dashes and underscores")
         return self.out / name
-
-    def _picture(self, key: str) -> Picture:
-        if key not in self._pictures:
-            raise UsageError("the studio no longer has this picture; open it again, what is marked stays")
-        picture: Picture = self._pictures[key]
-        return picture
 
 
 def with_banks(sections: list[dict[str, Any]], out: Path) -> list[dict[str, Any]]:

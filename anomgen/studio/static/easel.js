@@ -72,10 +72,7 @@ export function easelOf({ label, wand = null, changed = () => {} }) {
   function stamp(bitmap, again) {
     if (again && steps.length) ink.putImageData(steps.at(-1), 0, 0);
     else keep();
-    ink.globalCompositeOperation = "lighten";
-    ink.drawImage(bitmap, 0, 0);
-    ink.globalCompositeOperation = "source-over";
-    paint();
+    lay(bitmap);
     changed();
   }
 
@@ -95,7 +92,14 @@ export function easelOf({ label, wand = null, changed = () => {} }) {
   async function restore(what) {
     if (!shape || !what || what.shape[0] !== shape[0] || what.shape[1] !== shape[1]) return;
     const bytes = Uint8Array.from(atob(what.data.split(",")[1]), (letter) => letter.charCodeAt(0));
-    ink.drawImage(await createImageBitmap(new Blob([bytes], { type: "image/png" })), 0, 0);
+    lay(await createImageBitmap(new Blob([bytes], { type: "image/png" })));
+  }
+
+  // Add a grey picture to what is painted, as the beginning.
+  function lay(bitmap) {
+    ink.globalCompositeOperation = "lighten";
+    ink.drawImage(bitmap, 0, 0);
+    ink.globalCompositeOperation = "source-over";
     paint();
   }
 
@@ -265,6 +269,6 @@ export function easelOf({ label, wand = null, changed = () => {} }) {
   stage.addEventListener("wheel", (event) => { event.preventDefault(); zoomAt(Math.exp(-event.deltaY / 400), event); }, { passive: false });
   stage.addEventListener("keydown", keys);
 
-  return { element: frame, stage, tool, load, fill, back, stamp, share, blob, kept, restore, zoom, resize, repaint: () => shape && paint(),
+  return { element: frame, stage, tool, load, fill, back, stamp, share, blob, kept, restore, lay, zoom, resize, repaint: () => shape && paint(),
     canUndo: () => steps.length > 0, get shape() { return shape; } };
 }

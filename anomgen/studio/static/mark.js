@@ -1,6 +1,6 @@
 // Real defects: open their pictures, mark what of them is the defect, put it into a bank, use the bank at once.
 
-import { h, say } from "./dom.js";
+import { h, ask, say } from "./dom.js";
 import { get, post, bitmap, upload } from "./api.js";
 import { state, put } from "./state.js";
 import { easelOf } from "./easel.js";
@@ -8,8 +8,6 @@ import { toolbox, zooms } from "./tools.js";
 import { carried } from "./look.js";
 import { percent } from "./tiles.js";
 
-const KEPT = "anomgen-studio-marks";
-const MOST_KEPT = 6;
 const LARGE = 0.08;  // of the picture: more is rarely the defect alone
 let easel, box, strip, empty, stage, kind, kinds, bankName, list, tolerance, title, putButton, marked, toLook;
 let pictures = [], current = null, seed = null, flooding = null, banks = [];
@@ -34,10 +32,10 @@ export function build(section, look) {
   title = h("span", { class: "name" });
   empty = h("div", { class: "empty" }, h("h2", {}, "Mark a real defect"),
     h("p", {}, "Drop photos of defective products here, or open them. Mark what is wrong on each; the marks become a bank, and transplant puts these defects on your good photos."),
-    opener(), h("p", { class: "help" }, "They stay on this machine."));
+    opener(), h("p", { class: "help" }, "They stay on this machine, with what you mark, until you take them away."));
   stage = h("div", { class: "stage" },
     h("div", { class: "tools", role: "toolbar", "aria-label": "Which picture", hidden: true }, title, h("span", { class: "space" }), zooms(easel),
-      h("button", { onclick: () => file.click() }, "Open more…")), strip, empty, easel.element);
+      h("button", { onclick: takeAway }, "Take away"), h("button", { onclick: () => file.click() }, "Open more…")), strip, empty, easel.element);
   section.append(h("aside", { class: "panel", "aria-label": "Tools" }, box.element,
     h("div", { class: "field" }, h("label", { for: "mark-type" }, "What it is"), kind, kinds),
     h("div", { class: "field" }, h("label", { for: "mark-bank" }, "Bank"), bankName), putButton, marked, list), stage, file);
@@ -88,10 +86,23 @@ async function add(files) {
 function choose(picture) {
   current = picture;
   seed = null;
+  flooding?.abort();
   easel.load({ src: `/picture/${picture.id}.png`, alt: `picture of a defect, ${picture.name}`, width: picture.width, height: picture.height, anew: true });
   easel.resize(Math.max(4, Math.round(Math.max(picture.width, picture.height) / 50)));
-  easel.restore(remembered()[picture.id]).then(ready);
+  begun(picture);
   paint();
+}
+
+// Lay on the easel what was marked before.
+async function begun(picture) {
+  try {
+    const blob = unsaved.get(picture);
+    const before = blob ? await createImageBitmap(blob) : picture.marked ? await bitmap(`/mark/${picture.id}.png`) : null;
+    if (before && picture === current) easel.lay(before);
+  } catch (error) {
+    say(error.message, true);
+  }
+  ready();
 }
 
 function paint() {
@@ -101,11 +112,15 @@ function paint() {
   stage.firstChild.hidden = !any;
   title.textContent = current ? current.name : "";
   strip.hidden = pictures.length < 2;
+  const at = strip.scrollLeft;
   strip.replaceChildren(...pictures.map((picture) => h("button", { role: "option", class: "thumb", "aria-selected": String(picture === current), title: picture.name,
-    "aria-label": `${picture.name}${picture.done ? ", marked" : ""}`, onclick: () => choose(picture) },
-    h("img", { src: `/picture/${picture.id}.png?side=96`, alt: "" }), picture.done && h("span", { class: "tick", "aria-hidden": "true" }, "✓"))));
+    "aria-label": [picture.name, stateOf(picture)].filter(Boolean).join(", "), onclick: () => choose(picture) },
+    h("img", { src: `/picture/${picture.id}.png?side=96`, alt: "", loading: "lazy" }), stateOf(picture) && h("span", { class: "tick", "aria-hidden": "true" }, stateOf(picture)))));
+  strip.scrollLeft = at;
   ready();
 }
+
+const stateOf = (picture) => (picture.banked ? "in bank" : picture.marked ? "marked" : "");
 
 function ready() {
   const share = current ? easel.share() : 0;
@@ -134,12 +149,12 @@ async function putIn() {
   putButton.disabled = true;
   try {
     banks = (await upload(`/api/bank/${current.id}?${asked}`, await easel.blob())).banks;
-    current.done = true;
+    Object.assign(current, { marked: true, banked: true });
     const own = banks.find((bank) => bank.name === bankName.value.trim());
     say(`${kind.value.trim()} is in ${bankName.value.trim()}, which holds ${own.defects.length} now`);
     paint();
     paintBank();
-    const next = pictures.find((picture) => !picture.done);
+    const next = pictures.find((picture) => !picture.banked);
     if (next) choose(next);
   } catch (error) {
     say(error.message, true);
@@ -175,24 +190,43 @@ async function use(own) {
   if (state.error) say(state.error, true);
 }
 
-// --- what is marked stays when the page is closed
+// --- what is marked is kept by the studio, beside the picture
 
-function remember() {
+const unsaved = new Map();  // picture → what is marked on it, until the studio has it
+let sending = false;
+
+async function remember() {
   ready();
-  if (!current) return;
-  const kept = remembered();
-  delete kept[current.id];
-  kept[current.id] = easel.kept();
-  for (const id of Object.keys(kept).slice(0, -MOST_KEPT)) delete kept[id];
+  const picture = current;
+  if (!picture) return;
+  unsaved.set(picture, await easel.blob());
+  if (sending) return;
+  sending = true;
   try {
-    localStorage.setItem(KEPT, JSON.stringify(kept));
-  } catch { /* too large to keep; it is still on the page */ }
+    while (unsaved.size) {
+      const [one, blob] = [...unsaved][0];
+      Object.assign(one, await upload(`/api/mark/${one.id}`, blob));
+      if (unsaved.get(one) === blob) unsaved.delete(one);  // nothing more was marked meanwhile
+      paint();
+    }
+  } catch (error) {
+    say(`what is marked is not kept yet: ${error.message}`, true);
+  }
+  sending = false;
 }
 
-function remembered() {
+async function takeAway() {
+  const picture = current;
+  const text = picture.banked || !picture.marked ? "Its photo is taken from the list; what is in a bank stays there." : "What is marked on it is in no bank yet, and goes with it.";
+  if (!(await ask({ title: `Take ${picture.name} away?`, text, yes: "Take it away" }))) return;
   try {
-    return JSON.parse(localStorage.getItem(KEPT)) ?? {};
-  } catch {
-    return {};
+    await post(`/api/take-away/${picture.id}`, {});
+    const at = pictures.indexOf(picture);
+    pictures = pictures.filter((other) => other !== picture);
+    current = null;
+    if (pictures.length) choose(pictures[Math.min(at, pictures.length - 1)]);
+    else paint();
+  } catch (error) {
+    say(error.message, true);
   }
 }
