@@ -28,7 +28,7 @@ SLIDERS = {
     "fpi": ("core, slider", 0.3, 0.7),
     "pii": ("core, slider", 0.3, 0.7),
     "perlin": ("opacity, low", 0.1, 0.5),
-    "defects": ("severity, high", 3.0, 6.0),
+    "defects": ("visibility, high", 3.0, 6.0),
 }
 """Which slider of each recipe is moved, from where to where."""
 ANSWERS = 12

@@ -3,6 +3,7 @@
 import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -133,7 +134,7 @@ def test_a_recipe_is_bundled_or_saved_here(studio, base):
 )
 def test_nothing_is_read_outside_the_folders_that_were_opened(studio, out, base, changes):
     changes = {key: _within(value, out) for key, value in changes.items()}
-    refused(studio.post("/api/recipe", json={"base": base, "changes": changes}), "not in a folder that was opened")
+    refused(studio.post("/api/recipe", json={"base": base, "changes": changes}), "not in a folder that was opened", 422)
 
 
 def _within(value, out):
@@ -145,7 +146,9 @@ def test_a_link_out_of_an_opened_folder_leads_nowhere(studio, out, tmp_path):
     (tmp_path / "secret").mkdir()
     (out / "link").symlink_to(tmp_path / "secret")
     changes = {"generator.texture": {"kind": "folder", "path": str(out / "link")}}
-    refused(studio.post("/api/recipe", json={"base": "perlin", "changes": changes}), "not in a folder that was opened")
+    refused(
+        studio.post("/api/recipe", json={"base": "perlin", "changes": changes}), "not in a folder that was opened", 422
+    )
 
 
 def test_a_saved_recipe_is_the_one_that_was_set_and_can_be_gone_on_with(studio, photos, out):
@@ -294,6 +297,7 @@ def test_a_missing_extra_is_named_before_anything_is_imported(tmp_path):
     """In a process in which starlette cannot be found."""
     program = """
 import sys
+import time
 from importlib import util
 found = util.find_spec
 util.find_spec = lambda name, *rest: None if name in ("starlette", "uvicorn") else found(name, *rest)
@@ -304,3 +308,21 @@ main()
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and 'pip install ".[studio]"' in done.stderr and "Traceback" not in done.stderr
+
+
+# --- what the material cannot carry ---------------------------------------------------------------------------------
+
+
+def test_rows_too_faint_are_given_up_soon_and_what_is_reached_is_told(studio):
+    """Law: what is advised is at most what the rejected draws reached, and with it rows are there."""
+    told = chosen(studio, "haze", **{"generator.severity": [15, 20]})
+    start = time.process_time()
+    answer = studio.post("/api/rows", json={"id": told["id"], "count": 4}).json()
+    assert time.process_time() - start < 15
+    faint = answer["faint"]
+    assert [row["index"] for row in answer["rows"] if row.get("faint")] == faint["rows"] != []
+    assert faint["key"] == "generator.severity" and 0 < faint["value"][0] < 15 and faint["value"][1] == 20
+    assert f"than about {faint['value'][0]:g}; 15 is asked for" in faint["text"]
+    mended = chosen(studio, "haze", **{faint["key"]: faint["value"]})
+    answer = studio.post("/api/rows", json={"id": mended["id"], "count": 4}).json()
+    assert answer["faint"] is None and all(row["detectability"] >= 0.7 * faint["value"][0] for row in answer["rows"])

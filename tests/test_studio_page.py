@@ -1,5 +1,6 @@
 """The studio's page in a real browser: what is set is seen, what is seen is made, and it can be used by everybody."""
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -39,9 +40,8 @@ def page(browser, photos, tmp_path):
     faults = []
     with serving(photos, tmp_path / "out") as address:
         context = browser.new_context(viewport={"width": 1280, "height": 860})
-        context.add_init_script(
-            "localStorage.getItem('anomgen-studio') ?? localStorage.setItem('anomgen-studio', '{\"base\": \"perlin\"}')"
-        )
+        key = json.dumps(f"anomgen-studio {photos}")
+        context.add_init_script(f'localStorage.getItem({key}) ?? localStorage.setItem({key}, \'{{"base": "perlin"}}\')')
         opened = context.new_page()
         opened.set_default_timeout(SLOW)
         opened.on("pageerror", lambda error: faults.append(str(error)))
@@ -129,6 +129,33 @@ def test_a_wrong_value_says_why_and_undo_takes_it_back(page):
     assert field.input_value() == "0.2"
 
 
+def test_what_the_material_cannot_carry_is_said_and_mended_and_undo_survives_a_reload(page):
+    answered(page, lambda: page.locator("#base").select_option("haze"))
+    field = page.get_by_label("visibility, low in figures")
+    field.fill("20")
+    with page.expect_response("**/api/rows"):
+        field.press("Enter")
+    page.get_by_text("most defects cannot be more visible than about").first.wait_for()
+    page.get_by_role("button", name="Make dataset").click()
+    page.locator("#ask").get_by_text("stops at the first row").wait_for()
+    page.get_by_role("button", name="Cancel").click()
+    page.reload()
+    page.locator("#look .faint button").wait_for()
+    page.get_by_role("button", name="Undo").click()
+    page.locator("#look .faint").wait_for(state="hidden")
+    assert field.input_value() == "0.9"
+
+
+def test_settings_are_those_of_the_folder_and_what_is_refused_is_dropped(page, photos, tmp_path):
+    before = {"base": "transplant", "changes": {"generator.bank": str(tmp_path / "elsewhere"), "seed": 7}}
+    page.evaluate("([key, text]) => localStorage.setItem(key, text)", [f"anomgen-studio {photos}", json.dumps(before)])
+    page.reload()
+    page.get_by_text("some settings of last time were dropped").wait_for()
+    page.get_by_text("This recipe needs real defects").wait_for()
+    kept = json.loads(page.evaluate("(key) => localStorage.getItem(key)", f"anomgen-studio {photos}"))
+    assert kept["changes"] == {"seed": 7}
+
+
 def test_the_grid_and_the_viewer_are_used_by_keys_alone(page):
     first = page.locator(".tile .number").first.inner_text()
     page.locator("#main").focus()
@@ -170,7 +197,7 @@ def painted(page, at, to):
 @pytest.mark.parametrize(
     ("use", "key"), [("Where defects may be", "foreground.roi"), ("How often", "generator.weights")]
 )
-def test_a_region_is_painted_saved_and_used(page, tmp_path, use, key):
+def test_a_region_is_painted_saved_and_used(page, photos, tmp_path, use, key):
     answered(page, lambda: page.locator("#base").select_option("defects"))
     page.get_by_role("tab", name="Draw").click()
     painted(page, (0.1, 0.5), (0.4, 0.5))
@@ -183,8 +210,8 @@ def test_a_region_is_painted_saved_and_used(page, tmp_path, use, key):
     columns = np.nonzero(painted_)[1] / painted_.shape[1]
     assert columns.min() < 0.1 and 0.35 < columns.max() < 0.55
     page.wait_for_function(
-        "([key, path]) => JSON.parse(localStorage.getItem('anomgen-studio')).changes[key] === path",
-        arg=[key, str(tmp_path / "out" / "left.png")],
+        "([kept, key, path]) => JSON.parse(localStorage.getItem(kept)).changes[key] === path",
+        arg=[f"anomgen-studio {photos}", key, str(tmp_path / "out" / "left.png")],
     )
     page.reload()
     shown(page)

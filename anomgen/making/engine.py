@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,7 @@ from anomgen.errors import AnomgenError, SourceError, UsageError
 from anomgen.files import fingerprint_of
 from anomgen.generators.base import Generator
 from anomgen.making.drawn import VISIBLE, on_stored, visible
+from anomgen.making.rejected import PATIENT, NoAnomaly, Patience, Rejected
 from anomgen.making.threads import single_threaded
 from anomgen.rng import Stream, order_of, rng_for
 from anomgen.sources.base import Source, SourceConfig
@@ -66,8 +68,8 @@ class Recipe(Config, Pictured):
     foreground: Foreground = Field(default_factory=lambda: parse_foreground("none"))
     """Which pixels may become anomalous: a method's name, a preset, a folder of masks, or a mapping with `method`."""
     detectability_range: DetectabilityRange | None = None
-    """Draws whose detectability lies outside this range are rejected; 1 is as unusual as one normal pixel in a hundred.
-    null: none is."""
+    """Anomalies that are less or more visible than this are drawn again; 1 is just detectable, as unusual as one normal
+    pixel in a hundred. null: none is."""
     min_change: Annotated[float, Field(ge=0, le=255)] = VISIBLE
     """Change, in grey levels of 255, that some pixels of an anomaly must exceed, or it is drawn again."""
     count: Annotated[int, Field(ge=1, le=10**9)] = 1000
@@ -77,9 +79,9 @@ class Recipe(Config, Pictured):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Every row follows from it and its index."""
     block_size: Annotated[int, Field(ge=1, le=4096)] = 16
-    """Rows that a batched generator sees at once; part of the result's identity."""
+    """Rows that are drawn together by what gains from that; with another number other rows come out."""
     shard_size: Annotated[int, Field(ge=1, le=10**6)] = 512
-    """Rows of a Parquet file, about: rounded up to whole blocks, so a file may hold up to ``block_size - 1`` more."""
+    """Rows of one file of the dataset, about: rounded up to whole blocks of `block_size`."""
     keep_normal: bool = False
     """Whether each row also holds its untouched image, in the column `normal`."""
     license: Annotated[str, Field(min_length=1)] | None = None
@@ -143,8 +145,6 @@ HELD_BYTES = 1 << 28
 """Drawn rows, of four times the size of their image each, that are held at once, one at least."""
 MAX_ATTEMPTS = 50
 """Draws on one image from outside before that is an error."""
-NAMED_IMAGES = 20
-"""How many of the images that took no anomaly an error names."""
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ class Plan:
         r = float(np.float32(known))
         low, high = self.recipe.detectability_range or (0.0, math.inf)
         if not low <= r <= high:
-            return Reject(f"detectability below {low:g}" if r < low else f"detectability above {high:g}")
+            return Reject(f"detectability below {low:g}", r) if r < low else Reject(f"detectability above {high:g}")
         return replace(result, detectability=r)
 
     @property
@@ -266,6 +266,8 @@ class Renderer:
     """Rejected draws by reason, of everything this renderer has drawn."""
     given: Pool | None = None
     """The plan's images, where somebody has decoded them already."""
+    patience: Patience = PATIENT
+    """Of who waits for the rows."""
 
     def __post_init__(self) -> None:
         self.pool = self.given or Pool(self.plan.source, self.plan.foreground, self.cache_bytes)
@@ -297,10 +299,10 @@ class Renderer:
     def _draw(self, wanted: list[int]) -> dict[int, Row]:
         """Draw the anomalous rows as one batch; draw again, with the next attempt's rng, what was rejected."""
         rows: dict[int, Row] = {}
-        reasons: dict[int, Counter[str]] = {index: Counter() for index in wanted}
+        rejected, began = {index: Rejected() for index in wanted}, time.thread_time()
         for attempt in range(self._images_a_row * ATTEMPTS_PER_IMAGE):
-            if not wanted:
-                return rows
+            if not wanted or self.patience.ends(attempt, began):
+                break
             positions = [self._position(index, attempt) for index in wanted]
             images = [self.pool[position] for position in positions]
             rngs = [rng_for(self.plan.recipe.seed, Stream.SAMPLE, index, attempt) for index in wanted]
@@ -312,14 +314,14 @@ class Renderer:
                 result = on_stored(result, self.pool.stored(position), self.pool.value_range)
                 result = self.plan.judged(result, self.pool.value_range)
                 if isinstance(result, Reject):
-                    reasons[index][result.reason] += 1
+                    rejected[index].add(result)
                     self.rejects[result.reason] += 1
                     left.append(index)
                 else:
                     rows[index] = self._row(index, attempt, position, result)
             wanted = left
         if wanted:
-            raise AnomgenError(self._failure(wanted[0], reasons[wanted[0]]))
+            raise self._failure(wanted[0], rejected[wanted[0]])
         return rows
 
     def _row(self, index: int, attempt: int, position: int, sample: Sample) -> Row:
@@ -354,18 +356,12 @@ class Renderer:
         order = order_of(self.plan.recipe.seed, epoch, count)
         return int(order[(position + attempt // ATTEMPTS_PER_IMAGE) % count])
 
-    def _failure(self, index: int, reasons: Counter[str]) -> str:
-        listed = ", ".join(f"{reason} ({count}×)" for reason, count in reasons.most_common())
-        kind, images = self.plan.generator.kind, self._images_a_row
+    def _failure(self, index: int, rejected: Rejected) -> NoAnomaly:
+        images = math.ceil(rejected.reasons.total() / ATTEMPTS_PER_IMAGE)
         tried = [self._position(index, place * ATTEMPTS_PER_IMAGE) for place in range(images)]
-        names = list(dict.fromkeys(self.plan.source.id(position) for position in tried))
-        named = ", ".join(names[:NAMED_IMAGES])
-        named += f" and {len(names) - NAMED_IMAGES} more" if len(names) > NAMED_IMAGES else ""
-        advice = self.plan.generator.advice + range_hint(self.pool.value_range, self.pool[tried[0]].dtype)
-        return (
-            f"sample {index}: {images * ATTEMPTS_PER_IMAGE} draws of {kind!r} on {images} images gave no anomaly: "
-            f"{listed}. {advice}. The images: {named}"
-        )
+        generator, source = self.plan.generator, self.plan.source
+        advice = generator.advice + range_hint(self.pool.value_range, self.pool[tried[0]].dtype)
+        return rejected.error(index, generator.kind, advice, [source.id(position) for position in tried])
 
 
 def is_anomalous(index: int, ratio: float) -> bool:

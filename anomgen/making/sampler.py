@@ -10,6 +10,7 @@ from anomgen.dataset.row import Row
 from anomgen.errors import SourceError, UsageError
 from anomgen.files import fingerprint_of
 from anomgen.making.engine import Plan, Recipe, Renderer
+from anomgen.making.rejected import PATIENT, Patience
 from anomgen.making.threads import single_threaded
 from anomgen.sources.base import Source, SourceConfig
 from anomgen.sources.foreground import Foreground
@@ -26,6 +27,7 @@ class Sampler:
 
     Not for several threads at once. cache_bytes: of decoded images, of each of the `KEPT_POOLS`. looked_at: see
     `anomgen.sources.objects.opened`. open_source: opens one in another way than by its `open`.
+    patience: after which a row is given up.
     """
 
     def __init__(
@@ -33,9 +35,10 @@ class Sampler:
         cache_bytes: int = DEFAULT_CACHE_BYTES,
         looked_at: int = LOOKED_AT,
         open_source: Callable[[SourceConfig], Source] = lambda config: config.open(),
+        patience: Patience = PATIENT,
     ) -> None:
         self._limits = cache_bytes, looked_at
-        self._open = open_source
+        self._open, self._patience = open_source, patience
         self._sources: MutableMapping[str, Source] = LRUCache(KEPT_POOLS)
         self._found: MutableMapping[str, Opened] = LRUCache(KEPT_POOLS)
         self._renderers: MutableMapping[str, Renderer] = LRUCache(KEPT_RECIPES)
@@ -61,7 +64,9 @@ class Sampler:
             key += " draft"
         if key not in self._renderers:
             found = self._opened(recipe)
-            self._renderers[key] = Renderer(Plan.of(recipe, found, draft=draft), given=found.pool)
+            self._renderers[key] = Renderer(
+                Plan.of(recipe, found, draft=draft), given=found.pool, patience=self._patience
+            )
         return self._renderers[key]
 
     def pool(self, recipe: Recipe) -> Pool:

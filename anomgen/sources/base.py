@@ -86,7 +86,7 @@ class SourceConfig(Config):
     """Name in recipes and in the registry."""
 
     size: Size = 256
-    """Size of the images: one number for a square, [height, width], or null for the images' own."""
+    """Size of the images in pixels; null: the images' own. In YAML: one number for a square, or [height, width]."""
 
     def open(self) -> Source:
         """Find and check the images.

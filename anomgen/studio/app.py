@@ -57,6 +57,7 @@ class Rows:
         told = {
             "version": version("anomgen"),
             "photos": photos if photos is None else name_of_folder(photos),
+            "place": photos or "",
             "out": str(self.session.out),
             "recipes": recipes["recipes"],
             "saved": self.session.saved(),
@@ -93,15 +94,10 @@ class Rows:
         else:
             start = max(field(asked, "start", int, 0), 0)
             indices = self.session.anomalous(key, start, count)
-        rows = [await self.desk.drawn(request, self._told, key, index) for index in indices]
+        rows = [await self.desk.drawn(request, self.session.told, key, index) for index in indices]
         resolved = await self.desk.drawn(request, self.session.resolved, key) if asked.get("resolved") else None
-        return JSONResponse({"rows": rows, "resolved": resolved})
-
-    def _told(self, key: str, index: int) -> dict[str, Any]:
-        try:
-            return self.session.told(key, index)
-        except AnomgenError as error:
-            return {"index": index, "error": str(error)}
+        faint = self.session.faint.told(key, self.session.chosen(key).recipe)
+        return JSONResponse({"rows": rows, "resolved": resolved, "faint": faint})
 
     async def row_picture(self, request: Request) -> Response:
         """Return one picture of a row as PNG."""

@@ -22,6 +22,8 @@ Types: `range` and `number` with low, high, step, integer; `chips` (several) and
 LONGEST_SLIDER = 1000
 """Whole numbers with a longer way to go get a field without a slider."""
 STEPS = 200
+WORDS = {"severity": "visibility", "detectability_range": "visibility accepted"}
+"""What the page calls keys whose names it has for something else, or not at all."""
 OF_ANGLES = ("angle", "rotation", "light")
 """Words in the names of keys that hold degrees."""
 
@@ -32,7 +34,7 @@ def sections_of(recipe: Recipe) -> list[dict[str, Any]]:
     top = {key: part for key, part in schema["properties"].items() if key not in (*_PARTS, "anomgen")}
     return [
         {"title": "Anomalies", "controls": list(_generator("generator", schema["properties"]["generator"], values))},
-        {"title": "Where", "controls": list(_foreground(values["foreground"]))},
+        {"title": "Object", "controls": list(_foreground(values["foreground"]))},
         {"title": "Images", "controls": list(_part("source", schema["properties"]["source"], values["source"]))},
         {"title": "Dataset", "controls": [_control(key, part, values.get(key)) for key, part in top.items()]},
     ]
@@ -107,6 +109,7 @@ def _foreground(values: dict[str, Any]) -> Iterator[Control]:
     method["options"] = [word for word in method["options"] if word not in ("folder", "background")]
     if values["method"] not in method["options"]:
         method["options"].append(values["method"])
+    method["help"] = _without(method["help"], {"folder", "background"} - set(method["options"]))
     yield {**method, "label": "foreground", "replaces": "foreground"}
     for name, part in keys.items():
         if name in values and name != "method":
@@ -194,9 +197,17 @@ def _nice(value: float) -> float:
 
 
 def _named(key: str, before: str) -> Control:
-    label = key.rpartition(".")[2].replace("_", " ").removesuffix(" range")
+    name = key.rpartition(".")[2]
+    label = WORDS.get(name, name.replace("_", " ").removesuffix(" range"))
     return {"key": key, "label": before + label}
 
 
 def _text(schema: Schema) -> str:
-    return " ".join(str(schema.get("description", "")).replace("``", "`").split())
+    """Return what a key is for; how it is written in a file is left out."""
+    text = " ".join(str(schema.get("description", "")).replace("``", "`").split())
+    return text.partition(" In YAML: ")[0]
+
+
+def _without(text: str, words: set[str]) -> str:
+    """Return a text without the sentences that explain these words."""
+    return ". ".join(one for one in text.split(". ") if not any(one.startswith(f"`{word}`:") for word in words))

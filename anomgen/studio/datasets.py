@@ -17,7 +17,7 @@ from anomgen.dataset.origin import is_ours
 from anomgen.dataset.panel import Panel
 from anomgen.dataset.pictures import outline_of
 from anomgen.dataset.reader import Dataset
-from anomgen.dataset.row import LABELS
+from anomgen.dataset.row import LABELS, NORMAL
 from anomgen.errors import AnomgenError, UsageError
 from anomgen.files import json_object
 from anomgen.making.engine import Plan, Recipe
@@ -71,8 +71,9 @@ class Datasets:
         for row in rows:
             row["defect_type"], row["label"] = names[row["defect_type"]], LABELS[row["label"]]
             row["left_out"] = row["index"] in dataset.left_out
+        present = np.unique(columns["defect_type"][columns["label"] != NORMAL])
         counts = {"total": len(kept), "all": len(dataset), "left_out": len(dataset.left_out)}
-        return {**counts, "types": list(names), "rows": rows}
+        return {**counts, "types": [names[k] for k in present], "rows": rows}
 
     def record(self, name: str, index: int) -> dict[str, Any]:
         """Return everything that is recorded of a row, without its images, and the outline of its mask."""

@@ -19,14 +19,16 @@ from anomgen.dataset.panel import Panel
 from anomgen.dataset.pictures import outline_of
 from anomgen.dataset.png import encode_png
 from anomgen.dataset.row import Row
-from anomgen.errors import SourceError, UsageError
+from anomgen.errors import AnomgenError, RecipeError, SourceError, UsageError
 from anomgen.files import fingerprint_of, replacing
 from anomgen.making.engine import Recipe, is_anomalous
 from anomgen.making.recipe import bundled_recipes, load_recipe
+from anomgen.making.rejected import NoAnomaly
 from anomgen.making.sampler import Sampler
 from anomgen.sources import detect
 from anomgen.sources.base import MAX_SIDE
 from anomgen.sources.images import read_image
+from anomgen.studio.faint import PATIENCE, Faint
 from anomgen.studio.reading import Reading
 
 KEPT_RECIPES, KEPT_ROWS = 256, 64
@@ -59,7 +61,8 @@ class Session:
         self.photos, self.out = photos, out
         self.folders = tuple(folder.expanduser().resolve() for folder in (out, *opened, *_folder(photos)))
         self.reading = Reading()
-        self._sampler = Sampler(IMAGE_BYTES, LOOKED_AT, self.reading.open)
+        self._sampler = Sampler(IMAGE_BYTES, LOOKED_AT, self.reading.open, PATIENCE)
+        self.faint = Faint()
         self._chosen: LRUCache[str, Chosen] = LRUCache(KEPT_RECIPES)
         self._rows: LRUCache[tuple[str, int, bool], Row] = LRUCache(KEPT_ROWS)
         self._detected: tuple[int | None, dict[str, str]] | None = None
@@ -144,17 +147,16 @@ class Session:
         return str(self.out / base)
 
     def _refuse_elsewhere(self, recipe: Recipe) -> None:
-        """Raise UsageError when a recipe reads what was not opened."""
+        """Raise RecipeError when a recipe reads what was not opened."""
         for key, text in located_texts(recipe):
             self.refuse_outside(text, key)
 
     def refuse_outside(self, text: str, key: str) -> None:
-        """Raise UsageError for a path that leads out of the folders that were opened."""
+        """Raise RecipeError for a path that leads out of the folders that were opened."""
         where = Path(text).expanduser().resolve()
         if text != self.photos and not any(where.is_relative_to(folder) for folder in self.folders):
-            raise UsageError(
-                f"{key}: {text} is not in a folder that was opened; start with `anomgen studio --open {text}`"
-            )
+            advice = f"{text} is not in a folder that was opened; start with `anomgen studio --open {text}`"
+            raise RecipeError([(key, advice)])
 
     # --- rows -------------------------------------------------------------------------------------------------------
 
@@ -166,8 +168,13 @@ class Session:
         return self._rows[known]
 
     def told(self, key: str, index: int) -> dict[str, Any]:
-        """Return what the page says of a row, plain JSON."""
-        row = self.row(key, index)
+        """Return what the page says of a row, plain JSON: why, where it cannot be drawn."""
+        try:
+            row = self.row(key, index)
+        except NoAnomaly as error:
+            return {"index": index, "error": str(error), "faint": self.faint.add(key, index, error)}
+        except AnomgenError as error:
+            return {"index": index, "error": str(error)}
         return {
             "index": index,
             "label": row.label,

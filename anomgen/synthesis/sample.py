@@ -23,11 +23,14 @@ def smallest_mask(shape: tuple[int, ...]) -> int:
 
 
 class Reject(Exception):
-    """Raised by a generator when this draw gives no anomaly; the engine draws again and counts the reason."""
+    """Raised by a generator when this draw gives no anomaly; the engine draws again and counts the reason.
 
-    def __init__(self, reason: str):
+    faint: r of a draw that was less visible than asked for, None for one that fails otherwise.
+    """
+
+    def __init__(self, reason: str, faint: float | None = None):
         super().__init__(reason)
-        self.reason = reason
+        self.reason, self.faint = reason, faint
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,7 @@ class Weights:
 
 
 class Defects(Generator):
-    """Scratches, cracks, stains, dents and more, as visible as asked for."""
+    """Scratches, cracks, stains, dents and more, as visible as asked for, as far as the material lets them."""
 
     kind: ClassVar[str] = "defects"
     advice: ClassVar[str] = (
@@ -129,22 +129,23 @@ class Defects(Generator):
     )
 
     kinds: Kinds = Field(default_factory=lambda: {name: kind.weight for name, kind in KINDS.items()})
-    """Which kinds are drawn: a list, or a mapping of kinds to weights."""
+    """Which kinds are drawn. In YAML: a list, or a mapping of kinds to weights."""
     severity: Severity = (0.9, 8.0)
-    """How visible: 1 is just detectable, as unusual as one normal pixel in a hundred. A number, or a range of which the
-    logarithm is drawn evenly."""
+    """How visible: 1 is just detectable, as unusual as one normal pixel in a hundred; 5 is plain to see. Where the
+    material cannot carry that, as visible as it can. In YAML: a number, or a range of which the logarithm is drawn
+    evenly."""
     size: Size | None = None
-    """Longest extent, a share of the image's side; null: what is usual for each kind. A number or a range."""
+    """Longest extent, a share of the image's side; null: what is usual for each kind. In YAML: a number or a range."""
     number: Number | None = None
-    """Pieces in one image; null: what is usual for each kind. A number or a range."""
+    """Pieces in one image; null: what is usual for each kind. In YAML: a number or a range."""
     where: Place = "uniform"
     """Where on the object: `uniform`, near its `edge`, or in its `centre`."""
     weights: PathText | None = None
-    """A picture of where defects lie rather than there: the whiter the more often, black for never."""
+    """A picture of how often defects lie where: the whiter the more often, black for never."""
     light: Annotated[float, Field(ge=0, le=360)] | Literal["auto"] = "auto"
     """Where the light comes from, degrees: 0 from the right, 90 from the top. `auto`: estimated from the images."""
     deviation: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"
-    """Local standard deviation of the material, grey levels of 255. `auto`: measured."""
+    """How rough the material looks: its local standard deviation, grey levels of 255. `auto`: measured."""
     softness: Annotated[float, Field(ge=0, le=10)] | Literal["auto"] = "auto"
     """How blurred the images are, so that no edge is drawn sharper: deviation, in pixels of an image of 256 × 256.
     `auto`: measured."""
@@ -207,14 +208,14 @@ class Defects(Generator):
         if not usable:
             raise Reject("no outline: the foreground is the whole image")
         bounds = np.cumsum([self.kinds[name] for name in usable])
-        reason = ""
+        reason, faint = "", None
         for _ in range(KINDS_TRIED):
             name = usable[int(np.searchsorted(bounds, rng.random() * bounds[-1], side="right"))]
             try:
                 return ready._of_kind(rng, image, scene, name)
             except Reject as reject:
-                reason = reject.reason
-        raise Reject(reason)
+                reason, faint = reject.reason, reject.faint if reject.faint is not None else faint
+        raise Reject(reason, faint)
 
     def _read_weights(self) -> Weights | None:
         if self.weights is None:
@@ -254,7 +255,7 @@ class Defects(Generator):
         assert self._detectability is not None
         laid = at_severity(image, scene, layers, severity, self._detectability)
         if laid.r < FAINTEST * self.severity[0]:
-            raise Reject(f"{name} too faint on this material")
+            raise Reject(f"{name} too faint on this material", laid.r)
         params = {"severity": severity, "reached": laid.r, "strength": laid.strength, "pieces": len(layers)}
         return Sample(laid.composite.image, laid.composite.mask, None, params, name, laid.r)
 

@@ -59,8 +59,8 @@ function controlOf(control) {
   return h("div", { class: `control of-${control.type}`, "data-key": control.key, "data-replaces": control.replaces },
     h("div", { class: "head" },
       control.type === "range" || control.type === "chips" || control.type === "choice"
-        ? h("span", { class: "label", id: `${id}-label` }, control.label)
-        : h("label", { class: "label", for: id }, control.label),
+        ? h("span", { class: "label", id: `${id}-label`, title: control.key }, control.label)
+        : h("label", { class: "label", for: id, title: control.key }, control.label),
       h("button", { class: "reset", title: "Back to the recipe's value", "aria-label": `reset ${control.label}`,
         onclick: () => reset(control.replaces ?? control.key) }, "reset"),
       off),
@@ -217,6 +217,12 @@ function line(control, id) {
     if (document.activeElement !== input) input.value = value == null ? "" : raw || typeof value === "object" ? JSON.stringify(value) : value;
   });
   return input;
+}
+
+// What a button says that sets a key to a value.
+export function proposal({ key, value }) {
+  const label = known().get(key)?.label ?? key.split(".").pop().replaceAll("_", " ");
+  return `Set ${label} to ${(Array.isArray(value) ? [...new Set(value)] : [value]).map(text).join(" – ")}`;
 }
 
 // Tell the controls that stand on auto what was measured in its place.

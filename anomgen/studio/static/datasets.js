@@ -2,7 +2,8 @@
 
 import { h, say, ask, segments } from "./dom.js";
 import { get, post } from "./api.js";
-import { state } from "./state.js";
+import { change, state } from "./state.js";
+import { proposal } from "./controls.js";
 import { VIEWS, fill, fit, show } from "./tiles.js";
 import * as viewer from "./viewer.js";
 
@@ -26,7 +27,7 @@ export function build(section) {
   stage = h("div", { class: "stage", hidden: true },
     h("div", { class: "tools" }, head, count, h("span", { class: "space" }), views, outline),
     h("div", { class: "tools filters", role: "group", "aria-label": "Which rows" }, label, h("label", { for: "filter-type" }, "Type"), type,
-      between("Severity", "severity"), between("Area", "area")),
+      between("Change", "severity"), between("Area", "area")),
     grid, none = h("p", { class: "lead", hidden: true }, "No row is like that."), h("p", { class: "foot" }, more));
   empty = h("div", { class: "stage" }, h("div", { class: "empty" }, h("h2", {}, "No dataset is open"), h("p")));
   section.append(h("aside", { class: "panel", "aria-label": "Datasets" }, h("h2", {}, "Datasets"), list), stage, empty);
@@ -107,8 +108,11 @@ const fail = (error) => say(error.message, true);
 
 export async function make(toHere) {
   if (!state.id || state.error) { say("first mend what is wrong with the recipe", true); return; }
-  const given = await ask({ title: "Make a dataset", yes: "Make it",
-    text: `Of ${state.sections.at(-1).controls.find((control) => control.key === "count").value} rows, as set under Dataset. It goes on when this page is closed.`,
+  const { faint } = state;
+  const warning = faint ? `${faint.text} Making it may take long, and stops at the first row that nothing is found for.\n\n` : "";
+  const given = await ask({ title: "Make a dataset", yes: faint ? "Make it all the same" : "Make it",
+    instead: faint && { text: proposal(faint), act: () => change(faint.key, faint.value) },
+    text: `${warning}Of ${state.sections.at(-1).controls.find((control) => control.key === "count").value} rows, as set under Dataset. It goes on when this page is closed.`,
     fields: [{ name: "name", label: "Name", value: free(state.name, taken) }, { name: "workers", label: "Workers", type: "number", min: 1, value: 1, help: "Processes side by side; the result is the same." }] });
   if (!given) return;
   try {
@@ -151,8 +155,9 @@ function filter(name, value) {
 async function page(start) {
   try {
     const told = await get(`/api/dataset/${encodeURIComponent(view.name)}?${new URLSearchParams({ ...view.filters, start })}`);
-    view.rows = start ? [...view.rows, ...told.rows] : told.rows;
-    if (!type.children.length) type.append(h("option", { value: "" }, "any"), ...told.types.slice(1).map((name) => h("option", { value: name }, name.replaceAll("_", " "))));
+    if (start) view.rows.push(...told.rows);
+    else view.rows = told.rows;
+    if (!type.children.length) type.append(h("option", { value: "" }, "any"), ...told.types.map((name) => h("option", { value: name }, name.replaceAll("_", " "))));
     Object.assign(view, { total: told.total, all: told.all, left_out: told.left_out });
     counts();
     more.hidden = view.rows.length >= told.total;
@@ -191,7 +196,8 @@ function fillLater(tile, row) {
 const record = async (row) => ({ ...(await get(`/api/dataset/${encodeURIComponent(view.name)}/${row.index}`)), label: row.label });
 
 function openRow(row) {
-  viewer.open({ rows: view.rows, at: view.rows.findIndex((other) => other.index === row.index), source, record, actions });
+  viewer.open({ rows: view.rows, at: view.rows.findIndex((other) => other.index === row.index), source, record, actions, total: () => view.total,
+    more: () => (view.rows.length < view.total ? page(view.rows.length) : null) });
 }
 
 // What can be done with a row: draw it again and compare, throw it out or take it back.

@@ -41,8 +41,9 @@ export function say(text, bad = false) {
   hide = setTimeout(() => said.classList.remove("shown"), bad ? 9000 : 4500);
 }
 
-// Ask for a name; resolves to what the form holds, or null. fields: [{name, label, value, help, options}].
-export function ask({ title, text, fields = [], yes }) {
+// Ask for a name; resolves to what the form holds, or null. fields: [{name, label, value, help, options}]. instead:
+// {text, act}, what can be done in place of it.
+export function ask({ title, text, fields = [], yes, instead = null }) {
   const dialog = $("ask");
   const inputs = fields.map((field) => field.options
     ? h("select", { id: `ask-${field.name}`, name: field.name }, field.options.map((option) => h("option", {}, option)))
@@ -59,6 +60,7 @@ export function ask({ title, text, fields = [], yes }) {
       fields.map((field, k) => h("div", { class: "field" }, h("label", { for: `ask-${field.name}` }, field.label), inputs[k],
         field.help && h("p", { class: "help" }, field.help))),
       h("div", { class: "buttons" },
+        instead && h("button", { type: "button", onclick: () => { done(null); instead.act(); } }, instead.text),
         h("button", { type: "button", onclick: () => done(null) }, "Cancel"), h("button", { class: "primary" }, yes)));
     dialog.setAttribute("aria-labelledby", "ask-title");
     dialog.replaceChildren(form);

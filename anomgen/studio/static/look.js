@@ -12,7 +12,7 @@ const THUMBNAIL = 320;
 const view = { kind: "image", outline: true, all: false, start: 0, count: 12, last: 0, rows: [], id: null, ratio: 1 };
 const pages = [];
 let asking = null;
-let toMark, root, grid, range, panel, select, undoButton, trouble, about, notes;
+let toMark, root, grid, range, panel, select, undoButton, trouble, about, notes, faint;
 
 export function build(section, told, mark) {
   root = section;
@@ -37,9 +37,10 @@ export function build(section, told, mark) {
   const before = h("button", { onclick: previous, title: "Rows before (P)", "aria-label": "Rows before" }, "‹");
   const after = h("button", { onclick: next, title: "New ones (N)" }, "New", h("span", { class: "word" }, " ones"), " ›");
   grid = h("div", { role: "group", class: "grid outlined", "aria-label": "Samples of the recipe" });
+  faint = h("div", { class: "faint", role: "status", hidden: true });
   root.replaceChildren(aside, h("div", { class: "stage" },
     h("div", { class: "tools", role: "toolbar", "aria-label": "How samples are shown" }, views, outline, all, h("label", { class: "sizes" }, "Size ", sizes),
-      h("span", { class: "space" }), before, range, after), grid));
+      h("span", { class: "space" }), before, range, after), faint, grid));
   function toggleOutline() {
     view.outline = !view.outline;
     outline.setAttribute("aria-pressed", String(view.outline));
@@ -104,6 +105,7 @@ async function draw() {
   for (const tile of tiles) tile.setAttribute("aria-busy", "true");
   view.id = id;
   view.rows = [];
+  warned(null);
   grid.setAttribute("aria-busy", "true");
   reading.watch();
   try {
@@ -113,7 +115,7 @@ async function draw() {
       const question = view.all ? { indices: Array.from({ length: count }, (_, k) => from + k) } : { start: from, count };
       const told = await post("/api/rows", { id, ...question, resolved: most === 48 }, signal);
       const [first, second] = told.rows;
-      if (!view.rows.length && first?.error && first.error === second?.error) { none(first.error); return; }
+      if (!view.rows.length && !first?.faint && first?.error && first.error === second?.error) { none(first.error); return; }
       told.rows.forEach((row) => { fill(tiles[view.rows.length], row, source(row), view.kind); view.rows.push(row); });
       if (most === 2) {
         measure(tiles[0]);
@@ -122,6 +124,7 @@ async function draw() {
         tiles = fit(grid, view.count, enlarge);
       }
       from = view.rows.at(-1).index + 1;
+      warned(told.faint);
       if (told.resolved) { controls.measured(told.resolved); noted(told.resolved.notes); }
     }
     view.last = from;
@@ -150,6 +153,13 @@ function none(error) {
       h("button", { onclick: () => get("/api/start").then(again) }, "Look again")));
 }
 
+// The material cannot carry what is asked for: say it, and offer what it can.
+function warned(told) {
+  state.faint = told;
+  faint.hidden = !told;
+  if (told) faint.replaceChildren(h("p", {}, told.text), h("button", { class: "primary", onclick: () => change(told.key, told.value) }, controls.proposal(told)));
+}
+
 // What an error or a note advises to set, as buttons.
 function remedies(text) {
   const known = new Set(state.sections.flatMap((section) => section.controls).map((control) => control.key));
@@ -167,7 +177,7 @@ function noted(texts) {
 // How long the first picture took after a change: read by the tests.
 function measure(tile) {
   if (!performance.getEntriesByName("set").length) return;
-  const done = () => { performance.measure("answer", "set"); performance.clearMarks("set"); };
+  const done = () => { if (!performance.getEntriesByName("set").length) return; performance.measure("answer", "set"); performance.clearMarks("set"); };
   tile.image.addEventListener("load", done, { once: true });
 }
 

@@ -2,6 +2,7 @@
 
 import { $, ask, say } from "./dom.js";
 import { get, post } from "./api.js";
+import { keepFor } from "./kept.js";
 import { state, begin, undo, listen } from "./state.js";
 import * as look from "./look.js";
 import * as compare from "./compare.js";
@@ -85,6 +86,7 @@ async function start() {
   tabs();
   keys();
   begun = await get("/api/start");
+  keepFor(begun.place);
   $("photos").textContent = begun.photos ?? "built-in textures";
   $("photos").title = begun.photos ? "your photos" : "start with `anomgen studio FOLDER` to see your own";
   viewer.build();

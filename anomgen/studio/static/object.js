@@ -43,7 +43,7 @@ function turn(by) {
 
 async function draw() {
   if (!state.id) return;
-  controls.show(panel, ["Where"]);
+  controls.show(panel, ["Object"]);
   panel.querySelector("details")?.setAttribute("open", "");
   const now = JSON.stringify([state.id, start]);
   if (now === drawn || state.error) return;

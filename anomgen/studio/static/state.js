@@ -1,14 +1,17 @@
 // The recipe that is set: where it began, what was changed, what can be undone. Everybody who shows it listens.
 
 import { post, isAbort } from "./api.js";
+import { say } from "./dom.js";
+import { keep, kept } from "./kept.js";
 
 const KEPT = "anomgen-studio";
+const MOST_PAST = 50;
 const listeners = new Set();
-const past = [];
+let past = [];
 let pending = null;
 let running = false;
 
-export const state = { base: "defects", changes: {}, id: null, sections: [], problems: [], error: "", command: "", name: "", about: "" };
+export const state = { base: "defects", changes: {}, id: null, sections: [], problems: [], error: "", command: "", name: "", about: "", faint: null };
 
 export function listen(listener) {
   listeners.add(listener);
@@ -19,12 +22,21 @@ function tell(what) {
 }
 
 export function begin(recipes, saved) {
-  let kept = {};
-  try {
-    kept = JSON.parse(localStorage.getItem(KEPT)) ?? {};
-  } catch { /* nothing kept */ }
-  const known = kept.base in recipes || saved.includes(kept.base);
-  return known ? put(kept.base, kept.changes ?? {}) : put("defects", {});
+  const before = kept(KEPT) ?? {};
+  const known = (base) => base in recipes || saved.includes(base);
+  past = (before.past ?? []).filter((one) => known(one.base));
+  return known(before.base) ? begun(before.base, before.changes ?? {}) : put("defects", {});
+}
+
+// Go on with settings of another day; what is refused by now is dropped.
+async function begun(base, changes) {
+  await put(base, changes);
+  if (!state.error) return;
+  const wrong = state.problems.map((problem) => problem.key);
+  const good = Object.entries(changes).filter(([key]) => !wrong.some((name) => name === key || name.startsWith(`${key}.`)));
+  const why = state.error;
+  await put(base, Object.fromEntries(good.length < Object.keys(changes).length ? good : []), null, true);
+  say(`some settings of last time were dropped: ${why}`, true);
 }
 
 // Change one key; what `replaces` names, and what lies below it, goes.
@@ -45,9 +57,10 @@ let lastMerge = null;
 
 export function put(base, changes, merge = null, undoing = false) {
   if (!undoing && state.id && !(merge && merge === lastMerge)) past.push({ base: state.base, changes: state.changes });
+  past = past.slice(-MOST_PAST);
   lastMerge = merge;
   Object.assign(state, { base, changes });
-  localStorage.setItem(KEPT, JSON.stringify({ base, changes }));
+  keep(KEPT, { base, changes, past });
   tell("set");
   pending = { base, changes };
   return send();
@@ -73,7 +86,7 @@ async function send() {
     pending = null;
     try {
       const told = await post("/api/recipe", asked);
-      Object.assign(state, { ...told, problems: [], error: "" });
+      Object.assign(state, { ...told, problems: [], error: "", faint: told.id === state.id ? state.faint : null });
     } catch (error) {
       if (isAbort(error)) continue;
       Object.assign(state, { problems: error.problems ?? [], error: error.message });

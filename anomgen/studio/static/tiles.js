@@ -4,6 +4,8 @@ import { h, svg } from "./dom.js";
 
 export const VIEWS = { image: "Anomaly", normal: "Normal", mask: "Mask", difference: "Difference" };
 
+const TOO_FAINT = "Nothing as visible as asked for was found here.";
+
 export function tileOf(open) {
   const image = h("img", { alt: "", loading: "lazy", decoding: "async", draggable: "false" });
   const path = svg("path", {});
@@ -25,7 +27,7 @@ export function fill(tile, row, source, view, note = "") {
     tile.removeAttribute("aria-busy");
     tile.image.removeAttribute("src");
     drawOutline(tile.outline, null);
-    tile.caption.replaceChildren(h("span", { class: "kind" }, note || `row ${row.index}`), h("p", { class: "why", title: row.error }, row.error));
+    tile.caption.replaceChildren(h("span", { class: "kind" }, note || `row ${row.index}`), h("p", { class: "why", title: row.error }, row.faint ? TOO_FAINT : row.error));
     return;
   }
   tile.button.style.setProperty("--ratio", `${row.width} / ${row.height}`);
@@ -56,17 +58,23 @@ export const percent = (share) => `${(100 * share).toPrecision(share >= 0.995 ? 
 
 function meters(row) {
   if (row.label === 0 || row.label === "normal") return [];
-  const found = [h("span", { class: "measure", title: "Mean change inside the mask" }, "severity ", h("b", {}, percent(row.severity)))];
-  if (row.detectability != null) {
-    const told = row.detectability.toPrecision(2);
-    found.push(h("span", { class: "measure", title: "1: as unusual as one normal pixel in a hundred" }, "visible ", h("b", {}, told)));
-  }
+  const found = [h("span", { class: "measure", title: "Mean change inside the mask, a share of white" }, "change ", h("b", {}, percent(row.severity)))];
+  const seen = visibility(row);
+  if (seen) found.unshift(h("span", { class: "measure", title: "Visibility, as asked for and as reached; 1: as unusual as one normal pixel in a hundred" }, "visibility ", h("b", {}, seen)));
   return found;
+}
+
+// How visible an anomaly is: what was asked for, where that was not reached, and what was.
+export function visibility(row) {
+  if (row.detectability == null) return null;
+  const asked = row.params?.reached == null ? null : row.params.severity;
+  const told = (value) => String(+value.toPrecision(2));
+  return asked == null || row.detectability > 0.9 * asked ? told(row.detectability) : `${told(asked)} → ${told(row.detectability)}`;
 }
 
 function describe(row) {
   if (row.label === 0 || row.label === "normal") return `Row ${row.index}: a normal image`;
-  return `Row ${row.index}: ${kindOf(row)}, severity ${percent(row.severity)}, ${percent(row.area)} of the image`;
+  return `Row ${row.index}: ${kindOf(row)}, change ${percent(row.severity)}, ${percent(row.area)} of the image`;
 }
 
 // Bring the number of tiles in a grid to `count`; the others stay as they are.

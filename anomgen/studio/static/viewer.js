@@ -1,7 +1,7 @@
 // One sample, large: zoom and pan on the pixels, before and after, mask, difference, outline, and all that is known.
 
 import { $, h, svg, segments } from "./dom.js";
-import { VIEWS, drawOutline, kindOf, percent } from "./tiles.js";
+import { VIEWS, drawOutline, kindOf, percent, visibility } from "./tiles.js";
 
 const MOST = 40;
 let shown = null;
@@ -55,7 +55,7 @@ async function load() {
   const source = shown.source(row);
   layers.normal.src = row.label === 0 || row.label === "normal" ? source("image", null) : source("normal", null);
   heading.textContent = kindOf(row);
-  position.textContent = `row ${row.index} · ${shown.at + 1} of ${shown.rows.length}`;
+  position.textContent = `row ${row.index} · ${shown.at + 1} of ${shown.total?.() ?? `${shown.rows.length} shown`}`;
   acts.replaceChildren(...(shown.actions?.(row) ?? []));
   paint();
   const record = await shown.record(row);
@@ -85,10 +85,12 @@ function divide() {
 }
 
 function tell(row) {
-  const facts_ = [["row", row.index], ["label", row.label === 0 ? "normal" : row.label === 1 ? "anomaly" : row.label], ["type", kindOf(row)],
-    ["severity", percent(row.severity)], ["visible", row.detectability?.toPrecision(3)], ["area", percent(row.area)], ["pieces", row.boxes?.length],
-    ["image", row.source_id], ["size", `${row.width} × ${row.height}`], ["attempt", row.attempt]];
-  facts.replaceChildren(...entries(facts_), ...entries(Object.entries(row.params ?? {}), "drawn"));
+  const plain = row.label === 0 || row.label === "normal";
+  const anomaly = plain ? [] : [["type", kindOf(row)], ["visibility", visibility(row)], ["mean change", percent(row.severity)], ["area", percent(row.area)], ["boxes", row.boxes?.length]];
+  const facts_ = [["row", row.index], ["label", plain ? "normal" : "anomaly"], ...anomaly,
+    ["image", row.source_id], ["size", `${row.width} × ${row.height}`], ["draws before it", row.attempt || null]];
+  const { severity, reached, ...params } = row.params ?? {};  // what is shown as the visibility
+  facts.replaceChildren(...entries(facts_), ...entries(Object.entries(reached == null ? row.params ?? {} : params), "drawn"));
 }
 
 function entries(pairs, group) {
@@ -102,7 +104,8 @@ function worded(value) {
   return typeof value === "object" ? JSON.stringify(value, (_, inner) => (typeof inner === "number" ? +inner.toPrecision(4) : inner)) : String(value);
 }
 
-function step(by) {
+async function step(by) {
+  if (shown.at + by >= shown.rows.length) await shown.more?.();
   shown.at = (shown.at + by + shown.rows.length) % shown.rows.length;
   load();
 }

@@ -4,6 +4,7 @@ import { h, ask, say } from "./dom.js";
 import { get, upload } from "./api.js";
 import { state, change, reset } from "./state.js";
 import { easelOf } from "./easel.js";
+import { keep, kept } from "./kept.js";
 import { toolbox, zooms } from "./tools.js";
 
 const KEPT = "anomgen-studio-drawing";
@@ -72,7 +73,7 @@ async function load() {
     easel.load({ src: `/normal/${state.id}/${at}.png`, alt: `normal image ${told.source_id}`, width: told.width, height: told.height, path });
     title.textContent = told.source_id;
     position.textContent = `${at + 1} of ${told.images}`;
-    if (first) easel.restore(remembered());
+    if (first) easel.restore(kept(KEPT));
   } catch (error) {
     if (error.name === "AbortError") return;
     if (at > 0) { at = 0; say("that was the last image"); load(); } else say(error.message, true);
@@ -99,17 +100,7 @@ function object() {
 
 function remember() {
   box.update();
-  try {
-    localStorage.setItem(KEPT, JSON.stringify(easel.kept()));
-  } catch { /* too large to keep; it is still on the page */ }
-}
-
-function remembered() {
-  try {
-    return JSON.parse(localStorage.getItem(KEPT));
-  } catch {
-    return null;
-  }
+  keep(KEPT, easel.kept());
 }
 
 async function save() {
