@@ -297,7 +297,6 @@ def test_a_missing_extra_is_named_before_anything_is_imported(tmp_path):
     """In a process in which starlette cannot be found."""
     program = """
 import sys
-import time
 from importlib import util
 found = util.find_spec
 util.find_spec = lambda name, *rest: None if name in ("starlette", "uvicorn") else found(name, *rest)

@@ -45,6 +45,22 @@ def test_a_run_is_made_stopped_gone_on_with_and_is_the_dataset_of_make(studio, p
     assert [a.read_bytes() for a in shards] == [b.read_bytes() for b in twins]
 
 
+def test_a_run_stopped_before_its_first_row_begins_anew_and_can_be_removed(studio, out):
+    """Law: what was stopped can go on or go, however early it was."""
+    told = chosen(studio, count=40)
+    studio.post("/api/make", json={"id": told["id"], "name": "d"})
+    refused(studio.post("/api/forget", json={"name": "d"}), "stop it first")
+    studio.post("/api/stop", json={"name": "d"})
+    until(studio, "d", {"stopped"})
+    assert not list(out.rglob("train-*.parquet"))
+    assert studio.post("/api/resume", json={"name": "d"}).status_code == 200
+    assert until(studio, "d", {"finished", "failed"})["state"] == "finished"
+    (out / "d" / "provenance.json").unlink()  # as if it had been stopped at its end
+    left = studio.post("/api/forget", json={"name": "d"}).json()
+    assert left == {"runs": [], "datasets": []} and not (out / "d").exists()
+    refused(studio.post("/api/resume", json={"name": "d"}), "no dataset")
+
+
 def test_a_run_that_fails_says_why(studio, photos, out):
     told = chosen(studio, "cutpaste")
     for file in photos.rglob("*.png"):

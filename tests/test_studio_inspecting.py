@@ -11,6 +11,7 @@ pytest.importorskip("timm", reason="scoring is an extra")
 
 from real_data import defect, tiny_data
 from starlette.testclient import TestClient
+from studio_client import refused
 
 import anomgen
 from anomgen.dataset.png import decode_png, encode_png
@@ -43,10 +44,6 @@ def studio(photos, opened, tmp_path):
     app = studio_app(Session(str(photos), tmp_path / "out", (opened,)), token="t")
     with TestClient(app, base_url="http://127.0.0.1", headers={TOKEN_HEADER: "t"}) as client:
         yield client
-
-
-def refused(answer, text):
-    assert answer.status_code == 400 and text in answer.json()["error"], answer.text
 
 
 def test_what_the_page_says_of_an_image_is_what_inspect_says(studio, opened):

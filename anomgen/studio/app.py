@@ -151,6 +151,7 @@ def studio_app(session: Session, *, token: str, name: str = "127.0.0.1", port: i
         Route("/api/make", making.make, methods=["POST"]),
         Route("/api/resume", making.resume, methods=["POST"]),
         Route("/api/stop", making.stop, methods=["POST"]),
+        Route("/api/forget", making.forget, methods=["POST"]),
         Route("/api/made", making.made),
         Route("/api/replay", making.replay, methods=["POST"]),
         Route("/api/throw", making.throw_out, methods=["POST"]),

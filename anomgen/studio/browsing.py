@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -29,10 +30,19 @@ class Making:
         return JSONResponse(self._runs())
 
     async def resume(self, request: Request) -> Response:
-        """Go on with an unfinished dataset."""
+        """Go on with an unfinished dataset, with what it was begun with."""
         name = name_of(await asked_of(request))
-        recipe = await run_in_threadpool(self.datasets.recipe, name)
-        self.runs.start(Make(recipe, self.session.out / name, resume=True))
+        command = self.runs.command(name)
+        if not isinstance(command, Make):
+            command = Make(await run_in_threadpool(self.datasets.recipe, name), self.session.out / name)
+        self.runs.start(replace(command, resume=True))
+        return JSONResponse(self._runs())
+
+    async def forget(self, request: Request) -> Response:
+        """Take a run from the list, and what it has made of an unfinished dataset from the disk."""
+        name = name_of(await asked_of(request))
+        self.runs.forget(name)
+        await self.desk.read(None, self.datasets.discard, name)
         return JSONResponse(self._runs())
 
     async def stop(self, request: Request) -> Response:

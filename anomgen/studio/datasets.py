@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from anomgen.dataset.pictures import outline_of
 from anomgen.dataset.reader import Dataset
 from anomgen.dataset.row import LABELS, NORMAL
 from anomgen.errors import AnomgenError, UsageError
-from anomgen.files import json_object
+from anomgen.files import json_object, locked
 from anomgen.making.engine import Plan, Recipe
+from anomgen.making.output import clear
 from anomgen.making.recipe import load_recipe, parse_recipe
 from anomgen.making.replay import pool_of, reopened, replay_by
 from anomgen.sources.pool import Pool
@@ -54,6 +56,16 @@ class Datasets:
         """Return the recipe that an unfinished dataset was begun with. Raises UsageError where there is none."""
         file = str(self._folder(name) / "recipe.yaml")
         return load_recipe(file, source=self._photos, overrides=self._places(load_recipe(file, source=self._photos)))
+
+    def discard(self, name: str) -> None:
+        """Remove what there is of an unfinished dataset; a finished one, or another folder, stays as it is."""
+        folder = self.out / name
+        if not is_ours(folder) or (folder / "provenance.json").exists():
+            return
+        with locked(folder):
+            clear(folder)
+        with suppress(OSError):  # somebody keeps something of his own there
+            folder.rmdir()
 
     def rows(self, name: str, filters: dict[str, str], start: int, count: int = PAGE) -> dict[str, Any]:
         """Return a page of the rows that pass the filters, how many do, and the types that there are.

@@ -79,7 +79,8 @@ class Make:
 
     def run(self, progress: Progress) -> None:
         """See `Command.run`."""
-        make(self.recipe, self.out, workers=self.workers, resume=self.resume, progress=progress)
+        resume = self.resume and is_ours(self.out)  # one that was stopped before its first row begins anew
+        make(self.recipe, self.out, workers=self.workers, resume=resume, progress=progress)
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,7 @@ class Runs:
 
     def __init__(self) -> None:
         self._runs: dict[str, Status] = {}
+        self._commands: dict[str, Command] = {}
         self._stops: dict[str, Any] = {}
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
@@ -156,6 +158,7 @@ class Runs:
                 raise UsageError(f"{name} is being made already")
             command.check()
             self._runs.pop(name, None)
+            self._commands[name] = command
             self._runs[name] = Status(name, command.kind, "running", 0, command.total)
             context = multiprocessing.get_context("spawn")
             shared = context.Array("q", [0, command.total]), context.Array("c", NOTE), context.Event()
@@ -172,6 +175,18 @@ class Runs:
                 raise UsageError(f"{name} is not being made")
             self._runs[name] = replace(self._runs[name], state="stopping")
             self._stops[name].set()
+
+    def command(self, name: str) -> Command | None:
+        """Return what a run of this session does, None for none of this name."""
+        return self._commands.get(name)
+
+    def forget(self, name: str) -> None:
+        """Take a run from the list. Raises UsageError for one that goes on."""
+        with self._lock:
+            if name in self._runs and self._runs[name].state in ("running", "stopping"):
+                raise UsageError(f"{name} is being made; stop it first")
+            self._runs.pop(name, None)
+            self._commands.pop(name, None)
 
     def all(self) -> list[dict[str, Any]]:
         """Return the runs of this session, the latest first."""

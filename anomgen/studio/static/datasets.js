@@ -84,7 +84,7 @@ export function itemOf(item, { opens = choose, again = true, look: after = look,
   const words = {
     running: item.note ? `${item.note}${item.done ? ` · ${item.done} of ${item.total}` : ""}`
       : item.done ? `${item.done} of ${item.total} ${unit}${rate ? `, ${time((item.total - item.done) / rate)} left` : ""}` : "getting ready",
-    stopping: "stopping", stopped: `stopped at ${item.done} of ${item.total} ${unit}`, failed: "failed", finished: item.about ?? `${item.total ?? "?"} ${unit}`, unfinished: "unfinished",
+    stopping: "stopping", stopped: item.note || !item.done ? "stopped while getting ready" : `stopped at ${item.done} of ${item.total} ${unit}`, failed: "failed", finished: item.about ?? `${item.total ?? "?"} ${unit}`, unfinished: "unfinished",
   }[item.state];
   return h("li", { class: `item ${item.state}`, "aria-current": item.name === current ? "true" : undefined },
     item.state === "finished" ? h("button", { class: "name", "data-act": `open ${item.name}`, onclick: () => opens(item.name) }, item.name) : h("span", { class: "name" }, item.name),
@@ -92,7 +92,16 @@ export function itemOf(item, { opens = choose, again = true, look: after = look,
     going && h("progress", { max: item.total, value: item.done || undefined, "aria-label": `progress of ${item.name}` }),
     item.error && h("p", { class: "problem" }, item.error),
     h("div", { class: "buttons" }, item.state === "running" && act("stop", "Stop"),
-      again && ["stopped", "failed", "unfinished"].includes(item.state) && act("resume", "Resume")));
+      again && ENDED.includes(item.state) && act("resume", "Resume"),
+      ENDED.includes(item.state) && h("button", { "data-act": `forget ${item.name}`, onclick: () => forget(item, after) }, "Remove")));
+}
+
+const ENDED = ["stopped", "failed", "unfinished"];
+
+async function forget(item, after) {
+  const made = item.kind === undefined || item.kind === "dataset";
+  if (made && !(await ask({ title: `Remove ${item.name}?`, text: "What there is of it so far is deleted.", yes: "Remove" }))) return;
+  post("/api/forget", { name: item.name }).then(after, fail);
 }
 
 // A name that none of some has yet.
