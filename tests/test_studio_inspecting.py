@@ -117,11 +117,11 @@ def test_a_detector_is_trained_on_the_photos_and_the_recipe(studio, photos, tmp_
 @pytest.mark.parametrize(
     ("asked", "text"),
     [
-        ({"data": "/etc", "recipes": "perlin"}, "not in a folder that was opened"),
-        ({"data": "PHOTOS", "recipes": "/etc/x.yaml"}, "bundled or saved recipes"),
-        ({"data": "PHOTOS", "recipes": "perlin, /etc"}, "bundled or saved recipes"),
-        ({"data": "PHOTOS", "recipes": " , "}, "bundled or saved recipes"),
-        ({"data": "PHOTOS", "recipes": "perlin", "name": "../x"}, "is no name"),
+        ({"data": "/etc", "recipes": ["perlin"]}, "not in a folder that was opened"),
+        ({"data": "PHOTOS", "recipes": ["/etc/x.yaml"]}, "bundled or saved recipes"),
+        ({"data": "PHOTOS", "recipes": ["perlin", "/etc"]}, "bundled or saved recipes"),
+        ({"data": "PHOTOS", "recipes": []}, "bundled or saved recipes"),
+        ({"data": "PHOTOS", "recipes": ["perlin"], "name": "../x"}, "is no name"),
     ],
 )
 def test_recipes_are_compared_on_opened_data_alone(studio, photos, asked, text):
@@ -136,12 +136,12 @@ def test_data_with_real_defects_is_offered_where_it_was_opened_and_named_where_i
         app = studio_app(Session(str(data / "train" / "good"), tmp_path / "out", folders), token="t")
         with TestClient(app, base_url="http://127.0.0.1", headers={TOKEN_HEADER: "t"}) as client:
             told = client.get("/api/inspectors").json()
-        assert (told["data"], told["closed"]) == (data_, closed)
+        assert told["data"] == data_ and told["opening"].endswith(f"--open {closed or 'FOLDER'}")
 
 
 def test_a_comparison_that_cannot_be_made_says_why(studio, photos):
     """Law: a failing run shows its error."""
-    asked = {"name": "r", "data": str(photos), "recipes": "perlin", "seeds": 1}
+    asked = {"name": "r", "data": str(photos), "recipes": ["perlin"], "seeds": 1}
     assert studio.post("/api/score", json=asked).status_code == 200
     for _ in range(600):
         (run,) = studio.get("/api/inspectors").json()["runs"]

@@ -131,6 +131,7 @@ def test_a_wrong_value_says_why_and_undo_takes_it_back(page):
 
 def test_what_the_material_cannot_carry_is_said_and_mended_and_undo_survives_a_reload(page):
     answered(page, lambda: page.locator("#base").select_option("haze"))
+    answered(page, lambda: set_figure(page, "Anomalies", "visibility, high in figures", "20"))
     field = page.get_by_label("visibility, low in figures")
     field.fill("20")
     with page.expect_response("**/api/rows"):
@@ -141,6 +142,7 @@ def test_what_the_material_cannot_carry_is_said_and_mended_and_undo_survives_a_r
     page.get_by_role("button", name="Cancel").click()
     page.reload()
     page.locator("#look .faint button").wait_for()
+    assert field.input_value() == "20"
     page.get_by_role("button", name="Undo").click()
     page.locator("#look .faint").wait_for(state="hidden")
     assert field.input_value() == "0.9"

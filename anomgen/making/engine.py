@@ -276,7 +276,7 @@ class Renderer:
         """Yield the rows of a range, drawn in the recipe's blocks, of large images in parts of them."""
         step = self.plan.recipe.block_size
         if indices and not self.plan.generator.uses_network:
-            step = min(step, max(HELD_BYTES // (4 * self.pool[self._position(indices.start, 0)].nbytes), 1))
+            step = min(step, max(HELD_BYTES // (4 * self.pool[self.position(indices.start, 0)].nbytes), 1))
         for start in range(indices.start, indices.stop, step):
             yield from self.block(range(start, min(start + step, indices.stop)))
 
@@ -290,7 +290,7 @@ class Renderer:
         return [drawn.get(index) or self._normal(index) for index in indices]
 
     def _normal(self, index: int) -> Row:
-        position = self._position(index, 0)
+        position = self.position(index, 0)
         soft = self.plan.generator.has_soft_mask
         source_id, image = self.plan.source.id(position), self.pool.stored(position)
         seed, value_range = self.plan.recipe.seed, self.pool.value_range
@@ -303,7 +303,7 @@ class Renderer:
         for attempt in range(self._images_a_row * ATTEMPTS_PER_IMAGE):
             if not wanted or self.patience.ends(attempt, began):
                 break
-            positions = [self._position(index, attempt) for index in wanted]
+            positions = [self.position(index, attempt) for index in wanted]
             images = [self.pool[position] for position in positions]
             rngs = [rng_for(self.plan.recipe.seed, Stream.SAMPLE, index, attempt) for index in wanted]
             results = self.plan.generator.sample_batch(rngs, images, self.pool)
@@ -349,7 +349,7 @@ class Renderer:
         most = MIN_IMAGES if self.plan.generator.uses_network else MAX_IMAGES
         return min(max(len(self.plan.source), MIN_IMAGES), most)
 
-    def _position(self, index: int, attempt: int) -> int:
+    def position(self, index: int, attempt: int) -> int:
         """Return which source image a sample uses: a new permutation of the source in every epoch."""
         count = len(self.plan.source)
         epoch, position = divmod(index, count)
@@ -358,7 +358,7 @@ class Renderer:
 
     def _failure(self, index: int, rejected: Rejected) -> NoAnomaly:
         images = math.ceil(rejected.reasons.total() / ATTEMPTS_PER_IMAGE)
-        tried = [self._position(index, place * ATTEMPTS_PER_IMAGE) for place in range(images)]
+        tried = [self.position(index, place * ATTEMPTS_PER_IMAGE) for place in range(images)]
         generator, source = self.plan.generator, self.plan.source
         advice = generator.advice + range_hint(self.pool.value_range, self.pool[tried[0]].dtype)
         return rejected.error(index, generator.kind, advice, [source.id(position) for position in tried])

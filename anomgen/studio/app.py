@@ -99,6 +99,10 @@ class Rows:
         faint = self.session.faint.told(key, self.session.chosen(key).recipe)
         return JSONResponse({"rows": rows, "resolved": resolved, "faint": faint})
 
+    async def images(self, request: Request) -> Response:
+        """Say which image each row is of."""
+        return JSONResponse({"names": await self.desk.drawn(request, self.session.images, request.path_params["key"])})
+
     async def row_picture(self, request: Request) -> Response:
         """Return one picture of a row as PNG."""
         key, index = request.path_params["key"], request.path_params["index"]
@@ -138,6 +142,7 @@ def studio_app(session: Session, *, token: str, name: str = "127.0.0.1", port: i
         Route("/api/reading", rows.reading),
         Route("/api/recipe", rows.recipe, methods=["POST"]),
         Route("/api/rows", rows.rows, methods=["POST"]),
+        Route("/api/images/{key}", rows.images),
         Route("/api/save", rows.save, methods=["POST"]),
         Route("/api/mask", drawing.mask, methods=["POST"]),
         Route("/api/picture", drawing.picture, methods=["POST"]),

@@ -22,7 +22,7 @@ from anomgen.dataset.row import LABELS, NORMAL
 from anomgen.errors import AnomgenError, UsageError
 from anomgen.files import json_object, locked
 from anomgen.making.engine import Plan, Recipe
-from anomgen.making.output import clear
+from anomgen.making.output import DATA, clear
 from anomgen.making.recipe import load_recipe, parse_recipe
 from anomgen.making.replay import pool_of, reopened, replay_by
 from anomgen.sources.pool import Pool
@@ -65,7 +65,8 @@ class Datasets:
         with locked(folder):
             clear(folder)
         with suppress(OSError):  # somebody keeps something of his own there
-            folder.rmdir()
+            for place in (folder / DATA, folder):
+                place.rmdir()
 
     def rows(self, name: str, filters: dict[str, str], start: int, count: int = PAGE) -> dict[str, Any]:
         """Return a page of the rows that pass the filters, how many do, and the types that there are.

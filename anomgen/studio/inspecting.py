@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import MutableMapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -60,12 +61,12 @@ class Inspecting:
         """Begin to rank recipes on real data."""
         asked = await asked_of(request)
         name, data = name_of(asked), field(asked, "data", str)
-        recipes = [word.strip() for word in field(asked, "recipes", str).split(",") if word.strip()]
+        recipes = [word for word in field(asked, "recipes", list) if isinstance(word, str)]
         self.session.refuse_outside(data, "data")
         known = {*bundled_recipes(), *self.session.saved(), *OTHERS}
         unknown = next((word for word in recipes if not known.issuperset(word.split("+"))), None)
         if unknown is not None or not recipes:
-            raise UsageError(f"{(unknown or 'recipes')[:80]}: give bundled or saved recipes, with commas between them")
+            raise UsageError(f"{(unknown or 'recipes')[:80]}: choose bundled or saved recipes")
         files = [str(self.session.out / word) if word in self.session.saved() else word for word in recipes]
         seeds = min(max(field(asked, "seeds", int, 3), 1), 20)
         steps = max(field(asked, "steps", int, 0), 0) or None
@@ -111,13 +112,20 @@ class Inspecting:
             "reports": reports,
             "runs": runs,
             "data": self._data(),
-            "closed": self._closed(),
+            "choices": [*self.session.saved(), *(name for name in OTHERS if name != "boxes"), *bundled_recipes()],
+            "opening": self._opening(),
         }
 
     def _data(self) -> list[str]:
         """Return the opened folders that look like data sets with real defects, and those in them."""
         found = (folder for root in self.session.folders for folder in (root, *_inside(root)))
         return list(dict.fromkeys(str(folder) for folder in found if _holds_defects(folder)))
+
+    def _opening(self) -> str:
+        """Return the command that opens a data set, too: that of which the photos are a part, where it is known."""
+        photos = [] if self.session.photos is None else [self.session.photos]
+        words = ["anomgen", "studio", *photos, "-o", str(self.session.out), "--open"]
+        return f"{shlex.join(words)} {shlex.quote(self._closed()) if self._closed() else 'FOLDER'}"
 
     def _closed(self) -> str | None:
         """Return the data set that the photos are a part of, where it was not opened."""

@@ -21,7 +21,7 @@ from anomgen.dataset.png import encode_png
 from anomgen.dataset.row import Row
 from anomgen.errors import AnomgenError, RecipeError, SourceError, UsageError
 from anomgen.files import fingerprint_of, replacing
-from anomgen.making.engine import Recipe, is_anomalous
+from anomgen.making.engine import ATTEMPTS_PER_IMAGE, Recipe, is_anomalous
 from anomgen.making.recipe import bundled_recipes, load_recipe
 from anomgen.making.rejected import NoAnomaly
 from anomgen.making.sampler import Sampler
@@ -32,6 +32,8 @@ from anomgen.studio.faint import PATIENCE, Faint
 from anomgen.studio.reading import Reading
 
 KEPT_RECIPES, KEPT_ROWS = 256, 64
+NAMED = 10_000
+"""Images that the page chooses from by their names."""
 IMAGE_BYTES = 64 << 20
 """Decoded images that stay, of each of some sources."""
 LOOKED_AT = 1 << 21
@@ -185,6 +187,7 @@ class Session:
             "boxes": row.boxes,
             "source_id": row.source_id,
             "attempt": row.attempt,
+            "moved": row.attempt >= ATTEMPTS_PER_IMAGE,
             "params": row.params,
             "height": row.image.shape[0],
             "width": row.image.shape[1],
@@ -202,6 +205,12 @@ class Session:
             return list(range(start, start + count))
         found: Iterator[int] = (k for k in range(start, start + 10**6) if is_anomalous(k, ratio))
         return [index for index, _ in zip(found, range(count), strict=False)]
+
+    def images(self, key: str) -> list[str]:
+        """Return the ids of a recipe's images, in the order of the rows: row k is of the k-th, if that takes one."""
+        renderer = self.sampler.renderer(self.chosen(key).recipe, draft=True)
+        source = renderer.plan.source
+        return [source.id(renderer.position(index, 0)) for index in range(min(len(source), NAMED))]
 
     def resolved(self, key: str) -> dict[str, Any]:
         """Return what of a recipe was measured on the images: generator and foreground as they are used, notes."""

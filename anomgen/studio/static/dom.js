@@ -41,29 +41,56 @@ export function say(text, bad = false) {
   hide = setTimeout(() => said.classList.remove("shown"), bad ? 9000 : 4500);
 }
 
-// Ask for a name; resolves to what the form holds, or null. fields: [{name, label, value, help, options}]. instead:
-// {text, act}, what can be done in place of it.
-export function ask({ title, text, fields = [], yes, instead = null }) {
+// One field of a question: words to choose one or, with `several`, some of, or a line to write.
+function inputOf({ name, value, options, several, type, min }) {
+  const id = `ask-${name}`;
+  if (several) {
+    const boxes = options.map((option) => h("input", { type: "checkbox", value: option, checked: value.includes(option) }));
+    const group = h("div", { class: "several", id, role: "group", tabindex: "-1" }, boxes.map((box, k) => h("label", { class: "choice" }, box, several(options[k]))));
+    return Object.assign(group, { read: () => boxes.filter((box) => box.checked).map((box) => box.value) });
+  }
+  const input = options ? h("select", { id, name }, options.map((option) => h("option", {}, option)))
+    : h("input", { id, name, value, type: type ?? "text", min, autocomplete: "off", spellcheck: "false" });
+  return Object.assign(input, { read: () => input.value.trim() });
+}
+
+// A line for a terminal, with a button that copies it.
+export function commandLine(text) {
+  const button = h("button", { type: "button", onclick: async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      button.textContent = "Copied";
+    } catch {
+      getSelection().selectAllChildren(line);
+    }
+  } }, "Copy");
+  const line = h("code", {}, text);
+  return h("div", { class: "command" }, line, button);
+}
+
+// Ask for something; resolves to what the form holds, or null. fields: as `inputOf` takes them, with label and help.
+// instead: {text, act}, what can be done in place of it. command: a line to copy. sum: what is said of what is chosen.
+export function ask({ title, text, fields = [], yes, instead = null, command = null, sum = null }) {
   const dialog = $("ask");
-  const inputs = fields.map((field) => field.options
-    ? h("select", { id: `ask-${field.name}`, name: field.name }, field.options.map((option) => h("option", {}, option)))
-    : h("input", { id: `ask-${field.name}`, name: field.name, value: field.value, type: field.type ?? "text", min: field.min,
-      autocomplete: "off", spellcheck: "false" }));
+  const inputs = fields.map(inputOf);
+  const read = () => Object.fromEntries(fields.map((field, k) => [field.name, inputs[k].read()]));
+  const summed = h("p", { class: "help", role: "status" });
+  const add = () => { if (sum) summed.textContent = sum(read()); };
   return new Promise((resolve) => {
     const done = (value) => { dialog.close(); resolve(value); };
-    const form = h("form", { onsubmit: (event) => {
-      event.preventDefault();
-      done(Object.fromEntries(inputs.map((input) => [input.name, input.value.trim()])));
-    } },
+    const form = h("form", { oninput: add, onsubmit: (event) => { event.preventDefault(); done(read()); } },
       h("h2", { id: "ask-title" }, title),
       text && h("p", {}, text),
+      command && commandLine(command),
       fields.map((field, k) => h("div", { class: "field" }, h("label", { for: `ask-${field.name}` }, field.label), inputs[k],
         field.help && h("p", { class: "help" }, field.help))),
+      sum && summed,
       h("div", { class: "buttons" },
         instead && h("button", { type: "button", onclick: () => { done(null); instead.act(); } }, instead.text),
         h("button", { type: "button", onclick: () => done(null) }, "Cancel"), h("button", { class: "primary" }, yes)));
     dialog.setAttribute("aria-labelledby", "ask-title");
     dialog.replaceChildren(form);
+    add();
     dialog.oncancel = () => resolve(null);
     dialog.showModal();
     (inputs[0] ?? form.querySelector(".primary")).focus();

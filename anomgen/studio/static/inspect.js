@@ -3,10 +3,10 @@
 import { h, svg, ask, say } from "./dom.js";
 import { get, post, upload } from "./api.js";
 import { state } from "./state.js";
-import { drawOutline, percent } from "./tiles.js";
-import { free, itemOf } from "./datasets.js";
+import { drawOutline, percent, readable } from "./tiles.js";
+import { free, itemOf, time as duration } from "./datasets.js";
 
-let detectors, reports, stage, empty, results, current = "", known = [], taken = [], data = [], closed = null, timer = 0, seen = "";
+let detectors, reports, stage, empty, results, current = "", known = [], taken = [], data = [], choices = [], opening = "", timer = 0, seen = "";
 
 export function build(section) {
   detectors = h("ul", { class: "made" });
@@ -44,7 +44,8 @@ export async function open() {
 
 function list(told) {
   data = told.data;
-  closed = told.closed;
+  choices = told.choices;
+  opening = told.opening;
   taken = [...told.detectors, ...told.reports, ...told.runs].map((one) => one.name);
   known = told.detectors;
   if (!known.some((one) => one.name === current)) current = known[0]?.name ?? "";
@@ -95,25 +96,35 @@ async function train() {
 
 async function compare() {
   if (!data.length) {
-    await ask({ title: "This needs real defects with masks", yes: "All right",
-      text: `Recipes are compared on a folder with normal images and real defects with their masks, such as a category of MVTec AD. None is open. End the studio and start it with\n\nanomgen studio … --open ${closed ?? "FOLDER"}` });
+    await ask({ title: "This needs real defects with masks", yes: "All right", command: opening,
+      text: "Recipes are compared on good photos and real defects with their masks: a bank that you mark under Draw will do, of ten defects or more, or a folder such as a category of MVTec AD. Of a folder, end the studio and start it with this line:" });
     return;
   }
-  const given = await ask({ title: "Compare recipes on real data", yes: "Begin",
+  const given = await ask({ title: "Compare recipes on real data", yes: "Begin", sum: effort,
     text: "Detectors are trained on what each recipe draws, and tested on the real defects.",
     fields: [{ name: "data", label: "Real defects", value: data[0], options: data },
-      { name: "recipes", label: "Recipes, with commas between them", value: [...new Set([state.base, "perlin", "nsa"])].join(", ") },
+      { name: "recipes", label: "Recipes", value: [...new Set([state.base, "none", "perlin", "nsa"])], options: choices,
+        several: (name) => ({ none: "None: without anomalies", real: "The real defects themselves" })[name] ?? readable(name) },
       { name: "seeds", label: "Trainings of each recipe", type: "number", min: 1, value: 3, help: "Three or more to rank them; one for a first look." },
-      { name: "steps", label: "Steps of each training", type: "number", min: 1, value: 300, help: "300 as usual, which takes a minute or two each; 50 for a first look." },
+      { name: "steps", label: "Steps of each training", type: "number", min: 1, value: 300, help: "300 as usual; 50 for a first look." },
       { name: "name", label: "Name of the report", value: free("report", taken) }] });
   if (!given) return;
   try {
-    const whole = (text, otherwise) => Math.max(1, Math.round(+text) || otherwise);
     list(await post("/api/score", { ...given, seeds: whole(given.seeds, 3), steps: whole(given.steps, 300) }));
     open();
   } catch (error) {
     say(error.message, true);
   }
+}
+
+const SECONDS = 0.3;  // a step takes on two processor cores, about
+
+const whole = (text, otherwise) => Math.max(1, Math.round(+text) || otherwise);
+
+function effort({ recipes, seeds, steps }) {
+  if (!recipes.length) return "Choose at least one recipe.";
+  const count = recipes.length * whole(seeds, 3);
+  return `${count} trainings, about ${duration(count * whole(steps, 300) * SECONDS)} on a machine without a GPU. It goes on when this page is closed.`;
 }
 
 // --- images
@@ -150,9 +161,10 @@ function show(card, told) {
   needle.style.left = `${100 * share}%`;
   card.removeAttribute("aria-busy");
   card.classList.toggle("flagged", told.anomalous);
+  card.classList.toggle("doubtful", !told.anomalous && told.area > 0);
   card.replaceChildren(
-    h("div", { class: "verdict" }, h("b", {}, told.anomalous ? "Anomalous" : "Normal"), h("span", { class: "name" }, told.name)),
+    h("div", { class: "verdict" }, h("b", {}, told.anomalous ? "Anomalous" : told.area ? "Normal, with a mark" : "Normal"), h("span", { class: "name" }, told.name)),
     h("div", { class: "pair" }, framed(image("image", told.name), outline), framed(image("map", `where ${told.name} is unusual`))),
     h("figcaption", {}, h("div", { class: "gauge", role: "img", "aria-label": `score ${told.score.toPrecision(3)}, flagged from ${told.threshold.toPrecision(3)}` }, needle),
-      h("span", { class: "range" }, `score ${told.score.toPrecision(3)} · flagged from ${told.threshold.toPrecision(3)}${told.area ? ` · ${percent(told.area)} marked` : ""}`)));
+      h("span", { class: "range" }, `score ${told.score.toPrecision(3)} · flagged from ${told.threshold.toPrecision(3)}${told.area ? ` · ${percent(told.area)} ${told.anomalous ? "marked" : "marked, but as a whole it is no more unusual than good ones: look at it"}` : ""}`)));
 }

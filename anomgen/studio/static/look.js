@@ -4,7 +4,7 @@ import { h, say, segments, prose } from "./dom.js";
 import { get, post, isAbort } from "./api.js";
 import { state, listen, put, change, undo, canUndo, again } from "./state.js";
 import * as controls from "./controls.js";
-import { VIEWS, fill, fit, fitting, show } from "./tiles.js";
+import { VIEWS, fill, fit, fitting, readable, show } from "./tiles.js";
 import * as reading from "./reading.js";
 import * as viewer from "./viewer.js";
 
@@ -24,8 +24,13 @@ export function build(section, told, mark) {
   panel = h("div", { class: "sections" });
   trouble = h("p", { class: "trouble", role: "alert" });
   notes = h("details", { class: "notes", hidden: true }, h("summary"), h("ul"));
+  const settings = h("button", { class: "primary settings", "aria-expanded": "false", onclick: () => {
+    const open = root.classList.toggle("setting");
+    settings.setAttribute("aria-expanded", String(open));
+    settings.textContent = open ? "Done" : "Settings";
+  } }, "Settings");
   const aside = h("aside", { class: "panel", "aria-label": "Settings of the recipe" },
-    h("div", { class: "field recipe" }, h("label", { for: "base" }, "Recipe"), h("div", { class: "row" }, select, undoButton), about), trouble, notes, panel);
+    h("div", { class: "field recipe" }, h("label", { for: "base" }, "Recipe"), h("div", { class: "row" }, select, undoButton), about), settings, trouble, notes, panel);
   const views = segments("Picture", VIEWS, "image", (kind) => { view.kind = kind; refresh(); });
   const outline = h("button", { class: "toggle", "aria-pressed": "true", title: "Outline of the mask (O)", onclick: () => toggleOutline() }, "Outline");
   const all = h("button", { class: "toggle", "aria-pressed": "false", title: "Normal rows, too", onclick: () => {
@@ -66,7 +71,7 @@ export function carried() {
 
 export function options(told) {
   const now = select.value || state.base;
-  const group = (label, names) => names.length && h("optgroup", { label }, names.map((name) => h("option", { value: name }, name.replace(/\.yaml$/, ""))));
+  const group = (label, names) => names.length && h("optgroup", { label }, names.map((name) => h("option", { value: name }, readable(name))));
   select.replaceChildren(...[group("Saved here", told.saved), group("Recipes", Object.keys(told.recipes))].filter(Boolean));
   select.value = now;
 }

@@ -8,7 +8,7 @@ import { toolbox, zooms } from "./tools.js";
 import { carried } from "./look.js";
 import { percent } from "./tiles.js";
 
-const LARGE = 0.08;  // of the picture: more is rarely the defect alone
+const LARGE = 0.03;  // of the picture: more is rarely the defect alone
 let easel, box, strip, empty, stage, kind, kinds, bankName, list, tolerance, title, putButton, marked, toLook;
 let pictures = [], current = null, seed = null, flooding = null, banks = [];
 
@@ -16,7 +16,7 @@ export function build(section, look) {
   toLook = look;
   easel = easelOf({ label: "Picture of a defect", wand: (x, y) => flood({ x, y }, false), changed: remember });
   easel.stage.classList.add("bright");
-  tolerance = h("input", { type: "range", min: 0, max: 128, value: 24, id: "tolerance", oninput: () => seed && flood(seed, true) });
+  tolerance = h("input", { type: "range", min: 0, max: 128, value: 16, id: "tolerance", oninput: () => seed && flood(seed, true) });
   box = toolbox(easel, { wand: "Wand", brush: "Brush", area: "Area", eraser: "Eraser" },
     { extra: { tolerance: [["wand"], h("label", { for: "tolerance" }, "Tolerance"), tolerance] } });
   const file = h("input", { type: "file", accept: "image/*,.tif,.tiff,.bmp", multiple: true, class: "hidden", "aria-label": "Pictures of defects",
@@ -126,7 +126,7 @@ function ready() {
   const share = current ? easel.share() : 0;
   putButton.disabled = !share;
   marked.textContent = !share ? "" : share < LARGE ? `${percent(share)} of the picture is marked.`
-    : `${percent(share)} of the picture is marked. If that is more than the defect, lower the tolerance or take the eraser.`;
+    : `${percent(share)} of the picture is marked. Is that the defect alone, without shadows? If not, lower the tolerance or take the eraser.`;
   marked.classList.toggle("problem", share >= LARGE);
   box.update();
 }

@@ -35,11 +35,20 @@ export function fill(tile, row, source, view, note = "") {
   drawOutline(tile.outline, row);
   tile.image.alt = describe(row);
   tile.button.setAttribute("aria-label", `${note} ${describe(row)}. Open.`.trim());
+  const moved = row.moved && h("p", { class: "why" }, `On another image, ${row.source_id}: its own took none in ten draws.`);
   tile.caption.replaceChildren(
-    h("span", { class: "kind" }, note || kindOf(row)), h("span", { class: "number" }, note ? other(kindOf(row), note) : `row ${row.index}`), h("p", { class: "measures" }, meters(row)));
+    h("span", { class: "kind" }, note || kindOf(row)), h("span", { class: "number" }, note ? other(kindOf(row), note) : `row ${row.index}`), h("p", { class: "measures" }, meters(row)), moved || "");
 }
 
-const other = (kind, name) => (kind === name.replaceAll("-", " ") ? "" : kind);
+const NAMES = { fpi: "FPI", pii: "PII", nsa: "NSA", sdas: "SDAS", sia: "SIA", realnet: "RealNet", cyclegan: "CycleGAN", cutpaste: "CutPaste", "cutpaste-3way": "CutPaste, 3-way" };
+
+// A recipe's name as one reads it.
+export function readable(name) {
+  const text = name.replace(/\.yaml$/, "");
+  return NAMES[text] ?? text.charAt(0).toUpperCase() + text.slice(1).replaceAll("-", " ");
+}
+
+const other = (kind, name) => (readable(kind.replaceAll(" ", "-")) === name ? "" : kind);
 
 export function show(tile, source, view) {
   tile.setAttribute("aria-busy", "true");
