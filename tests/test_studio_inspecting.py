@@ -2,6 +2,7 @@
 
 import multiprocessing
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,10 @@ from starlette.testclient import TestClient
 from studio_client import refused
 
 import anomgen
+from anomgen.banks.folder import Defect
+from anomgen.banks.make import add_defect
 from anomgen.dataset.png import decode_png, encode_png
+from anomgen.sources.labelled import listing
 from anomgen.studio import inspecting, looking
 from anomgen.studio.app import studio_app
 from anomgen.studio.guard import TOKEN_HEADER
@@ -137,6 +141,26 @@ def test_data_with_real_defects_is_offered_where_it_was_opened_and_named_where_i
         with TestClient(app, base_url="http://127.0.0.1", headers={TOKEN_HEADER: "t"}) as client:
             told = client.get("/api/inspectors").json()
         assert told["data"] == data_ and told["opening"].endswith(f"--open {closed or 'FOLDER'}")
+
+
+def test_recipes_are_compared_on_the_own_bank_and_photos(studio, photos, tmp_path, monkeypatch):
+    """Law: what `score` is given holds each photo as a normal image and each defect with its mask."""
+    defects = []
+    for k in range(8):
+        image, mask = defect(300 + k, 96)
+        defects.append(Defect(f"{k}.png", "dent", np.ascontiguousarray(image), mask > 127, f"{k:032x}"))
+    for one in defects:
+        add_defect(tmp_path / "out" / "own", one)
+    assert str(tmp_path / "out" / "own") in studio.get("/api/inspectors").json()["data"]
+    started = []
+    monkeypatch.setattr(inspecting.Runs, "start", lambda _, job: started.append(job))
+    asked = {"name": "r", "data": str(tmp_path / "out" / "own"), "recipes": ["perlin"]}
+    assert studio.post("/api/score", json=asked).status_code == 200
+    images = listing(started[0].data).found
+    assert sum(image.defect_type == "normal" for image in images) == 12
+    found = [image for image in images if image.defect_type == "dent"]
+    masks = [decode_png((Path(started[0].data) / image.mask[0]).read_bytes())[..., 0] > 0 for image in found]
+    assert [mask.sum() for mask in masks] == [one.mask.sum() for one in defects]
 
 
 def test_a_comparison_that_cannot_be_made_says_why(studio, photos):

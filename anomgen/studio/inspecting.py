@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
+from anomgen.banks.folder import is_bank
 from anomgen.errors import UsageError
 from anomgen.files import file_digest, json_object
 from anomgen.making.recipe import bundled_recipes
@@ -19,6 +20,7 @@ from anomgen.sources.cache import bounded
 from anomgen.sources.tree import MASK_NAMES, NORMAL_NAMES, folders_in
 from anomgen.studio.looking import Asked, Looked, Looking
 from anomgen.studio.questions import Desk, asked_of, field, name_of, png
+from anomgen.studio.real import banks_in, laid_out
 from anomgen.studio.runs import Fit, Runs, Score, refuse_taken
 
 OTHERS = ("real", "none", "boxes")
@@ -70,6 +72,8 @@ class Inspecting:
         files = [str(self.session.out / word) if word in self.session.saved() else word for word in recipes]
         seeds = min(max(field(asked, "seeds", int, 3), 1), 20)
         steps = max(field(asked, "steps", int, 0), 0) or None
+        if is_bank(Path(data)) and self.session.photos is not None:
+            data = str(await self.desk.read(request, laid_out, Path(data), self.session.photos, self.session.out))
         self.runs.start(Score(data, tuple(files), seeds, self.session.out / name, steps))
         return JSONResponse(await run_in_threadpool(self._found))
 
@@ -117,15 +121,16 @@ class Inspecting:
         }
 
     def _data(self) -> list[str]:
-        """Return the opened folders that look like data sets with real defects, and those in them."""
+        """Return the opened folders that look like data sets with real defects, and those in them; then own banks."""
         found = (folder for root in self.session.folders for folder in (root, *_inside(root)))
-        return list(dict.fromkeys(str(folder) for folder in found if _holds_defects(folder)))
+        real = dict.fromkeys(str(folder) for folder in found if _holds_defects(folder))
+        return [*real, *map(str, banks_in(self.session.out) if self.session.photos is not None else ())]
 
     def _opening(self) -> str:
         """Return the command that opens a data set, too: that of which the photos are a part, where it is known."""
         photos = [] if self.session.photos is None else [self.session.photos]
         words = ["anomgen", "studio", *photos, "-o", str(self.session.out), "--open"]
-        return f"{shlex.join(words)} {shlex.quote(self._closed()) if self._closed() else 'FOLDER'}"
+        return shlex.join([*words, self._closed() or "FOLDER"])
 
     def _closed(self) -> str | None:
         """Return the data set that the photos are a part of, where it was not opened."""

@@ -1,0 +1,64 @@
+"""A bank and the photos as a data set to compare recipes on, laid out in the studio's own folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from anomgen.banks.folder import Bank, is_bank
+from anomgen.dataset.png import encode_png
+from anomgen.errors import UsageError
+from anomgen.files import fingerprint_of
+from anomgen.sources import detect
+from anomgen.sources.base import build_source
+from anomgen.sources.folder import FileReader
+from anomgen.sources.scan import Listed, ScannedConfig
+
+FOLDER = ".studio/real"
+FEWEST = 8
+"""Real defects below which a comparison says nothing."""
+MOST_PHOTOS = 1000
+
+
+def banks_in(out: Path) -> list[Path]:
+    """Return the banks of an output folder that hold enough defects to compare recipes on."""
+    found = (folder for folder in sorted(out.glob("[!.]*")) if folder.is_dir() and is_bank(folder))
+    return [folder for folder in found if len(Bank(folder).entries) >= FEWEST]
+
+
+def laid_out(bank: Path, photos: str, out: Path) -> Path:
+    """Return a folder with the photos as normal images and the defects of a bank with their masks.
+
+    The photos are linked, not copied, where that can be done. Raises UsageError for photos that are no image files.
+    """
+    source = build_source(detect(photos))
+    if not isinstance(source, ScannedConfig):
+        raise UsageError(f"{photos}: recipes are compared on image files")
+    listed, opened = source.listed(), Bank(bank)
+    names = [name for name, _ in listed.entries]
+    root = out / FOLDER / f"{bank.name}-{fingerprint_of([opened.fingerprint, photos, names], size=8)}"
+    if root.is_dir():
+        return root
+    draft = root.with_name(f"{root.name}.part")
+    shutil.rmtree(draft, ignore_errors=True)
+    _write_photos(listed, draft / "good")
+    for number, own in enumerate(opened.defects()):
+        for folder, end, picture in (("", "", own.image), ("ground_truth", "_mask", own.mask[..., None] * 255)):
+            place = draft / folder / own.defect_type
+            place.mkdir(parents=True, exist_ok=True)
+            (place / f"{number:04d}{end}.png").write_bytes(encode_png(picture.astype(own.image.dtype)))
+    draft.rename(root)
+    return root
+
+
+def _write_photos(listed: Listed, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for number, (name, key) in enumerate(listed.entries[:MOST_PHOTOS]):
+        place = folder / f"{number:05d}{Path(name).suffix.lower()}"
+        try:
+            if not isinstance(listed.read, FileReader):
+                raise OSError
+            os.symlink(listed.read.root / key, place)
+        except OSError:  # not a folder's files, or a system without links
+            place.write_bytes(listed.read(key))
