@@ -118,7 +118,7 @@ def test_a_recipe_that_keeps_failing_stops_with_the_reasons():
     renderer = Renderer(stubborn_plan(chance=0.0))
     with pytest.raises(AnomgenError, match=r"70 draws of 'stubborn' on 7 .*not today \(70×\)\. Look at") as caught:
         renderer.row(0)
-    assert f"The images: {renderer.plan.source.id(renderer._position(0, 0))}, " in str(caught.value)
+    assert f"The images: {renderer.plan.source.id(renderer.position(0, 0))}, " in str(caught.value)
 
 
 class OnlyOne(Stubborn):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
@@ -59,6 +58,6 @@ def _write_photos(listed: Listed, folder: Path) -> None:
         try:
             if not isinstance(listed.read, FileReader):
                 raise OSError
-            os.symlink(listed.read.root / key, place)
+            place.symlink_to(listed.read.root / key)
         except OSError:  # not a folder's files, or a system without links
             place.write_bytes(listed.read(key))
