@@ -1,5 +1,6 @@
 """The studio's answers: its rows are those of `make`, what it refuses, what it writes."""
 
+import re
 import shlex
 import subprocess
 import sys
@@ -204,6 +205,8 @@ def test_every_key_of_every_recipe_has_a_control_that_shows_its_value():
                 value = values[part][key]
                 assert control["value"] == (value["kind"] if key == "texture" and value else value), key
                 assert control["help"], key
+        for control in shown.values():  # in words for who inspects, not for who writes YAML
+            assert not re.search(r"\b(null|mapping|YAML)\b|[\[{]", control["help"]), control
 
 
 def test_a_slider_holds_the_value_and_the_bounds_of_the_schema():

@@ -41,7 +41,7 @@ class CutPaste(Generator):
     area_range: ShareRange = (0.02, 0.15)
     """Patch: share of the image's area."""
     aspect_range: PositiveRange = (0.3, 3.3)
-    """Patch: height over width; where 1 lies inside, drawn from [low, 1] or [1, high] with equal chance."""
+    """Patch: height over width; where 1 lies inside, drawn from below it or from above it with equal chance."""
     scar_width_range: PositiveRange = (2.0, 16.0)
     """Scar: width in pixels of a 256 × 256 image; scales with the image."""
     scar_length_range: PositiveRange = (10.0, 25.0)

@@ -49,7 +49,7 @@ class PerlinRegion(Generator):
     """Base of the generators that lay content over the image in regions of Perlin noise on the foreground."""
 
     exponent_range: Annotated[tuple[int, int], Field(strict=False), AfterValidator(_exponents)] = (0, 5)
-    """The noise has 2^U{low … high} cells along each axis, independently: low for few large regions."""
+    """The noise has 2^k cells along an axis, k drawn from this range for each: low for few large regions."""
     rotation_range: Range = (-90.0, 90.0)
     """Rotation of the noise, degrees."""
     threshold_range: Range = (0.5, 0.5)
@@ -105,7 +105,8 @@ class Perlin(PerlinRegion):
     augmentations: Annotated[int, Field(ge=0, le=len(OPERATIONS) - 1)] = 3
     """Distinct operations, of the ten in `anomgen.synthesis.augment`, applied to each texture."""
     texture: TextureField = ProceduralTextures()
-    """Where textures come from: ``{kind: procedural}``, ``{kind: folder, path: …}``, ``{kind: hub, path: …}``."""
+    """Where textures come from: drawn by formulas, a folder, or a dataset of the Hub. In YAML: ``{kind: procedural}``,
+    ``{kind: folder, path: …}``, ``{kind: hub, path: …}``."""
 
     colourful: bool | Literal["auto"] = "auto"
     """Whether textures keep their colours. `auto`: where the images are coloured; grey ones stored as RGB get grey."""

@@ -68,8 +68,8 @@ class SDAS(PerlinRegion):
     model: PathText | None = None
     """A folder that `anomgen train sdas` wrote, or the Hub id of a diffusers DDPM."""
     texture: TextureField | None = None
-    """Images sampled beforehand, instead of a model: a finished dataset of the recipe `sia`, ``{kind: hub, path: …}``,
-    or a folder of them."""
+    """Images sampled beforehand, instead of a model: a finished dataset of the recipe `sia`, a dataset of the Hub, or a
+    folder of them. In YAML: ``{kind: hub, path: …}`` for one of the Hub."""
     category: str | None = None
     """Which one to draw, for a model of several categories; `all` with `extent: whole` draws all of them alike. A model
     of one is guided towards whichever its classifier knows."""

@@ -81,7 +81,7 @@ class Recipe(Config, Pictured):
     block_size: Annotated[int, Field(ge=1, le=4096)] = 16
     """Rows that are drawn together by what gains from that; with another number other rows come out."""
     shard_size: Annotated[int, Field(ge=1, le=10**6)] = 512
-    """Rows of one file of the dataset, about: rounded up to whole blocks of `block_size`."""
+    """Rows of one file of the dataset, about. In YAML: it is rounded up to whole blocks of `block_size`."""
     keep_normal: bool = False
     """Whether each row also holds its untouched image, in the column `normal`."""
     license: Annotated[str, Field(min_length=1)] | None = None
