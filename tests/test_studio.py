@@ -317,7 +317,7 @@ main()
 
 def test_rows_too_faint_are_given_up_soon_and_what_is_reached_is_told(studio):
     """Law: what is advised is at most what the rejected draws reached, and with it rows are there."""
-    told = chosen(studio, "haze", **{"generator.severity": [15, 20]})
+    told = chosen(studio, "spot", **{"generator.severity": [15, 20]})
     start = time.process_time()
     answer = studio.post("/api/rows", json={"id": told["id"], "count": 4}).json()
     assert time.process_time() - start < 15
@@ -325,6 +325,6 @@ def test_rows_too_faint_are_given_up_soon_and_what_is_reached_is_told(studio):
     assert [row["index"] for row in answer["rows"] if row.get("faint")] == faint["rows"] != []
     assert faint["key"] == "generator.severity" and 0 < faint["value"][0] < 15 and faint["value"][1] == 20
     assert f"than about {faint['value'][0]:g}; 15 is asked for" in faint["text"]
-    mended = chosen(studio, "haze", **{faint["key"]: faint["value"]})
+    mended = chosen(studio, "spot", **{faint["key"]: faint["value"]})
     answer = studio.post("/api/rows", json={"id": mended["id"], "count": 4}).json()
     assert answer["faint"] is None and all(row["detectability"] >= 0.7 * faint["value"][0] for row in answer["rows"])

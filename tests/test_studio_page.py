@@ -130,7 +130,7 @@ def test_a_wrong_value_says_why_and_undo_takes_it_back(page):
 
 
 def test_what_the_material_cannot_carry_is_said_and_mended_and_undo_survives_a_reload(page):
-    answered(page, lambda: page.locator("#base").select_option("haze"))
+    answered(page, lambda: page.locator("#base").select_option("spot"))
     answered(page, lambda: set_figure(page, "Anomalies", "visibility, high in figures", "20"))
     field = page.get_by_label("visibility, low in figures")
     field.fill("20")
