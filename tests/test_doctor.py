@@ -2,6 +2,8 @@
 
 import json
 import platform
+import tomllib
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -27,9 +29,17 @@ def test_it_tells_the_version_of_python_the_free_space_and_that_drawing_works(tm
 def test_an_extra_says_what_of_it_is_missing(monkeypatch):
     lines = ["numpy>=2", 'numpy>=2; extra == "there"', 'no-such-thing>=1; extra == "gone"', 'pytest; extra == "test"']
     monkeypatch.setattr(examination, "requires", lambda _: lines)
-    there, gone = examination._extras()
+    unlisted, there, gone = examination._extras()
+    assert unlisted.name == "extras" and unlisted.text.startswith(f"{', '.join(examination.EXTRAS)}: not known")
     assert there == Checked("extra there", True, "numpy")
     assert gone.good is None and 'missing no-such-thing: pip install ".[gone]"' in gone.text
+
+
+def test_every_extra_that_a_command_needs_is_looked_for():
+    """Law: what pyproject.toml offers is what the code knows, so that an older installation is told."""
+    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    offered = set(project["project"]["optional-dependencies"]) - set(examination.OWN_EXTRAS)
+    assert offered == set(examination.EXTRAS)
 
 
 def test_what_is_bad_ends_with_1(monkeypatch, tmp_path):

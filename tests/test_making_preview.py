@@ -160,11 +160,12 @@ def test_names_in_a_gallery_are_texts(photos, tmp_path):
 
 def test_pictures_of_recipes_are_a_page_that_names_each_and_tells_what_is_left_out(tmp_path):
     out = tmp_path / "recipes.html"
-    assert picture_recipes(out, ["perlin", "transplant", "cutpaste"]) == ["transplant"]
+    about = {name: f"what {name} is" for name in ("perlin", "transplant", "cutpaste", "chipped-edge")}
+    assert picture_recipes(out, about) == ["transplant"]
     page = out.read_text(encoding="utf-8")
-    assert "perlin" in page and "cutpaste" in page and "transplant" not in page
+    assert "perlin · what perlin is" in page and "chipped-edge · what" in page and "transplant" not in page
     with pytest.raises(UsageError, match="give a name that ends in"):
-        picture_recipes(tmp_path / "recipes.txt", ["perlin"])
+        picture_recipes(tmp_path / "recipes.txt", about)
 
 
 def test_a_picture_never_lands_among_the_normal_images(photos, made, tmp_path, monkeypatch):

@@ -12,6 +12,10 @@ from typing import Any
 
 from anomgen.config.text import Overrides
 from anomgen.errors import AnomgenNote, UsageError, near_miss
+from anomgen.generators.defects.generator import Defects
+from anomgen.generators.defects.kinds import KINDS
+from anomgen.generators.mix import Mix
+from anomgen.making.engine import Recipe
 from anomgen.making.recipe import bundled_recipes, load_recipe
 from anomgen.making.schema import keys_of, recipe_schema
 from anomgen.registry import BUNDLED, load, names
@@ -47,7 +51,7 @@ def ls(what: str | None = None, *, pictures: bool = False, out: str | Path | Non
 def _draw_recipes(out: str | Path) -> None:
     from anomgen.making.preview import picture_recipes
 
-    left_out = picture_recipes(out)
+    left_out = picture_recipes(out, {name: _meaning_of(load_recipe(name)) for name in bundled_recipes()})
     warnings.warn(f"{out} is without {', '.join(left_out)}, which need a trained model or a bank", AnomgenNote, 3)
 
 
@@ -80,11 +84,30 @@ def _about_recipe(name: str) -> str:
     recipe = load_recipe(name)
     types = recipe.generator.defect_types
     some = ", ".join(types[:FEW_TYPES]) + (f" and {len(types) - FEW_TYPES} more" if len(types) > FEW_TYPES else "")
-    meaning = (inspect.getdoc(type(recipe.generator)) or "").partition("\n")[0].rstrip(".")
-    kind = recipe.generator.kind
-    if len(types) == 1 and kind not in (name, types[0]):
-        meaning, some = f"{types[0].replace('_', ' ').capitalize()} alone", f"the generator {kind}"
-    return f"{meaning} ({some}); {recipe.count} rows, {recipe.anomaly_ratio:.0%} anomalous"
+    told = f"the generator {recipe.generator.kind}" if _is_one_kind(recipe) else some
+    return f"{_meaning_of(recipe)} ({told}); {recipe.count} rows, {recipe.anomaly_ratio:.0%} anomalous"
+
+
+def _is_one_kind(recipe: Recipe) -> bool:
+    return isinstance(recipe.generator, Defects) and len(recipe.generator.defect_types) == 1
+
+
+def _meaning_of(recipe: Recipe) -> str:
+    """Return what a recipe draws, in words: of a kind of defect what it looks like, else what differs from others."""
+    generator = recipe.generator
+    if _is_one_kind(recipe):
+        return _first_line(next(KINDS[kind].draw for kind in KINDS if kind == generator.defect_types[0]))
+    if isinstance(generator, Mix):
+        whole = sum(part.weight for part in generator.parts)
+        parts = (f"{part.generator.kind} {part.weight / whole:.0%}" for part in generator.parts)
+        return f"{_first_line(type(generator))}: {', '.join(parts)}"
+    changed = generator.model_dump(mode="json", exclude_defaults=True)
+    settings = (f"{key.replace('_', ' ')} {value}" for key, value in changed.items())
+    return ", ".join([_first_line(type(generator)), *settings])
+
+
+def _first_line(thing: Any) -> str:
+    return (inspect.getdoc(thing) or "").partition("\n")[0].rstrip(".")
 
 
 def _about_plugin(group: str, name: str) -> str:

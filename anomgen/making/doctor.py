@@ -18,7 +18,9 @@ from anomgen.places import cache_folder
 from anomgen.versions import cores, versions, versions_text
 
 OWN_EXTRAS = ("all", "dev", "test", "check", "docs")
-"""Extras that no command needs."""
+"""Extras that no command needs …"""
+EXTRAS = ("hub", "noise", "diffusion", "ray", "score", "onnx", "adapters", "studio")
+"""… and those that the code knows, whatever the installation does."""
 FREE = 1 << 30
 """Bytes of disk below which a dataset soon does not fit."""
 
@@ -60,6 +62,9 @@ def _extras() -> Iterator[Checked]:
         name, part = re.match(r"[A-Za-z0-9._-]+", line), re.search(r"extra == ['\"]([^'\"]+)", line)
         if name and part and name[0] != "anomgen" and part[1] not in OWN_EXTRAS:
             needed.setdefault(part[1], []).append(name[0])
+    if unlisted := [extra for extra in EXTRAS if extra not in needed]:
+        text = f"{', '.join(unlisted)}: not known to the installation, which is older than the code: pip install again"
+        yield Checked("extras", None, text)
     for extra, names in needed.items():
         missing = [name for name in names if not _is_installed(name)]
         hint = f'pip install ".[{extra}]" in a checkout'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from itertools import islice
@@ -24,7 +25,7 @@ from anomgen.files import refuse_inside, replacing
 from anomgen.making.engine import Recipe, is_anomalous
 from anomgen.making.memory import recalled_source
 from anomgen.making.output import refuse_in_source
-from anomgen.making.recipe import bundled_recipes, load_recipe, recipe_of
+from anomgen.making.recipe import load_recipe, recipe_of
 from anomgen.making.replay import dataset_recipe, pool_of
 from anomgen.making.sampler import Sampler
 from anomgen.making.threads import single_threaded
@@ -135,26 +136,34 @@ def preview(
     return Previewed(out)
 
 
-def picture_recipes(out: str | Path, names: Sequence[str] | None = None) -> list[str]:
+def picture_recipes(out: str | Path, recipes: Mapping[str, str]) -> list[str]:
     """Draw what bundled recipes make of built-in textures, one sample each, as the file `out`; see `preview`.
 
-    names: which, by default all. Returns those left out, which need a trained model or a bank.
-    Raises UsageError for another ending.
+    recipes: name → what stands beside it. What lies on an object's outline is drawn on a round piece of the texture.
+    Returns those left out, which need a trained model or a bank. Raises UsageError for another ending.
     """
     out = home(out)
     if out.suffix.lower() not in (*PICTURES, PAGE):
         raise UsageError(f"-o {out}: give a name that ends in {', '.join(PICTURES)} or {PAGE}")
     sampler, panels, left_out = Sampler(), [], []
-    chosen = list(bundled_recipes()) if names is None else names
-    for number, name in enumerate(chosen):
-        recipe = load_recipe(name, overrides=["anomaly_ratio=1.0"])
-        try:
-            panels.append(replace(Panel.of_row(sampler.row(recipe, 0)), caption=name))
-        except UsageError:  # the textures are there, the model or the bank is not
+    for number, (name, about) in enumerate(recipes.items()):
+        panel = _on_texture(sampler, name)
+        if panel is None:
             left_out.append(name)
-        tell(number + 1, len(chosen), "drawing recipes")
+        else:
+            panels.append(replace(panel, caption=f"{name} · {about}"))
+        tell(number + 1, len(recipes), "drawing recipes")
     _draw([Group("recipes", panels)], out, LINE, "recipes")
     return left_out
+
+
+def _on_texture(sampler: Sampler, name: str) -> Panel | None:
+    """Return a sample on a texture, else on a piece of one, which has an outline; None where neither can be drawn."""
+    for form in ("surface", "disc"):
+        recipe = load_recipe(name, overrides={"anomaly_ratio": 1.0, "source.form": form})
+        with suppress(UsageError):
+            return Panel.of_row(sampler.row(recipe, 0))
+    return None
 
 
 def _chosen(

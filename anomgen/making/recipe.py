@@ -20,6 +20,8 @@ from anomgen.sources.foreground import parse_foreground
 
 MAX_BYTES = 10_000_000
 """Size of a recipe; ours have some hundred bytes."""
+BASELINE = "boxes"
+"""The recipe that nobody draws for its own sake."""
 PARTS: dict[str, Callable[[Any], Config]] = {
     "source": build_source,
     "generator": build_generator,
@@ -55,8 +57,9 @@ def _advised(key: str, text: str) -> str:
 
 
 def bundled_recipes() -> dict[str, Path]:
-    """Return name → file of the recipes that come with the package."""
-    return {file.stem: file for file in sorted(bundled("recipes").glob("*.yaml"))}
+    """Return name → file of the recipes that come with the package, the baseline last."""
+    files = sorted(bundled("recipes").glob("*.yaml"), key=lambda file: (file.stem == BASELINE, file.stem))
+    return {file.stem: file for file in files}
 
 
 def read_recipe(name_or_file: str | Path) -> dict[str, Any]:
