@@ -5,27 +5,32 @@ python benchmarks/notes.py DATA [TEXTURES]
 DATA is a category as `anomgen make` takes it, TEXTURES a folder of photographs such as those of DTD; 200 draws of each
 line at 256×256. Prints the mean area of the masks, as a share of the image, the mean change in them, as a share of the
 value range, and the share of rows that were drawn again. Then, for `nsa`, how far labels filtered by a square are from
-those filtered by the authors' disk.
+those filtered by the authors' disk; for `pii`, how many samples the authors' range keeps from values that their image
+does not hold; for `perlin`, the area of 3,000 regions, ours and as DRAEM's code draws them.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from typing import Any
 
+import cv2
 import numpy as np
 from skimage.filters import median
 from skimage.morphology import disk
 
 from anomgen.dataset.row import Row, area_of, severity_of
-from anomgen.generators import nsa
+from anomgen.generators import nsa, pii
+from anomgen.generators.perlin import Perlin
 from anomgen.making.engine import Plan, Renderer
 from anomgen.making.recipe import load_recipe
 from anomgen.making.threads import single_threaded
+from anomgen.synthesis.blend import poisson_blend
 from anomgen.synthesis.labels import logistic
 from anomgen.synthesis.sample import Composite
 
-DRAWS, LABELS = 200, 50
+DRAWS, LABELS, REGIONS = 200, 50, 3000
 PAPER = "generator.opacity_range=[0.1, 1.0]"
 LINES = {
     "perlin": ("perlin", []),
@@ -38,6 +43,10 @@ LINES = {
     "nsa, no foreground": ("nsa", ["foreground=none"]),
     "fpi": ("fpi", []),
     "fpi, no foreground": ("fpi", ["foreground=none"]),
+    "pii": ("pii", []),
+    "pii, no foreground": ("pii", ["foreground=none"]),
+    "scar": ("scar", []),
+    "scar, no foreground": ("scar", ["foreground=none"]),
 }
 
 
@@ -77,6 +86,56 @@ def filters(source: str) -> tuple[float, float]:
     return float(apart.mean()), float((apart > 0.1).mean())
 
 
+def beyond(source: str) -> float:
+    """Return the share of samples of `pii` with values outside of the range of their image, were they not clipped."""
+    outside: list[bool] = []
+
+    def counted(image: np.ndarray, donor: np.ndarray, support: np.ndarray, **options: Any) -> np.ndarray:
+        blended = poisson_blend(image, donor, support, **options)
+        whole = wholes[-1]
+        outside.append(bool(((blended < whole.min(axis=(0, 1))) | (blended > whole.max(axis=(0, 1)))).any()))
+        return blended
+
+    class Watched(pii.PII):
+        def _blend(self, image: np.ndarray, *rest: Any) -> np.ndarray:
+            wholes.append(image)
+            return super()._blend(image, *rest)
+
+    wholes: list[np.ndarray] = []
+    pii.poisson_blend = counted
+    with single_threaded():
+        recipe = load_recipe("pii", source=source, size=256, overrides=["anomaly_ratio=1.0", "foreground=none"])
+        list(Renderer(Plan.of(recipe.model_copy(update={"generator": Watched()}))).rows(range(DRAWS)))
+    return float(np.mean(outside))
+
+
+def official_region(rng: np.random.Generator, side: int = 256) -> np.ndarray:
+    """Return a region as DRAEM's code draws it: noise on the image, turned with black corners, above a half."""
+    rows, columns = (2 ** rng.integers(0, 6) for _ in range(2))
+    angles = 2 * np.pi * rng.random((rows + 1, columns + 1))
+    gradients = np.stack([np.sin(angles), np.cos(angles)], axis=-1)
+    y, x = (np.arange(side)[:, None] / side * rows, np.arange(side)[None] / side * columns)
+    top, left = y.astype(int), x.astype(int)
+    fade_y, fade_x = (6 * t**5 - 15 * t**4 + 10 * t**3 for t in (y - top, x - left))
+
+    def corner(down: int, right: int) -> np.ndarray:
+        gradient = gradients[top + down, left + right]
+        return gradient[..., 0] * (y - top - down) + gradient[..., 1] * (x - left - right)
+
+    upper, lower = (corner(down, 0) * (1 - fade_x) + corner(down, 1) * fade_x for down in (0, 1))
+    noise = np.sqrt(2) * (upper * (1 - fade_y) + lower * fade_y)
+    turn = cv2.getRotationMatrix2D(((side - 1) / 2, (side - 1) / 2), rng.uniform(-90, 90), 1)
+    return cv2.warpAffine(noise, turn, (side, side)) > 0.5
+
+
+def regions() -> tuple[float, float, float]:
+    """Return the mean area of regions: ours, those of DRAEM's code, and of these the ones that are not empty."""
+    rng, ours = np.random.default_rng(0), Perlin()
+    mine = [ours.draw_region(rng, (256, 256), None)[0].mean() for _ in range(REGIONS)]
+    theirs = np.array([official_region(rng).mean() for _ in range(REGIONS)])
+    return float(np.mean(mine)), float(theirs.mean()), float(theirs[theirs > 0].mean())
+
+
 def main(source: str, textures: str | None = None) -> None:
     """Print the figures."""
     for name, (recipe, changes) in LINES.items():
@@ -85,7 +144,10 @@ def main(source: str, textures: str | None = None) -> None:
         area, severity, again = line(recipe, source, [text.replace("TEXTURES", str(textures)) for text in changes])
         print(f"{name:30}area {area:.3f}  severity {severity:.3f}  drawn again {again:.1%}", flush=True)
     mean, share = filters(source)
-    print(f"nsa, labels by square and disk: {mean:.3f} apart, {share:.1%} of the pixels by more than .1")
+    print(f"nsa, labels by square and disk: {mean:.3f} apart, {share:.1%} of the pixels by more than .1", flush=True)
+    print(f"pii, samples with values outside of their image's range before clipping: {beyond(source):.1%}", flush=True)
+    text = "perlin, area of regions: ours {:.4f}, DRAEM's code {:.4f}, its regions with a pixel {:.4f}"
+    print(text.format(*regions()))
 
 
 if __name__ == "__main__":

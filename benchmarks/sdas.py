@@ -2,6 +2,7 @@
 
 python benchmarks/sdas.py --model MODEL --source TRAINED_ON --held-out OTHER_NORMALS [--picture docs/images/sdas.png]
 python benchmarks/sdas.py --speed          training and sampling of the preset `laptop`, on all cores
+python benchmarks/sdas.py --ddim           the steps of DDIM against a plain statement of RealNet's code
 
 pip install ".[diffusion,score]"
 """
@@ -17,11 +18,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import cv2
 import numpy as np
 import torch
+from diffusers import DDIMScheduler
 
 from anomgen.models.device import accelerator_for
-from anomgen.models.images import scaled, tiled, unscaled
+from anomgen.models.images import scaled, unscaled
 from anomgen.models.sdas.model import SDASModel, load_sdas
 from anomgen.models.sdas.noised import Category
+from anomgen.models.sdas.pipeline import SDASDDIMScheduler
 from anomgen.models.sdas.settings import TrainSDAS
 from anomgen.models.sdas.training import SDASTask
 from anomgen.rng import Stream, rng_for
@@ -91,7 +94,7 @@ def picture(model: SDASModel, source: str, changes: dict[float, float], path: st
     framed = [
         [cv2.copyMakeBorder(image, 3, 3, 3, 3, cv2.BORDER_CONSTANT, value=(255,) * 3) for image in row] for row in rows
     ]
-    sheet = tiled([[image.reshape(*image.shape[:2], -1) for image in row] for row in framed])
+    sheet = np.vstack([np.hstack([image.reshape(*image.shape[:2], -1) for image in row]) for row in framed])
     sheet = np.repeat(sheet, 3, axis=2) if sheet.shape[2] == 1 else sheet
     figure, (left, right) = plt.subplots(1, 2, figsize=(14, 13), width_ratios=[5, 3])
     left.imshow(sheet)
@@ -128,6 +131,29 @@ def speed(steps: int = 20) -> None:
     print(f"sampling: {(time.perf_counter() - started) / 8:.3f} s an image of 256×256 at 20 steps on one thread")
 
 
+def ddim() -> None:
+    """Print how far images of 20 steps at strength 0 lie from those of a plain statement, where images are clipped."""
+
+    def noise_in(x: torch.Tensor) -> torch.Tensor:  # an imperfect denoiser, which sees less noise than there is
+        return 0.7 * x
+
+    start = torch.randn((4, 3, 64, 64), generator=torch.Generator().manual_seed(0))
+    levels = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64), 0)
+    x = start.double()
+    for t in range(950, -1, -50):
+        level, before = levels[t], levels[t - 50] if t else torch.ones(())
+        image = ((x - (1 - level).sqrt() * noise_in(x)) / level.sqrt()).clamp(-1, 1)
+        noise = (x - level.sqrt() * image) / (1 - level).sqrt()
+        x = before.sqrt() * image + (1 - before).sqrt() * noise
+    for name, scheduler in (("ours", SDASDDIMScheduler()), ("diffusers as it is", DDIMScheduler())):
+        scheduler.set_timesteps(20)
+        drawn = start
+        for t in scheduler.timesteps:
+            drawn = scheduler.step(noise_in(drawn), t, drawn).prev_sample
+        apart = (drawn.double() - x).abs() * 127.5
+        print(f"{name}: {apart.mean():.2g} grey levels of 255 in the mean, {apart.max():.2g} at most")
+
+
 def main() -> None:
     """Read the options and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -137,7 +163,11 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--picture", help="PNG with samples at each strength and the curve of the change")
     parser.add_argument("--speed", action="store_true")
+    parser.add_argument("--ddim", action="store_true")
     chosen = parser.parse_args()
+    if chosen.ddim:
+        ddim()
+        return
     if chosen.speed:
         speed()
         return

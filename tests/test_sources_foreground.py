@@ -8,7 +8,9 @@ from scipy import ndimage
 
 from anomgen.errors import RecipeError, SourceError, UsageError
 from anomgen.rng import Stream, rng_for
+from anomgen.sources.folder import Folder
 from anomgen.sources.foreground import PRESETS, Foreground, parse_foreground
+from anomgen.sources.pool import Pool
 from anomgen.sources.segmentation import border_distance, is_compact, tidy
 from anomgen.synthesis.perlin import perlin_noise
 
@@ -245,3 +247,23 @@ def test_an_outline_is_snapped_to_an_edge_nearby_alike_at_any_size_and_only_wher
     assert not Foreground.model_validate({**settings, "snap": True}).mask(empty).any()
     with pytest.raises(RecipeError, match="snap"):
         parse_foreground({"method": "none", "snap": True})
+
+
+@pytest.mark.parametrize("how", ["auto", "alpha"])
+def test_cut_outs_say_themselves_what_the_object_is(tmp_path, how):
+    """Colours may be anything, also below what is transparent; white parts of the object belong to it."""
+    opaque = np.zeros((48, 64), np.uint8)
+    opaque[10:40, 20:50] = 255
+    for k in range(3):
+        picture = np.random.default_rng(k).integers(0, 255, (48, 64, 3)).astype(np.uint8)
+        picture[20:25, 25:35] = 255
+        cv2.imwrite(str(tmp_path / f"{k}.png"), np.dstack([picture, opaque]))
+    plain = Pool(Folder(path=str(tmp_path), size=None).open())
+    chosen = Foreground(method=how).resolved(plain)
+    pool = plain.with_foreground(chosen)
+    assert chosen.method == "alpha" and np.array_equal(pool.foreground(pool[1]), opaque > 0)
+    assert np.array_equal(pool.small_foreground(2), opaque > 0)
+    known = chosen.mask(np.array(pool[0]))  # from outside: what is transparent is white
+    assert not known[opaque == 0].any() and known.mean() > 0.8 * (opaque > 0).mean()
+    half = Pool(Folder(path=str(tmp_path), size=32).open(), chosen)
+    assert half.foreground(half[0])[8:17, 12:23].all() and half.foreground(half[0]).mean() < 0.35

@@ -5,9 +5,10 @@ arXiv 2403.05897, sections 3.1 and 4.1.
 
 Note: regions, opacity (0.5 to 1) and strength (0.1 to 0.2) are those of the official code, which samples all images
 beforehand and keeps them as JPEG, whose traces a detector can learn; here nothing is compressed. There one strength
-serves 16 images and empty regions pass as anomalies; here every sample has a strength of its own, and the mask holds
-what visibly changed. `start_range` is ours: below 1, sampling starts from the image itself, partly noised, so the
-content stays aligned with it and takes fewer steps.
+serves 16 images and empty regions pass as anomalies; here every sample has a strength of its own, drawn from the same
+range, so that only the samples of one batch are less alike. There the mask is the whole region, here what visibly
+changed in it; neither difference has been measured. `start_range` is ours: below 1, sampling starts from the image
+itself, partly noised, so the content stays aligned with it and takes fewer steps.
 
 A classifier may guide the samples towards their category, as in the official code: Dhariwal, Nichol: Diffusion models
 beat GANs on image synthesis, NeurIPS 2021, arXiv 2105.05233, algorithms 1 and 2. The last step, where Σ is next to 0,

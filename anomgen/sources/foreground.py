@@ -18,6 +18,7 @@ from anomgen.errors import RecipeError, SourceError, UsageError, near_miss, tell
 from anomgen.sources.base import Images, PathText
 from anomgen.sources.foreground_presets import settings
 from anomgen.sources.images import Fit, fit_image
+from anomgen.sources.pixels import value_max
 from anomgen.sources.pool import SmallImages
 from anomgen.sources.region import file_for, forget, read_drawn, region_digest, region_of, require_aspect
 from anomgen.sources.segmentation import (
@@ -44,6 +45,7 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "triangle": _THRESHOLD,
     "background": ("levels",),
     "background_color": ("tolerance", "lightness", "close", "open", "clean", "snap"),
+    "alpha": (),
     "folder": ("path",),
 }
 
@@ -54,10 +56,10 @@ Pair = Annotated[tuple[float, float], Field(strict=False)]
 class Foreground(Config):
     """How to tell the object from its background; which keys apply depends on `method`."""
 
-    method: Literal["none", "auto", "otsu", "triangle", "background", "background_color", "folder"] = "none"
+    method: Literal["none", "auto", "otsu", "triangle", "background", "background_color", "alpha", "folder"] = "none"
     """`none`: the whole image. `auto`: chosen by looking at the images. `otsu`, `triangle`: a threshold.
     `background`: far from known grey levels (NSA). `background_color`: far from the colour of the image's border.
-    `folder`: masks drawn elsewhere."""
+    `alpha`: what is opaque in the images' files, which are cut-outs. `folder`: masks drawn elsewhere."""
     channel: Literal["gray", "r", "g", "b"] = "gray"
     """Threshold: what is compared."""
     side: Literal["bright", "dark"] = "bright"
@@ -104,13 +106,16 @@ class Foreground(Config):
         return {key: value for key, value in handler(self).items() if key in keys}
 
     def resolved(self, pool: Images) -> Foreground:
-        """Return a concrete method: `auto` looks at up to 16 images; a texture gives `none`. Keys given win.
+        """Return a concrete method: `auto` looks at up to 16 images; a texture gives `none`, cut-outs, all
+        with alpha, `alpha`. Keys given win.
 
         A folder is checked to hold a mask for every image. Raises UsageError for a folder that is not there, a key that
         the chosen method lacks, and pictures that leave no room for an anomaly; SourceError for a missing mask.
         """
         if self.method == "auto":
-            return self._refined(choose(pool)).resolved(pool)
+            is_cut_out = getattr(getattr(pool, "source", None), "is_cut_out", False)
+            by_alpha = is_cut_out and self.model_fields_set <= {"method", *_REGIONS}
+            return self._refined(Foreground(method="alpha") if by_alpha else choose(pool)).resolved(pool)
         if self.drawn:
             forget()
         if self.method == "folder":
@@ -127,7 +132,7 @@ class Foreground(Config):
     @property
     def drawn(self) -> bool:
         """Return whether pictures of the files have a part in it, which an image alone does not have."""
-        return self.method == "folder" or self.has_region
+        return self.method in ("folder", "alpha") or self.has_region
 
     def region(self, image: np.ndarray, source_id: str | None = None, fit: Fit = "stretch") -> np.ndarray | None:
         """Return where anomalies may be whatever shows there, bool (H, W); None: anywhere. See `mask`."""
@@ -177,19 +182,30 @@ class Foreground(Config):
             found["foreground"] = region_digest(self.path or "", "foreground.path")
         return found
 
-    def mask(self, image: np.ndarray, source_id: str | None = None, fit: Fit = "stretch") -> np.ndarray | None:
+    def mask(
+        self,
+        image: np.ndarray,
+        source_id: str | None = None,
+        fit: Fit = "stretch",
+        opaque: np.ndarray | None = None,
+    ) -> np.ndarray | None:
         """Return the object's pixels, bool (H, W), read-only; None when the whole image is foreground.
 
         image: (H, W, C) uint8 or uint16. source_id: which image of the source it is, fit: how it was brought to its
-        size; only what is drawn on the files needs them: masks of `folder`, `roi` and `exclude`. Raises SourceError for
-        a missing or unreadable mask.
+        size; only what is drawn on the files needs them: masks of `folder`, `roi` and `exclude`. opaque: bool (H, W),
+        what `alpha` takes; without it, what is not white, as transparent parts are shown. Raises SourceError for a
+        missing or unreadable mask.
         """
         region = self.region(image, source_id, fit)
         if self.method == "none":
             return region
         if self.method == "auto":
             raise UsageError("foreground: auto must first be resolved on a pool, with Foreground.resolved")
-        mask = self._folder_mask(image, source_id, fit) if self.method == "folder" else self._segment(image)
+        if self.method == "alpha":
+            shown = image < value_max(image.dtype) if opaque is None else opaque[..., None]
+            mask = np.array(shown.any(axis=2))
+        else:
+            mask = self._folder_mask(image, source_id, fit) if self.method == "folder" else self._segment(image)
         mask = mask.view(bool) if region is None else mask.view(bool) & region
         mask.flags.writeable = False
         return mask

@@ -96,6 +96,17 @@ def is_laid_on_white(data: bytes, name: str) -> bool:
     return pixels.shape[2] in (2, 4) and _opacity(pixels) is not None
 
 
+def opaque_part(data: bytes, name: str) -> np.ndarray | None:
+    """Return where a picture is opaque by half, bool (H, W), upright; None where alpha says nothing."""
+    with quiet():
+        image = open_header(data, name)
+        if not image.has_transparency_data or image.mode.startswith("I"):
+            return None
+        pixels = deep_colour(image, data, name) if is_deep(image, data) else upright(_shallow(image, name), image)
+        opacity = _opacity(pixels) if pixels.shape[2] in (2, 4) else None
+    return None if opacity is None else np.asarray(2 * opacity[..., 0] > value_max(pixels.dtype))
+
+
 def read_bytes(path: Path, name: str) -> bytes:
     """Return a regular file's contents; SourceError when it cannot be read."""
     try:

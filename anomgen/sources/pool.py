@@ -34,8 +34,10 @@ class ForegroundLike(Protocol):
     def drawn(self) -> bool:
         """Return whether pictures of the files have a part in it."""
 
-    def mask(self, image: np.ndarray, source_id: str | None = None, fit: Fit = "stretch") -> np.ndarray | None:
-        """Return the object's pixels."""
+    def mask(
+        self, image: np.ndarray, source_id: str | None = None, fit: Fit = "stretch", opaque: np.ndarray | None = None
+    ) -> np.ndarray | None:
+        """Return the object's pixels; opaque: where the image's file is, given to the method `alpha`."""
 
     def region(self, image: np.ndarray, source_id: str | None = None, fit: Fit = "stretch") -> np.ndarray | None:
         """Return where anomalies may be whatever shows there."""
@@ -155,6 +157,15 @@ class Pool(Sequence[np.ndarray]):
         fit: Fit = getattr(self.source, "fit", "stretch")
         return both(near, self._foreground.region(self[index], self.source.id(index), fit))
 
+    def _mask(self, image: np.ndarray, index: int) -> np.ndarray | None:
+        """Return the foreground of an image of the source."""
+        assert self._foreground is not None
+        source_id = self.source.id(index)
+        fit: Fit = getattr(self.source, "fit", "stretch")
+        if getattr(self._foreground, "method", None) == "alpha" and hasattr(self.source, "opaque"):
+            return self._foreground.mask(image, source_id, fit, self.source.opaque(index))
+        return self._foreground.mask(image, source_id, fit)
+
     def foreground(self, image: np.ndarray) -> np.ndarray | None:
         """Return the foreground, bool (H, W), of an image; None where the whole image is foreground."""
         if self._foreground is None:
@@ -164,7 +175,7 @@ class Pool(Sequence[np.ndarray]):
             return self._foreground.mask(image, None)
         kept = self._kept.get(index) or _Kept(image, self.stored(index))
         if not kept.is_segmented:
-            mask = self._foreground.mask(image, self.source.id(index), getattr(self.source, "fit", "stretch"))
+            mask = self._mask(image, index)
             kept = kept._replace(is_segmented=True, foreground=mask)
             self._kept.pop(index, None)
             self._kept[index] = kept

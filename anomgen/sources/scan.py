@@ -16,7 +16,7 @@ from pydantic import model_validator
 from anomgen.errors import SourceError, UsageError, tell
 from anomgen.files import file_digest, fingerprint_of
 from anomgen.sources.base import SourceConfig
-from anomgen.sources.images import Fit, fit_image, is_laid_on_white, quiet, read_bytes, read_image
+from anomgen.sources.images import Fit, fit_image, is_laid_on_white, opaque_part, quiet, read_bytes, read_image
 from anomgen.sources.pixels import to_channels, value_max
 from anomgen.sources.value_range import RangeField, ValueRange, counted, measured, told
 
@@ -119,6 +119,7 @@ class ScannedSource:
         seen_through = sum(checked[index].on_white for index in good)
         if seen_through:
             self.notes += (f"{seen_through} of {len(good)} images are transparent in parts, which are shown white",)
+        self.is_cut_out = seen_through == len(good)
         shapes = {checked[index].after for index in good}
         self.shape = shapes.pop() if len(shapes) == 1 else None
         self.value_range = _range_of(config, self._counts, checked[good[0]].dtype)
@@ -153,6 +154,14 @@ class ScannedSource:
         data = self._read(self._keys[index])
         _require_same(data, self._files[index], self._ids[index])
         return self._finished(self._load(self._ids[index], data))
+
+    def opaque(self, index: int) -> np.ndarray | None:
+        """Return where an image's file is opaque, bool (H, W) at the configured size; None where alpha says nothing."""
+        data = self._read(self._keys[index])
+        _require_same(data, self._files[index], self._ids[index])
+        found = opaque_part(data, self._ids[index])
+        levels = None if found is None else found[..., None].view(np.uint8) * np.uint8(255)
+        return None if levels is None else fit_image(levels, self._size, self.fit, self._ids[index])[..., 0] > 127
 
     @property
     def keeps_aspect(self) -> bool:
