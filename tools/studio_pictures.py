@@ -68,12 +68,16 @@ def _draw(browser, address: str, scheme: str, size: tuple[int, int]) -> None:
     page.set_default_timeout(120_000)
     page.goto(address)
     shown(page)
+    if scheme == "phone":
+        page.get_by_role("button", name="Settings").click()
     page.locator("details[data-title=Object] summary").click()
     with page.expect_response("**/api/rows"):
         page.get_by_role("radio", name="background color").click()
     page.wait_for_timeout(1500)
     shown(page)
     page.locator("details[data-title=Object] summary").click()
+    if scheme == "phone":
+        page.get_by_role("button", name="Done").click()
     page.evaluate("scrollTo(0, 0); document.querySelector('.panel').scrollTop = 0")
     if scheme != "dark":
         _write(page, "studio" if scheme == "light" else "studio-phone")

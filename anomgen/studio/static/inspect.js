@@ -100,10 +100,11 @@ async function compare() {
       text: "Recipes are compared on good photos and real defects with their masks: a bank of eight defects or more that you mark under Draw will do, or a folder such as a category of MVTec AD. Of a folder, end the studio and start it with this line:" });
     return;
   }
+  const usual = [...new Set([state.base, "none", "perlin", "nsa"])];
   const given = await ask({ title: "Compare recipes on real data", yes: "Begin", sum: effort,
     text: "Detectors are trained on what each recipe draws, and tested on the real defects.",
     fields: [{ name: "data", label: "Real defects", value: data[0], options: data, help: "With a bank of yours, your photos are the good ones." },
-      { name: "recipes", label: "Recipes", value: [...new Set([state.base, "none", "perlin", "nsa"])], options: choices,
+      { name: "recipes", label: "Recipes", value: usual, options: [...new Set([...usual, ...choices])],
         several: (name) => ({ none: "None: without anomalies", real: "The real defects themselves" })[name] ?? readable(name) },
       { name: "seeds", label: "Trainings of each recipe", type: "number", min: 1, value: 3, help: "Three or more to rank them; one for a first look." },
       { name: "steps", label: "Steps of each training", type: "number", min: 1, value: 300, help: "300 as usual; 50 for a first look." },
