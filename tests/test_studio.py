@@ -328,3 +328,13 @@ def test_rows_too_faint_are_given_up_soon_and_what_is_reached_is_told(studio):
     mended = chosen(studio, "spot", **{faint["key"]: faint["value"]})
     answer = studio.post("/api/rows", json={"id": mended["id"], "count": 4}).json()
     assert answer["faint"] is None and all(row["detectability"] >= 0.7 * faint["value"][0] for row in answer["rows"])
+
+
+def test_the_image_of_each_row_is_named_and_another_one_is_said(studio):
+    """Law: row k is of the k-th image named, unless it says that it moved."""
+    told = chosen(studio, "defects", anomaly_ratio=1.0)
+    names = studio.get(f"/api/images/{told['id']}").json()["names"]
+    assert len(names) == len(set(names)) == 12
+    rows = studio.post("/api/rows", json={"id": told["id"], "indices": list(range(12))}).json()["rows"]
+    for row in rows:
+        assert row["moved"] == (row["attempt"] >= 10) and (row["moved"] or row["source_id"] == names[row["index"]])

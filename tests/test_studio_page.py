@@ -326,3 +326,31 @@ def test_everything_that_can_be_used_has_a_name_and_a_phone_shows_all_of_it(page
             .filter((e) => e.getBoundingClientRect().height < 24).map((e) => e.textContent)"""
     )
     assert small == []
+
+
+def test_an_image_is_chosen_by_its_name_for_every_recipe(page):
+    page.get_by_role("tab", name="Compare").click()
+    chosen = page.get_by_label("Image", exact=True)
+    page.wait_for_function("() => document.querySelectorAll('#compare-images option').length === 12")
+    name = page.locator("#compare-images option").nth(5).get_attribute("value")
+    assert chosen.input_value() != name
+    chosen.fill(name)
+
+    def of_another_row(answer):
+        return answer.url.endswith("/api/rows") and answer.request.post_data_json["indices"] != [0]
+
+    with page.expect_response(of_another_row) as answer:
+        chosen.press("Enter")
+    (row,) = answer.value.json()["rows"]
+    assert row["source_id"] == name or row["moved"]
+
+
+def test_settings_on_a_phone_are_at_hand_while_the_samples_are_seen(page):
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.locator("#base").bounding_box()["y"] < page.locator(".tile").first.bounding_box()["y"] < 844
+    field = page.get_by_label("opacity, low in figures")
+    field.wait_for(state="hidden")
+    page.get_by_role("button", name="Settings").click()
+    field.wait_for()
+    page.get_by_role("button", name="Done").click()
+    field.wait_for(state="hidden")
