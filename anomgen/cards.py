@@ -34,6 +34,34 @@ def papers_of(kinds: Iterable[str]) -> list[str]:
     return [paper for paper in dict.fromkeys(found) if paper]
 
 
+PAPER = re.compile(
+    r"(?P<authors>[^:\n]+): (?P<title>.+), (?P<venue>[^,\n]+,? (?P<year>\d{4})), "
+    r"\[arXiv (?P<id>[\w.]+)\]\((?P<url>[^)\s]+)\)"
+)
+"""A paper as `Generator.paper` has it."""
+
+
+def bibtex_of(papers: Iterable[str]) -> list[str]:
+    """Return papers as BibTeX; one that is written otherwise than ours are has no entry."""
+    return [_entry(found) for paper in papers if (found := PAPER.fullmatch(paper))]
+
+
+def _entry(paper: re.Match[str]) -> str:
+    authors = [f"{{{name}}}" if " " in name else name for name in paper["authors"].split(", ")]
+    first = re.sub(r"\W", "", authors[0]).lower()
+    fields = {
+        "title": f"{{{paper['title']}}}",
+        "author": " and ".join(authors),
+        "howpublished": paper["venue"],
+        "year": paper["year"],
+        "eprint": paper["id"],
+        "archivePrefix": "arXiv",
+        "url": paper["url"],
+    }
+    lines = "".join(f"  {key} = {{{value}}},\n" for key, value in fields.items())
+    return f"@misc{{{first}{paper['year']},\n{lines}}}"
+
+
 def render_template(name: str, front: Mapping[str, Any], values: Mapping[str, Any]) -> str:
     """Return a template of the folder `cards` filled in; front: the Hub's metadata, written as YAML."""
     template = templates(bundled("templates", "cards")).get_template(name)

@@ -15,6 +15,7 @@ import yaml
 from made_dataset import made_rows, provenance_of, recipe_of, write_dataset
 
 from anomgen import registry
+from anomgen.cards import bibtex_of, papers_of
 from anomgen.dataset.card import front_matter, write_card, yaml_features
 from anomgen.dataset.columns import Columns
 from anomgen.dataset.reader import Dataset
@@ -270,3 +271,20 @@ def test_every_kind_of_card_tells_limits_and_what_to_cite(kind):
     headings = [line for line in text.splitlines() if line.startswith("## ")]
     assert "## What it is for, and what not" in headings
     assert {"## Citation", "## Where it comes from"} & set(headings)
+
+
+def test_every_paper_of_ours_is_cited_as_bibtex():
+    papers = papers_of(BUNDLED["generators"])
+    entries = bibtex_of(papers)
+    assert len(papers) == len(entries) == 7
+    for paper, entry in zip(papers, entries, strict=True):
+        (number,) = re.findall(r"arxiv\.org/abs/([\d.]+)", paper)
+        assert f"eprint = {{{number}}}" in entry and entry.count("{") == entry.count("}")
+        authors = re.search(r"author = \{(.*)\},\n", entry)[1].replace("{", "").replace("}", "")
+        assert paper.startswith(f"{', '.join(authors.split(' and '))}: ")
+    assert bibtex_of(["Somebody: A thing, [here](https://example.com)"]) == []
+
+
+def test_a_card_holds_the_bibtex_of_its_generator(tmp_path):
+    text = card_of(tmp_path / "d")
+    assert "```bibtex\n@misc{" in text.partition("## Citation")[2]

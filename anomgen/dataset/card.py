@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from anomgen.cards import TAGS, as_code, as_yaml, papers_of, render_template
+from anomgen.cards import TAGS, as_code, as_yaml, bibtex_of, papers_of, render_template
 from anomgen.dataset.columns import Columns
 from anomgen.dataset.reader import Dataset
 from anomgen.dataset.row import LABELS, NORMAL
@@ -103,6 +103,7 @@ def _values(
     first = next(dataset.rows(["image", "soft_mask"]))
     license = _license(provenance, recipe)
     versions = provenance["versions"] | {"anomgen": provenance["anomgen"]}
+    papers = papers_of(_kinds(resolved["generator"]))
     return {
         "pretty_name": _pretty_name(provenance, recipe),
         "here": HERE,
@@ -131,7 +132,8 @@ def _values(
         "recipe_fingerprint": provenance["recipe_fingerprint"],
         "license": license,
         "inherited": license is not None and license == source["license"],
-        "papers": papers_of(_kinds(resolved["generator"])),
+        "papers": papers,
+        "bibtex": bibtex_of(papers),
     }
 
 
