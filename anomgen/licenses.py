@@ -199,7 +199,8 @@ def license_beside(*folders: Path) -> Evidence:
     """
     for folder in folders:
         try:
-            files = sorted(file for file in folder.iterdir() if file.is_file())
+            names = [file for file in folder.iterdir() if _tells(file.name.lower())]
+            files = sorted(file for file in names if file.is_file())
         except OSError:
             continue
         decisive = [file for file in files if _LICENSE_FILE.fullmatch(file.name.lower())]
@@ -211,6 +212,10 @@ def license_beside(*folders: Path) -> Evidence:
             if said is not None:
                 return said
     return Evidence()
+
+
+def _tells(name: str) -> bool:
+    return name in ("readme.md", "readme.txt") or _LICENSE_FILE.fullmatch(name) is not None
 
 
 def _agreed(found: list[Evidence]) -> Evidence:
