@@ -228,6 +228,7 @@ def test_pictures_alike_are_images_however_flat(tmp_path, kind):
         (["part_{k}/cam1.png", "part_{k}/cam2.png"], 60, 0),
         (["{k}.png", "{k}_mask.png!"], 6, 1),
         (["images/{k}.png", "masks/{k}.png!"], 0, 1),
+        (["images/{k}.png", "labels/{k}.png!"], 24, 1),
     ],
 )
 def test_the_number_of_files_that_are_opened_does_not_grow_with_the_folder(layout, most, masks):

@@ -119,7 +119,7 @@ class _Sorting:
         says = self._claims[names[0]].says
         some = names[:: max(1, len(names) // _OPENED)][:_OPENED]
         looks = [self._look(name) for name in some]
-        if says == "sure" and all(map(_is_flat, looks)):
+        if says and all(map(_is_flat, looks)) and (says == "sure" or all(map(self._has_image, some))):
             yield from names
         elif all(look is Look.PICTURE for look in looks):
             self.called_masks.update(names if says == "sure" else ())
