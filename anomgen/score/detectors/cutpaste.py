@@ -7,10 +7,10 @@ paper's patch model: windows are scored one by one, and a Gaussian spreads each 
 Note: the paper pastes into each window; here windows are cut from the recipe's images, a window counts as anomalous
 when the rim of an anomaly is in its central half, and the same window of the image's normal is its counterpart. Classes
 are the normal one and the recipe's defect types, all of them, so a recipe of two types is classified in three ways. The
-paper's three ways have a batch of 96, a third of each class; a step of 32 images of the recipe `cutpaste-3way`, half of
-them anomalous, has 48 windows with `paper` and `paper-image`: 32 normal ones, on average 8 patches and 8 scars. With
-`recipe.cutpaste-3way.anomaly_ratio=1` it has 64, half of them normal. The paper also shifts the whole image at random,
-which `image` and `paper-image` leave out; windows of the others lie anywhere.
+paper's three ways have a batch of 96, a third of each class; a step of `paper` and `paper-image` on 32 images of the
+recipe `cutpaste-3way`, two thirds of them anomalous, has about 53 windows: 32 normal ones, 11 patches and 11 scars.
+With `recipe.cutpaste-3way.anomaly_ratio=1` it has 64, half of them normal. The paper also shifts the whole image at
+random, which `image` and `paper-image` leave out; windows of the others lie anywhere.
 Windows vary in brightness and contrast, not in hue and saturation. The default preset's network has half the width and
 learns by Adam, because the paper's SGD has hardly begun to tell pasted from untouched after some hundred steps. The
 paper's maps of its image model, by GradCAM, are not there.
