@@ -114,7 +114,8 @@ def _disc_of(image: np.ndarray) -> np.ndarray:
     y = np.arange(height, dtype=np.float64)[:, None] - (height - 1) / 2
     x = np.arange(width, dtype=np.float64)[None] - (width - 1) / 2
     covered = np.clip(DISC * min(height, width) - np.sqrt(y * y + x * x) + 0.5, 0, 1)[..., None]
-    return np.rint(BACKGROUND + covered * (image.astype(np.float64) - BACKGROUND)).astype(np.uint8)
+    laid: np.ndarray = np.rint(BACKGROUND + covered * (image.astype(np.float64) - BACKGROUND)).astype(np.uint8)
+    return laid
 
 
 def _window(shape: tuple[int, int]) -> tuple[int, int]:
