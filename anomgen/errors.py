@@ -8,24 +8,49 @@ from contextvars import ContextVar
 from importlib.util import find_spec
 from typing import Protocol
 
-TOKEN = re.compile(r"\b(?:hf|api_org)_(?:oauth_|jwt_)?[A-Za-z0-9]{20,}")
+TOKEN = re.compile(r"(?<![A-Za-z0-9])(?:hf|api_org)(?:_|%5F)(?:oauth_|jwt_)?[A-Za-z0-9]{20,}", re.IGNORECASE)
 """What the Hub's tokens look like."""
 SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_KEY")
 """Variables of the environment whose values are never shown."""
 _SHORTEST = 8
-_AUTHORIZATION = re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]{8,}", re.IGNORECASE)
-_LOGIN = re.compile(r"\b([a-z][a-z0-9+.-]*://)[^\s/@'\"]+@", re.IGNORECASE)
-_QUERY = re.compile(r"\b([a-z][a-z0-9+.-]*://[^\s?'\"]+)\?[^\s'\"]+", re.IGNORECASE)
-_CONTROLS = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_AUTHORIZATION = re.compile(
+    r"(\bauthorization['\"]?\s{0,3}[:=]\s{0,3}['\"]?(?:basic|bearer|digest|token)\s+['\"]?"
+    r"|\b(?:basic|bearer)\s+['\"]?(?=[\w.~+/=-]{0,200}(?-i:[A-Z0-9=])))[\w.~+/=-]{8,}",
+    re.IGNORECASE,
+)
+# Every repetition is bounded: a server may send what it likes. Of ``://`` a Path leaves one slash; ``C:/`` is a drive.
+_SCHEME = r"(?<![a-z0-9])[a-z][a-z0-9+.-]{1,30}+:/{1,3}+"
+_PORT = r"\d{1,5}(?:[/?#,;:)\]'\"\s]|\.\s|\.?$)"
+_LOGIN = re.compile(
+    rf"({_SCHEME}|(?<![\w:/])//)(?:[^\s/:]{{0,100}}:(?!{_PORT})(?=\S)"
+    rf"(?:(?:(?!://)\S){{0,300}}@|(?:(?!://)[^@\n]){{0,100}}@(?=[\w\[]))|[^\s/'\"]{{1,300}}@)",
+    re.IGNORECASE,
+)
+_QUERY = re.compile(
+    rf"({_SCHEME}[^\s?#'\"]{{1,1000}}+)(?:(\?)[^\s'\"]+|(\#)[^\s'\"=]{{0,200}}=[^\s'\"]+)",
+    re.IGNORECASE,
+)
+_NAME = r"""(?<![a-z0-9])(?:[a-z0-9%.]{0,40}+[_-]){0,6}
+    (?:sig|signature|[a-z]{0,20}(?:token|password|secret)|passwd|passphrase|pwd|credentials?|authorization|cookie
+    |[a-z]{0,20}accesskeyid|[a-z]{0,20}(?:account|access|api|secret|storage|private|shared)[_-]?key|(?<=[?&])key)"""
+_QUOTED = r""""[^"\n]{1,2000}"|'[^'\n]{1,2000}'"""
+_VALUE = re.compile(
+    rf"""({_NAME})(?:((?:=|%3D))(?:{_QUOTED}|[^\s&,;'"()]+)
+    |(['"]?\s{{0,3}}[:=]\s{{0,3}})(?:{_QUOTED}|(?=[\w.~+/=%-]{{0,200}}\d)[\w.~+/=%-]{{8,}}))""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_KEYS = re.compile(r"\bA[KS]IA[0-9A-Z]{16}\b|\bgh[a-z]_[A-Za-z0-9]{30,}")
+_CONTROLS = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def redacted(text: str) -> str:
-    """Return a text without tokens, without the names and passwords in addresses, and without their signatures."""
+    """Return a text without tokens, the names and passwords in addresses, their signatures, and values so named."""
     for name in SECRETS:
         if len(secret := os.environ.get(name, "")) >= _SHORTEST:
             text = text.replace(secret, "<token>")
-    text = _AUTHORIZATION.sub(r"\1 <token>", TOKEN.sub("<token>", text))
-    return _QUERY.sub(r"\1?…", _LOGIN.sub(r"\1…@", text))
+    text = _KEYS.sub("<token>", TOKEN.sub("<token>", text))
+    text = _QUERY.sub(r"\1\2\3…", _LOGIN.sub(r"\1…@", _AUTHORIZATION.sub(r"\1<token>", text)))
+    return _VALUE.sub(r"\1\2\3<token>", text)
 
 
 def printable(text: str) -> str:

@@ -227,3 +227,16 @@ def test_what_an_encoding_lacks_is_written_in_ascii(tmp_path):
     assert json.loads(plan.stdout)["image"] == "64×64×1 uint8"
     plan = shell(f"anomgen {' '.join(MAKE)} --dry-run", tmp_path, PYTHONIOENCODING="ascii")
     assert rb"64\xd764\xd71 uint8" in plan.stdout and not plan.returncode
+
+
+def test_a_fault_that_nobody_foresaw_is_a_traceback_without_secrets_and_escapes(run, monkeypatch):
+    def fail():
+        raise RuntimeError("GET ftp:/me:s3cret@host/x?sig=s3cret \x1b[2J hf_abcdefghijklmnopqrstuvwxyz")
+
+    monkeypatch.setitem(main.__globals__, "app", fail)
+    code, out, error = run("ls")
+    assert code == 1 and out == "" and error.startswith("Traceback (most recent call last):")
+    assert (
+        error.endswith("RuntimeError: GET ftp:/…@host/x?… \\x1b[2J <token>\n")
+        and "s3cret" not in error.split("Error:")[-1]
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+import traceback
 from contextlib import suppress
 from typing import Annotated, Any, NoReturn
 
@@ -14,7 +15,7 @@ from anomgen.cli import bank, catalogue, check, doctor, export, inspect, make, p
 from anomgen.cli.streams import fault, flush, prepare
 from anomgen.cli.talk import show_warnings
 from anomgen.cli.terminal import print_json
-from anomgen.errors import AnomgenError, Interrupted, UsageError, lacks_memory
+from anomgen.errors import AnomgenError, Interrupted, UsageError, lacks_memory, printable, redacted
 
 
 class Commands(TyperGroup):
@@ -74,8 +75,9 @@ def main() -> None:
     except OSError as error:
         _print_error((UsageError if error.errno == errno.ENAMETOOLONG else AnomgenError)(fault(error)))
     except Exception as error:
-        if not lacks_memory(error):
-            raise
+        if not lacks_memory(error):  # a fault of ours, or of a library: what it quotes is made fit to be shown, too
+            print(printable(redacted(traceback.format_exc())), file=sys.stderr, end="")
+            sys.exit(1)
         _print_error(AnomgenError("out of memory: use fewer --workers, or smaller images (--size)"))
 
 
