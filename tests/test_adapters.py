@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from online import ALWAYS, NAMES, loaded, outside, recipe, same
+from PIL import Image
 
 torch = pytest.importorskip("torch", reason="the adapters are for torch")
 
@@ -58,9 +59,13 @@ def test_an_image_that_takes_no_anomaly_is_an_error_not_a_normal_image():
         drawer.draw([np.zeros((64, 64, 3), np.uint8)], [0])
 
 
-def test_a_folder_of_masks_cannot_serve_images_from_outside(photos):
+def test_a_folder_of_masks_cannot_serve_images_from_outside(photos, tmp_path):
+    for photo in Path(photos).rglob("*.png"):
+        mask = tmp_path / "masks" / photo.relative_to(photos)
+        mask.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.pad(np.full((64, 64), 255, np.uint8), 16)).save(mask)
     with pytest.raises(UsageError, match="folder of masks"):
-        Drawer("nsa", source=photos, overrides=[f"foreground={photos}"])
+        Drawer("nsa", source=photos, overrides=[f"foreground={tmp_path / 'masks'}"])
 
 
 def test_a_source_is_converted_by_the_usual_weights():
