@@ -1,6 +1,7 @@
 """Running an exporter: the request, the folder before and after, the command."""
 
 import json
+import os
 import shlex
 import shutil
 import signal
@@ -93,6 +94,26 @@ def test_an_output_that_holds_anything_is_refused(dataset, tmp_path):
     with pytest.raises(UsageError, match="is a file"):
         export(dataset, "coco", tmp_path / "file")
     assert (out / "mine.txt").read_text() == "mine" and len(list(out.iterdir())) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without pipes")
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("pipe", "also holds what the export did not write: pipe;"),
+        ("README.md", r"did not write: README\.md \(changed since\);"),
+        (MANIFEST, "holds other files and no export of anomgen"),
+    ],
+)
+def test_a_pipe_is_not_waited_for(dataset, tmp_path, name, told):
+    out = tmp_path / "out"
+    export(dataset, "coco", out)
+    (out / name).unlink(missing_ok=True)
+    os.mkfifo(out / name)
+    before = set(out.rglob("*"))
+    with pytest.raises(UsageError, match=told):
+        export(dataset, "coco", out, overwrite=True)
+    assert set(out.rglob("*")) == before
 
 
 def test_overwrite_replaces_an_export_and_nothing_else(dataset, tmp_path):

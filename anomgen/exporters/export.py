@@ -18,8 +18,8 @@ from anomgen.dataset.reader import Dataset
 from anomgen.dataset.record import Record
 from anomgen.errors import AnomgenError, Progress, UsageError, silent
 from anomgen.exporters.base import FOLDER, SHELL_FOLDER, Exporter, Files, build_exporter, license_of
-from anomgen.files import Earlier, digest, holds_earlier, is_left_over, lies_in, locked, writing
-from anomgen.places import home, is_url
+from anomgen.files import Earlier, digest, holds_earlier, is_left_over, json_object, lies_in, locked, writing
+from anomgen.places import home, is_url, regular
 
 MANIFEST = "anomgen-export.json"
 """Lists what an export wrote, with digests: how a folder of ours, and a file that somebody changed, are known."""
@@ -138,9 +138,9 @@ def _earlier(out: Path) -> Earlier | None:
 
 def _manifest(out: Path) -> dict[str, Any] | None:
     try:
-        manifest = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json_object(out / MANIFEST)
         return manifest if isinstance(manifest["format"], str) and isinstance(manifest["files"], dict) else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError):
         return None
 
 
@@ -155,16 +155,18 @@ def _foreign(out: Path) -> Iterator[str]:
         for name in files:
             path = Path(top, name)
             known = path.relative_to(out).as_posix()
-            if known != MANIFEST and (path.is_symlink() or _digest_of(path) != ours.get(known)):
+            if known != MANIFEST and (known not in ours or path.is_symlink() or _digest_of(path) != ours[known]):
                 yield known + (" (changed since)" if known in ours else "")
 
 
-def _digest_of(path: Path) -> str:
+def _digest_of(path: Path) -> str | None:
+    """Return the hash of a file's contents; None for what is no file."""
     found = digest()
-    with path.open("rb") as file:
+    with suppress(OSError), regular(path).open("rb") as file:
         while block := file.read(1 << 20):
             found.update(block)
-    return found.hexdigest()
+        return found.hexdigest()
+    return None
 
 
 # --- the files ------------------------------------------------------------------------------------------------------
