@@ -9,6 +9,7 @@ from real_data import texture, tiny_data
 
 from anomgen.errors import AnomgenError, UsageError
 from anomgen.files import file_digest
+from anomgen.score import split
 from anomgen.score.data import load
 from anomgen.score.split import write_training_images
 from anomgen.sources.folder import Folder
@@ -45,6 +46,36 @@ def test_nothing_is_written_when_one_data_set_cannot_be(tmp_path):
     with pytest.raises(AnomgenError, match="cannot be written"):
         write_training_images([str(root)], tmp_path / "file")
     assert not (tmp_path / "new").exists()
+
+
+def test_folders_beside_it_are_not_touched(tmp_path):
+    """Law: of what was there before, nothing changes, whatever it is called, also when the writing fails."""
+    root, place = tiny_data(tmp_path / "part"), tmp_path / "models/part"
+    own = [place / name / "mine.png" for name in (".good.part", ".abnormal.part", ".masks.part", "other")]
+    for file in own:
+        file.parent.mkdir(parents=True)
+        file.write_bytes(b"mine")
+    write_training_images([str(root)], tmp_path / "models", real_share=0.5)
+    assert all(file.read_bytes() == b"mine" for file in own)
+    new = {"good", "abnormal", "masks"}
+    assert {entry.name for entry in place.iterdir()} == new | {file.parent.name for file in own}
+
+
+def test_a_failure_takes_away_what_it_wrote_and_no_more(tmp_path, monkeypatch):
+    roots = [tiny_data(tmp_path / name) for name in ("one", "two")]
+    fill = split._fill
+
+    def full(part, masks, listed, ids):
+        fill(part, masks, listed, ids)
+        if "two" in str(part):
+            (tmp_path / "models/two/masks").mkdir()  # somebody else's, just now
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(split, "_fill", full)
+    with pytest.raises(AnomgenError, match="two/good: cannot be written"):
+        write_training_images(map(str, roots), tmp_path / "models")
+    left = {path.relative_to(tmp_path / "models").as_posix() for path in (tmp_path / "models").rglob("*")}
+    assert left == {"one", "two", "two/masks"}
 
 
 @pytest.mark.parametrize("place", ["..", ".", "train"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import tempfile
 from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path, PurePosixPath
@@ -51,11 +52,12 @@ def write_training_images(paths: Iterable[str], out: Path, *, real_share: float 
     there = next((folder for folder in (*chosen, *masks) if folder.exists()), None)
     if there is not None:
         raise UsageError(f"{there} is there already; give another folder")
+    written: list[Path] = []
     for folder, (listed, ids) in chosen.items():
         try:
-            _write(folder, listed, ids)
+            _write(folder, listed, ids, written)
         except BaseException as error:
-            for whole in (*chosen, *masks):  # none of them was there, and the same command is to work again
+            for whole in written:  # the same command is to work again
                 shutil.rmtree(whole, ignore_errors=True)
             if isinstance(error, OSError):
                 raise AnomgenError(f"{folder}: cannot be written ({error.strerror or error})") from error
@@ -63,23 +65,23 @@ def write_training_images(paths: Iterable[str], out: Path, *, real_share: float 
     return {folder: len(ids) for folder, (_, ids) in chosen.items()}
 
 
-def _write(folder: Path, listed: Listing, ids: Iterable[str]) -> None:
-    """Write a folder of images, and of anomalous ones their masks; it has its name only when it is whole."""
-    part, masks = folder.with_name(f".{folder.name}.part"), folder.with_name(".masks.part")
-    for place in (part, masks):
-        shutil.rmtree(place, ignore_errors=True)
-    try:
+def _write(folder: Path, listed: Listing, ids: Iterable[str], written: list[Path]) -> None:
+    """Write a folder of images, and of anomalous ones their masks; it has its name only when it is whole.
+
+    written: gets the folders that have theirs. What is not whole lies in a folder of a name that nobody has.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".split-", ignore_cleanup_errors=True) as work:
+        part, masks = Path(work, folder.name), Path(work, "masks")
         _fill(part, masks, listed, ids)
-        if masks.is_dir():
-            masks.rename(folder.with_name("masks"))
-        part.rename(folder)
-    finally:
-        for place in (part, masks):
-            shutil.rmtree(place, ignore_errors=True)
+        for place in (masks, part):
+            if place.is_dir():
+                place.rename(folder.with_name(place.name))
+                written.append(folder.with_name(place.name))
 
 
 def _fill(part: Path, masks: Path, listed: Listing, ids: Iterable[str]) -> None:
-    part.mkdir(parents=True)
+    part.mkdir()
     known = {found.id: found for found in listed.found}
     for k, name in enumerate(ids):
         found = known[name]
