@@ -98,6 +98,16 @@ def refuse_inside(out: Path, *sources: str | None) -> None:
             )
 
 
+def refuse_linked(*folders: Path) -> None:
+    """Raise UsageError for a folder of an output that is a link: what would be removed there is somebody else's."""
+    for folder in folders:
+        if not isinstance(folder, Remote) and folder.is_symlink():
+            raise UsageError(
+                f"{folder} is a link, and files are replaced and removed in it; put a folder in its place, or choose "
+                "another one with -o"
+            )
+
+
 LOCK = ".anomgen.lock"
 """The file by which a run holds its output folder; each part of an array job has one of its own, with a longer name."""
 

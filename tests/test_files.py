@@ -12,7 +12,18 @@ import filelock
 import pytest
 
 from anomgen.errors import AnomgenError, UsageError
-from anomgen.files import LOCK, Earlier, file_digest, fingerprint_of, holds_earlier, locked, refuse_inside, remove
+from anomgen.files import (
+    LOCK,
+    Earlier,
+    file_digest,
+    fingerprint_of,
+    holds_earlier,
+    locked,
+    refuse_inside,
+    refuse_linked,
+    remove,
+)
+from anomgen.places import place
 
 
 def blake2b(text, size=16):
@@ -134,6 +145,16 @@ def test_an_output_inside_a_source_is_refused(tmp_path):
         with pytest.raises(UsageError, match="lies inside the source"):
             refuse_inside(inside, None, str(tmp_path / "elsewhere"), str(tmp_path / "photos"))
     refuse_inside(tmp_path / "out", str(tmp_path / "photos"), "me/a-dataset-of-the-hub", None)
+
+
+def test_a_folder_of_the_output_that_is_a_link_is_refused(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    refuse_linked(tmp_path, tmp_path / "real", tmp_path / "missing", place("memory://x"))
+    for name in ("link", "dangling"):
+        with pytest.raises(UsageError, match=f"{name} is a link, and files are replaced and removed in it"):
+            refuse_linked(tmp_path / "real", tmp_path / name)
 
 
 def test_what_may_not_be_removed_is_named(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ Everything in it follows from the dataset's own records, so the same dataset giv
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,11 @@ from anomgen.cards import TAGS, as_code, as_yaml, bibtex_of, papers_of, render_t
 from anomgen.dataset.columns import Columns
 from anomgen.dataset.reader import Dataset
 from anomgen.dataset.row import LABELS, NORMAL
+from anomgen.dataset.statistics import statistics
+from anomgen.errors import AnomgenNote
 from anomgen.files import fingerprint_of, replacing
 from anomgen.licenses import inherited
+from anomgen.places import read_within
 
 TASKS = ("image-segmentation", "image-classification")
 
@@ -24,6 +28,8 @@ TASKS = ("image-segmentation", "image-classification")
 HERE = "path/to/this/folder"
 """What the card's example loads, as long as nobody knows where the dataset is published."""
 
+MAX_CARD = 1 << 24
+"""Bytes of a card that is read to see whether somebody has edited it."""
 LISTED_SKIPPED = 20
 """How many left-out files the card names."""
 
@@ -37,6 +43,35 @@ def write_card(out: Path, provenance: Mapping[str, Any], recipe: Mapping[str, An
     text = render_card(Dataset(out, partial=True), provenance, recipe, stats)
     with replacing(out / "README.md") as file:
         file.write(text.encode())
+
+
+def complete_card(
+    out: Path, provenance: Mapping[str, Any], recipe: Mapping[str, Any], stats: Mapping[str, Any]
+) -> None:
+    """Write the card where there is none; another than this one is somebody's own, and stays. See `write_card`."""
+    card = out / "README.md"
+    if not card.exists():
+        write_card(out, provenance, recipe, stats)
+    elif not _says(card, render_card(Dataset(out, partial=True), provenance, recipe, stats)):
+        warnings.warn(
+            f"{card} is not as it was written and stays as it is; to have it written anew, remove it and run the same "
+            "command with --resume",
+            AnomgenNote,
+            stacklevel=2,
+        )
+
+
+def is_as_rendered(dataset: Dataset) -> bool:
+    """Return whether a finished dataset has its card, and nobody has edited it."""
+    card = dataset.path / "README.md"
+    return card.is_file() and _says(card, render_card(dataset, dataset.provenance, dataset.recipe, statistics(dataset)))
+
+
+def _says(card: Path, text: str) -> bool:
+    try:
+        return read_within(card, MAX_CARD) == text.encode()
+    except OSError:
+        return False
 
 
 def render_card(

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from anomgen.dataset.card import render_card, write_card
+from anomgen.dataset.card import is_as_rendered, write_card
 from anomgen.dataset.origin import LEFT_OUT, PROVENANCE, RECIPE
 from anomgen.dataset.reader import Dataset
 from anomgen.dataset.statistics import row_counts, statistics
@@ -33,7 +33,7 @@ def leave_out(dataset: Dataset | str | Path, rows: Iterable[int]) -> Dataset:
     folder = Path(dataset.path)
     with locked(folder):
         dataset = Dataset(folder)  # somebody may have thrown out others since it was opened
-        edited = not _is_as_rendered(dataset)
+        edited = not is_as_rendered(dataset)
         if chosen:
             with replacing(folder / LEFT_OUT) as file:
                 file.write((json.dumps({"anomgen_left_out": 1, "rows": chosen}) + "\n").encode())
@@ -62,17 +62,8 @@ def without_left_out(dataset: Dataset, out: Path) -> Dataset:
     counts = row_counts(copied)
     provenance = {**dataset.provenance, "rows": counts, "left_out": sorted(dataset.left_out)}
     (out / PROVENANCE).write_text(json.dumps(provenance, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    if _is_as_rendered(dataset):
+    if is_as_rendered(dataset):
         write_card(out, provenance, dataset.recipe, statistics(copied))
     elif (folder / "README.md").is_file():
         shutil.copyfile(folder / "README.md", out / "README.md", follow_symlinks=False)
     return Dataset(out)
-
-
-def _is_as_rendered(dataset: Dataset) -> bool:
-    """Return whether nobody has edited the card."""
-    card = Path(dataset.path) / "README.md"
-    if not card.is_file():
-        return False
-    wanted = render_card(dataset, dataset.provenance, dataset.recipe, statistics(dataset))
-    return card.read_text(encoding="utf-8", errors="replace") == wanted

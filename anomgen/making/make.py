@@ -17,7 +17,7 @@ from typing import Any
 
 from anomgen.config import Part
 from anomgen.config.text import Overrides, texts_of, with_name
-from anomgen.dataset.card import write_card
+from anomgen.dataset.card import complete_card
 from anomgen.dataset.grid import write_preview
 from anomgen.dataset.origin import MARK, Damaged, is_ours, read_provenance
 from anomgen.dataset.reader import SHARD_PATTERN, Dataset
@@ -29,7 +29,7 @@ from anomgen.files import fingerprint_of, locked, remove, replacing, sweep
 from anomgen.licenses import inherited
 from anomgen.making.engine import Plan, Recipe, Renderer, shard_ranges
 from anomgen.making.memory import remember_source
-from anomgen.making.output import DATA, OWN_FILES, check_output, clear
+from anomgen.making.output import DATA, OWN_FILES, check_output, clear, reopen
 from anomgen.making.recipe import recipe_of
 from anomgen.making.runners.base import Runner, Shard
 from anomgen.making.runners.choice import require_runner, runner
@@ -258,7 +258,7 @@ def _is_complete(shard: Shard) -> bool:
 
 
 def _begin(recipe: Recipe, out: Path) -> None:
-    remove(out / "provenance.json")
+    reopen(out)
     _write(out / "recipe.yaml", MARK + recipe.portable().to_yaml())
     sweep(out, out / DATA)
 
@@ -277,7 +277,7 @@ def _finished(out: Path, shards: list[Shard]) -> dict[str, Any] | None:
 
 def _join(recipe: Recipe, out: Path) -> None:
     """Begin a part of a dataset: like `_begin`, but others may be at work, so nothing of theirs is touched."""
-    remove(out / "provenance.json")
+    reopen(out)
     if not is_ours(out):
         _write(out / "recipe.yaml", MARK + recipe.portable().to_yaml())
 
@@ -319,7 +319,7 @@ def _finish(plan: Plan, out: Path, shards: list[Shard]) -> dict[str, Any]:
         "shards": len(shards),
     }
     write_preview(dataset, out / "preview.png", pool=pool)
-    write_card(out, provenance, plan.recipe.portable().as_dict(), statistics(dataset))
+    complete_card(out, provenance, plan.recipe.portable().as_dict(), statistics(dataset))
     _write(out / "provenance.json", json.dumps(provenance, indent=2, ensure_ascii=False) + "\n")
     remember_source(plan)
     return provenance

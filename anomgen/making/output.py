@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from anomgen.config.base import located_texts
-from anomgen.dataset.origin import LEFT_OUT, is_ours
-from anomgen.dataset.reader import SHARD_PATTERN
-from anomgen.errors import UsageError
-from anomgen.files import Earlier, holds_earlier, refuse_inside, remove
+from anomgen.dataset.card import is_as_rendered
+from anomgen.dataset.origin import LEFT_OUT, PROVENANCE, is_ours
+from anomgen.dataset.reader import SHARD_PATTERN, Dataset
+from anomgen.errors import AnomgenError, UsageError
+from anomgen.files import Earlier, holds_earlier, refuse_inside, refuse_linked, remove
 from anomgen.making.engine import Recipe
 from anomgen.making.recipe import parse_recipe, read_recipe
 
@@ -23,6 +25,7 @@ def check_output(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) ->
     """Refuse an output folder in which `make` could lose or mix something. Raises UsageError."""
     refuse_in_source(recipe, out)
     data = out / DATA
+    refuse_linked(data)
     hidden = data.is_dir() and all(entry.name.startswith(".") for entry in data.iterdir())
     leftovers = {DATA} if hidden else ()  # of a run that was killed before its first shard
     begun = holds_earlier(out, "anomgen dataset", _earlier, leftovers=leftovers, resume=resume, overwrite=overwrite)
@@ -48,7 +51,7 @@ def _refuse_foreign_shards(data: Path) -> None:
 def _earlier(out: Path) -> Earlier | None:
     if not is_ours(out):
         return None
-    if (out / "provenance.json").is_file():
+    if (out / PROVENANCE).is_file():
         return Earlier("a finished dataset", can_go_on=False)
     return Earlier("an unfinished dataset")
 
@@ -72,13 +75,23 @@ def _differences(before: Any, now: Any, key: str = "") -> Iterator[str]:
         yield key
 
 
+def reopen(out: Path) -> None:
+    """Make a dataset an unfinished one: its provenance goes, and its card, unless somebody has edited that."""
+    if (out / PROVENANCE).is_file() and (out / "README.md").is_file():
+        with suppress(AnomgenError, OSError):  # of a damaged dataset nobody can tell
+            if is_as_rendered(Dataset(out)):
+                remove(out / "README.md")
+    remove(out / PROVENANCE)
+
+
 def clear(out: Path) -> None:
     """Remove an earlier dataset: the files that anomgen writes, nothing else.
 
     provenance.json goes first, so that what is left is not taken for a finished dataset if this is interrupted, and
-    recipe.yaml last, since it is what tells a folder of ours from any other.
+    recipe.yaml last, since it is what tells a folder of ours from any other. Raises UsageError for data that is a link.
     """
-    remove(out / "provenance.json")
+    refuse_linked(out / DATA)
+    remove(out / PROVENANCE)
     for shard in (out / DATA).glob("train-*-of-*.parquet"):
         if SHARD_PATTERN.fullmatch(shard.name):
             remove(shard)

@@ -1,0 +1,82 @@
+"""The output folder of `make`: nothing of the user's own is overwritten, removed or reached through a link."""
+
+import shutil
+import warnings
+
+import cv2
+import pytest
+from real_data import texture
+from small import digests, recipe
+
+from anomgen.errors import AnomgenNote, UsageError
+from anomgen.making.make import make
+from anomgen.making.output import clear
+from anomgen.making.recipe import load_recipe
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    made = tmp_path_factory.mktemp("made") / "out"
+    make(recipe("nsa", 8), made)
+    return made
+
+
+@pytest.mark.parametrize("missing", ["preview.png", "provenance.json"])
+def test_an_edited_card_stays_when_something_else_is_missing(out, missing):
+    card = out / "README.md"
+    whole, before = digests(out), card.read_bytes()
+    (out / missing).unlink()
+    try:
+        card.write_bytes(before + b"\nOur parts, photographed in March.\n")
+        with pytest.warns(AnomgenNote, match=r"README\.md is not as it was written and stays as it is; .* remove it"):
+            make(recipe("nsa", 8), out, resume=True)
+        assert card.read_bytes() == before + b"\nOur parts, photographed in March.\n"
+    finally:
+        card.write_bytes(before)
+    assert digests(out) == whole
+
+
+@pytest.mark.parametrize("missing", ["preview.png", "provenance.json", "README.md"])
+def test_a_card_that_nobody_edited_is_as_before(out, missing):
+    whole = digests(out)
+    (out / missing).unlink()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make(recipe("nsa", 8), out, resume=True)
+    assert digests(out) == whole
+
+
+def test_a_card_that_nobody_edited_follows_what_is_made_now(tmp_path):
+    """A folder that has another name by now: the card is written anew, for it is not taken for an edited one."""
+    for name in ("bolts", "nuts"):
+        (tmp_path / name).mkdir()
+        for k in range(4):
+            cv2.imwrite(str(tmp_path / name / f"{k}.png"), texture(k))
+    for name in ("bolts", "nuts"):
+        make(load_recipe("nsa", source=tmp_path / name, count=8, size=64), tmp_path / f"of-{name}")
+    shutil.copytree(tmp_path / "of-bolts", tmp_path / "renamed")
+    (tmp_path / "renamed/preview.png").unlink()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make(load_recipe("nsa", source=tmp_path / "nuts", count=8, size=64), tmp_path / "renamed", resume=True)
+    cards = {name: (tmp_path / name / "README.md").read_text() for name in ("of-bolts", "of-nuts", "renamed")}
+    assert cards["renamed"] == cards["of-nuts"] != cards["of-bolts"]
+
+
+@pytest.mark.parametrize("how", ["overwrite", "resume"])
+def test_data_that_is_a_link_is_refused_and_what_it_leads_to_stays(out, tmp_path, how):
+    victim = tmp_path / "victim"
+    (out / "data").rename(victim)
+    (victim / ".mine.png.1-0123abcd.tmp").write_bytes(b"mine")
+    before = digests(victim)
+    (out / "data").symlink_to(victim)
+    try:
+        with pytest.raises(UsageError, match="data is a link, and files are replaced and removed in it"):
+            make(recipe("nsa", 8), out, **{how: True})
+        with pytest.raises(UsageError, match="data is a link"):
+            clear(out)
+        assert digests(victim) == before
+    finally:
+        (out / "data").unlink()
+        (victim / ".mine.png.1-0123abcd.tmp").unlink()
+        victim.rename(out / "data")
