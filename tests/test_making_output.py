@@ -28,7 +28,7 @@ def test_an_edited_card_stays_when_something_else_is_missing(out, missing):
     (out / missing).unlink()
     try:
         card.write_bytes(before + b"\nOur parts, photographed in March.\n")
-        with pytest.warns(AnomgenNote, match=r"README\.md is not as it was written and stays as it is; .* remove it"):
+        with pytest.warns(AnomgenNote, match=r"README\.md is not as it was written, so it stays; .* remove it"):
             make(recipe("nsa", 8), out, resume=True)
         assert card.read_bytes() == before + b"\nOur parts, photographed in March.\n"
     finally:
@@ -46,7 +46,8 @@ def test_a_card_that_nobody_edited_is_as_before(out, missing):
     assert digests(out) == whole
 
 
-def test_a_card_that_nobody_edited_follows_what_is_made_now(tmp_path):
+@pytest.mark.parametrize("missing", ["preview.png", "provenance.json", "data/train-00000-of-00001.parquet"])
+def test_a_card_that_nobody_edited_follows_what_is_made_now(tmp_path, missing):
     """A folder that has another name by now: the card is written anew, for it is not taken for an edited one."""
     for name in ("bolts", "nuts"):
         (tmp_path / name).mkdir()
@@ -55,7 +56,7 @@ def test_a_card_that_nobody_edited_follows_what_is_made_now(tmp_path):
     for name in ("bolts", "nuts"):
         make(load_recipe("nsa", source=tmp_path / name, count=8, size=64), tmp_path / f"of-{name}")
     shutil.copytree(tmp_path / "of-bolts", tmp_path / "renamed")
-    (tmp_path / "renamed/preview.png").unlink()
+    (tmp_path / f"renamed/{missing}").unlink()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         make(load_recipe("nsa", source=tmp_path / "nuts", count=8, size=64), tmp_path / "renamed", resume=True)

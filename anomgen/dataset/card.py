@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -46,15 +47,23 @@ def write_card(out: Path, provenance: Mapping[str, Any], recipe: Mapping[str, An
 
 
 def complete_card(
-    out: Path, provenance: Mapping[str, Any], recipe: Mapping[str, Any], stats: Mapping[str, Any]
+    out: Path,
+    provenance: Mapping[str, Any],
+    recipe: Mapping[str, Any],
+    stats: Mapping[str, Any],
+    before: tuple[Mapping[str, Any] | None, Mapping[str, Any] | None],
 ) -> None:
-    """Write the card where there is none; another than this one is somebody's own, and stays. See `write_card`."""
-    card = out / "README.md"
-    if not card.exists():
+    """Write the card as `write_card` does, unless somebody has edited the one that is there: it stays, as a note says.
+
+    before: the provenance and the recipe, where there were any, by which that one may have been written.
+    """
+    card, dataset = out / "README.md", Dataset(out, partial=True)
+    ways = product(filter(None, (provenance, before[0])), filter(None, (recipe, before[1])))
+    if not card.exists() or any(_says(card, render_card(dataset, *way, stats)) for way in ways):
         write_card(out, provenance, recipe, stats)
-    elif not _says(card, render_card(Dataset(out, partial=True), provenance, recipe, stats)):
+    else:
         warnings.warn(
-            f"{card} is not as it was written and stays as it is; to have it written anew, remove it and run the same "
+            f"{card} is not as it was written, so it stays; to have it written anew, remove it and run the same "
             "command with --resume",
             AnomgenNote,
             stacklevel=2,

@@ -29,7 +29,7 @@ from anomgen.files import fingerprint_of, locked, remove, replacing, sweep
 from anomgen.licenses import inherited
 from anomgen.making.engine import Plan, Recipe, Renderer, shard_ranges
 from anomgen.making.memory import remember_source
-from anomgen.making.output import DATA, OWN_FILES, check_output, clear, reopen
+from anomgen.making.output import DATA, OWN_FILES, check_output, clear, records_of
 from anomgen.making.recipe import recipe_of
 from anomgen.making.runners.base import Runner, Shard
 from anomgen.making.runners.choice import require_runner, runner
@@ -133,12 +133,13 @@ def make(
                 raise AnomgenError(_unfinished(out, missing, shards))
             if part is None and not missing and (done := _finished(out, shards)):
                 return Made(out, _rows(mine), 0, done, len(shards))  # what people wrote into its card stays
+            before = records_of(out)
             if part is None:
                 _begin(recipe, out)
             elif missing:
                 _join(recipe, out)
             made = _make_shards(plan, mine, missing, run, progress)
-            provenance = None if part else _finish(plan, out, shards)
+            provenance = None if part else _finish(plan, out, shards, before)
     return Made(out, _rows(mine), made, provenance, len(shards))
 
 
@@ -258,7 +259,7 @@ def _is_complete(shard: Shard) -> bool:
 
 
 def _begin(recipe: Recipe, out: Path) -> None:
-    reopen(out)
+    remove(out / "provenance.json")
     _write(out / "recipe.yaml", MARK + recipe.portable().to_yaml())
     sweep(out, out / DATA)
 
@@ -277,12 +278,12 @@ def _finished(out: Path, shards: list[Shard]) -> dict[str, Any] | None:
 
 def _join(recipe: Recipe, out: Path) -> None:
     """Begin a part of a dataset: like `_begin`, but others may be at work, so nothing of theirs is touched."""
-    reopen(out)
+    remove(out / "provenance.json")
     if not is_ours(out):
         _write(out / "recipe.yaml", MARK + recipe.portable().to_yaml())
 
 
-def _finish(plan: Plan, out: Path, shards: list[Shard]) -> dict[str, Any]:
+def _finish(plan: Plan, out: Path, shards: list[Shard], before: tuple[Any, Any]) -> dict[str, Any]:
     """Write what describes the dataset; provenance.json comes last and marks it as finished."""
     sweep(out, out / DATA)
     expected = {shard.path for shard in shards}
@@ -319,7 +320,7 @@ def _finish(plan: Plan, out: Path, shards: list[Shard]) -> dict[str, Any]:
         "shards": len(shards),
     }
     write_preview(dataset, out / "preview.png", pool=pool)
-    complete_card(out, provenance, plan.recipe.portable().as_dict(), statistics(dataset))
+    complete_card(out, provenance, plan.recipe.portable().as_dict(), statistics(dataset), before)
     _write(out / "provenance.json", json.dumps(provenance, indent=2, ensure_ascii=False) + "\n")
     remember_source(plan)
     return provenance

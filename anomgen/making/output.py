@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from anomgen.config.base import located_texts
-from anomgen.dataset.card import is_as_rendered
+from anomgen.dataset import origin
 from anomgen.dataset.origin import LEFT_OUT, PROVENANCE, is_ours
-from anomgen.dataset.reader import SHARD_PATTERN, Dataset
-from anomgen.errors import AnomgenError, UsageError
+from anomgen.dataset.reader import SHARD_PATTERN
+from anomgen.errors import UsageError
 from anomgen.files import Earlier, holds_earlier, refuse_inside, refuse_linked, remove
 from anomgen.making.engine import Recipe
 from anomgen.making.recipe import parse_recipe, read_recipe
@@ -75,13 +75,13 @@ def _differences(before: Any, now: Any, key: str = "") -> Iterator[str]:
         yield key
 
 
-def reopen(out: Path) -> None:
-    """Make a dataset an unfinished one: its provenance goes, and its card, unless somebody has edited that."""
-    if (out / PROVENANCE).is_file() and (out / "README.md").is_file():
-        with suppress(AnomgenError, OSError):  # of a damaged dataset nobody can tell
-            if is_as_rendered(Dataset(out)):
-                remove(out / "README.md")
-    remove(out / PROVENANCE)
+def records_of(out: Path) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Return the provenance and the recipe of a dataset, each where it is there and can be read."""
+    found: list[dict[str, Any] | None] = [None, None]
+    for number, read in enumerate((origin.read_provenance, origin.read_recipe)):
+        with suppress(UsageError, OSError):
+            found[number] = read(out)
+    return found[0], found[1]
 
 
 def clear(out: Path) -> None:
