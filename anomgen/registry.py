@@ -90,8 +90,10 @@ def load(group: str, name: str) -> Any:
     plugin = f"the plug-in {group[:-1]} {name!r} ({point.value})"
     try:
         found = point.load()
-    except (Exception, SystemExit) as error:  # a script without a main guard exits
-        reason = f"it exits ({error})" if isinstance(error, SystemExit) else error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a script without a main guard exits; some raise what is no Exception
+        reason = f"it exits ({error})" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
         raise UsageError(f"{plugin} fails to load: {reason}") from error
     if not (isinstance(found, type) and issubclass(found, Config)):
         raise UsageError(f"{plugin} is no class of settings; derive it from anomgen's base class of {group}")

@@ -75,3 +75,17 @@ def test_plug_ins_can_be_left_out(plugins, monkeypatch):
 def test_a_wrong_configuration_names_the_key(values, text):
     with pytest.raises(RecipeError, match=text):
         registry.build("generators", values)
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("import sys; sys.exit(0)", r"it exits \(0\)"),
+        ("raise BaseException('x')", "BaseException: x"),
+        ("raise GeneratorExit", "GeneratorExit"),
+    ],
+)
+def test_whatever_a_plug_in_raises_while_it_loads_is_told(plugins, tmp_path, code, text):
+    (tmp_path / "no_such_module.py").write_text(code)
+    with pytest.raises(UsageError, match=rf"plug-in generator 'broken' .* fails to load: {text}"):
+        registry.load("generators", "broken")

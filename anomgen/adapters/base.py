@@ -13,6 +13,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from anomgen.errors import AnomgenError, UsageError
+from anomgen.making import plugged
 from anomgen.making.drawn import visible
 from anomgen.making.engine import MAX_ATTEMPTS, Plan, Recipe
 from anomgen.making.recipe import recipe_of
@@ -158,7 +159,8 @@ class Drawer:
                 return drawn
             pool = self._pool(images[left[0]])
             rngs = [rng_for(recipe.seed, Stream.ONLINE, numbers[k], attempt) for k in left]
-            results = self.plan.generator.sample_batch(rngs, [images[k] for k in left], pool)
+            numbered = [numbers[k] for k in left]
+            results = plugged.drawn(self.plan.generator, rngs, [images[k] for k in left], pool, numbered)
             for k, result in zip(left, results, strict=True):
                 result = cut_to(regions[k], result, images[k])
                 result = self.plan.judged(visible(result, images[k], recipe.min_change))

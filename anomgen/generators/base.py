@@ -115,6 +115,10 @@ class Generator(Preset):
         except Reject as reject:
             return reject
 
+    def plug_ins(self) -> tuple[str, ...]:
+        """Return the kinds, its own or those of its parts, that are not anomgen's: what they draw is verified."""
+        return () if type(self).__module__.partition(".")[0] == "anomgen" else (self.kind,)
+
     def resources(self) -> dict[str, str]:
         """Return a hash of every file that the configuration names, by the recipe's key: recorded, and compared on
         resume."""

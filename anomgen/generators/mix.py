@@ -104,6 +104,10 @@ class Mix(Generator):
                 raise UsageError(str(error).replace("generator.", f"generator.parts.{number}.")) from error
         return self._with(prepared)
 
+    def plug_ins(self) -> tuple[str, ...]:
+        """Return those of all parts, each once."""
+        return tuple(dict.fromkeys(name for part in self.parts for name in part.generator.plug_ins()))
+
     def resources(self) -> dict[str, str]:
         """Return the hashes of every part, under ``parts.N``."""
         return {

@@ -24,6 +24,7 @@ from anomgen.errors import AnomgenError, SourceError, UsageError
 from anomgen.files import fingerprint_of
 from anomgen.generators.base import Generator
 from anomgen.making.drawn import VISIBLE, on_stored, visible
+from anomgen.making.plugged import drawn, named
 from anomgen.making.rejected import PATIENT, NoAnomaly, Patience, Rejected
 from anomgen.making.threads import single_threaded
 from anomgen.rng import Stream, order_of, rng_for
@@ -185,7 +186,8 @@ class Plan:
                 remember_fit(found.pool, detectability)
             boundary = _boundary(recipe, found.pool)
             ready = recipe.generator.drafted if draft else recipe.generator.prepared
-            generator = ready(found.pool)
+            with named(recipe.generator, "looking at the normal images"):
+                generator = ready(found.pool)
         return cls(recipe, found.source, generator, found.foreground, found.notes, found.surprises, boundary)
 
     def judged(self, result: Sample | Reject, value_range: ValueRange | None = None) -> Sample | Reject:
@@ -286,8 +288,8 @@ class Renderer:
 
     def block(self, indices: Sequence[int]) -> list[Row]:
         """Return the rows of one block."""
-        drawn = self._draw([index for index in indices if is_anomalous(index, self.plan.recipe.anomaly_ratio)])
-        return [drawn.get(index) or self._normal(index) for index in indices]
+        rows = self._draw([index for index in indices if is_anomalous(index, self.plan.recipe.anomaly_ratio)])
+        return [rows.get(index) or self._normal(index) for index in indices]
 
     def _normal(self, index: int) -> Row:
         position = self.position(index, 0)
@@ -306,7 +308,7 @@ class Renderer:
             positions = [self.position(index, attempt) for index in wanted]
             images = [self.pool[position] for position in positions]
             rngs = [rng_for(self.plan.recipe.seed, Stream.SAMPLE, index, attempt) for index in wanted]
-            results = self.plan.generator.sample_batch(rngs, images, self.pool)
+            results = drawn(self.plan.generator, rngs, images, self.pool, wanted)
             left = []
             for index, position, image, result in zip(wanted, positions, images, results, strict=True):
                 result = cut_to(self.pool.region(position), result, image)
