@@ -58,6 +58,13 @@ def printable(text: str) -> str:
     return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
+def brief(error: BaseException, most: int = 200) -> str:
+    """Return what an error is and says, in one line of at most about so many characters."""
+    text = " ".join(str(error).split())  # unlike the repr, not with the bytes that could not be decoded
+    said = text if len(text) <= most else f"{text[:most]}…"
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
 class Message(Exception):
     """What a user reads may quote a server, a library or a file's name: nothing secret or steering of it is shown."""
 

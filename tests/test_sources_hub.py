@@ -1,6 +1,7 @@
 """Hugging Face datasets as the source: local Parquet, saved, and image folders, without the internet."""
 
 import io
+import json
 import pickle
 import subprocess
 import sys
@@ -247,3 +248,34 @@ def test_the_core_is_imported_without_the_library():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "set()"
+
+
+def naming(root, named):
+    """Write a dataset of one row whose image is the name of a file, which the library would embed."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    features = json.dumps({"info": {"features": {"image": {"_type": "Image"}}}})
+    rows = pa.table({"image": pa.array([{"bytes": None, "path": named}], kind)})
+    (root / "data").mkdir(parents=True)
+    pq.write_table(
+        rows.replace_schema_metadata({"huggingface": features}), root / "data" / "train-00000-of-00001.parquet"
+    )
+
+
+@pytest.mark.parametrize("where", ["absolute", "above", "inside and above", "http://127.0.0.1:1/a.png"])
+def test_rows_name_no_file_outside_the_dataset(tmp_path, where):
+    """Law: a cell without bytes is read from the dataset's folder alone."""
+    outside, root = tmp_path / "mine.png", tmp_path / "set"
+    outside.write_bytes(png(DEEP[0]))
+    names = {"absolute": str(outside), "above": "../mine.png", "inside and above": str(root / ".." / "mine.png")}
+    naming(root, names.get(where, where))
+    with pytest.raises(SourceError, match=r"row 0: names the file .* which is not the dataset's"):
+        Hub(path=str(root), size=None).open()[0]
+
+
+@pytest.mark.parametrize("where", ["own.png", "absolute"])
+def test_rows_may_name_files_of_the_dataset(tmp_path, where):
+    root = tmp_path / "set"
+    naming(root, str(root / "own.png") if where == "absolute" else where)
+    (root / "own.png").write_bytes(png(DEEP[1]))
+    assert np.array_equal(Hub(path=str(root), size=None).open()[0], DEEP[1])

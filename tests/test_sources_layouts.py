@@ -256,3 +256,10 @@ def test_a_link_to_itself_among_the_photos_is_no_category(tmp_path):
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     (tmp_path / "a.png").touch()
     assert [layout.categories(tmp_path) for layout in (MVTecAD, BTAD, VisA)] == [[], [], []]
+
+
+def test_a_table_that_is_no_text_is_refused_in_a_line(visa):
+    (visa / "split_csv" / "1cls.csv").write_bytes(b"object,split\n" + b"x" * 300_000 + b"\xff")
+    with pytest.raises(SourceError, match="not VisA's table") as told:
+        VisA(path=str(visa), category="pcb1").open()
+    assert len(str(told.value)) < 500 + len(str(visa))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from anomgen.errors import AnomgenError, lacks_memory
+from anomgen.errors import AnomgenError, brief, lacks_memory
 from anomgen.generators.base import Generator
 from anomgen.sources.base import Images
 from anomgen.synthesis.sample import Reject, Sample
@@ -54,9 +54,7 @@ def named(generator: Generator, doing: str) -> Iterator[None]:
     except BaseException as error:  # a plug-in may call sys.exit, and nothing it does may end a run without a word
         if not generator.plug_ins() or (isinstance(error, Exception) and lacks_memory(error)):
             raise
-        text = " ".join(str(error).split())
-        said = "" if not text else f": {text[:500]}"
-        raise AnomgenError(f"{_who(generator)}: {doing}: it raised {type(error).__name__}{said}") from error
+        raise AnomgenError(f"{_who(generator)}: {doing}: it raised {brief(error, 500)}") from error
 
 
 def _who(generator: Generator) -> str:

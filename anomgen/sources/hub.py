@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from anomgen.errors import AnomgenError, SourceError, UsageError, near_miss, require
+from anomgen.places import is_url
 from anomgen.sources.base import PathText
 from anomgen.sources.folder import missing_hint
 from anomgen.sources.images import read_bytes
@@ -92,7 +93,7 @@ class Hub(ScannedConfig):
             license = license_of(path, self.revision, dataset)
         entries = [(f"{split}/{row:06d}", row) for row in rows]
         dataset_id = None if Path(path).expanduser().is_dir() else path
-        return Listed(self.path, entries, RowReader(images, column), license, dataset_id)
+        return Listed(self.path, entries, RowReader(images, column, roots_of(datasets, path)), license, dataset_id)
 
     def path_and_split(self) -> tuple[str, str]:
         """Return the id or folder, and the split that is meant."""
@@ -110,6 +111,8 @@ class RowReader:
 
     dataset: Any
     column: str
+    roots: tuple[Path, ...]
+    """Folders of the dataset; of files elsewhere, which its rows may name, none is read."""
 
     def __call__(self, row: int) -> bytes:
         """Return the image file's contents; SourceError when the row has none."""
@@ -117,7 +120,28 @@ class RowReader:
         if cell is None:
             raise SourceError(f"row {row}: has no image in column {self.column!r}")
         data = cell["bytes"]
-        return read_bytes(Path(cell["path"]), f"row {row}") if data is None else data
+        return read_bytes(self._inside(row, cell["path"]), f"row {row}") if data is None else data
+
+    def _inside(self, row: int, named: str | None) -> Path:
+        """Return the file that a row names. Raises SourceError where it is none of the dataset's."""
+        path = Path(named or "")
+        if named and not path.is_absolute():
+            path = self.roots[0] / path
+        if not named or is_url(named) or ".." in path.parts or not any(map(path.is_relative_to, self.roots)):
+            raise SourceError(
+                f"row {row}: names the file {str(named)[:200]!r}, which is not the dataset's; store the images in it"
+            )
+        return path
+
+
+def roots_of(datasets: Any, path: str) -> tuple[Path, ...]:
+    """Return where the files of a dataset lie: its folder, and where the libraries keep what they load and unpack."""
+    from huggingface_hub import constants
+
+    folder, config = Path(path).expanduser(), datasets.config
+    own = (folder.absolute(), folder.resolve()) if folder.is_dir() else ()
+    kept = (config.HF_DATASETS_CACHE, config.DOWNLOADED_DATASETS_PATH, constants.HF_HUB_CACHE)
+    return (*own, *(Path(where).absolute() for where in kept))
 
 
 @contextmanager
@@ -196,15 +220,22 @@ def _streamed(path: str, name: str | None, split: str, commit: str, first: int, 
     stream = _stream(datasets, path, name, split, commit)
     images = [column for column, feature in stream.features.items() if isinstance(feature, datasets.Image)]
     for row in stream.skip(first).take(last - first):
-        yield {**row, **{column: _with_bytes(row[column]) for column in images}}
+        yield {**row, **{column: _with_bytes(row[column], path) for column in images}}
 
 
-def _with_bytes(cell: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return an image's cell with the file's contents, which are elsewhere when the dataset is a folder of images."""
+def _with_bytes(cell: dict[str, Any] | None, dataset: str) -> dict[str, Any] | None:
+    """Return an image's cell with the file's contents, which are elsewhere when the dataset is a folder of images.
+
+    Raises SourceError where the cell names a file that is not in the dataset's repository.
+    """
     import fsspec
+    from huggingface_hub import constants
 
     if cell is None or cell["bytes"] is not None:
         return cell
+    place = str(cell["path"]).rpartition("::")[2]
+    if not place.startswith((f"hf://datasets/{dataset}@", f"{constants.ENDPOINT}/datasets/{dataset}/resolve/")):
+        raise SourceError(f"{dataset}: a row names the file {place[:200]!r}, which is not the dataset's")
     with fsspec.open(cell["path"], "rb") as file:
         return {"bytes": file.read(), "path": Path(cell["path"].partition("::")[0]).name}
 

@@ -14,12 +14,22 @@ from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from anomgen.errors import SourceError, UsageError
+from anomgen.errors import SourceError, UsageError, brief
 from anomgen.licenses import license_beside
 from anomgen.sources import detect
 from anomgen.sources.folder import FileReader, existing_folder, missing_hint, refuse_anomalous
 from anomgen.sources.folder import license_of as license_of_folder
-from anomgen.sources.hub import HUB_ID, Hub, RowReader, datasets_library, labels_of, license_of, load_split, split_names
+from anomgen.sources.hub import (
+    HUB_ID,
+    Hub,
+    RowReader,
+    datasets_library,
+    labels_of,
+    license_of,
+    load_split,
+    roots_of,
+    split_names,
+)
 from anomgen.sources.layouts import visa_training
 from anomgen.sources.pairing import marks, normal_among, paired
 from anomgen.sources.sorting import sorted_pictures
@@ -254,7 +264,8 @@ def _noted_types(root: Path) -> dict[str, str]:
             return {row["image"].partition("/")[2]: row["label"].strip() for row in csv.DictReader(file)}
     except (OSError, UnicodeDecodeError, csv.Error, KeyError, AttributeError) as error:
         raise SourceError(
-            f"{table}: is not VisA's table of image, label, mask ({error!r}); unpack the dataset again, or remove it"
+            f"{table}: is not VisA's table of image, label, mask ({brief(error)}); unpack the dataset again, or remove "
+            "it"
         ) from error
 
 
@@ -286,7 +297,7 @@ def _rows(path: str, *, alone: bool = False) -> Listing:
             image, mask = _image_columns(datasets, dataset, path)
             for column in filter(None, (image, mask)):
                 cells = dataset.select_columns([column]).cast_column(column, datasets.Image(decode=False))
-                readers[split, column] = RowReader(cells, column)
+                readers[split, column] = RowReader(cells, column, roots_of(datasets, base))
             found += _split_rows(dataset, path, split, (image, mask), alone)
         license = license_of(base, config.revision, dataset)
     anomalous = [row for row in found if row.defect_type != NORMAL]

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from anomgen.errors import SourceError, UsageError, near_miss
+from anomgen.errors import SourceError, UsageError, brief, near_miss
 from anomgen.licenses import license_beside
 from anomgen.sources.base import PathText
 from anomgen.sources.folder import existing_folder, listed_in
@@ -153,6 +153,6 @@ def _training_rows(table: Path, category: str) -> set[str]:
         }
     except (OSError, UnicodeDecodeError, csv.Error, KeyError, AttributeError) as error:
         raise SourceError(
-            f"{table}: is not VisA's table of object, split, label, image ({error!r}); unpack the dataset again, "
+            f"{table}: is not VisA's table of object, split, label, image ({brief(error)}); unpack the dataset again, "
             "or remove the file"
         ) from error
