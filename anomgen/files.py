@@ -8,7 +8,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
@@ -222,6 +222,28 @@ def remove(path: Path) -> None:
     """Remove a file, if it is there. Raises Unwritable, naming the file, when it may not be removed."""
     with writing(path):
         path.unlink(missing_ok=True)
+
+
+def remove_matching(out: Path, patterns: Iterable[str]) -> None:
+    """Remove the files of an output that an earlier run wrote, and the folders that are empty then; all else stays.
+
+    patterns: their names, relative to `out`, which may hold ``*`` and ``[…]``, in the order in which they go. Raises
+    UsageError for a folder that is a link, Unwritable for a file that may not be removed.
+    """
+    for pattern in patterns:
+        for folder in folders_in(out, [pattern]):
+            refuse_linked(folder)
+        for path in sorted(out.glob(pattern)):
+            if path.is_file() or path.is_symlink():
+                remove(path)
+        for folder in folders_in(out, [pattern]):
+            with suppress(OSError):  # it is not empty, or not there
+                folder.rmdir()
+
+
+def folders_in(out: Path, patterns: Iterable[str]) -> set[Path]:
+    """Return the folders within an output that hold what is called so, relative to it."""
+    return {(out / pattern).parent for pattern in patterns} - {out}
 
 
 def _advice(error: OSError) -> str:

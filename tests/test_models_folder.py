@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("diffusers")
 
-from anomgen.errors import AnomgenWarning
+from anomgen.errors import AnomgenWarning, UsageError
 from anomgen.generators.base import build_generator
 from anomgen.generators.conformance import TestPool
 from anomgen.models.folder import RECORD, check_folder, prepare
@@ -23,6 +23,26 @@ def test_a_finished_model_of_either_kind_is_replaced_whole(kind, request, tmp_pa
     (model / "mine.txt").write_text("x")
     prepare(model, {"kind": "other", "settings": {}, "data": []}, resume=False, overwrite=True)
     assert {path.name for path in model.iterdir()} == {"mine.txt", RECORD}
+
+
+@pytest.mark.parametrize(("kind", "folder"), [("sdas", "unet"), ("cyclegan", "generators")])
+def test_what_somebody_keeps_in_a_models_folders_stays(kind, folder, request, tmp_path):
+    model = shutil.copytree(request.getfixturevalue(f"{kind}_model"), tmp_path / "model")
+    own = [model / "sheets/step-by-step.png", model / f"{folder}/notes.txt"]
+    for file in own:
+        file.write_text("mine")
+    prepare(model, {"kind": "other", "settings": {}, "data": []}, resume=False, overwrite=True)
+    assert {path for path in model.rglob("*") if path.is_file()} == {*own, model / RECORD}
+
+
+def test_a_models_folder_that_is_a_link_is_refused(cyclegan_model, tmp_path):
+    model = shutil.copytree(cyclegan_model, tmp_path / "model")
+    (model / "sheets").rename(tmp_path / "victim")
+    (model / "sheets").symlink_to(tmp_path / "victim")
+    before = sorted((tmp_path / "victim").iterdir())
+    with pytest.raises(UsageError, match="sheets is a link, and files are replaced and removed in it"):
+        prepare(model, {"kind": "cyclegan", "settings": {}, "data": []}, resume=False, overwrite=True)
+    assert before and sorted((tmp_path / "victim").iterdir()) == before
 
 
 @pytest.mark.parametrize(

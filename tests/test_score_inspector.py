@@ -296,6 +296,35 @@ def test_unreadable_images_are_listed_and_left_out_only_when_asked(kept, tmp_pat
     assert found.images == 3 and found.unreadable[0].startswith("broken.png")
 
 
+def test_new_findings_replace_the_earlier_ones_and_nothing_else(kept, tmp_path):
+    pictures(tmp_path / "photos", 2)
+    cv2.imwrite(str(tmp_path / "photos/000.jpg"), cv2.imread(str(tmp_path / "photos/000.png")))
+    out = tmp_path / "out"
+    anomgen.inspect(kept, tmp_path / "photos", out)
+    assert len(list((out / "maps").iterdir())) == 3
+    own = [out / "maps/mine.tiff", out / "maps/001.png", out / "masks/deep/notes.txt", tmp_path / "victim/001.tiff"]
+    for file in own:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("mine")
+    (out / "maps/linked").symlink_to(tmp_path / "victim")
+    with (out / "findings.jsonl").open("a") as lines:  # that anybody may have written
+        lines.write('{"image": "linked/001.png"}\n{"image": "../../victim/001.png"}\n[]\nno JSON\n')
+    anomgen.inspect(kept, tmp_path / "photos/001.png", out, maps=False, overwrite=True)
+    assert all(file.read_text() == "mine" for file in own)
+    left = {path.relative_to(out).as_posix() for name in ("maps", "masks") for path in (out / name).rglob("*")}
+    assert left == {"maps/mine.tiff", "maps/001.png", "maps/linked", "masks/deep", "masks/deep/notes.txt"}
+
+
+def test_a_folder_of_maps_that_is_a_link_is_refused(kept, tmp_path):
+    pictures(tmp_path / "photos", 1)
+    anomgen.inspect(kept, tmp_path / "photos", tmp_path / "out")
+    (tmp_path / "out/maps").rename(tmp_path / "victim")
+    (tmp_path / "out/maps").symlink_to(tmp_path / "victim")
+    with pytest.raises(UsageError, match="maps is a link"):
+        anomgen.inspect(kept, tmp_path / "photos", tmp_path / "out", overwrite=True)
+    assert [path.name for path in (tmp_path / "victim").iterdir()] == ["000.tiff"]
+
+
 def test_findings_do_not_mix_with_other_files(kept, data, tmp_path):
     image = sorted((data / "test" / "good").iterdir())[0]
     anomgen.inspect(kept, image, tmp_path / "out", maps=False)

@@ -58,6 +58,10 @@ def test_what_most_trainings_score_below_their_threshold_is_missed(run, tmp_path
     assert json.loads((tmp_path / "misses.json").read_text())[0]["images"] == missed.images
     (none,) = write_misses(schedule, [judged(row, []) for row in own], tmp_path)
     assert none.images == [] and none.bank is None and not (tmp_path / "misses" / "part" / "perlin").exists()
+    write_misses(schedule, changed, tmp_path)
+    (tmp_path / missed.bank / "notes.txt").write_text("mine")
+    write_misses(schedule, [judged(row, []) for row in own], tmp_path)
+    assert [file.name for file in (tmp_path / missed.bank).iterdir()] == ["notes.txt"]
 
 
 def test_the_command_lists_them_and_only_recipes_have_any(run):

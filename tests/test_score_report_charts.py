@@ -40,9 +40,15 @@ def test_other_light_is_a_chart_and_a_table_of_each_kind(tmp_path):
 def test_charts_of_an_earlier_request_do_not_stay(tmp_path):
     rows = made_rows(seeds=1, detectors=("probe",))
     first = write_report(records(rows), tmp_path)
+    own = tmp_path / "charts/mine.png"
+    own.write_bytes(b"mine")
     masked = [path for path in first if path.parent.name == "charts"]
     second = write_report(records([{**row, "metrics": {}} for row in rows]), tmp_path)
-    assert masked and set(tmp_path.glob("charts/*")) == {path for path in second if path.parent.name == "charts"}
+    assert masked and set(tmp_path.glob("charts/*")) == {
+        own,
+        *(path for path in second if path.parent.name == "charts"),
+    }
+    assert own.read_bytes() == b"mine"
 
 
 def test_charts_take_the_page_s_colour(usual):

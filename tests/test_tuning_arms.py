@@ -130,6 +130,7 @@ def test_with_nine_defects_recipes_are_compared_on_folds_and_all_is_recorded(pro
         assert left + len(open_bank(work / f"fold-{number}" / "bank")) == 9 and left == 3
         mask = next((work / f"fold-{number}" / "foreground" / "train" / "good").iterdir())
         assert 0.2 < read_image(mask.read_bytes(), mask.name).mean() / 255 < 0.8
+    (work / "notes.txt").write_text("mine")
     told = []
     done = tuned(product, tmp_path / "mine.yaml", progress=lambda done, total, _note="": told.append((done, total)))
     assert told[-1] == (len(ARMS) * folds.FOLDS - len(kept),) * 2
@@ -139,7 +140,14 @@ def test_with_nine_defects_recipes_are_compared_on_folds_and_all_is_recorded(pro
     assert all(len(arm["scores"]) == folds.FOLDS == len(compared["folds"]) for arm in compared["arms"])
     assert sorted(item for fold in compared["folds"] for item in fold) == sorted(f"{k}.png" for k in range(12, 21))
     assert compared["chosen"] == done.comparison.chosen and record["recipe"] == done.recipe.fingerprint()
-    assert ("fold 3" in done.report.read_text()) and not work.exists()
+    assert ("fold 3" in done.report.read_text()) and [path.name for path in work.iterdir()] == ["notes.txt"]
+
+
+def test_a_folder_that_only_looks_like_that_of_the_trainings_is_refused(product, tmp_path):
+    (tmp_path / "mine-tuning/scores").mkdir(parents=True)
+    with pytest.raises(UsageError, match="mine-tuning is there already"):
+        tuned(product, tmp_path / "mine.yaml")
+    assert (tmp_path / "mine-tuning/scores").is_dir()
 
 
 def test_a_budget_too_short_says_what_fits(product, tmp_path, quick, monkeypatch):

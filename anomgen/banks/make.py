@@ -16,7 +16,7 @@ from anomgen.banks.folder import DATA, WRITTEN, Bank, Defect, is_bank, write_ban
 from anomgen.banks.propose import SIDE, Proposer
 from anomgen.dataset.preview import foreground_sheet, write_sheet
 from anomgen.errors import Progress, SourceError, UsageError, silent
-from anomgen.files import Earlier, file_digest, holds_earlier, locked, refuse_inside
+from anomgen.files import Earlier, file_digest, holds_earlier, locked, refuse_inside, refuse_linked, remove_matching
 from anomgen.licenses import normalised
 from anomgen.places import home
 from anomgen.sources.base import build_source
@@ -77,6 +77,7 @@ def bank(
         return _approved(Bank(place), None if out is None else home(out), without, license, yes, overwrite)
     out = home("bank" if out is None else out)
     refuse_inside(out, str(defects), None if masks is None else str(masks), None if normal is None else str(normal))
+    refuse_linked(out / DATA.parent)
     replaces = holds_earlier(out, "bank of anomgen", _earlier, leftovers=_empty(out), overwrite=overwrite)
     found = collected(str(defects), None if masks is None else str(masks))
     picked = chosen(_left(found.candidates, without), count)
@@ -90,7 +91,7 @@ def bank(
     }
     with locked(out):
         if replaces:
-            _clear(out)
+            clear(out)
         read = _defects(picked, proposer, normals, yes, notes, progress)
         return finished(write_bank(out, read, about, kinds, notes))
 
@@ -105,9 +106,9 @@ def _empty(out: Path) -> list[str]:
     return [data.name] if data.is_dir() and not any(data.iterdir()) else []
 
 
-def _clear(out: Path) -> None:
-    for name in reversed(WRITTEN):
-        (out / name).unlink(missing_ok=True)
+def clear(out: Path) -> None:
+    """Remove a bank: its files, nothing else. Raises UsageError where its data is a link."""
+    remove_matching(out, reversed(WRITTEN))
 
 
 def _left(candidates: Sequence[Candidate], without: Sequence[str]) -> list[Candidate]:

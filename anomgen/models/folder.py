@@ -14,13 +14,24 @@ from pydantic import ConfigDict, Field
 
 from anomgen.config import Config, validated
 from anomgen.errors import AnomgenWarning, RecipeError, UsageError
-from anomgen.files import Earlier, holds_earlier, json_object, locked, replacing
+from anomgen.files import (
+    Earlier,
+    folders_in,
+    holds_earlier,
+    json_object,
+    locked,
+    refuse_linked,
+    remove_matching,
+    replacing,
+)
 from anomgen.sources.base import Source
 from anomgen.sources.pixels import value_max
 from anomgen.sources.scan import ScannedSource
 from anomgen.versions import installed, versions_text
 
 RECORD, CHECKPOINT, LOG, SHEETS = "training.json", "checkpoint.safetensors", "log.jsonl", "sheets"
+
+_SHEETS = tuple(f"{SHEETS}/step-{'[0-9]' * digits}.png" for digits in (6, 7, 8))
 
 VERSIONED = ("torch", "diffusers", "accelerate")
 """Distributions whose versions the record tells: with others, the weights may come out a little different."""
@@ -77,8 +88,10 @@ class TrainingRecord(_Trained):
 def check_folder(out: Path, record: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
     """Refuse a folder in which training could lose or mix something; writes nothing. See `prepare`."""
     begun = holds_earlier(out, "training of anomgen", _earlier, resume=resume, overwrite=overwrite)
-    before = read_record(out) if begun and resume else None
-    if before is not None:
+    before = read_record(out) if begun else None
+    kinds = {record["kind"], before["kind"]} if before is not None else {record["kind"]}
+    refuse_linked(*sorted({folder for kind in kinds for folder in folders_in(out, _written_by(kind))}))
+    if before is not None and resume:
         _refuse_other_training(out, before, record)
 
 
@@ -162,22 +175,16 @@ def _warn_of_versions(out: Path, before: Mapping[str, str] | None) -> None:
 
 def _clear(out: Path, kind: str) -> None:
     """Remove an earlier training of a kind: what anomgen writes, nothing else; the record, its mark, comes last."""
-    import shutil
-
-    for name in (*_written_by(kind), SHEETS, "README.md", CHECKPOINT, LOG, RECORD):
-        if (out / name).is_dir():
-            shutil.rmtree(out / name, ignore_errors=True)
-        else:
-            (out / name).unlink(missing_ok=True)
+    remove_matching(out, _written_by(kind))
 
 
 def _written_by(kind: str) -> tuple[str, ...]:
-    """Return what a finished model of a kind consists of: `WRITTEN` of its package, ``anomgen.models.KIND``."""
+    """Return what a training of a kind leaves, as patterns; of the model `WRITTEN` of its package tells them."""
     try:
         names: tuple[str, ...] = import_module(f"anomgen.models.{kind}").WRITTEN
     except (ImportError, AttributeError):
-        return ()
-    return names
+        names = ()
+    return (*names, *_SHEETS, "README.md", CHECKPOINT, LOG, RECORD)
 
 
 def read_record(out: Path) -> dict[str, Any] | None:

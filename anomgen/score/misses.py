@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from anomgen.banks.folder import Defect, is_bank, write_bank
-from anomgen.banks.make import finished
+from anomgen.banks.make import clear, finished
 from anomgen.files import replacing
 from anomgen.score.cell import Cell
 from anomgen.score.data import RealData
 from anomgen.score.entries import BASELINES
 from anomgen.score.result import Done, JsonRecord, Result
+from anomgen.score.rows import MISSES
 from anomgen.score.schedule import Schedule
 
-MISSES, LIST = "misses", "misses.json"
+LIST = "misses.json"
 FOUND = 0.5
 """Share of the trainings that must find an image."""
 
@@ -48,7 +49,9 @@ def write_misses(schedule: Schedule, rows: Sequence[Result], out: Path) -> list[
     done = {row.key: row for row in rows if isinstance(row, Done)}
     for record in sorted((out / MISSES).glob("*/*/bank.json")):
         if is_bank(record.parent):
-            shutil.rmtree(record.parent)
+            clear(record.parent)
+            with suppress(OSError):  # somebody keeps something of his own there
+                record.parent.rmdir()
     found = []
     for (data, entry), cells in _cells(schedule.cells).items():
         own = [done[cell.key] for cell in cells if cell.key in done]

@@ -13,15 +13,15 @@ from pydantic import ValidationError
 from anomgen.config import first_fault
 from anomgen.config.text import read_json
 from anomgen.errors import AnomgenError
-from anomgen.files import Earlier, holds_earlier, locked, replacing, writing
+from anomgen.files import Earlier, holds_earlier, locked, refuse_linked, replacing, writing
 from anomgen.places import read_within
 from anomgen.score.result import Done, Failed, Result, Started
 
 RUN_FILE, ROWS, SET_ASIDE = "run.json", "rows.jsonl", "rows.set-aside.jsonl"
 MAX_ROWS = 1 << 30
 """Bytes of the rows of a run; ten thousand cells have a tenth of it."""
-MAPS = "maps"
-"""Folder of the example maps."""
+MAPS, CHARTS, MISSES = "maps", "charts", "misses"
+"""Folders of the example maps, the report's charts, and banks of what was not found."""
 
 
 class RowFile:
@@ -92,8 +92,9 @@ def _append(file: FileIO, data: bytes) -> None:
 
 
 def require_run_folder(out: Path) -> None:
-    """Raise UsageError for a file, or a folder that holds something else than a run."""
+    """Raise UsageError for a file, or a folder that holds something else than a run, or a link where a run has one."""
     holds_earlier(out, "run of `anomgen score`", _earlier, resume=True)
+    refuse_linked(*(out / name for name in (MAPS, CHARTS, MISSES)))
 
 
 def _earlier(out: Path) -> Earlier | None:

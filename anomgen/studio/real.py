@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import tempfile
 from pathlib import Path
 
 from anomgen.banks.folder import Bank, is_bank
@@ -39,15 +39,16 @@ def laid_out(bank: Path, photos: str, out: Path) -> Path:
     root = out / FOLDER / f"{bank.name}-{fingerprint_of([opened.fingerprint, photos, names], size=8)}"
     if root.is_dir():
         return root
-    draft = root.with_name(f"{root.name}.part")
-    shutil.rmtree(draft, ignore_errors=True)
-    _write_photos(listed, draft / "good")
-    for number, own in enumerate(opened.defects()):
-        for folder, end, picture in (("", "", own.image), ("ground_truth", "_mask", own.mask[..., None] * 255)):
-            place = draft / folder / own.defect_type
-            place.mkdir(parents=True, exist_ok=True)
-            (place / f"{number:04d}{end}.png").write_bytes(encode_png(picture.astype(own.image.dtype)))
-    draft.rename(root)
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=root.parent, prefix=".part-", ignore_cleanup_errors=True) as work:
+        draft = Path(work, root.name)
+        _write_photos(listed, draft / "good")
+        for number, own in enumerate(opened.defects()):
+            for folder, end, picture in (("", "", own.image), ("ground_truth", "_mask", own.mask[..., None] * 255)):
+                place = draft / folder / own.defect_type
+                place.mkdir(parents=True, exist_ok=True)
+                (place / f"{number:04d}{end}.png").write_bytes(encode_png(picture.astype(own.image.dtype)))
+        draft.rename(root)
     return root
 
 

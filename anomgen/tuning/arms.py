@@ -19,7 +19,7 @@ from anomgen.generators.transplant.generator import ENOUGH
 from anomgen.making.engine import Plan, Recipe
 from anomgen.making.recipe import parse_recipe
 from anomgen.rng import Stream, rng_for
-from anomgen.tuning.folds import SIDE, Fold, parted, write_folds
+from anomgen.tuning.folds import SCORES, SIDE, Fold, parted, write_folds
 from anomgen.tuning.measure import Reference, tuned
 
 DEFAULT, TUNED = "transplant", "tuned"
@@ -166,7 +166,7 @@ def _compared(
     from anomgen.score.rows import opened
     from anomgen.score.schedule import Schedule, scheduled, within
 
-    number, scores, deadline = limits.workers or default_workers(), work / "scores", limits.deadline
+    number, scores, deadline = limits.workers or default_workers(), work / SCORES, limits.deadline
     with opened(scores) as rows:
         schedules: list[Schedule] = []
         for fold in folds:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +30,10 @@ HELD_SHARE, MOST_HELD = 0.2, 40
 """Share of them, and how many at most, that is held out to test on."""
 LEAST_NORMALS = 5
 TYPE = "defect"
+SCORES = "scores"
+"""The rows of the trainings, beside the folds, and …"""
+MARK = "anomgen-tuning"
+"""… the file that says whose the folder is; without it nothing there is touched."""
 
 
 class Fold(NamedTuple):
@@ -81,6 +87,15 @@ def _item_of(name: str, pattern: str) -> str:
     return match[1]
 
 
+def remove_folds(folder: Path) -> None:
+    """Remove the folds, the rows of their trainings and the mark, and the folder, if it is empty then."""
+    for place in (*folder.glob("fold-[0-9]"), folder / SCORES):
+        shutil.rmtree(place, ignore_errors=True)  # which follows no link
+    with suppress(OSError):
+        (folder / MARK).unlink(missing_ok=True)
+        folder.rmdir()
+
+
 def write_folds(folder: Path, plan: Plan, parts: Sequence[Sequence[Defect]]) -> list[Fold]:
     """Write a data set for each part, which is left out of it; the same contents, the same files.
 
@@ -89,6 +104,8 @@ def write_folds(folder: Path, plan: Plan, parts: Sequence[Sequence[Defect]]) -> 
     images, masks = _normals(plan)
     if len(images) < LEAST_NORMALS:
         raise UsageError(f"there are {len(images)} different normal images, and {LEAST_NORMALS} are needed")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARK).touch()
     order = sorted(range(len(images)), key=lambda k: file_digest(encode_png(images[k])))
     count = min(max(round(HELD_SHARE * len(order)), 1), MOST_HELD)
     found = []

@@ -28,6 +28,7 @@ from anomgen.places import home, temporary_folder
 from anomgen.score.request import seconds_of
 from anomgen.sources.pool import Pool
 from anomgen.tuning.arms import TUNED, Comparison, Limits, compare, recipe_of
+from anomgen.tuning.folds import MARK, remove_folds
 from anomgen.tuning.hints import Hint, misses_of, of_misses, of_unlabelled, raised, unlabelled_images
 from anomgen.tuning.measure import Measured, Reference, reference, tuned
 from anomgen.tuning.report import write_report
@@ -77,7 +78,8 @@ class _Files(NamedTuple):
             raise UsageError(f"-o {out}: a recipe is a YAML file; give a name that ends in .yaml")
         bank, work = out.with_name(f"{out.stem}-bank"), out.with_name(f"{out.stem}-tuning")
         found = cls(out.with_suffix(".html"), out.with_suffix(".json"), bank, work)
-        foreign = [work] if work.exists() and not (work / "scores").is_dir() else []
+        ours = (work / MARK).is_file() and not work.is_symlink()
+        foreign = [] if ours else [work]
         for path in (out, found.report, found.record, found.bank, *foreign):
             if path.exists():
                 raise UsageError(f"-o {out}: {path} is there already; choose another name, or remove it")
@@ -164,7 +166,7 @@ def tune(
     write_report(files.report, plan, usual, recipe, real, measured, comparison, hints)
     _write(done, shown, plan)
     if comparison is not None and len(comparison.folds) == comparison.of:
-        shutil.rmtree(files.work, ignore_errors=True)
+        remove_folds(files.work)
     return done
 
 

@@ -1,4 +1,8 @@
 """The Cycle-GAN: the two networks, the abnormal images they learn from, and their training."""
 
-WRITTEN = ("generators", "anomgen_model.json")
-"""Folders and files of a finished model, beside what every training writes; see `anomgen.models.folder`."""
+WRITTEN = (
+    "generators/normal_to_abnormal.safetensors",
+    "generators/abnormal_to_normal.safetensors",
+    "anomgen_model.json",
+)
+"""Files of a finished model, beside what every training writes; see `anomgen.models.folder`."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import heapq
 import json
-import shutil
+import os
 import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -19,9 +19,10 @@ from typing import IO, Any
 import cv2
 import numpy as np
 
+from anomgen.config.text import read_json
 from anomgen.errors import AnomgenNote, Progress, SourceError, UsageError, silent
-from anomgen.files import Earlier, holds_earlier, locked, refuse_inside, replacing, writing
-from anomgen.places import home
+from anomgen.files import Earlier, holds_earlier, locked, refuse_inside, refuse_linked, remove, replacing, writing
+from anomgen.places import home, regular
 from anomgen.score.inspector.inspector import Inspection, Inspector
 from anomgen.score.request import require_extra
 from anomgen.sources.folder import FileReader, existing_folder
@@ -84,6 +85,7 @@ def inspect(
     place = home(out)
     root, names, notes = _listed(images)
     refuse_inside(place, str(root))
+    refuse_linked(place / MAPS, place / MASKS)
     holds_earlier(place, "findings of `anomgen inspect`", _earlier, overwrite=overwrite)
     inspector = detector if isinstance(detector, Inspector) else Inspector.load(detector, limit=limit)
     for note in notes:
@@ -173,7 +175,8 @@ class Writer:
     def __enter__(self) -> Writer:
         with writing(self._out):
             table = self._files.enter_context((self._out / TABLE).open("w", encoding="utf-8", newline=""))
-            self._lines: IO[str] = self._files.enter_context((self._out / LINES).open("w", encoding="utf-8"))
+            lines = (self._out / LINES).open("w", encoding="utf-8", buffering=1)  # a line is there before its maps
+            self._lines: IO[str] = self._files.enter_context(lines)
         self._table = csv.writer(table)
         self._table.writerow(COLUMNS)
         return self
@@ -247,8 +250,27 @@ def _earlier(out: Path) -> Earlier | None:
 
 
 def _clear(out: Path) -> None:
-    """Remove earlier findings, nothing else."""
-    for name in (SUMMARY, TABLE, LINES, SHEET):
-        (out / name).unlink(missing_ok=True)
-    for name in (MAPS, MASKS):
-        shutil.rmtree(out / name, ignore_errors=True)
+    """Remove earlier findings, nothing else: of maps and masks those of the images that they list."""
+    known = _images_in(out / LINES)
+    for name, ending in ((MAPS, ".tiff"), (MASKS, ".png")):
+        for top, _, files in os.walk(out / name, topdown=False):  # which follows no link
+            for file in files:
+                path = Path(top, file)
+                stem = path.relative_to(out / name).as_posix().removesuffix(ending)
+                if path.suffix == ending and stem in known:
+                    remove(path)
+            with suppress(OSError):  # somebody keeps something of his own there
+                Path(top).rmdir()
+    for name in (SUMMARY, TABLE, SHEET, LINES):
+        remove(out / name)
+
+
+def _images_in(lines: Path) -> set[str]:
+    """Return what earlier findings call the maps of the images that they list."""
+    known: set[str] = set()
+    with suppress(OSError), regular(lines).open("rb") as file:
+        for line in file:
+            with suppress(ValueError, KeyError, TypeError):
+                name = str(read_json(line)["image"])
+                known |= {name, str(PurePosixPath(name).with_suffix(""))}
+    return known

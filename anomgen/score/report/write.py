@@ -16,7 +16,8 @@ from urllib.parse import quote
 
 from anomgen.cards import templates
 from anomgen.errors import AnomgenError, Progress, silent
-from anomgen.files import replacing
+from anomgen.files import MAX_RECORD, remove, replacing
+from anomgen.places import read_within
 from anomgen.score.configuration import Configuration, Missing
 from anomgen.score.report import charts
 from anomgen.score.report.appendix import versions
@@ -29,8 +30,9 @@ from anomgen.score.report.robustness import perturbed_means
 from anomgen.score.report.sections import Measured, correlated, sections
 from anomgen.score.report.summary import SPARE, Run, averaged, grouped
 from anomgen.score.result import SCHEMA, Done, Result
+from anomgen.score.rows import CHARTS
 
-HTML, MARKDOWN, RESULTS, CHARTS = "report.html", "report.md", "results.json", "charts"
+HTML, MARKDOWN, RESULTS = "report.html", "report.md", "results.json"
 TEMPLATES = Path(str(resources.files("anomgen.score.report")))
 
 
@@ -68,13 +70,23 @@ def write_run(
         charts.write_png(chart.wide, out / CHARTS / f"{chart.name}.png")
     progress(len(drawn), len(drawn), "writing the report: the page")
     texts = [as_html(title, parts, out), as_markdown(title, parts), as_json(run, figures)]
+    shown = _shown_before(out)
     for path, text in zip(written, texts, strict=True):
         with replacing(path) as file:
             file.write(text.encode("utf-8", errors="backslashreplace"))
     written += [out / CHARTS / f"{chart.name}.png" for chart in drawn]
-    for left in set((out / CHARTS).glob("*.png")) - set(written):  # of an earlier, larger request
-        left.unlink()
+    for left in sorted(shown - set(written)):  # of an earlier, larger request
+        remove(left)
     return written
+
+
+def _shown_before(out: Path) -> set[Path]:
+    """Return the charts that the report in a folder shows: those that its run wrote."""
+    try:
+        report = read_within(out / MARKDOWN, MAX_RECORD).decode(errors="replace")
+    except OSError:
+        return set()
+    return {chart for chart in (out / CHARTS).glob("*.png") if f"]({CHARTS}/{chart.name})" in report}
 
 
 def sorted_rows(rows: Sequence[Result]) -> list[Result]:
