@@ -12,7 +12,7 @@ from anomgen.errors import Progress, UsageError, near_miss, require, silent
 from anomgen.exporters import export as datasets
 from anomgen.exporters.base import Exporter
 from anomgen.hub.upload import is_model, model_kind
-from anomgen.places import home, is_url
+from anomgen.places import local
 from anomgen.registry import names
 
 ONNX = "onnx"
@@ -93,9 +93,7 @@ def _detector(
     """Write a kept detector's ONNX file."""
     if isinstance(folder, Dataset):
         raise UsageError(f"--to {ONNX}: {folder.path} is a dataset; give the folder of a detector that `fit` has kept")
-    if is_url(out):
-        raise UsageError(f"{out}: a detector is exported to a local file; give one, and upload that")
-    path = home(out)
+    path = local(out)
     for name in changed({}, overrides):
         raise UsageError(f"--set {name}: {ONNX} has no settings")
     if path.is_dir():

@@ -44,6 +44,14 @@ def home(where: str | Path) -> Path:
         raise UsageError(f"{where}: {error}; write the folder's full path") from None
 
 
+def local(where: str | Path) -> Path:
+    """Return a path as `home` does, for what is written to this machine alone. Raises UsageError for a URL."""
+    if is_url(where):
+        scheme = str(where).partition(":")[0]  # the rest may hold a password
+        raise UsageError(f"{scheme}://…: this is written to this machine; give a path, and upload the result whole")
+    return home(where)
+
+
 def cache_folder() -> Path:
     """Return the folder of what is noted outside datasets. Raises OSError where there is no home folder."""
     try:

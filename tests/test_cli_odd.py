@@ -240,3 +240,33 @@ def test_a_fault_that_nobody_foresaw_is_a_traceback_without_secrets_and_escapes(
         error.endswith("RuntimeError: GET ftp:/…@host/x?… \\x1b[2J <token>\n")
         and "s3cret" not in error.split("Error:")[-1]
     )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("preview", "-r", "nsa"),
+        ("ls", "recipes", "--pictures"),
+        ("train", "sdas", "photos"),
+        ("train", "cyclegan", "photos", "--abnormal", "bad"),
+        ("score", "data", "--recipes", "nsa"),
+        ("score", "data", "--recipes", "nsa", "--split"),
+        ("fit", "data", "--recipe", "nsa"),
+        ("inspect", "detector", "photos"),
+        ("tune", "photos"),
+        ("bank", "defects"),
+        ("export", "dataset", "--to", "coco"),
+        ("export", "detector", "--to", "onnx"),
+        ("studio", "photos"),
+    ],
+    ids=" ".join,
+)
+def test_a_url_where_only_this_machine_will_do_is_refused_at_once(run, tmp_path, words):
+    url = "https://me:hunter22@host/x.png"
+    words = (*words, url) if words[-1] == "--split" else (*words, "-o", url)
+    code, out, told = run(*words)
+    assert code == 2 and out == "" and "hunter22" not in told and "Traceback" not in told
+    assert "https://…: this is written to this machine; give a path, and upload the result whole" in " ".join(
+        told.split()
+    )
+    assert not list(tmp_path.iterdir())

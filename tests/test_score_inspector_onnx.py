@@ -83,7 +83,7 @@ def test_the_public_function_does_what_the_command_does(kept, tmp_path):
         anomgen.export(kept("unet"), "onnx", done.path)
     with pytest.raises(UsageError, match="is a detector; it is exported to onnx"):
         anomgen.export(kept("unet"), "coco", tmp_path / "coco")
-    with pytest.raises(UsageError, match="a detector is exported to a local file"):
+    with pytest.raises(UsageError, match="this is written to this machine; give a path"):
         anomgen.export(kept("unet"), "onnx", "s3://bucket/x.onnx")
 
 

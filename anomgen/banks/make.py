@@ -18,7 +18,7 @@ from anomgen.dataset.preview import foreground_sheet, write_sheet
 from anomgen.errors import Progress, SourceError, UsageError, silent
 from anomgen.files import Earlier, file_digest, holds_earlier, locked, refuse_inside, refuse_linked, remove_matching
 from anomgen.licenses import normalised
-from anomgen.places import home
+from anomgen.places import local
 from anomgen.sources.base import build_source
 from anomgen.sources.images import fit_image, read_image
 from anomgen.sources.scan import ScannedSource
@@ -74,8 +74,8 @@ def bank(
     if place.is_dir() and is_bank(place):
         if masks is not None or normal is not None or count is not None:
             raise UsageError(f"{defects} is a bank already; --yes approves its masks, --without leaves some out")
-        return _approved(Bank(place), None if out is None else home(out), without, license, yes, overwrite)
-    out = home("bank" if out is None else out)
+        return _approved(Bank(place), None if out is None else local(out), without, license, yes, overwrite)
+    out = local("bank" if out is None else out)
     refuse_inside(out, str(defects), None if masks is None else str(masks), None if normal is None else str(normal))
     refuse_linked(out / DATA.parent)
     replaces = holds_earlier(out, "bank of anomgen", _earlier, leftovers=_empty(out), overwrite=overwrite)

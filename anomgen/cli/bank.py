@@ -9,7 +9,7 @@ import typer
 
 from anomgen.cli.talk import App, print_hint
 from anomgen.cli.terminal import JsonOption, print_json, print_next, progress_of
-from anomgen.places import home
+from anomgen.places import local
 
 if TYPE_CHECKING:
     from anomgen.banks.make import Banked
@@ -40,7 +40,7 @@ def bank(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", parser=home, metavar="PATH", help="Folder.", show_default="bank")
+        Path | None, typer.Option("--out", "-o", parser=local, metavar="PATH", help="Folder.", show_default="bank")
     ] = None,
     license: Annotated[
         str | None,

@@ -11,7 +11,7 @@ import typer
 from anomgen.cli.talk import App, print_hint, print_note
 from anomgen.cli.terminal import JsonOption, print_json, progress_of
 from anomgen.errors import Interrupted
-from anomgen.places import home
+from anomgen.places import local
 
 if TYPE_CHECKING:
     from anomgen.score.inspector.findings import Findings
@@ -45,7 +45,7 @@ def fit(
             "--recipe", "-r", help="Recipe of the anomalies to train on; real, nsa+perlin and none as in `score`."
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", parser=home, metavar="PATH", help="Folder for the detector.")],
+    out: Annotated[Path, typer.Option("--out", "-o", parser=local, metavar="PATH", help="Folder for the detector.")],
     detector: Annotated[str, typer.Option("--detector", "-d", help="Which one (anomgen ls detectors).")] = "probe",
     size: Annotated[
         str | None, typer.Option(help="Size of the images: N or HxW.", show_default="128; with the preset paper 256")
@@ -113,7 +113,7 @@ def inspect(
         str, typer.Argument(metavar="DETECTOR", help="Folder that `anomgen fit` wrote, or its id on the Hub.")
     ],
     images: Annotated[str, typer.Argument(metavar="IMAGES", help="Folder of images, at any depth, or one file.")],
-    out: Annotated[Path, typer.Option("--out", "-o", parser=home, metavar="PATH", help="Folder for the findings.")],
+    out: Annotated[Path, typer.Option("--out", "-o", parser=local, metavar="PATH", help="Folder for the findings.")],
     limit: LimitOption = None,
     maps: Annotated[bool, typer.Option(help="Write each image's anomaly map and mask.")] = True,
     skip_unreadable: Annotated[

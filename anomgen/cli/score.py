@@ -11,7 +11,7 @@ import typer
 from anomgen.cli.talk import App, print_hint, print_note
 from anomgen.cli.terminal import JsonOption, print_json, progress_of
 from anomgen.errors import Interrupted
-from anomgen.places import home
+from anomgen.places import local
 
 if TYPE_CHECKING:
     from anomgen.score.cell import Cell
@@ -46,7 +46,7 @@ def score(
     ] = "probe",
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each recipe and detector; 3 or more to rank.")] = 3,
     out: Annotated[
-        Path, typer.Option("--out", "-o", parser=home, metavar="PATH", help="Folder for the rows and the report.")
+        Path, typer.Option("--out", "-o", parser=local, metavar="PATH", help="Folder for the rows and the report.")
     ] = Path("anomgen-score"),
     size: Annotated[
         str | None, typer.Option(help="Size of the images: N or HxW.", show_default="128; with the preset paper 256")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from anomgen.cli.talk import App, print_hint
-from anomgen.places import home
+from anomgen.places import home, local
 
 app = App()
 
@@ -23,7 +23,9 @@ def studio(
     ] = None,
     out: Annotated[
         Path,
-        typer.Option("--out", "-o", parser=home, metavar="PATH", help="Where recipes, masks and datasets are written."),
+        typer.Option(
+            "--out", "-o", parser=local, metavar="PATH", help="Where recipes, masks and datasets are written."
+        ),
     ] = Path("anomgen-out"),
     opened: Annotated[
         list[Path] | None,

@@ -12,7 +12,7 @@ import typer
 from anomgen.cli.talk import App, print_hint
 from anomgen.cli.terminal import JsonOption, print_json, progress_of
 from anomgen.errors import Interrupted
-from anomgen.places import home
+from anomgen.places import local
 
 if TYPE_CHECKING:
     from anomgen.models.training import Trained
@@ -29,7 +29,7 @@ app = App(
 OutOption = Annotated[
     Path,
     typer.Option(
-        "--out", "-o", parser=home, metavar="PATH", help="Folder for the model, its checkpoint and its sheets."
+        "--out", "-o", parser=local, metavar="PATH", help="Folder for the model, its checkpoint and its sheets."
     ),
 ]
 StepsOption = Annotated[int | None, typer.Option(min=1, help="Optimiser steps.", show_default="the preset's")]

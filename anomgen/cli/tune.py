@@ -10,7 +10,7 @@ import typer
 from anomgen.cli.talk import App, print_hint
 from anomgen.cli.terminal import JsonOption, SetOption, SizeOption, print_json, print_next, progress_of
 from anomgen.errors import Interrupted
-from anomgen.places import home
+from anomgen.places import home, local
 
 if TYPE_CHECKING:
     from anomgen.tuning.tune import Tuned
@@ -69,7 +69,7 @@ def tune(
     out: Annotated[
         Path,
         typer.Option(
-            "--out", "-o", parser=home, metavar="FILE", help="The recipe; the report stands beside it, as .html."
+            "--out", "-o", parser=local, metavar="FILE", help="The recipe; the report stands beside it, as .html."
         ),
     ] = Path("tuned.yaml"),
     size: SizeOption = None,

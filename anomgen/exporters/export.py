@@ -19,7 +19,7 @@ from anomgen.dataset.record import Record
 from anomgen.errors import AnomgenError, Progress, UsageError, silent
 from anomgen.exporters.base import FOLDER, SHELL_FOLDER, Exporter, Files, build_exporter, license_of
 from anomgen.files import Earlier, digest, holds_earlier, is_left_over, json_object, lies_in, locked, writing
-from anomgen.places import home, is_url, regular
+from anomgen.places import local, regular
 
 MANIFEST = "anomgen-export.json"
 """Lists what an export wrote, with digests: how a folder of ours, and a file that somebody changed, are known."""
@@ -62,14 +62,12 @@ def export(
     Raises UsageError for an unknown format or setting, a dataset that is unfinished or does not fit the format, and
     an output folder that holds anything; AnomgenError when files cannot be written.
     """
-    if is_url(out):
-        raise UsageError(f"{out}: an export is a folder of many small files; give a local one and upload it whole")
+    out = local(out)
     settings = changed({}, overrides, "train_share=0.5")
     if isinstance(to, Exporter) and settings:
         raise UsageError(f"an exporter is complete: give {', '.join(settings)} to it, or a format's name here")
     exporter = to if isinstance(to, Exporter) else build_exporter(to, settings)
     dataset = Dataset.of(dataset)
-    out = home(out)
     exporter.renamed(dataset)  # a wrong name is told before anything is written
     _check_dataset(dataset, exporter)
     _check_output(dataset, out, overwrite=overwrite)

@@ -29,7 +29,7 @@ from anomgen.making.recipe import load_recipe, recipe_of
 from anomgen.making.replay import dataset_recipe, pool_of
 from anomgen.making.sampler import Sampler
 from anomgen.making.threads import single_threaded
-from anomgen.places import home
+from anomgen.places import local
 from anomgen.sources.objects import opened
 
 PICTURES, PAGE = (".png", ".jpg", ".jpeg", ".webp"), ".html"
@@ -87,7 +87,7 @@ def preview(
     Raises UsageError for options that exclude each other, for a file among the normal images, and for what `make`
     and `check` refuse.
     """
-    out = home(out)
+    out = local(out)
     ending = out.suffix.lower()
     if ending not in PICTURES and (ending != PAGE or foreground):
         allowed = ", ".join(PICTURES) + ("" if foreground else f" or {PAGE}")
@@ -142,7 +142,7 @@ def picture_recipes(out: str | Path, recipes: Mapping[str, str]) -> list[str]:
     recipes: name → what stands beside it. What lies on an object's outline is drawn on a round piece of the texture.
     Returns those left out, which need a trained model or a bank. Raises UsageError for another ending.
     """
-    out = home(out)
+    out = local(out)
     if out.suffix.lower() not in (*PICTURES, PAGE):
         raise UsageError(f"-o {out}: give a name that ends in {', '.join(PICTURES)} or {PAGE}")
     sampler, panels, left_out = Sampler(), [], []

@@ -16,7 +16,7 @@ from anomgen.files import refuse_inside
 from anomgen.models.device import require_device, require_diffusion
 from anomgen.models.settings import TrainingSettings
 from anomgen.models.training import Trained
-from anomgen.places import home
+from anomgen.places import local
 from anomgen.sources import detect
 from anomgen.sources.base import Source, SourceConfig, build_source, notes_of
 
@@ -75,7 +75,7 @@ def train(
     given = {"preset": preset, "steps": steps, "seed": seed, **own}
     where = require_device(device)
     given = {key: value for key, value in given.items() if value is not None}
-    request = _Request(normal, home(out), of_source, where, given)
+    request = _Request(normal, local(out), of_source, where, given)
     how: dict[str, Any] = {"device": where, "resume": resume, "overwrite": overwrite, "progress": progress}
     if model != "cyclegan" and abnormal is not None:
         raise UsageError(f"abnormal: {model} learns from normal images alone; leave it out")

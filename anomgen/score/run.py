@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from anomgen.config import Part
 from anomgen.config.text import Overrides, require_whole
 from anomgen.errors import Progress, UsageError, silent
-from anomgen.places import home
+from anomgen.places import local
 from anomgen.score.request import Request, Texts, require_extra, seconds_of
 
 if TYPE_CHECKING:
@@ -101,16 +101,16 @@ def score(
     if split is not None:
         if dry_run:
             raise UsageError("--split writes images, and --dry-run writes nothing; leave out one of them")
-        return write_split(request, home(split))
+        return write_split(request, local(split))
     if workers is not None:
         require_whole("--workers", workers)
     seconds = None if budget is None else seconds_of(budget)
     share = Part() if part is None else Part.parse(part, "--part") if isinstance(part, str) else part
     if dry_run:
-        return harness.schedule_only(request, home(out), part=share, retry=retry, budget=seconds, workers=workers)
+        return harness.schedule_only(request, local(out), part=share, retry=retry, budget=seconds, workers=workers)
     return harness.run(
         request,
-        home(out),
+        local(out),
         workers=workers,
         part=share,
         retry=retry,

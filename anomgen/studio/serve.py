@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from anomgen.errors import AnomgenWarning, UsageError, require
-from anomgen.places import home
+from anomgen.places import home, local
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -48,7 +48,7 @@ def studio(
 
     folders = tuple(home(folder) for folder in opened)
     _refuse_missing(photos, folders)
-    session = Session(photos, home(out), folders)
+    session = Session(photos, local(out), folders)
     with _listening(host, port) as listener:
         port = listener.getsockname()[1]
         token = secrets.token_urlsafe(24)

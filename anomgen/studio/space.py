@@ -11,7 +11,7 @@ from pathlib import Path
 from anomgen.cards import as_yaml
 from anomgen.errors import UsageError
 from anomgen.files import bundled, writing
-from anomgen.places import home
+from anomgen.places import local
 
 PORT = 7860
 """Where the Hub expects a Space."""
@@ -68,7 +68,7 @@ def write_space(folder: str | Path, photos: str | None = None) -> list[Path]:
     photos: a folder of images that everybody may see; by default some of the built-in texture. Raises UsageError for a
     folder that holds anything, AnomgenError when it cannot be written.
     """
-    out = home(folder)
+    out = local(folder)
     if out.exists() and (not out.is_dir() or any(entry.name != ".git" for entry in out.iterdir())):
         raise UsageError(f"{out} is there already; give a new folder with --space")
     pictures = None if photos is None else Path(photos).expanduser()

@@ -24,7 +24,7 @@ from anomgen.making.engine import Plan, Recipe
 from anomgen.making.output import refuse_in_source
 from anomgen.making.recipe import load_recipe
 from anomgen.making.threads import single_threaded
-from anomgen.places import home, temporary_folder
+from anomgen.places import home, local, temporary_folder
 from anomgen.score.request import seconds_of
 from anomgen.sources.pool import Pool
 from anomgen.tuning.arms import TUNED, Comparison, Limits, compare, recipe_of
@@ -118,7 +118,7 @@ def tune(
     Raises UsageError for a file that is there already, has another ending or would lie among the images, for a budget
     that is too short to measure anything, and what opening source and defects raises.
     """
-    began, out = time.monotonic(), home(out)
+    began, out = time.monotonic(), local(out)
     deadline, files = began + seconds_of(budget) - REPORTING, _Files.of(out)
     if defects is None and (item is not None or masks is not None):
         option = "--masks" if item is None else "--item"

@@ -22,7 +22,7 @@ import numpy as np
 from anomgen.config.text import read_json
 from anomgen.errors import AnomgenNote, Progress, SourceError, UsageError, silent
 from anomgen.files import Earlier, holds_earlier, locked, refuse_inside, refuse_linked, remove, replacing, writing
-from anomgen.places import home, regular
+from anomgen.places import local, regular
 from anomgen.score.inspector.inspector import Inspection, Inspector
 from anomgen.score.request import require_extra
 from anomgen.sources.folder import FileReader, existing_folder
@@ -82,7 +82,7 @@ def inspect(
     been inspected; with `skip_unreadable` they are only listed.
     """
     require_extra()
-    place = home(out)
+    place = local(out)
     root, names, notes = _listed(images)
     refuse_inside(place, str(root))
     refuse_linked(place / MAPS, place / MASKS)

@@ -13,7 +13,7 @@ from anomgen.config import portable_path
 from anomgen.config.text import Overrides, require_whole
 from anomgen.errors import Progress, UsageError, silent
 from anomgen.files import locked, refuse_inside
-from anomgen.places import home, temporary_folder
+from anomgen.places import local, temporary_folder
 from anomgen.score.kept.record import Description, On
 from anomgen.score.limits import MISSES, Bound, Unreachable, bounds_of
 from anomgen.score.metrics import Reducer
@@ -86,7 +86,7 @@ def fit(
     from anomgen.score.kept.describe import Fitting, described
     from anomgen.score.kept.folder import TRAINING, check_folder, save_detector
 
-    place, started = home(out), time.perf_counter()
+    place, started = local(out), time.perf_counter()
     bounds = bounds_of([limit] if isinstance(limit, str) else limit)
     request = Request.of(
         data,
