@@ -1,7 +1,9 @@
 """`anomgen` and `python -m anomgen`: the command line, which Ctrl-C ends in one line from its first import on."""
 
+import os
 import signal
 import sys
+from contextlib import suppress
 from types import FrameType
 
 SECONDS = 0.05
@@ -18,6 +20,8 @@ def main() -> None:
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
         sys.exit(130)
+    finally:
+        _stop_deferring()
 
 
 def _defer_interrupts() -> None:
@@ -33,6 +37,11 @@ def _defer_interrupts() -> None:
         nonlocal waiting
         is_second = waiting and number == signal.SIGINT
         if is_loading(frame) and not is_second and hasattr(signal, "setitimer"):
+            if not waiting and sys.stderr is not None:
+                with suppress(OSError):
+                    os.write(
+                        2, b"stopping ...\n"
+                    )  # printing, which may be what was interrupted, cannot be entered twice
             waiting = True
             signal.signal(signal.SIGALRM, interrupt)
             signal.setitimer(signal.ITIMER_REAL, SECONDS)
@@ -41,6 +50,12 @@ def _defer_interrupts() -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, interrupt)
+
+
+def _stop_deferring() -> None:
+    """Stop the timer: it would outlive its handler, which Python takes away as it ends, and end the process itself."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def is_loading(frame: FrameType | None) -> bool:

@@ -60,3 +60,15 @@ def test_at_any_moment_it_ends_a_command_with_130_and_no_traceback(tmp_path, wai
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 130 and "Traceback" not in errors and "error: interrupted" in errors
+
+
+def test_it_is_answered_at_once_and_no_timer_outlives_the_command():
+    """Law: a command that ends while Ctrl-C waits ends as it would have; the timer, left alone, would kill it."""
+    code = (
+        "import signal, sys, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "import anomgen.__main__ as program\nprogram.is_loading = lambda frame: True\n"
+        "import anomgen.cli\nanomgen.cli.main = lambda: signal.raise_signal(signal.SIGINT)\nprogram.main()\n"
+        "signal.signal(signal.SIGALRM, signal.SIG_DFL)\ntime.sleep(0.3)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "stopping ...\n")

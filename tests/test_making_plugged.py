@@ -10,7 +10,8 @@ from anomgen.errors import AnomgenError
 from anomgen.generators.base import Generator
 from anomgen.generators.mix import Mix
 from anomgen.making.engine import Plan, Renderer
-from anomgen.synthesis.sample import Sample
+from anomgen.making.rejected import Rejected
+from anomgen.synthesis.sample import Reject, Sample
 
 
 class Rogue(Generator):
@@ -108,3 +109,11 @@ def test_what_is_built_in_is_drawn_as_it_was(monkeypatch):
     """Law: no generator of anomgen's own is verified, and so slowed, by this."""
     monkeypatch.setattr("anomgen.making.plugged._fault", lambda *_: "verified")
     assert Renderer(Plan.of(recipe("cutpaste", count=8, anomaly_ratio=1.0))).row(1).mask.any()
+
+
+def test_an_image_that_was_drawn_on_again_counts_once():
+    counted = Rejected()
+    for _ in range(20):
+        counted.add(Reject("no"))
+    assert "20 draws of 'pii' on 2 images gave" in str(counted.error(0, "pii", "Look", ["a", "b", "a", "b"]))
+    assert "20 draws of 'pii' on 1 image gave" in str(counted.error(0, "pii", "Look", ["a", "a"]))

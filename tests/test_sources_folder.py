@@ -1,5 +1,6 @@
 """A folder as the source: which files, in which order, what is refused, what a worker gets."""
 
+import errno
 import os
 import pickle
 import shutil
@@ -15,7 +16,7 @@ from anomgen.config import portable_path
 from anomgen.errors import SourceError, UsageError
 from anomgen.making.engine import Plan, Renderer
 from anomgen.making.recipe import load_recipe
-from anomgen.sources import scan
+from anomgen.sources import detect, scan
 from anomgen.sources.conformance import check_source
 from anomgen.sources.folder import Folder
 from anomgen.sources.pool import Pool
@@ -392,6 +393,16 @@ def test_a_link_to_what_never_ends_is_named(tmp_path):
     (tmp_path / "good" / "002.png").symlink_to("/dev/zero")
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "good" / "003.png").symlink_to(tmp_path / "pipe")
+    os.mkfifo(tmp_path / "good" / "004.png")
     with pytest.raises(SourceError, match="a device or a pipe") as error:
         Folder(path=str(tmp_path / "good"), size=32).open()
-    assert "002.png" in str(error.value) and "003.png" in str(error.value)
+    assert all(name in str(error.value) for name in ("002.png", "003.png", "004.png"))
+
+
+def test_the_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
+    def refuse(folder):
+        raise PermissionError(errno.EACCES, "Permission denied", str(folder / "inner"))
+
+    monkeypatch.setattr("anomgen.sources.detection.image_files", refuse)
+    with pytest.raises(UsageError, match=r"inner: cannot be listed \(Permission denied\)"):
+        detect(str(tmp_path))

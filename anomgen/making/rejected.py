@@ -60,9 +60,10 @@ class Rejected:
         """Return what is raised for a row. tried: the ids of the images, one for each that was drawn on."""
         listed = ", ".join(f"{reason} ({count}×)" for reason, count in self.reasons.most_common())
         names = list(dict.fromkeys(tried))
+        images = "1 image" if len(names) == 1 else f"{len(names)} images"
         more = f" and {len(names) - NAMED_IMAGES} more" if len(names) > NAMED_IMAGES else ""
         return NoAnomaly(
-            f"sample {index}: {self.reasons.total()} draws of {kind!r} on {len(tried)} images gave no anomaly: "
+            f"sample {index}: {self.reasons.total()} draws of {kind!r} on {images} gave no anomaly: "
             f"{listed}. {advice}. The images: {', '.join(names[:NAMED_IMAGES])}{more}",
             self.faint,
         )

@@ -75,7 +75,7 @@ def _kind_of_folder(folder: Path, path: str) -> str:
         if image_files(folder):
             return "folder"
     except OSError as error:
-        raise UsageError(f"{path}: cannot be listed ({error.strerror or error})") from error
+        raise UsageError(f"{error.filename or path}: cannot be listed ({error.strerror or error})") from error
     raise UsageError(f"{path}: holds no image ({extensions_text()}) and no Parquet file")
 
 

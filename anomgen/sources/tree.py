@@ -92,7 +92,7 @@ def _walk(root: Path) -> Iterator[str]:
             path = folder / entry.name  # unlike the entry, it does not raise at a link to itself
             if path.is_dir():
                 (linked if path.is_symlink() else waiting).append((path, f"{prefix}{entry.name}/"))
-            elif path.is_file() or path.is_symlink():
+            else:  # a pipe of a picture's name, too: what reads it says that it is none
                 yield prefix + entry.name
 
 
