@@ -1,6 +1,5 @@
 """A folder as the source: which files, in which order, what is refused, what a worker gets."""
 
-import errno
 import os
 import pickle
 import shutil
@@ -16,7 +15,7 @@ from anomgen.config import portable_path
 from anomgen.errors import SourceError, UsageError
 from anomgen.making.engine import Plan, Renderer
 from anomgen.making.recipe import load_recipe
-from anomgen.sources import detect, scan
+from anomgen.sources import scan
 from anomgen.sources.conformance import check_source
 from anomgen.sources.folder import Folder
 from anomgen.sources.pool import Pool
@@ -397,12 +396,3 @@ def test_a_link_to_what_never_ends_is_named(tmp_path):
     with pytest.raises(SourceError, match="a device or a pipe") as error:
         Folder(path=str(tmp_path / "good"), size=32).open()
     assert all(name in str(error.value) for name in ("002.png", "003.png", "004.png"))
-
-
-def test_the_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
-    def refuse(folder):
-        raise PermissionError(errno.EACCES, "Permission denied", str(folder / "inner"))
-
-    monkeypatch.setattr("anomgen.sources.detection.image_files", refuse)
-    with pytest.raises(UsageError, match=r"inner: cannot be listed \(Permission denied\)"):
-        detect(str(tmp_path))

@@ -1,5 +1,6 @@
 """Odd kinds of image files: each is read as it is meant, or refused by name with what to do; none is misread."""
 
+import errno
 import io
 import re
 import struct
@@ -12,9 +13,10 @@ from PIL import Image, ImageCms
 from real_data import tiny_data
 
 from anomgen.banks.make import bank
-from anomgen.errors import AnomgenError, SourceError
+from anomgen.errors import AnomgenError, SourceError, UsageError
 from anomgen.models.start import train
 from anomgen.score.data import load
+from anomgen.sources import detect
 from anomgen.sources.folder import Folder
 from anomgen.sources.images import read_image
 from anomgen.sources.mask_files import read_defect_mask
@@ -216,3 +218,12 @@ def test_whoever_reads_a_folder_names_the_odd_file(tmp_path, read, kind):
     data = REFUSED[kind][0] if kind in REFUSED else NO_MASKS[kind]
     with pytest.raises(AnomgenError, match=re.escape("odd.PNG")):
         read(tmp_path, data)
+
+
+def test_the_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
+    def refuse(folder):
+        raise PermissionError(errno.EACCES, "Permission denied", str(folder / "inner"))
+
+    monkeypatch.setattr("anomgen.sources.detection.image_files", refuse)
+    with pytest.raises(UsageError, match=r"inner: cannot be listed \(Permission denied\)"):
+        detect(str(tmp_path))

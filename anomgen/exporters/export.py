@@ -16,7 +16,7 @@ from anomgen.cards import as_yaml
 from anomgen.config.text import Overrides, changed
 from anomgen.dataset.reader import Dataset
 from anomgen.dataset.record import Record
-from anomgen.errors import AnomgenError, Progress, UsageError, silent
+from anomgen.errors import AnomgenError, Progress, UsageError, brief, silent
 from anomgen.exporters.base import FOLDER, SHELL_FOLDER, Exporter, Files, build_exporter, license_of
 from anomgen.files import Earlier, digest, holds_earlier, is_left_over, json_object, lies_in, locked, writing
 from anomgen.places import local, regular
@@ -184,7 +184,10 @@ def _written(dataset: Dataset, exporter: Exporter, folder: Path, progress: Progr
             taken += 1
             progress(taken, _kept(dataset))
 
-    exporter.write(exporter.renamed(dataset), records(), files)
+    try:
+        exporter.write(exporter.renamed(dataset), records(), files)
+    except (SystemExit, GeneratorExit) as error:  # of a plug-in: a run does not end without a word
+        raise AnomgenError(f"the exporter {exporter.kind!r} raised {brief(error)}; tell its author") from error
     counted = sum(sum(types.values()) for types in files.counts.values())
     if not taken == counted == _kept(dataset):
         raise AnomgenError(

@@ -93,7 +93,7 @@ def run(bench: Bench, cells: Sequence[Cell]) -> Sequence[Result]:
             return _run(bench, cells)
     except Unwritable:
         raise
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit, GeneratorExit) as error:
         return failed(bench, cells, reason(error))
 
 
