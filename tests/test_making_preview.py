@@ -193,3 +193,33 @@ def test_real_defects_are_no_place_for_what_tune_writes(photos, tmp_path):
     (tmp_path / "defects").mkdir()
     with pytest.raises(UsageError, match="lies inside the source"):
         tune(photos, defects=tmp_path / "defects", out=tmp_path / "defects" / "tuned.yaml")
+
+
+@pytest.mark.parametrize("ending", [".png", ".jpg", ".jpeg", ".webp", ".html"])
+def test_a_file_is_replaced_where_a_preview_wrote_it_and_no_other(tmp_path, ending):
+    own, photo = tmp_path / f"look{ending}", tmp_path / f"photo{ending}"
+    draw = {"recipe": "cutpaste", "overrides": SMALL, "rows": 1}
+    preview(**draw, out=own)
+    before = own.read_bytes()
+    preview(**draw, out=own)
+    assert own.read_bytes() == before
+    if ending == ".html":
+        photo.write_text("<html><meta name=generator content=me>")
+    else:
+        cv2.imwrite(str(photo), np.zeros((9, 9, 3), np.uint8))
+    (tmp_path / f"broken{ending}").write_bytes(b"mine")
+    (tmp_path / f"folder{ending}").mkdir()
+    for file in (photo, tmp_path / f"broken{ending}", tmp_path / f"folder{ending}"):
+        kept = file.read_bytes() if file.is_file() else None
+        for refused in (lambda out: preview(**draw, out=out), lambda out: picture_recipes(out, {"nsa": "x"})):
+            with pytest.raises(UsageError, match=r"is there already, and nothing says .*; choose another name, or rem"):
+                refused(file)
+        assert kept is None or file.read_bytes() == kept
+
+
+def test_a_sheet_of_the_usual_name_is_replaced(tmp_path, monkeypatch):
+    """As those are that earlier versions wrote, which nothing else tells from a photograph."""
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite("anomgen-preview.png", np.zeros((9, 9, 3), np.uint8))
+    result = preview(recipe="cutpaste", overrides=SMALL, rows=1)
+    assert cv2.imread(str(result.path)).shape[1] > 9

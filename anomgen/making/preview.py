@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -17,8 +18,7 @@ from anomgen.banks.make import bank_sheet
 from anomgen.config.text import Overrides, require_whole
 from anomgen.dataset.grid import Group, grid_sheet, write_gallery
 from anomgen.dataset.panel import Panel
-from anomgen.dataset.pictures import encoded
-from anomgen.dataset.preview import dataset_panels, foreground_sheet, preview_sheet, write_sheet
+from anomgen.dataset.preview import dataset_panels, foreground_sheet, preview_sheet
 from anomgen.dataset.reader import Dataset
 from anomgen.errors import UsageError, tell
 from anomgen.files import refuse_inside, replacing
@@ -29,10 +29,16 @@ from anomgen.making.recipe import load_recipe, recipe_of
 from anomgen.making.replay import dataset_recipe, pool_of
 from anomgen.making.sampler import Sampler
 from anomgen.making.threads import single_threaded
-from anomgen.places import local
+from anomgen.places import local, regular
 from anomgen.sources.objects import opened
 
-PICTURES, PAGE = (".png", ".jpg", ".jpeg", ".webp"), ".html"
+FORMATS = {".png": ("PNG", None), ".jpg": ("JPEG", 92), ".jpeg": ("JPEG", 92), ".webp": ("WEBP", 90)}
+"""Ending → format and quality."""
+PICTURES, PAGE = tuple(FORMATS), ".html"
+DEFAULT = "anomgen-preview.png"
+"""A file of this name is replaced, whoever wrote it, and …"""
+SOFTWARE, OURS = 0x0131, "anomgen"
+"""… every other one whose EXIF says in this tag that it is ours."""
 MAX_ROWS = 64
 """Samples on the longest sheet."""
 COLUMNS = 2
@@ -70,11 +76,12 @@ def preview(
     rows: int = 8,
     cols: int | None = None,
     views: bool = False,
-    out: str | Path = "anomgen-preview.png",
+    out: str | Path = DEFAULT,
 ) -> Previewed:
     """Draw samples as the file `out`; the options are those of `anomgen preview`.
 
-    out: a picture, .png, .jpg or .webp; or .html, a page that needs no other file.
+    out: a picture, .png, .jpg or .webp; or .html, a page that needs no other file. A file that is there is replaced
+    where a preview wrote it; another one is refused.
 
     dataset: a finished one, or a bank of defects; by default what `recipe`, by default nsa, would make, changed by the
     options of `load_recipe`; for a dataset, `source` says where its normal images are now. foreground: which pixels
@@ -92,6 +99,7 @@ def preview(
     if ending not in PICTURES and (ending != PAGE or foreground):
         allowed = ", ".join(PICTURES) + ("" if foreground else f" or {PAGE}")
         raise UsageError(f"-o {out}: give a name that ends in {allowed}")
+    _refuse_foreign(out)
     require_whole("--rows", rows, 0)
     require_whole("--cols", 1 if cols is None else cols, 0)
     if not 1 <= rows <= MAX_ROWS:
@@ -145,6 +153,7 @@ def picture_recipes(out: str | Path, recipes: Mapping[str, str]) -> list[str]:
     out = local(out)
     if out.suffix.lower() not in (*PICTURES, PAGE):
         raise UsageError(f"-o {out}: give a name that ends in {', '.join(PICTURES)} or {PAGE}")
+    _refuse_foreign(out)
     sampler, panels, left_out = Sampler(), [], []
     for number, (name, about) in enumerate(recipes.items()):
         panel = _on_texture(sampler, name)
@@ -189,7 +198,7 @@ def _draw_recipes(recipes: Sequence[Recipe], out: Path, rows: int, cols: int | N
         groups.append(Group(recipe.name, panels))
         resolved[recipe.name] = {**plan.resolved, "notes": list(plan.notes)}
     names = ", ".join(group.name for group in groups)
-    _draw(groups, out, cols, f"{names} on {_source_name(recipes[0].source.model_dump())}", views=views)
+    _draw(groups, out, cols, f"{names} on {_source_name(recipes[0].source.config())}", views=views)
     return resolved if len(recipes) > 1 else next(iter(resolved.values()))
 
 
@@ -218,11 +227,43 @@ def _draw(groups: Sequence[Group], out: Path, cols: int | None, title: str, *, v
 
 
 def _write(sheet: np.ndarray, out: Path) -> None:
-    if out.suffix.lower() == ".png":
-        write_sheet(sheet, out)
-        return
+    """Write a sheet as a picture whose EXIF says that it is ours."""
+    from PIL import Image
+
+    form, quality = FORMATS[out.suffix.lower()]
+    exif = Image.Exif()
+    exif[SOFTWARE] = OURS
     with replacing(out) as file:
-        file.write(encoded(sheet, ".webp" if out.suffix.lower() == ".webp" else ".jpg"))
+        Image.fromarray(sheet).save(file, form, exif=exif, quality=quality)
+
+
+def _refuse_foreign(out: Path) -> None:
+    """Raise UsageError for a file that is there and that no preview wrote."""
+    if out.name == DEFAULT or not (out.exists() or out.is_symlink()):
+        return
+    try:
+        ours = _is_page(out) if out.suffix.lower() == PAGE else _is_sheet(out)
+    except Exception:  # whatever a decoder makes of a foreign file
+        ours = False
+    if not ours:
+        raise UsageError(
+            f"-o {out}: is there already, and nothing says that a preview of this version or a later one wrote it; "
+            "choose another name, or remove it"
+        )
+
+
+def _is_page(file: Path) -> bool:
+    with regular(file).open("rb") as page:
+        return b'<meta name="generator" content="anomgen">' in page.read(1000)
+
+
+def _is_sheet(file: Path) -> bool:
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its size: no pixel is read
+        with Image.open(regular(file)) as picture:
+            return bool(picture.getexif().get(SOFTWARE) == OURS)
 
 
 def _draw_foreground(recipe: Recipe, out: Path, rows: int) -> dict[str, Any]:
