@@ -278,7 +278,7 @@ def test_options_that_exclude_each_other(tmp_path):
         ({"finish": True, "overwrite": True}, "would remove"),
         ({"address": "auto"}, "goes with --engine ray"),
         ({"engine": "rya"}, "did you mean 'ray'"),
-        ({"workers": 0}, "at least one"),
+        ({"workers": 0}, "must be 1 or more"),
     ):
         with pytest.raises(UsageError, match=message):
             make(recipe(), tmp_path / "out", **options)

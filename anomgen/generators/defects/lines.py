@@ -56,7 +56,7 @@ def scratch(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -
 def crack(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> list[Layer]:
     """A jagged, branching, dark line that thins towards its tips; along it runs a faint light lip."""
     lines: list[tuple[np.ndarray, np.ndarray]] = []
-    thick = scene.unit * float(np.exp(rng.uniform(math.log(0.7), math.log(1.9))))
+    thick = scene.unit * float(np.exp(rng.uniform(math.log(0.9), math.log(2.1))))
 
     def grow(start: np.ndarray, direction: float, reach: float, wide: float, depth: int) -> None:
         steps = max(int(reach / (3.2 * scene.unit)), 4)
@@ -67,7 +67,7 @@ def crack(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> 
         points = np.concatenate([start[None], start + walk])
         lines.append((points, wide * np.linspace(1, 0.25, len(points)) * rng.uniform(0.6, 1.4, len(points))))
         if depth > 0:
-            for at in np.flatnonzero(rng.random(steps) < 1.1 / steps):
+            for at in np.flatnonzero(rng.random(steps) < 1.5 / steps):
                 side = rng.choice([-1, 1]) * rng.uniform(0.4, 1.1)
                 grow(points[at + 1], float(angles[at]) + side, reach * rng.uniform(0.2, 0.5), wide * 0.6, depth - 1)
 
@@ -128,7 +128,7 @@ def fold(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> l
 def fibre(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> list[Layer]:
     """A fibre or hair that lies on the surface: a thin curling line of one colour, with a soft shadow."""
     points = path(rng, spot, length, rng.uniform(0, math.pi), steps=40, bend=rng.uniform(0.6, 2.2))
-    width = scene.unit * rng.uniform(0.7, 1.6) * rng.uniform(0.75, 1.25, len(points))
+    width = scene.unit * rng.uniform(0.8, 1.7) * rng.uniform(0.85, 1.15, len(points))
     drawn = stroke(scene, points, width, soft=max(0.35 * scene.unit, 0.35), margin=6 * scene.unit)
     if drawn is None:
         return []
