@@ -76,7 +76,7 @@ def test_the_output_and_the_dataset_lie_apart(dataset, tmp_path):
     for out in ("up/dataset", "up/dataset/out", "up"):
         with pytest.raises(UsageError, match="lie in each other"):
             export(tmp_path / "up" / "dataset", "coco", tmp_path / out)
-    with pytest.raises(UsageError, match="give a local one and upload"):
+    with pytest.raises(UsageError, match="written to this machine; give a path"):
         export(dataset, "coco", "s3://bucket/out")
 
 
