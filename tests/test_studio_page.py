@@ -336,13 +336,22 @@ def test_an_image_is_chosen_by_its_name_for_every_recipe(page):
     assert chosen.input_value() != name
     chosen.fill(name)
 
-    def of_another_row(answer):
-        return answer.url.endswith("/api/rows") and answer.request.post_data_json["indices"] != [0]
+    rows = []
 
-    with page.expect_response(of_another_row) as answer:
-        chosen.press("Enter")
-    (row,) = answer.value.json()["rows"]
-    assert "error" in row or row["source_id"] == name or row["moved"]
+    def tell(answer):
+        if answer.url.endswith("/api/rows") and answer.request.post_data_json["indices"] != [0]:
+            rows.extend(answer.json()["rows"])
+
+    page.on("response", tell)
+    chosen.press("Enter")
+    for _ in range(100):  # recipes that need an outline or a model have errors here
+        drawn = [row for row in rows if "error" not in row]
+        if len(drawn) >= 3:
+            break
+        page.wait_for_timeout(200)
+    page.remove_listener("response", tell)
+    assert len(drawn) >= 3 and all(row["source_id"] == name or row["moved"] for row in drawn)
+    assert any(row["source_id"] == name for row in drawn)
 
 
 def test_settings_on_a_phone_are_at_hand_while_the_samples_are_seen(page):
