@@ -88,8 +88,8 @@ def templates(folder: Path, autoescape: bool = False) -> Environment:
 def as_yaml(values: Any, *, width: int = 100, flow: bool | None = False) -> str:
     """Return values as YAML, in their order, without the last line's end; see `write_yaml`.
 
-    Note: `huggingface_hub` reads front matter (`Card.parse`) but does not write it: the core makes cards without,
-    and in a push its `DatasetCardData` drops the null values of the card that is there and folds its lines anew.
+    Note: `huggingface_hub` reads front matter (`Card.parse`) but does not write it: the core makes cards without it,
+    and what `DatasetCardData` writes lacks null values, folds lines anew, and has text like `1e3` without quotes.
     """
     return write_yaml(values, width=width, flow=flow).rstrip("\n")
 
@@ -132,19 +132,20 @@ class Card(NamedTuple):
 
         Raises UsageError, which names `where`, when the metadata is no YAML mapping.
         """
-        from huggingface_hub import RepoCard
+        from huggingface_hub import DatasetCard
 
-        if not content.lstrip().startswith("---"):  # of which RepoCard would warn
+        if not content.lstrip().startswith("---"):  # of which DatasetCard would warn
             return cls({}, content)
         try:
             head = _METADATA.match(content.lstrip())
-            read_yaml(head[1] if head else "")  # strictly, before a library reads it
-            card = RepoCard(content)
+            names = read_yaml(head[1] if head else "") or ()  # strictly, before a library reads it
+            card = DatasetCard(content)
         except yaml.YAMLError as error:
             raise UsageError(f"{where}: the metadata in its first lines is not valid YAML ({error}); mend it") from None
         except (TypeError, ValueError):
             raise UsageError(f"{where}: the metadata in its first lines is no mapping; mend it") from None
-        return cls(dict(vars(card.data)), card.text)
+        values = {**vars(card.data), **card.data.to_dict()}  # every field that it knows, and the Hub's spelling of them
+        return cls({name: values[name] for name in names}, card.text)
 
     def render(self) -> str:
         """Return the card as it is stored."""

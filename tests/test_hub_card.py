@@ -24,6 +24,8 @@ def push(before, card, name="nsa", new=True):
         ("---\r\nlicense: mit\r\n---\r\nHello\r\n", {"license": "mit"}, "Hello\r\n"),
         ("---\n---\nHello\n", {}, "---\n---\nHello\n"),  # to the Hub these are two rules
         ("---\nlicense: null\n---\nHello\n", {"license": None}, "Hello\n"),
+        ("---\ntrain-eval-index: [{a: 1}]\n---\n", {"train-eval-index": [{"a": 1}]}, ""),
+        ("---\ntrain_eval_index: {a: 1}\nb: 2\n---\n", {"train_eval_index": {"a": 1}, "b": 2}, ""),
         ("Hello\n---\nno: front\n---\n", {}, "Hello\n---\nno: front\n---\n"),
         ("", {}, ""),
         ("---\nlicense: mit\n---", {"license": "mit"}, ""),
