@@ -12,9 +12,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-import yaml
 
 from anomgen.cards import templates
+from anomgen.config.text import write_yaml
 from anomgen.dataset.panel import VIEWS, Panel
 from anomgen.dataset.pictures import encoded, outline_of, outlined, shrunk
 from anomgen.dataset.preview import (
@@ -189,8 +189,7 @@ def _samples(group: Group) -> Iterator[dict[str, Any]]:
 
 def _written(record: dict[str, Any]) -> str:
     """Return a record as YAML, short lists in a line."""
-    text: str = yaml.safe_dump(record, sort_keys=False, allow_unicode=True, default_flow_style=None)
-    return text.rstrip("\n")
+    return write_yaml(record, width=80, flow=None).rstrip("\n")
 
 
 def _data_url(picture: np.ndarray) -> str:
