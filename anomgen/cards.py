@@ -144,7 +144,8 @@ class Card(NamedTuple):
             raise UsageError(f"{where}: the metadata in its first lines is not valid YAML ({error}); mend it") from None
         except (TypeError, ValueError):
             raise UsageError(f"{where}: the metadata in its first lines is no mapping; mend it") from None
-        values = {**vars(card.data), **card.data.to_dict()}  # every field that it knows, and the Hub's spelling of them
+        fields: Any = card.data
+        values = {**vars(fields), **fields.to_dict()}  # all that it knows, and the Hub's spelling of them
         return cls({name: values[name] for name in names}, card.text)
 
     def render(self) -> str:
