@@ -280,6 +280,23 @@ def regular(path: Path) -> Path:
     return path
 
 
+def file_in(folder: Path, name: str | Path) -> Path:
+    """Return the path of a file in a folder that anybody may have filled. Raises OSError where a link leads out of it.
+
+    The folder itself may be a link. A download of the Hub consists of links: of a folder ``snapshots/REVISION``, those
+    into the ``blobs`` beside ``snapshots`` stay inside.
+    """
+    path = folder / name
+    if isinstance(path, Remote):
+        return path
+    real = Path(os.path.realpath(folder))
+    blobs = [up.parent.parent / "blobs" for up in (real, *real.parents) if up.parent.name == "snapshots"]
+    target = Path(os.path.realpath(path))
+    if not any(target.is_relative_to(home) for home in (real, *blobs)):
+        raise OSError(errno.EINVAL, "a link leads out of the folder; put a copy in its place", str(path))
+    return path
+
+
 def read_within(path: Path, most: int) -> bytes:
     """Return the contents of a regular file, or of a URL.
 

@@ -240,6 +240,21 @@ def test_damage_and_other_folders_are_told(few):
         Bank(made)
 
 
+@pytest.mark.parametrize("name", ["bank.json", str(DATA)])
+def test_no_bank_is_read_through_a_link_that_leads_out_of_its_folder(few, name):
+    made = bank(few / "defects", few / "bank", masks=few / "masks").path
+    (made / "bank.json").rename(few / "record")  # the data hold it, too
+    (made / "bank.json").symlink_to(few / "record")
+    if name != "bank.json":
+        (made / name).rename(few / "data")
+        (made / name).symlink_to(few / "data")
+        with pytest.raises(UsageError, match="is no bank of defects"):
+            Bank(made)
+    else:
+        (few / "record").write_text('{"anomgen_bank": 1}')
+        assert len(list(Bank(made).defects())) == len(Bank(made))
+
+
 def test_a_bank_is_pushed_with_its_card_and_used_from_there(hub, few):
     from anomgen.hub import push
 

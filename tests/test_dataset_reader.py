@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tracemalloc
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -145,6 +146,79 @@ def test_no_shards_at_all(tmp_path):
     for shard in (folder / "data").iterdir():
         shard.unlink()
     with pytest.raises(UsageError, match="no data/train"):
+        Dataset(folder)
+
+
+FILES = (f"data/{shard_name(1, 2)}", "recipe.yaml", "provenance.json", "left-out.json")
+
+
+FOREIGN = Path(__file__).absolute()
+
+
+def moved(file, to):
+    """Put a link in the place of a file, which lies elsewhere then."""
+    to.parent.mkdir(parents=True, exist_ok=True)
+    file.rename(to)
+    file.symlink_to(os.path.relpath(to, file.parent))
+
+
+@pytest.fixture
+def whole(tmp_path):
+    folder = write_dataset(tmp_path / "d")
+    (folder / "left-out.json").write_text('{"anomgen_left_out": 1, "rows": [3]}')
+    return folder
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_file_is_read_through_a_link_that_leads_out_of_the_folder(whole, name):
+    moved(whole / name, whole.parent / "elsewhere" / "file")
+    with pytest.raises(UsageError, match=rf"{name}: a link leads out of the folder; put a copy"):
+        Dataset(whole)
+
+
+def test_no_shard_is_read_in_a_linked_folder_nor_a_preview_through_a_link(whole):
+    (whole / "preview.png").symlink_to(FOREIGN)
+    with pytest.raises(UsageError, match=r"no picture .*a link leads out"):
+        Dataset(whole).picture()
+    moved(whole / "data", whole.parent / "elsewhere")
+    with pytest.raises(UsageError, match="a link leads out"):
+        Dataset(whole)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_links_within_the_folder_and_to_the_whole_folder_are_followed(whole, name):
+    moved(whole / name, whole / "kept" / "file")
+    (whole.parent / "link").symlink_to("d")
+    assert len(list(Dataset(whole.parent / "link").rows())) == 12
+
+
+def snapshot(whole, repository):
+    """Store the dataset as the Hub's library does: a snapshot of links to blobs, named by their contents."""
+    inside = repository / "snapshots" / ("f" * 40) / "nsa"
+    for number, name in enumerate((*FILES, f"data/{shard_name(0, 2)}")):
+        place = inside / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        (whole / name).rename(place)
+        moved(place, repository / "blobs" / str(number))
+    return inside
+
+
+def test_a_snapshot_of_the_hubs_cache_is_read_and_no_link_that_leads_out_of_its_blobs(whole, tmp_path):
+    folder = snapshot(whole, tmp_path / "hub" / "datasets--me--screws")
+    assert len(list(Dataset(folder).rows())) == 12 and Dataset(folder).left_out == {3}
+    (tmp_path / "cache").symlink_to("hub")
+    linked = tmp_path / "cache" / folder.relative_to(tmp_path / "hub")
+    assert len(Dataset(linked)) == 12
+    blobs = tmp_path / "hub" / "datasets--me--screws" / "blobs"
+    moved(blobs / "1", tmp_path / "secret")
+    with pytest.raises(UsageError, match="a link leads out"):
+        Dataset(folder)
+
+
+def test_a_link_is_not_led_out_by_a_link_in_the_place_of_the_blobs(whole, tmp_path):
+    folder = snapshot(whole, tmp_path / "hub" / "datasets--me--screws")
+    moved(tmp_path / "hub" / "datasets--me--screws" / "blobs", tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="a link leads out"):
         Dataset(folder)
 
 

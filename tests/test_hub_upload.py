@@ -10,6 +10,8 @@ from anomgen.errors import AnomgenError, UsageError
 from anomgen.hub import push
 from anomgen.hub.upload import MAX_FOLDER_FILES, check_size
 
+LINKED = r"only files of the folder itself are published|a link leads out of the folder"
+
 
 @pytest.fixture
 def made(tmp_path):
@@ -164,7 +166,7 @@ def test_nothing_that_a_link_leads_to_is_published(hub, made, tmp_path, name):
     (made / "preview.png").write_bytes(b"picture")
     (made / name).replace(secret)
     (made / name).symlink_to(secret)
-    with pytest.raises(UsageError, match="only files of the folder itself are published"):
+    with pytest.raises(UsageError, match=LINKED):
         push(made, "me/bottle", check=False)
     assert not hub.repos
 
@@ -172,6 +174,6 @@ def test_nothing_that_a_link_leads_to_is_published(hub, made, tmp_path, name):
 def test_the_shards_in_a_linked_folder_are_not_published(hub, made, tmp_path):
     (made / "data").replace(tmp_path / "elsewhere")
     (made / "data").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(UsageError, match="only files of the folder itself are published"):
+    with pytest.raises(UsageError, match=LINKED):
         push(made, "me/bottle", check=False)
     assert not hub.repos

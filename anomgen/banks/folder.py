@@ -20,7 +20,7 @@ from anomgen.dataset.origin import Damaged
 from anomgen.dataset.png import decode_png, encode_png
 from anomgen.errors import UsageError
 from anomgen.files import file_digest, fingerprint_of, replacing
-from anomgen.places import read_within
+from anomgen.places import file_in, read_within
 from anomgen.sources.hub import hub_folder
 
 RECORD = "bank.json"
@@ -183,7 +183,7 @@ class Bank:
     def _read(self, numbers: Iterable[int]) -> Iterator[Defect]:
         file = self.path / DATA
         with parquet.reading(file, _AGAIN):
-            metadata = parquet.metadata_of(file)
+            metadata = parquet.metadata_of(file_in(self.path, DATA))
             parquet.require_sound(file, metadata, _AGAIN)
             if metadata.num_row_groups != len(self.entries):
                 raise Damaged(f"{file}: has {metadata.num_row_groups} rows, {RECORD} says {len(self)}; {_AGAIN}")
@@ -234,9 +234,9 @@ def _record_of(folder: Path) -> dict[str, Any] | None:
     """Return a bank's record, that in its data where the file of it is missing or of an earlier bank."""
     beside = inside = None
     with suppress(OSError, ValueError):
-        beside = _checked(read_within(folder / RECORD, MAX_RECORD))
+        beside = _checked(read_within(file_in(folder, RECORD), MAX_RECORD))
     with suppress(OSError, ValueError, pa.ArrowException, KeyError, TypeError):
-        inside = _checked(parquet.metadata_of(folder / DATA).metadata[_INSIDE.encode()])
+        inside = _checked(parquet.metadata_of(file_in(folder, DATA)).metadata[_INSIDE.encode()])
     if beside is None or inside is None:
         return beside or inside
     return inside if _is_of_another(beside, inside) else beside

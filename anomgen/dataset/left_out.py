@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from anomgen.dataset.card import is_as_rendered, write_card
-from anomgen.dataset.origin import LEFT_OUT, PROVENANCE, RECIPE
+from anomgen.dataset.origin import LEFT_OUT, PROVENANCE, RECIPE, own_file
 from anomgen.dataset.reader import Dataset
 from anomgen.dataset.statistics import row_counts, statistics
 from anomgen.dataset.writer import copy_shard
@@ -57,7 +57,7 @@ def without_left_out(dataset: Dataset, out: Path) -> Dataset:
     folder = Path(dataset.path)
     for name in (RECIPE, "preview.png"):
         if (folder / name).is_file():
-            shutil.copyfile(folder / name, out / name, follow_symlinks=False)
+            shutil.copyfile(own_file(folder, name), out / name)
     copied = Dataset(out, partial=True)
     counts = row_counts(copied)
     provenance = {**dataset.provenance, "rows": counts, "left_out": sorted(dataset.left_out)}
@@ -65,5 +65,5 @@ def without_left_out(dataset: Dataset, out: Path) -> Dataset:
     if is_as_rendered(dataset):
         write_card(out, provenance, dataset.recipe, statistics(copied))
     elif (folder / "README.md").is_file():
-        shutil.copyfile(folder / "README.md", out / "README.md", follow_symlinks=False)
+        shutil.copyfile(own_file(folder, "README.md"), out / "README.md")
     return Dataset(out)

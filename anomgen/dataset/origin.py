@@ -13,10 +13,11 @@ from anomgen.config import Config, validated
 from anomgen.config.text import decoded, read_yaml
 from anomgen.errors import RecipeError, UsageError
 from anomgen.files import json_object
-from anomgen.places import read_within
+from anomgen.places import file_in, read_within
 from anomgen.sources.value_range import RangeField
 
 RECIPE, PROVENANCE, LEFT_OUT = "recipe.yaml", "provenance.json", "left-out.json"
+RECORDS = (RECIPE, PROVENANCE, LEFT_OUT)
 MARK = "# The recipe of the dataset in this folder, written by anomgen make.\n"
 """First line of the recipe.yaml in a dataset: what tells our folder from one that holds a recipe of the user's."""
 
@@ -106,14 +107,22 @@ class StoredProvenance(_Stored):
 def is_ours(out: Path) -> bool:
     """Return whether a folder holds a dataset that `make` made or began; a recipe of the user's own is none."""
     try:
-        return read_within(out / RECIPE, MAX_RECIPE).decode().startswith(MARK)
+        return read_within(file_in(out, RECIPE), MAX_RECIPE).decode().startswith(MARK)
     except (OSError, UnicodeDecodeError):
         return False
 
 
+def own_file(folder: Path, name: str) -> Path:
+    """Return the path of a file of the dataset in a folder. Raises Damaged where a link leads out of it."""
+    try:
+        return file_in(folder, name)
+    except OSError as error:
+        raise Damaged(f"{folder / name}: {error.strerror}", "record" if name in RECORDS else "file") from error
+
+
 def read_recipe(folder: Path) -> dict[str, Any]:
     """Return the recipe of the dataset in a folder. Raises Damaged where it is none."""
-    file = folder / RECIPE
+    file = own_file(folder, RECIPE)
     try:
         recipe = read_yaml(decoded(read_within(file, MAX_RECIPE)))
     except (yaml.YAMLError, ValueError) as error:
@@ -128,7 +137,7 @@ def read_recipe(folder: Path) -> dict[str, Any]:
 
 def read_provenance(folder: Path) -> dict[str, Any]:
     """Return the provenance of the dataset in a folder. Raises Damaged where it is none."""
-    file, advice = folder / PROVENANCE, "run `anomgen make` with --resume"
+    file, advice = own_file(folder, PROVENANCE), "run `anomgen make` with --resume"
     try:
         content = json_object(file)
     except (ValueError, OSError) as error:
@@ -139,7 +148,7 @@ def read_provenance(folder: Path) -> dict[str, Any]:
 
 def read_left_out(folder: Path) -> frozenset[int]:
     """Return the rows of the dataset in a folder that are thrown out. Raises Damaged where their list is none."""
-    file = folder / LEFT_OUT
+    file = own_file(folder, LEFT_OUT)
     try:
         rows = json_object(file)["rows"]
     except FileNotFoundError:

@@ -20,13 +20,13 @@ import pyarrow as pa
 from anomgen.config.text import read_json
 from anomgen.dataset import parquet
 from anomgen.dataset.columns import IMAGE_COLUMNS, Columns
-from anomgen.dataset.origin import PROVENANCE, RECIPE, Damaged, read_left_out, read_provenance, read_recipe
+from anomgen.dataset.origin import PROVENANCE, RECIPE, Damaged, own_file, read_left_out, read_provenance, read_recipe
 from anomgen.dataset.pictures import Pictured, page_of
 from anomgen.dataset.png import decode_png
 from anomgen.dataset.record import OPTIONAL, Record, fault_in
 from anomgen.dataset.row import StoredRow
 from anomgen.errors import AnomgenError, SourceError, UsageError, near_miss
-from anomgen.places import place, read_within
+from anomgen.places import file_in, place, read_within
 from anomgen.sources.images import read_image
 from anomgen.sources.value_range import ValueRange, recorded_range
 
@@ -176,7 +176,7 @@ class Dataset(Pictured):
         """Return the sheet of samples that `make` has drawn. Raises UsageError where there is none."""
         file = self.path / PREVIEW
         try:
-            return read_image(read_within(file, MAX_PREVIEW), file.name)
+            return read_image(read_within(file_in(self.path, PREVIEW), MAX_PREVIEW), file.name)
         except (OSError, ValueError, SourceError) as error:
             raise UsageError(f"{file}: no picture ({error}); `anomgen preview {self.path}` draws one") from error
 
@@ -210,9 +210,9 @@ class Dataset(Pictured):
 
 
 def find_shards(path: Path) -> tuple[Path, ...]:
-    """Return the shards of a dataset folder in the order of their numbers."""
-    found = ((SHARD_PATTERN.fullmatch(file.name), file) for file in (path / "data").glob("*.parquet"))
-    return tuple(file for _, file in sorted((int(match[1]), file) for match, file in found if match))
+    """Return the shards of a dataset folder in the order of their numbers. Raises Damaged for one that is elsewhere."""
+    named = ((SHARD_PATTERN.fullmatch(file.name), file.name) for file in (path / "data").glob("*.parquet"))
+    return tuple(own_file(path, f"data/{file}") for _, file in sorted((int(m[1]), file) for m, file in named if m))
 
 
 def shard_rows(shard: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:

@@ -14,7 +14,7 @@ from cachetools import LRUCache
 from anomgen.config import located_texts
 from anomgen.dataset.left_out import leave_out
 from anomgen.dataset.normals import NormalImages
-from anomgen.dataset.origin import is_ours
+from anomgen.dataset.origin import PROVENANCE, is_ours
 from anomgen.dataset.panel import Panel
 from anomgen.dataset.pictures import outline_of
 from anomgen.dataset.reader import Dataset
@@ -25,6 +25,7 @@ from anomgen.making.engine import Plan, Recipe
 from anomgen.making.output import DATA, clear
 from anomgen.making.recipe import load_recipe, parse_recipe
 from anomgen.making.replay import pool_of, reopened, replay_by
+from anomgen.places import file_in
 from anomgen.sources.pool import Pool
 
 SMALL = ("index", "label", "defect_type", "severity", "area")
@@ -170,7 +171,7 @@ class Datasets:
 
     def _about(self, folder: Path) -> dict[str, Any]:
         try:
-            counts = json_object(folder / "provenance.json")["rows"]
+            counts = json_object(file_in(folder, PROVENANCE))["rows"]
             return {"name": folder.name, "finished": True, "rows": counts["normal"] + counts["anomaly"]}
         except (OSError, ValueError, KeyError, TypeError):
             return {"name": folder.name, "finished": False, "rows": None}
