@@ -21,8 +21,10 @@ _AUTHORIZATION = re.compile(
 # Every repetition is bounded: a server may send what it likes. Of ``://`` a Path leaves one slash; ``C:/`` is a drive.
 _SCHEME = r"(?<![a-z0-9])[a-z][a-z0-9+.-]{1,30}+:/{1,3}+"
 _PORT = r"\d{1,5}(?:[/?#,;:)\]'\"\s]|\.\s|\.?$)"
+# ``u:12/34@host`` may be a host with its port, but also a password: shown is only what cannot be one.
+_HOST = r"(?:localhost|\d{1,3}(?:\.\d{1,3}){3}|\[[\da-f:.]{2,60}\])"
 _LOGIN = re.compile(
-    rf"({_SCHEME}|(?<![\w:/])//)(?:[^\s/:]{{0,100}}:(?!{_PORT})(?=\S)"
+    rf"({_SCHEME}|(?<![\w:/])//)(?!{_HOST}:{_PORT})(?:[^\s/:]{{0,100}}:(?!(?!\d{{1,5}}[^\s'\"]{{1,300}}@){_PORT})(?=\S)"
     rf"(?:(?:(?!://)\S){{0,300}}@|(?:(?!://)[^@\n]){{0,100}}@(?=[\w\[]))|[^\s/'\"]{{1,300}}@)",
     re.IGNORECASE,
 )

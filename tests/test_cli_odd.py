@@ -13,6 +13,8 @@ import pytest
 from made_dataset import made_rows, write_dataset
 
 from anomgen.cli.main import main
+from anomgen.cli.streams import prepare
+from anomgen.cli.terminal import print_json
 
 MAKE = ("make", "-r", "cutpaste", "-n", "4", "--set", "source.size=64", "--set", "source.count=9")
 LONG = "x" * 300
@@ -227,6 +229,35 @@ def test_what_an_encoding_lacks_is_written_in_ascii(tmp_path):
     assert json.loads(plan.stdout)["image"] == "64×64×1 uint8"
     plan = shell(f"anomgen {' '.join(MAKE)} --dry-run", tmp_path, PYTHONIOENCODING="ascii")
     assert rb"64\xd764\xd71 uint8" in plan.stdout and not plan.returncode
+
+
+SECRETS = {"a": "ftp://me:12/34@host/x?sig=s3cret", "b": 'password=s3cret" more', "c\x9b": ["https://me:s3cret@host"]}
+
+
+def test_nothing_secret_is_shown_on_standard_output_nor_progress(capsys, monkeypatch):
+    """Law: JSON stays JSON, whatever is taken away or written out."""
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, getattr(sys, name))
+    prepare()
+    print("saved in", *SECRETS.values())
+    print_json(SECRETS)
+    print("reading ftp://me:s3cret@host/x", file=sys.stderr)
+    out, error = capsys.readouterr()
+    assert "s3cret" not in out + error and "12/34" not in out
+    line, _, told = out.partition("\n")
+    assert line == "saved in ftp://…@host/x?… password=<token>\" more ['https://…@host']"
+    assert json.loads(told) == {"a": "ftp://…@host/x?…", "b": 'password=<token>" more', "c\x9b": ["https://…@host"]}
+    assert error == "reading ftp://…@host/x\n"
+
+
+def test_a_recipe_is_shown_without_passwords(run, tmp_path):
+    (tmp_path / "mine.yaml").write_text(
+        "anomgen: 1\nname: mine\nsource: {kind: builtin}\n"
+        "generator: {kind: perlin, texture: {kind: folder, path: 'sftp://me:12/34@host/textures'}}\n"
+    )
+    for words in (("show", "mine.yaml"), ("show", "mine.yaml", "--json")):
+        code, out, error = run(*words)
+        assert code == 0 and "sftp://…@host/textures" in out and "12/34" not in out + error
 
 
 def test_a_fault_that_nobody_foresaw_is_a_traceback_without_secrets_and_escapes(run, monkeypatch):

@@ -72,6 +72,9 @@ def test_a_folder_of_that_name_is_no_library(tmp_path, monkeypatch):
         ("ftp://user:s3?c#r'e\"t@host/x", "ftp://…@host/x"),
         ("sftp://user:s3 cret@host/x", "sftp://…@host/x"),
         ("ftp://me@corp:s3/cret@host/x", "ftp://…@host/x"),
+        ("https://u:12/34@host/x", "https://…@host/x"),
+        ("https://jane.doe:443/5@host/x", "https://…@host/x"),
+        ("sftp:/u:8080?5@host/x", "sftp:/…@host/x"),
         ("zip://a.png::ftp://user:s3cret@host/a.zip", "zip://a.png::ftp://…@host/a.zip"),
         ("//user:s3cret@host/x", "//…@host/x"),
         ("https://host/x#access_token=s3cret", "https://host/x#…"),
@@ -100,7 +103,10 @@ def test_messages_hold_nothing_secret_and_steer_no_terminal(monkeypatch, text, s
     "text",
     [
         "hf://datasets/me/x@main/data: is not there",
-        "https://host:8080/a@b/c: refused, ask me@host",
+        "http://localhost:8080/a@b/c: refused, ask me@host",
+        "http://127.0.0.1:8080/a@b/c, http://[::1]:8080/a@b/c",
+        "https://host:8080/a/c: refused, ask me@host",
+        '{"url":"https://host:8080/a","by":"me@host"}',
         "s3://bucket/key: no such bucket; write to me@host",
         "https://host.org/page#a-section",
         "cannot read sftp://host:22 as me@host",
@@ -119,7 +125,19 @@ def test_ordinary_messages_stay_as_they_are(text):
 
 def test_what_a_server_sends_is_read_in_time():
     """Law: no text makes the search for secrets quadratic; a second a megabyte is far above what it takes."""
-    for part in ("a.", "a_", "a:/", "ftp://a:", "ftp://", "aa://a?", "//a:", "sig=", "basic ", "ftp://u:x "):
+    for part in (
+        "a.",
+        "a_",
+        "a:/",
+        "ftp://a:",
+        "ftp://",
+        "aa://a?",
+        "//a:",
+        "sig=",
+        "basic ",
+        "ftp://u:x ",
+        "ftp://u:1/",
+    ):
         started = time.thread_time()
         redacted(part * (50_000 // len(part)))
         assert time.thread_time() - started < 4, part

@@ -44,14 +44,14 @@ def _nowhere() -> TextIO:
 
 
 class _Tolerant:
-    """A stream whose writes may fail without a word: there is no better place for one."""
+    """Standard error, redacted; its writes may fail without a word: there is no better place for one."""
 
     def __init__(self, stream: Any):
         self._stream = stream
 
     def write(self, text: str) -> int:
         with suppress(OSError):
-            self._stream.write(text)
+            self._stream.write(redacted(text))
         return len(text)
 
     def flush(self) -> None:
@@ -63,19 +63,24 @@ class _Tolerant:
 
 
 class _Printable:
-    """Standard output, on which what others wrote, such as a file's name, steers no terminal; colours are let through.
+    """Standard output, redacted, and on which what others wrote, such as a file's name, steers no terminal.
 
-    Everything else is the stream's own.
+    Colours are let through. Everything else is the stream's own.
     """
 
     def __init__(self, stream: Any):
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Write a text, what would steer a terminal written out."""
+        """Write a text redacted, what would steer a terminal written out."""
         parts = _COLOUR.split(text)
+        self.write_as_is("".join(part if _COLOUR.fullmatch(part) else printable(redacted(part)) for part in parts))
+        return len(text)
+
+    def write_as_is(self, text: str) -> int:
+        """Write a text in which nothing is to be changed."""
         with _named():
-            self._stream.write("".join(part if _COLOUR.fullmatch(part) else printable(part) for part in parts))
+            self._stream.write(text)
         return len(text)
 
     def __getattr__(self, name: str) -> Any:

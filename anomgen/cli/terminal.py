@@ -17,7 +17,7 @@ import typer
 
 from anomgen.cli.streams import takes_everything
 from anomgen.cli.talk import Talk, print_hint, talk
-from anomgen.errors import Progress, listening, printable, silent
+from anomgen.errors import Progress, listening, printable, redacted, silent
 from anomgen.places import place
 
 SourceOption = Annotated[
@@ -53,8 +53,23 @@ def with_regions(changes: list[str] | None, roi: str | None, exclude: str | None
 
 
 def print_json(values: Any) -> None:
-    """Print plain JSON on standard output, with what its encoding lacks as JSON writes it."""
-    print(json.dumps(values, indent=2, ensure_ascii=not takes_everything()))
+    """Print plain JSON on standard output, with what its encoding lacks as JSON writes it.
+
+    Its texts are redacted one by one: in the whole something might be taken away without which it is no JSON.
+    """
+    shown = _redacted(values)
+    text = json.dumps(shown, indent=2, ensure_ascii=not takes_everything())
+    if printable(text) != text:
+        text = json.dumps(shown, indent=2)
+    getattr(sys.stdout, "write_as_is", sys.stdout.write)(text + "\n")
+
+
+def _redacted(values: Any) -> Any:
+    if isinstance(values, dict):
+        return {_redacted(key): _redacted(value) for key, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [_redacted(value) for value in values]
+    return redacted(values) if isinstance(values, str) else values
 
 
 PATIENCE = 2.0
