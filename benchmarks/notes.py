@@ -6,7 +6,8 @@ DATA is a category as `anomgen make` takes it, TEXTURES a folder of photographs 
 line at 256×256. Prints the mean area of the masks, as a share of the image, the mean change in them, as a share of the
 value range, and the share of rows that were drawn again. Then, for `nsa`, how far labels filtered by a square are from
 those filtered by the authors' disk; for `pii`, how many samples the authors' range keeps from values that their image
-does not hold; for `perlin`, the area of 3,000 regions, ours and as DRAEM's code draws them.
+does not hold; for `perlin`, the area of 3,000 regions, ours and as DRAEM's code draws them; for `cutpaste`'s
+detector, how much of its windows is pasted, at 128×128.
 """
 
 from __future__ import annotations
@@ -26,11 +27,14 @@ from anomgen.generators.perlin import Perlin
 from anomgen.making.engine import Plan, Renderer
 from anomgen.making.recipe import load_recipe
 from anomgen.making.threads import single_threaded
+from anomgen.score.detectors.cutpaste import CutPasteGDE, around
 from anomgen.synthesis.blend import poisson_blend
 from anomgen.synthesis.labels import logistic
 from anomgen.synthesis.sample import Composite
 
 DRAWS, LABELS, REGIONS = 200, 50, 3000
+SCORED = 128
+"""Side of the images that detectors see by default."""
 PAPER = "generator.opacity_range=[0.1, 1.0]"
 LINES = {
     "perlin": ("perlin", []),
@@ -109,6 +113,17 @@ def beyond(source: str) -> float:
     return float(np.mean(outside))
 
 
+def windows(source: str) -> tuple[float, float]:
+    """Return the mean share of anomalous windows of CutPaste's detector that is pasted: of patches, and of scars."""
+    detector, rng = CutPasteGDE(), np.random.default_rng(0)
+    found: dict[str, list[float]] = {"cutpaste": [], "scar": []}
+    for recipe, shares in found.items():
+        for row in rows(recipe, source, [f"source.size={SCORED}", "foreground=none"], DRAWS):
+            place = around(row.mask, detector._size(row.mask.shape), rng)
+            shares.append(float(row.mask[place].mean()))
+    return float(np.mean(found["cutpaste"])), float(np.mean(found["scar"]))
+
+
 def official_region(rng: np.random.Generator, side: int = 256) -> np.ndarray:
     """Return a region as DRAEM's code draws it: noise on the image, turned with black corners, above a half."""
     rows, columns = (2 ** rng.integers(0, 6) for _ in range(2))
@@ -146,6 +161,7 @@ def main(source: str, textures: str | None = None) -> None:
     mean, share = filters(source)
     print(f"nsa, labels by square and disk: {mean:.3f} apart, {share:.1%} of the pixels by more than .1", flush=True)
     print(f"pii, samples with values outside of their image's range before clipping: {beyond(source):.1%}", flush=True)
+    print("cutpaste, pasted share of windows: patches {:.3f}, scars {:.3f}".format(*windows(source)))
     text = "perlin, area of regions: ours {:.4f}, DRAEM's code {:.4f}, its regions with a pixel {:.4f}"
     print(text.format(*regions()))
 

@@ -70,7 +70,7 @@ def test_every_epoch_shows_every_normal_image():
     train, detector = MadeTraining(count=6), Autoencoder(steps=6, batch_size=4)
     shown = [
         image.tobytes()
-        for batch in normal_batches(train, detector, rng_for(0, Stream.TRAINING))
+        for batch in normal_batches(train, detector, rng_for(0, Stream.TRAINING), 0)
         for image in batch.images
     ]
     assert len(shown) == 24

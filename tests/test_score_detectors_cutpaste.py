@@ -55,6 +55,25 @@ def test_classes_are_normal_and_the_types(types):
     assert Classifier(4, len(classes))(torch.zeros(2, 3, 8, 8)).shape == (2, len(classes))
 
 
+@pytest.mark.parametrize("types", [("cutpaste",), ("cutpaste", "scar")])
+def test_the_papers_steps_show_32_windows_of_each_class(types):
+    """64 in two ways, 96 in three; every third image of three ways shows its normal, too."""
+    detector = CutPasteGDE(preset="paper")
+    asked = []
+
+    class Asked:
+        defect_types = types
+
+        def batches(self, count, batch_size, anomaly_ratio=None):
+            asked.append((count, batch_size, anomaly_ratio))
+            yield batch(types * (batch_size // len(types)))
+
+    (shown,) = detector._batches(Asked())(0)
+    _, labels = detector._training_windows(shown, ("normal", *types), np.random.default_rng(0))
+    assert asked == [(256 * 256, 32 * len(types), 1.0)]
+    assert np.bincount(labels).tolist() == [32] * (1 + len(types))
+
+
 def test_windows_hold_the_rim_of_the_anomaly_where_the_border_allows():
     rng = np.random.default_rng(0)
     mask = np.zeros((40, 60), bool)
@@ -106,7 +125,7 @@ def test_the_papers_models_differ_in_what_they_see():
     assert (whole.window, patches.window) == (1.0, 0.25)
     for detector in (whole, patches):
         assert (detector.width, detector.steps, detector.batch_size, detector.windows) == (64, 256 * 256, 32, 1)
-        assert (detector.optimiser, detector.learning_rate) == ("sgd", 0.03)
+        assert (detector.optimiser, detector.learning_rate, detector.balanced) == ("sgd", 0.03, True)
 
 
 def test_the_presets_cost_what_they_show():

@@ -66,6 +66,21 @@ class Graded(MadeTraining):
             yield Batch(batch.images, batch.normals, batch.masks, batch.soft_masks / 4, batch.defect_types)
 
 
+def test_the_papers_images_all_hold_an_anomaly():
+    class Asked(MadeTraining):
+        ratio = None
+
+        def batches(self, count, batch_size, anomaly_ratio=None):
+            self.ratio = anomaly_ratio
+            return super().batches(count, batch_size, anomaly_ratio)
+
+    for preset, ratio in (("default", None), ("paper", 1.0)):
+        train = Asked()
+        detector = NSAEncoderDecoder(preset=preset, steps=1, batch_size=2, width=4)
+        detector.fit(train, np.random.default_rng(0))
+        assert train.ratio == ratio
+
+
 def test_soft_masks_are_the_targets():
     train = Graded()
     test = train.test()

@@ -6,6 +6,7 @@ Minhas, Zelek: Semi-supervised anomaly detection using AutoEncoders, 2020, arXiv
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -90,7 +91,7 @@ class Autoencoder(NetworkDetector):
                 images = tensor(batch.images, where)
                 return F.mse_loss(network(images), images)
 
-            trained(network, self, train, loss, optimiser, batches=normal_batches(train, self, rng))
+            trained(network, self, train, loss, optimiser, batches=partial(normal_batches, train, self, rng))
         if self.calibrated:
             torch.optim.swa_utils.update_bn(self._measured(train.normals), network, device())
         self._network = network

@@ -6,11 +6,11 @@ paper's patch model: windows are scored one by one, and a Gaussian spreads each 
 
 Note: the paper pastes into each window; here windows are cut from the recipe's images, a window counts as anomalous
 when the rim of an anomaly is in its central half, and the same window of the image's normal is its counterpart. Classes
-are the normal one and the recipe's defect types, all of them, so a recipe of two types is classified in three ways. The
-paper's three ways have a batch of 96, a third of each class; a step of `paper` and `paper-image` on 32 images of the
-recipe `cutpaste-3way`, two thirds of them anomalous, has about 53 windows: 32 normal ones, 11 patches and 11 scars.
-With `recipe.cutpaste-3way.anomaly_ratio=1` it has 64, half of them normal. The paper also shifts the whole image at
-random, which `image` and `paper-image` leave out; windows of the others lie anywhere.
+are the normal one and the recipe's defect types, all of them, so a recipe of two types is classified in three ways. A
+step of `paper` and `paper-image` has 32 windows of each class, 64 of the recipe `cutpaste` and 96 of `cutpaste-3way`,
+as in the paper; these 96 come from 64 images, since a row has one anomaly, where the paper makes three of each of 32.
+The paper also shifts the whole image at random, which `image` and `paper-image` leave out; windows of the others lie
+anywhere.
 Windows vary in brightness and contrast, not in hue and saturation. The default preset's network has half the width and
 learns by Adam, because the paper's SGD has hardly begun to tell pasted from untouched after some hundred steps. The
 paper's maps of its image model, by GradCAM, are not there.
@@ -18,7 +18,8 @@ paper's maps of its image model, by GradCAM, are not there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -32,7 +33,7 @@ from torch import nn
 from anomgen.config import Share
 from anomgen.generators.cutpaste import CutPaste
 from anomgen.score.detectors.base import Batch, Training
-from anomgen.score.detectors.networks import Arrays, NetworkDetector, in_parts, seeded, tensor, trained
+from anomgen.score.detectors.networks import Arrays, NetworkDetector, batches_from, in_parts, seeded, tensor, trained
 
 SPREAD = 10 / 32
 """Deviation of the Gaussian that spreads a window's score, a share of the window."""
@@ -47,11 +48,13 @@ PAPER = {
     "steps": 65_536,
     "batch_size": 32,
     "windows": 1,
+    "balanced": True,
     "width": 64,
     "optimiser": "sgd",
     "learning_rate": 0.03,
 }
-"""What both of the paper's models have: 256 epochs of 256 updates, ResNet-18 as it was published."""
+"""What both of the paper's models have: 256 epochs of 256 updates, each on 32 windows of every class: 64 where there is
+one defect type, 96 in three ways; ResNet-18 as it was published."""
 
 
 class CutPasteGDE(NetworkDetector):
@@ -81,6 +84,9 @@ class CutPasteGDE(NetworkDetector):
     """Sides of a window, a share of the image's; the paper's 64 of 256 pixels."""
     windows: Annotated[int, Field(ge=1)] = 4
     """Windows cut from each training image, and from the normal of each anomalous one."""
+    balanced: bool = False
+    """Show as many normal windows as anomalous ones of each type, whatever share of the recipe's images is normal; then
+    `batch_size` counts the images of each class."""
     spacing: Annotated[Share, Field(gt=0)] = 0.25
     """Distance between the windows that are scored, a share of the window's sides."""
     width: Annotated[int, Field(ge=1)] = 32
@@ -101,7 +107,7 @@ class CutPasteGDE(NetworkDetector):
                 logits = network(varied(tensor(cut, where), rng))
                 return F.cross_entropy(logits, torch.from_numpy(labels).to(where))
 
-            trained(network, self, train, loss, optimiser, schedule, rng=rng)
+            trained(network, self, train, loss, optimiser, schedule, self._batches(train), rng)
         self._network = network
         self._density = Density.of(np.concatenate(list(self._normal_embeddings(train, rng))))
 
@@ -110,18 +116,26 @@ class CutPasteGDE(NetworkDetector):
             return torch.optim.SGD(network.parameters(), self.learning_rate, momentum=0.9, weight_decay=3e-5)
         return torch.optim.AdamW(network.parameters(), self.learning_rate, weight_decay=3e-5)
 
+    def _batches(self, train: Training) -> Callable[[int], Iterator[Batch]]:
+        """Return what is trained on from a step on; balanced, anomalous images alone, whose normals are shown, too."""
+        if self.balanced:
+            return partial(batches_from, train, self, anomaly_ratio=1.0, times=len(train.defect_types))
+        return partial(batches_from, train, self)
+
     def _training_windows(
         self, batch: Batch, classes: Sequence[str], rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return windows (N, h, w, C) and their classes, int64 (N,)."""
         found, labels = [], []
         size = self._size(batch.images.shape[1:3])
-        for image, normal, mask, name in zip(batch.images, batch.normals, batch.masks, batch.defect_types, strict=True):
+        types = len(classes) - 1 if self.balanced else 1  # then one of so many anomalous images shows its normal, too
+        rows = zip(batch.images, batch.normals, batch.masks, batch.defect_types, strict=True)
+        for number, (image, normal, mask, name) in enumerate(rows):
             for _ in range(self.windows):
                 place = around(mask, size, rng) if name != NORMAL else anywhere(mask.shape, size, rng)
                 found.append(image[place])
                 labels.append(classes.index(name))
-                if name != NORMAL:
+                if name != NORMAL and number % types == 0:
                     found.append(normal[place])
                     labels.append(0)
         return np.stack(found), np.array(labels)
@@ -174,7 +188,8 @@ class CutPasteGDE(NetworkDetector):
     def cost(self, shape: tuple[int, int], normals: int) -> float:
         """See `Detector.cost`."""
         h, w = self._size(shape)
-        learnt = self.steps * self.batch_size * self.windows * 1.5  # half of the images come with their normals
+        each = 3 if self.balanced else 1.5  # three classes; or half of the images come with their normals
+        learnt = self.steps * self.batch_size * self.windows * each
         embedded = normals * EMBEDDED / 4  # without gradients
         return (learnt + embedded) * h * w / 1e6 * self.rate * self.growth
 

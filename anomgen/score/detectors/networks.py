@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -125,21 +124,21 @@ def trained(
     loss: Loss,
     optimiser: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
-    batches: Iterable[Batch] | None = None,
+    batches: Callable[[int], Iterable[Batch]] | None = None,
     rng: np.random.Generator | None = None,
 ) -> None:
     """Train `network` in place for the detector's steps; `loss` runs it on a batch.
 
-    batches: what it is trained on, by default the training's. rng: what `loss` draws from, if it does. The schedule is
-    stepped once per optimiser step. An interrupted training of some minutes goes on with its checkpoint. Raises
-    Diverged when a loss is not a number.
+    batches: gives what it is trained on from a step on, by default the training's. rng: what `loss` draws from, if it
+    does. The schedule is stepped once per optimiser step. An interrupted training of some minutes goes on with its
+    checkpoint. Raises Diverged when a loss is not a number.
     """
     accelerator = Accelerator()
     network.to(accelerator.device).to(memory_format=torch.channels_last).train()
     ready = accelerator.prepare(optimiser)
     first, told = going_on(train, State({"": network}, {"": optimiser}, rng), schedule)
-    batches = islice(batches, first, None) if batches is not None else batches_from(train, detector, first)
-    for number, batch in enumerate(batches, first):
+    shown = batches_from(train, detector, first) if batches is None else batches(first)
+    for number, batch in enumerate(shown, first):
         value = loss(batch, accelerator.device)
         require_finite(number, {"loss": float(value.detach())})
         ready.zero_grad(set_to_none=True)
@@ -152,20 +151,21 @@ def trained(
 
 
 def batches_from(
-    train: Training, detector: Detector, first: int, anomaly_ratio: float | None = None
+    train: Training, detector: Detector, first: int, anomaly_ratio: float | None = None, times: int = 1
 ) -> Iterator[Batch]:
-    """Return the batches of the detector's steps from step `first` on."""
+    """Return the batches of the detector's steps from step `first` on, each of `times` its `batch_size`."""
+    size = times * detector.batch_size
     if first:
-        return train.batches(detector.steps, detector.batch_size, anomaly_ratio, first=first)
-    return train.batches(detector.steps, detector.batch_size, anomaly_ratio)
+        return train.batches(detector.steps, size, anomaly_ratio, first=first)
+    return train.batches(detector.steps, size, anomaly_ratio)
 
 
-def normal_batches(train: Training, detector: Detector, rng: np.random.Generator) -> Iterator[Batch]:
-    """Yield the detector's steps as batches of normal images: epochs in random order, one after the other."""
+def normal_batches(train: Training, detector: Detector, rng: np.random.Generator, first: int) -> Iterator[Batch]:
+    """Yield the detector's steps, from step `first` on, as batches of normal images: epochs in random order."""
     wanted = detector.steps * detector.batch_size
     epochs = -(-wanted // len(train.normals))
     order = np.concatenate([rng.permutation(len(train.normals)) for _ in range(epochs)])
-    for start in range(0, wanted, detector.batch_size):
+    for start in range(first * detector.batch_size, wanted, detector.batch_size):
         images = stacked([train.normals[k] for k in order[start : start + detector.batch_size]])
         nothing = np.zeros(images.shape[:3], np.float32)
         yield Batch(images, images, nothing.astype(bool), nothing, ("normal",) * len(images))

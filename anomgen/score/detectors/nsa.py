@@ -7,6 +7,7 @@ ECCV 2022, arXiv 2109.15222, as in the authors' code.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -15,9 +16,19 @@ import torch.nn.functional as F
 from pydantic import Field, PrivateAttr
 from torch import nn
 
+from anomgen.config import Share
 from anomgen.generators.nsa import NSA
 from anomgen.score.detectors.base import Batch, Training
-from anomgen.score.detectors.networks import Arrays, NetworkDetector, padded, seeded, targets, tensor, trained
+from anomgen.score.detectors.networks import (
+    Arrays,
+    NetworkDetector,
+    batches_from,
+    padded,
+    seeded,
+    targets,
+    tensor,
+    trained,
+)
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 LAST_RATE = 1e-6
@@ -34,12 +45,11 @@ class NSAEncoderDecoder(NetworkDetector):
     Where the generator grades nothing, the targets are the masks.
 
     Note: the default is the same network of half the width, trained for fewer steps. The authors rotate objects and
-    crop at random; here images are as the source delivers them. All of their training images hold an anomaly, here
-    as many as the recipe says: half, unless it says `anomaly_ratio: 1.0`. For X-rays, their network has one input
-    channel for values as they are; here grey images are three equal channels, normalised as ImageNet's. Their image
-    score is the mean of the map; here one rule turns every detector's maps into scores. They train 320 to 560
-    epochs of 200 to 390 images, a different number for each category; the paper preset has the steps of 320 epochs
-    of 256 images.
+    crop at random; here images are as the source delivers them. All of their training images hold an anomaly, those
+    of the default as many as the recipe says, half. For X-rays, their network has one input channel for values as
+    they are; here grey images are three equal channels, normalised as ImageNet's. Their image score is the mean of
+    the map; here one rule turns every detector's maps into scores. They train 320 to 560 epochs of 200 to 390
+    images, a different number for each category; the paper preset has the steps of 320 epochs of 256 images.
     """
 
     kind: ClassVar[str] = "nsa"
@@ -48,9 +58,11 @@ class NSAEncoderDecoder(NetworkDetector):
     rate: ClassVar[float] = 0.55
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "default": {},
-        "paper": {"width": 64, "batch_size": 64, "steps": 1280},
+        "paper": {"width": 64, "batch_size": 64, "steps": 1280, "anomaly_ratio": 1.0},
     }
 
+    anomaly_ratio: Share | None = None
+    """Share of the images that hold the recipe's anomalies; None: as the recipe says; the authors' 1."""
     width: Annotated[int, Field(ge=4, multiple_of=4)] = 32
     """Channels of the encoder's first stage; 64 is ResNet-18."""
     loss: Literal["auto", "bce", "mse"] = "auto"
@@ -75,7 +87,8 @@ class NSAEncoderDecoder(NetworkDetector):
                     return F.mse_loss(outputs.relu(), wanted)
                 return F.binary_cross_entropy_with_logits(outputs, wanted)
 
-            trained(network, self, train, loss, optimiser, schedule)
+            batches = partial(batches_from, train, self, anomaly_ratio=self.anomaly_ratio)
+            trained(network, self, train, loss, optimiser, schedule, batches)
         self._network = network
 
     def arrays(self) -> dict[str, np.ndarray]:

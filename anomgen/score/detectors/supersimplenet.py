@@ -7,6 +7,7 @@ defect detection", ICPR 2024, arXiv 2408.03143, as in the authors' code.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import islice
 from math import ceil
 from typing import Annotated, Any, ClassVar
@@ -146,7 +147,7 @@ class SuperSimpleNet(NetworkDetector):
                 judged = network.judged(features, marks)
                 return truncated(marks, masks) + focal(marks, masks) + focal(judged, labels)
 
-            batches = None if self.anomaly_ratio is None else batches_from(train, self, 0, self.anomaly_ratio)
+            batches = partial(batches_from, train, self, anomaly_ratio=self.anomaly_ratio)
             trained(network, self, train, loss, optimiser, schedule, batches, rng)
         self._network = network
 
