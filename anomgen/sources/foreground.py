@@ -337,9 +337,14 @@ def choose(pool: Images) -> Foreground:
 
 def _score(images: list[np.ndarray], candidate: Foreground) -> float:
     """Return how well a method's masks fit; 0 when they are plausible on fewer than three quarters of the images."""
-    fits = [_fit(image, candidate) for image in images]
-    plausible = float(np.mean([fit.plausible for fit in fits]))
-    return plausible * float(np.quantile([fit.contrast for fit in fits], 0.25)) if plausible >= PLAUSIBLE else 0.0
+    contrasts, wrong = [], 0
+    for image in images:
+        fit = _fit(image, candidate)
+        contrasts.append(fit.contrast)
+        wrong += not fit.plausible
+        if wrong > (1 - PLAUSIBLE) * len(images):
+            return 0.0  # whatever the others are
+    return (1 - wrong / len(images)) * float(np.quantile(contrasts, 0.25))
 
 
 def _candidates(images: list[np.ndarray]) -> list[Foreground]:

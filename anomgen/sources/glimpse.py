@@ -12,7 +12,7 @@ from anomgen.sources.pixels import to_channels
 from anomgen.sources.scan import Listed, ScannedConfig
 from anomgen.sources.value_range import ValueRange
 
-MANY, HEAVY = 300, 64 << 20
+MANY, HEAVY = 64, 4 << 20
 """Images, and bytes of them all, from which on the check takes longer than one waits for a picture."""
 LOOKED_AT = 16
 """Images, evenly spaced, that the others are taken to be like."""

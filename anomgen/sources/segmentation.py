@@ -162,8 +162,7 @@ def is_compact(mask: np.ndarray) -> bool:
     outline = np.count_nonzero(mask[1:] != mask[:-1]) + np.count_nonzero(mask[:, 1:] != mask[:, :-1])
     if border.mean() > 0.35 or outline > 8 * max(mask.shape):
         return False
-    from skimage.segmentation import flood
-
-    background = mask == 0
-    reached = flood(np.pad(background, 1, constant_values=True), (0, 0), connectivity=1)[1:-1, 1:-1]
-    return bool(np.count_nonzero(reached) > 0.85 * np.count_nonzero(background))
+    around = cv2.copyMakeBorder(1 - mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
+    labels, stats = cv2.connectedComponentsWithStats(around, connectivity=4)[1:3]
+    reached = stats[labels[0, 0], cv2.CC_STAT_AREA] - (around.size - mask.size)
+    return bool(reached > 0.85 * np.count_nonzero(mask == 0))

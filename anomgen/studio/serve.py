@@ -41,32 +41,32 @@ def studio(
 
         return write_space(space, photos)
     require("studio", "the studio", "starlette", "uvicorn")
-    import uvicorn
-
-    from anomgen.studio.app import studio_app
-    from anomgen.studio.session import Session
-
     folders = tuple(home(folder) for folder in opened)
     _refuse_missing(photos, folders)
-    session = Session(photos, local(out), folders)
     with _listening(host, port) as listener:
         port = listener.getsockname()[1]
         token = secrets.token_urlsafe(24)
         shown = f"[{host}]" if ":" in host else "127.0.0.1" if host == "0.0.0.0" else host
         address = f"http://{shown}:{port}/" + (f"?token={token}" if public is None else "")
         if public is not None:
-            text = f"--public: whoever reaches {public} can see the photos, write into {session.out} and start runs"
+            text = f"--public: whoever reaches {public} can see the photos, write into {local(out)} and start runs"
             warnings.warn(text, AnomgenWarning, stacklevel=2)
         elif host not in LOOPBACK:
             text = (
                 f"--host {host} opens this studio to the network, without encryption: whoever has its address can read "
-                f"the photos, write into {session.out} and start runs on this machine"
+                f"the photos, write into {local(out)} and start runs on this machine"
             )
             warnings.warn(text, AnomgenWarning, stacklevel=2)
         tell(address)
         if browser:
             with suppress(webbrowser.Error):
                 webbrowser.open(address)
+        import uvicorn  # while the browser starts: it waits until it is served
+
+        from anomgen.studio.app import studio_app
+        from anomgen.studio.session import Session
+
+        session = Session(photos, local(out), folders)
         config = uvicorn.Config(
             studio_app(session, token=token, name=public or host, port=port, public=public is not None),
             log_level="error",
