@@ -5,6 +5,8 @@ import pytest
 
 from anomgen.dataset.reader import Dataset
 from anomgen.errors import SourceError, UsageError
+from anomgen.generators.defects import generator
+from anomgen.generators.defects.material import measured
 from anomgen.generators.nsa import NSA
 from anomgen.making.make import make
 from anomgen.making.recipe import load_recipe
@@ -63,6 +65,15 @@ def test_what_nsa_measures_is_measured_again_only_where_it_depends_on_a_change(p
         sampler.row(load_recipe("nsa", source=photos, size=48, overrides=change), 1)
         counts.append(len(measured))
     assert counts == [1, 1, 1, 2, 2]
+
+
+def test_what_defects_measures_of_the_images_is_measured_once(photos, monkeypatch):
+    sampler, looked = Sampler(), []
+    monkeypatch.setattr(generator, "measured", lambda *given: looked.append(given) or measured(*given))
+    for change in ({}, {"seed": 3}, {"generator.severity": [2, 4]}, {"generator.light": 40.0}):
+        recipe = load_recipe("defects", source=photos, size=48, overrides=change)
+        assert sampler.renderer(recipe, draft=True) is sampler.renderer(recipe)  # its draft is the whole of it
+    assert [light for _, light in looked] == [None, 40.0]
 
 
 @pytest.mark.parametrize("name", ["nsa", "mix", "perlin"])

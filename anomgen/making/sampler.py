@@ -9,6 +9,7 @@ from cachetools import LRUCache
 from anomgen.dataset.row import Row
 from anomgen.errors import SourceError, UsageError
 from anomgen.files import fingerprint_of
+from anomgen.generators.base import Generator
 from anomgen.making.engine import Plan, Recipe, Renderer
 from anomgen.making.rejected import PATIENT, Patience
 from anomgen.making.threads import single_threaded
@@ -60,7 +61,8 @@ class Sampler:
     def renderer(self, recipe: Recipe, *, draft: bool = False) -> Renderer:
         """Return what draws the rows of a recipe, prepared, or in a draft."""
         key = fingerprint_of(recipe.config())
-        if draft and key not in self._renderers:
+        has_draft = type(recipe.generator).drafted is not Generator.drafted
+        if draft and has_draft and key not in self._renderers:
             key += " draft"
         if key not in self._renderers:
             found = self._opened(recipe)

@@ -8,8 +8,10 @@ follow what was measured on public sets of real defects.
 from __future__ import annotations
 
 import math
+from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
+from weakref import WeakKeyDictionary
 
 import cv2
 import numpy as np
@@ -27,6 +29,7 @@ from anomgen.generators.defects.scene import Layer, Material, Scene
 from anomgen.sources.base import PathText
 from anomgen.sources.images import read_bytes, read_image
 from anomgen.sources.pixels import value_max
+from anomgen.sources.pool import Pool
 from anomgen.synthesis.detectability import Detectability, detectability_of
 from anomgen.synthesis.sample import Reject, Sample
 
@@ -182,7 +185,7 @@ class Defects(Generator):
                 "whole image; set foreground (auto, a method, a folder of masks), or choose other kinds"
             )
         light = None if self.light == "auto" else self.light
-        found = measured(((pool[k], foreground_of(pool, pool[k])) for k in picked[:MATERIAL_IMAGES]), light)
+        found = _material(pool, picked[:MATERIAL_IMAGES], light)
         ready = self.model_copy(
             update={
                 "light": found.light,
@@ -262,3 +265,14 @@ class Defects(Generator):
 
 def _log_uniform(rng: np.random.Generator, pair: tuple[float, float]) -> float:
     return float(np.exp(rng.uniform(math.log(pair[0]), math.log(pair[1]))))
+
+
+_materials: MutableMapping[Pool, dict[float | None, Material]] = WeakKeyDictionary()
+
+
+def _material(pool: Images, picked: list[int], light: float | None) -> Material:
+    """Return what `measured` does of some images of a pool; for each light a `Pool` is measured once."""
+    known = _materials.setdefault(pool, {}) if isinstance(pool, Pool) else {}
+    if light not in known:
+        known[light] = measured(((pool[k], foreground_of(pool, pool[k])) for k in picked), light)
+    return known[light]
