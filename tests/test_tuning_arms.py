@@ -113,6 +113,27 @@ def tuned(product, out, **options):
     )
 
 
+def files_in(folder):
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+
+
+def test_of_the_trainings_folder_only_what_was_written_there_is_removed(tmp_path):
+    """Law: a file that was changed, put there, or is a link by now stays, and so does what lies elsewhere."""
+    work, other = tmp_path / "work", tmp_path / "other.png"
+    written = [work / "fold-1" / "data" / f"{k}.png" for k in range(3)]
+    written[0].parent.mkdir(parents=True)
+    for path in (*written, other):
+        path.write_bytes(b"picture")
+    folds.note_written(work, written)
+    with (work / folds.MARK).open("a") as mark:
+        mark.write((work / folds.MARK).read_text().splitlines()[0].split()[0] + " ../other.png\n")
+    written[1].write_bytes(b"edited")
+    written[2].unlink()
+    written[2].symlink_to(other)
+    folds.remove_folds(work)
+    assert files_in(tmp_path) == {"work/fold-1/data/1.png", "work/fold-1/data/2.png", "other.png"}
+
+
 def test_with_nine_defects_recipes_are_compared_on_folds_and_all_is_recorded(product, tmp_path, quick):
     limit = 5
 
@@ -130,7 +151,10 @@ def test_with_nine_defects_recipes_are_compared_on_folds_and_all_is_recorded(pro
         assert left + len(open_bank(work / f"fold-{number}" / "bank")) == 9 and left == 3
         mask = next((work / f"fold-{number}" / "foreground" / "train" / "good").iterdir())
         assert 0.2 < read_image(mask.read_bytes(), mask.name).mean() / 255 < 0.8
-    (work / "notes.txt").write_text("mine")
+    mine = {"notes.txt", "fold-1/notes.txt", "scores/notes.txt", "scores/maps/mine.webp"}
+    for name in mine:
+        (work / name).parent.mkdir(parents=True, exist_ok=True)
+        (work / name).write_text("mine")
     told = []
     done = tuned(product, tmp_path / "mine.yaml", progress=lambda done, total, _note="": told.append((done, total)))
     assert told[-1] == (len(ARMS) * folds.FOLDS - len(kept),) * 2
@@ -140,7 +164,7 @@ def test_with_nine_defects_recipes_are_compared_on_folds_and_all_is_recorded(pro
     assert all(len(arm["scores"]) == folds.FOLDS == len(compared["folds"]) for arm in compared["arms"])
     assert sorted(item for fold in compared["folds"] for item in fold) == sorted(f"{k}.png" for k in range(12, 21))
     assert compared["chosen"] == done.comparison.chosen and record["recipe"] == done.recipe.fingerprint()
-    assert ("fold 3" in done.report.read_text()) and [path.name for path in work.iterdir()] == ["notes.txt"]
+    assert ("fold 3" in done.report.read_text()) and files_in(work) == mine
 
 
 def test_a_folder_that_only_looks_like_that_of_the_trainings_is_refused(product, tmp_path):

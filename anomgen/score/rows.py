@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
@@ -13,7 +14,7 @@ from pydantic import ValidationError
 from anomgen.config import first_fault
 from anomgen.config.text import read_json
 from anomgen.errors import AnomgenError
-from anomgen.files import Earlier, holds_earlier, locked, refuse_linked, replacing, writing
+from anomgen.files import Earlier, holds_earlier, is_left_over, locked, refuse_linked, replacing, writing
 from anomgen.places import read_within
 from anomgen.score.result import Done, Failed, Result, Started
 
@@ -22,6 +23,12 @@ MAX_ROWS = 1 << 30
 """Bytes of the rows of a run; ten thousand cells have a tenth of it."""
 MAPS, CHARTS, MISSES = "maps", "charts", "misses"
 """Folders of the example maps, the report's charts, and banks of what was not found."""
+
+
+_OF_TRAININGS = re.compile(
+    r"rows(?:\.set-aside)?\.jsonl|synthetic/[0-9a-f]{16}\.npz|checkpoints/[0-9a-f]{16}\.safetensors"
+    rf"|{MAPS}/[0-9a-f]{{16}}/(?:best|worst|image|map)-\d{{1,2}}\.webp"
+)
 
 
 class RowFile:
@@ -107,6 +114,16 @@ def opened(out: Path) -> Iterator[RowFile]:
     require_run_folder(out)
     with locked(out):
         yield RowFile(out)
+
+
+def remove_rows(out: Path) -> list[str]:
+    """Remove what trainings write into a run's folder, known by the names, and return these, relative to it."""
+    names = [path.relative_to(out).as_posix() for path in out.rglob("*")] if not out.is_symlink() else []
+    ours = [name for name in names if _OF_TRAININGS.fullmatch(name) or is_left_over(name.rpartition("/")[2])]
+    for name in ours:
+        with suppress(OSError):
+            (out / name).unlink()
+    return ours
 
 
 def _row(line: str) -> Result:

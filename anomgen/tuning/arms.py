@@ -19,7 +19,7 @@ from anomgen.generators.transplant.generator import ENOUGH
 from anomgen.making.engine import Plan, Recipe
 from anomgen.making.recipe import parse_recipe
 from anomgen.rng import Stream, rng_for
-from anomgen.tuning.folds import SCORES, SIDE, Fold, parted, write_folds
+from anomgen.tuning.folds import SCORES, SIDE, Fold, note_written, parted, write_folds
 from anomgen.tuning.measure import Reference, tuned
 
 DEFAULT, TUNED = "transplant", "tuned"
@@ -217,6 +217,7 @@ def _request(fold: Fold, usual: Recipe, reference: Reference) -> Any:
         files.append(fold.folder / "recipes" / f"{arm}.yaml")
         files[-1].parent.mkdir(parents=True, exist_ok=True)
         files[-1].write_text(recipe.to_yaml(), encoding="utf-8")
+    note_written(fold.folder.parent, files)
     return Request.of(fold.data, files, detectors=DETECTOR, seeds=SEEDS, size=SIDE, steps=STEPS)
 
 

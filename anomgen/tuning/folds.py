@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
 
-from anomgen.banks.folder import Defect, write_bank
+from anomgen.banks.folder import DATA, RECORD, Defect, write_bank
 from anomgen.dataset.png import encode_png
 from anomgen.errors import UsageError
 from anomgen.files import file_digest
 from anomgen.making.engine import Plan
+from anomgen.places import file_in, read_within
 from anomgen.score.decoded import covered_mask, resized_mask
+from anomgen.score.rows import remove_rows
 from anomgen.sources.images import fit_image
 from anomgen.sources.pixels import to_channels, to_depth
 from anomgen.sources.pool import Pool
@@ -33,7 +34,8 @@ TYPE = "defect"
 SCORES = "scores"
 """The rows of the trainings, beside the folds, and …"""
 MARK = "anomgen-tuning"
-"""… the file that says whose the folder is; without it nothing there is touched."""
+"""… the file that says whose the folder is, and what was written there; without it nothing there is touched."""
+MAX_MARK, MAX_FILE = 1 << 26, 1 << 30
 
 
 class Fold(NamedTuple):
@@ -87,10 +89,32 @@ def _item_of(name: str, pattern: str) -> str:
     return match[1]
 
 
+def note_written(folder: Path, files: Iterable[Path]) -> None:
+    """Record, in the mark of the folder of the trainings, which files were written there, and their contents."""
+    lines = [f"{file_digest(file.read_bytes())} {file.relative_to(folder).as_posix()}\n" for file in files]
+    with (folder / MARK).open("a", encoding="utf-8") as mark:
+        mark.writelines(lines)
+
+
 def remove_folds(folder: Path) -> None:
-    """Remove the folds, the rows of their trainings and the mark, and the folder, if it is empty then."""
-    for place in (*folder.glob("fold-[0-9]"), folder / SCORES):
-        shutil.rmtree(place, ignore_errors=True)  # which follows no link
+    """Remove the folds, the rows of their trainings and the mark, and the folders that are empty then.
+
+    Removed is what was written, by record: somebody's own files, and those that were changed, stay.
+    """
+    gone = []
+    with suppress(OSError, UnicodeDecodeError):
+        for line in read_within(folder / MARK, MAX_MARK).decode().splitlines():
+            known, _, name = line.partition(" ")
+            with suppress(OSError):
+                file = file_in(folder, name)
+                if not file.is_symlink() and file_digest(read_within(file, MAX_FILE)) == known:
+                    file.unlink()
+                    gone.append(PurePosixPath(name))
+    gone += [PurePosixPath(SCORES, name) for name in remove_rows(folder / SCORES)]
+    above = {parent for name in gone for parent in name.parents if parent.parts}
+    for parent in sorted(above, key=lambda own: -len(own.parts)):
+        with suppress(OSError):  # somebody keeps something of his own there
+            (folder / parent).rmdir()
     with suppress(OSError):
         (folder / MARK).unlink(missing_ok=True)
         folder.rmdir()
@@ -105,24 +129,27 @@ def write_folds(folder: Path, plan: Plan, parts: Sequence[Sequence[Defect]]) -> 
     if len(images) < LEAST_NORMALS:
         raise UsageError(f"there are {len(images)} different normal images, and {LEAST_NORMALS} are needed")
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / MARK).touch()
+    note_written(folder, ())
     order = sorted(range(len(images)), key=lambda k: file_digest(encode_png(images[k])))
     count = min(max(round(HELD_SHARE * len(order)), 1), MOST_HELD)
     found = []
     for number, left in enumerate(parts):
         used = tuple(own for part in parts if part is not left for own in part)
         fold = Fold(folder / f"fold-{number + 1}", used, tuple(left))
+        written = []
         for place, k in enumerate(order):
             name = f"{'test' if place < count else 'train'}/good/{place:04d}.png"
-            _write(fold.data / name, images[k])
+            written.append(_write(fold.data / name, images[k]))
             if (mask := masks[k]) is not None:
-                _write(fold.foreground / name, mask)
+                written.append(_write(fold.foreground / name, mask))
         for place, own in enumerate(left):
             image = to_depth(to_channels(own.image, images[0].shape[2]), images[0].dtype)
-            _write(fold.data / f"test/{TYPE}/{place:04d}.png", fit_image(image, (SIDE, SIDE), "stretch"))
-            _write(fold.data / f"ground_truth/{TYPE}/{place:04d}_mask.png", _shrunk(own.mask))
+            small = fit_image(image, (SIDE, SIDE), "stretch")
+            written.append(_write(fold.data / f"test/{TYPE}/{place:04d}.png", small))
+            written.append(_write(fold.data / f"ground_truth/{TYPE}/{place:04d}_mask.png", _shrunk(own.mask)))
         about = {"name": fold.folder.name, "license": None, "masks": "drawn"}
         write_bank(fold.bank, used, about, sorted({own.defect_type for own in used}), ())
+        note_written(folder, [*written, fold.bank / DATA, fold.bank / RECORD])
         found.append(fold)
     return found
 
@@ -147,6 +174,7 @@ def _shrunk(mask: np.ndarray) -> np.ndarray:
     return resized_mask(mask, (SIDE, SIDE)) | (covered >= min(0.5, float(covered.max())))
 
 
-def _write(path: Path, pixels: np.ndarray) -> None:
+def _write(path: Path, pixels: np.ndarray) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(encode_png(pixels))
+    return path
