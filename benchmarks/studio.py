@@ -4,7 +4,8 @@ python benchmarks/studio.py [PHOTOS] [--clicks 300] [--minutes 60] [--detector F
 
 PHOTOS: a folder of images; by default 200 pills of 512 × 512 drawn by formulas. minutes: go on clicking for so long.
 detector: what `anomgen fit` wrote, which looks at a photo after every 100 clicks. Prints one line
-each, with its limit; memory is that of the studio, and, as a second figure, the most of it and its processes together.
+each, with its limit; memory is that of the studio, and, as a second figure, the most of it and its processes together;
+while it clicks, what both take after every 100 clicks.
 """
 
 from __future__ import annotations
@@ -94,10 +95,14 @@ def _answers(page: Any, name: str) -> list[float]:
     for step in range(ANSWERS):
         count = page.evaluate("performance.getEntriesByName('answer').length")
         value = low + (high - low) * step / ANSWERS
-        slider.evaluate("(e, v) => { e.value = v; e.dispatchEvent(new Event('input', { bubbles: true })); }", value)
+        _move(slider, value)
         page.wait_for_function("(n) => performance.getEntriesByName('answer').length > n", arg=count)
         _settled(page)
     return page.evaluate("performance.getEntriesByName('answer').map((one) => one.duration)")[-ANSWERS:]
+
+
+def _move(slider: Any, value: float) -> None:
+    slider.evaluate("(e, v) => { e.value = v; e.dispatchEvent(new Event('input', { bubbles: true })); }", value)
 
 
 def _settled(page: Any) -> None:
@@ -107,29 +112,37 @@ def _settled(page: Any) -> None:
 def _clicked(page: Any, server: int, photos: Path, given: argparse.Namespace) -> dict[str, float]:
     """Click for so long; return what was clicked and the memory that it took."""
     image = next(file for file in sorted(photos.iterdir()) if file.is_file())
-    done, together, end = 0, 0.0, time.monotonic() + 60 * given.minutes
+    began = time.monotonic()
+    done, together, end = 0, 0.0, began + 60 * given.minutes
     while done < given.clicks or time.monotonic() < end:
         _click(page, range(done, done + ROUND))
         done += ROUND
         if given.detector is not None:
             page.keyboard.press("5")
             page.locator("#inspect input[type=file]").set_input_files(image)
-            page.locator("#inspect .inspection .verdict").first.wait_for()
+            page.locator("#inspect .inspection .findings").first.wait_for()
             page.get_by_role("button", name="Clear").click()
-        together = max(together, _resident(server))
+        resident = _resident(server)
+        together = max(together, resident)
+        print(f"{(time.monotonic() - began) / 60:6.1f} min {done:6} clicks {resident:8.1f} MB", flush=True)
     return {"clicks": done, "memory, MB": _memory(server), "memory with its processes, MB": together}
 
 
 def _click(page: Any, numbers: range) -> None:
-    """Go through recipes, rows, pictures and tabs."""
+    """Go through recipes, settings, rows, pictures and tabs."""
     for number in numbers:
         page.keyboard.press("1")
+        name = list(SLIDERS)[number // 10 % len(SLIDERS)]
         if number % 10 == 0:
-            page.select_option("#base", list(SLIDERS)[number // 10 % len(SLIDERS)])
+            page.select_option("#base", name)
+            _settled(page)
+        if number % 5 == 2:
+            label, low, high = SLIDERS[name]
+            _move(page.get_by_label(label, exact=True).first, low + (high - low) * (number * 0.618 % 1))
         page.locator("#main").focus()
         page.keyboard.press("amdn"[number % 4])
         if number % 25 == 0:
-            page.keyboard.press("3")
+            page.keyboard.press("23"[number // 25 % 2])
             page.wait_for_timeout(300)
         _settled(page)
 

@@ -1,4 +1,4 @@
-"""Detectors and reports in the studio: an image's verdict is that of `inspect`, and a report is shut off."""
+"""Detectors and reports in the studio: what is said of an image is what `inspect` says, and a report is shut off."""
 
 import multiprocessing
 import time

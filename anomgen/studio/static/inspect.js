@@ -164,7 +164,7 @@ function show(card, told) {
   card.classList.toggle("flagged", told.anomalous);
   card.classList.toggle("doubtful", !told.anomalous && told.area > 0);
   card.replaceChildren(
-    h("div", { class: "verdict" }, h("b", {}, told.anomalous ? "Anomalous" : told.area ? "Normal, with a mark" : "Normal"), h("span", { class: "name" }, told.name)),
+    h("div", { class: "findings" }, h("b", {}, told.anomalous ? "Anomalous" : told.area ? "Normal, with a mark" : "Normal"), h("span", { class: "name" }, told.name)),
     h("div", { class: "pair" }, framed(image("image", told.name), outline), framed(image("map", `where ${told.name} is unusual`))),
     h("figcaption", {}, h("div", { class: "gauge", role: "img", "aria-label": `score ${told.score.toPrecision(3)}, flagged from ${told.threshold.toPrecision(3)}` }, needle),
       h("span", { class: "range" }, `score ${told.score.toPrecision(3)} · flagged from ${told.threshold.toPrecision(3)}${told.area ? ` · ${percent(told.area)} ${told.anomalous ? "marked" : "marked, but as a whole it is no more unusual than good ones: look at it"}` : ""}`)));
