@@ -1,6 +1,7 @@
 """What goes wrong around a studio: huge uploads, a second studio, folders that go, pages that close, odd images."""
 
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import time
 from importlib import metadata
 
 import cv2
+import httpx
 import numpy as np
 import pytest
 
@@ -166,3 +168,13 @@ def test_the_command_ends_at_once_when_its_port_is_taken(tmp_path):
         port = str(taken.getsockname()[1])
         done = subprocess.run([*words, port], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and f"port {port}" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_the_address_that_is_printed_opens_the_page_until_ctrl_c(tmp_path):
+    words = [sys.executable, "-m", "anomgen", "studio", "--no-browser"]
+    with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        address = server.stdout.readline().removeprefix("studio: ").strip()  # the token is there, not taken out
+        answer = httpx.get(address, follow_redirects=True, timeout=60)
+        assert answer.status_code == 200 and "anomgen studio" in answer.text
+        server.send_signal(signal.SIGINT)
+        assert server.wait(60) in (0, 130) and "Traceback" not in server.stderr.read()

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from anomgen.cli.talk import App, print_hint
+from anomgen.cli.terminal import print_as_is
 from anomgen.places import home, local
 
 app = App()
@@ -74,5 +75,5 @@ def studio(
 
 
 def _tell(address: str) -> None:
-    print(f"studio: {address}", flush=True)
+    print_as_is(f"studio: {address}")
     print_hint("stop it with Ctrl-C; runs that are going on stop with it and can be resumed")

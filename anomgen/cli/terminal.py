@@ -61,7 +61,13 @@ def print_json(values: Any) -> None:
     text = json.dumps(shown, indent=2, ensure_ascii=not takes_everything())
     if printable(text) != text:
         text = json.dumps(shown, indent=2)
+    print_as_is(text)
+
+
+def print_as_is(text: str) -> None:
+    """Print on standard output a text that is meant to be copied whole, secrets of this machine among it."""
     getattr(sys.stdout, "write_as_is", sys.stdout.write)(text + "\n")
+    sys.stdout.flush()
 
 
 def _redacted(values: Any) -> Any:
