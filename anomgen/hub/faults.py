@@ -45,6 +45,13 @@ def _xet_status(error: Exception) -> int | None:
     return int(match[1]) if match and _response(error) is None else None
 
 
+def _is_of_xet(error: Exception) -> bool:
+    """Return whether an answer concerns the upload by Xet; some releases ask the Hub for the way there themselves."""
+    response = _response(error)
+    asked = response is not None and "/xet-write-token/" in str(response.request.url)
+    return asked or _xet_status(error) is not None
+
+
 def _is_network(error: Exception) -> bool:
     """Return whether a request got no answer; true of the errors of every HTTP library that the Hub's has used."""
     from huggingface_hub.errors import HfHubHTTPError
@@ -99,7 +106,7 @@ def explained(error: Exception, where: str, redacted: Callable[[str], str], *, i
     said = f" ({status}: {said})" if said else f" ({status})"
     if isinstance(error, AnomgenError):
         return error
-    if _xet_status(error) is not None and status not in TRANSIENT:
+    if _is_of_xet(error) and status not in TRANSIENT:
         reason = redacted(" ".join(str(error).split()))[:300]
         return AnomgenError(
             f"{where}: the upload by Xet was refused ({reason}); set HF_HUB_DISABLE_XET=1 to upload without it"
