@@ -45,13 +45,14 @@ def one_thread():
 
 @pytest.fixture
 def golden(request):
-    """Return a function that compares a value with the stored one of that name; a missing one fails."""
+    """Return a function that compares a value, `pytest.approx` in it or not, with the stored one of that name."""
     stored = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}
 
     def compare(name, value):
         if request.config.getoption("--update-golden"):
             stored[name] = value
-            GOLDEN.write_text(json.dumps(stored, indent=1, sort_keys=True) + "\n")
+            text = json.dumps(stored, indent=1, sort_keys=True, default=lambda about: about.expected)
+            GOLDEN.write_text(text + "\n")
         assert name in stored, f"no golden value for {name}: run `pytest --update-golden` and look at the change"
         assert stored[name] == value
 

@@ -16,19 +16,30 @@ NAMES = [name for name in bundled_recipes() if not needs_more(load_recipe(name))
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_first_rows_of_every_bundled_recipe(name, golden):
-    """Drawn numbers exactly; mask areas to a percent of the image, since arithmetic differs a little by processor."""
+    """Drawn numbers exactly; masks' areas to a percent of the image, and what is measured to two percent of itself.
+
+    Arithmetic differs a little by processor, and OpenCV's edges by release.
+    """
     renderer = Renderer(Plan.of(load_recipe(name, overrides=["source.size=128"])))
     rows = [
         {
             "source": row.source_id,
             "type": row.defect_type,
             "attempt": row.attempt,
-            "params": rounded(row.params),
-            "area": round(row.area, 2),
+            "params": {key: stored(key, value) for key, value in row.params.items()},
+            "area": pytest.approx(round(row.area, 2), abs=0.011),
         }
         for row in renderer.rows(range(8))
     ]
     golden(name, rows)
+
+
+MEASURED = {"reached", "strength"}
+"""Parameters that follow from pixels: how visible a defect came out, and the strength that made it so."""
+
+
+def stored(key, value):
+    return pytest.approx(rounded(value), rel=0.02) if key in MEASURED else rounded(value)
 
 
 def rounded(value):
