@@ -23,7 +23,6 @@ from anomgen.making.runners import ray as runner_ray
 from anomgen.making.runners.base import Shard
 from anomgen.versions import versions as versions_here
 
-
 pytestmark = [  # older releases of Ray give a tip, and leave the processes that they start, and files for these, open
     pytest.mark.filterwarnings("ignore:Tip. In future versions of Ray:FutureWarning"),
     pytest.mark.filterwarnings("ignore:(unclosed file|subprocess .* is still running):ResourceWarning"),
