@@ -34,7 +34,7 @@ PROJECT = tomllib.loads(read("pyproject.toml"))
 NOT_RUN = {"train", "push", "studio"}
 """Commands whose options are checked, no more: they take a network, or minutes, or serve until they are stopped."""
 REMOTE = re.compile(r"://|--engine|--shard|--finish|--address")
-OTHERS = {"cmp", "cat", "curl", "for", "done", "hf", "pytest", "uv", "floors/bin/python", "pip-audit"}
+OTHERS = {"cmp", "cat", "curl", "for", "done", "hf", "pytest", "pip-audit"}
 """First words of lines that are no business of anomgen."""
 TESTS = {"start", "python", "board", "torch", "torchvision", "albumentations", "anomalib"}
 
