@@ -4,15 +4,17 @@ Zhang, Xu, Zhou: RealNet: A Feature Selection Network with Realistic Synthetic A
 arXiv 2403.05897, sections 3.1 and 4.1.
 
 Note: regions, opacity (0.5 to 1) and strength (0.1 to 0.2) are those of the official code, which samples all images
-beforehand and keeps them as JPEG, whose traces a detector can learn; here nothing is compressed. There one strength
-serves 16 images and empty regions pass as anomalies; here every sample has a strength of its own, drawn from the same
-range, so that only the samples of one batch are less alike. There the mask is the whole region, here what visibly
-changed in it; neither difference has been measured. `start_range` is ours: below 1, sampling starts from the image
-itself, partly noised, so the content stays aligned with it and takes fewer steps.
+beforehand and keeps them as JPEG: that changes them by 1.8 grey levels of 255, and compressing again changes nothing
+more, which tells them from any other image; here nothing is compressed. There one strength serves 16 images, here every
+sample has its own from the same range: among 16, the change deviates by .40 of its mean instead of .37. There a region
+without a pixel (5.5 % without a foreground) passes as an anomaly, here it is drawn again. There the mask is the whole
+region, here what of it changed by more than a grey level, all but .9 %. `start_range` is ours, its default the paper's:
+below 1, sampling starts from the image itself, partly noised, takes fewer steps and stays nearer to it, by 9.3 grey
+levels from .45 on where the paper's are 21.5 away (benchmarks/sdas_notes.py; docs/reference/methods.md).
 
 A classifier may guide the samples towards their category, as in the official code: Dhariwal, Nichol: Diffusion models
-beat GANs on image synthesis, NeurIPS 2021, arXiv 2105.05233, algorithms 1 and 2. The last step, where Σ is next to 0,
-is not guided here.
+beat GANs on image synthesis, NeurIPS 2021, arXiv 2105.05233, algorithms 1 and 2. The last step is not guided here: with
+Σ of at most 1e-4 there, a gradient of 1 moves a pixel of a model on pixels by .013 grey levels.
 """
 
 from __future__ import annotations

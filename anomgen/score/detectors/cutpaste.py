@@ -4,8 +4,9 @@ Li, Sohn, Yoon, Pfister: CutPaste: Self-supervised learning for anomaly detectio
 2104.04015; the density as in Sohn, Li, Yoon, Jin, Pfister, ICLR 2021, arXiv 2011.02578. Localisation is that of the
 paper's patch model: windows are scored one by one, and a Gaussian spreads each score over the map.
 
-Note: the paper pastes into each window; here windows are cut from the recipe's images, a window counts as anomalous
-when the rim of an anomaly is in its central half, and the same window of the image's normal is its counterpart. Classes
+Note: the paper pastes into each window; here windows are cut from the recipe's images, of which a patch then fills .44
+instead of .085, a scar as much as the paper's (docs/reference/methods.md). A window counts as anomalous when the rim of
+an anomaly is in its central half, and the same window of the image's normal is its counterpart. Classes
 are the normal one and the recipe's defect types, all of them, so a recipe of two types is classified in three ways. A
 step of `paper` and `paper-image` has 32 windows of each class, 64 of the recipe `cutpaste` and 96 of `cutpaste-3way`,
 as in the paper; these 96 come from 64 images, since a row has one anomaly, where the paper makes three of each of 32.
