@@ -7,7 +7,7 @@ line at 256×256. Prints the mean area of the masks, as a share of the image, th
 value range, and the share of rows that were drawn again. Then, for `nsa`, how far labels filtered by a square are from
 those filtered by the authors' disk; for `pii`, how many samples the authors' range keeps from values that their image
 does not hold; for `perlin`, the area of 3,000 regions, ours and as DRAEM's code draws them; for `cutpaste`'s
-detector, how much of its windows is pasted, at 128×128.
+detector, at 128×128, how much of its windows is pasted, and how much they vary.
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ from skimage.morphology import disk
 
 from anomgen.dataset.row import Row, area_of, severity_of
 from anomgen.generators import nsa, pii
+from anomgen.generators.cutpaste import _jittered
 from anomgen.generators.perlin import Perlin
 from anomgen.making.engine import Plan, Renderer
 from anomgen.making.recipe import load_recipe
 from anomgen.making.threads import single_threaded
 from anomgen.score.detectors.cutpaste import CutPasteGDE, around
+from anomgen.sources.pixels import value_max
 from anomgen.synthesis.blend import poisson_blend
 from anomgen.synthesis.labels import logistic
 from anomgen.synthesis.sample import Composite
@@ -35,6 +37,11 @@ from anomgen.synthesis.sample import Composite
 DRAWS, LABELS, REGIONS = 200, 50, 3000
 SCORED = 128
 """Side of the images that detectors see by default."""
+WINDOWS: dict[str, tuple[str, list[str]]] = {
+    "patches": ("cutpaste", []),
+    "patches of a sixteenth": ("cutpaste", ["generator.area_range=[0.00125, 0.0094]"]),
+    "scars": ("scar", []),
+}
 PAPER = "generator.opacity_range=[0.1, 1.0]"
 LINES = {
     "perlin": ("perlin", []),
@@ -113,15 +120,27 @@ def beyond(source: str) -> float:
     return float(np.mean(outside))
 
 
-def windows(source: str) -> tuple[float, float]:
-    """Return the mean share of anomalous windows of CutPaste's detector that is pasted: of patches, and of scars."""
-    detector, rng = CutPasteGDE(), np.random.default_rng(0)
-    found: dict[str, list[float]] = {"cutpaste": [], "scar": []}
-    for recipe, shares in found.items():
-        for row in rows(recipe, source, [f"source.size={SCORED}", "foreground=none"], DRAWS):
-            place = around(row.mask, detector._size(row.mask.shape), rng)
-            shares.append(float(row.mask[place].mean()))
-    return float(np.mean(found["cutpaste"])), float(np.mean(found["scar"]))
+def windows(source: str) -> list[float]:
+    """Return the mean share of anomalous windows of CutPaste's detector that is pasted, for each of `WINDOWS`."""
+    detector, rng, found = CutPasteGDE(), np.random.default_rng(0), []
+    for recipe, changes in WINDOWS.values():
+        drawn = rows(recipe, source, [f"source.size={SCORED}", "foreground=none", *changes], DRAWS)
+        masks = [row.mask for row in drawn]
+        found.append(float(np.mean([mask[around(mask, detector._size(mask.shape), rng)].mean() for mask in masks])))
+    return found
+
+
+def colours(source: str) -> tuple[float, float]:
+    """Return the mean change, grey levels of 255, by all of CutPaste's jitter, and by brightness and contrast alone."""
+    changes = []
+    for number, row in enumerate(rows("cutpaste", source, [f"source.size={SCORED}"], DRAWS)):
+        image = row.normal.astype(np.float32) / value_max(row.normal.dtype)
+        whole, factors = _jittered(np.random.default_rng(number), row.normal, 0.1)
+        bright = np.minimum(image * factors[0], 1)
+        part = np.clip(bright.mean() + factors[1] * (bright - bright.mean()), 0, 1)
+        changes.append([np.abs(values - image).mean() for values in (whole / value_max(whole.dtype), part)])
+    both = 255 * np.mean(changes, axis=0)
+    return float(both[0]), float(both[1])
 
 
 def official_region(rng: np.random.Generator, side: int = 256) -> np.ndarray:
@@ -161,7 +180,9 @@ def main(source: str, textures: str | None = None) -> None:
     mean, share = filters(source)
     print(f"nsa, labels by square and disk: {mean:.3f} apart, {share:.1%} of the pixels by more than .1", flush=True)
     print(f"pii, samples with values outside of their image's range before clipping: {beyond(source):.1%}", flush=True)
-    print("cutpaste, pasted share of windows: patches {:.3f}, scars {:.3f}".format(*windows(source)))
+    for name, share in zip(WINDOWS, windows(source), strict=True):
+        print(f"cutpaste, share of windows that is pasted, {name}: {share:.3f}", flush=True)
+    print("cutpaste, change by its jitter {:.1f} of 255, without hue and saturation {:.1f}".format(*colours(source)))
     text = "perlin, area of regions: ours {:.4f}, DRAEM's code {:.4f}, its regions with a pixel {:.4f}"
     print(text.format(*regions()))
 

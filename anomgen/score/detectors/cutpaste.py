@@ -5,16 +5,17 @@ Li, Sohn, Yoon, Pfister: CutPaste: Self-supervised learning for anomaly detectio
 paper's patch model: windows are scored one by one, and a Gaussian spreads each score over the map.
 
 Note: the paper pastes into each window; here windows are cut from the recipe's images, of which a patch then fills .44
-instead of .085, a scar as much as the paper's (docs/reference/methods.md). A window counts as anomalous when the rim of
-an anomaly is in its central half, and the same window of the image's normal is its counterpart. Classes
-are the normal one and the recipe's defect types, all of them, so a recipe of two types is classified in three ways. A
-step of `paper` and `paper-image` has 32 windows of each class, 64 of the recipe `cutpaste` and 96 of `cutpaste-3way`,
-as in the paper; these 96 come from 64 images, since a row has one anomaly, where the paper makes three of each of 32.
-The paper also shifts the whole image at random, which `image` and `paper-image` leave out; windows of the others lie
-anywhere.
-Windows vary in brightness and contrast, not in hue and saturation. The default preset's network has half the width and
-learns by Adam, because the paper's SGD has hardly begun to tell pasted from untouched after some hundred steps. The
-paper's maps of its image model, by GradCAM, are not there.
+instead of .085, as with `area_range` a sixteenth as large, and a scar as much as the paper's. A window counts as
+anomalous when the rim of an anomaly is in its central half, and the same window of the image's normal is its
+counterpart. Classes are the normal one and the recipe's defect types, all of them, so a recipe of two types is
+classified in three ways. A step of `paper` and `paper-image` has 32 windows of each class, 64 of the recipe `cutpaste`
+and 96 of `cutpaste-3way`, as in the paper; these 96 come from 64 images, since a row has one anomaly, where the paper
+makes three of each of 32. The paper also shifts the whole image at random, which `image` and `paper-image` leave out;
+windows of the others lie anywhere. Windows vary in brightness and contrast, by 8.7 grey levels of 255 on coffee leaves,
+not in hue and saturation, with which it would be 10.3 (docs/reference/methods.md). The density's covariance is shrunk
+as Ledoit and Wolf do. The default preset's network has half the width and learns by Adam, because the paper's SGD has
+hardly begun to tell pasted from untouched after some hundred steps. The paper's maps of its image model, by GradCAM,
+are not there.
 """
 
 from __future__ import annotations
