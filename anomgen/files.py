@@ -8,6 +8,7 @@ import json
 import os
 import re
 import secrets
+import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import resources
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from anomgen.config.text import read_json
-from anomgen.errors import AnomgenError, Unwritable, UsageError
+from anomgen.errors import AnomgenError, AnomgenNote, Unwritable, UsageError
 from anomgen.places import FULL, Remote, read_within
 
 MAX_RECORD = 1 << 26
@@ -96,6 +97,19 @@ def refuse_inside(out: Path, *sources: str | None) -> None:
                 f"the output {out} lies inside the source {folder}: its pictures would become normal images of the "
                 "next run; choose another folder with -o"
             )
+
+
+def holds(path: Path, data: bytes) -> bool:
+    """Return whether a file holds these bytes and no others."""
+    try:
+        return read_within(path, len(data)) == data
+    except OSError:
+        return False
+
+
+def note_kept(path: Path, advice: str = "; to have it written anew, remove it and use --resume") -> None:
+    """Warn that a file of an output stays as somebody has changed it."""
+    warnings.warn(f"{path} is not as it was written, so it stays{advice}", AnomgenNote, stacklevel=3)
 
 
 def refuse_linked(*folders: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from made_dataset import anomalous, made_rows, normal_image, write_dataset
 from PIL import Image
 
-from anomgen.dataset.grid import write_preview
+from anomgen.dataset.grid import complete_preview
 from anomgen.dataset.panel import Panel
 from anomgen.dataset.preview import (
     TILE,
@@ -149,20 +149,20 @@ def test_a_dataset_of_normal_rows_is_shown_too(tmp_path):
     rows = [row for row in made_rows(6) if not row.label]
     dataset = Dataset(write_dataset(tmp_path / "d", rows))
     assert len(dataset_panels(dataset)) == 3
-    write_preview(dataset, tmp_path / "p.png")
+    complete_preview(dataset, tmp_path / "p.png")
 
 
 def test_the_same_dataset_gives_the_same_bytes(tmp_path):
     dataset = Dataset(write_dataset(tmp_path / "d"))
     for name in ("one.png", "two.png"):
-        write_preview(dataset, tmp_path / name)
+        complete_preview(dataset, tmp_path / name)
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["d", "one.png", "two.png"]
 
 
 def test_the_picture_of_a_card_is_small(tmp_path):
     rows = [row for row in made_rows(16, shape=(300, 300, 3)) if row.label]
-    write_preview(Dataset(write_dataset(tmp_path / "d", rows)), tmp_path / "p.png")
+    complete_preview(Dataset(write_dataset(tmp_path / "d", rows)), tmp_path / "p.png")
     with Image.open(tmp_path / "p.png") as picture:
         assert picture.mode == "P" and picture.width == 2 * 16 + 2 * (160 + 4 + 160) + 16  # two samples a line
     assert (tmp_path / "p.png").stat().st_size < 300_000

@@ -2,6 +2,7 @@
 
 import shutil
 import warnings
+from hashlib import sha256
 
 import cv2
 import pytest
@@ -62,6 +63,37 @@ def test_a_card_that_nobody_edited_follows_what_is_made_now(tmp_path, missing):
         make(load_recipe("nsa", source=tmp_path / "nuts", count=8, size=64), tmp_path / "renamed", resume=True)
     cards = {name: (tmp_path / name / "README.md").read_text() for name in ("of-bolts", "of-nuts", "renamed")}
     assert cards["renamed"] == cards["of-nuts"] != cards["of-bolts"]
+
+
+@pytest.mark.parametrize("missing", ["README.md", "provenance.json"])
+@pytest.mark.parametrize("how", ["resume", "finish"])
+def test_a_picture_of_somebodys_own_and_his_comments_in_the_recipe_stay(out, tmp_path, missing, how):
+    kept = tmp_path / "kept"
+    shutil.copytree(out, kept)
+    (kept / missing).unlink()
+    mine = {"preview.png": b"a nicer picture", "recipe.yaml": (kept / "recipe.yaml").read_bytes() + b"# of our bolts\n"}
+    for name, data in mine.items():
+        (kept / name).write_bytes(data)
+    with pytest.warns(AnomgenNote) as told:
+        make(recipe("nsa", 8), kept, **{how: True})
+    said = sorted(str(note.message).split(" is not as it was written, so it stays")[0] for note in told)
+    assert said == [str(kept / name) for name in mine]
+    assert digests(kept) == {**digests(out), **{name: sha256(data).hexdigest() for name, data in mine.items()}}
+    shutil.rmtree(kept / "data")
+    with pytest.warns(AnomgenNote):  # with shards to make, too
+        make(recipe("nsa", 8), kept, resume=True)
+    assert {name: (kept / name).read_bytes() for name in mine} == mine
+
+
+def test_a_recipe_that_somebody_has_given_another_meaning_is_an_error(out, tmp_path):
+    kept = tmp_path / "kept"
+    shutil.copytree(out, kept)
+    (kept / "provenance.json").unlink()
+    text = (kept / "recipe.yaml").read_text().replace("license: null", "license: cc-by-4.0")
+    (kept / "recipe.yaml").write_text(text)
+    with pytest.raises(UsageError, match=r"another recipe \(different: license\)"):
+        make(recipe("nsa", 8), kept, resume=True)
+    assert (kept / "recipe.yaml").read_text() == text
 
 
 @pytest.mark.parametrize("how", ["overwrite", "resume"])

@@ -5,7 +5,6 @@ Everything in it follows from the dataset's own records, so the same dataset giv
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import Path
@@ -18,10 +17,8 @@ from anomgen.dataset.columns import Columns
 from anomgen.dataset.reader import Dataset
 from anomgen.dataset.row import LABELS, NORMAL
 from anomgen.dataset.statistics import statistics
-from anomgen.errors import AnomgenNote
-from anomgen.files import fingerprint_of, replacing
+from anomgen.files import fingerprint_of, holds, note_kept, replacing
 from anomgen.licenses import inherited
-from anomgen.places import read_within
 
 TASKS = ("image-segmentation", "image-classification")
 
@@ -29,8 +26,6 @@ TASKS = ("image-segmentation", "image-classification")
 HERE = "path/to/this/folder"
 """What the card's example loads, as long as nobody knows where the dataset is published."""
 
-MAX_CARD = 1 << 24
-"""Bytes of a card that is read to see whether somebody has edited it."""
 LISTED_SKIPPED = 20
 """How many left-out files the card names."""
 
@@ -59,28 +54,17 @@ def complete_card(
     """
     card, dataset = out / "README.md", Dataset(out, partial=True)
     ways = product(filter(None, (provenance, before[0])), filter(None, (recipe, before[1])))
-    if not card.exists() or any(_says(card, render_card(dataset, *way, stats)) for way in ways):
+    if not card.exists() or any(holds(card, render_card(dataset, *way, stats).encode()) for way in ways):
         write_card(out, provenance, recipe, stats)
     else:
-        warnings.warn(
-            f"{card} is not as it was written, so it stays; to have it written anew, remove it and run the same "
-            "command with --resume",
-            AnomgenNote,
-            stacklevel=2,
-        )
+        note_kept(card)
 
 
 def is_as_rendered(dataset: Dataset) -> bool:
     """Return whether a finished dataset has its card, and nobody has edited it."""
     card = dataset.path / "README.md"
-    return card.is_file() and _says(card, render_card(dataset, dataset.provenance, dataset.recipe, statistics(dataset)))
-
-
-def _says(card: Path, text: str) -> bool:
-    try:
-        return read_within(card, MAX_CARD) == text.encode()
-    except OSError:
-        return False
+    text = render_card(dataset, dataset.provenance, dataset.recipe, statistics(dataset)) if card.is_file() else ""
+    return bool(text) and holds(card, text.encode())
 
 
 def render_card(
@@ -219,7 +203,7 @@ def _about_images(image: np.ndarray, source: Mapping[str, Any], recipe: Mapping[
     if recipe["source"].get("size", 0) is None:
         return f"{kind}, in the sizes of the source."
     if "shape" in source and source["shape"] is None and source["kind"] != "builtin":
-        return f"{kind}, of several sizes, the longer side {recipe['source']['size']} pixels."
+        return f"{kind}, of several sizes, the longer side {max(width, height)} pixels."
     return f"{kind}, {width} pixels wide and {height} high."
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib import resources
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from anomgen.dataset.preview import (
     texts_on,
 )
 from anomgen.dataset.reader import Dataset
-from anomgen.files import replacing
+from anomgen.files import holds, note_kept, replacing
 from anomgen.sources.pool import Pool
 
 SIDE = 256
@@ -55,16 +56,29 @@ class Group:
     panels: Sequence[Panel]
 
 
-def write_preview(dataset: Dataset, path: Path, count: int = 8, pool: Pool | None = None) -> None:
-    """Write samples of a dataset as a small PNG for its card; the same dataset gives the same bytes."""
+def complete_preview(dataset: Dataset, path: Path, count: int = 8, pool: Pool | None = None) -> None:
+    """Write samples of a dataset as a small PNG for its card, unless another one is there: it stays, as a note says.
+
+    The same dataset gives the same bytes.
+    """
+    data = _small_sheet(dataset, count, pool)
+    if not path.exists():
+        with replacing(path) as file:
+            file.write(data)
+    elif not holds(path, data):
+        note_kept(path)
+
+
+def _small_sheet(dataset: Dataset, count: int, pool: Pool | None) -> bytes:
     from PIL import Image
 
     name = dataset.recipe.get("name", dataset.path.name)
     group = Group(name, dataset_panels(dataset, count, pool))
     sheet = Image.fromarray(grid_sheet([group], 2, f"{name} · {len(dataset)} rows", CARD_SIDE))
     small = sheet.quantize(CARD_COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    with replacing(path) as file:
-        small.save(file, "PNG", optimize=True)
+    written = BytesIO()
+    small.save(written, "PNG", optimize=True)
+    return written.getvalue()
 
 
 def grid_sheet(groups: Sequence[Group], columns: int, title: str = "", side: int = SIDE) -> np.ndarray:

@@ -18,8 +18,8 @@ from typing import Any
 from anomgen.config import Part
 from anomgen.config.text import Overrides, texts_of, with_name
 from anomgen.dataset.card import complete_card
-from anomgen.dataset.grid import write_preview
-from anomgen.dataset.origin import MARK, Damaged, is_ours, read_provenance
+from anomgen.dataset.grid import complete_preview
+from anomgen.dataset.origin import Damaged, is_ours, read_provenance
 from anomgen.dataset.reader import SHARD_PATTERN, Dataset
 from anomgen.dataset.row import Row
 from anomgen.dataset.statistics import row_counts, statistics
@@ -29,7 +29,7 @@ from anomgen.files import fingerprint_of, locked, remove, replacing, sweep
 from anomgen.licenses import inherited
 from anomgen.making.engine import Plan, Recipe, Renderer, shard_ranges
 from anomgen.making.memory import remember_source
-from anomgen.making.output import DATA, OWN_FILES, check_output, clear, records_of
+from anomgen.making.output import DATA, OWN_FILES, check_output, clear, complete_recipe, records_of
 from anomgen.making.recipe import recipe_of
 from anomgen.making.runners.base import Runner, Shard
 from anomgen.making.runners.choice import require_runner, runner
@@ -260,7 +260,7 @@ def _is_complete(shard: Shard) -> bool:
 
 def _begin(recipe: Recipe, out: Path) -> None:
     remove(out / "provenance.json")
-    _write(out / "recipe.yaml", MARK + recipe.portable().to_yaml())
+    complete_recipe(recipe, out)
     sweep(out, out / DATA)
 
 
@@ -280,7 +280,7 @@ def _join(recipe: Recipe, out: Path) -> None:
     """Begin a part of a dataset: like `_begin`, but others may be at work, so nothing of theirs is touched."""
     remove(out / "provenance.json")
     if not is_ours(out):
-        _write(out / "recipe.yaml", MARK + recipe.portable().to_yaml())
+        complete_recipe(recipe, out)
 
 
 def _finish(plan: Plan, out: Path, shards: list[Shard], before: tuple[Any, Any]) -> dict[str, Any]:
@@ -319,8 +319,8 @@ def _finish(plan: Plan, out: Path, shards: list[Shard], before: tuple[Any, Any])
         "rejects": dict(sorted(rejects.items())),
         "shards": len(shards),
     }
-    write_preview(dataset, out / "preview.png", pool=pool)
-    complete_card(out, provenance, plan.recipe.portable().as_dict(), statistics(dataset), before)
+    complete_preview(dataset, out / "preview.png", pool=pool)
+    complete_card(out, provenance, dataset.recipe, statistics(dataset), before)
     _write(out / "provenance.json", json.dumps(provenance, indent=2, ensure_ascii=False) + "\n")
     remember_source(plan)
     return provenance

@@ -9,10 +9,10 @@ from typing import Any
 
 from anomgen.config.base import located_texts
 from anomgen.dataset import origin
-from anomgen.dataset.origin import LEFT_OUT, PROVENANCE, is_ours
+from anomgen.dataset.origin import LEFT_OUT, MARK, PROVENANCE, RECIPE, is_ours
 from anomgen.dataset.reader import SHARD_PATTERN
 from anomgen.errors import UsageError
-from anomgen.files import Earlier, holds_earlier, refuse_inside, refuse_linked, remove
+from anomgen.files import Earlier, holds, holds_earlier, note_kept, refuse_inside, refuse_linked, remove, replacing
 from anomgen.making.engine import Recipe
 from anomgen.making.recipe import parse_recipe, read_recipe
 
@@ -65,6 +65,23 @@ def _refuse_other_recipe(recipe: Recipe, out: Path) -> None:
             f"{out} was begun with another recipe (different: {', '.join(different)}); "
             "resume with the same one, or choose another folder with -o"
         )
+
+
+def complete_recipe(recipe: Recipe, out: Path) -> None:
+    """Write ``recipe.yaml``, unless somebody has edited the one that is there: it stays, as a note says.
+
+    It says the same then, or `check_output` has refused it. One that differs as paths do is written anew.
+    """
+    file = out / RECIPE
+    if not is_ours(out) or holds(file, _text_of(parse_recipe(read_recipe(str(file)), str(file)))):
+        with replacing(file) as written:
+            written.write(_text_of(recipe))
+    else:
+        note_kept(file, ", for it says the same")
+
+
+def _text_of(recipe: Recipe) -> bytes:
+    return (MARK + recipe.portable().to_yaml()).encode()
 
 
 def _differences(before: Any, now: Any, key: str = "") -> Iterator[str]:
