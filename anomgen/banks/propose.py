@@ -9,8 +9,8 @@ import numpy as np
 
 from anomgen.errors import UsageError
 from anomgen.sources.images import fit_image
-from anomgen.sources.pixels import to_channels
-from anomgen.synthesis.alignment import ALIKE, Normals, levels
+from anomgen.sources.pixels import levels, to_channels
+from anomgen.synthesis.alignment import ALIKE, Normals
 from anomgen.synthesis.detectability import Detectability
 from anomgen.synthesis.sample import smallest_mask
 

@@ -18,7 +18,7 @@ from anomgen.errors import RecipeError, SourceError, UsageError, near_miss, tell
 from anomgen.sources.base import Images, PathText
 from anomgen.sources.foreground_presets import settings
 from anomgen.sources.images import Fit, fit_image
-from anomgen.sources.pixels import value_max
+from anomgen.sources.pixels import to_lab, value_max
 from anomgen.sources.pool import SmallImages
 from anomgen.sources.region import file_for, forget, read_drawn, region_digest, region_of, require_aspect
 from anomgen.sources.segmentation import (
@@ -371,7 +371,7 @@ def _fit(image: np.ndarray, candidate: Foreground) -> _Fit:
     mask = candidate._segment(image)
     if not 0.005 < mask.mean() < 0.9:
         return _Fit(False, 0.0)
-    space = cv2.cvtColor(image, cv2.COLOR_RGB2Lab) if image.shape[2] == 3 else image
+    space = to_lab(image)
     weights = np.array([candidate.lightness, 1.0, 1.0] if image.shape[2] == 3 else [1.0])
 
     def mean(part: np.ndarray) -> np.ndarray:

@@ -13,6 +13,15 @@ def value_max(dtype: np.dtype) -> int:
     return int(np.iinfo(dtype).max)
 
 
+def levels(image: np.ndarray, white: float = 255.0) -> np.ndarray:
+    """Return an image (H, W, C) as float32, black 0 and white `white`: by default in grey levels of 255."""
+    values = image.astype(np.float32)
+    factor = white / value_max(image.dtype)
+    if factor != 1:
+        values *= np.float32(factor)
+    return values
+
+
 def quantise(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Round float values to the nearest integer, halves to even, and clip to the range of `dtype`.
 
@@ -48,3 +57,13 @@ def to_channels(image: np.ndarray, channels: int) -> np.ndarray:
     if channels == 1:
         return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
     return np.repeat(image, channels, axis=2)
+
+
+def to_lab(image: np.ndarray) -> np.ndarray:
+    """Return an image (H, W, C), 8 bits or float32 in [0, 1], in OpenCV's Lab; of grey the lightness alone.
+
+    Lightness goes to 255 in 8 bits and to 100 in float32.
+    """
+    if image.shape[2] == 3:
+        return cv2.cvtColor(image, cv2.COLOR_RGB2Lab)
+    return image if image.dtype == np.uint8 else image * np.float32(100)

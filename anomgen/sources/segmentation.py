@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from anomgen.sources.pixels import to_channels, value_max
+from anomgen.sources.pixels import to_channels, to_lab, value_max
 
 NOTCH, REACH, DEEP = 24, 4, 12
 """Pixels at `REFERENCE_SIZE`: notches of an outline so wide are looked into when it is snapped to edges, and so far it
@@ -62,7 +62,7 @@ def border_distance(image: np.ndarray, lightness: float = 1.0) -> np.ndarray:
     image: 8 bits. The distance is that of Lab as OpenCV stores it in 8 bits, with `lightness` as the weight of L;
     for grey images it is the difference of the values.
     """
-    space = cv2.cvtColor(image, cv2.COLOR_RGB2Lab) if image.shape[2] == 3 else image
+    space = to_lab(image)
     weights = (lightness, 1.0, 1.0) if image.shape[2] == 3 else (1.0,)
     edge = max(1, round(3 * _scale(image.shape)))
     rim = [space[:edge], space[-edge:], space[:, :edge], space[:, -edge:]]

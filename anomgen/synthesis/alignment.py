@@ -12,7 +12,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from anomgen.sources.pixels import to_channels, value_max
+from anomgen.sources.pixels import levels, to_channels
 
 SIDE = 64
 """Pixels of the side at which the nearest image is looked for."""
@@ -32,11 +32,6 @@ class Nearest(NamedTuple):
     """float32 (H, W, C), grey levels of 255."""
     distance: float
     """Standard deviation of the difference, grey levels of 255, at a small size."""
-
-
-def levels(image: np.ndarray) -> np.ndarray:
-    """Return an image (H, W, C) as float32 in grey levels of 255."""
-    return image.astype(np.float32) * np.float32(255 / value_max(image.dtype))
 
 
 class Normals:

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from anomgen.sources.base import Images
-from anomgen.sources.pixels import to_channels, value_max
+from anomgen.sources.pixels import levels, to_channels, to_lab
 from anomgen.sources.pool import Pool, SmallImages
 
 SIDE = 128
@@ -170,9 +170,7 @@ def features(image: np.ndarray, shrink: float | None = None, chosen: np.ndarray 
     shrunk image, row by row, of N pixels; their features alone, (N, 18) or (N, 12), are much cheaper.
     """
     shrink = scale_of(image.shape) if shrink is None else shrink
-    values = np.atleast_3d(_shrunk(image, shrink)).astype(np.float32) * np.float32(1 / value_max(image.dtype))
-    colour = cv2.cvtColor(values, cv2.COLOR_RGB2Lab) if values.shape[2] == 3 else values * np.float32(100)
-    colour = np.atleast_3d(colour)
+    colour = to_lab(levels(np.atleast_3d(_shrunk(image, shrink)), 1))
     square = colour[..., 0] * colour[..., 0]
 
     def of_chosen(plane: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
-from anomgen.sources.pixels import value_max
+from anomgen.sources.pixels import levels, to_channels, to_lab
 
 SIDE = 256
 """Pieces are described at the scale at which the image has this many pixels along its geometric mean side."""
@@ -36,10 +36,10 @@ def described(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """
     shrink = min(1.0, SIDE / math.sqrt(mask.size))
     size = max(round(mask.shape[1] * shrink), 1), max(round(mask.shape[0] * shrink), 1)
-    values = np.atleast_3d(image).astype(np.float32) * np.float32(1 / value_max(image.dtype))
+    values = levels(np.atleast_3d(image), 1)
     values = np.atleast_3d(cv2.resize(values, size, interpolation=cv2.INTER_AREA))
     inside = cv2.resize(mask.view(np.uint8) * np.uint8(255), size, interpolation=cv2.INTER_AREA) > 100
-    lab = cv2.cvtColor(values if values.shape[2] == 3 else np.repeat(values, 3, axis=2), cv2.COLOR_RGB2Lab)
+    lab = to_lab(to_channels(values, 3))
     fine = lab[..., 0] - cv2.GaussianBlur(lab[..., 0], (0, 0), 3)
     count, labels, found, _ = cv2.connectedComponentsWithStats(inside.view(np.uint8), connectivity=8)
     order = sorted(range(1, count), key=lambda k: -int(found[k, cv2.CC_STAT_AREA]))[:LARGEST]

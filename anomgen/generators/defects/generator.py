@@ -28,7 +28,7 @@ from anomgen.generators.defects.placing import Place, drawn_spot
 from anomgen.generators.defects.scene import Layer, Material, Scene
 from anomgen.sources.base import PathText
 from anomgen.sources.images import read_bytes, read_image
-from anomgen.sources.pixels import value_max
+from anomgen.sources.pixels import levels
 from anomgen.sources.pool import Pool
 from anomgen.synthesis.detectability import Detectability, detectability_of
 from anomgen.synthesis.sample import Reject, Sample
@@ -234,14 +234,10 @@ class Defects(Generator):
         return Weights(values, file_digest(data))
 
     def _scene(self, image: np.ndarray, foreground: np.ndarray | None) -> Scene:
-        top = value_max(image.dtype)
-        values = image.astype(np.float32)
-        if top != 255:
-            values *= np.float32(255 / top)
         assert not isinstance(self.deviation, str) and not isinstance(self.light, str)
         assert not isinstance(self.softness, str)
         material = Material(self.deviation, bool(self.colourful), self.light, self.softness, self.dark)
-        return Scene(values, foreground, material, float(np.sqrt(image.shape[0] * image.shape[1])) / 256)
+        return Scene(levels(image), foreground, material, float(np.sqrt(image.shape[0] * image.shape[1])) / 256)
 
     def _of_kind(self, rng: np.random.Generator, image: np.ndarray, scene: Scene, name: KindName) -> Sample:
         kind = KINDS[name]

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from anomgen.generators.defects.scene import Material
-from anomgen.sources.pixels import value_max
+from anomgen.sources.pixels import levels
 
 SMALLEST_DEVIATION = 6.0
 """Grey levels of 255; even a perfectly even surface gets defects of some contrast."""
@@ -36,7 +36,7 @@ def measured(images: Iterable[tuple[np.ndarray, np.ndarray | None]], light: floa
         shown = np.ones(image.shape[:2], dtype=bool) if foreground is None else foreground
         if not shown.any():
             continue
-        values = image.astype(np.float32) * np.float32(255 / value_max(image.dtype))
+        values = levels(image)
         grey = _mean(values)
         size = max(round(WINDOW * float(np.sqrt(grey.size))), 3)
         mean, square = cv2.blur(grey, (size, size)), cv2.blur(grey * grey, (size, size))

@@ -29,8 +29,8 @@ from anomgen.generators.transplant.laying import Pose, Turned, change, turned
 from anomgen.generators.transplant.patch import Background, Patch, Patches, Scale, patch_of
 from anomgen.sources.base import PathText
 from anomgen.sources.images import Fit
-from anomgen.sources.pixels import quantise, value_max
-from anomgen.synthesis.alignment import ALIKE, Normals, levels
+from anomgen.sources.pixels import levels, quantise, value_max
+from anomgen.synthesis.alignment import ALIKE, Normals
 from anomgen.synthesis.sample import Box, Reject, Sample, change_between, majority, smallest_mask
 
 ENOUGH = 8

@@ -11,9 +11,9 @@ import numpy as np
 
 from anomgen.banks.folder import Defect
 from anomgen.sources.images import Fit, fit_image
-from anomgen.sources.pixels import to_channels, to_depth
+from anomgen.sources.pixels import levels, to_channels, to_depth
 from anomgen.sources.value_range import ValueRange, stretched
-from anomgen.synthesis.alignment import Normals, levels
+from anomgen.synthesis.alignment import Normals
 from anomgen.synthesis.sample import Box
 
 Background = Literal["auto", "inpaint", "normal"]
