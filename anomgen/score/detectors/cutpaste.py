@@ -5,7 +5,7 @@ Li, Sohn, Yoon, Pfister: CutPaste: Self-supervised learning for anomaly detectio
 paper's patch model: windows are scored one by one, and a Gaussian spreads each score over the map.
 
 Note: the paper pastes into each window; here windows are cut from the recipe's images, of which a patch then fills .44
-instead of .085, as with `area_range` a sixteenth as large, and a scar as much as the paper's. A window counts as
+instead of .085 (.08 where `area_range` is a sixteenth as large), a scar as much as the paper's. A window counts as
 anomalous when the rim of an anomaly is in its central half, and the same window of the image's normal is its
 counterpart. Classes are the normal one and the recipe's defect types, all of them, so a recipe of two types is
 classified in three ways. A step of `paper` and `paper-image` has 32 windows of each class, 64 of the recipe `cutpaste`

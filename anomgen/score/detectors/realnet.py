@@ -42,9 +42,10 @@ class RealNet(NetworkDetector):
     the layer, as the paper does with WideResNet-50-2.
 
     Note: the paper's reference code takes the weights that are best on the test set; these are those of the last
-    step. Maps are resized with aligned pixels instead of aligned corners. The default leaves out stride 32, which at
-    128 pixels has 4 × 4 places, and lets the learning rate rise and fall once (Smith and Topin 2018, arXiv
-    1708.07120); with the paper's constant one, nothing much is learnt in a minute.
+    step. Maps are resized with aligned pixels instead of aligned corners, which puts those of stride 8 up to 1.9 of
+    128 pixels elsewhere, .9 in the mean, and those of stride 16 up to 5.2 and 2.6, outwards. The default leaves out
+    stride 32, which at 128 pixels has 4 × 4 places, and lets the learning rate rise and fall once (Smith and Topin
+    2018, arXiv 1708.07120), where the paper's is constant.
     """
 
     kind: ClassVar[str] = "realnet"
