@@ -45,7 +45,7 @@ _RESERVED = re.compile(
     re.IGNORECASE,
 )
 _NEGATION = re.compile(
-    r"\b(?:not|no|never|neither|nor|cannot|without|except|excepting|excluding|excludes?|unless|other than"
+    r"\b(?:not|no|never|neither|nor|cannot|without|except|excepting|exclud(?:e[ds]?|ing)|unless|other than"
     r"|nicht|kein\w*|pas|previously|formerly|used to be|no longer|instead)\b|n['’]t\b",
     re.IGNORECASE,
 )
@@ -58,6 +58,100 @@ _OTHER_THINGS = re.compile(
 _IMAGES = re.compile(r"\b(?:images?|pictures?|photo(?:graph)?s?|data|data ?sets?|database)\b", re.IGNORECASE)
 _WORDS = 160
 """Characters of a licence file that are repeated."""
+
+
+def _phrase(words: str) -> str:
+    """Return a pattern of words, whatever stands between them: texts are set in many ways."""
+    return r"\b" + r"\W+".join(words.split()) + r"\b"
+
+
+class _Text(NamedTuple):
+    """How the whole text of a licence is known: its first and last words, others in between, and about how many."""
+
+    license: str
+    first: str
+    last: str
+    between: tuple[str, ...]
+    words: tuple[int, int]
+
+    def found(self, text: str) -> tuple[int, int] | None:
+        """Return where the licence begins and ends in a text, None where it is not there whole."""
+        begin = re.search(_phrase(self.first), text, re.IGNORECASE)
+        end = begin and re.compile(_phrase(self.last), re.IGNORECASE).search(text, begin.end())
+        if begin is None or end is None:
+            return None
+        inner = text[begin.start() : end.end()]
+        low, high = self.words
+        is_whole = all(re.search(_phrase(words), inner, re.IGNORECASE) for words in self.between)
+        return (begin.start(), end.end()) if is_whole and low <= len(re.findall(r"\w+", inner)) <= high else None
+
+
+_CC_TERMS = (("by", ""), ("by-sa", "ShareAlike"), ("by-nc", "NonCommercial"), ("by-nc-sa", "NonCommercial ShareAlike"))
+_TEXTS = (
+    _Text(
+        "mit",
+        "Permission is hereby granted free of charge to any person obtaining a copy",
+        "use or other dealings in the software",
+        ("publish distribute sublicense and or sell copies", "the software is provided as is without warranty"),
+        (145, 170),
+    ),
+    _Text(
+        "bsd-3-clause",
+        "Redistribution and use in source and binary forms with or without modification are permitted",
+        "even if advised of the possibility of such damage",
+        ("Redistributions in binary form must reproduce", "endorse or promote products derived from this software"),
+        (200, 235),
+    ),
+    _Text(
+        "apache-2.0",
+        "Apache License Version 2 0 January 2004",
+        "end of terms and conditions",
+        ("Grant of Patent License", "Submission of Contributions", "Accepting Warranty or Additional Liability"),
+        (1350, 1480),
+    ),
+    _Text(
+        "cc0-1.0",
+        "CC0 1 0 Universal",
+        "with respect to this CC0 or use of the Work",
+        ("Public License Fallback", "Affirmer hereby overtly fully permanently irrevocably and unconditionally waives"),
+        (900, 1120),
+    ),
+    *(
+        _Text(
+            f"cc-{terms}-4.0",
+            f"Attribution {name} 4 0 International",
+            "Creative Commons may be contacted at creativecommons org",
+            (
+                f"this Creative Commons Attribution {name} 4 0 International Public License",
+                "Sui Generis Database Rights",
+                "Disclaimer of Warranties and Limitation of Liability",
+            ),
+            (2000, 3100),
+        )
+        for terms, name in _CC_TERMS
+    ),
+)
+"""Licences that are known by their text: some words of each, none whole."""
+_FOR_SOFTWARE = ("mit", "bsd-3-clause", "apache-2.0")
+_CODE = re.compile(
+    r"\.(?:py|ipynb|m|c|cc|cpp|h|hpp|cu|java|js|ts|go|rs|sh|r|jl|toml|cfg)$"
+    r"|^(?:src|package\.json|makefile|dockerfile|cmakelists\.txt|requirements\.txt)$",
+    re.IGNORECASE,
+)
+"""Names of what a licence for software beside it may be about."""
+_APPENDIX = re.compile(
+    rf"\s*{_phrase('APPENDIX How to apply the Apache License to your work')}.*?"
+    rf"{_phrase('governing permissions and limitations under the License')}\.?",
+    re.IGNORECASE | re.DOTALL,
+)
+_NO_CONDITION = re.compile(
+    r"[\W_]*(?:(?:the )?(?:mit|apache|(?:new |modified )?bsd)[\w .-]{0,20}licen[cs]e(?: \(\w+\))?|licen[cs]e"
+    r"|creative commons(?: legal code| corporation)?|(?:copyright|\(c\)|©).{0,200}|all rights reserved"
+    r"|(?:for more information,? (?:please )?see )?<?https?://\S+"
+    r"|=+|-+)?[\W_]*",
+    re.IGNORECASE,
+)
+"""A line beside a licence's text that changes nothing: a title, whose the copyright is, an address."""
 
 _FRONT_MATTER = re.compile(r"\s*---\s*\n(.*?)\n---\s*(?:\n|$)", re.DOTALL)
 _CARD_LICENSE = re.compile(
@@ -152,17 +246,40 @@ def license_in(text: str) -> str | None:
 
 def _claim(text: str, file: str = "") -> Evidence:
     """Return what a text says. Where it says no, speaks of other things, or reserves rights, it says nothing."""
+    whole = {known: place for known in _TEXTS if (place := known.found(text))}
+    if len(whole) > 1:
+        return Evidence(None, file, f"holds several ({', '.join(sorted(known.license for known in whole))})")
+    for known, (begin, end) in whole.items():
+        beside = text[:begin], _APPENDIX.sub("", text[end:])
+        if all(_changes_nothing(part, known.license) for part in beside):
+            return Evidence(known.license, file, _shortened(" ".join(text[begin:end].split())))
+        if known.license.startswith("cc"):
+            return Evidence(None, file, f"says more than the text of {known.license}")
     claims = {sentence: found for sentence in _sentences(text) if (found := _named_in(sentence))}
     names = set().union(*claims.values())
     if reserved := _RESERVED.search(" ".join(text.split())):
         return Evidence(None, file, f"says {reserved[0]!r}")
     if not names:
-        return Evidence(None, file, "names no licence of Creative Commons")
+        return Evidence(None, file, "names no licence that is known here")
     if len(names) > 1:
         return Evidence(None, file, f"names several ({', '.join(sorted(names))})")
     if doubtful := next((sentence for sentence in claims if _is_doubtful(sentence)), None):
         return Evidence(None, file, f"does not say it of the images: {_shortened(doubtful)!r}")
     return Evidence(names.pop(), file, _shortened(next(iter(claims))))
+
+
+def _changes_nothing(beside: str, license: str) -> bool:
+    """Return whether what stands beside the text of a licence are titles and names, or gives the images under it."""
+    beside = re.sub(rf"SPDX-License-Identifier:\s*{re.escape(license)}(?=\s|$)", "", beside, flags=re.IGNORECASE)
+    for paragraph in re.split(r"\n\s*\n", beside):
+        lines = paragraph.splitlines()
+        flat = " ".join(paragraph.split())
+        others = _named_in(flat) - {license}
+        if others or _NEGATION.search(flat) or re.search(r"internal use|confidential|proprietary", flat, re.IGNORECASE):
+            return False
+        if not all(map(_NO_CONDITION.fullmatch, lines)) and (_OTHER_THINGS.search(flat) or not _IMAGES.search(flat)):
+            return False
+    return True
 
 
 def _sentences(text: str) -> list[str]:
@@ -199,19 +316,27 @@ def license_beside(*folders: Path) -> Evidence:
     """
     for folder in folders:
         try:
-            names = [file for file in folder.iterdir() if _tells(file.name.lower())]
-            files = sorted(file for file in names if file.is_file())
+            there = list(folder.iterdir())
+            files = sorted(file for file in there if _tells(file.name.lower()) and file.is_file())
         except OSError:
             continue
         decisive = [file for file in files if _LICENSE_FILE.fullmatch(file.name.lower())]
         found = [_claim(_text_of(file), _seen_from(folders[0], file)) for file in decisive]
         if found:
-            return _agreed(found)
+            code = next((file.name for file in there if _CODE.search(file.name)), None)
+            return _agreed(found if code is None else [_of_images(evidence, code) for evidence in found])
         for file in files:
             said = _said_in_passing(file, folders[0])
             if said is not None:
                 return said
     return Evidence()
+
+
+def _of_images(evidence: Evidence, code: str) -> Evidence:
+    """Return what a licence file says of images beside code, which a licence for software may be about instead."""
+    if evidence.license not in _FOR_SOFTWARE:
+        return evidence
+    return Evidence(None, evidence.file, f"is the text of {evidence.license}, and stands beside code ({code})")
 
 
 def _tells(name: str) -> bool:

@@ -1,8 +1,12 @@
 """Licences: what may be published of what, and how they are found beside pictures."""
 
+from importlib.metadata import files
+from pathlib import Path
+
 import pytest
 
 from anomgen.licenses import (
+    _TEXTS,
     Evidence,
     conflict,
     first_conflict,
@@ -183,6 +187,102 @@ def test_a_licence_is_claimed_on_evidence_alone(tmp_path, files, license, file):
     assert (found.license, found.file) == (license, file)
     assert len(found.notes) == bool(file)
     assert all(note.startswith(f"licence {license or 'unknown'}") and file in note for note in found.notes)
+
+
+def stored(package):
+    """Return the text of a licence as a package has it that the tests need anyway."""
+    return next(f for f in files(package) if f.name in ("LICENSE", "LICENSE.txt") and "dist-info" in str(f)).read_text()
+
+
+def composed(known):
+    """Return a text with the marks of a licence, and with as many words as it has."""
+    marks = [known.first, *known.between, known.last]
+    count = sum(known.words) // 2 - len(" ".join(marks).split())
+    return "\n".join([*marks[:-1], "word " * count, marks[-1]]).replace(" 4 0 ", " 4.0 ")
+
+
+WHOLE = {
+    "mit": stored("filelock"),
+    "bsd-3-clause": stored("jinja2"),
+    "apache-2.0": (Path(__file__).parent.parent / "LICENSE").read_text(),
+    **{known.license: composed(known) for known in _TEXTS if known.license.startswith("cc")},
+}
+
+
+@pytest.mark.parametrize("license", WHOLE)
+def test_the_whole_text_of_a_licence_is_evidence_with_what_changes_nothing_beside_it(tmp_path, license):
+    begins = next(known.first.split()[0] for known in _TEXTS if known.license == license)
+    own = "Copyright (c) 2024 The Bolt Makers\nAll rights reserved.\n\n"
+    for beside in ("", own, f"SPDX-License-Identifier: {license.upper()}\n\n", "The images are given under\n\n"):
+        for form in (lambda text: text, str.upper, lambda text: text.replace("\n", "\r\n"), lambda text: f"# {text}"):
+            (tmp_path / "LICENSE").write_text(beside + form(WHOLE[license]), encoding="utf-8", newline="")
+            found = license_beside(tmp_path)
+            assert found.license == license, (beside, found)
+            (note,) = found.notes
+            assert note.lower().startswith(f"licence {license}, as license says: '{begins.lower()}") and len(note) < 250
+
+
+@pytest.mark.parametrize("code", ["train.py", "Makefile", "src"])
+def test_a_licence_for_software_beside_code_is_no_evidence_for_images(tmp_path, code):
+    (tmp_path / "images").mkdir()
+    for license, claimed in (("mit", None), ("cc0-1.0", "cc0-1.0")):
+        put(tmp_path, {"LICENSE": WHOLE[license], "notes.txt": "of the bolts"})
+        assert license_beside(tmp_path / "images", tmp_path).license == license
+        (tmp_path / code).mkdir()
+        found = license_beside(tmp_path / "images", tmp_path)
+        assert found.license == claimed
+        assert claimed or found.notes == (
+            f"licence unknown: ../LICENSE is the text of mit, and stands beside code ({code})",
+        )
+        (tmp_path / code).rmdir()
+
+
+MORE = {
+    "a condition": "You may not sell it.",
+    "a reservation": "The images are proprietary.",
+    "another thing": "The code is under the terms above.",
+    "whose it is not": "The images are excluded.",
+    "a use": "For internal use only.",
+    "another licence": WHOLE["mit"],
+    "another again": WHOLE["cc-by-sa-4.0"],
+    "one that is named": "The images are given under CC BY-NC 4.0, https://creativecommons.org/licenses/by-nc/4.0/",
+}
+
+
+@pytest.mark.parametrize("more", MORE)
+@pytest.mark.parametrize("license", WHOLE)
+def test_a_text_with_more_beside_it_is_no_evidence(license, more):
+    """Law: but for what is given, beside such a text, of the images, and what says the same."""
+    if MORE[more] == WHOLE[license]:
+        return
+    for text in (f"{WHOLE[license]}\n\n{MORE[more]}\n", f"{MORE[more]}\n\n{WHOLE[license]}"):
+        of_images = more == "one that is named" and license in ("mit", "bsd-3-clause", "apache-2.0", "cc-by-nc-4.0")
+        assert license_in(text) in ({None, "cc-by-nc-4.0"} if of_images else {None})
+
+
+@pytest.mark.parametrize("license", WHOLE)
+def test_a_text_that_is_not_whole_or_has_other_words_in_it_is_no_evidence(license):
+    known = next(known for known in _TEXTS if known.license == license)
+    text, (low, high) = WHOLE[license], known.words
+    assert license_in("\n".join(text.splitlines()[: len(text.splitlines()) // 2])) in (None, license)
+    begin, end = known.found(text)
+    assert known.found(text[: end - 1]) is None and known.found(text[begin + 1 :]) is None
+    middle = text.index("\n", len(text) // 2)
+    assert known.found(f"{text[:middle]} {'but for money alone ' * (1 + (high - low) // 4)}{text[middle:]}") is None
+
+
+def test_the_bsd_licence_of_two_clauses_and_a_mention_are_no_others():
+    lines = WHOLE["bsd-3-clause"].splitlines()
+    third = next(k for k, line in enumerate(lines) if line.lstrip().startswith("3."))
+    two = "\n".join([*lines[:third], *lines[third + 4 :]])
+    assert "endorse" not in two and license_in(two) is None
+    for text in (
+        "MIT License",
+        "Apache License, Version 2.0, January 2004",
+        "CC0 1.0 Universal",
+        "BSD 3-Clause License",
+    ):
+        assert license_in(text) is None
 
 
 def test_a_note_says_on_which_words_a_claim_rests(tmp_path):
