@@ -51,6 +51,19 @@ def test_a_bank_holds_each_picture_its_mask_its_type_and_the_hash_of_its_file(fe
     assert (few / "bank" / "preview.png").is_file() and "cc-by-4.0" in (few / "bank" / "README.md").read_text()
 
 
+def test_masks_beside_the_pictures_are_none_of_them(few):
+    """Law: which pictures are masks, is decided as everywhere; --masks says which of the masks count."""
+    for mask in sorted((few / "masks").rglob("*.png")):
+        put(few / "defects" / mask.parent.name / f"{mask.stem}_GT.png", cv2.imread(str(mask), 0)[::-1])
+    (few / "defects" / "bar" / "notes.tga").write_bytes(b"")
+    made = bank(few / "defects", few / "bank", masks=few / "masks")
+    assert made.defects == 4 and any("left out 4 files, other masks: bar/0_GT.png" in note for note in made.notes)
+    assert any("notes.tga" in note for note in made.notes)
+    elsewhere = {own.item: own.mask for own in open_bank(few / "bank").defects()}
+    beside = open_bank(bank(few / "defects", few / "own" / "bank", masks=few / "defects").path)
+    assert all(np.array_equal(own.mask, elsewhere[own.item][::-1]) for own in beside.defects()) and len(beside) == 4
+
+
 def test_the_same_defects_give_the_same_bytes(few):
     for name in ("one", "two"):
         bank(few / "defects", few / name / "bank", masks=few / "masks")

@@ -384,15 +384,3 @@ def test_a_run_whose_source_changes_ends_with_an_error(tmp_path, monkeypatch):
     pictures(tmp_path / "good", 4, seed=90)
     with pytest.raises(SourceError, match="changed while it was in use"):
         list(Renderer(plan).rows(range(8)))
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes")
-def test_a_link_to_what_never_ends_is_named(tmp_path):
-    pictures(tmp_path / "good", 2)
-    (tmp_path / "good" / "002.png").symlink_to("/dev/zero")
-    os.mkfifo(tmp_path / "pipe")
-    (tmp_path / "good" / "003.png").symlink_to(tmp_path / "pipe")
-    os.mkfifo(tmp_path / "good" / "004.png")
-    with pytest.raises(SourceError, match="a device or a pipe") as error:
-        Folder(path=str(tmp_path / "good"), size=32).open()
-    assert all(name in str(error.value) for name in ("002.png", "003.png", "004.png"))

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import os
 import re
 import struct
 import zlib
@@ -227,3 +228,18 @@ def test_the_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("anomgen.sources.detection.image_files", refuse)
     with pytest.raises(UsageError, match=r"inner: cannot be listed \(Permission denied\)"):
         detect(str(tmp_path))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes")
+def test_a_link_to_what_never_ends_is_named(tmp_path):
+    pictures(tmp_path / "good", 2)
+    (tmp_path / "good" / "002.png").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "good" / "003.png").symlink_to(tmp_path / "pipe")
+    os.mkfifo(tmp_path / "good" / "004.png")
+    with pytest.raises(SourceError, match="a device or a pipe") as error:
+        Folder(path=str(tmp_path / "good"), size=32).open()
+    names = ("002.png", "003.png", "004.png")
+    assert all(name in str(error.value) for name in names)
+    source = Folder(path=str(tmp_path / "good"), size=32, on_bad_image="skip").open()
+    assert (len(source), source.skipped) == (2, names)

@@ -20,7 +20,8 @@ from anomgen.sources.folder import FileReader, existing_folder
 from anomgen.sources.labelled import SOME, Listing, defects_in, named_type
 from anomgen.sources.mask_files import united_mask
 from anomgen.sources.pairing import paired
-from anomgen.sources.tree import NORMAL_NAMES, Tree, folders_of, left_out, tree_of
+from anomgen.sources.sorting import sorted_pictures
+from anomgen.sources.tree import NORMAL_NAMES, Tree, folders_of, left_out, not_read, tree_of
 
 TYPE = "defect"
 """The defect type where nothing says more."""
@@ -159,11 +160,18 @@ def _yolo_elsewhere(place: Path, texts: Sequence[str], pictures: Pictures) -> li
 
 
 def _paired(root: Path, files: Tree, place: Path, there: Tree) -> Collected:
-    """Return the pictures of a folder with the masks of another, which are paired by their folders and names."""
+    """Return the pictures of a folder with the masks of another, which are paired by their folders and names.
+
+    Other masks among the pictures are left out; where the other folder is theirs, or above it, they are the masks.
+    """
+    is_theirs = lies_in(root, place)
     inside = place.resolve().relative_to(root.resolve()).as_posix() if lies_in(place, root) else None
-    pictures = [name for name in files.pictures if inside is None or not name.startswith(f"{inside}/")]
-    images = [name for name in pictures if not folders_of(name) & NORMAL_NAMES]
-    virtual = {f"masks/{name}": name for name in there.pictures}
+    pictures = [name for name in files.pictures if is_theirs or inside is None or not name.startswith(f"{inside}/")]
+    read, read_mask = FileReader(root.resolve()), FileReader(place.resolve())
+    images, beside, notes = sorted_pictures(pictures, read, str(root))
+    images = [name for name in images if not folders_of(name) & NORMAL_NAMES]
+    masks = sorted(sorted_pictures(there.pictures, read_mask, str(place)).masks) if is_theirs else there.pictures
+    virtual = {f"masks/{name}": name for name in masks}
     masks_of = paired(images, sorted(virtual), str(place))
     missing = [name for name in images if name not in masks_of]
     if missing:
@@ -172,7 +180,6 @@ def _paired(root: Path, files: Tree, place: Path, there: Tree) -> Collected:
             f"{root}: {missing[0]}{more} of {len(images)} pictures have no mask in {place}; call masks as their "
             "pictures (STEM.png or STEM_mask.png), in folders of the same names"
         )
-    read, read_mask = FileReader(root.resolve()), FileReader(place.resolve())
     candidates = tuple(
         Candidate(
             name,
@@ -183,7 +190,8 @@ def _paired(root: Path, files: Tree, place: Path, there: Tree) -> Collected:
         for name in images
     )
     used = {mask for masks in masks_of.values() for mask in masks}
-    notes = left_out([virtual[mask] for mask in sorted(virtual) if mask not in used], "masks of no picture")
+    notes += left_out([virtual[mask] for mask in sorted(virtual) if mask not in used], "masks of no picture")
+    notes += (() if is_theirs else left_out(sorted(beside), "other masks")) + not_read(files.others)
     if not candidates:
         raise UsageError(f"{root}: holds no picture of a defect; give the folder of these")
     return _under_licence(candidates, notes, root)
