@@ -94,12 +94,12 @@ def test_page_needs_nothing_from_elsewhere(usual):
 
 
 def test_odd_names_are_text_everywhere(tmp_path):
-    odd = "<b>|x`_$a$_[l](u)*&"
+    odd = "<b>|x`$a$[l](u)*&"
     rows = made_rows(
         seeds=1, detectors=("probe", "<i>d|"), data=("<u>|$1$",), means={odd: 0.5, "boxes": 0.2, "欠陥" * 30: 0.3}
     )
     rows.append(
-        failed_row(made_row("nsa", data="<u>|$1$"), "RuntimeError: <script>alert(1)</script> | `x`\nsecond line")
+        failed_row(made_row("nsa", data="<u>|$1$"), "RuntimeError: <script>alert(1)</script> | `x` _a_\nsecond line")
     )
     page, markdown, results = report(tmp_path, rows, configured(data=["<u>"], set=["```\n</pre>"]))
     assert not {"b", "i", "u"} & set(page.tags) and page.tags.count("script") == 1

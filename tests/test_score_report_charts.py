@@ -79,10 +79,11 @@ def test_sweep_of_lists_keeps_its_order_and_its_lines_apart(monkeypatch, tmp_pat
         for value in values
     ]
     page = report(tmp_path, rows, configured(sweeps={key: values}))[0]
-    chart = next(given for given in drawn if given[2] == key)
-    assert list(next(iter(chart[0].values()))) == ["boxes count=4", "boxes count=8", "perlin count=4", "perlin count=8"]
-    assert chart[1] == ["[0.6, 1]", "[0.2, 0.4]", "x"]
-    assert "boxes count=4 x (baseline)" in page.text
+    chart = next(given for given in drawn if given[2] == "opacity")
+    lines = [f"{name} ({count} normal images)" for name in ("boxes", "perlin") for count in (4, 8)]
+    assert list(next(iter(chart[0].values()))) == lines
+    assert chart[1] == ["0.6 to 1", "0.2 to 0.4", "x"]
+    assert "boxes (4 normal images, opacity x; baseline)" in page.text
 
 
 @pytest.mark.parametrize("end", ["", "y" * 20, "y" * 60])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -12,6 +11,7 @@ from anomgen.score.report import charts
 from anomgen.score.report.blocks import Block, Chart, Details, Table, TableCell
 from anomgen.score.report.board import BoardTable, Line, Tau
 from anomgen.score.report.chance import chance
+from anomgen.score.report.names import entry_name, key_name, value_name
 from anomgen.score.report.summary import (
     BASES,
     METRICS,
@@ -192,19 +192,20 @@ def sweeps(run: Run) -> Iterator[Block]:
         values = _in_order(found, run.configuration.sweeps.get(key, ()) if run.configuration else ())
         if len(values) > 1:
             levels = {title: chance(of(run.done, data=data), metrics[data]) for title, data in of_data.items()}
-            draw = partial(charts.sweep_chart, panels, values, key, run.label, levels)
-            yield Chart(f"sweep-{_file_name(key)}", draw, f"{run.label} against {key}: mean; 95 % interval shaded.")
+            draw = partial(charts.sweep_chart, panels, values, key_name(key), run.label, levels)
+            caption = f"{run.label} against {key_name(key)}: mean; 95 % interval shaded."
+            yield Chart(f"sweep-{_file_name(key)}", draw, caption)
 
 
 def _place(row: Result, key: str) -> tuple[str, Any]:
     """Return where a row is in the chart of a sweep: the line (the recipe, and what else is varied), and the value."""
-    others = [f"{name.removeprefix('generator.')}={value}" for name, value in row.variation.items() if name != key]
-    return " ".join([row.recipe, *others]), _plain(row.variation[key])
+    others = {name: value for name, value in row.variation.items() if name != key}
+    return entry_name(row.recipe, others), _plain(row.variation[key])
 
 
 def _plain(value: Any) -> Any:
     """Return a swept value as something that can be a key: lists as text."""
-    return value if isinstance(value, int | float | str) else json.dumps(value)
+    return value if isinstance(value, int | float | str) else value_name(value)
 
 
 def _in_order(values: Sequence[Any], asked: Sequence[Any]) -> list[Any]:

@@ -15,6 +15,7 @@ from anomgen.score.entries import COUNT
 from anomgen.score.report import ranking
 from anomgen.score.report.board import Board, BoardTable, ColumnTable, Difference, Line
 from anomgen.score.report.chance import learned_nothing
+from anomgen.score.report.names import spaced
 from anomgen.score.result import Done, Failed, Result
 
 Key = TypeVar("Key")
@@ -99,8 +100,8 @@ class Run:
     @cached_property
     def data(self) -> list[str]:
         """Return the names of the data sets, in the order in which they were asked for."""
-        asked = [PurePath(path).name for path in self.configuration.data] if self.configuration else []
-        return _in_order(distinct(row.data for row in self.rows), asked)
+        asked = [spaced(PurePath(path).name) for path in self.configuration.data] if self.configuration else []
+        return sorted(distinct(row.data for row in self.rows), key=lambda name: _place(spaced(name), asked))
 
     @cached_property
     def detectors(self) -> list[str]:
@@ -215,9 +216,10 @@ class Run:
     def about(self, entry: str) -> str:
         """Return an entry's name, with what it is where it is a baseline."""
         kind = self.kind(entry)
-        if kind == "real" and not self._is_ceiling(entry):
-            return f"{entry} (real anomalies)"
-        return f"{entry} ({ABOUT[kind]})" if kind in ABOUT else entry
+        what = "real anomalies" if kind == "real" and not self._is_ceiling(entry) else ABOUT.get(kind)
+        if what is None:
+            return entry
+        return f"{entry[:-1]}; {what})" if entry.endswith(")") else f"{entry} ({what})"
 
     def _is_ceiling(self, entry: str) -> bool:
         """Return whether no entry has a higher mean, neither over everything nor on a data set."""
@@ -277,7 +279,11 @@ def distinct(values: Iterable[Any]) -> list[Any]:
 
 def _in_order(names: Sequence[str], asked: Sequence[str]) -> list[str]:
     """Return the names in the order of those that were asked for, others after them."""
-    return sorted(names, key=lambda name: asked.index(name) if name in asked else len(asked))
+    return sorted(names, key=lambda name: _place(name, asked))
+
+
+def _place(name: str, asked: Sequence[str]) -> int:
+    return asked.index(name) if name in asked else len(asked)
 
 
 def mean(values: Iterable[float | None]) -> float | None:

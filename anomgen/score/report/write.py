@@ -24,6 +24,7 @@ from anomgen.score.report.appendix import versions
 from anomgen.score.report.blocks import Block, Chart, Details, Section
 from anomgen.score.report.evidence import leaderboard, metric_chart
 from anomgen.score.report.findings import findings
+from anomgen.score.report.names import Names
 from anomgen.score.report.operating import operating_points
 from anomgen.score.report.pictures import Strips
 from anomgen.score.report.robustness import perturbed_means
@@ -61,8 +62,10 @@ def write_run(
     progress: Progress = silent,
 ) -> list[Path]:
     """Write the report of a run, as `write_report` does; its rows as `sorted_rows` gives them."""
-    parts = sections(run, out, figures, strips, progress)
-    title = f"Which anomalies are useful: {', '.join(run.data)}" if run.data else "Which anomalies are useful"
+    names = Names(run.rows)
+    shown = Run(names.rows(run.rows), run.configuration, names.missing(run.missing))
+    parts = sections(shown, out, names.by_entry(figures), names.by_entry(strips), progress)
+    title = f"Which anomalies are useful: {', '.join(shown.data)}" if run.data else "Which anomalies are useful"
     written = [out / HTML, out / MARKDOWN, out / RESULTS]
     drawn = list(_charts(block for part in parts for block in part.blocks))
     for done, chart in enumerate(drawn):
@@ -70,12 +73,12 @@ def write_run(
         charts.write_png(chart.wide, out / CHARTS / f"{chart.name}.png")
     progress(len(drawn), len(drawn), "writing the report: the page")
     texts = [as_html(title, parts, out), as_markdown(title, parts), as_json(run, figures)]
-    shown = _shown_before(out)
+    before = _shown_before(out)
     for path, text in zip(written, texts, strict=True):
         with replacing(path) as file:
             file.write(text.encode("utf-8", errors="backslashreplace"))
     written += [out / CHARTS / f"{chart.name}.png" for chart in drawn]
-    for left in sorted(shown - set(written)):  # of an earlier, larger request
+    for left in sorted(before - set(written)):  # of an earlier, larger request
         remove(left)
     return written
 
