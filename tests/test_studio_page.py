@@ -253,6 +253,25 @@ def test_a_recipe_without_its_bank_says_what_to_do(page):
     answered(page, lambda: page.locator("#base").select_option("nsa"))
 
 
+def test_a_recipe_without_its_model_gives_the_command_that_trains_one_for_these_photos(page, photos, tmp_path):
+    page.locator("#base").select_option("sdas")
+    page.get_by_text("This recipe needs a trained model").wait_for()
+    command = page.locator("#look .command code").inner_text()
+    assert command == f"anomgen train sdas --source {photos} -o {tmp_path / 'out'}/sdas-model"
+    assert page.get_by_role("button", name=re.compile("MODEL")).count() == 0
+    answered(page, lambda: page.locator("#base").select_option("mix"))
+    page.get_by_text("NSA: weight").wait_for()
+    page.locator(".tile .kind", has_text="NSA").first.wait_for()
+
+
+def test_the_bar_holds_everything_while_photos_are_read(page):
+    page.evaluate(
+        """() => { const told = document.getElementById('reading'); told.hidden = false;
+            told.lastElementChild.textContent = 'looking at the images to choose the foreground · 9,999 of 10,000'; }"""
+    )
+    assert page.locator("#make").bounding_box()["x"] + page.locator("#make").bounding_box()["width"] <= 1280
+
+
 def test_the_object_is_seen_and_refined(page):
     page.get_by_role("tab", name="Draw").click()
     page.get_by_role("button", name="Object", exact=True).click()

@@ -2,6 +2,7 @@
 
 import { h, prose } from "./dom.js";
 import { state, change, reset, settled } from "./state.js";
+import { readable } from "./tiles.js";
 
 const OFF = { auto: "auto", null: "usual" };
 const panels = new Map();
@@ -52,6 +53,7 @@ export function problems(root) {
 let number = 0;
 
 function controlOf(control) {
+  control.label = control.label.replace(/^[\w-]+(?=: )/, readable);  // a mixture's part, by its name
   const id = `c${(number += 1)}`;
   const make = { range, number: slider, chips, choice, switch: toggle, text: line, json: line }[control.type];
   const body = make(control, id);

@@ -1,6 +1,6 @@
 // Look and set: the grid of samples of the recipe, and beside it the recipe's keys.
 
-import { h, say, segments, prose } from "./dom.js";
+import { h, say, segments, prose, commandLine } from "./dom.js";
 import { get, post, isAbort } from "./api.js";
 import { state, listen, put, change, undo, canUndo, again } from "./state.js";
 import * as controls from "./controls.js";
@@ -12,11 +12,12 @@ const THUMBNAIL = 320;
 const view = { kind: "image", outline: true, all: false, start: 0, count: 12, last: 0, rows: [], id: null, ratio: 1 };
 const pages = [];
 let asking = null;
-let toMark, root, grid, range, panel, select, undoButton, trouble, about, notes, faint;
+let toMark, place, out, root, grid, range, panel, select, undoButton, trouble, about, notes, faint;
 
 export function build(section, told, mark) {
   root = section;
   toMark = mark;
+  [place, out] = [told.place, told.out];
   select = h("select", { id: "base", onchange: () => { view.start = 0; pages.length = 0; put(select.value, carried()); } });
   options(told);
   about = h("p", { class: "help" });
@@ -83,7 +84,7 @@ function changed(what) {
     return;
   }
   select.value = state.base;
-  about.textContent = state.about;
+  about.replaceChildren(...prose(state.about));
   const keyed = state.problems.length > 0;
   controls.show(panel);
   trouble.textContent = state.error && keyed && !panel.querySelector(".wrong") ? state.error : "";
@@ -149,7 +150,12 @@ function none(error) {
   grid.removeAttribute("aria-busy");
   range.textContent = "";
   view.last = view.start;
-  grid.replaceChildren(bank
+  const training = trained(error);
+  grid.replaceChildren(training
+    ? h("div", { class: "empty" }, h("h2", {}, "This recipe needs a trained model"),
+      h("p", {}, "It draws with a model that has learnt from your photos. Train one in a terminal, which takes a while, then name its folder under Model."),
+      commandLine(training))
+    : bank
     ? h("div", { class: "empty" }, h("h2", {}, "This recipe needs real defects"),
       h("p", {}, "Mark a few on photos of defective products; they become a bank, and this recipe puts them on your good photos."),
       banks.map((path) => h("button", { onclick: () => change(bank.key, path) }, `Use ${bank.names[path]}`)),
@@ -165,10 +171,17 @@ function warned(told) {
   if (told) faint.replaceChildren(h("p", {}, told.text), h("button", { class: "primary", onclick: () => change(told.key, told.value) }, controls.proposal(told)));
 }
 
+// The command that trains the model which an error misses, for these photos.
+function trained(error) {
+  const found = error.match(/generator\.(?:[\w.]+\.)?model[: ].*`(anomgen train [^`]+)`/s)?.[1];
+  const given = (path) => (/^[\w./-]+$/.test(path) ? path : `'${path}'`);
+  return found?.replace(/GOOD_IMAGES|NORMAL/, given(place || "PHOTOS")).replace(/(-o) \S+/, `$1 ${given(`${out}/${state.base}-model`)}`);
+}
+
 // What an error or a note advises to set, as buttons.
 function remedies(text) {
   const known = new Set(state.sections.flatMap((section) => section.controls).map((control) => control.key));
-  return [...text.matchAll(/--set ([\w.]+)=(\w+)/g)].filter(([, key, value]) => known.has(key) && state.changes[key] !== value)
+  return [...text.matchAll(/--set ([\w.]+)=(\w+)/g)].filter(([, key, value]) => known.has(key) && !/^[A-Z]+$/.test(value) && state.changes[key] !== value)
     .map(([, key, value]) => h("button", { onclick: () => change(key, value) }, `Set ${key.split(".").pop().replaceAll("_", " ")} to ${value}`));
 }
 

@@ -48,7 +48,7 @@ export function readable(name) {
   return NAMES[text] ?? text.charAt(0).toUpperCase() + text.slice(1).replaceAll("-", " ");
 }
 
-const other = (kind, name) => (readable(kind.replaceAll(" ", "-")) === name ? "" : kind);
+const other = (kind, name) => (kind === name || readable(kind.replaceAll(" ", "-")) === name ? "" : kind);
 
 export function show(tile, source, view) {
   tile.setAttribute("aria-busy", "true");
@@ -61,7 +61,7 @@ export function drawOutline(outline, row) {
   for (const path of outline.children) path.setAttribute("d", row?.outline ?? "");
 }
 
-export const kindOf = (row) => (row.label === 0 ? "normal" : row.defect_type).replaceAll("_", " ");
+export const kindOf = (row) => (row.label === 0 ? "normal" : NAMES[row.defect_type] ?? row.defect_type.replaceAll("_", " "));
 
 export const percent = (share) => `${(100 * share).toPrecision(share >= 0.995 ? 3 : 2)} %`;
 
