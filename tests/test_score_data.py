@@ -1,6 +1,9 @@
 """Real data: the layouts and the splits."""
 
+import os
 import pickle
+import subprocess
+import sys
 
 import cv2
 import pytest
@@ -9,6 +12,7 @@ from layouts import blob, mvtec, noise, plain, visa, write
 from anomgen.errors import SourceError, UsageError
 from anomgen.score.data import load
 from anomgen.sources.conformance import check_source
+from anomgen.sources.labelled import _noted_types
 
 
 def test_mvtec_with_its_types_masks_and_parts(tmp_path):
@@ -64,6 +68,30 @@ def test_visa_as_published_has_its_own_split_and_numbers_in_masks(tmp_path):
     (tmp_path / "candle/Data/Images/Normal/0000.JPG").unlink()
     with pytest.raises(SourceError, match=r"1 training images of 1cls.csv are not there.*0000"):
         load(str(tmp_path / "candle"), 32)
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["bare", "with a mark of its encoding"])
+def test_visas_table_is_read_as_utf8_on_every_system(tmp_path, mark):
+    """Law: types and names that are not ASCII come out as they are written, whatever the system's own encoding is."""
+    candle = visa(tmp_path)
+    (candle / "Data/Images/Anomaly/000.JPG").rename(candle / "Data/Images/Anomaly/größe.JPG")
+    (candle / "Data/Masks/Anomaly/000.png").rename(candle / "Data/Masks/Anomaly/größe.png")
+    text = f"{mark}image,label,mask\r\ncandle/Data/Images/Anomaly/größe.JPG,缺口 ü,\r\n"
+    table = candle / "image_anno.csv"
+    table.write_bytes(text.encode())
+    code = "import pathlib, anomgen.sources.labelled as own; print(ascii(own._noted_types(pathlib.Path('candle'))))"
+    # of a system that reads ASCII where nothing is said
+    ascii_alone = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, check=False, cwd=tmp_path, env=ascii_alone, capture_output=True, text=True)
+    assert done.stdout.strip() == ascii({"Data/Images/Anomaly/größe.JPG": "缺口 ü"}), done.stderr
+    assert sorted(set(load(str(candle), 32).test.defect_types)) == ["Anomaly", "normal", "缺口 ü"]
+    for wrong in (text.encode("cp1252", "replace"), b"a,b\n1,2\n", b"image,label\ncandle/a.png\n"):
+        table.write_bytes(wrong)
+        with pytest.raises(SourceError, match=r"image_anno\.csv: is not VisA's table of image, label, mask"):
+            _noted_types(candle)
+    table.unlink()
+    assert _noted_types(candle) == {}
 
 
 def test_visa_without_its_table_is_split_by_content(tmp_path):

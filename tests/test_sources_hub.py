@@ -13,7 +13,7 @@ from PIL import Image
 
 from anomgen.errors import SourceError, UsageError
 from anomgen.sources.conformance import check_source
-from anomgen.sources.hub import Hub
+from anomgen.sources.hub import Hub, _with_bytes
 
 try:
     import datasets
@@ -260,6 +260,52 @@ def naming(root, named):
     pq.write_table(
         rows.replace_schema_metadata({"huggingface": features}), root / "data" / "train-00000-of-00001.parquet"
     )
+
+
+OWN = "hf://datasets/me/x@0123abc"
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        "{}",
+        "hf://datasets/me/xy@0123abc/a.png",
+        "hf://datasets/me/x/a.png",
+        "hf://me/x@main/a.png",
+        "https://host/datasets/me/x/resolve/main/a.png",
+        "file://{}",
+        f"{OWN}/a.zip::file://{{}}",
+        f"file://{{}}::{OWN}/a.zip",
+        f"{{}}::{OWN}/a.zip",
+        f"simplecache::file://{{}}::{OWN}/a.zip",
+        f"zip://a.png::file://{{}}::{OWN}/a.zip",
+        f"{OWN}/../../y/a.png",
+        f"{OWN}/%2e%2e/y/a.png",
+        None,
+    ],
+)
+def test_rows_that_are_streamed_name_no_file_outside_the_dataset(tmp_path, named):
+    """Law: before a file is opened, its address must be that of the dataset's repository, through archives at most."""
+    (tmp_path / "mine.png").write_bytes(png(DEEP[0]))
+    with pytest.raises(SourceError, match=r"me/x: a row names the file .* which is not the dataset's"):
+        _with_bytes({"bytes": None, "path": named and named.format(tmp_path / "mine.png")}, "me/x")
+
+
+@pytest.mark.parametrize("chain", ["", "zip://sub/a.png::", "gzip://a.png::tar://b.gz::"])
+def test_rows_that_are_streamed_are_read_from_the_datasets_repository(monkeypatch, chain):
+    opened = []
+
+    def fake(path, mode):
+        opened.append((path, mode))
+        return io.BytesIO(b"picture")
+
+    monkeypatch.setattr("fsspec.open", fake)
+    address = f"{OWN}/train/a.png"
+    assert _with_bytes({"bytes": None, "path": chain + address}, "me/x")["bytes"] == b"picture"
+    assert opened == [(chain + address, "rb")]
+    assert _with_bytes(None, "me/x") is None
+    stored = {"bytes": b"stored", "path": "/etc/passwd"}
+    assert _with_bytes(stored, "me/x") == stored and len(opened) == 1
 
 
 @pytest.mark.parametrize("where", ["absolute", "above", "inside and above", "http://127.0.0.1:1/a.png"])

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import unquote
 
 from anomgen.errors import AnomgenError, SourceError, UsageError, near_miss, require
 from anomgen.places import is_url
@@ -23,6 +24,9 @@ HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 _PART = re.compile(r"([^\[\]]+)\[(\d*):(\d+)\]")
 """A part of a split that can be read from its front: ``train[:100]``, ``train[50:100]``."""
+
+_UNPACKED = re.compile(r"(?:zip|tar|gzip|bz2|xz|lz4|zstd)://")
+"""How an address begins that names a file in an archive behind it."""
 
 _LABEL_COLUMNS = frozenset({"label", "class"})
 
@@ -233,9 +237,10 @@ def _with_bytes(cell: dict[str, Any] | None, dataset: str) -> dict[str, Any] | N
 
     if cell is None or cell["bytes"] is not None:
         return cell
-    place = str(cell["path"]).rpartition("::")[2]
-    if not place.startswith((f"hf://datasets/{dataset}@", f"{constants.ENDPOINT}/datasets/{dataset}/resolve/")):
-        raise SourceError(f"{dataset}: a row names the file {place[:200]!r}, which is not the dataset's")
+    *unpacked, place = str(cell["path"]).split("::")  # what a file system in front of the last may read, is elsewhere
+    own = place.startswith((f"hf://datasets/{dataset}@", f"{constants.ENDPOINT}/datasets/{dataset}/resolve/"))
+    if not own or ".." in unquote(place).split("/") or not all(map(_UNPACKED.match, unpacked)):
+        raise SourceError(f"{dataset}: a row names the file {str(cell['path'])[:200]!r}, which is not the dataset's")
     with fsspec.open(cell["path"], "rb") as file:
         return {"bytes": file.read(), "path": Path(cell["path"].partition("::")[0]).name}
 
