@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from small import command, count_shards, digests, recipe
 
 from anomgen import versions
 from anomgen.dataset.reader import Dataset
-from anomgen.errors import AnomgenError, AnomgenNote, UsageError
+from anomgen.errors import AnomgenError, AnomgenNote, AnomgenWarning, UsageError
 from anomgen.making import make as output
 from anomgen.making.make import make, plan_of
 from anomgen.making.recipe import load_recipe
@@ -265,6 +266,11 @@ def test_finishing_says_which_shards_are_missing(tmp_path):
         make(recipe(), out)
 
 
+def test_parts_that_have_nothing_to_make_are_told_of(tmp_path):
+    with pytest.warns(AnomgenNote, match=r"has 3 shards, so parts 4 to 5 are empty; a smaller shard_size"):
+        assert make(recipe(), tmp_path / "out", shard="5/5").made == 0
+
+
 @pytest.mark.parametrize("text", ["0/4", "5/4", "3", "a/b", "1/0", "-1/4", "1/4/2"])
 def test_a_part_is_written_as_k_of_n(tmp_path, text):
     with pytest.raises(UsageError, match=r"--shard .*K/N with K from 1 to N"):
@@ -289,6 +295,12 @@ def test_a_dry_run_writes_nothing(tmp_path):
     plan = plan_of(recipe(), tmp_path / "out")
     assert plan["rows"] == "96: 48 anomalous, 48 normal"
     assert not (tmp_path / "out").exists()
+
+
+def test_too_little_space_is_told_of(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _folder: SimpleNamespace(free=1000))
+    with pytest.warns(AnomgenWarning, match="out has less space than the dataset needs"):
+        plan_of(recipe(), tmp_path / "out")
 
 
 def test_no_path_of_the_machine_is_written(photos, tmp_path):

@@ -26,6 +26,7 @@ def test_ranges_are_five_strengths_with_both_ends():
     found = perturbations_of(["brightness=0.8..1.2,jpeg=50", "blur=2"])
     assert [p.strength for p in found if p.kind == "brightness"] == [0.8, 0.9, 1.0, 1.1, 1.2]
     assert found[5:] == (("jpeg", 50), ("blur", 2.0))
+    assert [p.strength for p in perturbations_of(["noise=0..1e-1"])] == [0, 0.025, 0.05, 0.075, 0.1]
 
 
 @pytest.mark.parametrize(

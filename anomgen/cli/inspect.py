@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from anomgen.cli.talk import App, print_hint, print_note
+from anomgen.cli.talk import App, print_hint
 from anomgen.cli.terminal import JsonOption, print_json, progress_of
 from anomgen.errors import Interrupted
 from anomgen.places import local
@@ -98,7 +98,6 @@ def fit(
                 anomalies=anomalies,
                 overwrite=overwrite,
                 progress=progress,
-                warn=print_note,
             )
     except KeyboardInterrupt:
         raise Interrupted(

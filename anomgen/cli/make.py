@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from anomgen.cli.talk import App, print_hint, print_note
+from anomgen.cli.talk import App, print_hint
 from anomgen.cli.terminal import (
     ExcludeOption,
     JsonOption,
@@ -124,8 +124,6 @@ def make(
                 )
             summary = _summary(result, shard, round(time.perf_counter() - started, 2))
             told.append(summary)
-            if result.provenance is None and result.plan is None:
-                _note_empty_parts(result, str(shard))
             if not as_json:
                 _print(result, summary)
     except KeyboardInterrupt:
@@ -187,21 +185,8 @@ def _print_part(result: Made, summary: dict[str, Any]) -> None:
     print_hint("when all parts are there: the same command with --finish instead of --shard")
 
 
-def _note_empty_parts(result: Made, shard: str) -> None:
-    """Say which parts of an array job have nothing to make."""
-    from anomgen.config import Part
-
-    parts, shards = Part.parse(shard, "--shard").of, result.shards
-    if parts > shards:
-        empty = f"part {parts} is" if parts == shards + 1 else f"parts {shards + 1} to {parts} are"
-        have = "1 shard" if shards == 1 else f"{shards} shards"
-        print_note(f"note: the dataset has {have}, so {empty} empty; a smaller shard_size gives more")
-
-
 def _print_plan(plan: dict[str, Any]) -> None:
     """Print what a dry run found."""
     for key, value in plan.items():
         print(f"{key:>16}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
     print_hint("nothing was written; leave out --dry-run to make it")
-    if plan["megabytes_free"] is not None and plan["megabytes"] > plan["megabytes_free"]:
-        print_note(f"warning: {plan['output']} has less space than the dataset needs")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from anomgen.cli.talk import App, print_hint, print_note
+from anomgen.cli.talk import App, print_hint
 from anomgen.cli.terminal import JsonOption, print_json, progress_of
 from anomgen.errors import Interrupted
 from anomgen.places import local
@@ -197,7 +197,6 @@ def score(
                 split=split,
                 dry_run=dry_run,
                 progress=progress,
-                warn=print_note,
             )
     except KeyboardInterrupt:
         raise Interrupted("interrupted; finished trainings are kept: run the same command again") from None

@@ -30,12 +30,14 @@ Overrides = str | Iterable[str] | Mapping[str, Any] | None
 
 # --- YAML -----------------------------------------------------------------------------------------------------------
 
+NUMBER = r"(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
+"""A number without its sign, as YAML 1.2 and options write it: ``2``, ``.5``, ``1e-3``."""
 _PLAIN = (
     ("bool", r"yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF", "yYnNtTfFoO"),
     ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
     (
         "float",
-        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        rf"[-+]?{NUMBER}|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
         "-+.0123456789",
     ),
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),

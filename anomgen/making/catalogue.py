@@ -142,5 +142,5 @@ def _about_key(setting: dict[str, Any], word: str) -> str:
     """Return default, meaning and choices of a setting; `word` stands for a default that is not listed."""
     default = json.dumps(setting["default"], ensure_ascii=False) if "default" in setting else word
     words = [choice for option in (setting, *setting.get("anyOf", ())) for choice in option.get("enum", ())]
-    choices = f" ({', '.join(map(str, words))})" if words else ""
+    choices = f" ({', '.join('null' if word is None else str(word) for word in words)})" if words else ""
     return " ".join(f"{default}: {setting.get('description', '')}{choices}".split())

@@ -24,7 +24,7 @@ from anomgen.dataset.reader import SHARD_PATTERN, Dataset
 from anomgen.dataset.row import Row
 from anomgen.dataset.statistics import row_counts, statistics
 from anomgen.dataset.writer import Encoder, shard_metadata, shard_name
-from anomgen.errors import AnomgenError, AnomgenNote, Progress, UsageError, noted, silent, tell
+from anomgen.errors import AnomgenError, AnomgenNote, AnomgenWarning, Progress, UsageError, noted, silent, tell
 from anomgen.files import fingerprint_of, locked, remove, replacing, sweep
 from anomgen.licenses import inherited
 from anomgen.making.engine import Plan, Recipe, Renderer, shard_ranges
@@ -129,6 +129,8 @@ def make(
             shards = _shards(plan, out)
             mine = (part or Part()).take(shards)
             missing = [shard for shard in mine if not _is_complete(shard)]
+            if part is not None and part.of > len(shards):
+                warnings.warn(_empty_parts(part.of, len(shards)), AnomgenNote, stacklevel=2)
             if finish and missing:
                 raise AnomgenError(_unfinished(out, missing, shards))
             if part is None and not missing and (done := _finished(out, shards)):
@@ -207,6 +209,12 @@ def _unfinished(out: Path, missing: list[Shard], shards: list[Shard]) -> str:
         f"{out}: {len(missing)} of {len(shards)} shards are not there: {', '.join(names)}{more}; make them with the "
         "--shard that they belong to, or all of them here with --resume"
     )
+
+
+def _empty_parts(parts: int, shards: int) -> str:
+    empty = f"part {parts} is" if parts == shards + 1 else f"parts {shards + 1} to {parts} are"
+    have = "1 shard" if shards == 1 else f"{shards} shards"
+    return f"the dataset has {have}, so {empty} empty; a smaller shard_size gives more"
 
 
 # --- shards ---------------------------------------------------------------------------------------------------------
@@ -358,6 +366,9 @@ def plan_of(
     anomalous = math.floor(recipe.count * recipe.anomaly_ratio + 0.5)
     shards = _shards(plan, out)
     done = [shard for shard in shards if resume and _is_complete(shard)]
+    megabytes, free = round(size * recipe.count / 1e6, 1), None if isinstance(out, Remote) else _megabytes_free(out)
+    if free is not None and megabytes > free:
+        warnings.warn(f"{out} has less space than the dataset needs", AnomgenWarning, stacklevel=2)
     return {
         "output": str(out),
         "recipe": recipe.name,
@@ -371,8 +382,8 @@ def plan_of(
         "license": recipe.license or inherited(plan.source.license, plan.generator.licenses()) or "unknown",
         "generator": plan.resolved["generator"],
         "foreground": plan.resolved["foreground"],
-        "megabytes": round(size * recipe.count / 1e6, 1),
-        "megabytes_free": None if isinstance(out, Remote) else _megabytes_free(out),
+        "megabytes": megabytes,
+        "megabytes_free": free,
         "seconds": round(seconds * recipe.count, 1),
     }
 

@@ -57,8 +57,8 @@ def anomalies_of(data: RealData, entry: Entry) -> Anomalies:
     """
     if entry.kind == "real":
         assert data.real is not None
-        bank = parted(_real_rows(data.real), [], entry.recipe)
-        return bank._replace(training=bank.training[: entry.abnormal])
+        found = parted(_real_rows(data.real), [], entry.recipe)
+        return found._replace(training=found.training[: entry.abnormal])
     assert entry.dataset is not None
     return parted(*_dataset_rows(Dataset(entry.dataset), data), entry.name)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Sequence
+import warnings
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from anomgen.dataset.grid import framed
 from anomgen.dataset.panel import Panel
 from anomgen.dataset.pictures import encoded
 from anomgen.dataset.row import Row
-from anomgen.errors import AnomgenError, Progress, silent
+from anomgen.errors import AnomgenError, AnomgenWarning, Progress, silent
 from anomgen.files import replacing
 from anomgen.making.engine import Plan, Renderer
 from anomgen.making.threads import single_threaded
@@ -40,7 +41,6 @@ def figures_of(
     schedule: Schedule,
     out: Path,
     wanted: Collection[str],
-    warn: Callable[[str], None] | None,
     progress: Progress = silent,
 ) -> tuple[dict[str, dict[str, Figures]], dict[str, dict[str, list[Path]]]]:
     """Return data set → entry → figures of the images of the entries `wanted`, and the same with pictures of some.
@@ -72,8 +72,7 @@ def figures_of(
                         real = _real_features(data) if real is None else real
                         stored[known] = figures(rows, real)
                 except AnomgenError as error:  # its rows say so, too
-                    if warn is not None:
-                        warn(f"warning: no figures of {entry.name} on {key}: {error}")
+                    warnings.warn(f"no figures of {entry.name} on {key}: {error}", AnomgenWarning, stacklevel=4)
                     continue
                 with replacing(path) as file:
                     file.write(json.dumps(stored, indent=1).encode())

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 import webbrowser
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 
 from anomgen.config import Part
-from anomgen.errors import Progress, UsageError, silent
+from anomgen.errors import AnomgenNote, AnomgenWarning, Progress, UsageError, silent
 from anomgen.files import refuse_inside
 from anomgen.score.cell import is_kept
 from anomgen.score.configuration import Configuration, Missing
@@ -114,13 +115,12 @@ def run(
     figures: bool = True,
     misses: bool = False,
     progress: Progress = silent,
-    warn: Callable[[str], None] | None = None,
 ) -> Outcome:
     """Train what is not in the rows yet, append it, and write the report of all cells of the request.
 
     workers: trainings at once, each with one thread; by default `default_workers`. budget: seconds, of which the
     schedule takes what fits. part: for several machines. misses: list the anomalies
-    that are not found. warn: is told, in words, of rows that were set aside.
+    that are not found. What else is to be known, such as rows that are set aside, is told by warnings of anomgen's.
     Raises UsageError and SourceError before anything is trained.
     """
     from anomgen.score.report.write import HTML, sorted_rows, write_run
@@ -131,10 +131,9 @@ def run(
     schedule = schedule_only(request, out, part=part, retry=retry, budget=budget, workers=number)
     with opened(out) as rows:
         schedule = refreshed(schedule, rows, before)
-        _set_aside(rows, warn)
-        if warn is not None:
-            for note in schedule.notes:
-                warn(note)
+        _set_aside(rows)
+        for note in schedule.notes:
+            warnings.warn(note, AnomgenNote, stacklevel=3)
         configuration = Configuration.of(
             request, schedule.bench.detectors, schedule.bench.size, number, installed(VERSIONED)
         )
@@ -146,7 +145,7 @@ def run(
         own = [rows.rows[cell.key] for cell in schedule.cells if cell.key in rows.rows]
         judged = Run(sorted_rows(own), configuration, _missing(schedule, rows))
         named = {row.entry for row in own}
-        measured, strips = figures_of(schedule, out, named, warn, progress) if figures and own else (None, None)
+        measured, strips = figures_of(schedule, out, named, progress) if figures and own else (None, None)
         report = write_run(judged, out, measured, strips, progress)
         missed = write_misses(schedule, own, out) if misses else ()
     files = [path.relative_to(out).as_posix() for path in report]
@@ -166,10 +165,10 @@ def _missing(schedule: Schedule, rows: RowFile) -> Missing | None:
     return Missing(cells=sum(map(len, groups.values())), of=len(schedule.cells), groups=listed) if groups else None
 
 
-def _set_aside(rows: RowFile, warn: Callable[[str], None] | None) -> None:
-    if warn is not None:
-        for number, _, fault in rows.bad:
-            warn(f"warning: {rows.path.name}, line {number} is no row ({fault}); it is moved to {SET_ASIDE}")
+def _set_aside(rows: RowFile) -> None:
+    for number, _, fault in rows.bad:
+        text = f"{rows.path.name}, line {number} is no row ({fault}); it is moved to {SET_ASIDE}"
+        warnings.warn(text, AnomgenWarning, stacklevel=4)
     rows.mend()
 
 

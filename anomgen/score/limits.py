@@ -8,11 +8,12 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from anomgen.config.text import NUMBER
 from anomgen.errors import AnomgenError, UsageError
 from anomgen.score.metrics import Curve
 
 MISSES, ALARMS = ("fn", "fnr"), ("fp", "fpr")
-_WRITTEN = re.compile(r"\s*(fn|fnr|fp|fpr)\s*=\s*(\d+|\d*\.\d+)\s*")
+_WRITTEN = re.compile(rf"\s*(fn|fnr|fp|fpr)\s*=\s*({NUMBER})\s*")
 _HOW = "write fn=0 or fp=3 (so many images), fnr=0.05 or fpr=0.02 (such a share of them)"
 
 
@@ -35,7 +36,7 @@ class Bound(NamedTuple):
         kind, number = match[1], float(match[2])
         if kind in ("fnr", "fpr") and number > 1:
             raise UsageError(f"{option} {text}: a share lies between 0 and 1; {_HOW}")
-        if kind in ("fn", "fp") and number != int(number):
+        if kind in ("fn", "fp") and not number.is_integer():
             raise UsageError(f"{option} {text}: a number of images is whole; {_HOW}")
         return cls(kind, number)  # type: ignore[arg-type]
 

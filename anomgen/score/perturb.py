@@ -9,6 +9,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from anomgen.config.text import NUMBER
 from anomgen.errors import UsageError, near_miss
 from anomgen.rng import Stream, rng_for
 from anomgen.score.metrics import Curve
@@ -29,7 +30,7 @@ noise: deviation of Gaussian noise, a share of the value range. blur: deviation 
 """
 STEPS = 5
 """Strengths of a range, evenly spaced, both ends included."""
-_WRITTEN = re.compile(r"\s*([a-z]+)\s*=\s*(\d+(?:\.\d+)?)\s*(?:\.\.\s*(\d+(?:\.\d+)?))?\s*")
+_WRITTEN = re.compile(rf"\s*([a-z]+)\s*=\s*({NUMBER})\s*(?:\.\.\s*({NUMBER}))?\s*")
 
 
 class Perturbation(NamedTuple):

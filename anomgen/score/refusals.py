@@ -61,6 +61,6 @@ def seen_by_models(data: RealData, entries: Iterable[Entry]) -> Iterator[str]:
         held = sum(file in known for file in data.validation.files)
         if held:
             yield (
-                f"note: the model of {entry.name} was trained on {held} of the {len(data.validation)} normal images "
+                f"the model of {entry.name} was trained on {held} of the {len(data.validation)} normal images "
                 f"of {data.name} that thresholds are chosen on; one trained on what --split writes was not"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any, TypedDict, TypeVar, get_args
 
 import yaml
 
-from anomgen.config.text import Overrides, read_yaml, require_whole, size_of, texts_of
+from anomgen.config.text import NUMBER, Overrides, read_yaml, require_whole, size_of, texts_of
 from anomgen.errors import UsageError, near_miss, require
 from anomgen.places import home
 from anomgen.registry import names
@@ -154,8 +155,8 @@ def seconds_of(budget: str | float) -> float:
     """Return the seconds of a time such as ``20m``. Raises UsageError."""
     if not isinstance(budget, str):
         return float(budget)
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", budget.strip())
-    if match is None or float(match[1]) == 0:
+    match = re.fullmatch(rf"({NUMBER})([smh])", budget.strip())
+    if match is None or not 0 < float(match[1]) < math.inf:
         raise UsageError(f"--budget {budget}: write a number and a unit: 90s, 20m, 2h")
     return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +47,6 @@ def score(
     split: str | Path | None = None,
     dry_run: bool = False,
     progress: Progress = silent,
-    warn: Callable[[str], None] | None = None,
 ) -> Outcome | Schedule | dict[Path, int]:
     """Rank recipes: train detectors on their anomalies, test them on real ones; the options are those of the command.
 
@@ -67,7 +66,7 @@ def score(
     each trained detector in the folder, as `fit` does; what was trained before without it is trained again. figures:
     measure the recipes' images. misses: list the real anomalies that detectors trained on a recipe do not find, and
     keep them in banks in the folder ``misses``. retry: train again what failed. progress: told how many trainings have
-    ended. warn: told, in words, what else is to be known.
+    ended. What else is to be known is told in words, by AnomgenNote.
 
     Returns the outcome; with `dry_run` the schedule, and nothing is written; with `split`, a folder, how many images
     that models may be trained on were written to which folders in it, and nothing is trained.
@@ -118,5 +117,4 @@ def score(
         figures=figures,
         misses=misses,
         progress=progress,
-        warn=warn,
     )

@@ -76,7 +76,7 @@ Side = Annotated[int, Field(ge=MIN_SIDE, le=MAX_SIDE)]
 """Height or width in pixels."""
 
 Size = Annotated[Side | tuple[Side, Side] | None, BeforeValidator(_size)]
-"""One number for a square, [height, width], or null for the images' own size."""
+"""One number for the longer side (for both where images are cut or stretched), [height, width], or null."""
 
 
 class SourceConfig(Config):
@@ -86,7 +86,8 @@ class SourceConfig(Config):
     """Name in recipes and in the registry."""
 
     size: Size = 256
-    """Size of the images in pixels; null: the images' own. In YAML: one number for a square, or [height, width]."""
+    """Size of the images in pixels; null: the images' own. In YAML: one number, for the longer side (for both where
+    images are cut or stretched), or [height, width]."""
 
     def open(self) -> Source:
         """Find and check the images.

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anomgen.config import portable_path
 from anomgen.config.text import Overrides, require_whole
-from anomgen.errors import Progress, UsageError, silent
+from anomgen.errors import AnomgenNote, Progress, UsageError, silent
 from anomgen.files import locked, refuse_inside
 from anomgen.places import local, temporary_folder
 from anomgen.score.kept.record import Description, On
@@ -65,7 +66,6 @@ def fit(
     anomalies: int = 256,
     overwrite: bool = False,
     progress: Progress = silent,
-    warn: Callable[[str], None] | None = None,
 ) -> Fitted:
     """Train one detector as `anomgen score` does and keep it in a folder, with its threshold and where it comes from.
 
@@ -74,8 +74,7 @@ def fit(
     same seed gives the detector of that row of `score`. limit: ``fn=0``, ``fpr=0.02`` or both, which the threshold
     keeps on the validation images; by default it has the best F1 there. threshold_on: `recipe`, held-out normal images
     and the recipe's anomalies on them; `real`, the data's own test images. score: how a map becomes a score, `window`,
-    `max` or `sum`. overwrite: replace the detector in the folder. progress: told how many steps are done. warn: told,
-    in words, what else is to be known.
+    `max` or `sum`. overwrite: replace the detector in the folder. progress: told how many steps are done.
 
     Raises UsageError and SourceError before anything is trained; Unreachable when no threshold keeps the limits: the
     detector is kept all the same, with the threshold of the best F1.
@@ -101,8 +100,8 @@ def fit(
     check_folder(place, overwrite=overwrite)
     refuse_inside(place, str(data))
     task = _opened(request, seed, bounds, one_of(threshold_on, On, "--threshold-on"), one_of(score, Reducer, "--score"))
-    for note in _notes(task) if warn else ():
-        warn(note)  # type: ignore[misc]
+    for note in _notes(task):
+        warnings.warn(note, AnomgenNote, stacklevel=2)
     with locked(place):
         checkpoint = Checkpoint(
             place / TRAINING, cell_key(task.data, task.entry, task.detector, seed, request.anomalies)
