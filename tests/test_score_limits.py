@@ -31,9 +31,7 @@ def test_numbers_are_those_of_yaml():
     assert Bound.parse("fpr=2e-2") == Bound("fpr", 0.02) and Bound.parse("fn=1e1") == Bound("fn", 10)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "fn", "fn=", "fn=-1", "tp=0", "fpr=1.5", "fn=.5", "fpr=2%", "fn=1e999", "fn=٣.٤"]
-)
+@pytest.mark.parametrize("text", ["", "fn", "fn=", "fn=-1", "tp=0", "fpr=1.5", "fn=.5", "fpr=2%", "fn=1e999", "fn=٣.٤"])
 def test_what_is_no_limit_is_refused(text):
     with pytest.raises(UsageError, match="--limit"):
         Bound.parse(text)

@@ -23,9 +23,9 @@ from anomgen.dataset.origin import Damaged, is_ours, read_provenance
 from anomgen.dataset.reader import SHARD_PATTERN, Dataset
 from anomgen.dataset.row import Row
 from anomgen.dataset.statistics import row_counts, statistics
-from anomgen.dataset.writer import Encoder, shard_metadata, shard_name
+from anomgen.dataset.writer import Encoder, shard_metadata
 from anomgen.errors import AnomgenError, AnomgenNote, AnomgenWarning, Progress, UsageError, noted, silent, tell
-from anomgen.files import fingerprint_of, locked, remove, replacing, sweep
+from anomgen.files import locked, remove, replacing, sweep
 from anomgen.licenses import inherited
 from anomgen.making.engine import Plan, Recipe, Renderer, shard_ranges
 from anomgen.making.memory import remember_source
@@ -33,14 +33,12 @@ from anomgen.making.output import DATA, OWN_FILES, check_output, clear, complete
 from anomgen.making.recipe import recipe_of
 from anomgen.making.runners.base import Runner, Shard
 from anomgen.making.runners.choice import require_runner, runner
+from anomgen.making.shards import empty_parts_text, is_complete, shards_of, unfinished_text
 from anomgen.making.threads import single_threaded
 from anomgen.places import Remote, place
 from anomgen.sources.detection import categories_of
 from anomgen.sources.pool import Pool
-from anomgen.versions import NETWORK, installed, processor, versions, versions_text
-
-LISTED_MISSING = 10
-"""How many missing shards an error names."""
+from anomgen.versions import processor, versions
 
 
 @dataclass(frozen=True)
@@ -126,13 +124,13 @@ def make(
             check_output(recipe, out, resume=resume, overwrite=overwrite)  # another run may have come and gone
             if overwrite:
                 clear(out)
-            shards = _shards(plan, out)
+            shards = shards_of(plan, out)
             mine = (part or Part()).take(shards)
-            missing = [shard for shard in mine if not _is_complete(shard)]
+            missing = [shard for shard in mine if not is_complete(shard)]
             if part is not None and part.of > len(shards):
-                warnings.warn(_empty_parts(part.of, len(shards)), AnomgenNote, stacklevel=2)
+                warnings.warn(empty_parts_text(part.of, len(shards)), AnomgenNote, stacklevel=2)
             if finish and missing:
-                raise AnomgenError(_unfinished(out, missing, shards))
+                raise AnomgenError(unfinished_text(out, missing, shards))
             if part is None and not missing and (done := _finished(out, shards)):
                 return Made(out, _rows(mine), 0, done, len(shards))  # what people wrote into its card stays
             before = records_of(out)
@@ -200,67 +198,6 @@ def _make_shards(plan: Plan, mine: Sequence[Shard], missing: list[Shard], run: R
 
 def _rows(shards: Iterable[Shard]) -> int:
     return sum(len(shard.indices) for shard in shards)
-
-
-def _unfinished(out: Path, missing: list[Shard], shards: list[Shard]) -> str:
-    names = [shard.path.name for shard in missing[:LISTED_MISSING]]
-    more = f" and {len(missing) - LISTED_MISSING} more" if len(missing) > LISTED_MISSING else ""
-    return (
-        f"{out}: {len(missing)} of {len(shards)} shards are not there: {', '.join(names)}{more}; make them with the "
-        "--shard that they belong to, or all of them here with --resume"
-    )
-
-
-def _empty_parts(parts: int, shards: int) -> str:
-    empty = f"part {parts} is" if parts == shards + 1 else f"parts {shards + 1} to {parts} are"
-    have = "1 shard" if shards == 1 else f"{shards} shards"
-    return f"the dataset has {have}, so {empty} empty; a smaller shard_size gives more"
-
-
-# --- shards ---------------------------------------------------------------------------------------------------------
-
-
-def _shards(plan: Plan, out: Path) -> list[Shard]:
-    ranges = shard_ranges(plan.recipe)
-    identity = {
-        "recipe": plan.recipe.fingerprint(),
-        "source": plan.source.fingerprint(),
-        "resolved": fingerprint_of(plan.resolved),
-        "versions": versions(),
-    }
-    if plan.generator.uses_network:
-        identity["network"] = installed(NETWORK)
-    return [
-        Shard(
-            out / DATA / shard_name(number, len(ranges)), indices, {"shard": number, "rows": len(indices), **identity}
-        )
-        for number, indices in enumerate(ranges)
-    ]
-
-
-def _is_complete(shard: Shard) -> bool:
-    """Return whether a shard is there, made by the same plan. Raises UsageError when another plan made it."""
-    log = shard_metadata(shard.path)
-    if log is None:
-        return False
-    for key, meaning in (
-        ("source", "other source images"),
-        ("recipe", "another recipe"),
-        ("resolved", "other textures, masks or settings"),
-    ):
-        if log.get(key) != shard.log[key]:
-            raise UsageError(
-                f"{shard.path} was made from {meaning}; finish with what it was begun with, or start anew "
-                "with --overwrite"
-            )
-    before, now = ({**(found.get("versions") or {}), **found.get("network", {})} for found in (log, shard.log))
-    if before != now:
-        raise UsageError(
-            f"{shard.path} was made with {versions_text(before)}, this is {versions_text(now)}: the result "
-            "would not be reproducible; install the same versions, or start anew with --overwrite"
-        )
-    result: bool = log.get("rows") == shard.log["rows"]
-    return result
 
 
 # --- after ----------------------------------------------------------------------------------------------------------
@@ -364,8 +301,8 @@ def plan_of(
         seconds = (time.perf_counter() - started) / len(cells)
     size = sum(len(cell["bytes"]) for row in cells for cell in row.values() if isinstance(cell, dict)) / len(cells)
     anomalous = math.floor(recipe.count * recipe.anomaly_ratio + 0.5)
-    shards = _shards(plan, out)
-    done = [shard for shard in shards if resume and _is_complete(shard)]
+    shards = shards_of(plan, out)
+    done = [shard for shard in shards if resume and is_complete(shard)]
     megabytes, free = round(size * recipe.count / 1e6, 1), None if isinstance(out, Remote) else _megabytes_free(out)
     if free is not None and megabytes > free:
         warnings.warn(f"{out} has less space than the dataset needs", AnomgenWarning, stacklevel=2)

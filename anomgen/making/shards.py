@@ -1,0 +1,77 @@
+"""The Parquet files of a dataset: which there are, and which of them are complete."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from anomgen.dataset.writer import shard_metadata, shard_name
+from anomgen.errors import UsageError
+from anomgen.files import fingerprint_of
+from anomgen.making.engine import Plan, shard_ranges
+from anomgen.making.output import DATA
+from anomgen.making.runners.base import Shard
+from anomgen.versions import NETWORK, installed, versions, versions_text
+
+LISTED_MISSING = 10
+"""How many missing shards an error names."""
+
+
+def shards_of(plan: Plan, out: Path) -> list[Shard]:
+    """Return the shards of a dataset in the folder `out`, each with what its metadata must say."""
+    ranges = shard_ranges(plan.recipe)
+    identity = {
+        "recipe": plan.recipe.fingerprint(),
+        "source": plan.source.fingerprint(),
+        "resolved": fingerprint_of(plan.resolved),
+        "versions": versions(),
+    }
+    if plan.generator.uses_network:
+        identity["network"] = installed(NETWORK)
+    return [
+        Shard(
+            out / DATA / shard_name(number, len(ranges)), indices, {"shard": number, "rows": len(indices), **identity}
+        )
+        for number, indices in enumerate(ranges)
+    ]
+
+
+def is_complete(shard: Shard) -> bool:
+    """Return whether a shard is there, made by the same plan. Raises UsageError when another plan made it."""
+    log = shard_metadata(shard.path)
+    if log is None:
+        return False
+    for key, meaning in (
+        ("source", "other source images"),
+        ("recipe", "another recipe"),
+        ("resolved", "other textures, masks or settings"),
+    ):
+        if log.get(key) != shard.log[key]:
+            raise UsageError(
+                f"{shard.path} was made from {meaning}; finish with what it was begun with, or start anew "
+                "with --overwrite"
+            )
+    before, now = ({**(found.get("versions") or {}), **found.get("network", {})} for found in (log, shard.log))
+    if before != now:
+        raise UsageError(
+            f"{shard.path} was made with {versions_text(before)}, this is {versions_text(now)}: the result "
+            "would not be reproducible; install the same versions, or start anew with --overwrite"
+        )
+    result: bool = log.get("rows") == shard.log["rows"]
+    return result
+
+
+def unfinished_text(out: Path, missing: list[Shard], shards: list[Shard]) -> str:
+    """Return which shards of a dataset are missing, and how to make them."""
+    names = [shard.path.name for shard in missing[:LISTED_MISSING]]
+    more = f" and {len(missing) - LISTED_MISSING} more" if len(missing) > LISTED_MISSING else ""
+    return (
+        f"{out}: {len(missing)} of {len(shards)} shards are not there: {', '.join(names)}{more}; make them with the "
+        "--shard that they belong to, or all of them here with --resume"
+    )
+
+
+def empty_parts_text(parts: int, shards: int) -> str:
+    """Return which of the parts of an array job, more than there are shards, have nothing to make."""
+    empty = f"part {parts} is" if parts == shards + 1 else f"parts {shards + 1} to {parts} are"
+    have = "1 shard" if shards == 1 else f"{shards} shards"
+    return f"the dataset has {have}, so {empty} empty; a smaller shard_size gives more"
