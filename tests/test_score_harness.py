@@ -27,6 +27,8 @@ from anomgen.score.rows import RowFile, opened
 from anomgen.score.run import score
 from anomgen.score.schedule import scheduled
 
+MODEL_HAS_SEEN = pytest.mark.filterwarnings("ignore:the model of sdas was trained on:anomgen.errors.AnomgenNote")
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
@@ -309,6 +311,7 @@ def test_the_recorded_command_has_no_path_of_the_machine(data):
     assert "--anomalies 16" in command_of(wanted) and str(data) not in command_of(wanted)
 
 
+@MODEL_HAS_SEEN
 def test_a_trained_model_draws_beforehand_in_the_workers_and_the_estimate_knows(data, tmp_path):
     pytest.importorskip("diffusers", reason="training models is an extra")
     tiny_sdas(tmp_path / "model", folder=data / "train" / "good")
@@ -327,6 +330,7 @@ def test_a_trained_model_draws_beforehand_in_the_workers_and_the_estimate_knows(
     assert again.undrawn() == [] and again.seconds(1) == 0
 
 
+@MODEL_HAS_SEEN
 def test_a_model_that_draws_nothing_gives_rows_that_say_so(data, tmp_path):
     pytest.importorskip("diffusers", reason="training models is an extra")
     tiny_sdas(tmp_path / "model", folder=data / "train" / "good")
