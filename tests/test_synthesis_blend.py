@@ -1,5 +1,6 @@
 """The Poisson solver against a direct sparse solve, and the laws that blending promises."""
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +9,7 @@ from scipy.sparse import lil_matrix
 from scipy.sparse.linalg import spsolve
 
 from anomgen.synthesis.blend import alpha_blend, poisson_blend
+from anomgen.synthesis.freeform import _Torus
 
 
 def direct_solution(target, source, mask, guidance, weight, inner=None):
@@ -162,6 +164,37 @@ def test_nothing_changes_outside_the_mask(h, w, channels, seed):
     result = poisson_blend(target, source, mask, guidance="mixed")
     assert np.array_equal(result[~mask], target[~mask])
     assert np.array_equal(target, before)
+
+
+def test_a_solution_is_the_same_wherever_in_memory_its_image_lies():
+    """The transform of the torus has code of its own for arrays that are aligned; it must sum in the same order."""
+    target, source = scene(8, 90, 83, 1, np.uint8)
+    mask = free_form("ellipse", 90, 83)
+    expected = poisson_blend(target, source, mask)
+    values = np.random.default_rng(0).normal(size=(96, 88)).astype(np.float32)
+    spectrum = cv2.dft(values)
+    for offset in range(1, 17):
+        room = np.zeros((2, values.size + 17), np.float32)
+        moved, result = (
+            part[place : place + values.size].reshape(96, 88)
+            for part, place in zip(room, (offset, 17 - offset), strict=True)
+        )
+        moved[:] = values
+        assert np.array_equal(cv2.dft(moved, dst=result), spectrum)
+        bytes_ = np.zeros(source.size + 17, np.uint8)[offset : offset + source.size].reshape(source.shape)
+        bytes_[:] = source
+        assert np.array_equal(poisson_blend(target, bytes_, mask), expected)
+
+
+@pytest.mark.parametrize("name", ["ellipse", "L"])
+def test_a_free_form_takes_few_transforms_however_large(name, monkeypatch):
+    """Law: smooth functions, which conjugate gradients find last, are not left to them."""
+    solved = []
+    solve = _Torus.solve
+    monkeypatch.setattr(_Torus, "solve", lambda torus, charges: solved.append(1) or solve(torus, charges))
+    target, source = scene(9, 200, 180, 3, np.uint8)
+    poisson_blend(target, source, free_form(name, 200, 180))
+    assert 3 <= len(solved) <= 12
 
 
 def test_a_large_free_form_mask_is_padded_to_a_fast_size_and_stays_exact():
