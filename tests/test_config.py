@@ -1,11 +1,13 @@
 """Configurations as data: what only says where files lie is told by the declared types; parts of a job."""
 
+import sys
 from typing import ClassVar, Literal
 
 import pytest
-from pydantic import Field, SerializeAsAny
+from pydantic import Field, SerializeAsAny, create_model
+from typing_extensions import TypeAliasType
 
-from anomgen.config import Config, Part, PathText
+from anomgen.config import Config, Part, PathText, located_texts
 from anomgen.errors import RecipeError, UsageError
 from anomgen.generators.base import Generator, build_generator
 from anomgen.generators.conformance import check_generator
@@ -64,6 +66,92 @@ def test_only_what_is_declared_as_a_place_is_left_out():
     }
     assert outer("/here").canonical() == outer("/there").canonical()
     assert Outer(part=Inner(path="/x")).canonical() != Outer(part=Inner(path="/x", model="large")).canonical()
+
+
+Place = TypeAliasType("Place", PathText)
+
+
+class Named(Config):
+    stamp: PathText | Literal["black", "white"] = "black"
+    stamps: tuple[PathText | Literal["black", "white"], ...] = ()
+    alias: Place | None = None
+    places: dict[str, Place] = Field(default_factory=dict)
+    either: PathText | int | None = None
+
+
+def test_a_word_that_is_taken_beside_a_path_is_no_path():
+    words, path = [Named(stamp=stamp) for stamp in ("black", "white")], Named(stamp="white.png")
+    assert [word.canonical() for word in words] == [{"stamp": "black"}, {"stamp": "white"}]
+    assert path.canonical() == Named(stamp="/home/me/black").canonical() == {}
+    assert located_texts(words[0]) == [] and located_texts(path) == [("stamp", "white.png")]
+    listed = Named(stamps=("black", "/home/me/a.png"))
+    assert listed.canonical() == {"stamp": "black", "stamps": ["black", None]}
+    assert listed.portable() == Named(stamps=("black", "a.png"))
+
+
+def test_of_a_field_that_takes_paths_other_values_count():
+    assert Named(either=3).canonical() != Named(either=4).canonical()
+    assert Named(either="a").canonical() == Named().canonical()
+
+
+def test_what_stands_for_paths_by_another_name_is_known_at_any_depth():
+    settings = Named(alias="/home/me/a", places={"b": "/home/me/b"})
+    assert located_texts(settings) == [("alias", "/home/me/a"), ("places.b", "/home/me/b")]
+    assert settings.canonical() == {"stamp": "black"}
+    assert settings.portable() == Named(alias="a", places={"b": "b"})
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="`type` statements came with Python 3.12")
+def test_a_type_may_hold_itself():
+    names = {"PathText": PathText}
+    exec("type Tree = PathText | list[Tree]", names)  # a syntax error before Python 3.12
+    model = create_model("Holder", __base__=Config, tree=(names["Tree"], ...))
+    assert located_texts(model(tree=["a", ["b"]])) == [("tree.0", "a"), ("tree.1.0", "b")]
+
+
+def test_the_places_of_a_mixture_have_the_recipe_s_keys():
+    mixed = Mix(parts=({"kind": "nsa"}, {"kind": "perlin", "texture": {"kind": "folder", "path": "/home/me/t"}}))
+    assert located_texts(mixed) == [("parts.1.texture.path", "/home/me/t")]
+    assert mixed.portable().parts[1].generator.texture.path == "t"
+
+
+def test_what_a_generator_s_files_hold_is_a_resource(tmp_path):
+    for name, content in (("a/x.txt", "1"), ("b/x.txt", "1"), ("c/x.txt", "2"), ("d/y.txt", "1")):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(content)
+
+    def hashes(path):
+        return [Chosen(checkpoint=str(tmp_path / folder / path)).resources()["checkpoint"] for folder in "abcd"]
+
+    folders = hashes("")
+    assert folders[0] == folders[1] and len(set(folders)) == 3
+    (tmp_path / "d/x.txt").write_text("3")
+    files = hashes("x.txt")
+    assert files[0] == files[1] and len(set(files)) == 3
+    assert Chosen().resources() == {}
+
+
+def test_a_file_that_is_not_there_is_named_by_its_key(tmp_path):
+    gone = Chosen(checkpoint=str(tmp_path / "gone"))
+    with pytest.raises(UsageError, match=r"generator\.checkpoint: .*gone: there is no such file or folder"):
+        gone.resources()
+    with pytest.raises(UsageError, match=r"generator\.parts\.0\.checkpoint: .*gone: there is no such file"):
+        Mix(parts=({"weight": 1.0, "generator": gone},)).resources()
+
+
+class Forgetful(Chosen):
+    kind: ClassVar[str] = "forgetful"
+
+    def resources(self):
+        return {"check": "0"}
+
+
+def test_a_file_without_a_resource_is_found_by_the_checks(monkeypatch, tmp_path):
+    (tmp_path / "weights").write_text("1")
+    values = {"checkpoint": str(tmp_path / "weights")}
+    monkeypatch.setattr("anomgen.generators.conformance.build_generator", lambda _: Forgetful(**values))
+    with pytest.raises(AssertionError, match=r"forgetful: checkpoint says where .*weights is, but resources\(\) has"):
+        check_generator(Forgetful(**values))
 
 
 def test_a_value_out_of_its_bounds_is_told_with_the_meaning_of_its_key():

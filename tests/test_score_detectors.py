@@ -2,13 +2,16 @@
 
 import subprocess
 import sys
+from typing import Literal
 
 import numpy as np
 import pytest
+from pydantic import Field
 
 torch = pytest.importorskip("torch", reason="detectors need the extra `score`")
 pytest.importorskip("timm", reason="detectors need the extra `score`")
 
+from anomgen.config import Config, PathText
 from anomgen.errors import RecipeError, UsageError
 from anomgen.registry import load, names
 from anomgen.score.detectors.base import (
@@ -144,6 +147,29 @@ def test_files_are_recorded_by_name_and_keyed_by_what_is_in_them(tmp_path):
     assert digests[0] == digests[1] != digests[2]
     with pytest.raises(UsageError, match=r"probe: weights=.*gone: there is no such file"):
         probe(weights=str(tmp_path / "gone")).keyed()
+
+
+class Part(Config):
+    weights: PathText
+
+
+class Filed(Brightness):
+    files: list[PathText] = Field(default_factory=list)
+    weights: PathText | Literal["imagenet", "clip"] = "imagenet"
+    part: Part | None = None
+
+
+def test_files_in_lists_and_parts_are_keyed_by_what_is_in_them_and_words_as_they_are(tmp_path):
+    sha256 = "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b"  # of "1"
+    for name, content in (("a", "1"), ("b", "2")):
+        (tmp_path / name).write_text(content)
+    a, b = str(tmp_path / "a"), str(tmp_path / "b")
+    keyed = Filed(files=[a, b], part=Part(weights=a)).keyed()
+    assert (keyed["files"][0], keyed["weights"], keyed["part"]) == (sha256, "imagenet", {"weights": sha256})
+    assert keyed["files"][1] != sha256 and Filed(weights=a).keyed()["weights"] == sha256
+    assert Filed(weights="clip").keyed() != Filed().keyed() != Filed(files=[a]).keyed()
+    with pytest.raises(UsageError, match=r"brightness: part\.weights=.*gone: there is no such file"):
+        Filed(part=Part(weights=str(tmp_path / "gone"))).keyed()
 
 
 @pytest.mark.parametrize(

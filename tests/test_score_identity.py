@@ -1,11 +1,14 @@
 """Keys of scores: what decides a cell is in them, and nothing else."""
 
 from types import SimpleNamespace
+from typing import ClassVar, Literal
 
 import pytest
 
 import anomgen
+from anomgen.config import PathText
 from anomgen.files import fingerprint_of
+from anomgen.generators.base import Generator
 from anomgen.score import identity
 from anomgen.score.entries import Entry
 
@@ -39,3 +42,22 @@ def test_what_is_bundled_keeps_the_keys_of_earlier_runs():
     before |= {"resources": {}, "count": None}
     expected = fingerprint_of(before, size=8, default=str)
     assert identity.anomalies_key(DATA, Entry("own", "own", "recipe", recipe)) == expected
+
+
+class Stamp(Generator):
+    kind: ClassVar[str] = "stamp"
+    stamp: PathText | Literal["black", "white"] = "black"
+
+
+def test_words_and_contents_of_files_decide_a_plug_in_s_anomalies(tmp_path):
+    """Law: two words, and two files of other contents, have keys of their own; where a file lies has none."""
+    for name, content in (("black", "1"), ("b", "2"), ("c", "1")):
+        (tmp_path / name).write_text(content)
+    recipe = anomgen.load_recipe("nsa")
+
+    def key(stamp):
+        own = recipe.model_copy(update={"generator": Stamp(stamp=str(stamp))})
+        return identity.anomalies_key(DATA, Entry("own", "own", "recipe", own))
+
+    found = [key(stamp) for stamp in ("black", "white", tmp_path / "black", tmp_path / "b", tmp_path / "c")]
+    assert found[2] == found[4] and len(set(found)) == 4

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from functools import cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Annotated, Any, ClassVar, NamedTuple, Self, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, TypeVar, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -145,71 +146,99 @@ class Config(BaseModel):
         return {**({} if kind is None else {"kind": kind}), **self.model_dump(mode="json")}
 
     def canonical(self) -> dict[str, Any]:
-        """Return `config` without what is declared as `PathText`: equal wherever the same files lie."""
-        located = located_fields(type(self))
-        parts = {key: (getattr(self, key, None), plain) for key, plain in self.config().items()}
-        kept = {key: pair for key, pair in parts.items() if key not in located or isinstance(pair[0], Config)}
-        return {key: _canonical(value, plain) for key, (value, plain) in kept.items()}
+        """Return `config` without the texts that say where files lie: equal wherever the same files lie."""
+        located, result = _located(type(self)), {}
+        for key, plain in self.config().items():
+            value, words = getattr(self, key, None), located.get(key)
+            kept = _canonical(value, plain, words)
+            if words is None or isinstance(value, Config) or _says(kept):
+                result[key] = kept
+        return result
 
     def portable(self) -> Self:
         """Return these settings without paths of the machine, for what leaves it: see `PathText`."""
-        located = located_fields(type(self))
+        return self.relocated(lambda _, text: portable_path(text))
+
+    def relocated(self, change: Callable[[str, str], str], before: str = "") -> Self:
+        """Return these settings with ``change(key, text)`` for each text, at any depth, that says where files lie.
+
+        key: ``a.b.0.c``, with `before` put before it. A word that a field takes beside a path, by `Literal`, is none.
+        """
+        located = _located(type(self))
         values = {key: getattr(self, key) for key in type(self).model_fields}
-        found = {key: _portable(value, key in located) for key, value in values.items()}
+        found = {key: _relocated(value, f"{before}{key}", located.get(key), change) for key, value in values.items()}
         return self.model_copy(update={key: value for key, value in found.items() if value != values[key]})
 
 
 @cache
-def located_fields(model: type[Config]) -> frozenset[str]:
-    """Return the names of the fields that are declared to say where files lie."""
-    fields = model.model_fields.items()
-    return frozenset(name for name, field in fields if _is_located(field.annotation, field.metadata))
+def _located(model: type[Config]) -> Mapping[str, frozenset[str]]:
+    """Return the fields that are declared to say where files lie, each with the words that it takes beside a path."""
+    pieces = {name: [*field.metadata, *_pieces(field.annotation)] for name, field in model.model_fields.items()}
+    return {
+        name: frozenset(word for piece in own if get_origin(piece) is Literal for word in get_args(piece))
+        for name, own in pieces.items()
+        if any(isinstance(piece, Located) for piece in own)
+    }
 
 
-def _is_located(annotation: Any, marks: Any = ()) -> bool:
-    """Return whether a type, or one inside it (a union's, a list's), is marked."""
-    marks = (*marks, *getattr(annotation, "__metadata__", ()))
-    return any(isinstance(mark, Located) for mark in marks) or any(_is_located(part) for part in get_args(annotation))
+def _pieces(annotation: Any, aliases: tuple[Any, ...] = ()) -> Iterator[Any]:
+    """Yield a type, its marks, and those inside it: a union's, a list's, what ``type P = …`` stands for."""
+    yield annotation
+    meant = getattr(annotation, "__value__", None)
+    if meant is not None and annotation not in aliases:  # one may stand for something that holds itself
+        yield from _pieces(meant, (*aliases, annotation))
+    if get_origin(annotation) is not Literal:
+        for part in get_args(annotation):
+            yield from _pieces(part, aliases)
 
 
-def located_texts(config: Config, before: str = "") -> Iterator[tuple[str, str]]:
-    """Yield key, ``a.b.0.c``, and text of everything in settings, at any depth, that says where files lie."""
-    paths = located_fields(type(config))
-    for key in type(config).model_fields:
-        yield from _texts(getattr(config, key), f"{before}{key}", key in paths)
+def _is_place(value: Any, words: frozenset[str] | None) -> bool:
+    """Return whether a value of a field that takes these words, None for one without paths, says where files lie."""
+    return words is not None and isinstance(value, str) and not isinstance(value, Enum) and value not in words
 
 
-def _texts(value: Any, key: str, located: bool) -> Iterator[tuple[str, str]]:
-    if isinstance(value, Config):
-        yield from located_texts(value, f"{key}.")
-    elif isinstance(value, str) and located:
-        yield key, value
-    elif isinstance(value, list | tuple):
-        for number, inner in enumerate(value):
-            yield from _texts(inner, f"{key}.{number}", located)
+def located_texts(config: Config) -> list[tuple[str, str]]:
+    """Return key, ``a.b.0.c``, and text of everything in settings, at any depth, that says where files lie."""
+    found = []
+
+    def note(key: str, text: str) -> str:
+        found.append((key, text))
+        return text
+
+    config.relocated(note)
+    return found
 
 
-def _canonical(value: Any, plain: Any) -> Any:
-    """Return `plain`, the JSON of a value, with each configuration in it in its canonical form."""
+def _canonical(value: Any, plain: Any, words: frozenset[str] | None) -> Any:
+    """Return `plain`, the JSON of a value, with each configuration in its canonical form, and None for each path."""
     if isinstance(value, Config):
         return value.canonical()
+    if _is_place(value, words):
+        return None
     if isinstance(value, list | tuple) and isinstance(plain, list):
-        return [_canonical(*pair) for pair in zip(value, plain, strict=True)]
+        return [_canonical(*pair, words) for pair in zip(value, plain, strict=True)]
     if isinstance(value, Mapping) and isinstance(plain, dict):
         pairs = zip(plain, value.values(), plain.values(), strict=True)
-        return {key: _canonical(inner, plain_inner) for key, inner, plain_inner in pairs}
+        return {key: _canonical(inner, plain_inner, words) for key, inner, plain_inner in pairs}
     return plain
 
 
-def _portable(value: Any, located: bool) -> Any:
+def _says(plain: Any) -> bool:
+    """Return whether there is anything but None in plain JSON."""
+    if isinstance(plain, dict | list):
+        return any(map(_says, plain.values() if isinstance(plain, dict) else plain))
+    return plain is not None
+
+
+def _relocated(value: Any, key: str, words: frozenset[str] | None, change: Callable[[str, str], str]) -> Any:
     if isinstance(value, Config):
-        return value.portable()
-    if isinstance(value, str) and located:
-        return portable_path(value)
+        return value.relocated(change, f"{key}.")
+    if _is_place(value, words):
+        return change(key, value)
     if type(value) in (list, tuple):
-        return type(value)(_portable(inner, located) for inner in value)
-    if type(value) is dict:
-        return {key: _portable(inner, located) for key, inner in value.items()}
+        return type(value)(_relocated(inner, f"{key}.{k}", words, change) for k, inner in enumerate(value))
+    if isinstance(value, Mapping):
+        return {name: _relocated(inner, f"{key}.{name}", words, change) for name, inner in value.items()}
     return value
 
 

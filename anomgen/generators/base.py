@@ -8,10 +8,11 @@ from typing import Any, ClassVar, Self
 import cv2
 import numpy as np
 
-from anomgen.config import PositiveRange, Preset, Range, Share, ShareRange
+from anomgen.config import PositiveRange, Preset, Range, Share, ShareRange, located_texts
 from anomgen.errors import SourceError
 from anomgen.registry import build
 from anomgen.sources.base import Images
+from anomgen.sources.scan import contents_digest
 from anomgen.synthesis.sample import Reject, Sample
 
 __all__ = [
@@ -121,8 +122,12 @@ class Generator(Preset):
 
     def resources(self) -> dict[str, str]:
         """Return a hash of every file that the configuration names, by the recipe's key: recorded, and compared on
-        resume."""
-        return {}
+        resume.
+
+        By default of each file or folder in a field that is declared as `PathText`. Raises UsageError where there is
+        none: a generator that reads something else there says here what that holds.
+        """
+        return {key: contents_digest(text, f"generator.{key}") for key, text in located_texts(self)}
 
     def licenses(self) -> tuple[str, ...]:
         """Return the licences, where known, of what goes into anomalies beside the source: textures, models."""

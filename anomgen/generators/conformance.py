@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from anomgen.config import located_texts
 from anomgen.generators.base import Generator, build_generator, foreground_of
 from anomgen.rng import Stream, rng_for
 from anomgen.sources.base import Images
@@ -75,10 +76,11 @@ def scenes() -> list[TestPool]:
 def check_generator(generator: Generator, pool: Images | None = None, *, count: int = 16, seed: int = 0) -> None:
     """Check the contract of a generator on `count` samples of a pool, by default of each pool in `scenes()`.
 
-    Its configuration round-trips and pickles; two calls are equal; alone is as in a batch; the mask is never empty,
-    the image equals the input outside it bit for bit, and most of it visibly changed; soft masks lie in [0, 1] and
-    inside the mask; parameters are JSON; inputs and global random state are untouched; at most half of the draws
-    are rejected; where there is a foreground, every mask is on it as far as `min_on_foreground` says.
+    Its configuration round-trips and pickles, and each file that it names has a hash in `resources`; two calls are
+    equal; alone is as in a batch; the mask is never empty, the image equals the input outside it bit for bit, and most
+    of it visibly changed; soft masks lie in [0, 1] and inside the mask; parameters are JSON; inputs and global random
+    state are untouched; at most half of the draws are rejected; where there is a foreground, every mask is on it as far
+    as `min_on_foreground` says.
 
     Raises AssertionError that says what does not hold and for which sample.
     """
@@ -96,6 +98,11 @@ def _check_configuration(generator: Generator) -> None:
     assert again == generator, f"{name}: the configuration does not survive JSON: {again!r} is not {generator!r}"
     assert pickle.loads(pickle.dumps(generator)) == generator, f"{name}: it does not survive pickling"
     check_portable(generator)
+    hashed = generator.resources()
+    for key, text in located_texts(generator):
+        assert any(f"{key}.".startswith(f"{known}.") for known in hashed), (
+            f"{name}: {key} says where {text} is, but resources() has no hash of it, only {sorted(hashed)}"
+        )
     types = generator.defect_types
     assert types and len(set(types)) == len(types) and "normal" not in types, f"{name}: defect types {types!r}"
 

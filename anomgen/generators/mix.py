@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
@@ -41,6 +42,10 @@ class Weighted(Config):
     def canonical(self) -> dict[str, Any]:
         """See `Config.canonical`; flat, as in a recipe."""
         return {"weight": self.weight, **self.generator.canonical()}
+
+    def relocated(self, change: Callable[[str, str], str], before: str = "") -> Self:
+        """See `Config.relocated`; its keys are flat, as in a recipe."""
+        return self.model_copy(update={"generator": self.generator.relocated(change, before)})
 
 
 class Mix(Generator):
@@ -98,10 +103,8 @@ class Mix(Generator):
     def _with_each(self, ready: Callable[[Generator], Generator]) -> Self:
         prepared = []
         for number, part in enumerate(self.parts):
-            try:
+            with _told_of(number):
                 prepared.append(ready(part.generator))
-            except UsageError as error:
-                raise UsageError(str(error).replace("generator.", f"generator.parts.{number}.")) from error
         return self._with(prepared)
 
     def plug_ins(self) -> tuple[str, ...]:
@@ -110,11 +113,11 @@ class Mix(Generator):
 
     def resources(self) -> dict[str, str]:
         """Return the hashes of every part, under ``parts.N``."""
-        return {
-            f"parts.{number}.{key}": value
-            for number, part in enumerate(self.parts)
-            for key, value in part.generator.resources().items()
-        }
+        found: dict[str, str] = {}
+        for number, part in enumerate(self.parts):
+            with _told_of(number):
+                found |= {f"parts.{number}.{key}": value for key, value in part.generator.resources().items()}
+        return found
 
     def licenses(self) -> tuple[str, ...]:
         """Return those of all parts, each once."""
@@ -156,3 +159,12 @@ class Mix(Generator):
             soft = sample.mask.astype(np.float32)
         params = {"part": number, "drawn": sample.params}
         return Sample(sample.image, sample.mask, soft, params, sample.defect_type)
+
+
+@contextmanager
+def _told_of(number: int) -> Iterator[None]:
+    """Let a UsageError name the keys of a part, generator.parts.0.model."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(str(error).replace("generator.", f"generator.parts.{number}.")) from error

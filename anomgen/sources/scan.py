@@ -15,9 +15,11 @@ from pydantic import model_validator
 
 from anomgen.errors import SourceError, UsageError, tell
 from anomgen.files import file_digest, fingerprint_of
+from anomgen.places import home
 from anomgen.sources.base import SourceConfig
 from anomgen.sources.images import Fit, fit_image, is_laid_on_white, opaque_part, quiet, read_bytes, read_image
 from anomgen.sources.pixels import to_channels, value_max
+from anomgen.sources.tree import tree_of
 from anomgen.sources.value_range import RangeField, ValueRange, counted, measured, told
 
 KEPT_BYTES = 1 << 28
@@ -330,6 +332,20 @@ class KnownFiles:
 def files_fingerprint(folder: Path, names: Sequence[str]) -> str:
     """Return a hash, 32 hexadecimal digits, of the names and the contents of files in a folder."""
     return KnownFiles(folder).fingerprint(names)
+
+
+def contents_digest(path: str, key: str) -> str:
+    """Return a hash, 32 hexadecimal digits, of what a file holds, or of the files, hidden ones apart, of a folder.
+
+    Raises UsageError, which names the recipe's key, where there is neither, SourceError for what cannot be read.
+    """
+    place = home(path)
+    if place.is_dir():
+        found = tree_of(place)
+        return files_fingerprint(place, sorted([*found.pictures, *found.others]))
+    if not place.exists():
+        raise UsageError(f"{key}: {path}: there is no such file or folder")
+    return file_digest(read_bytes(place, f"{key}: {path}"))
 
 
 def _require_same(data: bytes, digest: str, name: str) -> None:

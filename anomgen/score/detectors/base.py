@@ -6,14 +6,14 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Protocol, Self, TypeVar
 
 import numpy as np
 from pydantic import Field
 
-from anomgen.config import Preset, located_fields
+from anomgen.config import Preset
 from anomgen.errors import UsageError
+from anomgen.places import home
 from anomgen.registry import build
 from anomgen.sources.base import Images
 
@@ -162,16 +162,17 @@ class Detector(Preset):
         return self.portable().config()
 
     def keyed(self) -> dict[str, Any]:
-        """Return `config` with hashes of the files that are declared as `PathText`: part of every cell's key."""
-        values = self.config()
-        for key in located_fields(type(self)):
-            if (path := values[key]) is None:
-                continue
-            file = Path(path).expanduser()
-            if not file.is_file():
-                raise UsageError(f"detector {self.kind}: {key}={path}: there is no such file")
-            values[key] = hashlib.sha256(file.read_bytes()).hexdigest()
-        return values
+        """Return `config` with hashes of the files that are declared as `PathText`: part of every cell's key.
+
+        Raises UsageError where there is none: a detector that reads folders says here what they hold.
+        """
+        return self.relocated(self._digest).config()
+
+    def _digest(self, key: str, path: str) -> str:
+        file = home(path)
+        if not file.is_file():
+            raise UsageError(f"detector {self.kind}: {key}={path}: there is no such file")
+        return hashlib.sha256(file.read_bytes()).hexdigest()
 
     def unfitted(self) -> Self:
         """Return a detector of the same configuration that has learnt nothing."""
