@@ -7,7 +7,6 @@ import shlex
 import sys
 import time
 from contextlib import redirect_stdout
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -49,7 +48,7 @@ def make(
     count: Annotated[int | None, typer.Option("--count", "-n", help="Rows, normal ones included.")] = None,
     size: SizeOption = None,
     out: Annotated[
-        Path | None,
+        Any,  # a place: of what is annotated as a Path, some releases of typer make one
         typer.Option(
             "--out",
             "-o",
