@@ -4,8 +4,9 @@ Li, Sohn, Yoon, Pfister: CutPaste: Self-Supervised Learning for Anomaly Detectio
 arXiv 2104.04015.
 
 Note: the paper gives no masks. Ours marks the pasted pixels that changed: all but .3 % of a patch's and 2.2 % of a
-scar's on MVTec AD's bottles (docs/reference/methods.md). Where a foreground is asked for, the paste is cut to it. The
-paper also shifts and recolours the whole image, which augments training and is left out.
+scar's on MVTec AD's bottles (docs/reference/methods.md). Where a foreground is asked for, as in the recipe, the
+paste is cut to it: on the bottles patches cover .075 instead of .082 of the image, at a severity of .174 instead of
+.233. The paper also shifts and recolours the whole image, which augments training and is left out.
 """
 
 from __future__ import annotations
