@@ -64,6 +64,12 @@ def holds_earlier(
     return True
 
 
+def refuse_taken(out: Path, advice: str, leftovers: Collection[str] = ()) -> None:
+    """Raise UsageError, with advice, for an output folder that is a file or holds anything; leftovers do not count."""
+    if out.exists() and (not out.is_dir() or any(entry.name not in leftovers for entry in out.iterdir())):
+        raise UsageError(f"{out} is there already; {advice}")
+
+
 _TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.tmp", re.DOTALL)
 """How `replacing` calls a file until it is whole: nobody else's is called so."""
 

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
@@ -21,6 +22,7 @@ from anomgen.files import (
     locked,
     refuse_inside,
     refuse_linked,
+    refuse_taken,
     remove,
 )
 from anomgen.places import place
@@ -125,6 +127,16 @@ def test_a_folder_that_holds_nothing_is_begun(tmp_path):
         holds_earlier(tmp_path, "cake", earlier)
     with pytest.raises(UsageError, match=r"crumbs is a file; give a folder with -o"):
         holds_earlier(tmp_path / "crumbs", "cake", earlier, overwrite=True)
+
+
+def test_a_folder_that_holds_anything_but_leftovers_is_taken(tmp_path):
+    refuse_taken(tmp_path / "gone", "go away")
+    refuse_taken(tmp_path, "go away")
+    (tmp_path / "crumbs").touch()
+    refuse_taken(tmp_path, "go away", leftovers=("crumbs",))
+    for out, leftovers in ((tmp_path, ()), (tmp_path, ("other",)), (tmp_path / "crumbs", ("crumbs",))):
+        with pytest.raises(UsageError, match=f"{re.escape(str(out))} is there already; go away"):
+            refuse_taken(out, "go away", leftovers)
 
 
 def test_what_an_earlier_run_made_is_touched_only_as_asked(tmp_path):

@@ -18,6 +18,7 @@ from anomgen.sources.folder import Folder
 def test_it_is_the_files_of_train_and_real_and_no_others(tmp_path):
     root = tiny_data(tmp_path / "part")
     data = load(str(root), 32, real_share=0.5)
+    (tmp_path / "models/part/good").mkdir(parents=True)  # an empty folder is filled
     written = write_training_images([str(root)], tmp_path / "models", real_share=0.5)
     assert written == {tmp_path / "models/part" / kind: count for kind, count in (("good", 10), ("abnormal", 4))}
     for kind, ids in (("good", [data.train.id(k) for k in range(10)]), ("abnormal", data.real.ids)):
@@ -37,6 +38,7 @@ def test_it_is_the_files_of_train_and_real_and_no_others(tmp_path):
 def test_nothing_is_written_when_one_data_set_cannot_be(tmp_path):
     root, other = tiny_data(tmp_path / "part"), tiny_data(tmp_path / "other")
     (tmp_path / "models/part/good").mkdir(parents=True)
+    (tmp_path / "models/part/good/own.png").touch()
     with pytest.raises(UsageError, match="good is there already; give another folder"):
         write_training_images([str(other), str(root)], tmp_path / "models")
     assert not (tmp_path / "models/other").exists()

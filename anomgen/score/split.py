@@ -13,7 +13,7 @@ from PIL import Image
 
 from anomgen.dataset.png import encode_png
 from anomgen.errors import AnomgenError, UsageError
-from anomgen.files import lies_in
+from anomgen.files import lies_in, refuse_taken
 from anomgen.score.data import load
 from anomgen.sources.base import MIN_SIDE
 from anomgen.sources.images import read_image
@@ -34,8 +34,8 @@ def write_training_images(paths: Iterable[str], out: Path, *, real_share: float 
 
     They go to ``out/NAME/good`` and, with a share of real anomalies, ``out/NAME/abnormal/DEFECT``, as they are stored,
     with their masks in ``out/NAME/masks/DEFECT``, and a file that says the licence where it is known. Return each
-    folder's count. Raises UsageError when a folder is there already or lies in the data, and what `load` raises, before
-    anything is written; AnomgenError when it cannot be.
+    folder's count. Raises UsageError when a folder holds anything already or lies in the data, and what `load` raises,
+    before anything is written; AnomgenError when it cannot be.
     """
     chosen: dict[Path, tuple[Listing, tuple[str, ...]]] = {}
     for path in paths:
@@ -49,9 +49,8 @@ def write_training_images(paths: Iterable[str], out: Path, *, real_share: float 
         if data.real is not None:
             chosen[place / "abnormal"] = listed, data.real.ids
     masks = [folder.with_name("masks") for folder in chosen if folder.name == "abnormal"]
-    there = next((folder for folder in (*chosen, *masks) if folder.exists()), None)
-    if there is not None:
-        raise UsageError(f"{there} is there already; give another folder")
+    for folder in (*chosen, *masks):
+        refuse_taken(folder, "give another folder")
     written: list[Path] = []
     for folder, (listed, ids) in chosen.items():
         try:
@@ -76,8 +75,11 @@ def _write(folder: Path, listed: Listing, ids: Iterable[str], written: list[Path
         _fill(part, masks, listed, ids)
         for place in (masks, part):
             if place.is_dir():
-                place.rename(folder.with_name(place.name))
-                written.append(folder.with_name(place.name))
+                target = folder.with_name(place.name)
+                if target.exists():
+                    target.rmdir()  # an empty one, which a renamed folder replaces on some systems only
+                place.rename(target)
+                written.append(target)
 
 
 def _fill(part: Path, masks: Path, listed: Listing, ids: Iterable[str]) -> None:

@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from anomgen.banks.folder import is_bank
 from anomgen.errors import UsageError
-from anomgen.files import file_digest, json_object
+from anomgen.files import file_digest, json_object, refuse_taken
 from anomgen.making.recipe import bundled_recipes
 from anomgen.places import read_within
 from anomgen.sources.cache import bounded
@@ -21,7 +21,7 @@ from anomgen.sources.tree import MASK_NAMES, NORMAL_NAMES, folders_in
 from anomgen.studio.looking import Asked, Looked, Looking
 from anomgen.studio.questions import Desk, asked_of, field, name_of, png
 from anomgen.studio.real import banks_in, laid_out
-from anomgen.studio.runs import Fit, Runs, Score, refuse_taken
+from anomgen.studio.runs import Fit, Runs, Score
 
 OTHERS = ("real", "none", "boxes")
 """What can be compared beside recipes."""
@@ -54,7 +54,7 @@ class Inspecting:
         name, key = name_of(asked), field(asked, "id", str)
         if self.session.photos is None:
             raise UsageError("a detector learns from your photos: start with `anomgen studio FOLDER`")
-        refuse_taken(self.session.out / name)
+        refuse_taken(self.session.out / name, "take another name")
         recipe = await run_in_threadpool(lambda: self.session.save(key, name, overwrite=True))
         self.runs.start(Fit(self.session.photos, recipe, self.session.out / name))
         return JSONResponse(await run_in_threadpool(self._found))

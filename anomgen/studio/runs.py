@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from anomgen.dataset.origin import is_ours
 from anomgen.errors import AnomgenError, Progress, UsageError, listening
+from anomgen.files import refuse_taken
 from anomgen.making.engine import Recipe
 from anomgen.making.make import make
 from anomgen.making.output import check_output
@@ -95,7 +96,7 @@ class Fit:
 
     def check(self) -> None:
         """See `Command.check`."""
-        refuse_taken(self.out)
+        refuse_taken(self.out, "take another name")
 
     def run(self, progress: Progress) -> None:
         """See `Command.run`."""
@@ -132,12 +133,6 @@ class Score:
             workers=1,
             progress=progress,
         )
-
-
-def refuse_taken(out: Path) -> None:
-    """Raise UsageError for an output folder that holds anything."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out} is there already; take another name")
 
 
 class Runs:

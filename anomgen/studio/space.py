@@ -10,7 +10,7 @@ from pathlib import Path
 
 from anomgen.cards import as_yaml
 from anomgen.errors import UsageError
-from anomgen.files import bundled, writing
+from anomgen.files import bundled, refuse_taken, writing
 from anomgen.places import local
 
 PORT = 7860
@@ -69,8 +69,7 @@ def write_space(folder: str | Path, photos: str | None = None) -> list[Path]:
     folder that holds anything, AnomgenError when it cannot be written.
     """
     out = local(folder)
-    if out.exists() and (not out.is_dir() or any(entry.name != ".git" for entry in out.iterdir())):
-        raise UsageError(f"{out} is there already; give a new folder with --space")
+    refuse_taken(out, "give a new folder with --space", leftovers=(".git",))
     pictures = None if photos is None else Path(photos).expanduser()
     if pictures is not None and not pictures.is_dir():
         raise UsageError(f"{photos}: a Space shows a folder of images; copy them into one")
