@@ -11,6 +11,7 @@ from anomgen.generators.conformance import check_generator
 from anomgen.generators.defects.generator import Defects
 from anomgen.generators.defects.kinds import KINDS
 from anomgen.generators.defects.material import TOP_LEFT, blur_of, measured
+from anomgen.generators.defects.scene import toned
 from anomgen.making.recipe import bundled_recipes, load_recipe
 from anomgen.rng import Stream, rng_for
 from anomgen.synthesis.sample import Reject
@@ -27,11 +28,21 @@ def drawn(settings, pool, count):
     return samples
 
 
+def printed(pool):
+    """Return surfaces with a pattern of dark bars on them."""
+    for k, image in enumerate(pool):
+        marked = image.copy()
+        for x in range(30, 100, 10):
+            cv2.rectangle(marked, (x, 40), (x + 4, 60 + x % 40), (40, 30, 30), -1)
+        pool[k] = marked
+    return pool
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_each_kind_is_a_recipe_a_defect_type_and_keeps_the_contract(name):
     recipe = load_recipe(name.replace("_", "-"))
     assert recipe.generator.defect_types == (name,)
-    pool = Surfaces(disc=True)
+    pool = printed(Surfaces(disc=True)) if name == "misprint" else Surfaces(disc=True)
     samples = drawn({"kinds": [name]}, pool, 24)
     assert len(samples) >= 12 and {sample.defect_type for sample in samples} == {name}
     for sample in samples:
@@ -72,6 +83,42 @@ def test_a_stain_keeps_the_grain_of_the_material():
         fine = [p - cv2.GaussianBlur(p, (0, 0), 2) for p in (before, sample.image.astype(float)[..., 0])]
         assert 0.5 < fine[1][inside].std() / fine[0][inside].std() < 1.3
         assert np.corrcoef(fine[0][inside], fine[1][inside])[0, 1] > 0.8
+
+
+def test_a_tone_takes_small_changes_as_they_are_and_none_to_black_or_white():
+    values = np.full((4, 4, 3), (200.0, 100.0, 30.0), np.float32)
+    assert np.allclose(toned(values, np.full_like(values, -0.5)), -0.5, atol=0.01)
+    darker, lighter = values + toned(values, np.full_like(values, -100)), values + toned(values, values * 0 + 100)
+    assert np.allclose(darker[0, 0], [200 / (1 + 100 / 200), 100 / (1 + 100 / 100), 30 / (1 + 100 / 30)])
+    assert np.allclose(255 - lighter[0, 0], [55 / (1 + 100 / 55), 155 / (1 + 100 / 155), 225 / (1 + 100 / 225)])
+
+
+@pytest.mark.parametrize("level, way", [(120, -1), (24, 1)])
+def test_a_crack_is_never_black_and_gleams_in_a_black_body(level, way):
+    grain = cv2.GaussianBlur(np.random.default_rng(3).normal(0, 12, (SIDE, SIDE)), (0, 0), 1.2)
+    pool = [np.clip(np.rint(level + grain), 0, 255).astype(np.uint8)[..., None]] * 4
+    samples = drawn({"kinds": ["crack"], "severity": 8, "number": 1}, pool, 12)
+    assert len(samples) >= 8
+    for sample in samples:
+        after, before = sample.image[sample.mask].astype(int), pool[0][sample.mask].astype(int)
+        assert np.sign((after - before).mean()) == way and (after > 0.2 * before - 2).all()
+
+
+@pytest.mark.parametrize("kind", ["fold", "dent"])
+def test_a_mask_has_no_gap_where_light_turns_to_dark(kind):
+    pieces = []
+    for sample in drawn({"kinds": [kind], "number": 1, "severity": 3, "light": 90}, Surfaces(channels=1), 24):
+        pieces.append(cv2.connectedComponents(sample.mask.view(np.uint8))[0] - 1)
+    assert np.median(pieces) == 1 and np.mean(pieces) < 1.3
+
+
+def test_what_cannot_be_seen_on_an_even_surface_is_not_drawn_there_and_says_so():
+    even = [np.full((SIDE, SIDE, 1), 128, np.uint8) + (np.arange(SIDE, dtype=np.uint8) % 2)[:, None, None]] * 6
+    generator = Defects(kinds=["misprint"]).prepared(even)
+    for k in range(6):
+        with pytest.raises(Reject, match=r"too faint on this material|nothing visible"):
+            generator.sample(rng_for(1, Stream.SAMPLE, k), even[k], even)
+    assert drawn({"kinds": ["misprint"]}, printed(Surfaces(channels=3)), 12)
 
 
 def test_a_crack_is_thin_at_any_resolution():

@@ -7,34 +7,48 @@ import math
 import cv2
 import numpy as np
 
-from anomgen.generators.defects.scene import EDGE, Layer, Scene, blob, blurred, grid, lit, noise, relief, smoothstep
+from anomgen.generators.defects.scene import (
+    EDGE,
+    Layer,
+    Scene,
+    blob,
+    blurred,
+    depth,
+    grid,
+    lit,
+    noise,
+    relief,
+    shadow_of,
+    smoothstep,
+)
 from anomgen.synthesis.sample import Box
 
 Spot = tuple[float, float]
-PLACES, PRINTED = 6, 6.0
+PLACES, PRINTED = 4, 6.0
 """Places looked at for a misprint, and grey levels of 255 by which shapes differ in the mean that are out of place."""
 
 
 def dent(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> list[Layer]:
     """A hollow pressed into the surface: shaded towards the light, lit on the far side, its content displaced."""
-    return _pressed(rng, scene, spot, length, depth=-1.0)
+    return _pressed(rng, scene, spot, length, way=-1.0)
 
 
 def bump(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> list[Layer]:
     """A bulge of the surface: lit towards the light, shaded on the far side."""
-    return _pressed(rng, scene, spot, length, depth=1.0)
+    return _pressed(rng, scene, spot, length, way=1.0)
 
 
-def _pressed(rng: np.random.Generator, scene: Scene, spot: Spot, length: float, depth: float) -> list[Layer]:
-    drawn = blob(rng, scene, spot, 1.15 * length, aspect=rng.uniform(0.5, 1), rough=0.12, edge=0.5 * length, grow=1.15)
+def _pressed(rng: np.random.Generator, scene: Scene, spot: Spot, length: float, way: float) -> list[Layer]:
+    drawn = blob(rng, scene, spot, 1.15 * length, aspect=rng.uniform(0.5, 1), rough=0.12, edge=0.3 * length, grow=1.15)
     if drawn is None:
         return []
     box, region, _ = drawn
-    height = blurred(region, max(0.08 * length, 0.8)) * np.float32(depth)
-    shade: np.ndarray = relief(height, scene.material.light) * np.float32(0.42 * length)
+    height = blurred(region, max(0.07 * length, 0.8)) * np.float32(way)
+    shade: np.ndarray = relief(height, scene.material.light) * np.float32(0.32 * length)
     shade += np.float32(0.35) * np.clip(shade, 0, None) ** 2  # what faces the light glints
-    change = lit(scene, box, shade * smoothstep(region / 0.08)) + _bent(scene, box, height, length)
-    return [Layer(box, change, limit=85)]
+    shade += np.float32(0.18 * way) * region  # a hollow sees less of the sky
+    change = lit(scene, box, shade * smoothstep(region / 0.2)) + _bent(scene, box, height, length)
+    return [Layer(box, change, limit=depth(rng, 110))]
 
 
 def _bent(scene: Scene, box: Box, height: np.ndarray, length: float) -> np.ndarray:
@@ -80,18 +94,21 @@ def missing_part(rng: np.random.Generator, scene: Scene, spot: Spot, length: flo
     """A part that is not there: an end of the object broken off, or a piece of a surface's top layer gone."""
     if scene.foreground is not None:
         return _end_gone(rng, scene, scene.foreground, length)
-    drawn = blob(rng, scene, spot, length, aspect=rng.uniform(0.5, 1), rough=0.3, edge=1.2 * scene.unit, grow=1.35)
+    drawn = blob(rng, scene, spot, length, aspect=rng.uniform(0.5, 1), rough=0.4, edge=0.9 * scene.unit, grow=1.35)
     if drawn is None:
         return []
     box, region, _ = drawn
     window = np.ascontiguousarray(scene.values[box.slices])
-    step = relief(-blurred(region, 0.8 * scene.unit), scene.material.light) * np.float32(2.2 * scene.unit)
-    sunk = 0.8 if window.mean() > 60 else 1.4
-    filled = surroundings(window, region, scene) * np.float32(sunk)
-    filled *= 1 + np.float32(0.12) * noise(rng, (box.h, box.w), 0.3 * length)[..., None]
-    rough = rng.standard_normal((box.h, box.w), dtype=np.float32) * np.float32(0.7 * scene.material.deviation)
-    filled += blurred(rough, max(0.6 * scene.unit, scene.soft))[..., None]
-    change = region[..., None] * (filled - window) + lit(scene, box, step * 30)
+    deep = rng.uniform(1.5, 4.0)
+    shadow = np.clip(region - shadow_of(region, scene, deep), 0, 1)  # of the wall on the side of the light
+    wall = np.clip(region - shadow_of(region, scene, -0.5 * deep), 0, 1)  # the far one is lit
+    under = rng.uniform(0.55, 0.8) if window.mean() > 60 else rng.uniform(1.4, 2.0)
+    filled = surroundings(window, region, scene) * np.float32(under)
+    filled *= 1 + np.float32(0.1) * noise(rng, (box.h, box.w), 0.3 * length)[..., None]
+    rough = rng.standard_normal((box.h, box.w), dtype=np.float32) * np.float32(1.2 * scene.material.deviation)
+    filled += blurred(rough, max(0.8 * scene.unit, scene.soft))[..., None]
+    filled *= (1 - 0.55 * shadow + 0.45 * wall)[..., None]
+    change = blurred(region, scene.soft)[..., None] * (filled - window)
     return [Layer(box, change.astype(np.float32))]
 
 
@@ -105,7 +122,7 @@ def _end_gone(rng: np.random.Generator, scene: Scene, solid: np.ndarray, length:
     y, x = np.arange(scene.shape[0], dtype=np.float32)[:, None], np.arange(scene.shape[1], dtype=np.float32)[None]
     reach = y * np.float32(math.sin(angle)) + x * np.float32(math.cos(angle)) - np.float32(limit)
     touched = np.argwhere(solid & (reach > -0.3 * length))
-    box = scene.window(touched, 2) if len(touched) else None
+    box = scene.window(touched, 2 + _rim(scene)) if len(touched) else None
     behind = None if box is None else background_of(scene, box)
     if box is None or behind is None:
         return []
@@ -120,28 +137,33 @@ def _end_gone(rng: np.random.Generator, scene: Scene, solid: np.ndarray, length:
 
 
 def misprint(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> list[Layer]:
-    """What is printed or laid there stands beside its place by 1 to 5 %: shifted, or as a ghost of it.
+    """What is printed or laid there stands beside its place by 1 to 5 %: shifted, or dark there a second time.
 
     Of some places and ways the one is taken where that changes most: an even place shifted is the same place.
     """
-    far = scene.side * rng.uniform(0.012, 0.05)
-    weight = 1.0 if rng.random() < 0.6 else rng.uniform(0.35, 0.6)
+    far, doubled = scene.side * rng.uniform(0.012, 0.05), rng.random() < 0.5
     best: tuple[float, Layer] | None = None
     for attempt in range(PLACES):
         at = spot if attempt == 0 else (rng.uniform(0, scene.shape[0]), rng.uniform(0, scene.shape[1]))
         if scene.foreground is not None and not scene.foreground[int(at[0]), int(at[1])]:
             continue
-        drawn = blob(rng, scene, at, length, aspect=rng.uniform(0.4, 0.9), rough=0.1, edge=0.15 * length)
+        drawn = blob(rng, scene, at, length, aspect=rng.uniform(0.5, 1), rough=0.1, edge=0.12 * length)
         if drawn is None:
             continue
         box, region, _ = drawn
         angle = rng.uniform(0, 2 * math.pi)
         dy, dx = round(far * math.sin(angle)), round(far * math.cos(angle))
-        rows = np.clip(np.arange(box.y, box.y + box.h) + dy, 0, scene.shape[0] - 1)
-        columns = np.clip(np.arange(box.x, box.x + box.w) + (dx or (not dy) * 2), 0, scene.shape[1] - 1)
-        moved = scene.values[rows[:, None], columns[None]] - scene.values[box.slices]
-        change = region[..., None] * np.float32(weight) * moved
-        coarse = np.abs(cv2.blur(change, (max(round(length / 8), 3),) * 2))  # grain beside its place is the same grain
+        rows = np.arange(box.y, box.y + box.h)[:, None] + dy
+        columns = np.arange(box.x, box.x + box.w)[None] + (dx or (not dy) * 2)
+        known = (rows >= 0) & (rows < scene.shape[0]) & (columns >= 0) & (columns < scene.shape[1])
+        rows, columns = np.clip(rows, 0, scene.shape[0] - 1), np.clip(columns, 0, scene.shape[1] - 1)
+        if scene.foreground is not None:
+            known &= scene.foreground[rows, columns]
+        moved = (scene.values[rows, columns] - scene.values[box.slices]) * known[..., None]
+        if doubled:
+            moved = np.minimum(moved, 0)
+        change = region[..., None] * moved
+        coarse = np.abs(cv2.blur(change, (max(round(length / 10), 3),) * 2))  # grain beside its place is the same grain
         seen = float(coarse.mean() / max(float(region.mean()), 1e-3))
         if best is None or seen > best[0]:
             best = seen, Layer(box, change)
@@ -197,10 +219,14 @@ def broken_outline(rng: np.random.Generator, scene: Scene, spot: Spot, length: f
 def _with_rim(scene: Scene, box: Box) -> np.ndarray:
     """Return the object and what clings to it, its blurred rim and its shadow, within a box, float32 (h, w), 0 to 1."""
     assert scene.foreground is not None
-    soft = max(2 * scene.unit, scene.soft, 0.6)
-    reach = 2 * math.ceil(3 * soft) + 1
+    reach = 2 * _rim(scene) // 2 + 1
     wider = cv2.dilate(scene.foreground[box.slices].view(np.uint8), np.ones((reach, reach), np.uint8))
-    return blurred(wider.astype(np.float32), soft)
+    return blurred(wider.astype(np.float32), _rim(scene) / 6)
+
+
+def _rim(scene: Scene) -> int:
+    """Return how far around an object what clings to it is looked for, pixels."""
+    return math.ceil(6 * max(1.3 * scene.unit, scene.soft, 0.6))
 
 
 def _own_colour(window: np.ndarray, scene: Scene, box: Box) -> np.ndarray:
@@ -249,7 +275,11 @@ def background_of(scene: Scene, box: Box) -> np.ndarray | None:
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    return smooth.reshape(box.h, box.w, -1)
+    behind: np.ndarray = smooth.reshape(box.h, box.w, -1)
+    beside = ~scene.foreground[box.slices][::2, ::2]
+    if np.count_nonzero(beside) > 16:  # what is nearest counts: the object's shadow lies there, too
+        behind += np.median((scene.values[box.slices] - behind)[::2, ::2][beside], axis=0)
+    return behind
 
 
 def surroundings(window: np.ndarray, region: np.ndarray, scene: Scene) -> np.ndarray:

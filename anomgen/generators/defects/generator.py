@@ -37,8 +37,6 @@ KINDS_TRIED = 4
 """Kinds drawn for one sample before it is rejected: not every kind can be seen on every material."""
 LOOKED_AT, MATERIAL_IMAGES = 60, 16
 """Normal images, evenly spaced, whose foregrounds are looked at, and of which the material is measured."""
-FAINTEST = 0.7
-"""A draw is rejected when its r is under this share of the lowest severity asked for."""
 SMALLEST = 3.0
 """Pixels; no piece is smaller."""
 
@@ -253,7 +251,7 @@ class Defects(Generator):
         severity = _log_uniform(rng, self.severity)
         assert self._detectability is not None
         laid = at_severity(image, scene, layers, severity, self._detectability)
-        if laid.r < FAINTEST * self.severity[0]:
+        if laid.r < kind.faintest * self.severity[0]:
             raise Reject(f"{name} too faint on this material", laid.r)
         params = {"severity": severity, "reached": laid.r, "strength": laid.strength, "pieces": len(layers)}
         return Sample(laid.composite.image, laid.composite.mask, None, params, name, laid.r)

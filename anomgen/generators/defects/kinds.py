@@ -45,6 +45,9 @@ class Kind(NamedTuple):
     """Usual number of pieces."""
     weight: float = 1.0
     """Share in a mixture, against the others."""
+    faintest: float = 0.7
+    """Share of the lowest severity asked for under which a draw is rejected; more for kinds that are no mark of their
+    own, as they are not seen at all on an even surface."""
     on_outline: bool = False
     """Whether it lies on the object's outline, and so needs a foreground."""
     changes_outline: bool = False
@@ -63,8 +66,8 @@ KINDS: dict[KindName, Kind] = {
     "contamination": Kind(marks.contamination, (0.05, 0.15), (1, 5), 2.0),
     "discoloration": Kind(marks.discoloration, (0.1, 0.35), (1, 4)),
     "missing_part": Kind(forms.missing_part, (0.06, 0.2), (1, 1), 0.5, changes_outline=True),
-    "misprint": Kind(forms.misprint, (0.12, 0.4), (1, 1), 0.4),
-    "haze": Kind(marks.haze, (0.1, 0.35), (1, 3), 0.4),
+    "misprint": Kind(forms.misprint, (0.15, 0.4), (1, 1), 0.4, faintest=1.0),
+    "haze": Kind(marks.haze, (0.12, 0.4), (1, 3), 0.4, faintest=1.0),
     "burn": Kind(marks.burn, (0.05, 0.2), (1, 4)),
     "corrosion": Kind(marks.corrosion, (0.2, 0.9), (1, 3), 3.0),
     "uneven_finish": Kind(marks.uneven_finish, (0.2, 0.9), (1, 1), 0.1),

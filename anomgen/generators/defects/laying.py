@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
-from anomgen.generators.defects.scene import Layer, Scene, blurred
+from anomgen.generators.defects.scene import Layer, Scene, blurred, toned
 from anomgen.sources.pixels import quantise, value_max
 from anomgen.synthesis.detectability import Detectability
 from anomgen.synthesis.sample import Box, Composite, composite
 
-WEAKEST, STRONGEST = 4.0, 200.0
+WEAKEST, STRONGEST = 4.0, 300.0
 """Grey levels of 255 between which a change is scaled."""
 TRIES = 3
 """How often the strength of a change is corrected towards the wanted severity."""
+STEP = 1.3
+"""Power of wanted over measured severity by which the strength is corrected: a tone flattens out, see `toned`."""
 CLOSE = 0.85, 1.2
 """Measured over wanted severity that is close enough."""
 FAINT = 0.08
@@ -40,18 +43,20 @@ def at_severity(
 
     Raises Reject when nothing visible is left on the foreground.
     """
-    strength = float(np.clip(2.5 * scene.material.deviation * math.sqrt(severity), 10, 140))
     most = max((layer.limit or 0.0 for layer in layers), default=0.0)
+    strength = min(float(np.clip(3 * scene.material.deviation * severity**0.8, 10, STRONGEST)), most)
     peaks = [float(_largest(layer.change).max()) for layer in layers]
     for attempt in range(TRIES):
         drawn, support, box = _drawn(image, scene, layers, peaks, strength)
-        tolerance = float(np.clip(FAINT * (min(strength, most) or 60.0), *TOLERANCES))
+        tolerance = float(np.clip(FAINT * strength, *TOLERANCES))
         result = composite(image, drawn, support, box=box, tolerance=tolerance)
         r = detectability.of(result.image, result.mask)
-        if attempt == TRIES - 1 or CLOSE[0] < r / severity < CLOSE[1] or (strength >= most and r < severity):
+        as_wanted = CLOSE[0] < r / severity < CLOSE[1] or (strength >= most and r < severity)
+        if attempt == TRIES - 1 or as_wanted or most == 0:
             break
-        strength = float(np.clip(strength * np.clip(severity / max(r, 0.05), 0.35, 3.0), WEAKEST, STRONGEST))
-    return Laid(result, round(min(strength, most), 2), r)
+        strength *= float(np.clip((severity / max(r, 0.05)) ** STEP, 0.3, 4.0))
+        strength = min(max(strength, WEAKEST), STRONGEST, most)
+    return Laid(result, round(strength, 2), r)
 
 
 def _largest(change: np.ndarray) -> np.ndarray:
@@ -70,6 +75,13 @@ def _within(scene: Scene, box: Box) -> np.ndarray:
     return within
 
 
+def _closed(scene: Scene, support: np.ndarray, box: Box) -> np.ndarray:
+    """Return where layers lie, bool (h, w), without the gaps where a change turns from lighter to darker."""
+    size = 2 * math.ceil(1.5 * scene.unit) + 1
+    closed = cv2.morphologyEx(support.view(np.uint8), cv2.MORPH_CLOSE, np.ones((size, size), np.uint8)).view(bool)
+    return closed if scene.foreground is None else support | (closed & scene.foreground[box.slices])
+
+
 def _drawn(
     image: np.ndarray, scene: Scene, layers: list[Layer], peaks: list[float], strength: float
 ) -> tuple[np.ndarray, np.ndarray, Box]:
@@ -85,6 +97,7 @@ def _drawn(
         own, change = layer.box, layer.change
         if layer.limit is not None:
             change = change * np.float32(min(strength, layer.limit) / max(peak, 1e-6))
+            change = change if layer.covers else toned(scene.values[own.slices], change)
         if layer.on_object and scene.foreground is not None:
             change = change * _within(scene, own)[..., None]
         rows, columns = slice(own.y - box.y, own.y - box.y + own.h), slice(own.x - box.x, own.x - box.x + own.w)
@@ -93,5 +106,5 @@ def _drawn(
     top = value_max(image.dtype)
     drawn[box.slices] = quantise((scene.values[box.slices] + total) * np.float32(top / 255), image.dtype)
     support = np.zeros(image.shape[:2], dtype=bool)
-    support[box.slices] = _largest(total) > 0.5
+    support[box.slices] = _closed(scene, _largest(total) > 0.5, box)
     return drawn, support, box

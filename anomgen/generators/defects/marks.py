@@ -13,8 +13,11 @@ from anomgen.generators.defects.scene import (
     Scene,
     blob,
     blurred,
+    depth,
+    foreign,
     grey,
     grid,
+    lit,
     noise,
     relief,
     shadow_of,
@@ -42,7 +45,7 @@ def stain(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> 
     strength = (region * cloud * 0.75 + 0.55 * rim)[..., None]
     sign = sign_at(rng, scene, spot, dark=0.85)
     change = strength * warm(rng, scene, sign, 0.6) * _tone(scene, box, sign)
-    return [Layer(box, change.astype(np.float32), limit=70)]
+    return [Layer(box, change.astype(np.float32), limit=depth(rng, 130))]
 
 
 def spot(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> list[Layer]:
@@ -56,12 +59,10 @@ def spot(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> l
         if drawn is None:
             continue
         box, region, _ = drawn
-        crescent = np.clip(
-            -relief(blurred(region, 0.18 * own + 0.3), scene.material.light) * np.float32(own * 0.55), 0, 0.5
-        )
         sign = -1.0 if scene.level_at(*where) > 45 else 1.0
-        shade = region * sign + crescent * (region < 0.85)
-        layers.append(Layer(box, grey(scene, shade), limit=110))
+        facing = relief(blurred(region, 0.1 * own + 0.3), scene.material.light) * np.float32(-0.3 * own)
+        shade = region * np.float32(sign) + np.clip(facing, 0, 0.2) * (1 - region)
+        layers.append(Layer(box, lit(scene, box, shade), limit=depth(rng, 220)))
     return layers
 
 
@@ -75,7 +76,7 @@ def discoloration(rng: np.random.Generator, scene: Scene, spot: Spot, length: fl
     cloud = 0.85 + 0.3 * noise(rng, (box.h, box.w), 0.4 * length)
     strength = (region * cloud)[..., None]
     change = strength * tint(rng, scene, 0.8 * sign, 0.6) * _tone(scene, box, sign)
-    return [Layer(box, change.astype(np.float32), limit=50)]
+    return [Layer(box, change.astype(np.float32), limit=depth(rng, 100))]
 
 
 def uneven_finish(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> list[Layer]:
@@ -93,7 +94,7 @@ def uneven_finish(rng: np.random.Generator, scene: Scene, spot: Spot, length: fl
     sign = sign_at(rng, scene, spot, dark=0.5)
     tone = np.float32(0.16) * smooth * tint(rng, scene, sign, 0.3) if sign < 0 else 26 * tint(rng, scene, sign, 0.3)
     changed = tone + (scene.values - smooth) * np.float32(gain - 1)
-    return [Layer(box, (region[..., None] * changed).astype(np.float32), limit=70)]
+    return [Layer(box, (region[..., None] * changed).astype(np.float32), limit=90)]
 
 
 def burn(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> list[Layer]:
@@ -119,37 +120,63 @@ def burn(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> l
 
 
 def corrosion(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> list[Layer]:
-    """Patches of rust, oxide or mould: fragments of many sizes around a place, mottled, of another tone."""
+    """Patches of rust, oxide or mould: fragments of many sizes around a place, mottled, that hide the material."""
     box = scene.window(np.array([spot]), length / 2)
     if box is None:
         return []
-    shape, cell = (box.h, box.w), length * float(np.exp(rng.uniform(math.log(0.06), math.log(0.3))))
-    field = perlin_noise(rng, shape, box.h / max(cell, 3.0), box.w / max(cell * rng.uniform(0.4, 1), 3.0))
-    field += np.float32(0.35) * noise(rng, shape, 0.3 * cell)
+    shape, cell = (box.h, box.w), max(length * float(np.exp(rng.uniform(math.log(0.08), math.log(0.3)))), 5.0)
+    field = perlin_noise(rng, shape, box.h / cell, box.w / (cell * rng.uniform(0.5, 1)))
+    field += np.float32(0.5) * noise(rng, shape, 0.3 * cell)
     y, x = grid(box, spot)
     away = np.sqrt(y * y + x * x) / np.float32(length / 2)
     covered = float(np.quantile(field[away < 0.8], rng.uniform(0.55, 0.85))) if (away < 0.8).any() else 0.0
     over = field - np.float32(covered) - smoothstep((away - 0.4) / 0.6)
-    region = blurred(smoothstep(over / np.float32(0.25)), scene.soft)
+    region = blurred(smoothstep(over / np.float32(0.3)), max(scene.soft, 0.4 * scene.unit))
     sign = sign_at(rng, scene, spot, dark=0.7)
-    hue = warm(rng, scene, sign, 1.0) if rng.random() < 0.5 else tint(rng, scene, sign, 0.4)
-    mottled = 1 + 0.6 * noise(rng, shape, 5 * scene.unit) + 0.4 * noise(rng, shape, 2 * scene.unit)
+    hue = warm(rng, scene, sign, 1.0) if rng.random() < 0.7 else tint(rng, scene, sign, 0.3)
+    mottled = 1 + 0.7 * noise(rng, shape, 4 * scene.unit)
     change = (region * mottled)[..., None] * hue * _tone(scene, box, sign)
-    return [Layer(box, change.astype(np.float32), limit=110)]
+    return [Layer(box, change.astype(np.float32), limit=depth(rng, 180))]
 
 
 def contamination(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> list[Layer]:
-    """Foreign matter on the surface: a fibre, dust, or a droplet."""
+    """Foreign matter on the surface: a fibre, a flake, dust, or a droplet."""
     choice = rng.random()
-    if choice < 0.4:
+    if choice < 0.35:
         return fibre(rng, scene, spot, max(length * 2.2, 18 * scene.unit))
-    return dust(rng, scene, spot, length) if choice < 0.7 else droplet(rng, scene, spot, length)
+    if choice < 0.65:
+        return flake(rng, scene, spot, 0.8 * length)
+    return dust(rng, scene, spot, length) if choice < 0.85 else droplet(rng, scene, spot, length)
+
+
+def flake(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> list[Layer]:
+    """A chip, shard or crumb of something else: opaque, with corners, of one colour, with a shadow beside it."""
+    radius, turn = max(length / 2, 1.5 * scene.unit), rng.uniform(0, 2 * math.pi)
+    corners = int(rng.integers(4, 8))
+    angles = (np.arange(corners) + rng.uniform(-0.3, 0.3, corners)) * 2 * math.pi / corners
+    far = radius * rng.uniform(0.6, 1.1, corners)
+    along, across = far * np.cos(angles), far * np.sin(angles) * rng.uniform(0.25, 0.9)
+    sine, cosine = math.sin(turn), math.cos(turn)
+    points = np.stack([along * sine + across * cosine, along * cosine - across * sine], axis=1) + np.array(spot)
+    box = scene.window(points, 4 * scene.unit + 3 * scene.soft + 2)
+    if box is None:
+        return []
+    canvas = np.zeros((box.h, box.w), np.uint8)
+    shifted = np.rint((points - (box.y, box.x))[:, ::-1] * 16).astype(np.int32)
+    cv2.fillPoly(canvas, [shifted], 255, cv2.LINE_AA, 4)
+    region = blurred(canvas.astype(np.float32) / np.float32(255), max(0.5 * scene.unit, scene.soft))
+    y, x = grid(box, spot)
+    shade = 1 + np.float32(rng.normal(0, 0.12) / radius) * y + np.float32(rng.normal(0, 0.12) / radius) * x
+    content = foreign(rng, scene, spot) * (shade + 0.12 * noise(rng, (box.h, box.w), 0.5 * radius))[..., None]
+    window = scene.values[box.slices]
+    shadow = np.clip(shadow_of(region, scene, rng.uniform(0.6, 1.6)) - region, 0, 1)[..., None]
+    change = (rng.uniform(0.75, 1.0) * region)[..., None] * (content - window) - 0.2 * shadow * window
+    return [Layer(box, change.astype(np.float32))]
 
 
 def dust(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> list[Layer]:
     """A sprinkle of small opaque grains of one colour, each with a shadow."""
-    level = scene.level_at(*spot)
-    colour = (level - 100 if level > 128 else level + 110) + tint(rng, scene, 0.0, 10.0)
+    colour = foreign(rng, scene, spot)
     layers = []
     for _ in range(int(rng.integers(4, 14))):
         where = spot[0] + rng.normal(0, 0.45 * length), spot[1] + rng.normal(0, 0.45 * length)
@@ -178,28 +205,26 @@ def droplet(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -
     glint = np.exp(-(((x / radius - 0.45 * math.cos(angle)) ** 2 + (y / radius + 0.45 * math.sin(angle)) ** 2) / 0.018))
     rim = np.exp(-((inside / 0.09) ** 2))
     shade = region * (-0.5 * toward + 1.9 * glint - 0.65 * rim - 0.1)
-    return [Layer(box, grey(scene, shade), limit=120)]
+    return [Layer(box, grey(scene, shade), limit=depth(rng, 160))]
 
 
 def haze(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> list[Layer]:
     """A region out of focus under a veil: the grain is blurred and the contrast falls towards a light grey."""
-    drawn = blob(rng, scene, spot, length, aspect=rng.uniform(0.5, 1), rough=0.25, edge=0.25 * length)
+    drawn = blob(rng, scene, spot, length, aspect=rng.uniform(0.5, 1), rough=0.25, edge=0.4 * length)
     if drawn is None:
         return []
     box, region, _ = drawn
-    region = region * np.clip(0.85 + 0.35 * noise(rng, (box.h, box.w), 0.35 * length), 0, 1)
+    region = region * np.clip(0.9 + 0.3 * noise(rng, (box.h, box.w), 0.35 * length), 0, 1)
     window = np.ascontiguousarray(scene.values[box.slices])
-    soft = np.atleast_3d(cv2.GaussianBlur(window, (0, 0), max(scene.unit * rng.uniform(2.0, 5.0), 1.0)))
-    soft = soft.reshape(window.shape)
-    level = float(window.mean())
-    share = rng.uniform(0.4, 0.75)
-    veil = soft * (1 - share) + share * (level + (45 if level < 180 else -45))
+    soft = cv2.GaussianBlur(window, (0, 0), max(scene.unit * rng.uniform(2.5, 6.0), 1.0)).reshape(window.shape)
+    level, share = float(window.mean()), rng.uniform(0.55, 0.8)
+    veil = soft * (1 - share) + share * (level + (245 - level) * 0.45 if level < 190 else 0.75 * level)
     return [_blended(box, region[..., None] * (veil - window))]
 
 
 def _blended(box: Box, change: np.ndarray) -> Layer:
     """Return a change towards a content: weaker as asked for, but never beyond the content."""
-    return Layer(box, change.astype(np.float32), limit=float(np.abs(change).max()))
+    return Layer(box, change.astype(np.float32), limit=float(np.abs(change).max()), covers=True)
 
 
 def _tone(scene: Scene, box: Box, sign: float) -> np.ndarray:

@@ -90,6 +90,8 @@ class Layer(NamedTuple):
     background's colour."""
     on_object: bool = True
     """Whether it is cut to the foreground; a chipped edge is not: it changes where the object ends."""
+    covers: bool = False
+    """Whether the change leads to a content of its own, as a veil does; else it is a tone, see `toned`."""
 
 
 def grey(scene: Scene, shade: np.ndarray) -> np.ndarray:
@@ -101,6 +103,28 @@ def lit(scene: Scene, box: Box, shade: np.ndarray) -> np.ndarray:
     """Return a shade, (h, w), as a change of the light that falls on a box, float32 (h, w, C): hue and grain stay."""
     window = scene.values[box.slices]
     return shade.astype(np.float32)[..., None] * np.clip(window / np.float32(max(float(window.mean()), 30.0)), 0.3, 1.7)
+
+
+def toned(values: np.ndarray, change: np.ndarray) -> np.ndarray:
+    """Return a change, float32 (h, w, C), as a surface takes it: small ones as they are, none beyond black or white.
+
+    A tone that darkens by d leaves v / (1 + d / v) of a value v, and likewise of its distance from white: the grain
+    and the hue stay, as under a layer that absorbs or scatters.
+    """
+    room = np.copysign(np.float32(1), change)
+    room *= 127.5 - values
+    room += np.float32(127.5)  # how far to black, or to white
+    np.maximum(room, 4, out=room)
+    result: np.ndarray = np.abs(change)
+    result += room
+    np.divide(room, result, out=result)
+    result *= change
+    return result
+
+
+def depth(rng: np.random.Generator, most: float) -> float:
+    """Draw the limit of a layer, grey levels of 255: no two scratches are equally deep."""
+    return most * rng.uniform(0.55, 1.0)
 
 
 def smoothstep(t: np.ndarray) -> np.ndarray:
@@ -269,6 +293,18 @@ def warm(rng: np.random.Generator, scene: Scene, sign: float, chroma: float) -> 
     towards = np.array([1.0, rng.uniform(-0.4, 0.4), -1.0]) * chroma * rng.uniform(0.3, 1)
     result: np.ndarray = (plain + towards - towards.mean()).astype(np.float32)
     return result
+
+
+def foreign(rng: np.random.Generator, scene: Scene, spot: tuple[float, float]) -> np.ndarray:
+    """Draw the colour of foreign matter that stands out at a spot, float32 (C,): mostly dark, brownish or greyish."""
+    level = scene.level_at(*spot)
+    dark = rng.random() < 0.7 if scene.material.dark is None else rng.random() < scene.material.dark
+    if (dark and level > 50) or level > 205:
+        value = level * rng.uniform(0.15, 0.55)
+    else:
+        value = level + (250 - level) * rng.uniform(0.35, 0.75)
+    colour: np.ndarray = value * (1 + 0.25 * warm(rng, scene, 0.0, 1.0))
+    return colour.astype(np.float32)
 
 
 def sign_at(rng: np.random.Generator, scene: Scene, spot: tuple[float, float], dark: float = 0.75) -> float:
