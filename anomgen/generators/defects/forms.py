@@ -91,8 +91,8 @@ def hole(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> l
 
 
 def missing_part(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> list[Layer]:
-    """A part that is not there: an end of the object broken off, or a piece of a surface's top layer gone."""
-    if scene.foreground is not None:
+    """A part that is not there: an end of the object broken off, or a piece of its surface broken out."""
+    if scene.foreground is not None and rng.random() < 0.5:
         return _end_gone(rng, scene, scene.foreground, length)
     drawn = blob(rng, scene, spot, length, aspect=rng.uniform(0.5, 1), rough=0.4, edge=0.9 * scene.unit, grow=1.35)
     if drawn is None:
@@ -103,13 +103,30 @@ def missing_part(rng: np.random.Generator, scene: Scene, spot: Spot, length: flo
     shadow = np.clip(region - shadow_of(region, scene, deep), 0, 1)  # of the wall on the side of the light
     wall = np.clip(region - shadow_of(region, scene, -0.5 * deep), 0, 1)  # the far one is lit
     under = rng.uniform(0.55, 0.8) if window.mean() > 60 else rng.uniform(1.4, 2.0)
-    filled = surroundings(window, region, scene) * np.float32(under)
-    filled *= 1 + np.float32(0.1) * noise(rng, (box.h, box.w), 0.3 * length)[..., None]
+    around = window
+    if scene.foreground is not None:  # nothing of what lies behind shows through; metal and glass gleam where broken
+        under = under if rng.random() < 0.5 else rng.uniform(1.2, 2.0)
+        around = np.where(scene.foreground[box.slices][..., None], window, _own_colour(window, scene, box))
+    filled = surroundings(around, region, scene) * np.float32(under)
+    faces = 0.12 if scene.foreground is None else rng.uniform(0.12, 0.5)
+    filled *= (_faces(rng, box, spot, length, faces) + 0.1 * noise(rng, (box.h, box.w), 0.3 * length))[..., None]
     rough = rng.standard_normal((box.h, box.w), dtype=np.float32) * np.float32(1.2 * scene.material.deviation)
     filled += blurred(rough, max(0.8 * scene.unit, scene.soft))[..., None]
     filled *= (1 - 0.55 * shadow + 0.45 * wall)[..., None]
     change = blurred(region, scene.soft)[..., None] * (filled - window)
     return [Layer(box, change.astype(np.float32))]
+
+
+def _faces(rng: np.random.Generator, box: Box, spot: Spot, length: float, contrast: float) -> np.ndarray:
+    """Draw how much light the flat faces of a fracture return, float32 (h, w): each another amount, about 1."""
+    y, x = grid(box, spot)
+    tone = np.zeros((box.h, box.w), np.float32)
+    for _ in range(4):
+        angle, away = rng.uniform(0, 2 * math.pi), rng.uniform(-0.25, 0.25) * length
+        beyond = y * np.float32(math.sin(angle)) + x * np.float32(math.cos(angle)) > away
+        tone += np.where(beyond, np.float32(rng.normal(0, contrast)), np.float32(0))
+    faces: np.ndarray = np.exp(np.clip(tone - tone.mean(), -1.2, 1.2))
+    return faces
 
 
 def _end_gone(rng: np.random.Generator, scene: Scene, solid: np.ndarray, length: float) -> list[Layer]:

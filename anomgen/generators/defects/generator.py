@@ -247,7 +247,7 @@ class Defects(Generator):
             spot = drawn_spot(rng, scene, self.where, given, on_outline=kind.on_outline)
             layers += kind.draw(rng, scene, spot, length)
         if not layers:
-            raise Reject("nothing to draw there")
+            raise Reject(f"{name} finds no place where it would show")
         severity = _log_uniform(rng, self.severity)
         assert self._detectability is not None
         laid = at_severity(image, scene, layers, severity, self._detectability)

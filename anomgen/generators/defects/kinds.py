@@ -65,7 +65,7 @@ KINDS: dict[KindName, Kind] = {
     "fold": Kind(lines.fold, (0.25, 0.8), (1, 3), 0.7),
     "contamination": Kind(marks.contamination, (0.05, 0.15), (1, 5), 2.0),
     "discoloration": Kind(marks.discoloration, (0.1, 0.35), (1, 4)),
-    "missing_part": Kind(forms.missing_part, (0.06, 0.2), (1, 1), 0.5, changes_outline=True),
+    "missing_part": Kind(forms.missing_part, (0.06, 0.25), (1, 1), 1.5, changes_outline=True),
     "misprint": Kind(forms.misprint, (0.15, 0.4), (1, 1), 0.4, faintest=1.0),
     "haze": Kind(marks.haze, (0.12, 0.4), (1, 3), 0.4, faintest=1.0),
     "burn": Kind(marks.burn, (0.05, 0.2), (1, 4)),

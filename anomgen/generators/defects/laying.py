@@ -23,7 +23,7 @@ CLOSE = 0.85, 1.2
 """Measured over wanted severity that is close enough."""
 FAINT = 0.08
 """Share of a defect's strongest change below which a pixel is not marked: real masks enclose the ramp, not its tail."""
-TOLERANCES = 2.0, 6.0
+TOLERANCES = 2.0, 4.5
 """Grey levels of 255 between which that share is kept."""
 
 

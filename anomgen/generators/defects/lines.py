@@ -28,7 +28,7 @@ Spot = tuple[float, float]
 
 def scratch(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> list[Layer]:
     """One or several nearly parallel strokes, a bright or dark core and the shadow of its groove; or a rubbed place."""
-    if rng.random() < 0.2:
+    if rng.random() < 0.12:
         return scuff(rng, scene, spot, 0.6 * length)
     strokes = 1 if rng.random() < 0.65 else int(rng.integers(2, 5))
     direction, sign = rng.uniform(0, math.pi), sign_at(rng, scene, spot, dark=0.5)
@@ -73,9 +73,9 @@ def crack(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> 
         walk = np.cumsum(np.stack([np.sin(angles), np.cos(angles)], 1) * lengths[:, None], axis=0)
         points = np.concatenate([start[None], start + walk])
         t = np.linspace(0, 1, len(points))
-        uneven = 0.85 + 0.35 * np.sin(t * rng.uniform(4, 16) + rng.uniform(0, 6)) + rng.normal(0, 0.12, len(t))
-        open_ = np.clip(uneven, 0.3, 1.2) * np.minimum(1, 2.2 * (1.05 - t))
-        lines.append((points, wide * (1 - 0.6 * t) * np.clip(uneven, 0.5, 1.4), np.clip(open_, 0.2, 1)))
+        uneven = 0.9 + 0.3 * np.sin(t * rng.uniform(4, 16) + rng.uniform(0, 6)) + rng.normal(0, 0.1, len(t))
+        open_ = np.clip(uneven, 0.6, 1.2) * np.minimum(1, 2.2 * (1.15 - t))
+        lines.append((points, wide * (1 - 0.6 * t) * np.clip(uneven, 0.6, 1.4), np.clip(open_, 0.3, 1)))
         if forks > 0:
             for at in np.flatnonzero(rng.random(steps) < 1.3 / steps):
                 side = rng.choice([-1, 1]) * rng.uniform(0.35, 1.0)
