@@ -44,7 +44,7 @@ def stain(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> 
     cloud = 0.75 + 0.4 * noise(rng, (box.h, box.w), 0.3 * length)
     strength = (region * cloud * 0.75 + 0.55 * rim)[..., None]
     sign = sign_at(rng, scene, spot, dark=0.85)
-    change = strength * warm(rng, scene, sign, 0.6) * _tone(scene, box, sign)
+    change = strength * warm(rng, scene, sign, 0.9) * _tone(scene, box, sign)
     return [Layer(box, change.astype(np.float32), limit=depth(rng, 130))]
 
 
