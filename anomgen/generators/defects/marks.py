@@ -45,7 +45,7 @@ def stain(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> 
     strength = (region * cloud * 0.75 + 0.55 * rim)[..., None]
     sign = sign_at(rng, scene, spot, dark=0.85)
     change = strength * warm(rng, scene, sign, 0.9) * _tone(scene, box, sign)
-    return [Layer(box, change.astype(np.float32), limit=depth(rng, 130))]
+    return [Layer(box, change.astype(np.float32), limit=depth(rng, 180))]
 
 
 def spot(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> list[Layer]:
@@ -76,7 +76,7 @@ def discoloration(rng: np.random.Generator, scene: Scene, spot: Spot, length: fl
     cloud = 0.85 + 0.3 * noise(rng, (box.h, box.w), 0.4 * length)
     strength = (region * cloud)[..., None]
     change = strength * tint(rng, scene, 0.8 * sign, 0.6) * _tone(scene, box, sign)
-    return [Layer(box, change.astype(np.float32), limit=depth(rng, 100))]
+    return [Layer(box, change.astype(np.float32), limit=depth(rng, 130))]
 
 
 def uneven_finish(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> list[Layer]:
@@ -136,7 +136,7 @@ def corrosion(rng: np.random.Generator, scene: Scene, spot: Spot, length: float)
     hue = warm(rng, scene, sign, 1.0) if rng.random() < 0.7 else tint(rng, scene, sign, 0.3)
     mottled = 1 + 0.7 * noise(rng, shape, 4 * scene.unit)
     change = (region * mottled)[..., None] * hue * _tone(scene, box, sign)
-    return [Layer(box, change.astype(np.float32), limit=depth(rng, 180))]
+    return [Layer(box, change.astype(np.float32), limit=depth(rng, 260))]
 
 
 def contamination(rng: np.random.Generator, scene: Scene, spot: Spot, length: float) -> list[Layer]:
