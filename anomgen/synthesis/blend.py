@@ -105,13 +105,19 @@ def _channels_first(image: np.ndarray, precision: type) -> np.ndarray:
 
 def _excess(target: np.ndarray, source: np.ndarray, guidance: Guidance, weight: float) -> tuple[np.ndarray, np.ndarray]:
     """Return guidance − ∇target on the horizontal and the vertical edges: (C, h, w − 1) and (C, h − 1, w)."""
-    gradients = [(np.diff(target, axis=axis), np.diff(source, axis=axis)) for axis in (2, 1)]
     if guidance == "pii":
+        gradients = [(np.diff(target, axis=axis), np.diff(source, axis=axis)) for axis in (2, 1)]
         across, down = (_larger_per_edge((1 - weight) * t, weight * s) - t for t, s in gradients)
         return across, down
-    across, down = (weight * (s - t) for t, s in gradients)
+    # Pixels are whole numbers, so differences may be taken in any order.
+    more = source - target
+    across, down = np.diff(more, axis=2), np.diff(more, axis=1)
     if guidance == "mixed":
-        stronger = _source_is_stronger(*(g for pair in gradients for g in pair)).astype(target.dtype)
+        stronger = _source_is_stronger(source + target, across, down).astype(target.dtype)
+    if weight != 1:
+        across *= weight
+        down *= weight
+    if guidance == "mixed":
         across *= stronger[:, :-1]
         down *= stronger[:-1, :]
     return across, down
@@ -121,14 +127,15 @@ def _larger_per_edge(near: np.ndarray, far: np.ndarray) -> np.ndarray:
     return np.where(np.square(near).sum(axis=0) > np.square(far).sum(axis=0), near, far)
 
 
-def _source_is_stronger(
-    target_x: np.ndarray, source_x: np.ndarray, target_y: np.ndarray, source_y: np.ndarray
-) -> np.ndarray:
-    """Compare, pixel by pixel, the two gradient magnitudes over all channels; True where the source's is larger."""
-    h, w = target_x.shape[1], target_y.shape[2]
-    lead = np.zeros((h, w), dtype=target_x.dtype)
-    lead[:, :-1] = (np.square(source_x) - np.square(target_x)).sum(axis=0)
-    lead[:-1, :] += (np.square(source_y) - np.square(target_y)).sum(axis=0)
+def _source_is_stronger(both: np.ndarray, across: np.ndarray, down: np.ndarray) -> np.ndarray:
+    """Compare, pixel by pixel, the two gradient magnitudes over all channels; True where the source's is larger.
+
+    both: source + target. across, down: gradients of source − target. The product of the gradients of sum and
+    difference is the difference of the squares.
+    """
+    lead = np.zeros(both.shape[1:], dtype=both.dtype)
+    lead[:, :-1] = (np.diff(both, axis=2) * across).sum(axis=0)
+    lead[:-1, :] += (np.diff(both, axis=1) * down).sum(axis=0)
     return lead > 0
 
 

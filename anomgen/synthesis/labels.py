@@ -50,7 +50,8 @@ def _filtered(result: Composite, curve: Callable[[np.ndarray], np.ndarray]) -> n
     change = cv2.copyMakeBorder(result.change, border, border, border, border, cv2.BORDER_CONSTANT, value=[0.0])
     levels = np.rint(curve(change) * np.float32(255)).astype(np.uint8)
     label = np.zeros(result.mask.shape, dtype=np.float32)
-    for part in result.parts or (result.box,):
+    for whole in result.parts or (result.box,):
+        part = whole.around(result.mask)
         y, x = part.y - result.box.y, part.x - result.box.x
         around = levels[y : y + part.h + 2 * border, x : x + part.w + 2 * border]
         filtered = cv2.medianBlur(around, MEDIAN_SIZE)[border:-border, border:-border]

@@ -75,6 +75,11 @@ class Box(NamedTuple):
         bottom, right = max(self.y + self.h, other.y + other.h), max(self.x + self.w, other.x + other.w)
         return Box(y, x, bottom - y, right - x)
 
+    def around(self, mask: np.ndarray) -> Box:
+        """Return the smallest box in this one that holds what of a mask, bool (H, W), lies in it; 0 × 0 for nothing."""
+        x, y, w, h = cv2.boundingRect(mask[self.slices].view(np.uint8))
+        return Box(self.y + y, self.x + x, h, w)
+
 
 class Composite(NamedTuple):
     """Result of `composite`: the image, its exact mask, the box that holds it, the change (h, w) in that box.
@@ -91,11 +96,12 @@ class Composite(NamedTuple):
 
 def change_between(image: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Return mean_c |image − other| as float32 (H, W), in grey levels of 255 whatever the bit depth."""
-    difference = np.atleast_3d(cv2.absdiff(image, other)).astype(np.float32)
-    channels = difference.shape[2]
-    total = difference[..., 0] if channels == 1 else cv2.transform(difference, np.ones((1, channels), np.float32))
-    result: np.ndarray = total * np.float32(255 / (value_max(image.dtype) * channels))
-    return result
+    planes = cv2.split(cv2.absdiff(image, other))  # summed plane by plane: cv2.transform takes ten times as long
+    total: np.ndarray = planes[0].astype(np.float32)
+    for plane in planes[1:]:
+        total = cv2.add(total, plane, dtype=cv2.CV_32F)
+    total *= np.float32(255 / (value_max(image.dtype) * len(planes)))
+    return total
 
 
 def composite(
@@ -129,7 +135,7 @@ def composite(
     drawn[window] = kept.reshape(drawn[window].shape)
     mask = np.zeros(image.shape[:2], dtype=bool)
     mask[window] = local
-    return Composite(drawn, mask, box, np.where(local, change, np.float32(0)))
+    return Composite(drawn, mask, box, cv2.copyTo(change, local.view(np.uint8)))
 
 
 def cut_to(region: np.ndarray | None, result: Sample | Reject, normal: np.ndarray) -> Sample | Reject:
