@@ -140,12 +140,13 @@ class Perlin(PerlinRegion):
         """Draw one textured anomaly; see `Generator.sample`."""
         region, drawn_region = self.draw_region(rng, image.shape, foreground_of(pool, image))
         texture, name = self.texture.draw(rng, image.shape)
-        texture, operations = augment(rng, texture, self.augmentations)
+        box = Box.whole(image).around(region)
+        texture, operations = augment(rng, texture, self.augmentations, box)
         keeps = are_coloured(pool) if self.colourful == "auto" and image.shape[2] == 3 else self.colourful
         if not keeps:
             texture = to_channels(to_channels(texture, 1), image.shape[2])
         opacity = float(rng.uniform(*self.opacity_range))
-        drawn, box = lay_over(image, to_depth(texture, image.dtype), region, opacity)
+        drawn = lay_over(image, to_depth(texture, image.dtype), region, box, opacity)
         result = composite(image, drawn, region, box=box)
         params: dict[str, Any] = {
             **drawn_region._asdict(),
@@ -173,12 +174,13 @@ def _spread(image: np.ndarray) -> np.ndarray:
     return result
 
 
-def lay_over(image: np.ndarray, content: np.ndarray, region: np.ndarray, opacity: float) -> tuple[np.ndarray, Box]:
-    """Return a copy of the image with content of its shape and dtype over it in the region, and the region's box."""
-    x, y, w, h = cv2.boundingRect(region.view(np.uint8))
-    box = Box(y, x, h, w)
+def lay_over(image: np.ndarray, content: np.ndarray, region: np.ndarray, box: Box, opacity: float) -> np.ndarray:
+    """Return a copy of the image with content over it in the region, bool (H, W).
+
+    box: that of the region. content: of its size, of the image's dtype and channels.
+    """
     drawn = image.copy()
-    mixed = cv2.addWeighted(content[box.slices], opacity, image[box.slices], 1 - opacity, 0)
+    mixed = cv2.addWeighted(content, opacity, image[box.slices], 1 - opacity, 0)
     inside = region[box.slices].view(np.uint8)
-    drawn[box.slices] = cv2.copyTo(mixed, inside, image[box.slices].copy()).reshape(h, w, -1)
-    return drawn, box
+    drawn[box.slices] = cv2.copyTo(mixed, inside, image[box.slices].copy()).reshape(box.h, box.w, -1)
+    return drawn

@@ -32,7 +32,7 @@ from anomgen.generators.base import foreground_of
 from anomgen.generators.perlin import PerlinRegion, lay_over
 from anomgen.sources.base import Images, PathText
 from anomgen.sources.pixels import to_channels, to_depth
-from anomgen.synthesis.sample import TOLERANCE, Reject, Sample, change_between, composite
+from anomgen.synthesis.sample import TOLERANCE, Box, Reject, Sample, change_between, composite
 from anomgen.synthesis.textures import ProceduralTextures, TextureField, Textures
 
 if TYPE_CHECKING:
@@ -309,7 +309,8 @@ class SDAS(PerlinRegion):
             if 2 * np.count_nonzero(change_between(image, content) > TOLERANCE) < image.shape[0] * image.shape[1]:
                 raise Reject("nothing visible changed")
             return Sample(content, np.ones(image.shape[:2], dtype=bool), None, params, self.kind)
-        drawn, box = lay_over(image, content, region, params["opacity"])
+        box = Box.whole(image).around(region)
+        drawn = lay_over(image, content[box.slices], region, box, params["opacity"])
         result = composite(image, drawn, region, box=box)
         return Sample(result.image, result.mask, None, params, self.kind)
 

@@ -15,6 +15,8 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from anomgen.synthesis.sample import Box
+
 OPERATIONS = (
     "gamma",
     "brightness",
@@ -38,10 +40,13 @@ def operations_for(channels: int) -> tuple[str, ...]:
     return OPERATIONS if channels == 3 else tuple(name for name in OPERATIONS if name != "hue_saturation")
 
 
-def augment(rng: np.random.Generator, texture: np.ndarray, count: int = 3) -> tuple[np.ndarray, list[str]]:
+def augment(
+    rng: np.random.Generator, texture: np.ndarray, count: int = 3, window: Box | None = None
+) -> tuple[np.ndarray, list[str]]:
     """Apply `count` distinct operations, drawn uniformly, in random order; tell which.
 
-    texture: (H, W, C) uint8, C 1 or 3; not changed. Returns the same shape and dtype.
+    texture: (H, W, C) uint8, C 1 or 3; not changed. window: the part of the result that is wanted, by default all.
+    Returns its shape and the same dtype.
     """
     names = rng.permutation(np.array(operations_for(texture.shape[2])))[:count].tolist()
     tones = _Tones(texture)
@@ -50,7 +55,7 @@ def augment(rng: np.random.Generator, texture: np.ndarray, count: int = 3) -> tu
             tones.apply(_TONES[name](rng, tones))
         else:
             tones = _Tones(np.atleast_3d(_FILTERS[name](rng, tones.image())))
-    return tones.image(), names
+    return tones.image(window), names
 
 
 def operate(rng: np.random.Generator, texture: np.ndarray, name: str) -> np.ndarray:
@@ -84,11 +89,12 @@ class _Tones:
             return counts
         return np.stack([np.bincount(row, counts[c], minlength=256) for c, row in enumerate(self._table)])
 
-    def image(self) -> np.ndarray:
-        """Return the image with the table applied."""
+    def image(self, window: Box | None = None) -> np.ndarray:
+        """Return the image, or a part of it, with the table applied."""
+        image = self._image if window is None else self._image[window.slices]
         if self._table is None:
-            return self._image
-        planes = [cv2.LUT(plane, row) for plane, row in zip(cv2.split(self._image), self._table, strict=True)]
+            return image
+        planes = [cv2.LUT(plane, row) for plane, row in zip(cv2.split(image), self._table, strict=True)]
         return cv2.merge(planes) if self.channels > 1 else np.atleast_3d(planes[0])
 
 
