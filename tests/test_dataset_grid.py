@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from anomgen.dataset.grid import Group, crop_of, grid_sheet
 from anomgen.dataset.panel import Panel
-from anomgen.dataset.pictures import outline_of, shrunk
+from anomgen.dataset.pictures import at_most, outline_of
 
 
 @given(st.integers(16, 90), st.integers(16, 90), st.data())
@@ -45,6 +45,6 @@ def test_an_outline_runs_through_the_rim_of_each_piece():
 
 @pytest.mark.parametrize("shape", [(100, 50, 3), (50, 100, 1), (4, 4, 3)])
 def test_a_thumbnail_keeps_aspect_and_channels(shape):
-    small = shrunk(np.zeros(shape, np.uint8), 25)
+    small = at_most(np.zeros(shape, np.uint8), 25)
     assert max(small.shape[:2]) == min(25, max(shape[:2])) and small.shape[2] == shape[2]
-    assert shrunk(small, None) is small
+    assert at_most(small, None) is small

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from anomgen.sources.foreground import Foreground
-from anomgen.sources.pool import LARGE_IMAGES, SMALL_SIDE, Pool, SmallImages, is_small, shrunk
+from anomgen.sources.pool import LARGE_IMAGES, SMALL_SIDE, Pool, SmallImages, is_small, made_small
 
 
 class Numbers:
@@ -145,4 +145,4 @@ def test_a_list_of_arrays_is_looked_at_too():
 )
 def test_what_is_measured_on_strips_keeps_their_shorter_side(shape, small):
     image = np.zeros((*shape, 1), np.uint8)
-    assert (image if is_small(image) else shrunk(image)).shape[:2] == small
+    assert (image if is_small(image) else made_small(image)).shape[:2] == small

@@ -13,7 +13,7 @@ from anomgen.errors import UsageError
 from anomgen.generators.defects.generator import Defects
 from anomgen.rng import Stream, rng_for
 from anomgen.synthesis.sample import Reject
-from anomgen.tuning.likeness import FEATURES, PRIOR, described, likeness, shrunk
+from anomgen.tuning.likeness import FEATURES, PRIOR, described, likeness, towards_usual
 from anomgen.tuning.measure import severity_range
 
 USUAL = Defects()
@@ -75,8 +75,8 @@ def test_kinds_are_told_apart_by_what_they_draw():
 
 def test_weights_move_from_the_usual_ones_to_what_was_found_as_defects_grow():
     usual, found = {"crack": 3.0, "stain": 1.0}, {"crack": 0.0, "stain": 1.0}
-    assert shrunk(usual, found, 0) == {"crack": 0.75, "stain": 0.25}
-    few = shrunk(usual, found, 4)
+    assert towards_usual(usual, found, 0) == {"crack": 0.75, "stain": 0.25}
+    few = towards_usual(usual, found, 4)
     assert few["stain"] == pytest.approx((4 * 1 + PRIOR * 0.25) / (4 + PRIOR)) and sum(few.values()) == pytest.approx(1)
 
 

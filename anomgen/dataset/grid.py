@@ -17,7 +17,7 @@ import numpy as np
 from anomgen.cards import templates
 from anomgen.config.text import write_yaml
 from anomgen.dataset.panel import VIEWS, Panel
-from anomgen.dataset.pictures import encoded, outline_of, outlined, shrunk
+from anomgen.dataset.pictures import at_most, encoded, outline_of, outlined
 from anomgen.dataset.preview import (
     CAPTION_SIZE,
     EMPTY,
@@ -207,5 +207,5 @@ def _written(record: dict[str, Any]) -> str:
 
 
 def _data_url(picture: np.ndarray) -> str:
-    data = encoded(shrunk(picture, PAGE_SIDE), ".webp")
+    data = encoded(at_most(picture, PAGE_SIDE), ".webp")
     return f"data:image/webp;base64,{b64encode(data).decode()}"

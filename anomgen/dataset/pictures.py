@@ -93,7 +93,7 @@ def outline_of(mask: np.ndarray) -> str:
     return "".join(f"M{line}Z" for line in lines)
 
 
-def shrunk(picture: np.ndarray, side: int | None) -> np.ndarray:
+def at_most(picture: np.ndarray, side: int | None) -> np.ndarray:
     """Return a picture, (H, W, C), whose longer side has at most so many pixels; None for as it is."""
     longest = max(picture.shape[:2])
     if side is None or longest <= side:

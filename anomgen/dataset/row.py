@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from anomgen.dataset.pictures import Pictured, displayable, grey, outlined, scale_of, shrunk
+from anomgen.dataset.pictures import Pictured, at_most, displayable, grey, outlined, scale_of
 from anomgen.dataset.png import encode_png
 from anomgen.sources.pixels import value_max
 from anomgen.sources.value_range import ValueRange, stretched
@@ -160,7 +160,7 @@ class Row(Pictured):
 
     def _repr_png_(self) -> bytes:
         """Return the picture as a notebook shows it, shrunk where it is large."""
-        return encode_png(shrunk(self.picture(), SIDE))
+        return encode_png(at_most(self.picture(), SIDE))
 
 
 class StoredRow(dict[str, Any], Pictured):
@@ -173,7 +173,7 @@ class StoredRow(dict[str, Any], Pictured):
         return picture_of(self["image"], self["mask"], self.value_range)
 
     def _repr_png_(self) -> bytes | None:
-        return encode_png(shrunk(self.picture(), SIDE)) if {"image", "mask"} <= set(self) else None
+        return encode_png(at_most(self.picture(), SIDE)) if {"image", "mask"} <= set(self) else None
 
 
 def picture_of(image: np.ndarray, mask: np.ndarray, value_range: ValueRange | None) -> np.ndarray:

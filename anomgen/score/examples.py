@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from anomgen.dataset.pictures import encoded, outlined, shrunk
+from anomgen.dataset.pictures import at_most, encoded, outlined
 from anomgen.files import replacing
 from anomgen.score.data import RealData
 from anomgen.score.result import Examples, Shown
@@ -40,7 +40,7 @@ def write_examples(folder: Path, data: RealData, scores: np.ndarray, maps: np.nd
     shown = shown_places(kinds, data.test.labels)
     for k, place in enumerate(shown):
         for name, picture in (("image", _truth(data, place)[1]), ("map", _coloured(maps[place], low, high))):
-            _keep(shrunk(picture, SIDE), folder / f"{name}-{k}.webp")
+            _keep(at_most(picture, SIDE), folder / f"{name}-{k}.webp")
     return Examples(
         best=[ids[place] for place in best],
         worst=[ids[place] for place in worst],
@@ -72,7 +72,7 @@ def _spread(places: Sequence[int], count: int) -> list[int]:
 
 def _triptych(data: RealData, place: int, anomaly_map: np.ndarray, low: float, high: float) -> np.ndarray:
     """Return image, image with its ground truth, and anomaly map side by side, shrunk, uint8 (H, 3 W, 3)."""
-    parts = [shrunk(part, SIDE) for part in (*_truth(data, place), _coloured(anomaly_map, low, high))]
+    parts = [at_most(part, SIDE) for part in (*_truth(data, place), _coloured(anomaly_map, low, high))]
     return np.ascontiguousarray(np.concatenate(parts, axis=1))
 
 

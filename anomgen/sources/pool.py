@@ -114,7 +114,7 @@ class Pool(Sequence[np.ndarray]):
             if kept is None:  # what is kept may know its foreground already
                 self._shown(index, stored)
             return None
-        image = stretched(shrunk(stored), self.value_range)
+        image = stretched(made_small(stored), self.value_range)
         image.flags.writeable = False
         return image
 
@@ -129,7 +129,7 @@ class Pool(Sequence[np.ndarray]):
         if image is not None and not self._foreground.drawn:
             return self._foreground.mask(image)
         mask = self.foreground(self[index])
-        return mask if mask is None or image is None else shrunk(mask)
+        return mask if mask is None or image is None else made_small(mask)
 
     def object_area(self, index: int) -> float:
         """Return the share of an image, seen small, that is foreground; nothing of it is kept."""
@@ -230,7 +230,7 @@ def _look(pool: Sequence[np.ndarray], index: int) -> tuple[np.ndarray, np.ndarra
     mask = None if foreground is None else foreground(image)
     if is_small(image):
         return image, mask, False
-    return shrunk(image), None if mask is None else shrunk(mask), True
+    return made_small(image), None if mask is None else made_small(mask), True
 
 
 def is_small(array: np.ndarray) -> bool:
@@ -243,7 +243,7 @@ def _shrink(array: np.ndarray) -> float:
     return float(max(SMALL_SIDE / max(height, width), min(LEAST_SIDE / min(height, width), 1.0)))
 
 
-def shrunk(array: np.ndarray) -> np.ndarray:
+def made_small(array: np.ndarray) -> np.ndarray:
     """Return an image (H, W, C) or a mask, bool (H, W), shrunk; of a strip the shorter side stays `LEAST_SIDE`."""
     shrink = _shrink(array)
     size = max(round(array.shape[1] * shrink), 1), max(round(array.shape[0] * shrink), 1)

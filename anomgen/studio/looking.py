@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from anomgen.dataset.pictures import coloured, displayable, outline_of, scale_of, shrunk
+from anomgen.dataset.pictures import at_most, coloured, displayable, outline_of, scale_of
 from anomgen.errors import AnomgenError
 from anomgen.making.runners.workers import Workers, died
 from anomgen.sources.images import read_image
@@ -95,7 +95,7 @@ def _look(asked: Asked) -> Looked:
     inspector = _inspector(asked)
     image = read_image(asked.data, asked.name)
     found = inspector.inspect_all([image])[0]
-    shown = np.ascontiguousarray(shrunk(displayable(image, scale_of(image)), SHOWN_SIDE))
+    shown = np.ascontiguousarray(at_most(displayable(image, scale_of(image)), SHOWN_SIDE))
     height, width = shown.shape[:2]
     limit = inspector.description.pixel_threshold
     heat = cv2.resize(found.map, (width, height), interpolation=cv2.INTER_LINEAR)

@@ -10,7 +10,7 @@ import numpy as np
 
 from anomgen.banks.folder import Bank, Defect, is_bank
 from anomgen.banks.make import Banked, add_defect, bank
-from anomgen.dataset.pictures import displayable, scale_of, shrunk
+from anomgen.dataset.pictures import at_most, displayable, scale_of
 from anomgen.errors import SourceError, UsageError
 from anomgen.sources.images import read_image
 from anomgen.studio.pictures import Pictures
@@ -73,7 +73,7 @@ class Marking:
         reach = int(max(np.ptp(rows), np.ptp(columns)) * MARGIN) + 12
         top, left = max(int(rows.min()) - reach, 0), max(int(columns.min()) - reach, 0)
         place = np.s_[top : int(rows.max()) + reach, left : int(columns.max()) + reach]
-        picture = shrunk(displayable(own.image[place], scale_of(own.image)), side)
+        picture = at_most(displayable(own.image[place], scale_of(own.image)), side)
         mask = cv2.resize(own.mask[place].view(np.uint8), picture.shape[1::-1], interpolation=cv2.INTER_NEAREST)
         contours, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
         return cv2.drawContours(np.ascontiguousarray(picture), contours, -1, (255, 31, 160), 1)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from anomgen.dataset.pictures import displayable, scale_of, shrunk
+from anomgen.dataset.pictures import at_most, displayable, scale_of
 from anomgen.dataset.png import decode_png, encode_png
 from anomgen.errors import UsageError
 from anomgen.files import file_digest, json_object, replacing
@@ -140,7 +140,7 @@ def _is_whole(folder: Path) -> bool:
 
 def _opened(name: str, data: bytes) -> Picture:
     image = read_image(data, name)
-    shown = np.ascontiguousarray(shrunk(displayable(image, scale_of(image)), SHOWN_SIDE))
+    shown = np.ascontiguousarray(at_most(displayable(image, scale_of(image)), SHOWN_SIDE))
     return Picture(name, data, shown, (image.shape[0], image.shape[1]))
 
 

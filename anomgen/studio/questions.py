@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from anomgen.dataset.panel import VIEWS, Panel
-from anomgen.dataset.pictures import shrunk
+from anomgen.dataset.pictures import at_most
 from anomgen.dataset.png import encode_png
 from anomgen.errors import UsageError
 from anomgen.studio.session import FILE_NAME, Session
@@ -105,5 +105,5 @@ async def png(request: Request, picture: np.ndarray) -> Response:
     """Return a picture (H, W, C), uint8, as PNG, at the size that was asked for."""
     asked = request.query_params.get("side")
     side = None if asked is None else min(max(number(asked), 16), MAX_THUMBNAIL)
-    data = await run_in_threadpool(lambda: encode_png(np.ascontiguousarray(shrunk(picture, side))))
+    data = await run_in_threadpool(lambda: encode_png(np.ascontiguousarray(at_most(picture, side))))
     return Response(data, media_type="image/png")

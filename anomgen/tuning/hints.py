@@ -25,7 +25,7 @@ from anomgen.sources.sorting import sorted_pictures
 from anomgen.sources.tree import extensions_text, tree_of
 from anomgen.sources.value_range import stretched
 from anomgen.synthesis.detectability import Detectability, features
-from anomgen.tuning.likeness import PRIOR, described, likeness, shrunk
+from anomgen.tuning.likeness import PRIOR, described, likeness, towards_usual
 from anomgen.tuning.measure import Reference, samples
 
 MISSES = "misses"
@@ -55,7 +55,9 @@ class Hint(NamedTuple):
 
 def raised(weights: Mapping[KindName, float], hint: Hint) -> dict[KindName, float]:
     """Return weights of kinds with those raised that a hint names; it counts as much as they do at most."""
-    found = shrunk({str(kind): weight for kind, weight in weights.items()}, hint.likeness, min(hint.images, int(PRIOR)))
+    found = towards_usual(
+        {str(kind): weight for kind, weight in weights.items()}, hint.likeness, min(hint.images, int(PRIOR))
+    )
     return {kind: round(found[kind], 4) for kind in weights}
 
 

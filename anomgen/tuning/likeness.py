@@ -103,7 +103,7 @@ def _log_density(points: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     return result
 
 
-def shrunk(weights: Mapping[str, float], found: Mapping[str, float], count: int) -> dict[str, float]:
+def towards_usual(weights: Mapping[str, float], found: Mapping[str, float], count: int) -> dict[str, float]:
     """Return weights of kinds, summing to 1: those found on `count` real defects, shrunk towards the usual ones."""
     usual = sum(weights.values())
     return {

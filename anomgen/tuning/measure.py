@@ -18,7 +18,7 @@ from anomgen.rng import Stream, rng_for
 from anomgen.sources.pool import Pool
 from anomgen.synthesis.detectability import Detectability, detectability_of
 from anomgen.synthesis.sample import Reject, Sample
-from anomgen.tuning.likeness import FEATURES, PRIOR, described, likeness, shrunk
+from anomgen.tuning.likeness import FEATURES, PRIOR, described, likeness, towards_usual
 
 DRAWS = 48
 """Pieces of each kind that the real ones are compared with."""
@@ -81,7 +81,7 @@ def tuned(defects: Sequence[Defect], known: Reference) -> Measured:
     contrast = FEATURES.index("contrast")
     dark = float(np.mean([float(np.mean(pieces[:, contrast] < 0)) for pieces in real if len(pieces)] or [USUAL_DARK]))
     count = len(defects)
-    weights = shrunk({str(kind): weight for kind, weight in usual.kinds.items()}, found, count)
+    weights = towards_usual({str(kind): weight for kind, weight in usual.kinds.items()}, found, count)
     chosen = {
         "kinds": {kind: round(weight, 4) for kind, weight in weights.items()},
         "severity": severity_range(r, usual.severity),
