@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from learned import disc, pictures, tiny_cyclegan, tiny_sdas
 from small import MANY
 
 os.environ["ANOMGEN_NO_PLUGINS"] = "1"  # whatever else is installed; before collection, which asks for names, too
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in `pytest &`, and then in what tests start
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 GOLDEN = Path(__file__).parent / "golden.json"
 
 
