@@ -62,7 +62,7 @@ def test_make_check_replay_preview_in_a_row(good, tmp_path):
 
 def test_progress_and_errors_go_to_standard_error_only(good, tmp_path):
     out, errors = run("make", "-r", "fpi", "-s", good, "-n", 4, "-o", "out", cwd=tmp_path)
-    assert out.startswith("out: 4 rows") and not errors.replace("making: getting ready\n", "")
+    assert out.startswith("out: 4 rows") and all(line.startswith("making: ") for line in errors.splitlines())
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(good, tmp_path):
@@ -141,9 +141,9 @@ def test_parts_beyond_the_last_shard_are_told(good, tmp_path):
     words = ["make", "-r", "fpi", "-s", good, "-n", 40, "--size", 64, "--set", "shard_size=16", "-o", tmp_path / "out"]
     out, errors = run(*words, "--shard", "5/5")
     assert "0 rows" in out
-    assert errors == "note: the dataset has 3 shards, so parts 4 to 5 are empty; a smaller shard_size gives more\n"
+    assert "note: the dataset has 3 shards, so parts 4 to 5 are empty; a smaller shard_size gives more\n" in errors
     assert "so part 4 is empty" in run(*words, "--shard", "1/4", "--json")[1]
-    assert not run(*words, "--shard", "3/3")[1]
+    assert "note: the dataset has" not in run(*words, "--shard", "3/3")[1]
 
 
 @pytest.mark.parametrize(

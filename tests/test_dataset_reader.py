@@ -1,5 +1,6 @@
 """Reading: what was written comes back, and what is no dataset is named."""
 
+import json
 import os
 import subprocess
 import sys
@@ -220,6 +221,13 @@ def test_a_link_is_not_led_out_by_a_link_in_the_place_of_the_blobs(whole, tmp_pa
     moved(tmp_path / "hub" / "datasets--me--screws" / "blobs", tmp_path / "elsewhere")
     with pytest.raises(UsageError, match="a link leads out"):
         Dataset(folder)
+
+
+@pytest.mark.parametrize(("rows", "told"), [([2, 12], "there is no row 12"), (list(range(12)), "no row is left")])
+def test_what_is_thrown_out_must_be_there_and_not_all(whole, rows, told):
+    (whole / "left-out.json").write_text(json.dumps({"rows": rows}))
+    with pytest.raises(UsageError, match=rf"left-out\.json: damaged \({told}\); remove it"):
+        Dataset(whole)
 
 
 @pytest.mark.parametrize("damage", ["empty", "truncated", "text"])

@@ -96,6 +96,20 @@ def test_a_recipe_that_somebody_has_given_another_meaning_is_an_error(out, tmp_p
     assert (kept / "recipe.yaml").read_text() == text
 
 
+@pytest.mark.parametrize("missing", ["", "provenance.json"])
+def test_a_shard_that_a_link_leads_to_elsewhere_is_not_gone_on_with(out, tmp_path, missing):
+    kept, shard = tmp_path / "kept", "data/train-00000-of-00001.parquet"
+    shutil.copytree(out, kept)
+    (kept / shard).rename(tmp_path / "mine.parquet")
+    (kept / shard).symlink_to(tmp_path / "mine.parquet")
+    before = digests(tmp_path)
+    if missing:
+        (kept / missing).unlink()
+    with pytest.raises(UsageError, match=r"parquet: a link leads out of the folder"):
+        make(recipe("nsa", 8), kept, resume=True)
+    assert {**before, **digests(tmp_path)} == before
+
+
 @pytest.mark.parametrize("how", ["overwrite", "resume"])
 def test_data_that_is_a_link_is_refused_and_what_it_leads_to_stays(out, tmp_path, how):
     victim = tmp_path / "victim"

@@ -20,7 +20,16 @@ import pyarrow as pa
 from anomgen.config.text import read_json
 from anomgen.dataset import parquet
 from anomgen.dataset.columns import IMAGE_COLUMNS, Columns
-from anomgen.dataset.origin import PROVENANCE, RECIPE, Damaged, own_file, read_left_out, read_provenance, read_recipe
+from anomgen.dataset.origin import (
+    LEFT_OUT,
+    PROVENANCE,
+    RECIPE,
+    Damaged,
+    own_file,
+    read_left_out,
+    read_provenance,
+    read_recipe,
+)
 from anomgen.dataset.pictures import Pictured, page_of
 from anomgen.dataset.png import decode_png
 from anomgen.dataset.record import OPTIONAL, Record, fault_in
@@ -100,6 +109,8 @@ class Dataset(Pictured):
         self._length = sum(group.rows for group in self._groups)
         if not partial and not self._length:
             raise Damaged(f"{self.path}: its files hold no row; {_AGAIN}")
+        if not partial:
+            self._require_left()
 
     @classmethod
     def of(cls, dataset: Dataset | str | Path) -> Dataset:
@@ -192,6 +203,15 @@ class Dataset(Pictured):
         except UsageError:
             picture = None
         return page_of(self.recipe["name"], f"{len(self)} rows ({counts}){out}", picture)
+
+    def _require_left(self) -> None:
+        """Raise Damaged where rows are thrown out that are not there, or all of them."""
+        spans = [(group.first, group.last) for group in self._groups]
+        gone = next((row for row in sorted(self.left_out) if not any(low <= row <= high for low, high in spans)), None)
+        fault = f"there is no row {gone}" if gone is not None else "no row is left" * (len(self.left_out) >= len(self))
+        if fault:
+            file = self.path / LEFT_OUT
+            raise Damaged(f"{file}: damaged ({fault}); remove it, and throw the samples out again", "record")
 
     def _decoded(self, cells: dict[str, Any], index: int) -> dict[str, Any]:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from anomgen.dataset.origin import own_file
 from anomgen.dataset.writer import shard_metadata, shard_name
 from anomgen.errors import UsageError
 from anomgen.files import fingerprint_of
@@ -36,8 +37,11 @@ def shards_of(plan: Plan, out: Path) -> list[Shard]:
 
 
 def is_complete(shard: Shard) -> bool:
-    """Return whether a shard is there, made by the same plan. Raises UsageError when another plan made it."""
-    log = shard_metadata(shard.path)
+    """Return whether a shard is there, made by the same plan. Raises UsageError when another plan made it.
+
+    Damaged, too, when a link leads to it out of the dataset's folder.
+    """
+    log = shard_metadata(own_file(shard.path.parent.parent, f"{DATA}/{shard.path.name}"))
     if log is None:
         return False
     for key, meaning in (

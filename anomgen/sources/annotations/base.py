@@ -56,7 +56,8 @@ def read_file(path: Path, name: str) -> str:
     try:
         return decoded(read_within(path, MAX_BYTES))
     except (OSError, ValueError) as error:
-        raise SourceError(f"{name}: cannot be read ({error})") from error
+        reason = getattr(error, "strerror", None) or error
+        raise SourceError(f"{name}: cannot be read ({reason})") from error
 
 
 class Pictures:
