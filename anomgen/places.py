@@ -96,14 +96,22 @@ def _path_at(url: str, scheme: str) -> UPath:
         advice = f" (pip install {missing})" if missing and "nstall" not in str(error) else ""
         raise UsageError(f"{url}: the package for {scheme}:// is not installed: {error}{advice}") from None
     except OSError as error:  # an archive that is not there
-        raise UsageError(f"{url}: {error.strerror or error}") from None
+        raise UsageError(f"{url}: {_said(url, error)}") from None
     except (TypeError, ValueError) as error:
         known = fsspec.available_protocols()
         if scheme in known:
-            raise UsageError(f"{url}: {error}") from None
+            raise UsageError(f"{url}: {_said(url, error)}") from None
         nearest = near_miss(scheme, (name for name in known if abs(len(name) - len(scheme)) < 2), cutoff=0.7)
         others = f"; known are {', '.join(COMMON)} and what else fsspec.available_protocols() lists"
         raise UsageError(f"{url}: no file system is known for {scheme}://{nearest or others}") from None
+
+
+def _said(url: str, error: Exception) -> str:
+    """Return what a file system's error says, unless it may quote what it took of a password for a port or a path."""
+    login = url.rpartition("@")[0].rpartition("://")[2]
+    if ":" in login.partition("/")[0] and any(mark in login for mark in "/?#"):
+        return "it cannot be used; in a name or password write / as %2F, ? as %3F and # as %23"
+    return getattr(error, "strerror", None) or str(error)
 
 
 @dataclass(frozen=True, order=True)
@@ -209,7 +217,9 @@ class Remote:
                 try:
                     path.fs.put_file(file.name, path.path)
                 except FileNotFoundError as error:
-                    raise AnomgenError(f"{self.url}: there is no such bucket or repository: {error}") from error
+                    raise AnomgenError(
+                        f"{self.url}: there is no such bucket or repository: {_said(self.url, error)}"
+                    ) from error
 
     @cached_property
     def _path(self) -> UPath:
@@ -225,7 +235,7 @@ class Remote:
         except (AnomgenError, FileNotFoundError):
             raise
         except Exception as error:  # each file system has errors of its own
-            raise AnomgenError(f"{self.url}: {type(error).__name__}: {error}") from error
+            raise AnomgenError(f"{self.url}: {type(error).__name__}: {_said(self.url, error)}") from error
 
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -21,7 +21,7 @@ from anomgen.errors import AnomgenError, UsageError
 from anomgen.making.check import check_dataset
 from anomgen.making.make import make, plan_of
 from anomgen.making.replay import replay
-from anomgen.places import Remote, is_url, place, read_within, temporary_folder
+from anomgen.places import Remote, _said, is_url, place, read_within, temporary_folder
 
 
 @pytest.fixture
@@ -238,3 +238,19 @@ def test_a_file_for_a_url_that_finds_no_room_here_is_told(url, monkeypatch, tmp_
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
     with pytest.raises(AnomgenError, match="temporary files cannot be written"):
         make(recipe(count=4), url)
+
+
+@pytest.mark.parametrize("scheme", ["ftp", "zip://a.png::ftp"])
+@pytest.mark.parametrize("login", ["me:s3c/ret", "me:s3c?ret", "me:s3c#ret"])
+def test_no_error_of_a_file_system_quotes_a_part_of_a_password(scheme, login):
+    """Law: what it takes for a port or a path is not told; how to write it is."""
+    with pytest.raises(AnomgenError, match=r"in a name or password write / as %2F") as error:
+        Dataset(f"{scheme}://{login}@127.0.0.1:1/x")
+    assert "s3c" not in str(error.value) and "ret" not in str(error.value)
+
+
+def test_what_a_file_system_says_is_told_where_it_quotes_no_password():
+    failed = OSError(errno.ECONNREFUSED, "refused")
+    for url in ("ftp://me:s3c%2Fret@host/x", "hf://datasets/me/x@main/data", "webhdfs://host:9870/x", "s3://bucket/x"):
+        assert _said(url, failed) == "refused" and _said(url, ValueError("wrong")) == "wrong"
+    assert "me:12" not in _said("webhdfs://me:12/34@host/x", ValueError("host me:12, path /34@host"))
