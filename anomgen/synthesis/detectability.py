@@ -174,7 +174,7 @@ def features(image: np.ndarray, shrink: float | None = None, chosen: np.ndarray 
     square = colour[..., 0] * colour[..., 0]
 
     def of_chosen(plane: np.ndarray) -> np.ndarray:
-        return plane if chosen is None else plane.reshape(-1, *plane.shape[2:])[chosen]
+        return plane if chosen is None else plane.reshape(-1, *plane.shape[2:]).take(chosen, axis=0)
 
     planes = []
     for sigma in SIGMAS:
@@ -186,7 +186,7 @@ def features(image: np.ndarray, shrink: float | None = None, chosen: np.ndarray 
         # Not cv2.magnitude: its last bit depends on where the arrays lie in memory.
         across, down = (of_chosen(cv2.Sobel(light, cv2.CV_32F, *axis, scale=0.125)) for axis in ((1, 0), (0, 1)))
         planes.append(np.log(np.sqrt(across * across + down * down) * np.float32(sigma) + np.float32(0.3)))
-        light, blurred = of_chosen(light), of_chosen(cv2.GaussianBlur(square, (0, 0), sigma))
+        light, blurred = seen[..., 0], of_chosen(cv2.GaussianBlur(square, (0, 0), sigma))
         planes.append(0.5 * np.log(np.maximum(blurred - light * light, 0) + np.float32(0.3)))
     return np.stack(planes, axis=-1)
 
