@@ -96,12 +96,11 @@ class Composite(NamedTuple):
 
 def change_between(image: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Return mean_c |image − other| as float32 (H, W), in grey levels of 255 whatever the bit depth."""
-    planes = cv2.split(cv2.absdiff(image, other))  # summed plane by plane: cv2.transform takes ten times as long
-    total: np.ndarray = planes[0].astype(np.float32)
-    for plane in planes[1:]:
-        total = cv2.add(total, plane, dtype=cv2.CV_32F)
-    total *= np.float32(255 / (value_max(image.dtype) * len(planes)))
-    return total
+    difference = np.atleast_3d(cv2.absdiff(image, other)).astype(np.float32)
+    channels = difference.shape[2]
+    total = difference[..., 0] if channels == 1 else cv2.transform(difference, np.ones((1, channels), np.float32))
+    result: np.ndarray = total * np.float32(255 / (value_max(image.dtype) * channels))
+    return result
 
 
 def composite(
