@@ -55,7 +55,6 @@ class Checkout:
 def serve() -> None:
     """Answer questions: `recipe` prepares, `start` draws a block."""
     from anomgen.dataset.writer import Encoder
-    from anomgen.errors import AnomgenError  # noqa: F401
     from anomgen.making.engine import Plan, Renderer
     from anomgen.making.recipe import load_recipe
     from anomgen.making.threads import single_threaded

@@ -70,3 +70,10 @@ def test_an_invisible_change_is_rejected():
 
 def test_quantise_rounds_and_clips():
     assert quantise(np.array([-3.0, 0.4, 0.6, 1.5, 2.5, 300.0]), np.dtype(np.uint8)).tolist() == [0, 0, 1, 2, 2, 255]
+
+
+def test_a_box_around_a_mask_holds_what_lies_in_the_larger_box_and_no_more():
+    mask = np.zeros((20, 30), bool)
+    mask[3, 4] = mask[9, 12] = mask[18, 29] = True
+    assert Box(2, 1, 12, 20).around(mask) == Box(3, 4, 7, 9)
+    assert Box(0, 20, 5, 5).around(mask)[2:] == (0, 0)

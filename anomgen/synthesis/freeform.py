@@ -20,8 +20,8 @@ from anomgen.synthesis.poisson import Sides
 
 TOLERANCE = 0.7
 """The iteration stops when the last correction of every pixel is below this many grey levels, times the square of the
-share of the error that a step removed on average; two more corrections follow. On ellipses a thirtieth of a grey level
-is left on the mean of the largest errors, and an eighth at most."""
+share of the error that a step removed on average; two more corrections follow. The largest error of an ellipse is a
+fiftieth of a grey level on the mean of many, and a tenth at most."""
 NOTHING = 1e-3
 """A correction, in grey levels, below which it stops in any case: smooth functions alone may solve small forms."""
 LIMIT = 500
@@ -53,9 +53,10 @@ def solve_free_form(excess: np.ndarray, inside: np.ndarray, free: Sides) -> np.n
         step = energy / np.maximum(_dot(direction, image), tiny)
         found += step * charge
         residual = residual - step * image
-        removed = 1 - float((energy / first).max()) ** (0.5 / max(iteration, 1))
-        if correction < TOLERANCE * removed**2:
-            break
+        if correction < TOLERANCE:
+            removed = 1 - float((energy / first).max()) ** (0.5 / max(iteration, 1))
+            if correction < TOLERANCE * removed**2:
+                break
         answer = form.respond(residual)
         previous, energy = energy, _dot(residual, answer[1])
         search = answer + energy / np.maximum(previous, tiny) * search
