@@ -19,7 +19,7 @@ TRIES = 3
 """How often the strength of a change is corrected towards the wanted severity."""
 STEP = 1.3
 """Power of wanted over measured severity by which the strength is corrected: a tone flattens out, see `toned`."""
-CLOSE = 0.85, 1.2
+CLOSE = 0.8, 1.25
 """Measured over wanted severity that is close enough."""
 FAINT = 0.08
 """Share of a defect's strongest change below which a pixel is not marked: real masks enclose the ramp, not its tail."""

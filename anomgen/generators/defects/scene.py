@@ -111,12 +111,11 @@ def toned(values: np.ndarray, change: np.ndarray) -> np.ndarray:
     A tone that darkens by d leaves v / (1 + d / v) of a value v, and likewise of its distance from white: the grain
     and the hue stay, as under a layer that absorbs or scatters.
     """
-    room = np.copysign(np.float32(1), change)
-    room *= 127.5 - values
-    room += np.float32(127.5)  # how far to black, or to white
-    np.maximum(room, 4, out=room)
+    lighter = cv2.threshold(change, 0, 255, cv2.THRESH_BINARY)[1].reshape(change.shape)
+    room = cv2.absdiff(values, lighter).reshape(change.shape)  # how far to black, or to white
     result: np.ndarray = np.abs(change)
     result += room
+    result += np.float32(1e-3)
     np.divide(room, result, out=result)
     result *= change
     return result
