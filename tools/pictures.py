@@ -213,7 +213,7 @@ def defects() -> Image.Image:
 def _defect(kind: str, material: str, folder: Path) -> np.ndarray | None:
     """Return the most visible of eight rows of a kind on a material; None where it cannot be drawn."""
     source = f"builtin:{material}" if material in BUILT_IN else str(folder / material)
-    changes = [f"source.size={SIDE}", f"generator.kinds=[{kind}]", "generator.severity=[1, 8]"]
+    changes = [f"source.size={SIDE}", f"generator.kinds=[{kind}]", "generator.severity=[1, 16]"]
     changes.append("foreground=otsu" if material == "pill" else "foreground=none")
     try:
         rows = _rows("defects", source, changes, range(8))
