@@ -8,8 +8,10 @@ import pytest
 
 from anomgen.errors import AnomgenError, RecipeError, UsageError
 from anomgen.generators.base import Generator
-from anomgen.making.engine import ATTEMPTS_PER_IMAGE, Plan, Renderer, is_anomalous, shard_ranges
+from anomgen.making.engine import ATTEMPTS_PER_IMAGE, Plan, Renderer
 from anomgen.making.recipe import load_recipe
+from anomgen.making.shards import shard_ranges
+from anomgen.making.splits import is_anomalous
 from anomgen.making.threads import single_threaded
 from anomgen.sources.value_range import stretched
 from anomgen.synthesis.sample import Reject, Sample

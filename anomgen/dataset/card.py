@@ -93,15 +93,24 @@ def front_matter(
             {
                 "config_name": "default",
                 "description": f"content {fingerprint_of(provenance)}",  # `datasets` knows what it has cached by it
-                "data_files": [{"split": "train", "path": "data/train-*"}],
+                "data_files": [{"split": split, "path": f"data/{split}-*"} for split in dataset.splits],
             }
         ],
         "dataset_info": {
             "features": yaml_features(dataset.columns),
-            "splits": [{"name": "train", "num_bytes": size, "num_examples": stats["rows"]}],
+            "splits": [_split(dataset, name) for name in dataset.splits],
             "download_size": size,
             "dataset_size": size,
         },
+    }
+
+
+def _split(dataset: Dataset, name: str) -> dict[str, Any]:
+    files = dataset.splits[name]
+    return {
+        "name": name,
+        "num_bytes": sum(file.stat().st_size for file in files),
+        "num_examples": dataset.rows_in(files),
     }
 
 
@@ -136,6 +145,7 @@ def _values(
         "pretty_name": _pretty_name(provenance, recipe),
         "here": HERE,
         "rows": {**provenance["rows"], "all": stats["rows"]},
+        "splits": {name: dataset.rows_in(files) for name, files in dataset.splits.items()},
         "left_out": len(dataset.left_out),
         "thrown_out": len(provenance.get("left_out", ())),
         "source": source,

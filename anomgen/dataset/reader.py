@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +39,7 @@ from anomgen.places import file_in, place, read_within
 from anomgen.sources.images import read_image
 from anomgen.sources.value_range import ValueRange, recorded_range
 
-SHARD_PATTERN = re.compile(r"train-([0-9]{5,})-of-([0-9]{5,})\.parquet")
+SHARD_PATTERN = re.compile(r"(?:train|test)-([0-9]{5,})-of-([0-9]{5,})\.parquet")
 
 PREVIEW = "preview.png"
 MAX_PREVIEW = 1 << 26
@@ -118,9 +118,21 @@ class Dataset(Pictured):
         return dataset if isinstance(dataset, Dataset) else cls(dataset)
 
     @property
+    def splits(self) -> dict[str, tuple[Path, ...]]:
+        """Return the files of each split, ``train`` first; ``test`` is there where the recipe's `test_share` is."""
+        named = {
+            split: tuple(file for file in self.shards if file.name.startswith(split)) for split in ("train", "test")
+        }
+        return {split: files for split, files in named.items() if files}
+
+    @property
     def value_range(self) -> ValueRange | None:
         """Return the range of the source's values, as recorded; None for the whole depth."""
         return recorded_range(self.provenance.get("source", {}).get("range"))
+
+    def rows_in(self, shards: Collection[Path]) -> int:
+        """Return how many rows some of the files hold."""
+        return sum(group.rows for group in self._groups if group.shard in shards)
 
     def __len__(self) -> int:
         result: int = self._length

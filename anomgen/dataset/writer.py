@@ -100,9 +100,9 @@ class Encoder:
 # --------------------------------------------------------------------------------------------------- writing
 
 
-def shard_name(number: int, count: int) -> str:
+def shard_name(number: int, count: int, split: str = "train") -> str:
     """Return the file name of shard `number` of `count`: ``train-00000-of-00004.parquet``."""
-    return f"train-{number:05d}-of-{count:05d}.parquet"
+    return f"{split}-{number:05d}-of-{count:05d}.parquet"
 
 
 def write_shard(

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from anomgen.config import Config, Share, validated
 from anomgen.dataset.columns import Columns
-from anomgen.dataset.reader import Dataset
+from anomgen.dataset.reader import Dataset, shard_rows
 from anomgen.dataset.record import Record
 from anomgen.dataset.row import LABELS, NORMAL
 from anomgen.errors import UsageError, near_miss
@@ -178,7 +178,7 @@ class SplitExporter(Exporter):
     """An exporter with a training part.
 
     The split goes by normal image, not by row: no image, nor what was made of it, is in both parts. It follows from
-    the images' ids alone.
+    the images' ids alone, or is the dataset's own where that has a split `test`.
     """
 
     train_share: Share = 0.8
@@ -189,6 +189,9 @@ class SplitExporter(Exporter):
 
         normal_only: the share is of the images of normal rows. Raises UsageError when there are too few to split.
         """
+        if "test" in dataset.splits:
+            rows = (row for file in dataset.splits["train"] for row in shard_rows(file, ["source_id", "label"]))
+            return frozenset(row["source_id"] for row in rows if not normal_only or row["label"] == NORMAL)
         rows = dataset.table(["source_id", "label"]).to_pydict()
         pairs = zip(rows["source_id"], rows["label"], strict=True)
         ids = {source_id for source_id, label in pairs if not normal_only or label == NORMAL}

@@ -137,7 +137,7 @@ def _dataset(dataset: Dataset, repo_id: str, config: str | None, license: str | 
     sources = (provenance["source"].get("license"), *provenance.get("licenses", ()))
     _refuse_derivatives(folder, sources)
     card = _dataset_card(dataset, repo_id, name, license)
-    rows = card.data["dataset_info"][0]["splits"][0]["num_examples"]
+    rows = sum(split["num_examples"] for split in card.data["dataset_info"][0]["splits"])
     return Upload(
         kind="dataset",
         folder=folder,
@@ -217,7 +217,8 @@ def _dataset_card(dataset: Dataset, repo_id: str, name: str, license: str | None
         ("--recipe recipe.yaml", f"--recipe {name}/recipe.yaml"),
     ):
         text = text.replace(here, there)
-    entry = {"config_name": name, "data_files": [{"split": "train", "path": f"{name}/data/train-*"}]}
+    files = [{**one, "path": f"{name}/{one['path']}"} for one in fresh["configs"][0]["data_files"]]
+    entry = {"config_name": name, "data_files": files}
     data = {**fresh, **own.data, "license": license, "configs": [entry]}
     data["dataset_info"] = [{"config_name": name, **fresh["dataset_info"]}]
     data["tags"] = list(dict.fromkeys([*listed(own.data.get("tags")), *fresh["tags"]]))

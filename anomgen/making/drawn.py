@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Annotated
 
 import cv2
 import numpy as np
+from pydantic import AfterValidator
 
+from anomgen.config import Range
 from anomgen.sources.value_range import ValueRange
 from anomgen.synthesis.sample import Reject, Sample, change_between, smallest_mask
 
 VISIBLE = 2.0
 """Grey levels of 255 by which the faintest anomaly changes some pixels, where nothing else is asked for."""
+
+
+def _visible(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] < 0:
+        raise ValueError("detectability is 0 or more; 1 is just detectable, 5 is plain to see")
+    return pair
+
+
+DetectabilityRange = Annotated[Range, AfterValidator(_visible)]
 
 
 def visible(result: Sample | Reject, image: np.ndarray, least: float) -> Sample | Reject:

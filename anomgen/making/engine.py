@@ -8,14 +8,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import pairwise
-from typing import Annotated, Any, Literal
+from itertools import groupby
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from cachetools import LRUCache
-from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, field_serializer
+from pydantic import BeforeValidator, Field, SerializeAsAny, field_serializer, model_validator
 
-from anomgen.config import Config, Range, Share
+from anomgen.config import Config, Share
 from anomgen.config.text import write_yaml
 from anomgen.dataset.columns import Columns
 from anomgen.dataset.pictures import Pictured, page_of
@@ -23,11 +23,12 @@ from anomgen.dataset.row import Row
 from anomgen.errors import AnomgenError, SourceError, UsageError
 from anomgen.files import fingerprint_of
 from anomgen.generators.base import Generator
-from anomgen.making.drawn import VISIBLE, on_stored, visible
+from anomgen.making.drawn import VISIBLE, DetectabilityRange, on_stored, visible
 from anomgen.making.plugged import drawn, named
 from anomgen.making.rejected import PATIENT, NoAnomaly, Patience, Rejected
+from anomgen.making.splits import Part, is_anomalous, parts_of, train_count
 from anomgen.making.threads import single_threaded
-from anomgen.rng import Stream, order_of, rng_for
+from anomgen.rng import Stream, rng_for
 from anomgen.sources.base import Source, SourceConfig
 from anomgen.sources.foreground import Foreground, parse_foreground
 from anomgen.sources.objects import Opened, opened
@@ -44,15 +45,8 @@ def _version(value: Any) -> Any:
     return value
 
 
-def _visible(pair: tuple[float, float]) -> tuple[float, float]:
-    if pair[0] < 0:
-        raise ValueError("detectability is 0 or more; 1 is just detectable, 5 is plain to see")
-    return pair
-
-
 PICTURED, LOOKED_THROUGH = 4, 1000
 """Rows that the picture of a recipe shows, and among how many they are looked for."""
-DetectabilityRange = Annotated[Range, AfterValidator(_visible)]
 
 
 class Recipe(Config, Pictured):
@@ -77,6 +71,9 @@ class Recipe(Config, Pictured):
     """Rows of the dataset, normal ones included."""
     anomaly_ratio: Share = 0.5
     """Share of anomalous rows; the rest are untouched normal images with an empty mask."""
+    test_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of rows and of normal images for testing, a split `test` beside `train`: no image, nor what was made of it
+    or with it, is in both. The last rows are it, in whole blocks."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Every row follows from it and its index."""
     block_size: Annotated[int, Field(ge=1, le=4096)] = 16
@@ -97,9 +94,20 @@ class Recipe(Config, Pictured):
         return self.config()
 
     def canonical(self) -> dict[str, Any]:
-        """See `Config.canonical`; a range that is not asked for leaves the fingerprint of older versions."""
-        values = super().canonical()
-        return {key: value for key, value in values.items() if key != "detectability_range" or value is not None}
+        """See `Config.canonical`; what is not asked for leaves the fingerprint of older versions."""
+        later = ("detectability_range", "test_share")
+        return {key: value for key, value in super().canonical().items() if key not in later or value}
+
+    @property
+    def train_count(self) -> int:
+        """Return how many rows, from the first on, are not for testing."""
+        return train_count(self.count, self.block_size, self.test_share)
+
+    @model_validator(mode="after")
+    def _has_two_parts(self) -> Self:
+        if self.test_share and self.count <= self.block_size:
+            raise ValueError(f"test_share: needs more rows than one block (block_size {self.block_size}); raise count")
+        return self
 
     def fingerprint(self) -> str:
         """Return the hash of the canonical recipe; equal recipes on two machines have equal ones."""
@@ -273,6 +281,11 @@ class Renderer:
 
     def __post_init__(self) -> None:
         self.pool = self.given or Pool(self.plan.source, self.plan.foreground, self.cache_bytes)
+        recipe = self.plan.recipe
+        self._parts = parts_of(self.pool, recipe.test_share, recipe.train_count, recipe.seed)
+
+    def _part(self, index: int) -> Part:
+        return self._parts[-1] if index >= self._parts[-1].start else self._parts[0]
 
     def rows(self, indices: range) -> Iterator[Row]:
         """Yield the rows of a range, drawn in the recipe's blocks, of large images in parts of them."""
@@ -288,46 +301,50 @@ class Renderer:
 
     def block(self, indices: Sequence[int]) -> list[Row]:
         """Return the rows of one block."""
-        rows = self._draw([index for index in indices if is_anomalous(index, self.plan.recipe.anomaly_ratio)])
+        wanted = (index for index in indices if is_anomalous(index, self.plan.recipe.anomaly_ratio))
+        rows: dict[int, Row] = {}
+        for _, own in groupby(wanted, lambda index: self._part(index).start):
+            rows.update(self._draw(list(own)))
         return [rows.get(index) or self._normal(index) for index in indices]
 
     def _normal(self, index: int) -> Row:
-        position = self.position(index, 0)
+        pool, position = self._place(index, 0)
         soft = self.plan.generator.has_soft_mask
-        source_id, image = self.plan.source.id(position), self.pool.stored(position)
-        seed, value_range = self.plan.recipe.seed, self.pool.value_range
+        source_id, image = pool.source.id(position), pool.stored(position)
+        seed, value_range = self.plan.recipe.seed, pool.value_range
         return Row.of_normal(index, seed, source_id, image, soft=soft, value_range=value_range)
 
     def _draw(self, wanted: list[int]) -> dict[int, Row]:
         """Draw the anomalous rows as one batch; draw again, with the next attempt's rng, what was rejected."""
         rows: dict[int, Row] = {}
+        pool = self._part(wanted[0]).pool if wanted else self.pool
         rejected, began = {index: Rejected() for index in wanted}, time.thread_time()
         for attempt in range(self._images_a_row * ATTEMPTS_PER_IMAGE):
             if not wanted or self.patience.ends(attempt, began):
                 break
-            positions = [self.position(index, attempt) for index in wanted]
-            images = [self.pool[position] for position in positions]
+            positions = [self._place(index, attempt)[1] for index in wanted]
+            images = [pool[position] for position in positions]
             rngs = [rng_for(self.plan.recipe.seed, Stream.SAMPLE, index, attempt) for index in wanted]
-            results = drawn(self.plan.generator, rngs, images, self.pool, wanted)
+            results = drawn(self.plan.generator, rngs, images, pool, wanted)
             left = []
             for index, position, image, result in zip(wanted, positions, images, results, strict=True):
-                result = cut_to(self.pool.region(position), result, image)
+                result = cut_to(pool.region(position), result, image)
                 result = visible(result, image, self.plan.recipe.min_change)
-                result = on_stored(result, self.pool.stored(position), self.pool.value_range)
-                result = self.plan.judged(result, self.pool.value_range)
+                result = on_stored(result, pool.stored(position), pool.value_range)
+                result = self.plan.judged(result, pool.value_range)
                 if isinstance(result, Reject):
                     rejected[index].add(result)
                     self.rejects[result.reason] += 1
                     left.append(index)
                 else:
-                    rows[index] = self._row(index, attempt, position, result)
+                    rows[index] = self._row(index, attempt, pool, position, result)
             wanted = left
         if wanted:
             raise self._failure(wanted[0], rejected[wanted[0]])
         return rows
 
-    def _row(self, index: int, attempt: int, position: int, sample: Sample) -> Row:
-        source_id, seed, generator = self.plan.source.id(position), self.plan.recipe.seed, self.plan.generator
+    def _row(self, index: int, attempt: int, pool: Pool, position: int, sample: Sample) -> Row:
+        source_id, seed, generator = pool.source.id(position), self.plan.recipe.seed, self.plan.generator
         if not sample.defect_type:
             sample = replace(sample, defect_type=generator.kind)
         if sample.defect_type not in generator.defect_types:
@@ -341,8 +358,8 @@ class Renderer:
             seed=seed,
             attempt=attempt,
             source_id=source_id,
-            normal=self.pool.stored(position),
-            value_range=self.pool.value_range,
+            normal=pool.stored(position),
+            value_range=pool.value_range,
         )
 
     @property
@@ -352,11 +369,13 @@ class Renderer:
         return min(max(len(self.plan.source), MIN_IMAGES), most)
 
     def position(self, index: int, attempt: int) -> int:
-        """Return which source image a sample uses: a new permutation of the source in every epoch."""
-        count = len(self.plan.source)
-        epoch, position = divmod(index, count)
-        order = order_of(self.plan.recipe.seed, epoch, count)
-        return int(order[(position + attempt // ATTEMPTS_PER_IMAGE) % count])
+        """Return which source image a sample uses: a new permutation of its part's images in every epoch."""
+        return self._part(index).positions[self._place(index, attempt)[1]]
+
+    def _place(self, index: int, attempt: int) -> tuple[Pool, int]:
+        """Return the pool of a row, and which of its images a draw uses."""
+        part = self._part(index)
+        return part.pool, part.place(self.plan.recipe.seed, index, attempt // ATTEMPTS_PER_IMAGE)
 
     def _failure(self, index: int, rejected: Rejected) -> NoAnomaly:
         images = math.ceil(rejected.reasons.total() / ATTEMPTS_PER_IMAGE)
@@ -364,11 +383,6 @@ class Renderer:
         generator, source = self.plan.generator, self.plan.source
         advice = generator.advice + range_hint(self.pool.value_range, self.pool[tried[0]].dtype)
         return rejected.error(index, generator.kind, advice, [source.id(position) for position in tried])
-
-
-def is_anomalous(index: int, ratio: float) -> bool:
-    """Return whether row `index` is an anomalous one: spread evenly, round(ratio · n) among the first n."""
-    return math.floor((index + 1) * ratio + 0.5) > math.floor(index * ratio + 0.5)
 
 
 KEPT_RENDERERS = 4
@@ -383,11 +397,3 @@ def renderer_of(recipe: Recipe) -> Renderer:
     if id(recipe) not in _renderers:  # its plan holds the recipe, so the id stays taken
         _renderers[id(recipe)] = Renderer(Plan.of(recipe), DEFAULT_CACHE_BYTES // KEPT_RENDERERS)
     return _renderers[id(recipe)]
-
-
-def shard_ranges(recipe: Recipe) -> list[range]:
-    """Return the rows of each shard: whole blocks, evenly over as few shards as `shard_size`, rounded up, allows."""
-    blocks = math.ceil(recipe.count / recipe.block_size)
-    shards = math.ceil(blocks / math.ceil(recipe.shard_size / recipe.block_size))
-    bounds = [blocks * k // shards * recipe.block_size for k in range(shards + 1)]
-    return [range(start, min(stop, recipe.count)) for start, stop in pairwise(bounds)]

@@ -27,13 +27,14 @@ from anomgen.dataset.writer import Encoder, shard_metadata
 from anomgen.errors import AnomgenError, AnomgenNote, AnomgenWarning, Progress, UsageError, noted, silent, tell
 from anomgen.files import locked, remove, replacing, sweep
 from anomgen.licenses import inherited
-from anomgen.making.engine import Plan, Recipe, Renderer, shard_ranges
+from anomgen.making.engine import Plan, Recipe, Renderer
 from anomgen.making.memory import remember_source
 from anomgen.making.output import DATA, OWN_FILES, check_output, clear, complete_recipe, records_of
 from anomgen.making.recipe import recipe_of
 from anomgen.making.runners.base import Runner, Shard
 from anomgen.making.runners.choice import require_runner, runner
-from anomgen.making.shards import empty_parts_text, is_complete, shards_of, unfinished_text
+from anomgen.making.shards import empty_parts_text, is_complete, shard_ranges, shards_of, unfinished_text
+from anomgen.making.splits import split_files
 from anomgen.making.threads import single_threaded
 from anomgen.places import Remote, place
 from anomgen.sources.detection import categories_of
@@ -211,7 +212,7 @@ def _begin(recipe: Recipe, out: Path) -> None:
 
 def _finished(out: Path, shards: list[Shard]) -> dict[str, Any] | None:
     """Return the provenance of a dataset of which nothing is missing and nothing is too much; None for another."""
-    there = {shard.name for shard in (out / DATA).glob("train-*.parquet")}
+    there = {shard.name for shard in split_files(out / DATA)}
     if there != {shard.path.name for shard in shards} or not all((out / name).is_file() for name in OWN_FILES):
         return None
     try:
@@ -232,7 +233,7 @@ def _finish(plan: Plan, out: Path, shards: list[Shard], before: tuple[Any, Any])
     """Write what describes the dataset; provenance.json comes last and marks it as finished."""
     sweep(out, out / DATA)
     expected = {shard.path for shard in shards}
-    for stray in set((out / DATA).glob("train-*.parquet")) - expected:
+    for stray in set(split_files(out / DATA)) - expected:
         if SHARD_PATTERN.fullmatch(stray.name):  # of the same recipe with another count or shard size
             remove(stray)
     rejects: Counter[str] = Counter()

@@ -15,6 +15,7 @@ from anomgen.errors import UsageError
 from anomgen.files import Earlier, holds, holds_earlier, note_kept, refuse_inside, refuse_linked, remove, replacing
 from anomgen.making.engine import Recipe
 from anomgen.making.recipe import parse_recipe, read_recipe
+from anomgen.making.splits import split_files
 
 OWN_FILES = ("preview.png", "README.md", "recipe.yaml")
 """What is written beside the shards."""
@@ -42,7 +43,7 @@ def refuse_in_source(recipe: Recipe, out: Path) -> None:
 
 def _refuse_foreign_shards(data: Path) -> None:
     """Refuse Parquet files of the user's own: whoever loads the dataset would load them with it."""
-    foreign = sorted(file.name for file in data.glob("train-*.parquet") if not SHARD_PATTERN.fullmatch(file.name))
+    foreign = sorted(file.name for file in split_files(data) if not SHARD_PATTERN.fullmatch(file.name))
     if foreign:
         where = data / foreign[0]
         raise UsageError(f"{where} is no file of this dataset, but would be loaded with it; move it elsewhere")
@@ -109,7 +110,7 @@ def clear(out: Path) -> None:
     """
     refuse_linked(out / DATA)
     remove(out / PROVENANCE)
-    for shard in (out / DATA).glob("train-*-of-*.parquet"):
+    for shard in split_files(out / DATA):
         if SHARD_PATTERN.fullmatch(shard.name):
             remove(shard)
     for name in (LEFT_OUT, *OWN_FILES):

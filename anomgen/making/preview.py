@@ -22,12 +22,13 @@ from anomgen.dataset.preview import dataset_panels, foreground_sheet, preview_sh
 from anomgen.dataset.reader import Dataset
 from anomgen.errors import UsageError, tell
 from anomgen.files import refuse_inside, replacing
-from anomgen.making.engine import Recipe, is_anomalous
+from anomgen.making.engine import Recipe
 from anomgen.making.memory import recalled_source
 from anomgen.making.output import refuse_in_source
 from anomgen.making.recipe import load_recipe, recipe_of
 from anomgen.making.replay import dataset_recipe, pool_of
 from anomgen.making.sampler import Sampler
+from anomgen.making.splits import is_anomalous
 from anomgen.making.threads import single_threaded
 from anomgen.places import local, regular
 from anomgen.sources.objects import opened

@@ -1,20 +1,47 @@
-"""The Parquet files of a dataset: which there are, and which of them are complete."""
+"""The Parquet files of a dataset: which there are, which rows they hold, and which of them are complete."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 from anomgen.dataset.origin import own_file
 from anomgen.dataset.writer import shard_metadata, shard_name
 from anomgen.errors import UsageError
 from anomgen.files import fingerprint_of
-from anomgen.making.engine import Plan, shard_ranges
+from anomgen.making.engine import Plan, Recipe
 from anomgen.making.output import DATA
 from anomgen.making.runners.base import Shard
 from anomgen.versions import NETWORK, installed, versions, versions_text
 
 LISTED_MISSING = 10
 """How many missing shards an error names."""
+
+
+def shard_ranges(recipe: Recipe) -> list[range]:
+    """Return the rows of each shard: whole blocks, evenly over as few shards as `shard_size`, rounded up, allows.
+
+    No shard holds rows of two splits.
+    """
+    return [
+        rows
+        for part in (range(recipe.train_count), range(recipe.train_count, recipe.count))
+        for rows in _shared_evenly(recipe, part)
+    ]
+
+
+def _shared_evenly(recipe: Recipe, part: range) -> Iterator[range]:
+    blocks = math.ceil(len(part) / recipe.block_size)
+    shards = math.ceil(blocks / math.ceil(recipe.shard_size / recipe.block_size))
+    bounds = [part.start + blocks * k // shards * recipe.block_size for k in range(shards + 1)] if shards else []
+    return (range(start, min(stop, part.stop)) for start, stop in pairwise(bounds))
+
+
+def split_of(recipe: Recipe, rows: range) -> str:
+    """Return which split rows are in: train or test."""
+    return "test" if rows.start >= recipe.train_count else "train"
 
 
 def shards_of(plan: Plan, out: Path) -> list[Shard]:
@@ -30,7 +57,9 @@ def shards_of(plan: Plan, out: Path) -> list[Shard]:
         identity["network"] = installed(NETWORK)
     return [
         Shard(
-            out / DATA / shard_name(number, len(ranges)), indices, {"shard": number, "rows": len(indices), **identity}
+            out / DATA / shard_name(number, len(ranges), split_of(plan.recipe, indices)),
+            indices,
+            {"shard": number, "rows": len(indices), **identity},
         )
         for number, indices in enumerate(ranges)
     ]

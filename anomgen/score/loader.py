@@ -14,7 +14,8 @@ import numpy as np
 
 from anomgen.dataset.row import ANOMALY, LABELS, NORMAL, Row
 from anomgen.errors import Progress, silent
-from anomgen.making.engine import Plan, Renderer, is_anomalous
+from anomgen.making.engine import Plan, Renderer
+from anomgen.making.splits import is_anomalous
 from anomgen.models.images import turned
 from anomgen.rng import Stream, rng_for
 from anomgen.score.checkpoint import Checkpoint

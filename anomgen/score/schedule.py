@@ -181,7 +181,7 @@ def _recipe_plans(data: Mapping[str, RealData], todo: Sequence[Job]) -> dict[tup
 def plan_of(recipe: Recipe, entry: Entry, data: RealData) -> Plan:
     """Return an entry's recipe, calibrated on the normal training images. Raises UsageError, which says what to set."""
     try:
-        return Plan.of(recipe.model_copy(update={"seed": 0}), data.train)
+        return Plan.of(recipe.model_copy(update={"seed": 0, "test_share": 0.0}), data.train)
     except UsageError as error:
         # What a recipe calls generator.model is said to `score` with the recipe's name before it.
         told = str(error).replace("--set generator.", f"--set recipe.{entry.recipe}.generator.")

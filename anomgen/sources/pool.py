@@ -13,6 +13,7 @@ from anomgen.errors import tell
 from anomgen.sources.base import Source
 from anomgen.sources.cache import bounded
 from anomgen.sources.images import Fit
+from anomgen.sources.subset import Subset
 from anomgen.sources.value_range import ValueRange, stretched
 
 DEFAULT_CACHE_BYTES = 1 << 30
@@ -141,6 +142,10 @@ class Pool(Sequence[np.ndarray]):
         pool = Pool(self.source, foreground, self._cache_bytes)
         pool._small = self._small
         return pool
+
+    def of_images(self, positions: Sequence[int]) -> Pool:
+        """Return a pool of some of the images, with half of the memory."""
+        return Pool(Subset(self.source, positions), self._foreground, self._cache_bytes // 2)
 
     def stored(self, index: int) -> np.ndarray:
         """Return an image as the source has it, before it is stretched."""

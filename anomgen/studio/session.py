@@ -21,10 +21,11 @@ from anomgen.dataset.png import encode_png
 from anomgen.dataset.row import Row
 from anomgen.errors import AnomgenError, RecipeError, SourceError, UsageError
 from anomgen.files import fingerprint_of, replacing
-from anomgen.making.engine import ATTEMPTS_PER_IMAGE, Recipe, is_anomalous
+from anomgen.making.engine import ATTEMPTS_PER_IMAGE, Recipe
 from anomgen.making.recipe import bundled_recipes, load_recipe
 from anomgen.making.rejected import NoAnomaly
 from anomgen.making.sampler import Sampler
+from anomgen.making.splits import is_anomalous
 from anomgen.sources import detect
 from anomgen.sources.base import MAX_SIDE
 from anomgen.sources.images import read_image
