@@ -11,6 +11,7 @@ from score_rows import records
 pytest.importorskip("matplotlib")
 
 from anomgen.score.examples import shown_places
+from anomgen.score.report import pictures
 from anomgen.score.report.write import write_report
 
 
@@ -29,6 +30,21 @@ def test_an_image_has_the_maps_of_every_recipe_side_by_side(tmp_path):
     # the threshold is 0.5: the anomalous image is above it, the normal one below
     assert page.text.count("✓ 0.9") == page.text.count("✓ 0.2") == 3
     assert "- test/good/1.png · normal: 3 of 3 are right about it" in markdown
+
+
+def test_a_page_holds_no_more_than_so_many_bytes_of_maps(tmp_path, monkeypatch):
+    rows = made_rows(seeds=1, detectors=("probe",), means={"nsa": 0.4, "none": 0.3, "boxes": 0.1})
+    for row in rows:
+        shown = [{"image": f"{k}.png", "defect_type": "crack", "score": 0.9} for k in range(4)]
+        row["examples"] = {"best": [], "worst": [], "shown": shown}
+        (tmp_path / "maps" / row["key"]).mkdir(parents=True)
+        for name in (f"{what}-{k}.webp" for what in ("image", "map") for k in range(4)):
+            (tmp_path / "maps" / row["key"] / name).write_bytes(b"x" * 1000)
+    for most, images in ((12_000, 4), (6500, 2), (10, 1)):
+        monkeypatch.setattr(pictures, "MOST_BYTES", most)
+        page = report(tmp_path, rows)[0]
+        sources = [value for name, value in page.attributes if name == "src" and value.startswith("data:image/webp")]
+        assert len(sources) == images * (1 + 3)
 
 
 def test_every_training_shows_the_same_images_of_every_type():

@@ -112,9 +112,9 @@ def _rows(bench: Bench, key: str, entry: Entry) -> list[Row]:
         return load_anomalies(drawn).training[:FIGURE_ROWS] if drawn.is_file() else []
     if entry.definition is None:
         return anomalies_of(data, entry).training[:FIGURE_ROWS]
-    plan = bench.plans.get((key, entry.name)) or Plan.of(
-        entry.definition.model_copy(update={"seed": 0, "test_share": 0.0}), data.train
-    )
+    plan = bench.plans.get((key, entry.name))
+    if plan is None:
+        plan = Plan.of(entry.definition.model_copy(update={"seed": 0, "test_share": 0.0}), data.train)
     recipe = plan.recipe.model_copy(update={"anomaly_ratio": 1.0})
     with single_threaded():
         return list(Renderer(replace(plan, recipe=recipe)).rows(range(FIGURE_ROWS)))

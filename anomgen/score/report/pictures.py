@@ -13,8 +13,8 @@ from anomgen.sources.labelled import NORMAL
 
 Strips = Mapping[str, Mapping[str, Sequence[Path]]]
 """Data set → entry → pictures of what it draws there, in the run's folder."""
-MOST_MAPS = 1200
-"""Maps that a page holds; of more, each data set shows fewer images."""
+MOST_MAPS, MOST_BYTES = 1200, 16 << 20
+"""Maps that a page holds, and bytes of their files; of more, each data set shows fewer images."""
 COMPARED = (
     "Test images, and the anomaly map of every recipe and detector (first seed): bright is anomalous, each on its own "
     "scale. ✓ and ✗: whether the threshold that flags at most 5 % of the normal validation images is right about it."
@@ -36,7 +36,7 @@ def drawn(run: Run, strips: Strips) -> Iterator[Block]:
 def compared(run: Run, folder: Path) -> Iterator[Block]:
     """Yield the test images that every training keeps the map of, each with all these maps."""
     rows = [row for row in _first_seeds(run) if row.examples.shown and (folder / MAPS / row.key).is_dir()]
-    each = max(MOST_MAPS // len(rows), 1) if rows else 0
+    each = max(_room(rows, folder) // len(rows), 1) if rows else 0
     if rows:
         yield Text(COMPARED)
     for name in run.data:
@@ -45,6 +45,12 @@ def compared(run: Run, folder: Path) -> Iterator[Block]:
         images = [_image(run, own, folder, k) for k in _thinned(count, each)]
         if images:
             yield Details(f"{name}: {len(images)} images", images, is_open=name == run.data[0])
+
+
+def _room(rows: Sequence[Done], folder: Path) -> int:
+    """Return how many maps a page has room for; those of noise take six times as much as smooth ones."""
+    sizes = [file.stat().st_size for row in rows for file in (folder / MAPS / row.key).glob("map-*.webp")]
+    return min(MOST_MAPS, MOST_BYTES * len(sizes) // max(sum(sizes), 1))
 
 
 def _first_seeds(run: Run) -> Iterator[Done]:
