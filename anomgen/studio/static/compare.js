@@ -22,8 +22,8 @@ export function build(section, told, look) {
   const step = (by) => { view.index = Math.max(0, view.index + by); draw(); };
   section.append(h("div", { class: "stage" },
     h("div", { class: "tools", role: "toolbar", "aria-label": "How recipes are compared" }, views, outline, h("span", { class: "space" }),
-      h("label", { for: "compare-image" }, "Image"), h("button", { onclick: () => step(-1), "aria-label": "Image before" }, "‹"), image, list,
-      h("button", { onclick: () => step(1), "aria-label": "Next image" }, "›")),
+      h("div", { class: "which" }, h("label", { for: "compare-image" }, "Image"), h("button", { onclick: () => step(-1), "aria-label": "Image before" }, "‹"), image, list,
+        h("button", { onclick: () => step(1), "aria-label": "Next image" }, "›"))),
     h("p", { class: "lead" }, "The same image by every recipe, as it comes. Choose one to go on with."), grid));
   keys = { n: () => step(1), p: () => step(-1) };
 }
