@@ -90,6 +90,7 @@ function tell(row) {
   const facts_ = [["row", row.index], ["label", plain ? "normal" : "anomaly"], ...anomaly,
     ["image", row.source_id], ["size", `${row.width} × ${row.height}`], ["draws before it", row.attempt || null]];
   const { severity, reached, ...params } = row.params ?? {};  // what is shown as the visibility
+  if (!params.strength) delete params.strength;  // of kinds that cover what is below them
   facts.replaceChildren(...entries(facts_), ...entries(Object.entries(reached == null ? row.params ?? {} : params), "drawn"));
 }
 
