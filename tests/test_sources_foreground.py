@@ -11,7 +11,7 @@ from anomgen.rng import Stream, rng_for
 from anomgen.sources.folder import Folder
 from anomgen.sources.foreground import PRESETS, Foreground, parse_foreground
 from anomgen.sources.pool import Pool
-from anomgen.sources.segmentation import border_distance, is_compact, tidy
+from anomgen.sources.segmentation import border_distance, flattened, is_compact, tidy
 from anomgen.synthesis.perlin import perlin_noise
 
 
@@ -247,6 +247,38 @@ def test_an_outline_is_snapped_to_an_edge_nearby_alike_at_any_size_and_only_wher
     assert not Foreground.model_validate({**settings, "snap": True}).mask(empty).any()
     with pytest.raises(RecipeError, match="snap"):
         parse_foreground({"method": "none", "snap": True})
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("tones", [(60, 200), (200, 60)])
+def test_a_snapped_outline_lies_where_the_edge_is_half_way(tones, channels):
+    """Of a disc whose smooth edge is known, to a tenth of a pixel; two sides of a mixed pixel would be half a pixel."""
+    radius, (inside, outside) = 70.3, tones
+    y, x = np.mgrid[:256, :256] - 127.5
+    share = np.clip(radius - np.hypot(y, x) + 0.5, 0, 1)
+    image = np.rint(outside + (inside - outside) * share)[..., None].astype(np.uint8).repeat(channels, axis=2)
+    settings = {"method": "background_color", "tolerance": 20, "close": 0, "open": 0, "snap": True}
+    found = Foreground.model_validate(settings).mask(image)
+    assert np.sqrt(found.sum() / np.pi) == pytest.approx(radius, abs=0.1)
+
+
+def test_flatten_evens_the_light_along_the_border_and_keeps_what_touches_it():
+    y, x = np.mgrid[-1:1:160j, -1:1:200j]
+    light = 0.8 + 0.15 * x - 0.1 * y - 0.1 * (x * x + y * y) + 0.05 * x * y
+    plain = np.full((160, 200, 3), (230.0, 180.0, 120.0))
+    assert flattened(np.rint(plain * light[..., None]).astype(np.uint8)).std(axis=(0, 1)).max() < 1
+    plain[:, 80:120] *= 0.3  # a bar that touches two sides
+    found = flattened(np.rint(plain * light[..., None]).astype(np.uint8))
+    for part in (found[:, :75], found[:, 85:115], found[:, 125:]):
+        assert part.std(axis=(0, 1)).max() < 3
+    assert found[:, 85:115].mean() == pytest.approx(0.3 * found[:, 125:].mean(), rel=0.05)
+
+
+def test_recipes_say_flatten_only_where_it_is_on():
+    assert "flatten" not in Foreground(method="otsu").config()
+    assert Foreground(method="otsu", flatten=True).config()["flatten"] is True
+    with pytest.raises(RecipeError, match="flatten"):
+        parse_foreground({"method": "background", "levels": [[20, 20]], "flatten": True})
 
 
 @pytest.mark.parametrize("how", ["auto", "alpha"])

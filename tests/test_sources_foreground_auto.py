@@ -137,6 +137,22 @@ def test_auto_leaves_soft_shadows_out_and_takes_all_tones_of_the_object_in():
         assert overlap(foreground.mask(image), expected) > 0.97
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_auto_evens_light_from_one_side(channels):
+    """The ground's dark side is as dark as the object's bright one; no threshold parts them."""
+    pool = []
+    for k in range(6):
+        image, mask = scene(k, (80, 80, 80), (220, 220, 220), channels=channels)
+        light = 0.65 + 0.35 * np.linspace(-1, 1, image.shape[1]) * (-1) ** k
+        pool.append((np.rint(image * light[:, None]).astype(np.uint8), mask))
+    assert check_auto(pool).flatten
+
+
+def test_auto_does_not_even_light_that_is_even():
+    pool = [scene(k, (80, 80, 80), (220, 220, 220)) for k in range(6)]
+    assert not check_auto(pool).flatten
+
+
 def test_a_user_refines_what_auto_chose():
     pool = [scene(k, (30, 30, 30), (200, 200, 200))[0] for k in range(6)]
     chosen = Foreground(method="auto").resolved(pool)

@@ -5,9 +5,9 @@ How one image is segmented is in `segmentation.py`, the papers' settings are in 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, Self
 
 import cv2
 import numpy as np
@@ -18,7 +18,7 @@ from anomgen.errors import RecipeError, SourceError, UsageError, near_miss, tell
 from anomgen.sources.base import Images, PathText
 from anomgen.sources.foreground_presets import settings
 from anomgen.sources.images import Fit, fit_image
-from anomgen.sources.pixels import to_lab, value_max
+from anomgen.sources.pixels import value_max
 from anomgen.sources.pool import SmallImages
 from anomgen.sources.region import file_for, forget, read_drawn, region_digest, region_of, require_aspect
 from anomgen.sources.segmentation import (
@@ -26,14 +26,20 @@ from anomgen.sources.segmentation import (
     border_distance,
     by_threshold,
     eight_bits,
+    enlarged,
     far_from_levels,
-    is_compact,
+    fit,
+    flattened,
+    is_uneven,
+    shrunk_to,
     smoothed,
     snapped,
     tidy,
 )
 
-_THRESHOLD = ("channel", "side", "close", "open", "clean", "snap")
+_THRESHOLD = ("channel", "side", "close", "open", "clean", "snap", "flatten")
+_WHERE_ON = {"snap", "flatten"}
+"""Keys that recipes have only where they are on: others are described as they were before there were these."""
 _REGIONS = ("roi", "exclude")
 """Keys that go with every method."""
 LEAST_ROOM = 16
@@ -44,7 +50,7 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "otsu": _THRESHOLD,
     "triangle": _THRESHOLD,
     "background": ("levels",),
-    "background_color": ("tolerance", "lightness", "close", "open", "clean", "snap"),
+    "background_color": ("tolerance", "lightness", "close", "open", "clean", "snap", "flatten"),
     "alpha": (),
     "folder": ("path",),
 }
@@ -79,6 +85,8 @@ class Foreground(Config):
     where uneven backgrounds end, below five times this share."""
     snap: bool = False
     """Whether the outline is moved to the strongest edge nearby: away from soft shadows, around parts that shine."""
+    flatten: bool = False
+    """Whether the light is evened first, as far as it can be seen along the border: vignettes, light from one side."""
     path: PathText | None = None
     """Folder: masks beside each other as the images are, ``NAME.png`` or ``NAME_mask.png``; not zero is object, of
     cut-outs what is opaque."""
@@ -102,7 +110,7 @@ class Foreground(Config):
     def _only_what_applies(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         given = self.model_fields_set if self.method == "auto" else _KEYS[self.method]
         keys = {"method", *given, *(key for key in _REGIONS if getattr(self, key) is not None)}
-        keys -= set() if self.snap else {"snap"}  # recipes that do not snap are described as they were before
+        keys -= {key for key in _WHERE_ON if not getattr(self, key)}
         return {key: value for key, value in handler(self).items() if key in keys}
 
     def resolved(self, pool: Images) -> Foreground:
@@ -214,7 +222,10 @@ class Foreground(Config):
         """Return 1 for object, 0 for background, uint8."""
         if self.method == "background":
             return far_from_levels(image, self.levels)
+        shape = (image.shape[0], image.shape[1])
         image = smoothed(eight_bits(image))
+        image = enlarged(image) if self.snap else image
+        image = flattened(image) if self.flatten else image
         distance = border_distance(image, self.lightness) if self.method == "background_color" or self.snap else None
         if self.method == "background_color":
             assert distance is not None
@@ -225,7 +236,7 @@ class Foreground(Config):
         else:
             raw = by_threshold(image, self.channel, self.side, self.method)
         mask = tidy(raw, self.close, self.open, self.clean)
-        return mask if distance is None or not self.snap else snapped(image, mask, distance)
+        return mask if distance is None or not self.snap else shrunk_to(snapped(image, mask, distance), shape)
 
     def _folder_mask(self, image: np.ndarray, source_id: str | None, fit: Fit) -> np.ndarray:
         if source_id is None:
@@ -300,28 +311,36 @@ PLAUSIBLE = 0.75
 _AUTO: dict[str, Any] = {"close": 6, "open": 3, "clean": 0.03}
 
 
-class _Fit(NamedTuple):
-    """How object-like a mask is on one image."""
-
-    plausible: bool
-    contrast: float
-    """Difference across the mask's edge, in standard deviations of the background; 0 when not plausible."""
-
-
 def choose(pool: Images) -> Foreground:
     """Return the method that finds an object in nearly all of up to 16 images, or `none`: then it is a texture.
 
     Candidates: bright or dark, by Otsu or by the triangle rule; far from the colour of the border, with and without
     the lightness. A mask is plausible when the background is even compared with its difference from the object, is
     reached from the image's border, holds most of this border, and when the outline is short. Among the methods
-    whose masks are plausible on three quarters of the images, that with the sharpest edges on most of them wins. Its
-    outlines are snapped to edges if they are plausible then, too.
+    whose masks are plausible on three quarters of the images, that with the sharpest edges on most of them wins. Where
+    the light is uneven they are tried on flattened images, too, and win if they are twice as good. Outlines are snapped
+    to edges if they are plausible then, too.
     """
     if not len(pool):
         return Foreground()
-    images = [eight_bits(image) for image in SmallImages(pool, LOOKED_AT)]
+    images = [enlarged(eight_bits(image)) for image in SmallImages(pool, LOOKED_AT)]
+    best, score = _best(images, (1.0, 0.0) if images[0].shape[2] == 3 else (1.0,))
+    flatten = sum(is_uneven(image) for image in images) >= PLAUSIBLE * len(images)
+    if flatten:
+        flat = [flattened(image) for image in images]
+        other, other_score = _best(flat, (1.0,))  # where the light is even, it need not be left out
+        flatten = other_score > 2 * score
+        best, images = (other, flat) if flatten else (best, images)
+    if best.method == "none":
+        return best
+    snap = _score(images, best.model_copy(update={"snap": True})) > 0
+    return best.model_copy(update={"snap": snap, "flatten": flatten})
+
+
+def _best(images: list[np.ndarray], lightnesses: Sequence[float]) -> tuple[Foreground, float]:
+    """Return the method with the highest score, and the score; `none` and 0 where no masks are plausible."""
     best, best_score = Foreground(), 0.0
-    candidates = _candidates(images)
+    candidates = _candidates(images, lightnesses)
     for done, candidate in enumerate(candidates):
         tell(done, len(candidates), "choosing the foreground")
         score = _score(images, candidate)
@@ -329,28 +348,25 @@ def choose(pool: Images) -> Foreground:
             score *= 0.9  # a threshold found anew on every image errs now and then on one that was not looked at
         if score > best_score:
             best, best_score = candidate, score
-    if best.method == "none":
-        return best
-    snapped = best.model_copy(update={"snap": True})
-    return snapped if _score(images, snapped) else best
+    return best, best_score
 
 
 def _score(images: list[np.ndarray], candidate: Foreground) -> float:
     """Return how well a method's masks fit; 0 when they are plausible on fewer than three quarters of the images."""
     contrasts, wrong = [], 0
     for image in images:
-        fit = _fit(image, candidate)
-        contrasts.append(fit.contrast)
-        wrong += not fit.plausible
+        fits = fit(image, candidate._segment(image), candidate.lightness)
+        contrasts.append(fits.contrast)
+        wrong += not fits.plausible
         if wrong > (1 - PLAUSIBLE) * len(images):
             return 0.0  # whatever the others are
     return (1 - wrong / len(images)) * float(np.quantile(contrasts, 0.25))
 
 
-def _candidates(images: list[np.ndarray]) -> list[Foreground]:
+def _candidates(images: list[np.ndarray], lightnesses: Sequence[float]) -> list[Foreground]:
     """Return the methods to try."""
     found: list[dict[str, Any]] = []
-    for lightness in (1.0, 0.0) if images[0].shape[2] == 3 else (1.0,):
+    for lightness in lightnesses:
         distances = [border_distance(image, lightness) for image in images]
         rules = (cv2.THRESH_OTSU, cv2.THRESH_TRIANGLE)
         otsu, triangle = (
@@ -364,27 +380,6 @@ def _candidates(images: list[np.ndarray]) -> list[Foreground]:
     for method in ("otsu", "triangle"):
         found += [{"method": method, "side": side} for side in ("dark", "bright")]
     return [Foreground.model_validate({**values, **_AUTO}) for values in found]
-
-
-def _fit(image: np.ndarray, candidate: Foreground) -> _Fit:
-    """Judge a method on an 8-bit image, in the colours that it looks at."""
-    mask = candidate._segment(image)
-    if not 0.005 < mask.mean() < 0.9:
-        return _Fit(False, 0.0)
-    space = to_lab(image)
-    weights = np.array([candidate.lightness, 1.0, 1.0] if image.shape[2] == 3 else [1.0])
-
-    def mean(part: np.ndarray) -> np.ndarray:
-        result: np.ndarray = np.array(cv2.mean(space, part)[: len(weights)]) * weights
-        return result
-
-    deviation = cv2.meanStdDev(space, mask=1 - mask)[1].ravel() * weights
-    spread = float(np.linalg.norm(deviation)) + 1
-    if np.linalg.norm(mean(mask) - mean(1 - mask)) < 3.5 * spread or not is_compact(mask):
-        return _Fit(False, 0.0)
-    square = np.ones((7, 7), dtype=np.uint8)
-    step = mean(mask - cv2.erode(mask, square)) - mean(cv2.dilate(mask, square) - mask)
-    return _Fit(True, float(np.linalg.norm(step)) / spread)
 
 
 PRESETS: Mapping[str, Foreground] = {name: Foreground.model_validate(own) for name, own in settings().items()}

@@ -7,6 +7,7 @@ measurement of sister chromatid exchange frequency", 1977 (triangle).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -18,6 +19,10 @@ NOTCH, REACH, DEEP = 24, 4, 12
 may move out and in."""
 SOFT = 0.75
 """Where an outline is less sharp than this share of what is usual, it is that of a shadow."""
+SMALL = 0.75
+"""Images below this share of `REFERENCE_SIZE` are enlarged before their outlines are snapped."""
+_BLOCKS, _ROUNDS, _DARKEST = 32, 12, 8
+"""Of the light on the background: blocks along each side, rounds of its fit, and the least grey level it has."""
 REFERENCE_SIZE = 256
 """The image size for which kernel sizes are given; they scale with the image."""
 
@@ -33,6 +38,68 @@ def smoothed(image: np.ndarray) -> np.ndarray:
     """Average a large image as much as shrinking it to 256 pixels would, so that thresholds mean the same."""
     side = round(_scale(image.shape))
     return np.atleast_3d(cv2.blur(image, (side, side))) if side > 1 else image
+
+
+def enlarged(image: np.ndarray) -> np.ndarray:
+    """Return an image of 8 bits, a small one at twice its size, where thin parts are pixels wide."""
+    if _scale(image.shape) >= SMALL:
+        return image
+    return np.atleast_3d(cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC))
+
+
+def shrunk_to(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Return a mask at a size (H, W): 1 where more than half of a pixel is object."""
+    if mask.shape == shape:
+        return mask
+    share = cv2.resize(mask * np.uint8(255), shape[::-1], interpolation=cv2.INTER_AREA)
+    return (share > 127).view(np.uint8)
+
+
+def flattened(image: np.ndarray) -> np.ndarray:
+    """Return an image of 8 bits divided by the light on its background, as the border shows it (flat-field correction).
+
+    The light is a surface of second degree for each channel. Its mean stays, what becomes brighter than 255 is cut.
+    """
+    height, width = image.shape[:2]
+    y, x = _centres(height)[:, None], _centres(width)[None]
+    result = np.empty_like(image)
+    for channel, (level, along_x, along_y, xx, xy, yy) in enumerate(_light(image)[0].T):
+        light = (level + along_y * y + yy * y * y) + (along_x * x + xx * x * x) + xy * y * x
+        light = np.maximum(np.rint(light * 16) / 16, _DARKEST)  # rounded: the same on every machine
+        evened = image[..., channel] * (np.median(light) / light)
+        result[..., channel] = np.rint(np.minimum(evened, 255))
+    return result
+
+
+def is_uneven(image: np.ndarray) -> bool:
+    """Tell whether light of second degree follows an 8-bit image's border at least twice as well as one colour."""
+    _, colours, light = _light(image)
+    by_one = np.linalg.norm(colours - np.median(colours, axis=0), axis=1).mean()
+    return bool(by_one > 2 * np.linalg.norm(colours - light, axis=1).mean() + 2)
+
+
+def _light(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Fit a surface of second degree to the border of an image, seen as 32 × 32 blocks.
+
+    Returns its coefficients (6, C) of 1, x, y, x², xy, y² from −1 to 1, the blocks' colours and the surface there (124,
+    C). The sum of distances, not of squares, is least, so that an object that touches the border does not count.
+    """
+    blocks = cv2.resize(image, (_BLOCKS, _BLOCKS), interpolation=cv2.INTER_AREA).reshape(_BLOCKS, _BLOCKS, -1)
+    at = _centres(_BLOCKS)
+    row, column = np.nonzero(np.pad(np.zeros((_BLOCKS - 2, _BLOCKS - 2)), 1, constant_values=1))
+    y, x, colours = at[row], at[column], blocks[row, column].astype(np.float64)
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
+    weights = np.ones((len(terms), 1))
+    for _ in range(_ROUNDS):
+        found = np.linalg.lstsq(terms * weights, colours * weights, rcond=None)[0]
+        weights = 1 / np.sqrt(np.maximum(np.linalg.norm(colours - terms @ found, axis=1), 1))[:, None]
+    return found, colours, terms @ found
+
+
+def _centres(count: int) -> np.ndarray:
+    """Return where the middles of `count` pixels lie that reach from −1 to 1."""
+    result: np.ndarray = (2 * np.arange(count) + 1) / count - 1
+    return result
 
 
 def by_threshold(image: np.ndarray, channel: str, side: str, method: str) -> np.ndarray:
@@ -79,6 +146,7 @@ def snapped(image: np.ndarray, mask: np.ndarray, distance: np.ndarray) -> np.nda
     image: 8 bits. distance: of each pixel to the background's colour, uint8 (H, W). What lies between the surest half
     of the mask and what is surely outside is parted by a watershed (Meyer, "Un algorithme optimal pour la ligne de
     partage des eaux", 1991); what that takes away stays away only if the mask's outline was soft there, as a shadow's.
+    At last the pixels beside the outline, mixtures of both sides, go to the nearer one.
     """
     if not mask.any() or mask.all():
         return mask
@@ -100,6 +168,26 @@ def snapped(image: np.ndarray, mask: np.ndarray, distance: np.ndarray) -> np.nda
         outer = own & (outline[box] > 0)
         if outer.any() and np.median(sharp[box][outer]) > SOFT * usual:
             found[box] |= own.view(np.uint8)
+    return _settled(image, found, scale)
+
+
+def _settled(image: np.ndarray, mask: np.ndarray, scale: float) -> np.ndarray:
+    """Give each pixel beside the outline to that side whose mean colour nearby it is nearer to; image: 8 bits."""
+    square = np.ones((2 * max(round(scale), 1) + 1,) * 2, np.uint8)
+    object_, background = cv2.erode(mask, square), 1 - cv2.dilate(mask, square)
+    beside = np.flatnonzero(object_ == background)
+    pixels = image.reshape(mask.size, -1)
+    side = min(2 * max(round(2 * scale), 2) + 1, 15)  # its sums go into 16 bits, and are the same on every machine
+    distances = []
+    for part in (object_, background):
+        count = cv2.boxFilter(part, cv2.CV_16U, (side, side), normalize=False).reshape(-1)[beside]
+        total = cv2.boxFilter(cv2.bitwise_and(image, image, mask=part), cv2.CV_16U, (side, side), normalize=False)
+        mean = total.reshape(pixels.shape)[beside] / np.maximum(count, 1).astype(np.float32)[:, None]
+        squares = np.square(pixels[beside] - mean)
+        distances.append(np.where(count > 0, sum(squares.T), np.nan))
+    nearer, known = distances[0] < distances[1], ~np.isnan(distances[0] + distances[1])
+    found = mask.copy()
+    found.reshape(-1)[beside[known]] = nearer[known]
     return found
 
 
@@ -154,6 +242,34 @@ def _without_small(mask: np.ndarray, least: float, *, least_at_border: float, co
     keep = area >= np.where(at_border, least_at_border, least)
     keep[0] = False
     return mask if keep[1:].all() else keep.astype(np.uint8)[labels]
+
+
+class Fit(NamedTuple):
+    """How object-like a mask is on one image."""
+
+    plausible: bool
+    contrast: float
+    """Difference across the mask's edge, in standard deviations of the background; 0 when not plausible."""
+
+
+def fit(image: np.ndarray, mask: np.ndarray, lightness: float) -> Fit:
+    """Judge a mask on an 8-bit image, in the colours that its method looks at: see `border_distance`."""
+    if not 0.005 < mask.mean() < 0.9:
+        return Fit(False, 0.0)
+    space = to_lab(image)
+    weights = np.array([lightness, 1.0, 1.0] if image.shape[2] == 3 else [1.0])
+
+    def mean(part: np.ndarray) -> np.ndarray:
+        result: np.ndarray = np.array(cv2.mean(space, part)[: len(weights)]) * weights
+        return result
+
+    deviation = cv2.meanStdDev(space, mask=1 - mask)[1].ravel() * weights
+    spread = float(np.linalg.norm(deviation)) + 1
+    if np.linalg.norm(mean(mask) - mean(1 - mask)) < 3.5 * spread or not is_compact(mask):
+        return Fit(False, 0.0)
+    square = np.ones((7, 7), dtype=np.uint8)
+    step = mean(mask - cv2.erode(mask, square)) - mean(cv2.dilate(mask, square) - mask)
+    return Fit(True, float(np.linalg.norm(step)) / spread)
 
 
 def is_compact(mask: np.ndarray) -> bool:
