@@ -146,3 +146,10 @@ def test_a_list_of_arrays_is_looked_at_too():
 def test_what_is_measured_on_strips_keeps_their_shorter_side(shape, small):
     image = np.zeros((*shape, 1), np.uint8)
     assert (image if is_small(image) else made_small(image)).shape[:2] == small
+
+
+def test_the_former_place_of_the_listing_is_kept_for_scripts():
+    from anomgen.score.layouts import listing as former
+    from anomgen.sources.labelled import listing
+
+    assert former is listing
