@@ -98,15 +98,24 @@ def test_without_a_test_share_fingerprint_and_rows_are_those_of_before(photos_of
 
 @pytest.mark.parametrize(
     ("count", "share", "rows"),
-    [(100, 0.2, 80), (1000, 0.2, 800), (1000, 0.99, 16), (17, 0.5, 16), (32, 0.01, 16), (9, 0, 9)],
+    [
+        (100, 0.2, 80),
+        (1000, 0.2, 800),
+        (1000, 0.99, 16),
+        (17, 0.5, 16),
+        (32, 0.01, 16),
+        (9, 0, 9),
+        (16, 0.25, 12),
+        (2, 0.9, 1),
+    ],
 )
 def test_the_rows_for_training_are_whole_blocks(count, share, rows):
     assert train_count(count, 16, share) == rows
 
 
 def test_too_few_rows_or_images_for_two_parts_are_refused(photos_of_all, recipe):
-    with pytest.raises(AnomgenError, match="more rows than one block"):
-        load_recipe("nsa", source=photos_of_all, count=16, overrides={"test_share": 0.25})
+    with pytest.raises(AnomgenError, match="test_share: one row cannot be"):
+        load_recipe("nsa", source=photos_of_all, count=1, overrides={"test_share": 0.25})
     plan = Plan.of(recipe)
     object.__setattr__(plan, "source", Subset(plan.source, range(3)))
     with pytest.raises(UsageError, match="test_share: either part needs 2"):

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from cachetools import LRUCache
-from pydantic import BeforeValidator, Field, SerializeAsAny, field_serializer, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationInfo, field_serializer, field_validator
 
 from anomgen.config import Config, Share
 from anomgen.config.text import write_yaml
@@ -73,7 +73,7 @@ class Recipe(Config, Pictured):
     """Share of anomalous rows; the rest are untouched normal images with an empty mask."""
     test_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of rows and of normal images for testing, a split `test` beside `train`: no image, nor what was made of it
-    or with it, is in both. The last rows are it, in whole blocks."""
+    or with it, is in both. The last rows are it."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Every row follows from it and its index."""
     block_size: Annotated[int, Field(ge=1, le=4096)] = 16
@@ -103,11 +103,12 @@ class Recipe(Config, Pictured):
         """Return how many rows, from the first on, are not for testing."""
         return train_count(self.count, self.block_size, self.test_share)
 
-    @model_validator(mode="after")
-    def _has_two_parts(self) -> Self:
-        if self.test_share and self.count <= self.block_size:
-            raise ValueError(f"test_share: needs more rows than one block (block_size {self.block_size}); raise count")
-        return self
+    @field_validator("test_share")
+    @classmethod
+    def _of_two_rows(cls, share: float, info: ValidationInfo) -> float:
+        if share and info.data.get("count") == 1:
+            raise ValueError("one row cannot be for training and for testing; raise count")
+        return share
 
     def fingerprint(self) -> str:
         """Return the hash of the canonical recipe; equal recipes on two machines have equal ones."""

@@ -37,11 +37,11 @@ def is_anomalous(index: int, ratio: float) -> bool:
 
 
 def train_count(count: int, block_size: int, test_share: float) -> int:
-    """Return how many of `count` rows, from the first on, are for training: whole blocks, unless that is all."""
-    most = math.ceil(count / block_size) - 1
-    if not test_share or most < 1:
+    """Return how many of `count` rows, from the first on, are for training: whole blocks where there are several."""
+    if not test_share:
         return count
-    return min(max(round((1 - test_share) * count / block_size), 1), most) * block_size
+    step = block_size if count > block_size else 1
+    return min(max(round((1 - test_share) * count / step), 1), math.ceil(count / step) - 1) * step
 
 
 def split_files(data: Path) -> list[Path]:
