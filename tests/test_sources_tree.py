@@ -4,10 +4,13 @@ import cv2
 import numpy as np
 import pytest
 
+from anomgen.banks.make import bank
 from anomgen.errors import UsageError
 from anomgen.sources.folder import FileReader, Folder
+from anomgen.sources.labelled import listing
+from anomgen.sources.pairing import normal_among
 from anomgen.sources.sorting import sorted_pictures
-from anomgen.sources.tree import left_out, not_read, tree_of
+from anomgen.sources.tree import left_out, mask_places, not_read, tree_of
 
 PICTURE = np.random.default_rng(0).integers(0, 255, (32, 40, 3)).astype(np.uint8)
 MASK = np.zeros((32, 40), np.uint8)
@@ -28,26 +31,35 @@ def masks(root, *names):
     return sorted_pictures(tree_of(root).pictures, FileReader(root), str(root)).masks
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *(
-            "a_GT.png!",
-            "a_mask.png!",
-            "a-masks.bmp!",
-            "a_ground_truth.png!",
-            "mask_a.png!",
-            "a_label.bmp!",
-            "a_seg.png!",
-        ),
-        *("a_labelIds.png!", "a_anomaly.png!", "a (mask).png!", "a_binary.png!", "maska.png!"),
-        *("SegmentationClass/a.png!", "masks_png/a.png!", "binary masks/a.png!", "ground-truth/a.png!"),
-        *("a.png!", "a.bmp!", "a.webp!", "Label/a_label.png!", "labels/a.png!", "masks/a.png!", "GT/other.png!"),
-    ],
-)
+MASK_NAMES = [
+    *("a_GT.png!", "a_mask.png!", "a-masks.bmp!", "a_ground_truth.png!", "a_label.bmp!", "a_seg.png!"),
+    *("mask_a.png!", "GT_a.png!", "mask-a.png!", "masks_a.png!", "gt-a.png!", "ground_truth_a.png!"),
+    *("segmentation_a.png!", "seg_a.png!", "label_a.png!"),
+    *("a_labelIds.png!", "a_anomaly.png!", "a (mask).png!", "a_binary.png!", "maska.png!"),
+    *("SegmentationClass/a.png!", "masks_png/a.png!", "binary masks/a.png!", "ground-truth/a.png!"),
+    *("a.png!", "a.bmp!", "a.webp!", "Label/a_label.png!", "labels/a.png!", "masks/a.png!", "masks/mask_a.png!"),
+]
+
+
+@pytest.mark.parametrize("name", [*MASK_NAMES, "GT/other.png!"])
 def test_masks_are_told_from_the_image_that_they_belong_to(tmp_path, name):
     """a.jpg is the image; KolektorSDD2, labelme, Kolektor, Real-IAD and DAGM lay their masks out in these ways."""
     assert masks(tmp_path, "a.jpg", "b.jpg", name) == {name.rstrip("!")}
+
+
+@pytest.mark.parametrize("name", MASK_NAMES)
+def test_every_mask_is_given_to_its_image_for_making_scoring_and_banks(tmp_path, name):
+    root = put(tmp_path / "in", "good/c.jpg", "bad/a.jpg", f"bad/{name}")
+    found = normal_among(["a.jpg", name.rstrip("!")], FileReader(root / "bad"), "d")
+    assert found.images == [] and found.notes[1] == "left out 1 file, whose masks mark an anomaly: a.jpg"
+    masks_of = {image.id: image.mask for image in listing(str(root)).found}
+    assert masks_of == {"bad/a.jpg": [f"bad/{name.rstrip('!')}"], "good/c.jpg": None}
+    assert bank(root / "bad", tmp_path / "bank").defects == 1
+
+
+def test_what_says_that_a_file_is_a_mask_is_taken_off_whole_and_once():
+    for word in ("mask", "masks", "gt", "label", "seg", "segmentation", "ground_truth"):
+        assert list(mask_places(f"{word}_a0.png")) == [(f"{word}_a0",), ("a0",)]
 
 
 @pytest.mark.parametrize(

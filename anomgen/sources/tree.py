@@ -29,13 +29,15 @@ _NAMED = 5
 _SURE = re.compile(r"(.+)[ ._-]\(?(?:masks?|gt|ground[ _-]?truth)\)?|(?:masks?|gt|ground[ _-]?truth)[ ._-](.+)")
 _PERHAPS = re.compile(
     r"(.+)[ ._-]\(?(?:labels?|labelids|seg|segmentation|annotations?|anomal(?:y|ies)|defects?|binary)\)?"
-    r"|(?:labels?|seg|masks?|gt)[ ._-]?(.+)"
+    r"|(?:labels?|segmentations?|seg|masks?|gt)[ ._-]?(.+)"
 )
 _SURE_ENDING = re.compile(r"masks?|(?<![a-z])gt(?![a-z])|ground[ _-]?truth")
 _PERHAPS_ENDING = re.compile(r"label|seg|anno|anomal|defect|binary|instance|matte|alpha|(?<![a-z])(?:roi|bw)(?![a-z])")
 """What says that a file is a mask, in what its stem has beyond that of an image."""
 _PARTING = re.compile(r"(?<=.)[ ._()-]+(?=.)")
-_GLUED = re.compile(r"(.+?)((?:masks?|gt|labels?|seg)\d*)|(masks?|gt|labels?|seg|ground[ _-]?truth)[ ._-]?(.+)")
+_GLUED = re.compile(
+    r"(.+?)((?:masks?|gt|labels?|seg)\d*)|(masks?|gt|labels?|segmentations?|seg|ground[ _-]?truth)[ ._-]?(.+)"
+)
 
 
 class Tree(NamedTuple):
@@ -188,12 +190,14 @@ def place_of(name: str) -> tuple[str, ...]:
 
 
 def mask_places(name: str) -> Iterator[tuple[str, ...]]:
-    """Yield the places of the image that a mask may belong to, its own and that without what says that it is a mask."""
+    """Yield the places of the image that a mask may belong to, each once, and its own first.
+
+    The others are those without what says that it is a mask.
+    """
     *folders, stem = place_of(name)
-    yield (*folders, stem)
-    for said in (_SURE.fullmatch(stem), _PERHAPS.fullmatch(stem)):
-        if said:
-            yield (*folders, said[1] or said[2])
+    said = (_SURE.fullmatch(stem), _PERHAPS.fullmatch(stem))
+    for place in dict.fromkeys((stem, *(match[1] or match[2] for match in said if match))):
+        yield (*folders, place)
 
 
 # --- what to say of files that are not taken ------------------------------------------------------------------------
