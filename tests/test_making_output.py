@@ -37,6 +37,21 @@ def test_an_edited_card_stays_when_something_else_is_missing(out, missing):
     assert digests(out) == whole
 
 
+@pytest.mark.parametrize("change", [lambda text: b"\xef\xbb\xbf" + text, lambda text: text.replace(b"\n", b"\r\n")])
+def test_a_recipe_that_an_editor_of_windows_saved_still_makes_the_folder_ours(out, change):
+    file = out / "recipe.yaml"
+    whole, before = digests(out), file.read_bytes()
+    (out / "provenance.json").unlink()
+    try:
+        file.write_bytes(change(before))
+        with pytest.warns(AnomgenNote, match=r"recipe\.yaml is not as it was written, so it stays, for it says the same"):
+            make(recipe("nsa", 8), out, finish=True)
+        assert file.read_bytes() == change(before)
+    finally:
+        file.write_bytes(before)
+    assert digests(out) == whole
+
+
 @pytest.mark.parametrize("missing", ["preview.png", "provenance.json", "README.md"])
 def test_a_card_that_nobody_edited_is_as_before(out, missing):
     whole = digests(out)

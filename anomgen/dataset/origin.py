@@ -105,11 +105,15 @@ class StoredProvenance(_Stored):
 
 
 def is_ours(out: Path) -> bool:
-    """Return whether a folder holds a dataset that `make` made or began; a recipe of the user's own is none."""
+    """Return whether a folder holds a dataset that `make` made or began; a recipe of the user's own is none.
+
+    An editor may have saved it with a byte order mark and the ends of lines of Windows.
+    """
     try:
-        return read_within(file_in(out, RECIPE), MAX_RECIPE).decode().startswith(MARK)
-    except (OSError, UnicodeDecodeError):
+        text = decoded(read_within(file_in(out, RECIPE), MAX_RECIPE))
+    except (OSError, ValueError):
         return False
+    return text.partition("\n")[0].rstrip("\r") + "\n" == MARK
 
 
 def own_file(folder: Path, name: str) -> Path:
