@@ -115,11 +115,15 @@ def test_a_file_is_read_in_the_encodings_that_editors_and_shells_write(encoding)
     assert decoded("name: größer # 検査\n".encode(encoding)) == "name: größer # 検査\n"
 
 
-@pytest.mark.parametrize(
-    "data", ["# größer".encode("cp1252"), "name: x".encode("utf-16-le"), b"\x89PNG\r\n\x00", b"\xff\xfea"]
-)
+@pytest.mark.parametrize("data", ["# größer".encode("cp1252"), b"\x89PNG\r\n\x00", b"\xff\xfea"])
 def test_another_encoding_is_refused_with_what_to_do(data):
-    with pytest.raises(ValueError, match=r"not a text file in UTF-8; save it in this encoding"):
+    with pytest.raises(ValueError, match=r"not a text file in UTF-8; save it in UTF-8 \(PowerShell"):
+        decoded(data)
+
+
+@pytest.mark.parametrize(("data", "line"), [("name: x".encode("utf-16-le"), 1), (b"name: x\ncount: 4\x00\n", 2)])
+def test_a_nul_character_is_named_with_its_line(data, line):
+    with pytest.raises(ValueError, match=rf"holds a NUL character in line {line}, .*; remove it there, or save it in"):
         decoded(data)
 
 

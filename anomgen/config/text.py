@@ -129,10 +129,15 @@ def decoded(data: bytes) -> str:
     try:
         text = data.decode("utf-16" if is_wide else "utf-8-sig")
     except UnicodeDecodeError:
-        text = "\0"
-    if "\0" in text:
-        raise ValueError("not a text file in UTF-8; save it in this encoding (PowerShell: … | Out-File -Encoding utf8)")
+        raise ValueError(f"not a text file in UTF-8; {_SAVE}") from None
+    before, zero, _ = text.partition("\0")
+    if zero:
+        line = before.count("\n") + 1
+        raise ValueError(f"holds a NUL character in line {line}, which no text does; remove it there, or {_SAVE}")
     return text
+
+
+_SAVE = "save it in UTF-8 (PowerShell: … | Out-File -Encoding utf8)"
 
 
 # --- JSON -----------------------------------------------------------------------------------------------------------
