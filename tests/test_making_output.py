@@ -44,7 +44,9 @@ def test_a_recipe_that_an_editor_of_windows_saved_still_makes_the_folder_ours(ou
     (out / "provenance.json").unlink()
     try:
         file.write_bytes(change(before))
-        with pytest.warns(AnomgenNote, match=r"recipe\.yaml is not as it was written, so it stays, for it says the same"):
+        with pytest.warns(
+            AnomgenNote, match=r"recipe\.yaml is not as it was written, so it stays, for it says the same"
+        ):
             make(recipe("nsa", 8), out, finish=True)
         assert file.read_bytes() == change(before)
     finally:

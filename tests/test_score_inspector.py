@@ -130,7 +130,10 @@ def test_limits_that_cannot_be_kept_lose_no_training(data, tmp_path):
         ({"limit": "fn=x"}, "--limit fn=x"),
         ({"threshold_on": "test"}, "--threshold-on test: write recipe or real"),
         ({"score": "mean"}, "--score mean: write window or max or sum"),
-        ({"detector": "prob"}, "did you mean 'probe'"),
+        ({"detector": "prob"}, "^--detector: unknown detector 'prob'; did you mean 'probe'"),
+        ({"detector": "all"}, "^--detector 'all': name one; `anomgen ls detectors` lists them"),
+        ({"detector": ""}, "^--detector '': name one"),
+        ({"overrides": ["detector.draem.width=8"]}, "detector.draem: this detector is not asked for with --detector$"),
         ({"seed": -1}, "--seed -1"),
     ],
 )

@@ -229,25 +229,28 @@ def _prefixed(changes: Sequence[str], prefix: str) -> list[str]:
     return [change.removeprefix(f"{prefix}.") for change in changes if change.startswith(f"{prefix}.")]
 
 
-def request_detectors(request: Request) -> dict[str, Detector]:
-    """Return the wanted detectors by name, after `none`, which is quick and says what the others are worth."""
+def request_detectors(request: Request, option: str = "--detectors") -> dict[str, Detector]:
+    """Return the wanted detectors by name, after `none`, which is quick and says what the others are worth.
+
+    option: which names them. Raises UsageError, which tells it.
+    """
     wanted = list(dict.fromkeys([NONE, *request.detectors]))
     own = changed({}, _prefixed(request.changes, "detector"), "detector.draem.width=32")
     strange = sorted(own.keys() - set(wanted))
     if strange:
-        raise UsageError(f"--set detector.{strange[0]}: this detector is not asked for with --detectors")
+        raise UsageError(f"--set detector.{strange[0]}: this detector is not asked for with {option}")
     shared = {"preset": request.preset, **({} if request.steps is None else {"steps": request.steps})}
-    return {name: _detector(name, {**shared, **own.get(name, {})}) for name in wanted}
+    return {name: _detector(name, {**shared, **own.get(name, {})}, option) for name in wanted}
 
 
-def _detector(name: str, settings: Mapping[str, Any]) -> Detector:
-    """Return a detector. Errors name the option that was typed."""
+def _detector(name: str, settings: Mapping[str, Any], option: str) -> Detector:
+    """Return a detector. Errors name what was typed: the option that names the detector, or --set."""
     try:
         return build_detector({"kind": name, **settings})
     except UsageError as error:
         told = str(error)
-        option = f"--detectors: {told[6:]}" if told.startswith("kind: ") else f"--set detector.{name}.{told}"
-        raise UsageError(option) from error
+        wrong = f"{option}: {told[6:]}" if told.startswith("kind: ") else f"--set detector.{name}.{told}"
+        raise UsageError(wrong) from error
 
 
 def _opened(request: Request, entries: Sequence[Entry]) -> dict[str, RealData]:

@@ -87,6 +87,9 @@ def fit(
 
     place, started = local(out), time.perf_counter()
     bounds = bounds_of([limit] if isinstance(limit, str) else limit)
+    for option, name in (("--recipe", recipe), ("--detector", detector)):
+        if not str(name).strip() or (name == "all" and option == "--detector"):
+            raise UsageError(f"{option} {name!r}: name one; `anomgen ls {option[2:]}s` lists them")
     request = Request.of(
         data,
         [recipe],
@@ -133,7 +136,7 @@ def _opened(request: Request, seed: int, bounds: tuple[Bound, ...], on: On, scor
     from anomgen.score.schedule import SIZES, request_detectors, request_entries
 
     (recipe,), (name,) = request.recipes, request.detectors
-    detector = request_detectors(request)[name]
+    detector = request_detectors(request, "--detector")[name]
     if recipe == "none" and detector.uses_anomalies:
         raise UsageError(f"--recipe none: detector {name} learns from anomalies; give a recipe, such as nsa")
     if recipe == "none" and on == "recipe" and (not bounds or any(bound.kind in MISSES for bound in bounds)):
