@@ -1,0 +1,17 @@
+"""Licences: which may follow from which, and which one the files beside pictures say that they are under."""
+
+from anomgen.licenses.beside import Evidence, license_beside, license_in, license_of_card
+from anomgen.licenses.terms import conflict, first_conflict, forbidden, inherited, known, normalised
+
+__all__ = [
+    "Evidence",
+    "conflict",
+    "first_conflict",
+    "forbidden",
+    "inherited",
+    "known",
+    "license_beside",
+    "license_in",
+    "license_of_card",
+    "normalised",
+]

@@ -1,0 +1,86 @@
+"""Which licence may follow from which: what is made of pictures inherits the conditions under which they are given.
+
+The identifiers are those of the Hub (https://huggingface.co/docs/hub/repositories-licenses). What is said here of
+Creative Commons is what their deeds say of adapted material; nothing here is legal advice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+UNKNOWN = frozenset({"", "unknown"})
+"""What stands for a licence that nobody has named."""
+PUBLIC_DOMAIN = frozenset({"cc0-1.0", "pddl", "unlicense", "wtfpl"})
+ATTRIBUTION = frozenset(
+    {
+        *("afl-3.0", "apache-2.0", "artistic-2.0", "bsd", "bsd-2-clause", "bsd-3-clause", "bsd-3-clause-clear"),
+        *("bsl-1.0", "cdla-permissive-1.0", "cdla-permissive-2.0", "ecl-2.0", "etalab-2.0", "isc", "mit", "ncsa"),
+        *("odc-by", "postgresql", "zlib"),
+    }
+)
+"""Licences that ask for no more than a notice; those of the form ``cc-by-4.0`` are recognised by their name."""
+
+_CC = re.compile(r"cc-(by(?:-nc)?(?:-sa|-nd)?)-(\d\.\d)")
+
+
+def normalised(license: str) -> str:
+    """Return an identifier as the Hub writes it: ``CC BY-NC-SA 4.0`` is ``cc-by-nc-sa-4.0``."""
+    return re.sub(r"\s+", "-", license.strip().lower())
+
+
+def known(license: str | None) -> str | None:
+    """Return the identifier, None where none is named."""
+    return None if license is None or normalised(license) in UNKNOWN else normalised(license)
+
+
+def conflict(source: str, published: str) -> str | None:
+    """Return why what is made of material under `source` cannot be published under `published`; None when it can.
+
+    A licence that is not known here must stay as it is.
+    """
+    source, published = normalised(source), normalised(published)
+    terms, version = _cc(source)
+    given, later = _cc(published)
+    if "nd" in terms:
+        return f"{source} allows nothing that is derived from it to be published"
+    if source == published or source in PUBLIC_DOMAIN:
+        return None
+    if not terms and source not in ATTRIBUTION:
+        return f"{source} must stay {source}"
+    if "sa" in terms:
+        same = given == terms and later >= version
+        return None if same else f"{source} asks for the same terms: {source} or a later version"
+    if "nc" in terms and "nc" not in given:
+        return f"{source} forbids commercial use, {published} does not: cc-by-nc-4.0 and cc-by-nc-sa-4.0 do"
+    if published in PUBLIC_DOMAIN:
+        return f"{source} asks for attribution, {published} gives it up"
+    return None
+
+
+def _cc(license: str) -> tuple[list[str], str]:
+    """Return the terms of a Creative Commons licence, such as by, nc, sa, and its version; nothing for others."""
+    match = _CC.fullmatch(license)
+    return (match[1].split("-"), match[2]) if match else ([], "")
+
+
+def first_conflict(sources: Iterable[str | None], published: str) -> str | None:
+    """Return the first conflict of several sources; those without a known licence have none."""
+    reasons = (conflict(source, published) for source in map(known, sources) if source)
+    return next((reason for reason in reasons if reason), None)
+
+
+def forbidden(sources: Iterable[str | None]) -> str | None:
+    """Return why nothing that is made of several sources may be published at all; None where it may."""
+    return next((conflict(name, name) for name in map(known, sources) if name and conflict(name, name)), None)
+
+
+def inherited(source: str | None, others: Iterable[str]) -> str | None:
+    """Return the licence of what is made of images under `source` and of `others`: the first that suits all.
+
+    None where that of the images is not known, or where none of them does.
+    """
+    several = [name for name in map(known, (source, *others)) if name]
+    if known(source) is None:
+        return None
+    return next((name for name in several if first_conflict(several, name) is None), None)
