@@ -1,13 +1,13 @@
 """Configurations as data: what only says where files lie is told by the declared types; parts of a job."""
 
 import sys
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import pytest
 from pydantic import Field, SerializeAsAny, create_model
 from typing_extensions import TypeAliasType
 
-from anomgen.config import Config, Part, PathText, located_texts
+from anomgen.config import Config, Part, PathText, Range, ShareRange, located_texts, validated
 from anomgen.errors import RecipeError, UsageError
 from anomgen.generators.base import Generator, build_generator
 from anomgen.generators.conformance import check_generator
@@ -216,3 +216,45 @@ def test_all_of_it_is_one_part():
 def test_what_is_no_part_is_refused_in_the_option_s_name(text):
     with pytest.raises(UsageError, match=r"--part .*: write it as K/N with K from 1 to N"):
         Part.parse(text, "--part")
+
+
+class _Wanting(Config):
+    shares: ShareRange = (0.25, 0.5)
+    free: Range | Literal["auto"] = "auto"
+    whole: Annotated[tuple[int, int], Field(strict=False)] = (0, 5)
+    weights: Annotated[tuple[float, ...], Field(strict=False, min_length=1)] = (1.0,)
+    names: dict[str, str] = Field(default_factory=dict)
+    """What is called how, ``{nsa: scratch}``."""
+    kinds: dict[str, float] = Field(default_factory=dict)
+    """Which. In YAML: a list, or a mapping. Else nothing."""
+    count: Annotated[int, Field(ge=1)] = 1
+    """How many."""
+    flag: bool = True
+    part: Config = Config()
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"shares": 0.2}, "shares: must be two numbers, [low, high], such as [0.25, 0.5] (it is 0.2)"),
+        ({"shares": [0.2]}, "shares: must be two numbers, [low, high], such as [0.25, 0.5] (it is [0.2])"),
+        ({"shares": [0, 1, 2]}, "shares: must be two numbers, [low, high], such as [0.25, 0.5] (it is [0, 1, 2])"),
+        ({"shares": ["a", 1]}, "shares.0: must be a number (it is 'a')"),
+        ({"free": 3}, "free: must be two numbers, [low, high] (it is 3)"),
+        ({"whole": "x"}, "whole: must be two whole numbers, [low, high], such as [0, 5] (it is 'x')"),
+        ({"weights": 3}, "weights: must be a list, [VALUE, …] (it is 3)"),
+        ({"weights": []}, "weights: must have at least 1 item (it is [])"),
+        ({"weights": ["a"]}, "weights.0: must be a number (it is 'a')"),
+        ({"names": 3}, "names: must be a mapping, such as {nsa: scratch} (it is 3)"),
+        ({"names": {"a": 3}}, "names.a: must be a text (it is 3)"),
+        ({"kinds": 3}, "kinds: must be a list, or a mapping (it is 3)"),
+        ({"count": 1.5}, "count: must be a whole number (it is 1.5)"),
+        ({"count": 0}, "count: must be greater than or equal to 1 (it is 0). How many"),
+        ({"flag": "x"}, "flag: must be true or false (it is 'x')"),
+        ({"part": 3}, "part: must be a mapping, {KEY: VALUE} (it is 3)"),
+    ],
+)
+def test_a_value_of_the_wrong_form_is_told_what_is_wanted(values, told):
+    with pytest.raises(RecipeError) as error:
+        validated(_Wanting, values)
+    assert str(error.value) == told

@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, TypeVar,
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from anomgen.config.wanted import wanted
 from anomgen.errors import RecipeError, UsageError, near_miss
 
 Item = TypeVar("Item")
@@ -27,7 +28,14 @@ def validated(model: type[Config], values: Mapping[str, Any]) -> Any:
         named = {_explain(model, fault)[0] for fault in plain}
         # Of a key that takes a word or a value, the fault of the value says more than that it is not the word.
         told = [f for f in faults if f["type"] != "literal_error" or _explain(model, f)[0] not in named]
+        told = [f for f in told if f["type"] != "too_short" or not _holds_another(f, told)]
         raise RecipeError([_explain(model, fault) for fault in told]) from None
+
+
+def _holds_another(fault: Any, faults: Sequence[Any]) -> bool:
+    """Return whether a list is too short only because what it holds has faults of its own."""
+    where = fault["loc"]
+    return any(len(other["loc"]) > len(where) and other["loc"][: len(where)] == where for other in faults)
 
 
 def first_fault(error: ValidationError) -> str:
@@ -42,11 +50,12 @@ def _explain(model: type[Config], fault: Any) -> tuple[str, str]:
     key = ".".join(str(part) for part in location)
     if fault["type"] == "extra_forbidden":
         return key, f"unknown key{near_miss(str(location[-1]), model.model_fields)}"
-    if fault["type"] == "missing":
+    if fault["type"] == "missing" and not isinstance(location[-1], int):
         return key, "is missing"
-    text = fault["msg"].removeprefix("Value error, ")
-    value = repr(fault["input"])
-    told = f"{text} (it is {value[:80]})"
+    value = repr(list(fault["input"]) if isinstance(fault["input"], tuple) else fault["input"])
+    told = f"{wanted(model, fault)} (it is {value[:80]})"
+    if fault["type"] == "missing":  # of a pair one end
+        key = ".".join(str(part) for part in location[:-1])
     return key, f"{told}. {_meaning(model, location[0])}" if fault["type"] in _BOUNDS and location else told
 
 
