@@ -34,7 +34,12 @@ def is_url(where: str | Path) -> bool:
 
 
 def home(where: str | Path) -> Path:
-    """Return a path whose ``~`` is the home folder; the shell leaves it alone after ``--out=``."""
+    """Return a path whose ``~`` is the home folder; the shell leaves it alone after ``--out=``.
+
+    Raises UsageError for a text that is blank or ``-``, which elsewhere means standard output.
+    """
+    if isinstance(where, str) and where.strip() in ("", "-"):
+        raise UsageError(f"{where!r} is no path: give the name of a file or folder (./- for one that is called -)")
     try:
         str(where).encode()
         return Path(where).expanduser()

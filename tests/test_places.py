@@ -14,14 +14,14 @@ import pytest
 fsspec = pytest.importorskip("fsspec", reason="URLs need fsspec, which the extras `hub` and `ray` bring")
 pytest.importorskip("upath", reason="the same extras bring universal_pathlib")
 
-from small import digests, recipe
+from small import digests, recipe, run
 
 from anomgen.dataset.reader import Dataset
 from anomgen.errors import AnomgenError, UsageError
 from anomgen.making.check import check_dataset
 from anomgen.making.make import make, plan_of
 from anomgen.making.replay import replay
-from anomgen.places import Remote, _said, is_url, place, read_within, temporary_folder
+from anomgen.places import Remote, _said, is_url, local, place, read_within, temporary_folder
 
 
 @pytest.fixture
@@ -197,6 +197,17 @@ def test_the_home_folder_is_meant_by_a_tilde(monkeypatch, tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes")
+@pytest.mark.parametrize("name", ["-", "", " "])
+def test_what_names_no_file_is_refused_as_an_output(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for read in (place, local):
+        with pytest.raises(UsageError, match="is no path: give the name of a file or folder"):
+            read(name)
+    _, errors = run("make", "-n", "2", "-o", name, code=2)
+    assert f"{name!r} is no path" in errors and not list(tmp_path.iterdir())
+    assert place("./-") == local(Path("-")) == Path("-")
+
+
 def test_only_regular_files_of_bounded_size_are_read(tmp_path):
     (tmp_path / "file").write_bytes(b"12345")
     (tmp_path / "link").symlink_to("file")

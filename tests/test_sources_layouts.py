@@ -175,6 +175,11 @@ def test_a_path_that_is_nothing(mvtec, tmp_path, monkeypatch):
         detect("mvtec/botle")  # looks like an id, but the folder mvtec is there
     with pytest.raises(UsageError, match=r"no such folder, nor is it an id .*did you mean 'mvtec'"):
         detect("mvtecc")
+    for url in ("zip://nope.zip", "https://example.org/photos.zip", "s3://bucket/photos"):
+        with pytest.raises(UsageError, match=r"not read from a URL: download them, and give the folder$"):
+            detect(url)
+    with pytest.raises(UsageError, match=r"not read from a URL: give its id, OWNER/NAME$"):
+        detect("hf://datasets/me/photos")
     with pytest.raises(UsageError, match="is a file"):
         detect("mvtec/license.txt")
     (tmp_path / "empty").mkdir()

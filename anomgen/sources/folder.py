@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from anomgen.errors import UsageError, near_miss
 from anomgen.licenses import Evidence, license_beside
+from anomgen.places import is_url
 from anomgen.sources.base import PathText
 from anomgen.sources.images import read_bytes
 from anomgen.sources.pairing import normal_among
@@ -80,7 +81,13 @@ def existing_folder(path: str, what: str = "normal images") -> Path:
 
 
 def missing_hint(folder: Path) -> str:
-    """Return, for a message, which part of a path does not exist and what was probably meant."""
+    """Return, for a message, which part of a path does not exist and what was probably meant.
+
+    Of a URL it says what to do: images are read from folders and from the Hub alone.
+    """
+    if is_url(folder):
+        give = "give its id, OWNER/NAME" if str(folder).startswith("hf:") else "download them, and give the folder"
+        return f"; images are not read from a URL: {give}"
     folder = folder.absolute()
     parent = folder.parent
     while not parent.is_dir() and parent != parent.parent:
