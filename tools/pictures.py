@@ -58,7 +58,7 @@ class Show(NamedTuple):
 
 BOLD = ("generator.severity=[3, 7]", "foreground=none")
 FRONT = (
-    Show("steel", "scratch", 20, BOLD),
+    Show("steel", "scratch", 2, ("generator.severity=[3, 4]", "generator.size=[0.6, 1]", "foreground=none")),
     Show("fabric", "hole", 0, BOLD),
     Show("wood", "burn", 21, BOLD),
     Show("leather", "fold", 0, ("generator.severity=[2, 5]", "foreground=none")),
