@@ -216,19 +216,60 @@ def test_pictures_alike_are_images_however_flat(tmp_path, kind):
     assert sort(tmp_path).masks == set()
 
 
+@pytest.mark.parametrize(
+    ("image", "masks"),
+    [
+        ("Image{k}.jpg", ["Mask{k}.png"]),
+        ("a{k}_img.png", ["a{k}_msk.png"]),
+        ("a{k}_rgb.png", ["a{k}_seg.png"]),
+        ("photo-{k}.png", ["gt-{k}.png"]),
+        ("a{k}/img.png", ["a{k}/label.png", "a{k}/label_viz.png"]),  # as labelme lays it out
+    ],
+)
+def test_words_that_pair_names_tell_masks_from_images(tmp_path, image, masks):
+    names = [name.format(k=k) for k in range(4) for name in masks]
+    put(tmp_path, "good/c.jpg", *(f"bad/{image.format(k=k)}" for k in range(4)), *(f"bad/{name}!" for name in names))
+    assert sort(tmp_path / "bad").masks == set(names)
+    found = typed(listing(str(tmp_path)))
+    for k in range(4):
+        assert found[f"bad/{image.format(k=k)}"][1] == [f"bad/{name.format(k=k)}" for name in masks]
+
+
+@pytest.mark.parametrize("images", [2, 40])
+def test_masks_that_no_name_gives_away_are_refused_and_named(tmp_path, images):
+    drawn = images // 4 + 2
+    put(tmp_path, *(f"p{k}.png" for k in range(images)), *(f"q{k}.png!" for k in range(drawn)))
+    with pytest.raises(SourceError, match=rf"d: {drawn} of {images + drawn} images hold a few flat greys .*: q0\.png"):
+        sort(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"a{k}.png!" for k in range(5)],  # binary products, all alike
+        [*(f"a{k}.png" for k in range(9)), "b.png!"],  # a single one
+        [*(f"a{k}.png" for k in range(14)), "b.png!", "c.png!"],  # few of many
+        [*(f"u/a{k}.png" for k in range(5)), *(f"v/b{k}.png!" for k in range(5))],  # in a folder of their own
+    ],
+)
+def test_flat_images_are_no_masks_where_not_many_are_among_photographs(tmp_path, names):
+    found = sort(put(tmp_path, *names))
+    assert found.masks == set() and len(found.images) == len(names)
+
+
 # --- few files are opened ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("layout", "most", "masks"),
     [
-        (["{k}.png"], 0, 0),
-        (["{k}.png", "{k}_1.png", "{k}_2.png"], 24, 0),
-        (["good/{k}.png", "bad/{k}.png"], 24, 0),
-        (["part_{k}/cam1.png", "part_{k}/cam2.png"], 60, 0),
-        (["{k}.png", "{k}_mask.png!"], 6, 1),
-        (["images/{k}.png", "masks/{k}.png!"], 0, 1),
-        (["images/{k}.png", "labels/{k}.png!"], 24, 1),
+        (["{k}.png"], 16, 0),
+        (["{k}.png", "{k}_1.png", "{k}_2.png"], 24 + 16, 0),
+        (["good/{k}.png", "bad/{k}.png"], 24 + 2 * 16, 0),
+        (["part_{k}/cam1.png", "part_{k}/cam2.png"], 60 + 16, 0),
+        (["{k}.png", "{k}_mask.png!"], 6 + 16, 1),
+        (["images/{k}.png", "masks/{k}.png!"], 16, 1),
+        (["images/{k}.png", "labels/{k}.png!"], 24 + 16, 1),
     ],
 )
 def test_the_number_of_files_that_are_opened_does_not_grow_with_the_folder(layout, most, masks):

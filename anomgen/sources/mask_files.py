@@ -18,6 +18,8 @@ _NEAR = 24
 """How far from black and from white the losses of JPEG and WebP leave most pixels of a mask."""
 _MOST_VALUES = 32
 """Different values in a channel of a mask; anything drawn by a camera has more."""
+_MOST_DRAWN = 5
+"""Greys of a mask that nobody takes for a photograph, whatever it is called."""
 _MOST_COLOURS = 256
 """Different colours in a mask of classes or of instances; a photograph has more."""
 _FLAT, _ROUGH = 0.9, 0.6
@@ -137,6 +139,14 @@ def look_of(data: bytes) -> Look:
     if flatness >= _FLAT:
         return Look.MASK
     return Look.PICTURE if flatness < _ROUGH else Look.UNCLEAR
+
+
+def is_drawn(data: bytes) -> bool:
+    """Return whether a file that looks like a mask is flat and has 2 to 5 greys and no colour, as no camera's has."""
+    pixels = _meant(_pixels(data, ""))
+    if not _is_lossy(data) and not 2 <= len(np.unique(pixels[..., 0])) <= _MOST_DRAWN:
+        return False
+    return _is_lossy(data) or (bool((pixels == pixels[..., :1]).all()) and _flatness(pixels) >= _FLAT)
 
 
 def _values(channel: np.ndarray) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from bisect import bisect_left
 from collections import defaultdict
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from anomgen.errors import SourceError
-from anomgen.sources.mask_files import Look, look_of
+from anomgen.sources.mask_files import Look, is_drawn, look_of
 from anomgen.sources.tree import MASK_NAMES, bases, folders_of, listed, nearness, says_mask
 
 _OPENED = 6
@@ -18,6 +19,11 @@ _NEAREST = 8
 """Pictures of the same stem that are considered on either side of one, in the order of their paths."""
 _PARTNERS = 8
 """Pictures that one is compared with."""
+
+_SAMPLED = 16
+"""Images of a folder that are opened to see whether masks are among them that no name gives away."""
+_DRAWN_SHARE = 0.2
+"""Share of drawn ones among a folder's images, and at least two, that no folder of photographs has."""
 
 
 class Sorted(NamedTuple):
@@ -33,13 +39,15 @@ def sorted_pictures(pictures: Sequence[str], read: Callable[[str], bytes], path:
 
     A mask lies in a folder of masks, or is called like an image, beside it or in another folder, perhaps with an
     ending (``_mask``, ``_GT``, ``_0``) or a beginning, and looks like one. Only what is called so is opened, and of
-    many that are called alike a few, which show whether the others must be. Raises SourceError, which calls the folder
-    `path`, where neither names nor contents tell.
+    many that are called alike a few, which show whether the others must be. Of what is left, a sample of each folder is
+    opened. Raises SourceError, which calls the folder `path`, where neither names nor contents tell, and where drawn
+    files are among photographs.
     """
     sorting = _Sorting(pictures, read, path)
     masks = sorting.masks()
-    photos = sorted(sorting.called_masks - masks)
-    return Sorted([name for name in pictures if name not in masks], masks, _taken(photos))
+    images = [name for name in pictures if name not in masks]
+    sorting.refuse_drawn(images)
+    return Sorted(images, masks, _taken(sorted(sorting.called_masks - masks)))
 
 
 def _taken(photos: Sequence[str]) -> tuple[str, ...]:
@@ -107,7 +115,10 @@ class _Sorting:
 
     def _look(self, name: str) -> Look:
         if name not in self._looks:
-            self._looks[name] = look_of(self._read(name))
+            try:
+                self._looks[name] = look_of(self._read(name))
+            except SourceError:  # whoever wants the image says why it cannot be read, or skips it
+                self._looks[name] = Look.PICTURE
         return self._looks[name]
 
     def _has_image(self, name: str) -> bool:
@@ -158,6 +169,24 @@ class _Sorting:
             "and contents leave that open. Put masks into a folder named masks, or remove them; give images names "
             "that say nothing of masks and do not begin like those of others"
         )
+
+    def refuse_drawn(self, images: Sequence[str]) -> None:
+        """Raise SourceError for a folder in which a notable part of the images, of photographs else, looks drawn."""
+        folders: dict[str, list[str]] = defaultdict(list)
+        for name in images:
+            folders[_shape(name.rpartition("/")[0])].append(name)
+        for names in folders.values():
+            some = random.Random(0).sample(names, min(len(names), _SAMPLED))
+            if len({_is_flat(self._look(name)) for name in some}) < 2:
+                continue
+            drawn = [name for name in names if self._look(name) is Look.MASK and is_drawn(self._read(name))]
+            photos = sum(self._look(name) is Look.PICTURE for name in names)
+            if len(drawn) >= max(2, _DRAWN_SHARE * len(names)) and 2 * photos >= len(names) - len(drawn) > 0:
+                raise SourceError(
+                    f"{self._path}: {len(drawn)} of {len(names)} images hold a few flat greys as masks do, while the "
+                    f"others are photographs: {listed(drawn)}. Remove masks, or call them as their images with _mask "
+                    "at the end; put what are images into a folder of their own"
+                )
 
     def _strays(self, masks: set[str]) -> set[str]:
         """Return masks of images that are not there: in a folder of masks alone, what looks like one."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from anomgen.errors import UsageError
 
-EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
+EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
 NORMAL_NAMES = frozenset({"good", "ok", "normal"})
 MASK_NAMES = frozenset({"ground_truth", "groundtruth", "gt", "mask", "masks"})
 """Folders of masks."""
@@ -31,13 +31,19 @@ _PERHAPS = re.compile(
     r"(.+)[ ._-]\(?(?:labels?|labelids|seg|segmentation|annotations?|anomal(?:y|ies)|defects?|binary)\)?"
     r"|(?:labels?|segmentations?|seg|masks?|gt)[ ._-]?(.+)"
 )
-_SURE_ENDING = re.compile(r"masks?|(?<![a-z])gt(?![a-z])|ground[ _-]?truth")
+_SURE_ENDING = re.compile(r"masks?|msk|label[ ._-]?viz|(?<![a-z])gt(?![a-z])|ground[ _-]?truth")
 _PERHAPS_ENDING = re.compile(r"label|seg|anno|anomal|defect|binary|instance|matte|alpha|(?<![a-z])(?:roi|bw)(?![a-z])")
 """What says that a file is a mask, in what its stem has beyond that of an image."""
 _PARTING = re.compile(r"(?<=.)[ ._()-]+(?=.)")
 _GLUED = re.compile(
     r"(.+?)((?:masks?|gt|labels?|seg)\d*)|(masks?|gt|labels?|segmentations?|seg|ground[ _-]?truth)[ ._-]?(.+)"
 )
+
+_PAIRED = re.compile(
+    r"(?<![a-z])(?:masks?|msk|gt|labels?|seg|segmentation|annotation|target|ground[ _-]?truth)(?![a-z])"
+)
+_PARTNERS = ("image", "img", "photo", "picture", "pic", "rgb", "input")
+"""Words of an image's name where its mask's has one of those above: ``Image000`` and ``Mask000``."""
 
 
 class Tree(NamedTuple):
@@ -139,14 +145,23 @@ def says_mask(name: str, ending: str = "") -> str:
 def bases(stem: str) -> Iterator[tuple[str, str]]:
     """Yield the stems that an image may have whose mask has `stem`, in small letters, the longest first, and the rest.
 
-    ``b0_mask_1`` may belong to ``b0_mask_1``, ``b0_mask`` and ``b0``; ``b0mask`` and ``gt_b0`` also to ``b0``.
+    ``b0_mask_1`` may belong to ``b0_mask_1``, ``b0_mask`` and ``b0``; ``b0mask`` and ``gt_b0`` also to ``b0``, and
+    ``b0_mask`` and ``mask0`` to ``b0_image`` and ``image0``.
     """
-    yield stem, ""
+    yield from _with_partners(stem, "")
     for parting in reversed(list(_PARTING.finditer(stem))):
-        yield stem[: parting.start()], stem[parting.end() :]
+        yield from _with_partners(stem[: parting.start()], stem[parting.end() :])
     glued = _GLUED.fullmatch(stem)
     if glued:
         yield glued[1] or glued[4], glued[2] or glued[3]
+
+
+def _with_partners(stem: str, ending: str) -> Iterator[tuple[str, str]]:
+    """Yield a stem, and those with a word of images where it has one of masks, which the ending then begins with."""
+    yield stem, ending
+    for word in _PAIRED.finditer(stem):
+        said = f"{word[0]}_{ending}".rstrip("_")
+        yield from ((stem[: word.start()] + partner + stem[word.end() :], said) for partner in _PARTNERS)
 
 
 def nearness(mask: str, image: str) -> int:
