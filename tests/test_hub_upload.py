@@ -110,6 +110,26 @@ def test_a_non_commercial_source_stays_non_commercial(hub, made, tmp_path):
     assert push(mvtec, "me/bottle", license="cc-by-nc-sa-4.0").license == "cc-by-nc-sa-4.0"
 
 
+@pytest.mark.parametrize(
+    ("license", "given", "text"),
+    [
+        (None, None, "its licence is not known"),
+        (None, "unknown", "--license unknown: names no licence"),
+        (None, "mit\n---\n# hi", "--license: a licence is one line"),
+        ("cc-by-nc-4.0", "mit", "forbids commercial use"),
+    ],
+)
+@pytest.mark.parametrize("repo", ["me/bottle", "me/there"])
+def test_a_dry_run_tells_faults_of_the_licence_before_it_asks_the_hub(hub, tmp_path, license, given, text, repo):
+    hub.add("me/there", {"README.md": b"---\nlicense: cc-by-4.0\n---\n"})
+    folder = write_dataset(tmp_path / "made", license=None)
+    if license:
+        folder = other(folder, tmp_path / "other", license=license)
+    with pytest.raises(UsageError, match=text):
+        push(folder, repo, license=given, dry_run=True)
+    assert not hub.log
+
+
 def test_the_licence_of_the_repository_is_the_one_to_give(hub, tmp_path):
     hub.add("me/bottle", {"README.md": b"---\nlicense: cc-by-4.0\n---\n"})
     unknown = write_dataset(tmp_path / "made", license=None)

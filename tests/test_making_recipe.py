@@ -154,3 +154,10 @@ def test_fingerprints_tell_recipes_apart_and_hold_no_path():
     there = load_recipe("nsa", source={"kind": "folder", "path": "/data/bob/good"})
     assert here.fingerprint() == there.fingerprint()
     assert "alice" not in here.portable().to_yaml()
+
+
+@pytest.mark.parametrize("license", ["mit\n---\n# hi", "x" * 101])
+def test_a_licence_of_a_recipe_is_one_short_line(license):
+    """It is written into the card."""
+    with pytest.raises(RecipeError, match=r"(?s)license.*one line of at most 100 printable characters"):
+        parse_recipe({**load_recipe("perlin").as_dict(), "license": license})

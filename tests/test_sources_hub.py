@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from anomgen.errors import SourceError, UsageError
+from anomgen.licenses import known
 from anomgen.sources.conformance import check_source
 from anomgen.sources.hub import Hub, _with_bytes
 
@@ -325,3 +326,9 @@ def test_rows_may_name_files_of_the_dataset(tmp_path, where):
     naming(root, str(root / "own.png") if where == "absolute" else where)
     (root / "own.png").write_bytes(png(DEEP[1]))
     assert np.array_equal(Hub(path=str(root), size=None).open()[0], DEEP[1])
+
+
+@pytest.mark.parametrize("license", ["other\nlicense_name: mine", r'"mit\n---\n# hi"', "unknown"])
+def test_a_card_whose_licence_is_one_of_its_own_or_no_name_names_none(tmp_path, license):
+    folder = parquet(tmp_path / "set", table(), card=f"license: {license}")
+    assert known(Hub(path=str(folder), size=32).open().license) is None

@@ -17,7 +17,7 @@ from anomgen.banks.propose import SIDE, Proposer
 from anomgen.dataset.preview import foreground_sheet, write_sheet
 from anomgen.errors import Progress, SourceError, UsageError, silent
 from anomgen.files import Earlier, file_digest, holds_earlier, locked, refuse_inside, refuse_linked, remove_matching
-from anomgen.licenses import normalised
+from anomgen.licenses import normalised, unfit
 from anomgen.places import local
 from anomgen.sources.base import build_source
 from anomgen.sources.images import fit_image, read_image
@@ -70,7 +70,7 @@ def bank(
 
     Raises UsageError for a wrong request, SourceError for pictures and masks that cannot be used.
     """
-    place = Path(defects).expanduser()
+    license, place = _named(license), Path(defects).expanduser()
     if place.is_dir() and is_bank(place):
         if masks is not None or normal is not None or count is not None:
             raise UsageError(f"{defects} is a bank already; --yes approves its masks, --without leaves some out")
@@ -86,7 +86,7 @@ def bank(
     kinds = sorted({candidate.defect_type for candidate in picked})
     about = {
         "name": out.resolve().name,
-        "license": normalised(license) if license else found.license,
+        "license": license or found.license,
         "masks": "difference" if proposer is not None else "drawn",
     }
     with locked(out):
@@ -202,7 +202,7 @@ def _approved(
     kept = [replace(own, proposed=False) for own in bank.defects() if own.item not in set(without)]
     about = _about(bank)
     if license:
-        about["license"] = normalised(license)
+        about["license"] = license
     kinds = sorted({own.defect_type for own in kept})
     with locked(out):
         return finished(write_bank(out, kept, about, kinds, ()))
@@ -220,12 +220,19 @@ def add_defect(out: Path, defect: Defect, license: str | None = None) -> Banked:
     before = Bank(out) if there else None
     about = {"name": out.resolve().name, "license": None, "masks": "drawn"} if before is None else _about(before)
     if license:
-        about["license"] = normalised(license)
+        about["license"] = _named(license)
     with locked(out):
         known = [] if before is None else list(before.defects())
         kept = [own for own in known if (own.digest, own.defect_type) != (defect.digest, defect.defect_type)]
         kept.append(replace(defect, item=_free(defect.item, {own.item for own in kept})))
         return finished(write_bank(out, kept, about, sorted({own.defect_type for own in kept}), ()))
+
+
+def _named(license: str | None) -> str | None:
+    """Return a licence as the Hub writes it. Raises UsageError for what cannot be one."""
+    if license and (fault := unfit(license)):
+        raise UsageError(f"--license: {fault}")
+    return normalised(license) if license else None
 
 
 def _about(bank: Bank) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from anomgen.config.base import (
     Config,
+    License,
     Part,
     PathText,
     PositiveRange,
@@ -17,6 +18,7 @@ from anomgen.config.base import (
 
 __all__ = [
     "Config",
+    "License",
     "Part",
     "PathText",
     "PositiveRange",

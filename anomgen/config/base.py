@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from anomgen.config.wanted import wanted
 from anomgen.errors import RecipeError, UsageError, near_miss
+from anomgen.licenses import unfit
 
 Item = TypeVar("Item")
 
@@ -116,6 +117,16 @@ def _shares(pair: tuple[float, float]) -> tuple[float, float]:
 
 ShareRange = Annotated[Range, AfterValidator(_shares), _ends(minimum=0, maximum=1)]
 """A range inside [0, 1]."""
+
+
+def _of_one_line(license: str) -> str:
+    if fault := unfit(license):
+        raise ValueError(fault)
+    return license
+
+
+License = Annotated[str, Field(min_length=1), AfterValidator(_of_one_line)]
+"""The name of a licence, as the Hub writes it."""
 
 
 @dataclass(frozen=True)

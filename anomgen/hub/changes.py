@@ -146,11 +146,8 @@ def _refuse_moving_a_tag(repository: Repository, options: PushOptions, state: Sn
 
 
 def _license(repository: Repository, upload: Upload, options: PushOptions, before: Card) -> str:
-    """Return the licence of the repository after the push. Raises UsageError when a source's terms forbid it."""
+    """Return the licence of the repository after the push. Raises UsageError when it has another that does not fit."""
     license = str(upload.card.data["license"])
-    reason = first_conflict(upload.sources, license)
-    if reason:
-        raise UsageError(f"{upload.folder}: made of images whose licence does not allow {license}: {reason}")
     for kept in before.licenses:
         reason = first_conflict([license, *upload.sources], kept)
         if reason:

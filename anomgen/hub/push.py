@@ -24,7 +24,16 @@ from anomgen.errors import AnomgenError, Interrupted, Progress, UsageError, note
 from anomgen.hub.changes import TEXT, Changes, PushOptions, changes_of, refuse_token, size_of
 from anomgen.hub.client import Repository, check_id, library, require_token
 from anomgen.hub.faults import AGAIN, Moved
-from anomgen.hub.upload import NoLicense, Upload, check_license, check_size, config_name, is_model, upload_of
+from anomgen.hub.upload import (
+    NoLicense,
+    Upload,
+    check_license,
+    check_size,
+    check_terms,
+    config_name,
+    is_model,
+    upload_of,
+)
 from anomgen.licenses import normalised
 from anomgen.places import is_url, temporary_folder
 
@@ -201,8 +210,9 @@ def _upload(
     upload = attempt(lambda: upload_of(folder, repo_id, config, options.license))
     if upload is not None:
         attempt(lambda: check_size(upload))
+        attempt(lambda: check_terms(upload))
     told = list(dict.fromkeys(map(str, faults)))
-    if len(told) == 1 and isinstance(faults[0], NoLicense):
+    if len(told) == 1 and isinstance(faults[0], NoLicense) and not dry_run:  # which tells before it waits for the Hub
         raise _with_license_there(faults[0], folder, repo_id, api, wait)
     if told:
         raise UsageError(told[0] if len(told) == 1 else "\n  ".join([f"{len(told)} problems", *told]))

@@ -22,7 +22,7 @@ from anomgen.dataset.reader import SHARD_PATTERN, Dataset
 from anomgen.dataset.statistics import statistics
 from anomgen.errors import UsageError
 from anomgen.files import json_object, lies_in
-from anomgen.licenses import forbidden, known
+from anomgen.licenses import first_conflict, forbidden, known, unfit
 from anomgen.models.folder import PICKLES, recorded_data
 from anomgen.places import read_within
 
@@ -312,6 +312,8 @@ def _pipeline_notes(folder: Path, files: Mapping[str, Path]) -> tuple[str, ...]:
 
 def check_license(given: str | None) -> None:
     """Raise UsageError for what names no licence; None is none given."""
+    if given is not None and (fault := unfit(given)):
+        raise UsageError(f"--license: {fault}")
     if given is not None and known(given) is None:
         raise UsageError(f"--license {given}: names no licence; give one such as cc-by-4.0")
 
@@ -334,6 +336,13 @@ def _license(given: str | None, own: Card, recorded: list[str | None], folder: P
         f"{folder}: its licence is not known, and nothing is published without one; it is that of the source images, "
         "so find that out and give it, for instance --license cc-by-4.0 (your own pictures: any that you choose)"
     )
+
+
+def check_terms(upload: Upload) -> None:
+    """Raise UsageError when the terms of a source do not allow the licence that something is to be published under."""
+    license = str(upload.card.data["license"])
+    if reason := first_conflict(upload.sources, license):
+        raise UsageError(f"{upload.folder}: made of images whose licence does not allow {license}: {reason}")
 
 
 def _refuse_derivatives(folder: Path, sources: Iterable[str | None]) -> None:

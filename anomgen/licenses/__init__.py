@@ -1,9 +1,10 @@
 """Licences: which may follow from which, and which one the files beside pictures say that they are under."""
 
 from anomgen.licenses.beside import Evidence, license_beside, license_in, license_of_card
-from anomgen.licenses.terms import conflict, first_conflict, forbidden, inherited, known, normalised
+from anomgen.licenses.terms import OTHER, conflict, first_conflict, forbidden, inherited, known, normalised, unfit
 
 __all__ = [
+    "OTHER",
     "Evidence",
     "conflict",
     "first_conflict",
@@ -14,4 +15,5 @@ __all__ = [
     "license_in",
     "license_of_card",
     "normalised",
+    "unfit",
 ]

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from anomgen.licenses.terms import known
+from anomgen.licenses.terms import OTHER, known
 from anomgen.licenses.texts import APPENDIX, TEXTS, changes_nothing
 from anomgen.licenses.words import RESERVED, named_in, sentences, statement_of, taken_back
 
@@ -142,6 +142,8 @@ def _said_in_passing(file: Path, first: Path) -> Evidence | None:
     if name == "readme.md" and file.parent == first:
         text = _text_of(file)
         found = known(license_of_card(text))
+        if found == OTHER:
+            return Evidence(None, place, f"says license: {OTHER}, which is one of its own: read it")
         if found and (limit := taken_back(_FRONT_MATTER.sub("", text, count=1), found)):
             return Evidence(None, place, f"names {found}, but says {_shortened(limit)!r}")
         return Evidence(found, place, f"license: {found}") if found else None

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 
 UNKNOWN = frozenset({"", "unknown"})
 """What stands for a licence that nobody has named."""
+OTHER = "other"
+"""What the Hub calls a licence that it has no identifier for: a card says its name and address elsewhere."""
 PUBLIC_DOMAIN = frozenset({"cc0-1.0", "pddl", "unlicense", "wtfpl"})
 ATTRIBUTION = frozenset(
     {
@@ -21,17 +23,27 @@ ATTRIBUTION = frozenset(
 )
 """Licences that ask for no more than a notice; those of the form ``cc-by-4.0`` are recognised by their name."""
 
+MAX_LENGTH = 100
+"""Characters of a licence's name."""
+
 _CC = re.compile(r"cc-(by(?:-nc)?(?:-sa|-nd)?)-(\d\.\d)")
 
 
 def normalised(license: str) -> str:
     """Return an identifier as the Hub writes it: ``CC BY-NC-SA 4.0`` is ``cc-by-nc-sa-4.0``."""
-    return re.sub(r"\s+", "-", license.strip().lower())
+    return re.sub(r"[ \t]+", "-", license.strip().lower())
+
+
+def unfit(license: str) -> str | None:
+    """Return what is wrong with the name of a licence, None where it is one short line."""
+    if len(license) <= MAX_LENGTH and license.isprintable():
+        return None
+    return f"a licence is one line of at most {MAX_LENGTH} printable characters, such as cc-by-4.0"
 
 
 def known(license: str | None) -> str | None:
-    """Return the identifier, None where none is named."""
-    return None if license is None or normalised(license) in UNKNOWN else normalised(license)
+    """Return the identifier, None where none is named, or what cannot be one."""
+    return None if license is None or normalised(license) in UNKNOWN or unfit(license) else normalised(license)
 
 
 def conflict(source: str, published: str) -> str | None:

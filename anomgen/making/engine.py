@@ -15,7 +15,7 @@ import numpy as np
 from cachetools import LRUCache
 from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationInfo, field_serializer, field_validator
 
-from anomgen.config import Config, Share
+from anomgen.config import Config, License, Share
 from anomgen.config.text import write_yaml
 from anomgen.dataset.columns import Columns
 from anomgen.dataset.pictures import Pictured, page_of
@@ -82,7 +82,7 @@ class Recipe(Config, Pictured):
     """Rows of one file of the dataset, about. In YAML: it is rounded up to whole blocks of `block_size`."""
     keep_normal: bool = False
     """Whether each row also holds its untouched image, in the column `normal`."""
-    license: Annotated[str, Field(min_length=1)] | None = None
+    license: License | None = None
     """Licence of what comes out; by default that of the source, where it is known."""
 
     @field_serializer("source", "generator")

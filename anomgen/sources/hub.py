@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from urllib.parse import unquote
 
 from anomgen.errors import AnomgenError, SourceError, UsageError, near_miss, require
+from anomgen.licenses import OTHER, unfit
 from anomgen.places import is_url
 from anomgen.sources.base import PathText
 from anomgen.sources.folder import missing_hint
@@ -358,7 +359,7 @@ def labels_of(dataset: Any, column: str) -> list[str]:
 
 
 def license_of(path: str, revision: str | None, dataset: Any) -> str | None:
-    """Return the licence that the dataset's card or information names; None where there is none or several."""
+    """Return the licence that the dataset's card or information names; None for none, several or one of its own."""
     import huggingface_hub
     import yaml
     from huggingface_hub import constants
@@ -380,4 +381,4 @@ def license_of(path: str, revision: str | None, dataset: Any) -> str | None:
     license = (metadata or {}).get("license") or dataset.info.license
     if isinstance(license, list):
         license = license[0] if len(license) == 1 else None
-    return license if isinstance(license, str) and license else None
+    return license if isinstance(license, str) and license not in ("", OTHER) and not unfit(license) else None
