@@ -6,8 +6,10 @@ import pytest
 
 from anomgen.banks.make import bank
 from anomgen.errors import UsageError
+from anomgen.sources.detection import detect
 from anomgen.sources.folder import FileReader, Folder
 from anomgen.sources.labelled import listing
+from anomgen.sources.layouts import MVTecAD
 from anomgen.sources.pairing import normal_among
 from anomgen.sources.sorting import sorted_pictures
 from anomgen.sources.tree import left_out, mask_places, not_read, tree_of
@@ -105,6 +107,43 @@ def test_files_of_other_kinds_are_counted_by_extension_and_named(tmp_path):
     )
     assert files.below("k").pictures == ["k/a.png", "k/b/c.JPG"]
     assert not_read([]) == left_out([], "nothing") == ()
+
+
+def test_what_is_not_read_is_said_where_no_image_is_found(tmp_path):
+    for name in ("0.heic", "0.json"):
+        (tmp_path / name).write_text("")
+    said = r"of kinds that are not read \(\.heic 1, \.json 1\): 0\.heic, 0\.json"
+    with pytest.raises(UsageError, match=f"holds no image .*; left out 2 files, {said}"):
+        Folder(path=str(tmp_path), size=32).open()
+    with pytest.raises(UsageError, match=f"holds no image .*; left out 2 files, {said}"):
+        detect(str(tmp_path))
+    put(tmp_path, "0.png", "0_mask.png!")
+    with pytest.raises(UsageError, match=f"no picture is a normal image: .*; left out 2 files, {said}"):
+        Folder(path=str(tmp_path), size=32).open()
+
+
+def test_a_jpeg_is_read_whatever_its_ending(tmp_path):
+    put(tmp_path, "a.jpg")
+    (tmp_path / "a.jpg").rename(tmp_path / "a.jfif")
+    assert [name for name, _ in Folder(path=str(tmp_path), size=32).listed().entries] == ["a.jfif"]
+
+
+def test_a_file_that_gave_the_licence_was_read(tmp_path):
+    put(tmp_path, "a.png", "b.png")
+    (tmp_path / "LICENSE.txt").write_text("The images are licensed under CC BY 4.0.")
+    (tmp_path / "notes.txt").write_text("")
+    listed = Folder(path=str(tmp_path), size=32).listed()
+    assert listed.license == "cc-by-4.0"
+    assert [note for note in listed.notes if "not read" in note] == [
+        "left out 1 file, of kinds that are not read (.txt 1): notes.txt"
+    ]
+
+
+def test_masks_beside_the_normal_images_of_a_layout_are_named(tmp_path):
+    put(tmp_path, "train/good/a.png", "train/good/b.png", "train/good_masks/a.png!", "train/other/c.png")
+    listed = MVTecAD(path=str(tmp_path), size=32).listed()
+    assert [name for name, _ in listed.entries] == ["train/good/a.png", "train/good/b.png"]
+    assert listed.notes == ("left out 1 file, masks: train/good_masks/a.png",)
 
 
 def test_a_note_names_a_few_and_has_no_control_characters():

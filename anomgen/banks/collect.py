@@ -125,10 +125,12 @@ def _of_annotations(root: Path, files: Tree, found: Sequence[Annotation]) -> Col
     return _under_licence(tuple(candidates), notes, root)
 
 
-def _under_licence(candidates: tuple[Candidate, ...], notes: tuple[str, ...], root: Path) -> Collected:
+def _under_licence(
+    candidates: tuple[Candidate, ...], notes: tuple[str, ...], root: Path, others: Sequence[str] = ()
+) -> Collected:
     place = root.resolve()
     found = license_beside(place, place.parent)
-    return Collected(candidates, found.license, (*notes, *found.notes), root)
+    return Collected(candidates, found.license, (*notes, *not_read(others, found.file), *found.notes), root)
 
 
 def _at(own: Annotation) -> Mask:
@@ -191,10 +193,10 @@ def _paired(root: Path, files: Tree, place: Path, there: Tree) -> Collected:
     )
     used = {mask for masks in masks_of.values() for mask in masks}
     notes += left_out([virtual[mask] for mask in sorted(virtual) if mask not in used], "masks of no picture")
-    notes += (() if is_theirs else left_out(sorted(beside), "other masks")) + not_read(files.others)
+    notes += () if is_theirs else left_out(sorted(beside), "other masks")
     if not candidates:
         raise UsageError(f"{root}: holds no picture of a defect; give the folder of these")
-    return _under_licence(candidates, notes, root)
+    return _under_licence(candidates, notes, root, files.others)
 
 
 # --- choosing -------------------------------------------------------------------------------------------------------

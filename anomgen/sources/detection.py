@@ -9,7 +9,7 @@ from anomgen.errors import UsageError
 from anomgen.sources.folder import missing_hint
 from anomgen.sources.hub import HUB_ID
 from anomgen.sources.layouts import BTAD, MVTecAD, VisA
-from anomgen.sources.tree import extensions_text, image_files
+from anomgen.sources.tree import no_image, tree_of
 
 
 def categories_of(paths: Iterable[str]) -> dict[str, str]:
@@ -72,11 +72,12 @@ def _kind_of_folder(folder: Path, path: str) -> str:
     try:
         if any(next(folder.glob(pattern), None) for pattern in ("*.parquet", "*/*.parquet")):
             return "hub"
-        if image_files(folder):
+        files = tree_of(folder)
+        if files.pictures:
             return "folder"
     except OSError as error:
         raise UsageError(f"{error.filename or path}: cannot be listed ({error.strerror or error})") from error
-    raise UsageError(f"{path}: holds no image ({extensions_text()}) and no Parquet file")
+    raise no_image(path, files, "image and no Parquet file")
 
 
 def _layout(folder: Path) -> str | None:

@@ -14,7 +14,7 @@ from anomgen.sources.base import PathText
 from anomgen.sources.images import read_bytes
 from anomgen.sources.pairing import normal_among
 from anomgen.sources.scan import Listed, ScannedConfig
-from anomgen.sources.tree import MASK_NAMES, NORMAL_NAMES, Tree, extensions_text, folder_name, not_read, tree_of
+from anomgen.sources.tree import MASK_NAMES, NORMAL_NAMES, Tree, folder_name, no_image, not_read, tree_of
 
 
 class NotAllNormal(UsageError):
@@ -34,7 +34,7 @@ class Folder(ScannedConfig):
         root = existing_folder(self.path)
         files = tree_of(root)
         if not files.pictures:
-            raise UsageError(f"{self.path}: holds no image ({extensions_text()})")
+            raise no_image(self.path, files)
         refuse_anomalous(files.pictures, self.path)
         return listed_in(root, files, license_of(root.resolve()))
 
@@ -57,9 +57,10 @@ def listed_in(root: Path, files: Tree, license: Evidence) -> Listed:
     """
     read = FileReader(root.resolve())
     normal = normal_among(files.pictures, read, str(root))
+    left = (*normal.notes, *not_read(files.others, license.file))
     if not normal.images:
-        raise UsageError(f"{root}: no picture is a normal image: {'; '.join(normal.notes)}")
-    notes = (*normal.notes, *not_read(files.others), *license.notes)
+        raise UsageError(f"{root}: no picture is a normal image: {'; '.join(left)}")
+    notes = (*left, *license.notes)
     return Listed(str(root), [(name, name) for name in normal.images], read, license.license, notes=notes)
 
 

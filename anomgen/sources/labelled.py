@@ -37,10 +37,10 @@ from anomgen.sources.tree import (
     MASK_NAMES,
     NORMAL_NAMES,
     PLAIN_NAMES,
-    extensions_text,
     folders_of,
     image_files,
     left_out,
+    no_image,
     not_read,
     tree_of,
 )
@@ -132,14 +132,15 @@ def photos(path: str) -> Listing:
     root = existing_folder(path)
     place, files = root.resolve(), tree_of(root)
     if not files.pictures:
-        raise UsageError(f"{path}: holds no image ({extensions_text()})")
+        raise no_image(path, files)
     refuse_anomalous(files.pictures, path)
     read = FileReader(place)
     normal = normal_among(files.pictures, read, path)
-    if not normal.images:
-        raise UsageError(f"{path}: no picture is a normal image: {'; '.join(normal.notes)}")
-    found = tuple(LabelledImage(name, NORMAL, True, name) for name in normal.images)
     evidence = license_of_folder(place)
+    left = (*normal.notes, *not_read(files.others, evidence.file))
+    if not normal.images:
+        raise UsageError(f"{path}: no picture is a normal image: {'; '.join(left)}")
+    found = tuple(LabelledImage(name, NORMAL, True, name) for name in normal.images)
     return Listing(
         place.name,
         found,
@@ -147,7 +148,7 @@ def photos(path: str) -> Listing:
         True,
         evidence.license,
         place,
-        (*normal.notes, *not_read(files.others), *evidence.notes),
+        (*left, *evidence.notes),
     )
 
 
@@ -203,7 +204,7 @@ def _files(path: str, *, alone: bool = False) -> Listing:
         *taken,
         *left_out(unlabelled, "whose labels are not public"),
         *left_out(sorted(masks - used), "masks of no anomalous image"),
-        *not_read(files.others),
+        *not_read(files.others, evidence.file),
         *evidence.notes,
     )
     return Listing(place.name, found, read, is_split, evidence.license, place, notes)

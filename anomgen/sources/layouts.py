@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
 from anomgen.errors import SourceError, UsageError, brief, near_miss
@@ -18,7 +18,7 @@ from anomgen.licenses import license_beside
 from anomgen.sources.base import PathText
 from anomgen.sources.folder import existing_folder, listed_in
 from anomgen.sources.scan import Listed, ScannedConfig
-from anomgen.sources.tree import extensions_text, folders_in, tree_of
+from anomgen.sources.tree import extensions_text, folders_in, left_out, not_read, says_mask, tree_of
 
 _LISTED = 20
 
@@ -45,9 +45,11 @@ class Layout(ScannedConfig):
         files = tree_of(folder / normal).below(normal)
         files = files._replace(pictures=self._training(folder, files.pictures))
         if not files.pictures:
-            raise UsageError(f"{folder}: no normal training image in {normal} ({extensions_text()})")
+            why = (f"{folder}: no normal training image in {normal} ({extensions_text()})", *not_read(files.others))
+            raise UsageError("; ".join(why))
         place = folder.resolve()
-        return listed_in(folder, files, license_beside(place, place.parent))
+        listed = listed_in(folder, files, license_beside(place, place.parent))
+        return listed._replace(notes=(*_masks_beside(folder, normal), *listed.notes))
 
     @classmethod
     def normal_folder(cls, folder: Path) -> str | None:
@@ -84,6 +86,14 @@ class Layout(ScannedConfig):
     def _training(self, folder: Path, ids: list[str]) -> list[str]:  # noqa: ARG002
         """Return those of the normal images that are for training."""
         return ids
+
+
+def _masks_beside(folder: Path, normal: str) -> tuple[str, ...]:
+    """Return a note on folders of masks beside that of a category's normal images: no key of the layout reads them."""
+    above = PurePosixPath(normal).parent
+    beside = [f"{above}/{name}" for name in folders_in(folder / above) if f"{above}/{name}" != normal]
+    silent = [place for place in beside if says_mask(f"{place}/x")]
+    return left_out([name for place in silent for name in tree_of(folder / place).below(place).pictures], "masks")
 
 
 class MVTecAD(Layout):

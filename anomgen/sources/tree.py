@@ -231,8 +231,17 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(name if name.isprintable() else ascii(name)[1:-1] for name in names[:_NAMED]) + more
 
 
-def not_read(others: Sequence[str]) -> tuple[str, ...]:
-    """Return a note that counts, by extension, files of kinds that are not read."""
+def no_image(where: str, files: Tree, what: str = "image") -> UsageError:
+    """Return the error for a folder that holds none of what is wanted, which says what it holds instead."""
+    return UsageError("; ".join((f"{where}: holds no {what} ({extensions_text()})", *not_read(files.others))))
+
+
+def not_read(others: Sequence[str], licence: str = "") -> tuple[str, ...]:
+    """Return a note that counts, by extension, files of kinds that are not read.
+
+    licence: the files, as `Evidence.file` has them, that were read after all.
+    """
+    others = [name for name in others if name not in licence.split(" and ")]
     if not others:
         return ()
     kinds = Counter(PurePosixPath(name).suffix.lower() or "no extension" for name in others)

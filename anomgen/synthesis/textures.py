@@ -28,7 +28,7 @@ from anomgen.sources.folder import missing_hint
 from anomgen.sources.images import fit_image, quiet, read_image
 from anomgen.sources.pixels import to_channels, to_depth
 from anomgen.sources.scan import KnownFiles
-from anomgen.sources.tree import extensions_text, image_files
+from anomgen.sources.tree import no_image, tree_of
 from anomgen.synthesis.procedural import DEFAULT_FAMILIES, FAMILIES, require_simplex
 
 CACHE_BYTES = 1 << 27
@@ -193,10 +193,10 @@ class FolderTextures(_PictureTextures):
         if not folder.is_dir():
             hint = " (it is a file)" if folder.exists() else missing_hint(folder)
             raise UsageError(f"texture.path: {self.path}: there is no such folder of textures{hint}")
-        names = image_files(folder)
-        if not names:
-            raise UsageError(f"texture.path: {self.path}: holds no image ({extensions_text()})")
-        return _FolderPictures(KnownFiles(folder.resolve()), names)
+        files = tree_of(folder)
+        if not files.pictures:
+            raise no_image(f"texture.path: {self.path}", files)
+        return _FolderPictures(KnownFiles(folder.resolve()), files.pictures)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from anomgen.sources.images import Fit, fit_image, read_image
 from anomgen.sources.pixels import to_channels, to_depth
 from anomgen.sources.pool import Pool
 from anomgen.sources.sorting import sorted_pictures
-from anomgen.sources.tree import extensions_text, tree_of
+from anomgen.sources.tree import no_image, tree_of
 from anomgen.sources.value_range import stretched
 from anomgen.synthesis.detectability import Detectability, features
 from anomgen.tuning.likeness import PRIOR, described, likeness, towards_usual
@@ -112,9 +112,10 @@ def unlabelled_images(folder: Path, plan: Plan) -> list[np.ndarray]:
         )
     root, pool = existing_folder(str(folder), "unlabelled images"), Pool(plan.source)
     read = FileReader(root.resolve())
-    names = sorted_pictures(tree_of(root).pictures, read, str(folder)).images
+    files = tree_of(root)
+    names = sorted_pictures(files.pictures, read, str(folder)).images
     if not names:
-        raise UsageError(f"--unlabelled {folder}: holds no image ({extensions_text()})")
+        raise no_image(f"--unlabelled {folder}", files)
     picked = [names[k] for k in sorted({round(k) for k in np.linspace(0, len(names) - 1, min(LOOKED_AT, len(names)))})]
     fit: Fit = getattr(plan.source, "fit", "stretch")
     like = pool.stored(0)

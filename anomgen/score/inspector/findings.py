@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from anomgen.config.text import read_json
-from anomgen.errors import AnomgenNote, Progress, SourceError, UsageError, silent
+from anomgen.errors import AnomgenNote, Progress, SourceError, silent
 from anomgen.files import Earlier, holds_earlier, locked, refuse_inside, refuse_linked, remove, replacing, writing
 from anomgen.places import local, regular
 from anomgen.score.inspector.inspector import Inspection, Inspector
@@ -28,7 +28,7 @@ from anomgen.score.request import require_extra
 from anomgen.sources.folder import FileReader, existing_folder
 from anomgen.sources.images import quiet, read_image
 from anomgen.sources.sorting import sorted_pictures
-from anomgen.sources.tree import extensions_text, left_out, tree_of
+from anomgen.sources.tree import left_out, no_image, tree_of
 from anomgen.versions import cores
 
 SUMMARY, TABLE, LINES, SHEET = "inspection.json", "findings.csv", "findings.jsonl", "sheet.png"
@@ -122,10 +122,10 @@ def _listed(images: str | Path) -> tuple[Path, list[str], tuple[str, ...]]:
     if path.is_file():
         return path.resolve().parent, [path.name], ()
     root = existing_folder(str(images), "images to inspect").resolve()
-    pictures = tree_of(root).pictures
-    names, masks, notes = sorted_pictures(pictures, FileReader(root), str(images))
+    files = tree_of(root)
+    names, masks, notes = sorted_pictures(files.pictures, FileReader(root), str(images))
     if not names:
-        raise UsageError(f"{images}: holds no image ({extensions_text()})")
+        raise no_image(str(images), files)
     return root, names, (*notes, *left_out(sorted(masks), "masks"))
 
 
