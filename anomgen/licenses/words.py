@@ -40,7 +40,11 @@ _OTHER_THINGS = re.compile(
 )
 _IMAGES = re.compile(rf"\b{_DATA}\b", re.I)
 _FIELD = re.compile(r"[\w /-]{1,30}:\s.*")
-_OWNER = re.compile(r"\s*(?:copyright\b|\(c\)|©)", re.I)
+_LINE = re.compile(r"\s*(?:copyright\b|\(c\)|©|#+ )", re.I)
+_NOT_OURS = re.compile(
+    r"\b(?:(?:compar|train|pretrain|test|evaluat)\w* (?:\w+ )?(?:with|on|to|against)|wrong|examples?)\b|:$", re.I
+)
+"""What a sentence says that introduces one on something else."""
 
 RESERVED = re.compile(
     r"all rights (?:are )?reserved|alle rechte vorbehalten|tous droits r[ée]serv[ée]s|todos los derechos reservados"
@@ -57,8 +61,10 @@ _LIMITS = re.compile(
     r"|not (?:be )?(?:allowed|permitted|published|licen[cs]ed|passed on|(?:re)?distributed|shared|copied|sold|covered"
     r"|under|ours)|nor (?:published|licen[cs]ed|shared)"
     rf"|(?:{_DATA}|they|it|all|rights?|copyright) (?:\w+ )?belongs? to|property of|owned by|courtesy of"
+    rf"|(?:do|does|is|are) not (?:be )?{_DONE}|until \d{{4}}|from \d{{4}} on|withdrawn|revoked|expired|secret|customers"
+    r"|(?:have |has )?paid|licen[cs]e is (?:for|of) the (?:code|software)|consent"
     r"|forbidden|prohibited|no (?:re)?distribution|for a fee|(?:on|against|after|upon) payment|licen[cs]e fee"
-    r"|(?:prior|written) (?:written )?(?:permission|consent|approval)|permission (?:of|from|is required)"
+    r"|(?:prior|written) (?:permission|approval)|permission (?:of|from|is required)"
     rf"|{_USE}(?: (?:and|or) \w+)?(?: use| purposes?)? only"
     rf"|(?:only|solely|exclusively) (?:be used )?(?:for|in) (?:\w+ ){{0,3}}{_USE}|will be licen[cs]ed"
     r"|(?:some|few|several|others?|most|first|last|remaining|rest)\b.{0,200}\b(?:licen[cs]\w*|copyright\w*|rights))\b",
@@ -85,14 +91,14 @@ def _short(terms: str) -> str:
 
 
 def sentences(text: str) -> list[tuple[str, str]]:
-    """Return each sentence of a text with the one before it; lines of fields and of owners are ones of their own."""
+    """Return each sentence of a text with the one before it; fields, headings and owners are ones of their own."""
     found: list[str] = []
     for paragraph in re.split(r"\n\s*\n", text):
         lines = paragraph.strip().splitlines()
         fields = all(map(_FIELD.fullmatch, lines)) and not _OTHER_THINGS.search(paragraph)
         parts: list[list[str]] = [[line] for line in lines] if fields else [[]]
         for line in [] if fields else lines:
-            is_own = _OWNER.match(line) is not None
+            is_own = _LINE.match(line) is not None
             parts += [[line], []] if is_own else []
             if not is_own:
                 parts[-1].append(line)
@@ -110,13 +116,14 @@ def _plain(sentence: str) -> str:
 def statement_of(sentence: str, before: str = "") -> bool:
     """Return whether a sentence that names a licence gives the pictures under it, or is its name or address alone.
 
-    before: the sentence before it, which one that has no subject of its own must not take from other things.
+    before: the sentence before it, which must not lead to another's; one without a subject must not be of other things.
     """
     plain = _plain(sentence)
+    if _NOT_OURS.search(before):
+        return False
     if _STATED.fullmatch(plain):
         return True
-    is_of_others = before.endswith(":") or _OTHER_THINGS.search(before)
-    if is_of_others and not _IMAGES.search(before) and not named_in(before):
+    if _OTHER_THINGS.search(before) and not _IMAGES.search(before) and not named_in(before):
         return False
     return bool(_LABELLED.fullmatch(plain) or _ADDRESS.fullmatch(plain))
 
