@@ -272,6 +272,8 @@ def _advice(error: OSError) -> str:
         return f"no space left to write it ({error.strerror}); free some, {again}"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"may not be written ({error.strerror}); allow it or choose another folder with -o, {again}"
+    if error.errno == errno.EISDIR:
+        return f"is a folder where a file belongs; remove it, {again}"
     return f"cannot be written ({error.strerror or error}); {again.removeprefix('then ')}"
 
 

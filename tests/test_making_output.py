@@ -1,6 +1,7 @@
 """The output folder of `make`: nothing of the user's own is overwritten, removed or reached through a link."""
 
 import shutil
+import sys
 import warnings
 from hashlib import sha256
 
@@ -9,7 +10,8 @@ import pytest
 from real_data import texture
 from small import digests, recipe
 
-from anomgen.errors import AnomgenNote, UsageError
+from anomgen.errors import AnomgenError, AnomgenNote, UsageError
+from anomgen.making.engine import Plan
 from anomgen.making.make import make
 from anomgen.making.output import clear
 from anomgen.making.recipe import load_recipe
@@ -144,3 +146,45 @@ def test_data_that_is_a_link_is_refused_and_what_it_leads_to_stays(out, tmp_path
         (out / "data").unlink()
         (victim / ".mine.png.1-0123abcd.tmp").unlink()
         victim.rename(out / "data")
+
+
+def test_finishing_tells_a_damaged_shard_from_a_missing_one(tmp_path):
+    make(recipe(), tmp_path / "copy")
+    made = digests(tmp_path / "copy")
+    first, second, _ = sorted((tmp_path / "copy" / "data").iterdir())
+    first.write_bytes(first.read_bytes()[:-100])
+    second.unlink()
+    told = (
+        r"copy: 1 of 3 shards are not there: train-00001\S+; 1 of 3 .* damaged, not as they were written: train-00000"
+    )
+    with pytest.raises(AnomgenError, match=told):
+        make(recipe(), tmp_path / "copy", finish=True)
+    second.write_bytes(b"")
+    with pytest.raises(AnomgenError, match=r"copy: 2 of 3 shards are damaged, not as they were written: .*--resume"):
+        make(recipe(), tmp_path / "copy", finish=True)
+    make(recipe(), tmp_path / "copy", resume=True)
+    assert digests(tmp_path / "copy") == made
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems say less of why")
+@pytest.mark.parametrize("how", ["resume", "overwrite"])
+def test_a_folder_in_a_files_place_is_to_be_removed(tmp_path, how):
+    make(recipe(), tmp_path / "copy")
+    shard = tmp_path / "copy" / "data" / "train-00000-of-00003.parquet"
+    shard.unlink()
+    shard.mkdir()
+    with pytest.raises(
+        AnomgenError, match=r"00003\.parquet: is a folder where a file belongs; remove it, then run the"
+    ):
+        make(recipe(), tmp_path / "copy", **{how: True})
+
+
+def test_settings_that_are_measured_otherwise_now_are_told_of(tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    make(recipe("nsa", 8), out)
+    (out / "provenance.json").unlink()
+    monkeypatch.setattr(Plan, "resolved", {"generator": {}, "foreground": {"method": "otsu"}, "resources": {}})
+    with pytest.raises(
+        UsageError, match=r"measured of the images \(`auto`\).*start anew, with --overwrite or in another"
+    ):
+        make(recipe("nsa", 8), out, resume=True)

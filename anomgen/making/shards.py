@@ -16,6 +16,7 @@ from anomgen.making.output import DATA
 from anomgen.making.runners.base import Shard
 from anomgen.versions import NETWORK, installed, versions, versions_text
 
+_ANEW = "or start anew, with --overwrite or in another folder"
 LISTED_MISSING = 10
 """How many missing shards an error names."""
 
@@ -73,34 +74,42 @@ def is_complete(shard: Shard) -> bool:
     log = shard_metadata(own_file(shard.path.parent.parent, f"{DATA}/{shard.path.name}"))
     if log is None:
         return False
-    for key, meaning in (
-        ("source", "other source images"),
-        ("recipe", "another recipe"),
-        ("resolved", "other textures, masks or settings"),
-    ):
+    for key, meaning in (("source", "other source images"), ("recipe", "another recipe")):
         if log.get(key) != shard.log[key]:
-            raise UsageError(
-                f"{shard.path} was made from {meaning}; finish with what it was begun with, or start anew "
-                "with --overwrite"
-            )
+            raise UsageError(f"{shard.path} was made from {meaning}; finish with what it was begun with, {_ANEW}")
     before, now = ({**(found.get("versions") or {}), **found.get("network", {})} for found in (log, shard.log))
     if before != now:
         raise UsageError(
             f"{shard.path} was made with {versions_text(before)}, this is {versions_text(now)}: the result "
-            "would not be reproducible; install the same versions, or start anew with --overwrite"
+            f"would not be reproducible; install the same versions, {_ANEW}"
+        )
+    if log.get("resolved") != shard.log["resolved"]:  # a hash: which part of it differs is not known any more
+        raise UsageError(
+            f"{shard.path} was made from other textures, masks or models, or with other values of the settings that "
+            "are measured of the images (`auto`), as another state of anomgen finds them; finish with what it was "
+            f"begun with, {_ANEW}"
         )
     result: bool = log.get("rows") == shard.log["rows"]
     return result
 
 
 def unfinished_text(out: Path, missing: list[Shard], shards: list[Shard]) -> str:
-    """Return which shards of a dataset are missing, and how to make them."""
-    names = [shard.path.name for shard in missing[:LISTED_MISSING]]
-    more = f" and {len(missing) - LISTED_MISSING} more" if len(missing) > LISTED_MISSING else ""
+    """Return which shards of a dataset are missing or damaged, and how to make them."""
+    damaged = [shard for shard in missing if shard.path.exists()]
+    gone = [shard for shard in missing if shard not in damaged]
+    told = [
+        f"{len(found)} of {len(shards)} shards are {fault}: {_listed(found)}"
+        for found, fault in ((gone, "not there"), (damaged, "damaged, not as they were written"))
+        if found
+    ]
     return (
-        f"{out}: {len(missing)} of {len(shards)} shards are not there: {', '.join(names)}{more}; make them with the "
-        "--shard that they belong to, or all of them here with --resume"
+        f"{out}: {'; '.join(told)}; make them with the --shard that they belong to, or all of them here with --resume"
     )
+
+
+def _listed(shards: list[Shard]) -> str:
+    names = ", ".join(shard.path.name for shard in shards[:LISTED_MISSING])
+    return f"{names} and {len(shards) - LISTED_MISSING} more" if len(shards) > LISTED_MISSING else names
 
 
 def empty_parts_text(parts: int, shards: int) -> str:
