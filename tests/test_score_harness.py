@@ -84,6 +84,16 @@ def test_a_finished_run_trains_nothing_and_gives_the_same_report(data, finished,
     assert {path.name: path.read_bytes() for path in finished.iterdir() if path.is_file()} == before
 
 
+def test_a_name_in_a_damaged_row_steers_no_terminal(data, finished, tmp_path):
+    out = shutil.copytree(finished, tmp_path / "run")
+    text = (out / "rows.jsonl").read_text()
+    (out / "rows.jsonl").write_text(text.replace('"entry": "boxes"', r'"entry": "b\u001b[2J\u202e"'))
+    outcome = harness.run(request(data, seeds=2), out)
+    assert r"b\x1b[2J\u202e" in "\n".join(outcome.lines)
+    for shown in ("\n".join(outcome.lines), outcome._repr_html_(), (out / "report.md").read_text()):
+        assert "\x1b" not in shown and "\u202e" not in shown
+
+
 def test_limits_are_read_off_the_rows_and_train_nothing(data, finished, tmp_path, monkeypatch):
     out = shutil.copytree(finished, tmp_path / "run")
     monkeypatch.setattr("anomgen.score.jobs.Workers", lambda *_, **__: pytest.fail("a worker was started"))

@@ -1,5 +1,7 @@
 """Names in reports: data sets without underscores, sweeps in words, and figures for machines under the given names."""
 
+import re
+
 import pytest
 from score_pages import configured, made_row, made_rows, report
 from score_rows import records
@@ -57,3 +59,11 @@ def test_what_is_varied_is_said_in_words(variation, name):
 def test_keys_and_values_are_said_as_one_says_them():
     assert key_name("generator.opacity_range") == "opacity" and key_name("ratio") == "share of anomalous images"
     assert value_name([0.1, 1]) == "0.1 to 1" and value_name({"a": 1}) == '{"a": 1}'
+
+
+def test_a_name_in_a_damaged_row_steers_no_terminal(tmp_path):
+    rows = [made_row(entry, data="a\x1b[2J\u202eb") for entry in ("nsa", "x\x1b[31m\u202ey")]
+    report(tmp_path, rows)
+    for name in ("report.md", "report.html"):
+        text = (tmp_path / name).read_text(encoding="utf-8")
+        assert not re.search("[\x1b\u202e]", text) and "u202e" in text

@@ -12,7 +12,7 @@ from html import escape
 from pathlib import Path
 
 from anomgen.config import Part
-from anomgen.errors import AnomgenNote, AnomgenWarning, Progress, UsageError, silent
+from anomgen.errors import AnomgenNote, AnomgenWarning, Progress, UsageError, printable, silent
 from anomgen.files import refuse_inside
 from anomgen.score.cell import is_kept
 from anomgen.score.configuration import Configuration, Missing
@@ -69,7 +69,7 @@ class Outcome:
         rows = "".join(map(_table_row, self.summary.board))
         board = f"<table><tr><th></th><th>recipe</th><th colspan=2>mean</th><th>interval</th></tr>{rows}</table>"
         where = f"<p>The report, which <code>.show()</code> opens: <code>{escape(str(self.report))}</code></p>"
-        return f"<p><strong>{escape(self.lines[0])}</strong></p>{board if rows else ''}{where}"
+        return printable(f"<p><strong>{escape(self.lines[0])}</strong></p>{board if rows else ''}{where}")
 
 
 def _table_row(line: Line) -> str:
@@ -150,7 +150,7 @@ def run(
         missed = write_misses(schedule, own, out) if misses else ()
     files = [path.relative_to(out).as_posix() for path in report]
     board = judged.board.overall if own else None
-    lines = [findings(judged), *_lines(board)]
+    lines = [printable(line) for line in (findings(judged), *_lines(board))]
     summary = _summary(schedule, own, board, files, time.monotonic() - started)
     return Outcome(schedule, summary, lines, out / HTML, missed)
 

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from anomgen.cards import templates
-from anomgen.errors import AnomgenError, Progress, silent
+from anomgen.errors import AnomgenError, Progress, printable, silent
 from anomgen.files import MAX_RECORD, remove, replacing
 from anomgen.places import read_within
 from anomgen.score.configuration import Configuration, Missing
@@ -215,4 +215,5 @@ def _prose(text: str) -> str:
 
 
 def _clean(text: str) -> str:
-    return "\n".join(line.rstrip() for line in text.splitlines()).strip("\n") + "\n"
+    """Return a page without blanks at the ends of lines, and with what would steer a terminal written out."""
+    return "\n".join(line.rstrip() for line in printable(text).splitlines()).strip("\n") + "\n"
