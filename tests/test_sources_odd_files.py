@@ -225,7 +225,7 @@ def test_the_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
     def refuse(folder):
         raise PermissionError(errno.EACCES, "Permission denied", str(folder / "inner"))
 
-    monkeypatch.setattr("anomgen.sources.detection.image_files", refuse)
+    monkeypatch.setattr("anomgen.sources.detection.tree_of", refuse)
     with pytest.raises(UsageError, match=r"inner: cannot be listed \(Permission denied\)"):
         detect(str(tmp_path))
 
