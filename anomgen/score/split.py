@@ -107,4 +107,6 @@ def _stored(name: str, content: bytes) -> tuple[str, bytes]:
     if ending not in EXTENSIONS:
         with Image.open(BytesIO(content)) as picture:
             ending = f".{_FORMATS.get(picture.format or '', picture.format or '').lower()}"
+    if ending == ".jfif":  # which few tools look for
+        ending = ".jpg"
     return (ending, content) if ending in EXTENSIONS else (".png", encode_png(read_image(content, name)))
