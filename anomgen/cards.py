@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import yaml
 
 from anomgen.config.text import decoded, read_yaml, write_yaml
-from anomgen.errors import UsageError
+from anomgen.errors import UsageError, printable
 from anomgen.files import bundled
 from anomgen.licenses import known
 from anomgen.places import read_within
@@ -63,9 +63,12 @@ def _entry(paper: re.Match[str]) -> str:
 
 
 def render_template(name: str, front: Mapping[str, Any], values: Mapping[str, Any]) -> str:
-    """Return a template of the folder `cards` filled in; front: the Hub's metadata, written as YAML."""
+    """Return a template of the folder `cards` filled in, what would steer a terminal written out.
+
+    front: the Hub's metadata, written as YAML.
+    """
     template = templates(bundled("templates", "cards")).get_template(name)
-    filled = template.render({**values, "front_matter": as_yaml(front)})
+    filled = printable(template.render({**values, "front_matter": as_yaml(front)}))
     return filled.rstrip("\n") + "\n"
 
 

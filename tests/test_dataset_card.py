@@ -174,6 +174,12 @@ def test_many_left_out_files_are_cut_short(tmp_path):
     assert "`19.png`, and 79 more" in text and "`20.png`" not in text
 
 
+def test_a_name_steers_no_terminal(tmp_path):
+    source = provenance_of([], 2)["source"] | {"skipped": ["a\x1b[2J\u202eb.png"]}
+    text = card_of(tmp_path / "d", provenance={"source": source})
+    assert r"`a\x1b[2J\u202eb.png`" in text and "\x1b" not in text and "\u202e" not in text
+
+
 def test_a_mixture_cites_the_paper_of_each_part(tmp_path):
     parts = [{"weight": 0.5, "kind": "perlin"}, {"weight": 0.5, "kind": "mix", "parts": [{"kind": "cutpaste"}]}]
     resolved = {"generator": {"kind": "mix", "parts": parts}, "foreground": {"method": "otsu", "dilate": 3}}
