@@ -21,8 +21,8 @@ RECIPES = {"perlin": "perlin", "cutpaste": "cutpaste", "scar": "cutpaste", "fpi"
 DRAWS = 200
 
 
-def left_out(recipe: str, module: str, source: str) -> float:
-    """Return the share of the pixels drawn over that are not in the masks."""
+def left_out(plan: Plan, module: str, rows: int) -> float:
+    """Return the share of the pixels drawn over that is not in the masks; module: see `RECIPES`."""
     over = marked = 0
 
     def counted(image: np.ndarray, drawn: np.ndarray, support: np.ndarray, **options: Any) -> Composite:
@@ -33,16 +33,20 @@ def left_out(recipe: str, module: str, source: str) -> float:
 
     place: Any = import_module(f"anomgen.generators.{module}")
     place.composite = counted
-    changes = ["anomaly_ratio=1.0", "foreground=none", "source.fit=stretch"]
-    with single_threaded():
-        list(Renderer(Plan.of(load_recipe(recipe, source=source, size=256, overrides=changes))).rows(range(DRAWS)))
+    try:
+        with single_threaded():
+            list(Renderer(plan).rows(range(rows)))
+    finally:
+        place.composite = composite
     return 1 - marked / over
 
 
 def main(source: str) -> None:
     """Print the shares."""
+    changes = ["anomaly_ratio=1.0", "foreground=none", "source.fit=stretch"]
     for recipe, module in RECIPES.items():
-        print(f"{recipe:10}{left_out(recipe, module, source):6.1%}")
+        plan = Plan.of(load_recipe(recipe, source=source, size=256, overrides=changes))
+        print(f"{recipe:10}{left_out(plan, module, DRAWS):6.1%}")
 
 
 if __name__ == "__main__":

@@ -16,37 +16,21 @@ from typing import Any
 
 import cv2
 import numpy as np
+from labels import left_out
 from sklearn.metrics import roc_auc_score
 
-from anomgen.generators import sdas
 from anomgen.generators.base import foreground_of
-from anomgen.making.engine import Plan, Renderer
+from anomgen.making.engine import Plan
 from anomgen.making.recipe import load_recipe
 from anomgen.making.threads import single_threaded
 from anomgen.models.images import unscaled
 from anomgen.models.sdas.model import load_sdas
 from anomgen.rng import Stream, rng_for
 from anomgen.synthesis.perlin import perlin_mask
-from anomgen.synthesis.sample import Composite, composite
 
 COUNT, BATCH, REGIONS = 32, 16, 1000
 QUALITY = 75
 """Of the JPEG files that the official code writes: Pillow's default."""
-
-
-def left_out(plan: Plan) -> float:
-    """Return the share of the regions that is not in the masks."""
-    over = marked = 0
-
-    def counted(image: np.ndarray, drawn: np.ndarray, support: np.ndarray, **options: Any) -> Composite:
-        nonlocal over, marked
-        result = composite(image, drawn, support, **options)
-        over, marked = over + np.count_nonzero(support), marked + np.count_nonzero(result.mask)
-        return result
-
-    sdas.composite = counted
-    list(Renderer(plan).rows(range(COUNT)))
-    return 1 - marked / over
 
 
 def empty(plan: Plan) -> float:
@@ -96,7 +80,7 @@ def main(folder: str, source: str, overrides: Sequence[str]) -> None:
         files = np.stack([compressed(image) for image in samples])
         again = [apart(np.stack([compressed(image) for image in group]), group) for group in (samples, files)]
         told = roc_auc_score([0] * COUNT + [1] * COUNT, -np.concatenate(again))
-        print(f"left out of the masks: {left_out(plan):.1%} of the regions' pixels")
+        print(f"left out of the masks: {left_out(plan, 'sdas', COUNT):.1%} of the regions' pixels")
         print(f"regions without a pixel: {empty(plan):.1%}")
         print(f"change by the strength, deviation over 16 samples: {spread[0]:.2f} with one, {spread[1]:.2f} with own")
         print(f"JPEG: {again[0].mean():.2f} grey levels in the mean, {again[1].mean():.2f} when compressed again")
