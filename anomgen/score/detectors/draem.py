@@ -34,9 +34,9 @@ class DRAEM(NetworkDetector):
     630; this follows the code. The dynamic range of the structural similarity is always 1, and no rotated normal
     images are shown: augmenting belongs to the recipe. The image score is one for all detectors, the highest mean of a
     window 1/16 of the side wide, 16 of 256 pixels; the paper's window has 21, which on paper_a gives an image AUROC of
-    .964 instead of .975 (`python benchmarks/windows.py DATA`). The default is a sixteenth as wide in its first part: in
-    the time of one core, many small steps of narrow networks teach more than few of wide ones, at a learning rate of
-    5e-3 instead of 1e-4 (docs/reference/methods.md has what that reaches).
+    .964 instead of .975. The default is a sixteenth as wide in its first part: in the time of one core, many small
+    steps of narrow networks teach more than few of wide ones, at a learning rate of 5e-3 instead of 1e-4
+    (docs/reference/methods.md has what all this comes to).
     """
 
     kind: ClassVar[str] = "draem"
