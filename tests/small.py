@@ -1,12 +1,19 @@
 """A small recipe, the command that makes it, how commands are run, and what tells two datasets apart."""
 
+import contextlib
 import hashlib
+import io
+import logging
 import os
 import subprocess
 import sys
 import textwrap
+import warnings
 from pathlib import Path
 
+import pytest
+
+from anomgen.cli.main import main
 from anomgen.making.recipe import load_recipe
 
 
@@ -33,13 +40,42 @@ def digests(out):
     }
 
 
-def run(*words, program=None, cwd=None, environment=None, code=0):
-    """Run anomgen, or Python with a program's text; return (standard output, standard error)."""
+PLAIN = {"COLUMNS": "100", "NO_COLOR": "1"}
+
+
+def run(*words, cwd=".", code=0):
+    """Run anomgen in this process; return (standard output, standard error)."""
+    out, errors = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    records = logging.getLogRecordFactory()
+    with contextlib.ExitStack() as stack:
+        patched = stack.enter_context(pytest.MonkeyPatch.context())
+        patched.setattr(sys, "argv", ["anomgen", *map(str, words)])
+        for name, value in PLAIN.items():
+            patched.setenv(name, value)
+        for block in (warnings.catch_warnings(), contextlib.chdir(cwd)):
+            stack.enter_context(block)
+        stack.enter_context(contextlib.redirect_stdout(out))
+        stack.enter_context(contextlib.redirect_stderr(errors))
+        try:
+            main()
+            ended = 0
+        except SystemExit as end:
+            ended = end.code or 0
+        finally:
+            logging.setLogRecordFactory(records)
+    printed, told = (stream.buffer.getvalue().decode() for stream in (out, errors))
+    assert ended == code, (ended, printed, told)
+    assert "Traceback" not in told, told
+    return printed, told
+
+
+def launch(*words, program=None, cwd=None, environment=None, code=0):
+    """Run anomgen, or Python with a program's text, in a process of its own; return as `run` does."""
     module = ["-m", "anomgen"] if program is None else ["-c", textwrap.dedent(program)]
     done = subprocess.run(
         [sys.executable, *module, *map(str, words)],
         cwd=cwd,
-        env={**os.environ, "COLUMNS": "100", "NO_COLOR": "1"} if environment is None else environment,
+        env={**os.environ, **PLAIN} if environment is None else environment,
         capture_output=True,
         text=True,
         check=False,

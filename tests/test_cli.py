@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 import yaml
-from small import run, uncounted
+from small import launch, run, uncounted
 
 
 def picture(path, seed=0, shape=(64, 64, 3), dtype=np.uint8):
@@ -61,7 +61,7 @@ def test_make_check_replay_preview_in_a_row(good, tmp_path):
 
 
 def test_progress_and_errors_go_to_standard_error_only(good, tmp_path):
-    out, errors = run("make", "-r", "fpi", "-s", good, "-n", 4, "-o", "out", cwd=tmp_path)
+    out, errors = launch("make", "-r", "fpi", "-s", good, "-n", 4, "-o", "out", cwd=tmp_path)
     assert out.startswith("out: 4 rows") and all(line.startswith("making: ") for line in errors.splitlines())
 
 
@@ -177,7 +177,7 @@ def test_wrong_usage_exits_with_2_and_says_what(words, text, tmp_path):
 
 
 def test_errors_come_as_json_too():
-    out, _ = run("validate", "nsaa", "--json", code=2)
+    out, _ = launch("validate", "nsaa", "--json", code=2)
     assert "did you mean" in json.loads(out)["error"]
 
 
@@ -272,10 +272,10 @@ def test_broken_plug_ins_are_named_and_touch_nothing_else(tmp_path, monkeypatch)
     (tmp_path / "leaves.py").write_text("raise SystemExit(3)\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.delenv("ANOMGEN_NO_PLUGINS")
-    listed, _ = run("ls", "generators")
+    listed, _ = launch("ls", "generators")
     assert "broken: the plug-in generator 'bad'" in listed and "'exits' (leaves:It) fails to load: it exits" in listed
     assert "nsa" in listed
-    schema, told = run("show", "nsa", "--schema")
+    schema, told = launch("show", "nsa", "--schema")
     assert "min_object" in schema
     assert told.count("warning: left out of the schema: generator") == 2
 

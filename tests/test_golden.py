@@ -4,7 +4,7 @@ import os
 
 import pytest
 from learned import needs_more
-from small import count_shards, digests, run
+from small import count_shards, digests, launch
 
 from anomgen.making.engine import Plan, Renderer
 from anomgen.making.make import make
@@ -71,7 +71,7 @@ def dead(tmp_path_factory):
             os.wait()
     """
     place = tmp_path_factory.mktemp("dead")
-    run(" ".join(NAMES), *PARTS, program=program, cwd=place)
+    launch(" ".join(NAMES), *PARTS, program=program, cwd=place)
     return place
 
 

@@ -59,7 +59,7 @@ def published(made, online):
 
 def run(online, program, *words, **options):
     """Run anomgen, or Python with a program's text, where the Hub is."""
-    return small.run(
+    return small.launch(
         *words, program=None if program == "anomgen" else program, environment=online.environment, **options
     )
 

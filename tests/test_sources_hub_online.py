@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hub_fixtures import TOKEN
 from hub_server import Server
-from small import run
+from small import launch
 
 pytest.importorskip("datasets", reason='needs datasets: pip install ".[hub]"')
 
@@ -67,7 +67,7 @@ def online(tmp_path_factory):
 
 def anomgen(online, *words, **options):
     """Run anomgen where the Hub is; its token is told nowhere."""
-    told = run(*words, environment=online.environment, **options)
+    told = launch(*words, environment=online.environment, **options)
     assert TOKEN not in "".join(told)
     return told
 
