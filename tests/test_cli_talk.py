@@ -1,5 +1,6 @@
 """`-q` and `-v` mean the same in every command: one table of them all."""
 
+import contextlib
 import json
 import re
 import shutil
@@ -63,15 +64,19 @@ def prepared(tmp_path_factory):
 
 
 @pytest.fixture
-def fresh(prepared, tmp_path, monkeypatch):
-    """Return the function that runs a command in a copy of the prepared folder."""
+def ready(prepared, tmp_path):
+    """A copy of the prepared folder, for what a command takes."""
+    return shutil.copytree(prepared, tmp_path / "ready")
 
-    def run(*words, before=None):
+
+@pytest.fixture
+def fresh(ready, tmp_path, monkeypatch):
+    """Return the function that runs a command in a copy of that folder."""
+
+    def run(*words):
         monkeypatch.chdir(tmp_path)
         shutil.rmtree("place", ignore_errors=True)
-        monkeypatch.chdir(shutil.copytree(prepared, tmp_path / "place"))
-        if before:
-            call(*before)
+        monkeypatch.chdir(shutil.copytree(ready, tmp_path / "place"))
         return call(*words)
 
     return run
@@ -89,19 +94,21 @@ def test_the_table_holds_every_command():
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
-def test_quiet_leaves_the_result_and_verbose_adds_steps_and_times(path, fresh, hub):
+def test_quiet_leaves_the_result_and_verbose_adds_steps_and_times(path, ready, fresh, hub):
     """Laws: `-q` prints what is printed without it, less hints, and nothing on standard error; `-v` prints the same
     result, the versions, and how long it took."""
     if path[0] in EXTRAS:
         pytest.importorskip(EXTRAS[path[0]], reason="an extra")
-    before = BEFORE.get(path)
+    if path in BEFORE:
+        with contextlib.chdir(ready):
+            call(*BEFORE[path])
     words = (*path, *COMMANDS[path])
-    code, plain, _ = fresh(*words, before=before)
+    code, plain, _ = fresh(*words)
     assert code == 0 and plain
-    code, quiet, errors = fresh(*words, "-q", before=before)
+    code, quiet, errors = fresh(*words, "-q")
     assert code == 0 and not errors
     assert quiet == [line for line in plain if not HINT.match(line)] and quiet
-    code, verbose, errors = fresh(*words, "-v", before=before)
+    code, verbose, errors = fresh(*words, "-v")
     assert code == 0 and verbose == plain
     first, *_, last = errors.splitlines()
     assert first.startswith("anomgen ") and ", Python 3." in first and re.fullmatch(r"took \d+\.\d\d s", last)
