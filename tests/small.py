@@ -4,11 +4,13 @@ import contextlib
 import hashlib
 import io
 import logging
+import multiprocessing
 import os
 import subprocess
 import sys
 import textwrap
 import warnings
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -43,8 +45,8 @@ def digests(out):
 PLAIN = {"COLUMNS": "100", "NO_COLOR": "1"}
 
 
-def run(*words, cwd=".", code=0):
-    """Run anomgen in this process; return (standard output, standard error)."""
+def run(*words, program=None, cwd=".", code=0):
+    """Run anomgen, or a program's text, in this process; return (standard output, standard error)."""
     out, errors = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
     records = logging.getLogRecordFactory()
     with contextlib.ExitStack() as stack:
@@ -57,7 +59,7 @@ def run(*words, cwd=".", code=0):
         stack.enter_context(contextlib.redirect_stdout(out))
         stack.enter_context(contextlib.redirect_stderr(errors))
         try:
-            main()
+            main() if program is None else exec(textwrap.dedent(program), {"__name__": "__main__"})
             ended = 0
         except SystemExit as end:
             ended = end.code or 0
@@ -70,7 +72,7 @@ def run(*words, cwd=".", code=0):
 
 
 def launch(*words, program=None, cwd=None, environment=None, code=0):
-    """Run anomgen, or Python with a program's text, in a process of its own; return as `run` does."""
+    """Do what `run` does in a process of its own."""
     module = ["-m", "anomgen"] if program is None else ["-c", textwrap.dedent(program)]
     done = subprocess.run(
         [sys.executable, *module, *map(str, words)],
@@ -83,6 +85,19 @@ def launch(*words, program=None, cwd=None, environment=None, code=0):
     assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
     assert "Traceback" not in done.stderr, done.stderr
     return done.stdout, done.stderr
+
+
+@contextlib.contextmanager
+def elsewhere(environment):
+    """Give a function that calls others in one process, which has had these variables since it began."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        with pytest.MonkeyPatch.context() as patched:
+            for name in os.environ.keys() - environment.keys():
+                patched.delenv(name)
+            for name, value in environment.items():
+                patched.setenv(name, value)
+            pool.submit(os.getpid).result()
+        yield lambda function, *words, **options: pool.submit(function, *words, **options).result()
 
 
 def count_shards(out):

@@ -46,7 +46,8 @@ def online(tmp_path_factory):
                 "NO_COLOR": "1",
             },
         )
-        yield server
+        with small.elsewhere(server.environment) as server.call:
+            yield server
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +60,8 @@ def published(made, online):
 
 def run(online, program, *words, **options):
     """Run anomgen, or Python with a program's text, where the Hub is."""
-    return small.launch(
-        *words, program=None if program == "anomgen" else program, environment=online.environment, **options
-    )
+    program = None if program == "anomgen" else program
+    return online.call(small.run, *map(str, words), program=program, **options)
 
 
 def test_the_command_prints_what_was_done_and_what_is_next(published, online):
@@ -191,9 +191,11 @@ def test_a_pushed_latent_model_loads_from_the_hub_everywhere(online, tmp_path):
 
     tiny_sdas(tmp_path / "model")
     run(online, "anomgen", "push", tmp_path / "model", "me/tiny", "--license", "cc0-1.0")
-    printed, _ = run(
-        online,
-        """
+    overrides = ["--set", "generator.model=me/tiny", "--set", "generator.steps=2", "--size", "32", "-n", "4"]
+    printed, _ = small.launch(
+        *("make", "--recipe", "sdas", *overrides, "-o", tmp_path / "out"),
+        environment=online.environment,
+        program="""
         import numpy, torch
         from diffusers import DiffusionPipeline, UNet2DModel
         from anomgen.models.pipeline import SDASPipeline
@@ -206,8 +208,9 @@ def test_a_pushed_latent_model_loads_from_the_hub_everywhere(online, tmp_path):
         ours = SDASPipeline.from_pretrained("me/tiny")
         print(numpy.array_equal(drawn(custom), drawn(ours)), type(custom).__module__.split(".")[0])
         print(UNet2DModel.from_pretrained("me/tiny", subfolder="unet").config.in_channels)
+        from anomgen.cli.main import main
+        main()
     """,
     )
-    assert printed.split() == ["True", "diffusers_modules", "16"]
-    overrides = ["--set", "generator.model=me/tiny", "--set", "generator.steps=2", "--size", "32", "-n", "4"]
-    run(online, "anomgen", "make", "--recipe", "sdas", *overrides, "-o", tmp_path / "out")
+    assert printed.split()[:3] == ["True", "diffusers_modules", "16"]
+    assert (tmp_path / "out" / "provenance.json").is_file()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hub_fixtures import TOKEN
 from hub_server import Server
-from small import launch
+from small import elsewhere, launch, run
 
 pytest.importorskip("datasets", reason='needs datasets: pip install ".[hub]"')
 
@@ -62,12 +62,13 @@ def online(tmp_path_factory):
             "HF_HUB_DISABLE_UPDATE_CHECK": "1",
             "XDG_CACHE_HOME": str(home),
         }
-        yield server
+        with elsewhere(server.environment) as server.call:
+            yield server
 
 
 def anomgen(online, *words, **options):
     """Run anomgen where the Hub is; its token is told nowhere."""
-    told = launch(*words, environment=online.environment, **options)
+    told = online.call(run, *map(str, words), **options)
     assert TOKEN not in "".join(told)
     return told
 
@@ -95,7 +96,7 @@ def test_of_a_part_only_the_part_is_downloaded(online, tmp_path):
     files = {path.rsplit("/", 1)[1] for _, path, _ in online.requests(r"GET .*\.parquet")}
     assert files <= {"train-00000-of-00004.parquet", "train-00001-of-00004.parquet"}  # it reads a little ahead
     online.log.clear()
-    out, _ = anomgen(online, "check", "out", "--json", cwd=tmp_path)
+    out, _ = launch("check", "out", "--json", cwd=tmp_path, environment=online.environment)
     assert json.loads(out)["ok"] and not online.requests(r"GET .*\.parquet")  # the rows are in the library's cache
 
 
