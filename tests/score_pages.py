@@ -2,6 +2,8 @@
 
 import json
 import re
+from contextlib import contextmanager, nullcontext
+from html import escape
 from html.parser import HTMLParser
 
 import numpy as np
@@ -11,6 +13,7 @@ from score_rows import LIMIT, RATES, done_row, records
 pytest.importorskip("matplotlib")
 
 from anomgen.score.configuration import Configuration
+from anomgen.score.report import charts
 from anomgen.score.report.write import write_report
 
 PIXELS = ("pixel_ap", "au_pro")
@@ -110,9 +113,24 @@ def configured(**changes):
     return Configuration.model_validate({**plain, **changes})
 
 
-def report(folder, rows, configuration=None, missing=None, figures=None):
-    """Write a report; return the page, the Markdown and the figures for machines."""
-    files = write_report(records(rows), folder, configuration, missing, figures)
+@contextmanager
+def without_charts():
+    """Leave charts empty: drawing them is most of what a report takes."""
+
+    def empty(_, path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(charts, "svg", lambda _, label: f'<svg aria-label="{escape(label, quote=True)}"></svg>')
+        patched.setattr(charts, "write_png", empty)
+        yield
+
+
+def report(folder, rows, configuration=None, missing=None, figures=None, *, drawn=False):
+    """Write a report, its charts empty unless `drawn`; return the page, the Markdown and the figures for machines."""
+    with nullcontext() if drawn else without_charts():
+        files = write_report(records(rows), folder, configuration, missing, figures)
     assert all(path.is_file() for path in files)
     page = Page((folder / "report.html").read_text())
     return page, (folder / "report.md").read_text(), json.loads((folder / "results.json").read_text())

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from docs_pages import blocks, marked, read
 from real_data import tiny_data
+from small import run
 
 from anomgen.making.recipe import parse_recipe
 
@@ -41,7 +42,7 @@ def test_the_start_works_as_written(photos, tmp_path):
         if block.language == "python":
             python("-c", block.text, cwd=tmp_path)
         for words in block.commands if block.language == "bash" else ():
-            python("-m", *[word.replace("1000", "40") for word in words], cwd=tmp_path)
+            run(*[word.replace("1000", "40") for word in words[1:]], cwd=tmp_path)
     assert (tmp_path / "object.png").exists() and (tmp_path / "look.png").exists()
 
 
@@ -54,9 +55,12 @@ def test_the_python_example_works_as_written(photos, tmp_path):
 
 def test_the_first_look_works_as_written(tmp_path, monkeypatch, capsys):
     pytest.importorskip("timm", reason="scoring is an extra")
+    from scoring import in_this_process
+
     tiny_data(tmp_path / "hazelnut", train=16)
     (words,) = [words for block in blocks("README.md") for words in block.commands if "score" in words]
-    python("-m", *words, "--size", "32", "--steps", "2", "--workers", "1", cwd=tmp_path)
+    with in_this_process():
+        run(*words[1:], "--size", "32", "--steps", "2", cwd=tmp_path)
     assert (tmp_path / "look" / "report.html").exists()
     monkeypatch.chdir(tmp_path)
     (block,) = marked("docs/reference/scores.md", "board")

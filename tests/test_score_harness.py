@@ -10,6 +10,7 @@ import pytest
 from learned import tiny_sdas
 from real_data import tiny_data
 from scoring import QUICK, request, schedule_of
+from scoring import here as here  # a fixture
 from typer.testing import CliRunner
 
 pytest.importorskip("timm", reason="scoring is an extra")
@@ -289,7 +290,7 @@ def test_images_16_bit_and_grey_go_through(tmp_path):
     assert row.status == "done", row.error
 
 
-def test_failures_end_in_rows_and_exit_code_1_and_the_report_is_there_all_the_same(data, tmp_path):
+def test_failures_end_in_rows_and_exit_code_1_and_the_report_is_there_all_the_same(data, here, tmp_path):
     recipe = tmp_path / "never.yaml"
     recipe.write_text(
         "anomgen: 1\nname: never\nsource: {kind: builtin}\ngenerator: {kind: perlin, threshold_range: [2.0, 2.0]}\n"
@@ -322,7 +323,7 @@ def test_the_recorded_command_has_no_path_of_the_machine(data):
 
 
 @MODEL_HAS_SEEN
-def test_a_trained_model_draws_beforehand_in_the_workers_and_the_estimate_knows(data, tmp_path):
+def test_a_trained_model_draws_beforehand_and_the_estimate_knows(data, here, tmp_path):
     pytest.importorskip("diffusers", reason="training models is an extra")
     tiny_sdas(tmp_path / "model", folder=data / "train" / "good")
     wanted = request(
@@ -341,7 +342,7 @@ def test_a_trained_model_draws_beforehand_in_the_workers_and_the_estimate_knows(
 
 
 @MODEL_HAS_SEEN
-def test_a_model_that_draws_nothing_gives_rows_that_say_so(data, tmp_path):
+def test_a_model_that_draws_nothing_gives_rows_that_say_so(data, here, tmp_path):
     pytest.importorskip("diffusers", reason="training models is an extra")
     tiny_sdas(tmp_path / "model", folder=data / "train" / "good")
     changes = (

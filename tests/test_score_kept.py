@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from real_data import tiny_data
+from scoring import here as here  # a fixture
 
 pytest.importorskip("timm", reason="scoring is an extra")
 
@@ -46,13 +47,13 @@ def test_score_keeps_the_detector_that_fit_keeps(data, tmp_path):
     assert one.threshold.score == row.thresholds.f1.threshold
 
 
-def test_what_was_trained_without_keep_is_trained_again_and_nothing_twice(data, tmp_path):
+def test_what_was_trained_without_keep_is_trained_again_and_nothing_twice(data, here, tmp_path):
     plain = request(data, changes=CHANGES)
-    assert run_score(plain, tmp_path, workers=1, figures=False).summary.kept == 0
+    assert run_score(plain, tmp_path, figures=False).summary.kept == 0
     asked = request(data, changes=CHANGES, keep=True)
     assert len(scheduled(asked, tmp_path, RowFile(tmp_path)).todo) == 2
     before = RowFile(tmp_path).rows
-    assert run_score(asked, tmp_path, workers=1, figures=False).summary.kept == 2
+    assert run_score(asked, tmp_path, figures=False).summary.kept == 2
     after = RowFile(tmp_path).rows
     assert {key: row.scores for key, row in before.items()} == {key: row.scores for key, row in after.items()}
     assert not scheduled(asked, tmp_path, RowFile(tmp_path)).todo

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from real_data import tiny_data
+from scoring import QUICK, in_this_process
 from typer.testing import CliRunner
 
 pytest.importorskip("timm", reason="scoring is an extra")
@@ -17,8 +18,6 @@ from anomgen.score.rows import RowFile
 from anomgen.score.run import score
 from anomgen.score.schedule import scheduled
 
-QUICK = ("detector.probe.steps=2", "detector.probe.batch_size=2")
-
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
@@ -26,9 +25,8 @@ def run(tmp_path_factory):
     root = tmp_path_factory.mktemp("misses")
     data = tiny_data(root / "part")
     out = root / "run"
-    outcome = score(
-        str(data), "perlin", out=out, size=32, seeds=2, overrides=QUICK, workers=1, figures=False, misses=True
-    )
+    with in_this_process():
+        outcome = score(str(data), "perlin", out=out, size=32, seeds=2, overrides=QUICK, figures=False, misses=True)
     return data, out, outcome
 
 

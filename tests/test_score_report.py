@@ -18,7 +18,7 @@ from anomgen.score.report.write import leaderboard_markdown, write_report
 @pytest.fixture(scope="module")
 def usual(tmp_path_factory):
     """The report of a board of one detector and one seed: page, Markdown, figures."""
-    return report(tmp_path_factory.mktemp("usual"), made_rows(seeds=1, detectors=("probe",)), configured())
+    return report(tmp_path_factory.mktemp("usual"), made_rows(seeds=1, detectors=("probe",)), configured(), drawn=True)
 
 
 def test_says_which_recipe_is_best_and_whether_that_is_clear(tmp_path):
@@ -101,7 +101,7 @@ def test_odd_names_are_text_everywhere(tmp_path):
     rows.append(
         failed_row(made_row("nsa", data="<u>|$1$"), "RuntimeError: <script>alert(1)</script> | `x` _a_\nsecond line")
     )
-    page, markdown, results = report(tmp_path, rows, configured(data=["<u>"], set=["```\n</pre>"]))
+    page, markdown, results = report(tmp_path, rows, configured(data=["<u>"], set=["```\n</pre>"]), drawn=True)
     assert not {"b", "i", "u"} & set(page.tags) and page.tags.count("script") == 1
     assert odd in page.text
     assert results["best"] == odd
@@ -129,7 +129,7 @@ def test_odd_names_are_text_everywhere(tmp_path):
     ids=["none", "one", "one-failed", "all-failed", "no-anomalies", "boxes", "undefined"],
 )
 def test_degenerate_runs_have_a_report(tmp_path, rows):
-    _, markdown, _ = report(tmp_path, rows)
+    _, markdown, _ = report(tmp_path, rows, drawn=True)
     assert markdown.startswith("# Which anomalies are useful")
     leaderboard_markdown(records(rows))
 

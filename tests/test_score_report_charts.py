@@ -21,7 +21,7 @@ from anomgen.score.report.write import leaderboard_picture, write_report
 @pytest.fixture(scope="module")
 def usual(tmp_path_factory):
     """The report of a board of one detector and one seed: page, Markdown, figures."""
-    return report(tmp_path_factory.mktemp("usual"), made_rows(seeds=1, detectors=("probe",)), configured())
+    return report(tmp_path_factory.mktemp("usual"), made_rows(seeds=1, detectors=("probe",)), configured(), drawn=True)
 
 
 def test_other_light_is_a_chart_and_a_table_of_each_kind(tmp_path):
@@ -78,7 +78,7 @@ def test_sweep_of_lists_keeps_its_order_and_its_lines_apart(monkeypatch, tmp_pat
         for count in (4, 8)
         for value in values
     ]
-    page = report(tmp_path, rows, configured(sweeps={key: values}))[0]
+    page = report(tmp_path, rows, configured(sweeps={key: values}), drawn=True)[0]
     chart = next(given for given in drawn if given[2] == "opacity")
     lines = [f"{name} ({count} normal images)" for name in ("boxes", "perlin") for count in (4, 8)]
     assert list(next(iter(chart[0].values()))) == lines

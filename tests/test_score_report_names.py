@@ -17,7 +17,7 @@ def test_a_report_calls_data_and_entries_by_readable_names_and_its_figures_by_th
         made_row("perlin opacity_range=[0.2,0.5]", data=data, value=0.7, variation=varied)
         for data in ("z_screw_eq", "a_leaf")
     ]
-    page, markdown, results = report(tmp_path, rows, configured(data=["photos/z_screw_eq", "a_leaf"]))
+    page, markdown, results = report(tmp_path, rows, configured(data=["photos/z_screw_eq", "a_leaf"]), drawn=True)
     assert "Use perlin (opacity 0.2 to 0.5): pixel AP 0.700" in markdown
     assert "# Which anomalies are useful: z screw eq, a leaf" in markdown  # in the order of the request
     told = markdown.split("## How it was made")[0]
@@ -63,7 +63,7 @@ def test_keys_and_values_are_said_as_one_says_them():
 
 def test_a_name_in_a_damaged_row_steers_no_terminal(tmp_path):
     rows = [made_row(entry, data="a\x1b[2J\u202eb") for entry in ("nsa", "x\x1b[31m\u202ey")]
-    report(tmp_path, rows)
+    report(tmp_path, rows, drawn=True)
     for name in ("report.md", "report.html"):
         text = (tmp_path / name).read_text(encoding="utf-8")
         assert not re.search("[\x1b\u202e]", text) and "u202e" in text

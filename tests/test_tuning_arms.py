@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from score_rows import done_row, records
+from scoring import here as here  # a fixture
 from surfaces import Surfaces, write_cracked
 
 pytest.importorskip("timm", reason="scoring is an extra")
@@ -90,7 +91,7 @@ def product(tmp_path_factory):
 
 
 @pytest.fixture
-def quick(monkeypatch):
+def quick(here, monkeypatch):
     """Let trainings take no time."""
     monkeypatch.setattr(arms, "STEPS", 1)
     monkeypatch.setattr(arms, "SIDE", 32)
@@ -108,7 +109,6 @@ def tuned(product, out, **options):
         out=out,
         size=64,
         overrides=[f"generator.{key}={value}" for key, value in settings.items()],
-        workers=2,
         **options,
     )
 
