@@ -6,6 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from anomgen.making.recipe import bundled_recipes, load_recipe
+
 LEARNED = {"cyclegan": "anomgen train cyclegan", "sdas": "anomgen train sdas", "transplant": "anomgen bank"}
 """Kinds of generators that draw nothing without a trained model, or real defects, and the command that makes these."""
 
@@ -14,6 +16,12 @@ def needs_more(recipe):
     """Return whether a recipe draws nothing until it is given a model or a bank."""
     text = json.dumps(recipe.as_dict())
     return '"model"' in text or '"bank"' in text
+
+
+NAMES = [name for name in bundled_recipes() if not needs_more(load_recipe(name))]
+"""Recipes that need no trained model, whose drawings differ by processor, and no bank."""
+METHODS = [name for name in NAMES if name == "defects" or load_recipe(name).generator.kind != "defects"]
+"""Those of them that are not a single kind of defect: where what counts is the generator."""
 
 
 def pictures(folder, count, *, shape=(32, 32), seed=0, dtype=np.uint8, grey=False, change=lambda values: values):

@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from learned import needs_more
 
 torch = pytest.importorskip("torch", reason="the adapters are for torch")
 
-from anomgen.making.recipe import bundled_recipes, load_recipe
+from anomgen.making.recipe import load_recipe
 
 SMALL = ["source.count=9", "shard_size=32"]
 ALWAYS = ["anomaly_ratio=1.0"]
@@ -14,10 +13,6 @@ ALWAYS = ["anomaly_ratio=1.0"]
 
 def recipe(name="nsa", count=32, size=64, overrides=(), **values):
     return load_recipe(name, count=count, size=size, overrides=[*SMALL, *overrides], **values)
-
-
-NAMES = [name for name in bundled_recipes() if not needs_more(load_recipe(name))]
-"""Recipes that need no trained model."""
 
 
 def loaded(dataset, epochs=1, **options):

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from online import ALWAYS, NAMES, loaded, outside, recipe, same
+from learned import NAMES
+from online import ALWAYS, loaded, outside, recipe, same
 from PIL import Image
 
 torch = pytest.importorskip("torch", reason="the adapters are for torch")

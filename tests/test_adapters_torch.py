@@ -4,7 +4,8 @@ import multiprocessing
 
 import numpy as np
 import pytest
-from online import NAMES, loaded, recipe, same
+from learned import METHODS
+from online import loaded, recipe, same
 
 torch = pytest.importorskip("torch", reason="the adapters are for torch")
 
@@ -18,7 +19,7 @@ from anomgen.making.recipe import load_recipe
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", METHODS)
 def test_the_first_epochs_are_the_files_of_a_longer_dataset(name, tmp_path):
     make(recipe(name, 32, overrides=["keep_normal=true"]), tmp_path / "out")
     files = Dataset(tmp_path / "out")
