@@ -7,9 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
+import warnings
 
 import numpy as np
 import pytest
+import small
 from sdas_runs import run
 
 torch = pytest.importorskip("torch", reason="learned generators need the extra `diffusion`")
@@ -127,7 +130,7 @@ def test_a_training_that_is_killed_at_a_checkpoint_has_its_sheet_and_leaves_noth
     assert not any(file.exists() for file in left)
 
 
-def test_a_killed_command_resumes_to_the_same_weights(tmp_path):
+def test_a_killed_command_is_gone_on_with_to_the_same_weights(tmp_path):
     settings = {"channels": "[32,32]", "attention": "[false,true]", "batch_size": "2", "checkpoint_every": "5"}
     command = [
         sys.executable,
@@ -153,8 +156,7 @@ def test_a_killed_command_resumes_to_the_same_weights(tmp_path):
     process.kill()
     process.wait()
     assert 0 < _steps(tmp_path / "parts")
-    last = subprocess.run([*command, "--resume"], env=environment, capture_output=True, text=True, check=False)
-    assert last.returncode == 0, last.stderr
+    small.run(*command[3:], "--resume")
     whole = {"steps": 40, "batch_size": 2, "warmup": 100}
     run(tmp_path / "whole", whole, [Category("builtin", Builtin(size=32).open())])
     for name in (WEIGHTS, "transform/diffusion_pytorch_model.safetensors"):
@@ -211,8 +213,50 @@ def test_a_learned_variance_trains_and_loads_as_a_stock_pipeline(tmp_path):
     assert drawn.shape == (1, 32, 32, 1) and np.isfinite(drawn).all()
 
 
+BUILTIN = {"steps": 3, "warmup": 100}
+
+
+def builtin():
+    return [Category("builtin", Builtin(size=32).open())]
+
+
+def is_what_one_trains(place):
+    """Return whether the model `two` in a folder is the one that a single process trains."""
+    run(place / "one", BUILTIN, builtin())
+    one, two = (load_file(place / name / WEIGHTS) for name in ("one", "two"))
+    return all(torch.allclose(one[name], two[name], atol=1e-4) for name in one)
+
+
+def of_two(rank, port):
+    """Make this process one of two, as `accelerate launch` does."""
+    from accelerate.state import AcceleratorState
+
+    warnings.simplefilter("ignore")  # of torch's, for groups of processes
+    AcceleratorState._reset_state(reset_partial_state=True)
+    rank = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "ACCELERATE_USE_CPU": "true"}
+    os.environ.update(rank, MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
 def test_two_processes_train_what_one_trains(tmp_path):
-    """What `accelerate launch` does on a machine with two devices, here on the CPU."""
+    children = []
+    for rank in range(2):
+        if not (child := os.fork()):
+            try:
+                of_two(rank, port=str(20000 + os.getppid() % 20000))
+                run(tmp_path / "two", BUILTIN, builtin())
+                os._exit(0)
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+        children.append(child)
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0]
+    assert is_what_one_trains(tmp_path)
+
+
+@pytest.mark.slow
+def test_accelerate_launch_trains_what_one_process_trains(tmp_path):
+    """What it does on a machine with two devices, here on the CPU."""
     command = [
         sys.executable,
         "-m",
@@ -244,9 +288,7 @@ def test_two_processes_train_what_one_trains(tmp_path):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_PORT": str(20000 + os.getpid() % 20000)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    run(tmp_path / "one", {"steps": 3, "warmup": 100}, [Category("builtin", Builtin(size=32).open())])
-    one, two = (load_file(tmp_path / name / WEIGHTS) for name in ("one", "two"))
-    assert all(torch.allclose(one[name], two[name], atol=1e-4) for name in one)
+    assert is_what_one_trains(tmp_path)
 
 
 def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_checkpoint(tmp_path, monkeypatch):
