@@ -26,10 +26,6 @@ def batch(types, shape=(32, 48)):
     return Batch(images, normals, masks, masks.astype(np.float32), tuple(types))
 
 
-def test_conformance():
-    check_detector(CutPasteGDE(**SMALL))
-
-
 def test_it_learns_easy_anomalies():
     check_detector(CutPasteGDE(**{**SMALL, "steps": 25, "windows": 4, "width": 8, "spacing": 0.25}), learns=True)
 

@@ -9,14 +9,10 @@ pytest.importorskip("accelerate", reason="detectors need the extra `score`")
 from anomgen.errors import UsageError
 from anomgen.models.cyclegan.training import TrainCycleGAN
 from anomgen.models.training import Diverged
-from anomgen.score.detectors.conformance import MadeTraining, check_detector
+from anomgen.score.detectors.conformance import MadeTraining
 from anomgen.score.detectors.cyclegan import CycleGANDetector
 
 SMALL = {"steps": 2, "batch_size": 1, "width": 4, "blocks": 1, "discriminator_width": 4}
-
-
-def test_conformance():
-    check_detector(CycleGANDetector(**SMALL))
 
 
 def test_it_learns_easy_anomalies():

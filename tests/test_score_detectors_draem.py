@@ -10,7 +10,6 @@ structural_similarity = pytest.importorskip("skimage.metrics").structural_simila
 
 from anomgen.score.detectors.conformance import MadeTraining
 from anomgen.score.detectors.draem import DRAEM, DRAEMNetwork, Reconstructive, focal_loss, ssim
-from anomgen.testing import check_detector
 
 torch.set_num_threads(1)
 TINY = {"width": 4, "segmentation_width": 4, "steps": 3, "batch_size": 4}
@@ -83,10 +82,6 @@ def test_sides_that_do_not_halve_five_times_are_fine(shape):
     maps = detector.anomaly_maps(train.test(3).images)
     assert maps.shape == (3, *shape[:2])
     assert np.isfinite(maps).all() and maps.min() >= 0 and maps.max() <= 1
-
-
-def test_it_keeps_the_contract():
-    check_detector(DRAEM(**TINY))
 
 
 def test_it_learns_to_mark_and_to_repaint():
