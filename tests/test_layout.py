@@ -12,16 +12,29 @@ PACKAGE = Path(__file__).parent.parent / "anomgen"
 FOLDERS = sorted(path.parent for path in PACKAGE.rglob("__init__.py"))
 
 
-def loaded_by(module: str) -> set[str]:
-    code = f"import {module}, sys; print(*(name for name in sys.modules if name.startswith('anomgen.')))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return set(done.stdout.split())
+MODELS = ["classifier", "cyclegan", "sdas"]
 
 
-@pytest.mark.parametrize("model", ["classifier", "cyclegan", "sdas"])
-def test_training_loads_nothing_of_making_writing_or_cards(model):
+@pytest.fixture(scope="module")
+def loaded_by():
+    """Return what of anomgen each model's training loads, by the model: in one process, which forgets it between."""
     pytest.importorskip("diffusers")
-    loaded = loaded_by(f"anomgen.models.{model}.training")
+    code = (
+        "import importlib, sys\n"
+        "for model in sys.argv[1:]:\n"
+        "    for name in [name for name in sys.modules if name.partition('.')[0] == 'anomgen']:\n"
+        "        del sys.modules[name]\n"
+        "    importlib.import_module(f'anomgen.models.{model}.training')\n"
+        "    print(*(name for name in sys.modules if name.startswith('anomgen.')))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *MODELS], capture_output=True, text=True, check=True)
+    return {model: set(line.split()) for model, line in zip(MODELS, done.stdout.splitlines(), strict=True)}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_training_loads_nothing_of_making_writing_or_cards(model, loaded_by):
+    loaded = loaded_by[model]
+    assert f"anomgen.models.{model}.training" in loaded
     foreign = ("anomgen.making", "anomgen.cards", f"anomgen.models.{model}.card", "anomgen.generators", "anomgen.score")
     writing = {f"anomgen.dataset.{name}" for name in ("writer", "card", "preview", "statistics", "normals")}
     assert not {name for name in loaded if name.startswith(foreign)} | (loaded & writing)
