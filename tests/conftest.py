@@ -62,21 +62,27 @@ def golden(request):
     return compare
 
 
-@pytest.fixture
-def photos(tmp_path):
-    """A folder of twelve colour pictures in two subfolders: brick, tinted differently."""
+@pytest.fixture(scope="session")
+def taken(tmp_path_factory):
+    """The photos, which no test may change."""
     import cv2
 
     from anomgen.sources.builtin import Builtin
 
-    source = Builtin(count=12, size=96).open()
+    source, root = Builtin(count=12, size=96).open(), tmp_path_factory.mktemp("taken")
     for k in range(12):
-        folder = tmp_path / "photos" / ("a" if k % 2 else "b")
+        folder = root / ("a" if k % 2 else "b")
         folder.mkdir(parents=True, exist_ok=True)
         tint = np.array([0.7, 0.85, 1.0]) * (0.9 + 0.01 * k)
         picture = np.clip(source[k] * tint, 0, 255).astype(np.uint8)
         cv2.imwrite(str(folder / f"{k:03d}.png"), picture)
-    return tmp_path / "photos"
+    return root
+
+
+@pytest.fixture
+def photos(taken, tmp_path):
+    """A folder of twelve colour pictures in two subfolders: brick, tinted differently."""
+    return Path(shutil.copytree(taken, tmp_path / "photos"))
 
 
 @pytest.fixture
