@@ -1,12 +1,11 @@
 """The small Python API: the same names and results as the command line."""
 
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from learned import pictures
+from small import run
 
 import anomgen
 from anomgen.config.text import changed, texts_of
@@ -26,8 +25,7 @@ def test_make_is_the_command_of_that_name(photos, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = anomgen.make("nsa", source="photos", **OPTIONS)
     assert str(result.path) == "anomgen-out/nsa" and result.rows == 24
-    command = [sys.executable, "-m", "anomgen", "make", "-r", "nsa", "-s", "photos", "-o", "out", *WORDS]
-    subprocess.run(command, check=True, capture_output=True)
+    run("make", "-r", "nsa", "-s", "photos", "-o", "out", *WORDS)
     assert shards(tmp_path / "out") == shards(result.path)
     assert anomgen.make("nsa", str(tmp_path / "third"), source=photos, workers=2, **OPTIONS).made == 24
     assert shards(tmp_path / "third") == shards(result.path)
@@ -77,13 +75,13 @@ def test_score_and_fit_hear_a_mapping():
 
 @pytest.mark.parametrize("workers", ["2", 2.0, True, 0])
 def test_workers_are_a_whole_number(workers, tmp_path):
-    for run in (
+    for call in (
         lambda: anomgen.make("nsa", tmp_path / "out", workers=workers),
         lambda: anomgen.tune("builtin:brick", out=tmp_path / "tuned.yaml", workers=workers),
         lambda: anomgen.preview(rows=workers, out=tmp_path / "sheet.png"),
     ):
         with pytest.raises(UsageError, match=r"--workers|--rows"):
-            run()
+            call()
     assert not list(tmp_path.iterdir())
 
 

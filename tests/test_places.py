@@ -4,8 +4,6 @@ import errno
 import hashlib
 import importlib.util
 import os
-import subprocess
-import sys
 import uuid
 from pathlib import Path
 
@@ -167,14 +165,12 @@ def test_an_unknown_scheme_says_what_was_probably_meant():
 
 def test_the_command_line_prints_what_loads_a_url_and_refuses_what_would_be_lost(tmp_path):
     datasets = pytest.importorskip("datasets")
-    command = [sys.executable, "-m", "anomgen", "make", "-r", "scar", "-n", "8", "--size", "48", "-o"]
-    done = subprocess.run([*command, f"local://{tmp_path.as_posix()}/out"], capture_output=True, text=True, check=True)
-    line = done.stdout.split("load:  ")[1].strip()
+    command = ["make", "-r", "scar", "-n", "8", "--size", "48", "-o"]
+    line = run(*command, f"local://{tmp_path.as_posix()}/out")[0].split("load:  ")[1].strip()
     assert line == f'datasets.load_dataset("parquet", data_files="local://{tmp_path.as_posix()}/out/data/*.parquet")'
     loaded = datasets.load_dataset("parquet", data_files=line.split('"')[3], cache_dir=str(tmp_path / "cache"))
     assert loaded["train"].num_rows == 8 and loaded["train"][1]["image"].size == (48, 48)
-    lost = subprocess.run([*command, "memory://out"], capture_output=True, text=True, check=False)
-    assert lost.returncode == 2 and "memory://out: is lost when the command ends" in lost.stderr
+    assert "memory://out: is lost when the command ends" in run(*command, "memory://out", code=2)[1]
 
 
 def test_a_dataset_is_written_to_a_repository_of_the_hub(hub, tmp_path):
