@@ -1,6 +1,6 @@
 """What the departures under `Note:` in the detectors' docstrings come to: figures as they are, and with each undone.
 
-python benchmarks/detector_notes.py DETECTOR DATA… [--seeds 0,1] [--only 'NAME;…']
+python benchmarks/detector_notes.py DETECTOR DATA… [--seeds 0,1] [--only 'NAME;…'] [--steps N]
 
 DATA are categories as `anomgen score` takes them, here at 128×128. Prints image AUROC / pixel AP of the detector at its
 default, trained on the anomalies of `perlin`, or on its own paper's (`RECIPES`), then with one departure undone at a
@@ -73,6 +73,8 @@ class Bench:
     path: str
     data: RealData
     seed: int
+    steps: int | None = None
+    """Of each training; None: the detector's own."""
 
     def loader(self) -> Training:
         """Return what is trained on."""
@@ -81,6 +83,7 @@ class Bench:
 
     def fitted(self, detector: Detector, train: Any = None) -> Detector:
         """Return the detector, trained."""
+        detector = detector if self.steps is None else detector.model_copy(update={"steps": self.steps})
         detector.fit(self.loader() if train is None else train, rng_for(self.seed, Stream.TRAINING))
         return detector
 
@@ -250,6 +253,14 @@ def least_loss(bench: Bench) -> Judged:
         bench.own._network = last
 
 
+def range_of_code(bench: Bench) -> Judged:
+    """Take the range of the similarity from the reconstructions, and tell how often it is 2."""
+    spans: list[int] = []
+    figures = swapped(draem, "ssim", partial(ssim_of_code, spans))(bench)
+    print(f"    the range is 2 in {spans.count(2)} of {len(spans)} steps")
+    return figures
+
+
 # ----------------------------------------------------------------------------------------------------------------------
 
 OWN: Mapping[str, Callable[[Bench], Detector]] = {
@@ -275,7 +286,7 @@ NOTES: dict[str, dict[str, Case]] = {
     },
     "draem": {
         "window of 21": scored(window_of_21),
-        "range of the similarity": swapped(draem, "ssim", ssim_of_code),
+        "range of the similarity": range_of_code,
         "turned normal images": shown(turned_normals),
         "rate falls as in the paper": swapped(draem, "trained", falling_as_in_paper),
     },
@@ -314,13 +325,14 @@ def main() -> None:
     parser.add_argument("detector", choices=NOTES)
     parser.add_argument("data", nargs="+")
     parser.add_argument("--seeds", default="0", type=lambda text: [int(part) for part in text.split(",")])
+    parser.add_argument("--steps", type=int, help="of each training, for a short look")
     parser.add_argument("--only", type=lambda text: text.split(";"), help="these departures alone")
     chosen = parser.parse_args()
     cases = {"as it is": as_it_is, **NOTES[chosen.detector]}
     for path in chosen.data:
         data = load(path, SIDE)
         for seed in chosen.seeds:
-            bench = Bench(chosen.detector, path, data, seed)
+            bench = Bench(chosen.detector, path, data, seed, chosen.steps)
             for name in chosen.only or cases:
                 started = time.process_time()
                 with single_threaded():

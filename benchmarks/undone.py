@@ -47,14 +47,14 @@ class Shown:
             yield batch if self.change is None else self.change(batch, self.rng)
 
     def progress(self, done: int, total: int) -> None:
-        """Look every so many steps."""
+        """Look every so many steps, and at the end."""
         self.train.progress(done, total)
-        if self.look is not None and done % self.every == 0:
+        if self.look is not None and (done % self.every == 0 or done == total):
             self.look()
 
 
 def watched(look: Callable[[nn.Module], None], every: int, network: nn.Module, *given: Any, **named: Any) -> None:
-    """Train as `trained` does, and look at the network every so many steps."""
+    """Train as `trained` does, and look at the network on the way, and at the end."""
     detector, train, *rest = given
     trained(network, detector, Shown(train, look=lambda: look(network), every=every), *rest, **named)  # type: ignore[arg-type]
 
@@ -133,9 +133,10 @@ def falling_as_in_paper(network: nn.Module, detector: Detector, *given: Any) -> 
     trained(network, detector, train, loss, optimiser, schedule)
 
 
-def ssim_of_code(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Return the similarity with the range that the code reads off the reconstructions of a batch."""
+def ssim_of_code(spans: list[int], a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Return the similarity with the range that the code reads off the reconstructions of a batch, and keep that."""
     span = 2 if float(a.detach().min()) < -0.5 else 1
+    spans.append(span)
     return SSIM(a / span, b / span)
 
 
