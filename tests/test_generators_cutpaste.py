@@ -5,6 +5,7 @@ import pytest
 from drawn import draws
 
 from anomgen.generators.conformance import TestPool
+from anomgen.generators.cutpaste import _jittered
 
 
 def test_cutpaste_areas_and_aspects_follow_the_paper():
@@ -49,3 +50,21 @@ def test_without_jitter_a_patch_is_a_piece_of_the_image():
         pasted = normal.copy()
         pasted[to_y : to_y + h, to_x : to_x + w] = normal[y : y + h, x : x + w]
         assert np.abs(sample.image.astype(int) - pasted)[sample.mask].max() <= 1
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_colours_vary_as_by_torchvisions_color_jitter(channels):
+    torch = pytest.importorskip("torch", reason="the reference is torchvision's")
+    functional = pytest.importorskip("torchvision.transforms.v2.functional", reason="the reference is torchvision's")
+    image = np.random.default_rng(0).integers(0, 256, (12, 9, channels), np.uint8)
+    orders = set()
+    for seed in range(12):
+        varied, factors, order = _jittered(np.random.default_rng(seed), image, 0.3)
+        by = dict(zip(("brightness", "contrast", "saturation", "hue"), factors, strict=True))
+        wanted = torch.from_numpy(image).permute(2, 0, 1) / 255
+        for name in order:
+            wanted = getattr(functional, f"adjust_{name}")(wanted, by[name])
+        assert np.abs(wanted.permute(1, 2, 0).numpy() * 255 - varied).max() < 0.52  # rounded to whole levels
+        assert all(0.7 <= factor <= 1.3 for factor in factors[:3]) and -0.3 <= factors[3] <= 0.3
+        orders.add(tuple(order))
+    assert len(orders) > 6
