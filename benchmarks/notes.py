@@ -6,8 +6,8 @@ DATA is a category as `anomgen make` takes it, TEXTURES a folder of photographs 
 line at 256×256. Prints the mean area of the masks, as a share of the image, the mean change in them, as a share of the
 value range, and the share of rows that were drawn again. Then, for `nsa`, how far labels filtered by a square are from
 those filtered by the authors' disk; for `pii`, how many samples the authors' range keeps from values that their image
-does not hold; for `perlin`, the area of 3,000 regions, ours and as DRAEM's code draws them; for `cutpaste`'s
-detector, at 128×128, how much of its windows is pasted, and how much they vary.
+does not hold; for `cutpaste`'s detector, at 128×128, how much of its windows is pasted, and how much they vary; for
+`perlin`, the area of 3,000 regions, ours and as DRAEM's code draws them, at 64×64, too.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -30,6 +31,7 @@ from anomgen.making.recipe import load_recipe
 from anomgen.making.threads import single_threaded
 from anomgen.score.detectors.cutpaste import CutPasteGDE, around
 from anomgen.sources.pixels import value_max
+from anomgen.synthesis import perlin
 from anomgen.synthesis.blend import poisson_blend
 from anomgen.synthesis.labels import logistic
 from anomgen.synthesis.sample import Composite
@@ -135,7 +137,7 @@ def colours(source: str) -> tuple[float, float]:
     changes = []
     for number, row in enumerate(rows("cutpaste", source, [f"source.size={SCORED}"], DRAWS)):
         image = row.normal.astype(np.float32) / value_max(row.normal.dtype)
-        whole, factors = _jittered(np.random.default_rng(number), row.normal, 0.1)
+        whole, factors, _ = _jittered(np.random.default_rng(number), row.normal, 0.1)
         bright = np.minimum(image * factors[0], 1)
         part = np.clip(bright.mean() + factors[1] * (bright - bright.mean()), 0, 1)
         changes.append([np.abs(values - image).mean() for values in (whole / value_max(whole.dtype), part)])
@@ -143,7 +145,7 @@ def colours(source: str) -> tuple[float, float]:
     return float(both[0]), float(both[1])
 
 
-def official_region(rng: np.random.Generator, side: int = 256) -> np.ndarray:
+def official_region(rng: np.random.Generator, side: int) -> np.ndarray:
     """Return a region as DRAEM's code draws it: noise on the image, turned with black corners, above a half."""
     rows, columns = (2 ** rng.integers(0, 6) for _ in range(2))
     angles = 2 * np.pi * rng.random((rows + 1, columns + 1))
@@ -162,11 +164,15 @@ def official_region(rng: np.random.Generator, side: int = 256) -> np.ndarray:
     return cv2.warpAffine(noise, turn, (side, side)) > 0.5
 
 
-def regions() -> tuple[float, float, float]:
-    """Return the mean area of regions: ours, those of DRAEM's code, and of these the ones that are not empty."""
+def regions(side: int, cell: int = perlin.MIN_CELL_PIXELS) -> tuple[float, float, float]:
+    """Return the mean area of regions: ours, those of DRAEM's code, and of these the ones that are not empty.
+
+    cell: the least pixels of a cell of our noise.
+    """
     rng, ours = np.random.default_rng(0), Perlin()
-    mine = [ours.draw_region(rng, (256, 256), None)[0].mean() for _ in range(REGIONS)]
-    theirs = np.array([official_region(rng).mean() for _ in range(REGIONS)])
+    with mock.patch.object(perlin, "MIN_CELL_PIXELS", cell):
+        mine = [ours.draw_region(rng, (side, side), None)[0].mean() for _ in range(REGIONS)]
+    theirs = np.array([official_region(rng, side).mean() for _ in range(REGIONS)])
     return float(np.mean(mine)), float(theirs.mean()), float(theirs[theirs > 0].mean())
 
 
@@ -184,7 +190,9 @@ def main(source: str, textures: str | None = None) -> None:
         print(f"cutpaste, share of windows that is pasted, {name}: {share:.3f}", flush=True)
     print("cutpaste, change by its jitter {:.1f} of 255, without hue and saturation {:.1f}".format(*colours(source)))
     text = "perlin, area of regions: ours {:.4f}, DRAEM's code {:.4f}, its regions with a pixel {:.4f}"
-    print(text.format(*regions()))
+    for side in (256, 64):
+        print(f"{side}×{side}", text.format(*regions(side)), flush=True)
+    print("64×64, cells of any size: ours {:.4f}".format(*regions(64, 1)))
 
 
 if __name__ == "__main__":
