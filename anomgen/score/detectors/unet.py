@@ -26,7 +26,10 @@ class UNet(NetworkDetector):
     anomalies cover few pixels: cross-entropy alone is low for a while when nothing is marked anywhere.
 
     Note: unlike in the paper, convolutions are padded, followed by batch normalisation, and trained by Adam on
-    batches; the paper's weights for the borders between cells mean nothing here. It tells no number of steps.
+    batches; the paper's net learns by gradient descent on single images with a momentum of .99, drops features out at
+    the end of the contracting path, and is shown elastic deformations, random moves of 10 pixels on a grid of 3 × 3:
+    here augmenting belongs to the recipe. Its weights for rare classes are the Dice loss's part, those for the borders
+    between cells mean nothing here. It tells no number of steps.
     """
 
     kind: ClassVar[str] = "unet"
