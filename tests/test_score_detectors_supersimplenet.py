@@ -13,13 +13,14 @@ from torch import nn
 
 from anomgen.errors import RecipeError
 from anomgen.score.backbone import Backbone
-from anomgen.score.detectors.base import build_detector
+from anomgen.score.detectors.base import Batch, build_detector
 from anomgen.score.detectors.conformance import MadeTraining, check_detector
 from anomgen.score.detectors.networks import tensor
 from anomgen.score.detectors.supersimplenet import (
     Network,
     SuperSimpleNet,
     blurred,
+    flipped,
     focal,
     noise_regions,
     truncated,
@@ -50,12 +51,31 @@ class Planted(nn.Module):
 def test_noise_stays_out_of_anomalies_and_leaves_half_of_the_images_alone():
     masks = torch.zeros(400, 1, 32, 24, dtype=torch.bool)
     masks[:, :, :, :12] = True
-    noisy = noise_regions(np.random.default_rng(0), masks)
+    noisy = noise_regions(np.random.default_rng(0), masks, 0.6)
     assert noisy.dtype == torch.bool and noisy.shape == masks.shape and not (noisy & masks).any()
-    free = noise_regions(np.random.default_rng(0), torch.zeros_like(masks))
+    free = noise_regions(np.random.default_rng(0), torch.zeros_like(masks), 0.6)
     assert torch.equal(free & ~masks, noisy)  # what is drawn does not depend on the masks
     changed = free.flatten(1).any(1).float().mean()
     assert 0.25 < changed < 0.5  # half of them are drawn, and in some the noise stays below the level
+    wide = noise_regions(np.random.default_rng(0), torch.zeros_like(masks), 0.2)
+    assert not (free & ~wide).any() and wide.sum() > 2 * free.sum()  # a lower level: larger regions, the same noise
+
+
+def test_flips_turn_anomalous_images_with_their_masks_and_leave_normal_ones():
+    images = np.random.default_rng(0).integers(0, 256, (200, 4, 6, 3), np.uint8)
+    masks = images[..., 0] > 128
+    batch = Batch(images, images, masks, masks.astype(np.float32), ("normal", "blob") * 100)
+    seen = flipped(np.random.default_rng(0), batch)
+    ways = [lambda x: x, lambda x: x[::-1], lambda x: x[:, ::-1], lambda x: x[::-1, ::-1]]
+    found = []
+    for number, image in enumerate(images):
+        matching = [k for k, turn in enumerate(ways) if np.array_equal(seen.images[number], turn(image))]
+        found += matching if number % 2 else []
+        assert len(matching) == 1 and (number % 2 or matching == [0])
+        assert np.array_equal(seen.masks[number], seen.images[number][..., 0] > 128)
+        assert np.array_equal(seen.normals[number], seen.images[number])
+        assert np.array_equal(seen.soft_masks[number], seen.masks[number])
+    assert np.bincount(found, minlength=4).min() > 10
 
 
 def test_the_truncated_loss_is_the_mean_lack_of_margin_on_either_side():
@@ -127,6 +147,52 @@ def test_the_papers_networks_have_the_papers_widths():
     assert {name: sum(p.numel() for p in getattr(network, name).parameters()) for name in sizes} == sizes
     assert (paper.noise, paper.learning_rate, paper.batch_size, paper.normalise) == (0.015, 2e-4, 32, False)
     assert paper.steps * paper.batch_size == 300 * 256
+
+
+def test_the_papers_two_forms_are_presets():
+    """The settings of the authors' runs: with anomalies, and without any, as on MVTec AD."""
+    keys = ("noise_level", "anomaly_ratio", "flips", "stop_gradient", "gradient_clip")
+    forms = {name: SuperSimpleNet(preset=name) for name in ("paper", "paper-unsupervised")}
+    assert [getattr(forms["paper"], key) for key in keys] == [0.6, None, True, False, 1.0]
+    assert [getattr(forms["paper-unsupervised"], key) for key in keys] == [0.2, 0.0, False, True, None]
+    assert len({form.noise for form in forms.values()} | {0.015}) == 1
+
+
+@pytest.mark.parametrize(("changes", "taught"), [({}, True), ({"stop_gradient": True}, False)])
+def test_judging_teaches_marking_unless_its_gradient_is_stopped(changes, taught, monkeypatch):
+    monkeypatch.setattr("anomgen.score.detectors.supersimplenet.truncated", lambda logits, masks: 0.0)
+    monkeypatch.setattr(
+        "anomgen.score.detectors.supersimplenet.focal",
+        lambda logits, wanted: logits.mean() if logits.ndim == 1 else 0 * logits.mean(),
+    )
+    gradients = []
+    step = torch.optim.AdamW.step
+
+    def noted(self, *args, **kwargs):
+        heads = self.param_groups[1]["params"]
+        gradients.append((float(heads[0].grad.abs().sum()), float(heads[-2].grad.abs().sum())))
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", noted)
+    SuperSimpleNet(**{**TINY, "steps": 1}, **changes).fit(MadeTraining(), np.random.default_rng(0))
+    ((marking, judging),) = gradients
+    assert judging > 0 and (marking > 0) == taught
+
+
+@pytest.mark.parametrize("limit", [1e-3, None])
+def test_gradients_are_no_longer_than_the_limit(limit, monkeypatch):
+    norms = []
+    step = torch.optim.AdamW.step
+
+    def noted(self, *args, **kwargs):
+        parts = [p.grad.square().sum() for group in self.param_groups for p in group["params"]]
+        norms.append(float(torch.stack(parts).sum().sqrt()))
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", noted)
+    detector = SuperSimpleNet(**{**TINY, "steps": 1}, gradient_clip=limit)
+    detector.fit(MadeTraining(), np.random.default_rng(0))
+    assert norms[0] < 1.001e-3 if limit else norms[0] > 1e-2
 
 
 def test_the_adaptor_learns_at_half_the_heads_rate_which_falls_twice():

@@ -7,6 +7,7 @@ defect detection", ICPR 2024, arXiv 2408.03143, as in the authors' code.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from math import ceil
@@ -19,6 +20,7 @@ from pydantic import Field, model_validator
 from torch import nn
 
 from anomgen.config import PathText, Share
+from anomgen.models.images import WAYS, turned
 from anomgen.score.backbone import FINE, LITE0, Backbone
 from anomgen.score.detectors.base import Batch, Training, stacked
 from anomgen.score.detectors.networks import (
@@ -33,8 +35,6 @@ from anomgen.score.detectors.networks import (
 )
 from anomgen.synthesis.perlin import draw_perlin, perlin_noise
 
-NOISE_LEVEL = 0.6
-"""Of the Perlin noise above which features are changed."""
 UNTOUCHED = 0.5
 """Share of the images whose features are left as they are."""
 MARGIN = 0.5
@@ -47,6 +47,17 @@ BLUR = 4 / 256
 """Deviation of the Gaussian over the logits, a share of the shorter side; the paper's 4 of 256 pixels."""
 MEASURED = 64
 """Normal images that the features' mean and deviation are taken from."""
+PAPER: Mapping[str, Any] = {
+    "backbone": "wide_resnet50_2",
+    "normalise": False,
+    "noise": 0.015,
+    "width": 1024,
+    "learning_rate": 2e-4,
+    "judged": True,
+    "batch_size": 32,
+    "steps": 2400,
+}
+"""What both of the paper's forms have: 300 epochs of 256 images, about what a category of MVTec AD has."""
 
 
 class SuperSimpleNet(NetworkDetector):
@@ -55,16 +66,20 @@ class SuperSimpleNet(NetworkDetector):
     The features of strides 8 and 16 are brought to stride 4, averaged over 3×3 places, and adapted by a linear layer.
     While it learns, each batch is shown twice, with Gaussian noise on the adapted features in regions of Perlin noise
     that are not anomalous already: places with noise count as anomalous, as do the recipe's anomalies. `noise=0` is
-    the recipe's anomalies alone, `anomaly_ratio=0` noise alone: the paper's unsupervised form. The segmentation head
-    marks places, the classification head judges the image by its features and marks; both by a focal loss (Lin et al.,
-    ICCV 2017, arXiv 1708.02002), the marks by a truncated L1 loss, too.
+    the recipe's anomalies alone, `anomaly_ratio=0` noise alone. The segmentation head marks places, the classification
+    head judges the image by its features and marks; both by a focal loss (Lin et al., ICCV 2017, arXiv 1708.02002), the
+    marks by a truncated L1 loss, too.
+
+    The preset `paper` is the paper's supervised form, in which the recipe's anomalies stand for real ones,
+    `paper-unsupervised` the form without any, as on MVTec AD; on VisA its `noise_level` is 0.6.
 
     Note: the paper scores images by the classification head; here one rule turns every detector's maps into scores, so
     with `judged`, as in the paper's preset, the map is the product of both heads' probabilities. Without, it is the
     segmentation head's. Features are enlarged with aligned pixels instead of aligned corners, up to 1.9 of 128 pixels
-    elsewhere at stride 8 and 5.2 at stride 16, and cells of the Perlin noise have 4 places or more. The default takes
-    EfficientNet-Lite0, whose features end in no ReLU and are large: they are brought to mean 0 and deviation 1, and
-    the noise is larger.
+    elsewhere at stride 8 and 5.2 at stride 16, masks are brought to their places by averages instead of the middle four
+    pixels, and cells of the Perlin noise have 4 places or more. The default takes EfficientNet-Lite0, whose features
+    end in no ReLU and are large: they are brought to mean 0 and deviation 1, and the noise is larger. It has the
+    settings of the supervised form but `flips`, with `anomaly_ratio=0`, too.
     """
 
     kind: ClassVar[str] = "supersimplenet"
@@ -77,18 +92,15 @@ class SuperSimpleNet(NetworkDetector):
     rate: ClassVar[float] = 1.3
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "default": {},
-        "paper": {
-            "backbone": "wide_resnet50_2",
-            "normalise": False,
-            "noise": 0.015,
-            "width": 1024,
-            "learning_rate": 2e-4,
-            "judged": True,
-            "batch_size": 32,
-            "steps": 2400,
+        "paper": {**PAPER, "flips": True},
+        "paper-unsupervised": {
+            **PAPER,
+            "anomaly_ratio": 0.0,
+            "noise_level": 0.2,
+            "stop_gradient": True,
+            "gradient_clip": None,
         },
     }
-    """`paper`: 300 epochs of 256 images, about what a category of MVTec AD has."""
 
     steps: Annotated[int, Field(ge=1)] = 400
     """Optimiser steps."""
@@ -96,8 +108,16 @@ class SuperSimpleNet(NetworkDetector):
     """Images of one optimiser step; each is shown twice."""
     noise: Annotated[float, Field(ge=0)] = 1.0
     """Deviation of the noise on the adapted features; 0: none, the recipe's anomalies alone."""
+    noise_level: float = 0.6
+    """Of the Perlin noise, about −1 to 1, above which features are changed: low for large regions."""
     anomaly_ratio: Share | None = None
     """Share of the images that hold the recipe's anomalies; None: as the recipe says; 0: noise alone."""
+    flips: bool = False
+    """Show each anomalous image as it is, upside down, mirrored or turned half around, at random."""
+    stop_gradient: bool = False
+    """Whether the classification head takes the marks as they are and does not teach the segmentation head."""
+    gradient_clip: Annotated[float, Field(gt=0)] | None = 1.0
+    """Largest norm of the gradient, or None."""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-3
     """Of AdamW, for the heads; half of it for the adaptor. 0.4 of it from 80 % of the steps on, 0.16 from 90 %."""
     width: Annotated[int, Field(ge=8, multiple_of=8)] = 128
@@ -129,28 +149,33 @@ class SuperSimpleNet(NetworkDetector):
             if self.normalise:
                 network.to(device()).measure([*islice(train.normals, MEASURED)])
             optimiser = torch.optim.AdamW(network.groups(self.learning_rate), weight_decay=1e-5)
-            optimiser.register_step_pre_hook(lambda *_: _clip(network))
+            optimiser.register_step_pre_hook(lambda *_: self._clip(network))
             falls = [self.steps * 8 // 10, self.steps * 9 // 10]
             schedule = torch.optim.lr_scheduler.MultiStepLR(optimiser, falls, gamma=0.4)
 
             def loss(batch: Batch, where: torch.device) -> torch.Tensor:
+                batch = flipped(rng, batch) if self.flips else batch
                 features = network.adapted(tensor(batch.images, where))
                 places = features.shape[2], features.shape[3]
                 masks = F.adaptive_avg_pool2d(targets(batch.masks, where), places) >= COVERED
                 labels = torch.from_numpy(batch.labels).to(where)
                 if self.noise:
                     features, masks, labels = (torch.cat((part, part)) for part in (features, masks, labels))
-                    noisy = noise_regions(rng, masks)
+                    noisy = noise_regions(rng, masks, self.noise_level)
                     features = features + self.noise * torch.randn_like(features) * noisy
                     masks = masks | noisy
                     labels = labels | masks.flatten(1).any(1)
                 marks = network.mark(features)
-                judged = network.judged(features, marks)
+                judged = network.judged(features, marks.detach() if self.stop_gradient else marks)
                 return truncated(marks, masks) + focal(marks, masks) + focal(judged, labels)
 
             batches = partial(batches_from, train, self, anomaly_ratio=self.anomaly_ratio)
             trained(network, self, train, loss, optimiser, schedule, batches, rng)
         self._network = network
+
+    def _clip(self, network: nn.Module) -> None:
+        if self.gradient_clip:
+            nn.utils.clip_grad_norm_([p for p in network.parameters() if p.requires_grad], self.gradient_clip)
 
     def built(self, arrays: Arrays) -> nn.Module:  # noqa: ARG002
         """See `NetworkDetector.built`."""
@@ -166,18 +191,37 @@ class SuperSimpleNet(NetworkDetector):
         return found * network.judged(features, marks).sigmoid()[:, None, None] if self.judged else found
 
 
-# --- noise and losses -------------------------------------------------------------------------------------------------
+# --- what is shown ----------------------------------------------------------------------------------------------------
 
 
-def noise_regions(rng: np.random.Generator, masks: torch.Tensor) -> torch.Tensor:
-    """Draw where features are changed, bool (N, 1, h, w): regions of Perlin noise, never where `masks` are."""
+def flipped(rng: np.random.Generator, batch: Batch) -> Batch:
+    """Return the batch with each anomalous image in one of the four orientations that flips make, drawn at random."""
+    ways = rng.integers(WAYS["flips"], size=len(batch.images)) * batch.labels
+
+    def parts(values: np.ndarray) -> np.ndarray:
+        return np.stack([turned(part, int(way)) for part, way in zip(values, ways, strict=True)])
+
+    return replace(
+        batch,
+        images=parts(batch.images),
+        normals=parts(batch.normals),
+        masks=parts(batch.masks),
+        soft_masks=parts(batch.soft_masks),
+    )
+
+
+def noise_regions(rng: np.random.Generator, masks: torch.Tensor, level: float) -> torch.Tensor:
+    """Draw where features are changed, bool (N, 1, h, w): Perlin noise above a level, never where `masks` are."""
     shape: tuple[int, int] = (masks.shape[2], masks.shape[3])
     regions = np.zeros((len(masks), 1, *shape), bool)
     for region in regions:
         if rng.random() >= UNTOUCHED:
             drawn = draw_perlin(rng, shape, rotation_range=(0, 0))
-            region[0] = perlin_noise(rng, shape, drawn.res_y, drawn.res_x) > NOISE_LEVEL
+            region[0] = perlin_noise(rng, shape, drawn.res_y, drawn.res_x) > level
     return torch.from_numpy(regions).to(masks.device) & ~masks
+
+
+# --- losses -----------------------------------------------------------------------------------------------------------
 
 
 def truncated(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
@@ -204,10 +248,6 @@ def blurred(x: torch.Tensor, deviation: float) -> torch.Tensor:
     weights = weights / weights.sum()
     x = F.pad(x, (reach, reach, reach, reach), mode="reflect")
     return F.conv2d(F.conv2d(x, weights.view(1, 1, 1, -1)), weights.view(1, 1, -1, 1))
-
-
-def _clip(network: nn.Module) -> None:
-    nn.utils.clip_grad_norm_([p for p in network.parameters() if p.requires_grad], 1.0)
 
 
 # --- the network ------------------------------------------------------------------------------------------------------
