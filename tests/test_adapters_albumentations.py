@@ -78,6 +78,9 @@ def test_albumentations_refuses_a_second_image_and_alpha(compose):
         pair(image=outside(0), right=outside(1), mask=mask)
     with pytest.raises(UsageError, match="given: image, images, mask"):
         compose(image=outside(0), images=np.stack([outside(1)] * 2), mask=mask)
+    unchecked = A.Compose([compose.transforms[0]], is_check_shapes=False)
+    with pytest.raises(UsageError, match="the mask has 60×72 pixels"):
+        unchecked(image=outside(0), mask=mask[:60])
     item = pair(image=outside(0), mask=mask, other=mask)
     assert np.array_equal(item["mask"], item["other"]) and item["mask"].any()
     with pytest.raises(UsageError, match=r"1 channel or 3, not \(80, 72, 4\); take transparency"):

@@ -17,7 +17,7 @@ def transform():
     pytest.importorskip("torchvision")
     from anomgen.adapters.torchvision import Anomaly
 
-    return Anomaly(recipe(overrides=ALWAYS))
+    return Anomaly(recipe(overrides=ALWAYS), value_range=(0, 255))
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.float32, torch.float16, torch.float64])

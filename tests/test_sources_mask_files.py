@@ -49,6 +49,14 @@ def test_jpeg_masks_do_not_grow():
     assert (read_mask(stored(grey(), "JPEG", quality=50), "m") != BLOB).sum() <= 0.05 * BLOB.sum()
 
 
+@pytest.mark.parametrize("format", ["JPEG", "WEBP"])
+def test_small_labels_stored_with_losses_are_refused_and_black_is_not(format):
+    """Cut at half they would mark nothing, without a word."""
+    with pytest.raises(SourceError, match=r"m: is stored with losses and holds nothing brighter than \d+ of 255"):
+        read_defect_mask(stored(grey(40), format, quality=95), "m")
+    assert not read_defect_mask(stored(Image.new("RGB", (40, 30)), format, quality=60), "m").any()
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "TIFF", "WEBP"])
 def test_masks_are_turned_as_images_are(format, orientation):

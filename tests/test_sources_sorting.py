@@ -239,7 +239,18 @@ def test_words_that_pair_names_tell_masks_from_images(tmp_path, image, masks):
 def test_masks_that_no_name_gives_away_are_refused_and_named(tmp_path, images):
     drawn = images // 4 + 2
     put(tmp_path, *(f"p{k}.png" for k in range(images)), *(f"q{k}.png!" for k in range(drawn)))
-    with pytest.raises(SourceError, match=rf"d: {drawn} of {images + drawn} images hold a few flat greys .*: q0\.png"):
+    said = rf"d: {drawn} of {images + drawn} images hold one colour or a few flat greys .*: q0\.png"
+    with pytest.raises(SourceError, match=said):
+        sort(tmp_path)
+
+
+@pytest.mark.parametrize("mask", ["bin_{k}.png", "b{k}.png", "masken/m_{k}.png"])
+def test_empty_masks_that_no_name_gives_away_are_refused_as_well(tmp_path, mask):
+    """A normal part's mask is black all over; as an image it would be a normal one."""
+    put(tmp_path, *(f"img_{k}.png" for k in range(8)))
+    for k in range(8):
+        write(tmp_path / mask.format(k=k), np.zeros_like(MASK))
+    with pytest.raises(SourceError, match=r"d: 8 of 16 images hold one colour"):
         sort(tmp_path)
 
 

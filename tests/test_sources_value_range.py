@@ -241,3 +241,19 @@ def test_floats_that_may_mean_two_things_are_asked_about(tmp_path):
         Drawer("perlin", source=str(tmp_path / "s"), float_range=(0, 70000))
     full = Drawer("perlin", source=str(pictures(tmp_path / "full", 0, 65535)), size="native")
     assert len(full.draw([image], [0])) == 1, "of the whole depth 1.0 is white"
+
+
+@pytest.mark.parametrize("name", ["perlin", "boxes", "stain"])
+def test_sixteen_bits_beside_a_source_of_eight_stay_in_the_range_that_is_given(name):
+    """How far a camera fills its depth is not to be seen from one image."""
+    from anomgen.adapters.base import Drawer
+
+    image = np.random.default_rng(0).integers(400, 2890, (64, 72, 1)).astype(np.uint16)
+    options = {"size": 64, "overrides": ["anomaly_ratio=1.0"]}
+    with pytest.raises(UsageError, match=r"not known how much of the 16 they fill: give value_range=\(0, 4095\)"):
+        Drawer(name, **options).draw([image], [0])
+    (sample,) = Drawer(name, value_range=(0, 4095), **options).draw([image], [0])
+    assert sample.mask.any() and np.array_equal(sample.image[~sample.mask], image[~sample.mask])
+    assert sample.image.max() <= 4095
+    with pytest.raises(UsageError, match=r"value_range is \(low, high\)"):
+        Drawer(name, value_range=(5, 5), **options)

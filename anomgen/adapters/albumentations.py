@@ -28,9 +28,10 @@ class Anomaly(DualTransform):
     state: call ``compose.set_random_seed(epoch * len(dataset) + index)`` before each item, and it follows from
     (epoch, index), for any number of workers.
 
-    recipe, options: a Recipe, or what `anomgen.load_recipe` takes; `float_range` is `Drawer`'s. p: how often the
-    transform is applied at all. Raises UsageError for a call without a mask, for the anomaly's would be lost, and with
-    a second image (`additional_targets`, `images`, `volume`), for its anomaly would be another.
+    recipe, options: a Recipe, or what `anomgen.load_recipe` takes; `float_range` and `value_range` are `Drawer`'s. p:
+    how often the transform is applied at all. Raises UsageError for a call without a mask, for the anomaly's would be
+    lost, with one of another size, and with a second image (`additional_targets`, `images`, `volume`), for its anomaly
+    would be another.
     """
 
     _targets = (Targets.IMAGE, Targets.MASK, Targets.BBOXES, Targets.KEYPOINTS)
@@ -66,6 +67,11 @@ class Anomaly(DualTransform):
 
     def apply_to_mask(self, mask: np.ndarray, *args: Any, marked: np.ndarray, **params: Any) -> np.ndarray:  # noqa: ARG002
         """Return the mask with 1 where the anomaly is."""
+        if mask.shape[:2] != marked.shape:
+            raise UsageError(
+                f"the mask has {mask.shape[0]}×{mask.shape[1]} pixels (height × width), the image "
+                f"{marked.shape[0]}×{marked.shape[1]}: give one of its size"
+            )
         return np.where(marked if mask.ndim == 2 else marked[..., None], np.ones_like(mask), mask)
 
     def apply_to_bboxes(self, bboxes: np.ndarray, *args: Any, **params: Any) -> np.ndarray:  # noqa: ARG002

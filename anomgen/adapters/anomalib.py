@@ -33,8 +33,8 @@ class Augmenter(nn.Module):
 
     What is drawn follows from the recipe's seed and torch's generator, which ``seed_everything`` seeds.
 
-    recipe, options: a Recipe, or what `anomgen.load_recipe` takes; `float_range` is `Drawer`'s. The source's channels
-    and depth need not be the images'.
+    recipe, options: a Recipe, or what `anomgen.load_recipe` takes; `float_range` and `value_range` are `Drawer`'s. The
+    source's channels and depth need not be the images'.
     """
 
     def __init__(self, recipe: Recipe | str, **options: Any):

@@ -37,13 +37,23 @@ class Drawer:
 
     float_range: values of the source, (low, high), that 0.0 and 1.0 of floating-point images stand for: (0, 65535)
     where 16 bits were divided by 65535. Needed for such images where the source does not fill its depth.
+    value_range: values, (low, high), that uint16 images show as black and white: (0, 4095) from a 12-bit camera, (0,
+    65535) for all that they can hold. Needed for such images where the source has 8 bits; else the source's.
 
     Raises UsageError for a foreground that is a folder of masks: images from outside have none in it.
     """
 
-    def __init__(self, recipe: Recipe | str, *, float_range: tuple[int, int] | None = None, **options: Any):
+    def __init__(
+        self,
+        recipe: Recipe | str,
+        *,
+        float_range: tuple[int, int] | None = None,
+        value_range: tuple[int, int] | None = None,
+        **options: Any,
+    ):
         self.plan = Plan.of(recipe_of(recipe, **options))
-        self._float_range = _ends(float_range, self.dtype)
+        self._float_range = _ends("float_range", float_range, self.dtype)
+        self._given_range = _ends("value_range", value_range, np.dtype(np.uint16))
         regions = (self.plan.foreground.roi, self.plan.foreground.exclude)
         is_folder = any(path is not None and Path(path).expanduser().is_dir() for path in regions)
         if self.plan.foreground.method == "folder" or is_folder:
@@ -61,7 +71,7 @@ class Drawer:
     def draw(self, images: Sequence[np.ndarray], numbers: Sequence[int]) -> list[Sample | None]:
         """Return an anomaly for each image, in its dtype, or None where it stays normal.
 
-        images: (H, W, C) uint8, uint16 (values as the source's), or floating point in 0..1 (see `float_range`), C 1 or
+        images: (H, W, C) uint8, uint16 (see `value_range`), or floating point in 0..1 (see `float_range`), C 1 or
         3, all alike in dtype and C. numbers: 0 and above, one an image. Outside the mask what is
         returned is the image, bit for bit. Raises UsageError for other images, AnomgenError when a generator keeps
         failing on one: a normal one never stands in for an anomaly.
@@ -100,8 +110,21 @@ class Drawer:
         return replace(sample, image=np.where(sample.mask[..., None], scaled, image))
 
     def _range_of(self, image: np.ndarray) -> ValueRange | None:
-        """Return the range of an image's values, None for the whole depth."""
-        return self._value_range if image.dtype.kind == "f" or image.dtype == self.dtype else None
+        """Return the range of an image's values, None for the whole depth.
+
+        Raises UsageError for 16 bits of which nothing says how far they are filled.
+        """
+        if image.dtype == np.uint16 and self._given_range is not None:
+            return ValueRange(*self._given_range)
+        if image.dtype.kind == "f" or image.dtype == self.dtype:
+            return self._value_range
+        if image.dtype == np.uint16:
+            raise UsageError(
+                "the images have 16 bits and the recipe's source has 8, so it is not known how much of the 16 they "
+                "fill: give value_range=(0, 4095) for a 12-bit camera, value_range=(0, 65535) for all, or a source "
+                "of such images"
+            )
+        return None
 
     @property
     def _value_range(self) -> ValueRange | None:
@@ -175,7 +198,7 @@ class Drawer:
                 f"{MAX_ATTEMPTS} draws of {self.plan.generator.kind!r} on one image gave no anomaly: {listed}. Give "
                 "whole images rather than small cut-outs, ask for less foreground (the generator's min_foreground or "
                 "min_object), or use a generator that works on any image (perlin, cutpaste)"
-                f"{range_hint(self._value_range, self.dtype)}"
+                f"{range_hint(self._range_of(images[0]), images[0].dtype)}"
             )
         return drawn
 
@@ -236,8 +259,8 @@ def _read_only(image: np.ndarray) -> np.ndarray:
     return view
 
 
-def _ends(pair: tuple[int, int] | None, dtype: np.dtype) -> tuple[int, int] | None:
-    """Return what 0.0 and 1.0 stand for, checked."""
+def _ends(name: str, pair: tuple[int, int] | None, dtype: np.dtype) -> tuple[int, int] | None:
+    """Return a pair of values of a dtype, checked; `name` is the option that it was given as."""
     if pair is not None and not (len(pair) == 2 and 0 <= pair[0] < pair[1] <= value_max(dtype)):
-        raise UsageError(f"float_range is (low, high) with 0 ≤ low < high ≤ {value_max(dtype)}, not {pair}")
+        raise UsageError(f"{name} is (low, high) with 0 ≤ low < high ≤ {value_max(dtype)}, not {pair}")
     return pair

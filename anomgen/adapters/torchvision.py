@@ -30,8 +30,8 @@ class Anomaly(v2.Transform):
     What is drawn follows from the recipe's seed and torch's generator: `torch.manual_seed` repeats it, loader workers
     differ. `anomgen.adapters.torch.Seeded` makes it follow from (seed, epoch, index).
 
-    recipe, options: a Recipe, or what `anomgen.load_recipe` takes; `float_range` is `Drawer`'s. Raises UsageError for
-    inputs without a Mask (the anomaly's would be lost) or with several images.
+    recipe, options: a Recipe, or what `anomgen.load_recipe` takes; `float_range` and `value_range` are `Drawer`'s.
+    Raises UsageError for inputs without a Mask (the anomaly's would be lost) or with several images.
     """
 
     def __init__(self, recipe: Recipe | str, **options: Any):

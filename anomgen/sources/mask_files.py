@@ -62,13 +62,19 @@ def read_object_mask(data: bytes, name: str) -> np.ndarray:
 def read_defect_mask(data: bytes, name: str) -> np.ndarray:
     """Return what `read_mask` does for a mask of a defect, of which there is less than of its surroundings.
 
-    Raises SourceError also for a picture in the place of a mask, and for a mask of everything or of the surroundings.
+    Raises SourceError also for a picture in the place of a mask, for a mask of everything or of the surroundings, and
+    for one of small labels stored with losses.
     """
     pixels = _pixels(data, name)
     mask = _marked(pixels, data)
     advice = "a mask is black where the image is normal, and of another colour where the defect is"
     if _is_picture(pixels, data):
         raise SourceError(f"{name}: is a picture, perhaps with the defect drawn over it, not a mask; {advice}")
+    if _is_lossy(data) and not mask.any() and (pixels != pixels[:1, :1]).any():
+        raise SourceError(
+            f"{name}: is stored with losses and holds nothing brighter than {_meant(pixels).max()} of 255, so it cannot "
+            "be told what it marks; store it as PNG, or in black and white"
+        )
     if _is_inverted(mask):
         raise SourceError(f"{name}: marks {mask.mean():.0%} of the image and all of its rim, as if inverted; {advice}")
     return mask

@@ -171,22 +171,32 @@ class _Sorting:
         )
 
     def refuse_drawn(self, images: Sequence[str]) -> None:
-        """Raise SourceError for a folder in which a notable part of the images, of photographs else, looks drawn."""
+        """Raise SourceError where a notable part of a folder's images, or all, look drawn, and others do not."""
         folders: dict[str, list[str]] = defaultdict(list)
         for name in images:
             folders[_shape(name.rpartition("/")[0])].append(name)
-        for names in folders.values():
-            some = random.Random(0).sample(names, min(len(names), _SAMPLED))
-            if len({_is_flat(self._look(name)) for name in some}) < 2:
+        sampled = {key: random.Random(0).sample(names, min(len(names), _SAMPLED)) for key, names in folders.items()}
+        blank = [key for key, some in sampled.items() if all(self._look(name) is Look.EMPTY for name in some)]
+        if 0 < len(blank) < len(folders):
+            raise self._drawn(folders[blank[0]], len(images))
+        for key, names in folders.items():
+            if len({_is_flat(self._look(name)) for name in sampled[key]}) < 2:
                 continue
-            drawn = [name for name in names if self._look(name) is Look.MASK and is_drawn(self._read(name))]
+            drawn = [name for name in names if self._is_drawn(name)]
             photos = sum(self._look(name) is Look.PICTURE for name in names)
             if len(drawn) >= max(2, _DRAWN_SHARE * len(names)) and 2 * photos >= len(names) - len(drawn) > 0:
-                raise SourceError(
-                    f"{self._path}: {len(drawn)} of {len(names)} images hold a few flat greys as masks do, while the "
-                    f"others are photographs: {listed(drawn)}. Remove masks, or call them as their images with _mask "
-                    "at the end; put what are images into a folder of their own"
-                )
+                raise self._drawn(drawn, len(names))
+
+    def _is_drawn(self, name: str) -> bool:
+        look = self._look(name)
+        return look is Look.EMPTY or (look is Look.MASK and is_drawn(self._read(name)))
+
+    def _drawn(self, drawn: Sequence[str], count: int) -> SourceError:
+        return SourceError(
+            f"{self._path}: {len(drawn)} of {count} images hold one colour or a few flat greys as masks do, while the "
+            f"others are photographs: {listed(drawn)}. Remove masks, or call them as their images with _mask at the "
+            "end; put what are images into a folder of their own"
+        )
 
     def _strays(self, masks: set[str]) -> set[str]:
         """Return masks of images that are not there: in a folder of masks alone, what looks like one."""
