@@ -1,5 +1,8 @@
 """The engine: which image and rng a row gets, what happens to rejected draws, how rows become shards."""
 
+import os
+import signal
+import time
 from typing import ClassVar
 
 import cv2
@@ -265,3 +268,21 @@ def test_threads_that_draw_side_by_side_leave_opencv_its_threads():
     second.__exit__(None, None, None)
     assert cv2.getNumThreads() == 3
     cv2.setNumThreads(before)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="children are forked")
+def test_a_forked_child_draws_where_its_parent_used_opencvs_threads():
+    """As a DataLoader's workers are: OpenCV's threads are not there, and ending them would be waited for in vain."""
+    before, big = cv2.getNumThreads(), np.zeros((2000, 2000, 3), np.float32)
+    cv2.setNumThreads(2)
+    cv2.GaussianBlur(big, (0, 0), 3)
+    time.sleep(1)  # until they wait for work
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(20)
+        with single_threaded():
+            cv2.blur(big, (3, 3))
+        os._exit(0)
+    cv2.setNumThreads(before)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

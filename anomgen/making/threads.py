@@ -26,9 +26,10 @@ def single_threaded(controller: ThreadpoolController | None = None) -> Iterator[
     with _one_thread_lock:
         _one_thread_depth += 1
         if _one_thread_depth == 1:
-            _one_thread_before.callback(cv2.setNumThreads, cv2.getNumThreads())
             _one_thread_before.enter_context((controller or ThreadpoolController()).limit(limits=1, user_api="blas"))
-            cv2.setNumThreads(1)
+            if (before := cv2.getNumThreads()) > 1:
+                _one_thread_before.callback(cv2.setNumThreads, before)
+                cv2.setNumThreads(0)  # 1 would wait for OpenCV's threads to end: for ever where a fork left them behind
     try:
         yield
     finally:

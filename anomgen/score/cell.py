@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from anomgen.errors import AnomgenError, Unwritable, redacted
@@ -87,7 +86,6 @@ def run(bench: Bench, cells: Sequence[Cell]) -> Sequence[Result]:
     A training that fails, for whatever reason, gives rows that say so. Raises Unwritable where it is the disk that
     fails: no training is the reason, and the same training goes on when there is room.
     """
-    cv2.setNumThreads(1)
     try:
         with single_threaded():
             return _run(bench, cells)
