@@ -17,7 +17,7 @@ from typing import IO, Any, NamedTuple
 
 from anomgen.config.text import read_json
 from anomgen.errors import AnomgenError, AnomgenNote, Unwritable, UsageError
-from anomgen.places import FULL, Remote, read_within
+from anomgen.places import FULL, Remote, home, read_within
 
 MAX_RECORD = 1 << 26
 """Bytes of a record; one that names each of a million files has as many."""
@@ -97,7 +97,7 @@ def refuse_inside(out: Path, *sources: str | None) -> None:
     if isinstance(out, Remote):
         return
     for source in filter(None, sources):
-        folder = Path(source).expanduser()
+        folder = home(source)
         if folder.is_dir() and lies_in(out, folder):
             raise UsageError(
                 f"the output {out} lies inside the source {folder}: its pictures would become normal images of the "

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 COMMON = ("s3", "gs", "abfs", "hf", "sftp", "webhdfs")
 """The schemes that an error names; fsspec knows some fifty."""
 
+MAX_FOLDERS = 250
+"""Components of a path; `Path.mkdir` makes each by a call inside the one before."""
+
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)(?:::|://).*")
 
 
@@ -36,17 +39,21 @@ def is_url(where: str | Path) -> bool:
 def home(where: str | Path) -> Path:
     """Return a path whose ``~`` is the home folder; the shell leaves it alone after ``--out=``.
 
-    Raises UsageError for a text that is blank or ``-``, which elsewhere means standard output.
+    Raises UsageError for a text that is blank or ``-``, which elsewhere means standard output, and for folders nested
+    deeper than Python can make them.
     """
     if isinstance(where, str) and where.strip() in ("", "-"):
         raise UsageError(f"{where!r} is no path: give the name of a file or folder (./- for one that is called -)")
     try:
         str(where).encode()
-        return Path(where).expanduser()
+        path = Path(where).expanduser()
     except UnicodeEncodeError:
         raise UsageError(f"{where}: the name holds bytes that are no text; rename it, or give another") from None
     except RuntimeError as error:  # there is no home folder, or no such user
         raise UsageError(f"{where}: {error}; write the folder's full path") from None
+    if len(path.parts) > MAX_FOLDERS:
+        raise UsageError(f"{str(where)[:40]}…: more than {MAX_FOLDERS} folders inside one another; give another path")
+    return path
 
 
 def local(where: str | Path) -> Path:
@@ -77,7 +84,7 @@ def place(where: str | Path) -> Path:
     if match is None:
         return home(where)
     if match[1] == "file":
-        return Path(str(where).removeprefix("file://"))
+        return home(str(where).removeprefix("file://"))
     url = str(where).rstrip("/")
     _path_at(url, match[1])
     return Remote(url)  # type: ignore[return-value]  # quacks like a Path as far as datasets need it

@@ -212,7 +212,9 @@ def test_all_of_it_is_one_part():
     assert Part().take("abc") == "abc" and Part.parse("1/1", "--part") == Part()
 
 
-@pytest.mark.parametrize("text", ["0/4", "5/4", "3", "a/b", "1/0", "-1/4", "1/4/2", "", "1/²", " 1/2"])
+@pytest.mark.parametrize(
+    "text", ["0/4", "5/4", "3", "a/b", "1/0", "-1/4", "1/4/2", "", "1/²", " 1/2", "1/" + "9" * 5000]
+)
 def test_what_is_no_part_is_refused_in_the_option_s_name(text):
     with pytest.raises(UsageError, match=r"--part .*: write it as K/N with K from 1 to N"):
         Part.parse(text, "--part")
@@ -252,6 +254,12 @@ class _Wanting(Config):
         ({"count": 0}, "count: must be greater than or equal to 1 (it is 0). How many"),
         ({"flag": "x"}, "flag: must be true or false (it is 'x')"),
         ({"part": 3}, "part: must be a mapping, {KEY: VALUE} (it is 3)"),
+        *(({key: 1}, f"{key}: unknown key") for key in ("a-b", "yx[0]", "(", ",", "str", "dict", "+/v8-yxz")),
+        ({"flag-": 1}, "flag-: unknown key; did you mean 'flag'?"),
+        ({"x" * 5000: 1}, f"{'x' * 80}: unknown key"),
+        ({"names": {"a-b[0]": 3}}, "names.a-b[0]: must be a text (it is 3)"),
+        ({"names": {"int": 3}}, "names.int: must be a text (it is 3)"),
+        ({"part": {"my-key": 1}}, "part.my-key: unknown key"),
     ],
 )
 def test_a_value_of_the_wrong_form_is_told_what_is_wanted(values, told):

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from anomgen.making.drawn import visible
 from anomgen.making.engine import MAX_ATTEMPTS, Plan, Recipe
 from anomgen.making.recipe import recipe_of
 from anomgen.making.threads import single_threaded
+from anomgen.places import home
 from anomgen.rng import Stream, rng_for
 from anomgen.sources.base import Source
 from anomgen.sources.pixels import quantise, to_channels, to_depth, value_max
@@ -55,7 +55,7 @@ class Drawer:
         self._float_range = _ends("float_range", float_range, self.dtype)
         self._given_range = _ends("value_range", value_range, np.dtype(np.uint16))
         regions = (self.plan.foreground.roi, self.plan.foreground.exclude)
-        is_folder = any(path is not None and Path(path).expanduser().is_dir() for path in regions)
+        is_folder = any(path is not None and home(path).is_dir() for path in regions)
         if self.plan.foreground.method == "folder" or is_folder:
             raise UsageError(
                 "foreground: a folder of masks serves images of the recipe's source only; for images from outside "

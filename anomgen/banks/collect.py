@@ -12,6 +12,7 @@ import numpy as np
 from anomgen.errors import SourceError, UsageError
 from anomgen.files import file_digest, lies_in
 from anomgen.licenses import license_beside
+from anomgen.places import home
 from anomgen.sources.annotations.base import Annotation, Pictures, read_json
 from anomgen.sources.annotations.coco import is_coco, read_coco
 from anomgen.sources.annotations.labelstudio import is_labelstudio, read_labelstudio
@@ -55,8 +56,8 @@ def collected(path: str, masks: str | None = None) -> Collected:
     UsageError when there are no pictures of defects, SourceError when masks cannot be paired with them.
     """
     if masks is not None:
-        return _with_masks(existing_folder(path, "pictures of defects"), Path(masks).expanduser())
-    root = Path(path).expanduser()
+        return _with_masks(existing_folder(path, "pictures of defects"), home(masks))
+    root = home(path)
     if root.is_file() and root.suffix.lower() == ".json":
         return _with_masks(root.parent, root)
     found = _annotated(root, tree_of(root)) if root.is_dir() else None

@@ -20,7 +20,7 @@ from anomgen.dataset.origin import Damaged
 from anomgen.dataset.png import decode_png, encode_png
 from anomgen.errors import UsageError
 from anomgen.files import file_digest, fingerprint_of, replacing
-from anomgen.places import file_in, read_within
+from anomgen.places import file_in, home, read_within
 from anomgen.sources.hub import hub_folder
 
 RECORD = "bank.json"
@@ -213,7 +213,7 @@ def open_bank(name: str | Path) -> Bank:
     inside = chosen or "*"
     patterns = [f"{inside}/{RECORD}", f"{inside}/{DATA.as_posix()}"]
     place = hub_folder(name, patterns, "bank", "bank DEFECTS", repo_type="dataset", inside=colon + chosen)
-    if place == Path(name).expanduser():
+    if place == home(name):
         return Bank(place)
     found = sorted(record.parent for record in place.glob(f"{inside}/{RECORD}"))
     if len(found) != 1:

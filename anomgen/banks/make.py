@@ -18,7 +18,7 @@ from anomgen.dataset.preview import foreground_sheet, write_sheet
 from anomgen.errors import Progress, SourceError, UsageError, silent
 from anomgen.files import Earlier, file_digest, holds_earlier, locked, refuse_inside, refuse_linked, remove_matching
 from anomgen.licenses import normalised, unfit
-from anomgen.places import local
+from anomgen.places import home, local
 from anomgen.sources.base import build_source
 from anomgen.sources.images import fit_image, read_image
 from anomgen.sources.scan import ScannedSource
@@ -70,7 +70,7 @@ def bank(
 
     Raises UsageError for a wrong request, SourceError for pictures and masks that cannot be used.
     """
-    license, place = _named(license), Path(defects).expanduser()
+    license, place = _named(license), home(defects)
     if place.is_dir() and is_bank(place):
         if masks is not None or normal is not None or count is not None:
             raise UsageError(f"{defects} is a bank already; --yes approves its masks, --without leaves some out")

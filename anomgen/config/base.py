@@ -26,11 +26,11 @@ def validated(model: type[Config], values: Mapping[str, Any]) -> Any:
     except ValidationError as error:
         faults = error.errors()
         plain = [fault for fault in faults if fault["type"] != "literal_error"]
-        named = {_explain(model, fault)[0] for fault in plain}
+        named = {_explain(model, fault, values)[0] for fault in plain}
         # Of a key that takes a word or a value, the fault of the value says more than that it is not the word.
-        told = [f for f in faults if f["type"] != "literal_error" or _explain(model, f)[0] not in named]
+        told = [f for f in faults if f["type"] != "literal_error" or _explain(model, f, values)[0] not in named]
         told = [f for f in told if f["type"] != "too_short" or not _holds_another(f, told)]
-        raise RecipeError([_explain(model, fault) for fault in told]) from None
+        raise RecipeError([_explain(model, fault, values) for fault in told]) from None
 
 
 def _holds_another(fault: Any, faults: Sequence[Any]) -> bool:
@@ -46,9 +46,9 @@ def first_fault(error: ValidationError) -> str:
     return f"{where}: {told}" if where else told
 
 
-def _explain(model: type[Config], fault: Any) -> tuple[str, str]:
-    location = [part for part in fault["loc"] if not _is_union_label(part)]
-    key = ".".join(str(part) for part in location)
+def _explain(model: type[Config], fault: Any, values: Any) -> tuple[str, str]:
+    location = _location(fault["loc"], values)
+    key = ".".join(str(part)[:_LONGEST_KEY] for part in location)
     if fault["type"] == "extra_forbidden":
         return key, f"unknown key{near_miss(str(location[-1]), model.model_fields)}"
     if fault["type"] == "missing" and not isinstance(location[-1], int):
@@ -71,8 +71,27 @@ def _meaning(model: type[Config], key: Any) -> str:
     return text.partition(". ")[0].rstrip(".")
 
 
+_LONGEST_KEY = 80
+"""Characters of one that an error shows."""
+
+
+def _location(where: Sequence[Any], values: Any) -> list[Any]:
+    """Return the keys that lead to a fault.
+
+    Pydantic puts the name of the tried union member among them; users know nothing of it. What `values` hold under such
+    a name is a key all the same, and the first is always one.
+    """
+    found: list[Any] = []
+    for part in where:
+        held = isinstance(values, Mapping) and part in values
+        if held or not found or not _is_union_label(part):
+            found.append(part)
+            reached = held or (isinstance(values, list | tuple) and isinstance(part, int) and part < len(values))
+            values = values[part] if reached else None
+    return found
+
+
 def _is_union_label(part: Any) -> bool:
-    """Pydantic puts the name of the tried union member into the location; users know nothing of it."""
     return (isinstance(part, str) and any(sign in part for sign in "[](),-")) or part in {"float", "int", "str", "dict"}
 
 
@@ -287,7 +306,7 @@ class Preset(Config):
         name = values.get("preset") if isinstance(values, dict) and cls.presets else None
         if name is None:
             return values
-        if name not in cls.presets:
+        if not isinstance(name, str) or name not in cls.presets:
             known = ", ".join(cls.presets)
             raise RecipeError(
                 [("preset", f"unknown preset {name!r}{near_miss(str(name), cls.presets)} (known: {known})")]
@@ -304,9 +323,9 @@ class Part(NamedTuple):
     @classmethod
     def parse(cls, text: str, option: str) -> Part:
         """Return the part that ``3/16`` means. Raises UsageError, which names the option, for anything else."""
-        match = re.fullmatch(r"([0-9]+)/([0-9]+)", text)
+        match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
         if match is None or not 1 <= int(match[1]) <= int(match[2]):
-            raise UsageError(f"{option} {text}: write it as K/N with K from 1 to N, for instance 3/16")
+            raise UsageError(f"{option} {text[:40]}: write it as K/N with K from 1 to N, for instance 3/16")
         return cls(int(match[1]), int(match[2]))
 
     def take(self, items: Sequence[Item]) -> Sequence[Item]:

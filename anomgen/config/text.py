@@ -45,6 +45,10 @@ _PLAIN = (
 """What a word without quotes means, as type, pattern, first characters: YAML 1.2's core schema, and 1.1's booleans."""
 
 
+_UNFIT = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
+"""What PyYAML raises beside its own errors for a value that is not what its tag says, or no character."""
+
+
 class _Loader(yaml.SafeLoader):
     """Safe YAML in which a key given twice is an error, not a silent choice, and aliases neither multiply nor nest."""
 
@@ -63,13 +67,13 @@ class _Loader(yaml.SafeLoader):
             raise ConstructorError(None, None, "a value contains itself (*name inside &name)", node.start_mark)
         try:
             return super().construct_object(node, deep=True)
-        except (ValueError, LookupError, AttributeError, ArithmeticError):  # !!int abc, !!timestamp 2020-99-99
+        except _UNFIT:  # !!int abc, !!timestamp 2020-99-99
             name = str(node.tag).rpartition(":")[2]
             raise ConstructorError(None, None, f"a value does not fit its tag !!{name}", node.start_mark) from None
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen = set()
-        for key_node, _ in node.value:
+        for key_node, _ in node.value if isinstance(node, yaml.MappingNode) else ():  # !!map [1]
             key = self.construct_object(key_node)
             if isinstance(key, Hashable) and key in seen:
                 raise ConstructorError(None, None, f"the key {key!r} is given twice", key_node.start_mark)
@@ -105,7 +109,7 @@ def read_yaml(text: str) -> Any:
         _require_plain(values, MAX_VALUES)
     except RecursionError:
         raise yaml.YAMLError("nested too deeply") from None
-    except ValueError as error:
+    except _UNFIT as error:
         raise yaml.YAMLError(str(error)) from None
     return values
 
@@ -303,8 +307,8 @@ def _step(place: Any, part: str, text: str) -> Any:
 
 
 def _position(place: list[Any], part: str, text: str) -> int:
-    if not part.isdecimal() or int(part) >= len(place):
-        raise UsageError(f"--set {text}: {part!r} is no position in a list of {len(place)}")
+    if not re.fullmatch("[0-9]{1,9}", part) or int(part) >= len(place):
+        raise UsageError(f"--set {text[:80]}: {part[:40]!r} is no position in a list of {len(place)}")
     return int(part)
 
 

@@ -20,6 +20,7 @@ from torch import nn
 from torch.nn import functional
 
 from anomgen.errors import MissingExtra, UsageError, require
+from anomgen.places import home
 from anomgen.sources.pixels import to_channels, value_max
 
 LITE0, LITE2 = "lite0", "lite2"
@@ -213,7 +214,7 @@ def _load(network: nn.Module, stored: dict[str, torch.Tensor], name: str) -> Non
 
 def _file(path: str | None) -> dict[str, torch.Tensor]:
     assert path is not None
-    file = Path(path).expanduser()
+    file = home(path)
     if not file.is_file():
         raise UsageError(f"weights={path}: there is no such file")
     if file.suffix == ".safetensors":

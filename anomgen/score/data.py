@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from anomgen.errors import SourceError, UsageError
 from anomgen.files import fingerprint_of
+from anomgen.places import home
 from anomgen.score.decoded import Decoded, decoded, digest_of
 from anomgen.sources.base import Source
 from anomgen.sources.folder import NotAllNormal
@@ -154,7 +154,7 @@ def load_training(path: str, size: int | tuple[int, int], *, real_share: float =
 
     Its training and validation images are those of `load`. Raises what `load` raises.
     """
-    folder = Path(path).expanduser()
+    folder = home(path)
     try:
         listed = photos(path) if folder.is_dir() else listing(path)
     except NotAllNormal:

@@ -12,6 +12,7 @@ from anomgen.config.text import one_line
 from anomgen.errors import UsageError
 from anomgen.making.engine import Recipe
 from anomgen.making.recipe import load_recipe, parse_recipe, read_recipe
+from anomgen.places import home
 
 Kind = Literal["recipe", "dataset", "none", "real"]
 BASELINES = ("none", "boxes")
@@ -98,7 +99,7 @@ def _swept(
     abnormal: Sequence[int],
     sweeps: Mapping[str, Sequence[Any]],
 ) -> list[Entry]:
-    baseline, folder = name in BASELINES, Path(name).expanduser()
+    baseline, folder = name in BASELINES, home(name)
     is_dataset = _is_dataset(folder)
     is_recipe = not is_dataset and name not in _NO_RECIPES
     if changes and not is_recipe:
@@ -172,7 +173,7 @@ def _changed(name: str, changes: Sequence[str], swept: Sequence[str], ratio: flo
 
 
 def _part(name: str, mixture: str) -> Recipe:
-    if name in _NO_RECIPES or _is_dataset(Path(name).expanduser()):
+    if name in _NO_RECIPES or _is_dataset(home(name)):
         what = "which is no recipe" if name in _NO_RECIPES else "which is a finished dataset"
         raise UsageError(
             f"{mixture}: only recipes can be mixed, but not {name}, {what}; score it on a line of its own, as in "

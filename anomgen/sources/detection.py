@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from anomgen.errors import UsageError
+from anomgen.places import home
 from anomgen.sources.folder import missing_hint
 from anomgen.sources.hub import HUB_ID
 from anomgen.sources.layouts import BTAD, MVTecAD, VisA
@@ -18,7 +19,7 @@ def categories_of(paths: Iterable[str]) -> dict[str, str]:
 
     found: dict[str, str] = {}
     for path in paths:
-        folder = Path(path).expanduser()
+        folder = home(path)
         layouts = (MVTecAD, BTAD, VisA) if folder.is_dir() else ()
         names = next(
             (names for layout in layouts if not layout.normal_folder(folder) and (names := layout.categories(folder))),
@@ -44,7 +45,7 @@ def detect(path: str) -> dict[str, str]:
     Face (an id ``owner/name``, a folder of Parquet files, a saved one; each may end in ``:SPLIT``), a folder of images,
     and ``builtin`` or ``builtin:NAME``. Raises UsageError when it is none of these.
     """
-    folder = Path(path).expanduser()
+    folder = home(path)
     if folder.is_dir():
         return {"kind": _kind_of_folder(folder, path), "path": path}
     if folder.exists():
@@ -54,7 +55,7 @@ def detect(path: str) -> dict[str, str]:
         return {"kind": kind, "name": name} if name else {"kind": kind}
     before = path.partition(":")[0]
     is_id = HUB_ID.fullmatch(before) is not None
-    if (path != before and Path(before).expanduser().is_dir()) or (is_id and not Path(before).parent.is_dir()):
+    if (path != before and home(before).is_dir()) or (is_id and not Path(before).parent.is_dir()):
         return {"kind": "hub", "path": path}
     raise UsageError(
         f"{path}: there is no such folder"

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from anomgen.errors import UsageError, near_miss
 from anomgen.licenses import Evidence, license_beside
-from anomgen.places import is_url
+from anomgen.places import home, is_url
 from anomgen.sources.base import PathText
 from anomgen.sources.images import read_bytes
 from anomgen.sources.pairing import normal_among
@@ -73,7 +73,7 @@ def license_of(root: Path) -> Evidence:
 
 def existing_folder(path: str, what: str = "normal images") -> Path:
     """Return the folder. Raises UsageError, with the near miss among its siblings, when there is none."""
-    folder = Path(path).expanduser()
+    folder = home(path)
     if folder.is_dir():
         return folder
     if folder.exists():

@@ -6,7 +6,7 @@ How one image is segmented is in `segmentation.py`, the papers' settings are in 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
 import cv2
@@ -15,6 +15,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from anomgen.config import Config, Share
 from anomgen.errors import RecipeError, SourceError, UsageError, near_miss, tell
+from anomgen.places import home
 from anomgen.sources.base import Images, PathText
 from anomgen.sources.foreground_presets import settings
 from anomgen.sources.images import Fit, fit_image
@@ -243,14 +244,14 @@ class Foreground(Config):
             raise UsageError("foreground: a folder of masks serves images of a source only, which have an id")
         file = self._mask_file(source_id)
         name = PurePosixPath(file).name
-        folder = str(Path(self.path or "").expanduser())
+        folder = str(home(self.path or "."))
         mask = read_drawn(folder, file, f"foreground: {name}, the mask of {source_id}")
         levels = np.asarray(mask, dtype=np.uint8)[..., None] * np.uint8(255)
         shape = (image.shape[0], image.shape[1])
         return (fit_image(levels, shape, fit, name)[..., 0] > 127).view(np.uint8)
 
     def _mask_file(self, source_id: str) -> str:
-        name = file_for(Path(self.path or "").expanduser(), source_id)
+        name = file_for(home(self.path or "."), source_id)
         if name is None:
             relative = PurePosixPath(source_id).with_suffix("")
             raise SourceError(
@@ -259,7 +260,7 @@ class Foreground(Config):
         return name
 
     def _check_folder(self, pool: Images) -> None:
-        if not Path(self.path or "").expanduser().is_dir():
+        if not home(self.path or ".").is_dir():
             raise UsageError(f"foreground.path: {self.path}: there is no such folder of masks")
         source = getattr(pool, "source", None)
         if source is not None:
@@ -278,16 +279,16 @@ def parse_foreground(value: Any) -> Foreground:
     if isinstance(value, str):
         if value in PRESETS:
             return PRESETS[value]
-        is_folder = value not in _KEYS and Path(value).expanduser().is_dir()
-        if value not in _KEYS and Path(value).expanduser().is_file():
+        is_folder = value not in _KEYS and home(value).is_dir()
+        if value not in _KEYS and home(value).is_file():
             raise RecipeError(f"{value} is a file; give the folder of the masks, one for each image")
         value = {"method": "folder", "path": value} if is_folder else {"method": value}
-    if isinstance(value, Mapping) and value.get("method") in PRESETS:
+    if isinstance(value, Mapping) and isinstance(value.get("method"), str) and value["method"] in PRESETS:
         value = {**PRESETS[value["method"]].config(), **{key: part for key, part in value.items() if key != "method"}}
     if not isinstance(value, Mapping):
         raise RecipeError(f"must be a name or a mapping with a `method` (it is {value!r})")
     method = value.get("method")
-    if method not in _KEYS:
+    if not isinstance(method, str) or method not in _KEYS:
         known = [*_KEYS, *PRESETS]
         raise RecipeError(
             f"unknown method {method!r}{near_miss(str(method), known)} (methods: {', '.join(_KEYS)}; "

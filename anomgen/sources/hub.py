@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from anomgen.errors import AnomgenError, SourceError, UsageError, near_miss, require
 from anomgen.licenses import OTHER, unfit
-from anomgen.places import is_url
+from anomgen.places import home, is_url
 from anomgen.sources.base import PathText
 from anomgen.sources.folder import missing_hint
 from anomgen.sources.images import read_bytes
@@ -41,7 +41,7 @@ def hub_folder(
     ``train sdas …``. inside: an ending of `name` that names a part of the repository. Raises UsageError when there is
     neither, MissingExtra when the Hub's library is not installed.
     """
-    folder, repository = Path(name).expanduser(), str(name).removesuffix(inside)
+    folder, repository = home(name), str(name).removesuffix(inside)
     if folder.is_dir():
         return folder
     if folder.exists():
@@ -97,13 +97,13 @@ class Hub(ScannedConfig):
             images = dataset.select_columns([column]).cast_column(column, datasets.Image(decode=False))
             license = license_of(path, self.revision, dataset)
         entries = [(f"{split}/{row:06d}", row) for row in rows]
-        dataset_id = None if Path(path).expanduser().is_dir() else path
+        dataset_id = None if home(path).is_dir() else path
         return Listed(self.path, entries, RowReader(images, column, roots_of(datasets, path)), license, dataset_id)
 
     def path_and_split(self) -> tuple[str, str]:
         """Return the id or folder, and the split that is meant."""
         path, _, after = self.path.partition(":")
-        if not after or Path(self.path).expanduser().is_dir():
+        if not after or home(self.path).is_dir():
             return self.path, self.split or "train"
         if self.split not in (None, after):
             raise UsageError(f"source.split: {self.split!r}, but the path {self.path!r} says {after!r}; give one")
@@ -143,7 +143,7 @@ def roots_of(datasets: Any, path: str) -> tuple[Path, ...]:
     """Return where the files of a dataset lie: its folder, and where the libraries keep what they load and unpack."""
     from huggingface_hub import constants
 
-    folder, config = Path(path).expanduser(), datasets.config
+    folder, config = home(path), datasets.config
     own = (folder.absolute(), folder.resolve()) if folder.is_dir() else ()
     kept = (config.HF_DATASETS_CACHE, config.DOWNLOADED_DATASETS_PATH, constants.HF_HUB_CACHE)
     return (*own, *(Path(where).absolute() for where in kept))
@@ -166,7 +166,7 @@ def datasets_library() -> Iterator[Any]:
 
 def load_split(datasets: Any, config: Hub, path: str, split: str) -> Any:
     """Return the dataset of one split, or raise what the library's error means for the user."""
-    folder = Path(path).expanduser()
+    folder = home(path)
     if not folder.is_dir() and not HUB_ID.fullmatch(path):
         raise UsageError(
             f"{path}: there is no such folder, nor is it an id OWNER/NAME of the Hub{missing_hint(folder)}"
@@ -187,7 +187,7 @@ def load_split(datasets: Any, config: Hub, path: str, split: str) -> Any:
 
 def split_names(datasets: Any, config: Hub, path: str) -> list[str]:
     """Return the names of a dataset's splits, or raise what the library's error means for the user."""
-    folder = Path(path).expanduser()
+    folder = home(path)
     try:
         if (folder / "state.json").is_file():
             return ["train"]
@@ -279,7 +279,7 @@ def _split_of(loaded: Any, path: str, split: str) -> Any:
 
 def _wrong_name(datasets: Any, config: Hub, path: str, split: str) -> str | None:
     """Say which of configuration and split does not exist; None when both do."""
-    target = str(Path(path).expanduser()) if Path(path).expanduser().is_dir() else path
+    target = str(home(path)) if home(path).is_dir() else path
     try:
         configs = datasets.get_dataset_config_names(target, revision=config.revision)
         if config.name is None and len(configs) > 1 and "default" not in configs:
@@ -365,7 +365,7 @@ def license_of(path: str, revision: str | None, dataset: Any) -> str | None:
     from huggingface_hub import constants
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
-    folder = Path(path).expanduser()
+    folder = home(path)
     card: str | Path = folder / "README.md"
     try:
         if not folder.is_dir():

@@ -16,6 +16,7 @@ from typing import Any
 
 from anomgen.errors import SourceError, UsageError, brief
 from anomgen.licenses import license_beside
+from anomgen.places import home
 from anomgen.sources import detect
 from anomgen.sources.folder import FileReader, existing_folder, missing_hint, refuse_anomalous
 from anomgen.sources.folder import license_of as license_of_folder
@@ -154,8 +155,8 @@ def photos(path: str) -> Listing:
 
 def _kind(path: str) -> str:
     """Return which kind of source a path is. Raises UsageError, worded for paths, as no key of a recipe helps here."""
-    folder = Path(path).expanduser()
-    base = folder if folder.exists() else Path(path.partition(":")[0]).expanduser()
+    folder = home(path)
+    base = folder if folder.exists() else home(path.partition(":")[0])
     file = next((part for part in (base, *base.parents) if part.is_file()), None)
     if file is not None:
         which = "is a file" if file == folder else f"{file} is a file"
@@ -173,7 +174,7 @@ def _kind(path: str) -> str:
 
 def _files(path: str, *, alone: bool = False) -> Listing:
     """Return the images below a folder. alone: it may hold anomalous images alone, in no folder that names a defect."""
-    root = _category(Path(path).expanduser(), path)
+    root = _category(home(path), path)
     place, files = root.resolve(), tree_of(root)
     read = FileReader(place)
     unlabelled = [name for name in files.pictures if folders_of(name) & _UNLABELLED]
@@ -308,7 +309,7 @@ def _rows(path: str, *, alone: bool = False) -> Listing:
     def read(key: tuple[str, str, int]) -> bytes:
         return readers[key[0], key[1]](key[2])
 
-    root = Path(base).expanduser().resolve() if Path(base).expanduser().is_dir() else None
+    root = home(base).resolve() if home(base).is_dir() else None
     name = base.rpartition("/")[2] if root is None else root.name
     return Listing(name, tuple(found), read, len(splits) > 1, license, root)
 

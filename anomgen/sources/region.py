@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from anomgen.errors import SourceError, UsageError
+from anomgen.places import home
 from anomgen.sources.images import Fit, fit_image
 from anomgen.sources.mask_files import read_object_mask
 from anomgen.sources.scan import KnownFiles
@@ -23,7 +24,7 @@ def region_of(path: str, key: str, source_id: str | None, shape: tuple[int, int]
     key: the recipe's, for messages. shape: the image's, (height, width). fit: how it was brought to it. Raises
     UsageError and SourceError for pictures that are not there, that mark nothing, or are none.
     """
-    return _region(*_file_of(Path(path).expanduser(), path, key, source_id), key, shape, fit)
+    return _region(*_file_of(home(path), path, key, source_id), key, shape, fit)
 
 
 def forget() -> None:
@@ -54,7 +55,7 @@ def file_for(folder: Path, source_id: str) -> str | None:
 
 def require_aspect(path: str, key: str, source_id: str | None, shape: tuple[int, int]) -> None:
     """Raise UsageError for a picture of another aspect than an image of `shape`, as far as whole pixels allow."""
-    folder, name = _file_of(Path(path).expanduser(), path, key, source_id)
+    folder, name = _file_of(home(path), path, key, source_id)
     found = read_drawn(folder, name, f"{key}: {PurePosixPath(name).name}").shape
     scale = max(shape) / max(found)
     if any(abs(side * scale - end) > 1 for side, end in zip(found, shape, strict=True)):
@@ -66,7 +67,7 @@ def require_aspect(path: str, key: str, source_id: str | None, shape: tuple[int,
 
 def region_digest(path: str, key: str) -> str:
     """Return a hash of the picture, or of the pictures in the folder."""
-    place = Path(path).expanduser()
+    place = home(path)
     if place.is_dir():
         files = [name for name in image_files(place) if PurePosixPath(name).suffix.lower() in EXTENSIONS]
         return _known(str(place)).fingerprint(files)

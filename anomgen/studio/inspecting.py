@@ -15,7 +15,7 @@ from anomgen.banks.folder import is_bank
 from anomgen.errors import UsageError
 from anomgen.files import file_digest, json_object, refuse_taken
 from anomgen.making.recipe import bundled_recipes
-from anomgen.places import read_within
+from anomgen.places import home, read_within
 from anomgen.sources.cache import bounded
 from anomgen.sources.tree import MASK_NAMES, NORMAL_NAMES, folders_in
 from anomgen.studio.looking import Asked, Looked, Looking
@@ -134,7 +134,7 @@ class Inspecting:
 
     def _closed(self) -> str | None:
         """Return the data set that the photos are a part of, where it was not opened."""
-        folder = None if self.session.photos is None else Path(self.session.photos).expanduser().resolve()
+        folder = None if self.session.photos is None else home(self.session.photos).resolve()
         if folder is None or folder.parent.name != "train" or not _holds_defects(folder.parent.parent):
             return None
         return None if str(folder.parent.parent) in self._data() else str(folder.parent.parent)

@@ -26,6 +26,7 @@ from anomgen.making.recipe import bundled_recipes, load_recipe
 from anomgen.making.rejected import NoAnomaly
 from anomgen.making.sampler import Sampler
 from anomgen.making.splits import is_anomalous
+from anomgen.places import home
 from anomgen.sources import detect
 from anomgen.sources.base import MAX_SIDE
 from anomgen.sources.images import read_image
@@ -136,7 +137,7 @@ class Session:
         """Return the photos as a recipe's source; what kind they are is looked at anew when their folder changes."""
         if self.photos is None:
             return None
-        folder = Path(self.photos).expanduser()
+        folder = home(self.photos)
         changed = folder.stat().st_mtime_ns if folder.is_dir() else None
         if self._detected is None or changed is None or self._detected[0] != changed:
             self._detected = changed, detect(self.photos)
@@ -156,7 +157,7 @@ class Session:
 
     def refuse_outside(self, text: str, key: str) -> None:
         """Raise RecipeError for a path that leads out of the folders that were opened."""
-        where = Path(text).expanduser().resolve()
+        where = home(text).resolve()
         if text != self.photos and not any(where.is_relative_to(folder) for folder in self.folders):
             advice = f"{text} is not in a folder that was opened; start with `anomgen studio --open {text}`"
             raise RecipeError([(key, advice)])
@@ -248,7 +249,7 @@ class Session:
 
 
 def _folder(photos: str | None) -> tuple[Path, ...]:
-    return () if photos is None or not Path(photos).expanduser().is_dir() else (Path(photos),)
+    return () if photos is None or not home(photos).is_dir() else (Path(photos),)
 
 
 def painted(data: bytes) -> np.ndarray:

@@ -11,7 +11,7 @@ from pathlib import Path
 from anomgen.cards import as_yaml
 from anomgen.errors import UsageError
 from anomgen.files import bundled, refuse_taken, writing
-from anomgen.places import local
+from anomgen.places import home, local
 
 PORT = 7860
 """Where the Hub expects a Space."""
@@ -70,7 +70,7 @@ def write_space(folder: str | Path, photos: str | None = None) -> list[Path]:
     """
     out = local(folder)
     refuse_taken(out, "give a new folder with --space", leftovers=(".git",))
-    pictures = None if photos is None else Path(photos).expanduser()
+    pictures = None if photos is None else home(photos)
     if pictures is not None and not pictures.is_dir():
         raise UsageError(f"{photos}: a Space shows a folder of images; copy them into one")
     with writing(out):

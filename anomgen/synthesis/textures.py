@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from threading import Lock
 from typing import Annotated, Any, Literal, Protocol
 
@@ -21,6 +20,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator
 from anomgen.config import Config
 from anomgen.errors import RecipeError, SourceError, UsageError, near_miss
 from anomgen.licenses import license_beside
+from anomgen.places import home
 from anomgen.rng import Stream, rng_for
 from anomgen.sources.base import PathText
 from anomgen.sources.cache import bounded
@@ -189,7 +189,7 @@ class FolderTextures(_PictureTextures):
                 pass
 
     def _open(self) -> _Pictures:
-        folder = Path(self.path).expanduser()
+        folder = home(self.path)
         if not folder.is_dir():
             hint = " (it is a file)" if folder.exists() else missing_hint(folder)
             raise UsageError(f"texture.path: {self.path}: there is no such folder of textures{hint}")

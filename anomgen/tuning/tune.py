@@ -238,7 +238,7 @@ def _header(real: Sequence[Defect]) -> str:
 
 def _opened(defects: str | Path, masks: str | Path | None, new: Path) -> Bank:
     """Return the real defects as a bank, made in `new` where they are none. Raises UsageError for unapproved masks."""
-    place = Path(defects).expanduser()
+    place = home(defects)
     if masks is None and (is_bank(place) or not place.exists()):
         opened = open_bank(defects)
     else:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import MutableMapping
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 from weakref import WeakKeyDictionary
 
@@ -26,6 +25,7 @@ from anomgen.generators.defects.laying import at_severity
 from anomgen.generators.defects.material import measured
 from anomgen.generators.defects.placing import Place, drawn_spot
 from anomgen.generators.defects.scene import Layer, Material, Scene
+from anomgen.places import home
 from anomgen.sources.base import PathText
 from anomgen.sources.images import read_bytes, read_image
 from anomgen.sources.pixels import levels
@@ -68,7 +68,7 @@ def _weighted(value: Any) -> Any:
     """Take a list of kinds for kinds with their usual weights."""
     if isinstance(value, str):
         value = [value]
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
         return {name: KINDS[name].weight if name in KINDS else 1.0 for name in value}
     return value
 
@@ -221,7 +221,7 @@ class Defects(Generator):
     def _read_weights(self) -> Weights | None:
         if self.weights is None:
             return None
-        path = Path(self.weights).expanduser()
+        path = home(self.weights)
         if not path.is_file():
             raise UsageError(f"generator.weights: {self.weights}: there is no such picture")
         data = read_bytes(path, path.name)

@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from anomgen.errors import UsageError
+from anomgen.places import home
 
 ENDS = {
     "time_embed.0": "time_embedding.linear_1",
@@ -46,7 +47,7 @@ SUFFIXES = (".safetensors", ".pt", ".pth")
 
 def guided_file(init: str) -> Path:
     """Return the file that `--init` names. Raises UsageError for a pickle, and when it is not there."""
-    file = Path(init).expanduser()
+    file = home(init)
     if file.suffix != ".safetensors":
         raise UsageError(
             f"--init {init}: a pickle, which could execute code. Convert it once, in Python: safetensors.torch."

@@ -22,7 +22,7 @@ import numpy as np
 from anomgen.config.text import read_json
 from anomgen.errors import AnomgenNote, Progress, SourceError, silent
 from anomgen.files import Earlier, holds_earlier, locked, refuse_inside, refuse_linked, remove, replacing, writing
-from anomgen.places import local, regular
+from anomgen.places import home, local, regular
 from anomgen.score.inspector.inspector import Inspection, Inspector
 from anomgen.score.request import require_extra
 from anomgen.sources.folder import FileReader, existing_folder
@@ -118,7 +118,7 @@ def inspect(
 
 def _listed(images: str | Path) -> tuple[Path, list[str], tuple[str, ...]]:
     """Return a folder, the names of the images below it, and notes on what was left out."""
-    path = Path(images).expanduser()
+    path = home(images)
     if path.is_file():
         return path.resolve().parent, [path.name], ()
     root = existing_folder(str(images), "images to inspect").resolve()
