@@ -15,7 +15,7 @@ from anomgen.making.recipe import load_recipe
 
 
 def test_a_run_is_made_stopped_gone_on_with_and_is_the_dataset_of_make(studio, photos, out, tmp_path):
-    told = chosen(studio, count=1000, shard_size=16)
+    told = chosen(studio, count=600, shard_size=16)
     assert studio.post("/api/make", json={"id": told["id"], "name": "d"}).status_code == 200
     refused(studio.post("/api/make", json={"id": told["id"], "name": "d"}), "already")
     for _ in range(2000):
@@ -23,7 +23,7 @@ def test_a_run_is_made_stopped_gone_on_with_and_is_the_dataset_of_make(studio, p
             break
         time.sleep(0.03)
     studio.post("/api/stop", json={"name": "d"})
-    assert until(studio, "d", {"stopped"})["done"] < 1000
+    assert until(studio, "d", {"stopped"})["done"] < 600
     refused(studio.post("/api/stop", json={"name": "d"}), "is not being made")
     refused(studio.get("/api/dataset/d"), "unfinished")
     assert studio.post("/api/resume", json={"name": "d"}).status_code == 200
@@ -31,14 +31,14 @@ def test_a_run_is_made_stopped_gone_on_with_and_is_the_dataset_of_make(studio, p
         "name": "d",
         "kind": "dataset",
         "state": "finished",
-        "done": 1000,
-        "total": 1000,
+        "done": 600,
+        "total": 600,
         "seconds": 0,
         "note": "",
         "error": "",
     }
     assert until(studio, "d", {"finished", "failed"}) | {"seconds": 0} == wanted
-    recipe = load_recipe("perlin", source=photos, overrides={**SMALL, "count": 1000, "shard_size": 16})
+    recipe = load_recipe("perlin", source=photos, overrides={**SMALL, "count": 600, "shard_size": 16})
     make(recipe, tmp_path / "twin")
     shards = sorted((out / "d" / "data").iterdir())
     twins = sorted((tmp_path / "twin" / "data").iterdir())

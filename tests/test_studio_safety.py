@@ -68,14 +68,14 @@ def test_two_studios_on_one_folder_lose_nothing_of_each_other(photos, tmp_path):
 def test_two_runs_of_two_studios_into_one_folder_do_not_mix(photos, tmp_path):
     out = tmp_path / "out"
     with opened(photos, out) as one, opened(photos, out) as two:
-        first, second = chosen(one, count=600), chosen(two, count=600, seed=7)
+        first, second = chosen(one, count=300), chosen(two, count=300, seed=7)
         one.post("/api/make", json={"id": first["id"], "name": "d"})
         two.post("/api/make", json={"id": second["id"], "name": "d"})
         ends = [ended(studio) for studio in (one, two)]
     states = sorted(run["state"] for run in ends if run is not None)
     assert states in (["failed", "finished"], ["finished"]), ends
     dataset = Dataset(out / "d")
-    assert len(dataset) == 600 and len({row["seed"] for row in dataset.rows(["seed"])}) == 1
+    assert len(dataset) == 300 and len({row["seed"] for row in dataset.rows(["seed"])}) == 1
 
 
 def ended(studio):
