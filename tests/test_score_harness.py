@@ -38,9 +38,9 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(data, tmp_path_factory):
-    """Return the folder of a run of two recipes, one detector, two seeds, by two workers."""
+    """Return the folder of a run of two recipes, one detector, two seeds, by a worker process."""
     out = tmp_path_factory.mktemp("run") / "run"
-    harness.run(request(data, seeds=2), out, workers=2)
+    harness.run(request(data, seeds=2), out, workers=1)
     return out
 
 
@@ -68,7 +68,7 @@ def test_a_run_writes_a_row_for_every_cell_and_the_report(finished):
 
 def test_the_function_takes_the_command_s_options_as_values_or_as_texts(data, finished):
     before = (finished / "results.json").read_bytes()
-    outcome = score(data, "perlin", out=finished, seeds=2, size="32", overrides=QUICK, workers=2, part="1/1")
+    outcome = score(data, "perlin", out=finished, seeds=2, size="32", overrides=QUICK, workers=1, part="1/1")
     assert outcome.summary.done == 6 and (finished / "results.json").read_bytes() == before
     typed = Request.of("d", "a,b", detectors="all", size="32x64", ratios="0.5,1,0.5", sweeps=["k=[1, [2]]"])
     passed = Request.of(["d"], ["a", "b"], detectors=["all"], size=(32, 64), ratios=[0.5, 1], sweeps={"k": [1, [2]]})
@@ -81,7 +81,7 @@ def test_the_function_takes_the_command_s_options_as_values_or_as_texts(data, fi
 def test_a_finished_run_trains_nothing_and_gives_the_same_report(data, finished, monkeypatch):
     before = {path.name: path.read_bytes() for path in finished.iterdir() if path.is_file()}
     monkeypatch.setattr("anomgen.score.jobs.Workers", lambda *_, **__: pytest.fail("a worker was started"))
-    harness.run(request(data, seeds=2), finished, workers=2)
+    harness.run(request(data, seeds=2), finished, workers=1)
     assert {path.name: path.read_bytes() for path in finished.iterdir() if path.is_file()} == before
 
 
@@ -98,7 +98,7 @@ def test_a_name_in_a_damaged_row_steers_no_terminal(data, finished, tmp_path):
 def test_limits_are_read_off_the_rows_and_train_nothing(data, finished, tmp_path, monkeypatch):
     out = shutil.copytree(finished, tmp_path / "run")
     monkeypatch.setattr("anomgen.score.jobs.Workers", lambda *_, **__: pytest.fail("a worker was started"))
-    harness.run(replace(request(data, seeds=2), limits=("fn=0", "fpr=0.5")), out, workers=2)
+    harness.run(replace(request(data, seeds=2), limits=("fn=0", "fpr=0.5")), out, workers=1)
     assert "--limit fn=0 --limit fpr=0.5" in (out / "report.md").read_text()
     cells = json.loads((out / "results.json").read_text())["cells"]
     cell = next(cell for cell in cells if (cell["entry"], cell["detector"]) == ("perlin", "probe"))
@@ -349,6 +349,7 @@ def test_a_model_that_draws_nothing_gives_rows_that_say_so(data, here, tmp_path)
         *QUICK,
         f"recipe.sdas.generator.model={tmp_path}/model",
         "recipe.sdas.generator.opacity_range=[0.001,0.001]",
+        "recipe.sdas.generator.steps=2",
     )
     outcome = harness.run(request(data, recipes=("sdas",), anomalies=2, changes=changes), tmp_path / "run", workers=1)
     rows = {row.entry: row for row in RowFile(tmp_path / "run").rows.values()}
