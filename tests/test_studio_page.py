@@ -16,7 +16,8 @@ from anomgen.dataset.png import decode_png, encode_png
 from anomgen.dataset.reader import Dataset
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tools"))
-from studio_pictures import browser_path, serving, shown
+from studio_client import served
+from studio_pictures import browser_path, shown
 
 BROWSER = browser_path()
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="NO BROWSER TEST: install chromium, the page is not tried")
@@ -38,7 +39,7 @@ def browser():
 def page(browser, photos, tmp_path):
     """The page, opened on the photos; what goes wrong in it fails the test."""
     faults = []
-    with serving(photos, tmp_path / "out") as address:
+    with served(photos, tmp_path / "out") as address:
         context = browser.new_context(viewport={"width": 1280, "height": 860})
         key = json.dumps(f"anomgen-studio {photos}")
         context.add_init_script(f'localStorage.getItem({key}) ?? localStorage.setItem({key}, \'{{"base": "perlin"}}\')')
@@ -328,23 +329,23 @@ def test_axe_finds_no_serious_fault_in_either_mode(page, tmp_path, scheme):
     assert faults(page) == [], "a question"
 
 
-@pytest.mark.parametrize("tab", TABS)
-def test_everything_that_can_be_used_has_a_name_and_a_phone_shows_all_of_it(page, tab):
+def test_everything_that_can_be_used_has_a_name_and_a_phone_shows_all_of_it(page):
     page.set_viewport_size({"width": 390, "height": 844})
-    page.get_by_role("tab", name=tab).click()
-    page.wait_for_timeout(300)
-    nameless = page.evaluate(
-        """() => [...document.querySelectorAll('main button, main input, main select, header button')]
-            .filter((e) => e.checkVisibility() && !(e.textContent.trim() || e.getAttribute('aria-label')
-                || e.labels?.length || e.getAttribute('aria-labelledby'))).map((e) => e.outerHTML)"""
-    )
-    assert nameless == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    small = page.evaluate(
-        """() => [...document.querySelectorAll('main button, header button')].filter((e) => e.checkVisibility())
-            .filter((e) => e.getBoundingClientRect().height < 24).map((e) => e.textContent)"""
-    )
-    assert small == []
+    for tab in TABS:
+        page.get_by_role("tab", name=tab).click()
+        page.wait_for_timeout(300)
+        nameless = page.evaluate(
+            """() => [...document.querySelectorAll('main button, main input, main select, header button')]
+                .filter((e) => e.checkVisibility() && !(e.textContent.trim() || e.getAttribute('aria-label')
+                    || e.labels?.length || e.getAttribute('aria-labelledby'))).map((e) => e.outerHTML)"""
+        )
+        assert nameless == [], tab
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, tab
+        small = page.evaluate(
+            """() => [...document.querySelectorAll('main button, header button')].filter((e) => e.checkVisibility())
+                .filter((e) => e.getBoundingClientRect().height < 24).map((e) => e.textContent)"""
+        )
+        assert small == [], tab
 
 
 def test_an_image_is_chosen_by_its_name_for_every_recipe(page):
