@@ -75,8 +75,10 @@ def with_generator(generator):
 def session():
     """One Ray of two processors and one pretended GPU for all tests here."""
     here = str(Path(__file__).parent)
-    before = {name: os.environ.get(name) for name in ("RAY_AUTH_MODE", "PYTHONPATH", "RAY_USAGE_STATS_ENABLED")}
-    os.environ.update(RAY_AUTH_MODE="disabled", RAY_USAGE_STATS_ENABLED="0")
+    given = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+    given["RAY_worker_niceness"] = "0"  # of the tests that run beside these, workers would be the last to compute
+    before = {name: os.environ.get(name) for name in ("PYTHONPATH", *given)}
+    os.environ.update(given)
     os.environ["PYTHONPATH"] = os.pathsep.join([here, *filter(None, [before["PYTHONPATH"]])])
     ray.init("local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield
