@@ -20,7 +20,7 @@ from anomgen.making.recipe import load_recipe
 
 
 def uncounted():
-    """Return the environment without coverage's hooks: for children that may write next to nothing."""
+    """Return the environment without coverage's hooks: for children that may write next to nothing, or are killed."""
     return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
 
 

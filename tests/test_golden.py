@@ -4,7 +4,7 @@ import os
 
 import pytest
 from learned import METHODS, NAMES
-from small import count_shards, digests, launch
+from small import count_shards, digests, launch, uncounted
 
 from anomgen.making.engine import Plan, Renderer
 from anomgen.making.make import make
@@ -70,7 +70,7 @@ def dead(tmp_path_factory):
             os.wait()
     """
     place = tmp_path_factory.mktemp("dead")
-    launch(" ".join(METHODS), *PARTS, program=program, cwd=place)
+    launch(" ".join(METHODS), *PARTS, program=program, cwd=place, environment=uncounted())
     return place
 
 

@@ -5,7 +5,7 @@ import subprocess
 import time
 
 import pytest
-from small import command, count_shards, digests, recipe
+from small import command, count_shards, digests, recipe, uncounted
 
 from anomgen.errors import AnomgenError
 from anomgen.generators.cutpaste import CutPaste
@@ -46,7 +46,7 @@ def test_a_worker_that_dies_is_told_with_what_to_do(tmp_path):
 
 def test_workers_end_when_the_parent_is_killed(tmp_path):
     out = tmp_path / "out"
-    process = subprocess.Popen(command(out, 40_000, "nsa", "-j", "2"))
+    process = subprocess.Popen(command(out, 40_000, "nsa", "-j", "2"), env=uncounted())
     while process.poll() is None and not count_shards(out):
         time.sleep(0.05)
     process.kill()

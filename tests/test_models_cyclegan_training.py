@@ -1,7 +1,6 @@
 """Training a Cycle-GAN: the same bytes again, after a kill, in parts; the command."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -15,7 +14,7 @@ pytest.importorskip("accelerate", reason="learned generators need the extra `dif
 
 from cyclegan_runs import SMALL, sources
 from learned import disc, pictures
-from small import run
+from small import run, uncounted
 
 from anomgen.errors import UsageError
 from anomgen.generators.base import build_generator
@@ -176,7 +175,7 @@ def test_the_command_trains_and_a_killed_training_goes_on_to_the_same_bytes(disc
     killed = subprocess.Popen(
         [sys.executable, "-m", "anomgen", *command(discs, tmp_path / "cut", *words)],
         stdout=subprocess.DEVNULL,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**uncounted(), "OMP_NUM_THREADS": "1"},
     )
     record = tmp_path / "cut" / "training.json"
     while killed.poll() is None and not (record.exists() and json.loads(record.read_text())["steps"] >= 5):

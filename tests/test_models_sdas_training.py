@@ -149,7 +149,7 @@ def test_a_killed_command_is_gone_on_with_to_the_same_weights(tmp_path):
     ]
     for key, value in settings.items():
         command += ["--set", f"{key}={value}"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**small.uncounted(), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while process.poll() is None and not _steps(tmp_path / "parts"):
         time.sleep(0.01)
