@@ -11,9 +11,8 @@ import yaml
 
 from anomgen.config.text import decoded, read_yaml, write_yaml
 from anomgen.errors import UsageError, printable
-from anomgen.files import bundled
 from anomgen.licenses import known
-from anomgen.places import read_within
+from anomgen.places import bundled, read_within
 from anomgen.registry import load
 
 if TYPE_CHECKING:

@@ -8,10 +8,11 @@ import json
 import os
 import re
 import secrets
+import shutil
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from importlib import resources
+from io import FileIO
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -45,13 +46,15 @@ def holds_earlier(
 
     earlier: tells what of ours a folder holds, None when it is none of ours. leftovers: names that do not count, beside
     those of temporary files and locks. Raises UsageError where a run could lose or mix something: for a file, for a
-    folder of other content, and for an earlier `thing` when neither `resume` nor `overwrite` says what becomes of it.
+    folder of other content, for an earlier `thing` when neither `resume` nor `overwrite` says what becomes of it, and
+    for a folder in it that is a link.
     """
     if resume and overwrite:
         raise UsageError("--resume and --overwrite exclude each other")
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file; give a folder with -o")
     if not out.exists() or all(entry.name in leftovers or is_left_over(entry.name) for entry in out.iterdir()):
+        refuse_linked(out)
         return False
     found = earlier(out)
     if found is None:
@@ -61,6 +64,7 @@ def holds_earlier(
         raise UsageError(
             f"{out} holds {found.state}; {go_on}replace it with --overwrite, or choose another folder with -o"
         )
+    refuse_linked(out)
     return True
 
 
@@ -70,18 +74,22 @@ def refuse_taken(out: Path, advice: str, leftovers: Collection[str] = ()) -> Non
         raise UsageError(f"{out} is there already; {advice}")
 
 
+LOCK = ".anomgen.lock"
+"""The file by which a run holds its output folder; each part of an array job has one of its own, with a longer name."""
+
+_LOCKS = re.compile(rf"{re.escape(LOCK)}(-[0-9a-f]{{8}})?")
 _TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.tmp", re.DOTALL)
-"""How `replacing` calls a file until it is whole: nobody else's is called so."""
+"""How `replacing` and `drafting` call what is not whole: nobody else's is called so."""
 
 
 def is_left_over(name: str) -> bool:
-    """Return whether a killed run may have left a file of that name."""
-    return name.startswith(LOCK) or is_temporary(name)
+    """Return whether a killed run may have left what is called so."""
+    return _LOCKS.fullmatch(name) is not None or _TEMPORARY.fullmatch(name) is not None
 
 
-def is_temporary(name: str) -> bool:
-    """Return whether a file of that name is one that `replacing` had not finished."""
-    return _TEMPORARY.fullmatch(name) is not None
+def _temporary(path: Path) -> Path:
+    """Return a name beside a path; process numbers repeat on the machines that share a folder."""
+    return path.parent / f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp"
 
 
 def lies_in(place: Path, folder: Path) -> bool:
@@ -118,18 +126,23 @@ def note_kept(path: Path, advice: str = "; to have it written anew, remove it an
     warnings.warn(f"{path} is not as it was written, so it stays{advice}", AnomgenNote, stacklevel=3)
 
 
-def refuse_linked(*folders: Path) -> None:
-    """Raise UsageError for a folder of an output that is a link: what would be removed there is somebody else's."""
-    for folder in folders:
-        if not isinstance(folder, Remote) and folder.is_symlink():
+def refuse_linked(out: Path, inner: str = "") -> None:
+    """Raise UsageError for a folder below an output that is a link: what is replaced there is somebody else's.
+
+    inner: a folder of the output, relative to it, where only that one and what leads to it matters.
+    """
+    if isinstance(out, Remote):
+        return
+    place = out / inner
+    above = [folder for folder in (place, *place.parents) if folder != out and folder.is_relative_to(out)]
+    below = (Path(top, name) for top, names, _ in os.walk(place) for name in names)
+    for folder in (*above, *below):
+        if folder.is_symlink():
             raise UsageError(
                 f"{folder} is a link, and files are replaced and removed in it; put a folder in its place, or choose "
                 "another one with -o"
             )
 
-
-LOCK = ".anomgen.lock"
-"""The file by which a run holds its output folder; each part of an array job has one of its own, with a longer name."""
 
 _PATIENCE = 2.0
 """Seconds that the parts of an array job wait for each other's look at a lock that a killed run has left."""
@@ -153,10 +166,14 @@ def locked(out: Path, *, shared: bool = False, name: Path | None = None) -> Iter
     whole = out / LOCK
     with _held(out / f"{LOCK}-{secrets.token_hex(4)}" if shared else whole, name):
         # Everybody has put up a lock before looking for others', so of two at once at least one sees the other.
-        for other in filter(Path.exists, [whole]) if shared else list(out.glob(f"{LOCK}-*")):
+        for other in filter(Path.exists, [whole]) if shared else _locks_of_parts(out):
             with _held(other, name, _PATIENCE if shared else 0.0):
                 pass
         yield
+
+
+def _locks_of_parts(out: Path) -> list[Path]:
+    return [file for file in out.glob(f"{LOCK}-*") if _LOCKS.fullmatch(file.name)]
 
 
 @contextmanager
@@ -184,27 +201,27 @@ def _held(file: Path, name: Path, patience: float = 0.0) -> Iterator[None]:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
+def replacing(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]:
     """Open a temporary file beside `path`; on success it takes that name, on any failure it is removed.
 
-    For a URL the temporary file is here, and uploaded. Raises Unwritable, naming the file, when the disk is full or not
-    writable.
+    Of a link the name is taken, what it leads to stays. sync: whether it is on the disk at the end, or soon. For a URL
+    the temporary file is here, and uploaded. Raises Unwritable, naming the file, when the disk is full or not writable.
     """
     if isinstance(path, Remote):
         with path.replacing() as file:
             yield file
         return
-    # Process numbers repeat on the machines that share a folder.
-    temporary = path.parent / f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp"
+    temporary = _temporary(path)
     try:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            file = temporary.open("wb")
+            file = temporary.open("xb")
         try:
             yield file
             with writing(path):
                 file.flush()
-                os.fsync(file.fileno())
+                if sync:
+                    os.fsync(file.fileno())
         except OSError as error:
             if error.errno not in FULL:
                 raise
@@ -214,11 +231,64 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
                 file.close()
         with writing(path):
             temporary.replace(path)
-            _sync_folder(path.parent)
+            if sync:
+                _sync_folder(path.parent)
     except BaseException:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def appending(path: Path) -> Iterator[Callable[[bytes], None]]:
+    """Give what adds a line to a file, whole; of one that the disk takes a part of, nothing stays.
+
+    Raises Unwritable for that, UsageError for a link: what it leads to is somebody else's.
+    """
+
+    def opened(name: str, flags: int) -> int:
+        return os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+
+    def add(line: bytes) -> None:
+        size, left = file.tell(), line
+        try:
+            while left:
+                left = left[file.write(left) :]
+        except OSError:
+            with suppress(OSError):
+                file.truncate(size)
+            raise
+
+    with writing(path):
+        if path.is_symlink() or (path.is_file() and path.stat().st_nlink > 1):
+            raise UsageError(f"{path} is a link, and is added to; put a copy in its place, or choose another with -o")
+        with FileIO(path, "ab", opener=opened) as file:
+            yield add
+
+
+@contextmanager
+def drafting(out: Path, last: str) -> Iterator[Path]:
+    """Make a folder in `out` for other libraries to write to; on success its files take their places below `out`.
+
+    Those whom the umask lets may read them. last: the file that comes last, and says that the others are there. The
+    folder is removed; what a killed run leaves of it, `sweep` removes.
+    """
+    draft = _temporary(out / "draft")
+    with writing(out):
+        draft.mkdir(parents=True)
+    try:
+        yield draft
+        mask = os.umask(0)
+        os.umask(mask)
+        names = [file.relative_to(draft) for file in draft.rglob("*") if file.is_file()]
+        for name in sorted(names, key=lambda name: (name == Path(last), name)):
+            with writing(out / name):
+                (out / name).parent.mkdir(parents=True, exist_ok=True)
+                (draft / name).chmod(0o666 & ~mask)  # safetensors writes files for their owner alone
+                (draft / name).replace(out / name)
+                _sync_folder((out / name).parent)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 @contextmanager
@@ -234,7 +304,11 @@ def sweep(*folders: Path) -> None:
     """Remove the temporary files that killed runs and workers left; nobody else may be at work there."""
     for folder in folders:
         for leftover in folder.glob(".*.tmp"):
-            if is_temporary(leftover.name):
+            if not _TEMPORARY.fullmatch(leftover.name):
+                continue
+            if not isinstance(leftover, Remote) and leftover.is_dir() and not leftover.is_symlink():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
                 remove(leftover)
 
 
@@ -250,20 +324,15 @@ def remove_matching(out: Path, patterns: Iterable[str]) -> None:
     patterns: their names, relative to `out`, which may hold ``*`` and ``[…]``, in the order in which they go. Raises
     UsageError for a folder that is a link, Unwritable for a file that may not be removed.
     """
+    refuse_linked(out)
     for pattern in patterns:
-        for folder in folders_in(out, [pattern]):
-            refuse_linked(folder)
         for path in sorted(out.glob(pattern)):
             if path.is_file() or path.is_symlink():
                 remove(path)
-        for folder in folders_in(out, [pattern]):
+        folder = (out / pattern).parent
+        if folder != out:
             with suppress(OSError):  # it is not empty, or not there
                 folder.rmdir()
-
-
-def folders_in(out: Path, patterns: Iterable[str]) -> set[Path]:
-    """Return the folders within an output that hold what is called so, relative to it."""
-    return {(out / pattern).parent for pattern in patterns} - {out}
 
 
 def _advice(error: OSError) -> str:
@@ -301,16 +370,6 @@ def json_object(path: Path, most: int = MAX_RECORD) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError("not an object")
     return content
-
-
-def bundled(name: str, in_checkout: str | None = None) -> Path:
-    """Return the folder of data files that comes with the package: inside it when installed, beside it in a checkout.
-
-    in_checkout: its name at the top of a checkout, where that differs.
-    """
-    package = Path(str(resources.files("anomgen")))
-    folders = (package / name, package.parent / (in_checkout or name))
-    return next(folder for folder in folders if folder.is_dir())
 
 
 def digest(data: bytes = b"") -> hashlib.blake2b:

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
+from importlib import resources
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -71,6 +72,16 @@ def cache_folder() -> Path:
     except RuntimeError as error:
         raise OSError(str(error)) from error
     return cache / "anomgen"
+
+
+def bundled(name: str, in_checkout: str | None = None) -> Path:
+    """Return the folder of data files that comes with the package: inside it when installed, beside it in a checkout.
+
+    in_checkout: its name at the top of a checkout, where that differs.
+    """
+    package = Path(str(resources.files("anomgen")))
+    folders = (package / name, package.parent / (in_checkout or name))
+    return next(folder for folder in folders if folder.is_dir())
 
 
 def place(where: str | Path) -> Path:

@@ -88,7 +88,7 @@ def tiny_guided(folder, steps=2) -> tuple[Path, Path]:
     return model, train_classifier(two_categories(), settings, folder / "guide", guides=str(model)).path
 
 
-def tiny_sdas(out, *, folder=None, steps=2, count=8, size=32, **settings) -> Path:
+def tiny_sdas(out, *, folder=None, steps=2, count=8, size=32, resume=False, **settings) -> Path:
     """Train a DDPM for a few steps on `count` crops of brick, grey, of the size, or on the images of a folder."""
     from anomgen.models.sdas.noised import Category
     from anomgen.models.sdas.settings import TrainSDAS
@@ -97,4 +97,6 @@ def tiny_sdas(out, *, folder=None, steps=2, count=8, size=32, **settings) -> Pat
     from anomgen.sources.folder import Folder
 
     source = (Builtin(count=count, size=size) if folder is None else Folder(path=str(folder), size=size)).open()
-    return train_sdas([Category("brick", source)], TrainSDAS(steps=steps, **{**TINY, **settings}), out).path
+    return train_sdas(
+        [Category("brick", source)], TrainSDAS(steps=steps, **{**TINY, **settings}), out, resume=resume
+    ).path

@@ -271,7 +271,7 @@ def test_the_lines_that_load_it_work(tmp_path):
 
 @pytest.mark.parametrize("kind", ["dataset", "bank", "detector", "sdas", "cyclegan"])
 def test_every_kind_of_card_tells_limits_and_what_to_cite(kind):
-    from anomgen.files import bundled
+    from anomgen.places import bundled
 
     text = (bundled("templates", "cards") / f"{kind}.md").read_text(encoding="utf-8")
     headings = [line for line in text.splitlines() if line.startswith("## ")]

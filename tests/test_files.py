@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import re
+import stat
 import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
@@ -16,6 +17,8 @@ from anomgen.errors import AnomgenError, UsageError
 from anomgen.files import (
     LOCK,
     Earlier,
+    appending,
+    drafting,
     file_digest,
     fingerprint_of,
     holds_earlier,
@@ -24,6 +27,7 @@ from anomgen.files import (
     refuse_linked,
     refuse_taken,
     remove,
+    replacing,
 )
 from anomgen.places import place
 
@@ -120,11 +124,15 @@ def earlier(out):
 
 def test_a_folder_that_holds_nothing_is_begun(tmp_path):
     assert not holds_earlier(tmp_path / "gone", "cake", earlier)
-    for name in (LOCK, f"{LOCK}-1a2b", ".cake.1-0123abcd.tmp", "crumbs"):
+    for name in (LOCK, f"{LOCK}-0123abcd", ".cake.1-0123abcd.tmp", "crumbs"):
         (tmp_path / name).touch()
     assert not holds_earlier(tmp_path, "cake", earlier, leftovers={"crumbs"})
+    (tmp_path / f"{LOCK}-notes").write_text("mine")
+    with locked(tmp_path):
+        pass
+    assert (tmp_path / f"{LOCK}-notes").read_text() == "mine"
     with pytest.raises(UsageError, match="holds other files and no cake; choose another folder with -o"):
-        holds_earlier(tmp_path, "cake", earlier)
+        holds_earlier(tmp_path, "cake", earlier, leftovers={"crumbs"})
     with pytest.raises(UsageError, match=r"crumbs is a file; give a folder with -o"):
         holds_earlier(tmp_path / "crumbs", "cake", earlier, overwrite=True)
 
@@ -163,10 +171,43 @@ def test_a_folder_of_the_output_that_is_a_link_is_refused(tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
-    refuse_linked(tmp_path, tmp_path / "real", tmp_path / "missing", place("memory://x"))
-    for name in ("link", "dangling"):
-        with pytest.raises(UsageError, match=f"{name} is a link, and files are replaced and removed in it"):
-            refuse_linked(tmp_path / "real", tmp_path / name)
+    for out, inner in (
+        (tmp_path / "real", ""),
+        (tmp_path / "link", ""),
+        (tmp_path / "missing", "a/b"),
+        (tmp_path, "real"),
+    ):
+        refuse_linked(tmp_path / out, inner)
+    refuse_linked(place("memory://x"))
+    for inner in ("", "link", "link/a/b"):
+        with pytest.raises(UsageError, match="link is a link, and files are replaced and removed in it"):
+            refuse_linked(tmp_path, inner)
+    with pytest.raises(UsageError, match="dangling is a link"):
+        refuse_linked(tmp_path, "dangling")
+
+
+def test_what_is_put_in_place_follows_no_link(tmp_path):
+    """Law: of a link the name is taken, or it is refused; what it leads to keeps its contents and its mode."""
+    victim, out = tmp_path / "victim", tmp_path / "out"
+    victim.write_text("mine")
+    victim.chmod(0o600)
+    (out / "net").mkdir(parents=True)
+    for name in ("a", "net/weights", "log"):
+        (out / name).symlink_to(victim)
+    (out / "hard").hardlink_to(victim)
+    with replacing(out / "a") as file:
+        file.write(b"new")
+    with drafting(out, "index") as draft:
+        for name in ("index", "net/weights", "hard"):
+            (draft / name).parent.mkdir(exist_ok=True)
+            (draft / name).write_text("new")
+    (out / "other").hardlink_to(victim)
+    for name in ("log", "other"):
+        with pytest.raises(UsageError, match=f"{name} is a link, and is added to"), appending(out / name) as add:
+            add(b"new")
+    assert (victim.read_text(), stat.S_IMODE(victim.stat().st_mode)) == ("mine", 0o600)
+    assert all((out / name).read_text() == "new" for name in ("a", "index", "net/weights", "hard"))
+    assert {path.name for path in out.iterdir()} == {"a", "net", "log", "hard", "index", "other"}
 
 
 def test_what_may_not_be_removed_is_named(tmp_path, monkeypatch):

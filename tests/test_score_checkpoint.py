@@ -93,3 +93,11 @@ def test_a_damaged_checkpoint_is_named(tmp_path, at_once, damage):
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(UsageError, match=r"state: this checkpoint of an interrupted training is damaged .* remove it"):
         fitted("unet", Training(path))
+
+
+def test_weights_of_somebody_else_are_not_replaced(tmp_path, at_once):
+    from safetensors.numpy import save_file
+
+    save_file({"mine": np.ones(3)}, tmp_path / "state")
+    with pytest.raises(UsageError, match="is none of anomgen's"):
+        fitted("unet", Training(tmp_path / "state"))

@@ -7,8 +7,8 @@ import signal
 import pytest
 from score_rows import done_row, failed_row, records
 
-from anomgen.errors import AnomgenError, Unwritable
-from anomgen.score.rows import RowFile
+from anomgen.errors import AnomgenError, Unwritable, UsageError
+from anomgen.score.rows import RowFile, require_run_folder
 
 MKFIFO = getattr(os, "mkfifo", None)
 
@@ -140,3 +140,31 @@ def test_only_a_regular_file_is_read_as_rows(tmp_path, make):
     make(tmp_path / "rows.jsonl")
     with pytest.raises(AnomgenError, match="cannot be read"):
         RowFile(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.set-aside.jsonl"])
+@pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])
+def test_what_is_added_goes_through_no_link(tmp_path, name, link):
+    victim, out = tmp_path / "victim", tmp_path / "out"
+    out.mkdir()
+    (out / "rows.jsonl").write_text(json.dumps(row("a")) + "\nno row\n")
+    victim.write_bytes((out / "rows.jsonl").read_bytes())
+    (out / name).unlink(missing_ok=True)
+    getattr(out / name, link)(victim)
+    before, rows = victim.read_bytes(), RowFile(out)
+    with pytest.raises(UsageError, match=f"{name} is a link, and is added to"):
+        rows.mend() if name != "rows.jsonl" else rows.append(records([row("b")]))
+    assert victim.read_bytes() == before
+
+
+def test_a_run_is_known_by_what_its_files_say(tmp_path):
+    """Law: files of these names may be somebody else's, whose lines would be set aside."""
+    (tmp_path / "rows.jsonl").write_text('{"my": "data"}\n')
+    (tmp_path / "run.json").write_text('{"command": "mine"}')
+    with pytest.raises(UsageError, match="holds other files and no run"):
+        require_run_folder(tmp_path)
+    (tmp_path / "run.json").write_text('{"command": "anomgen score", "protocol": 1}')
+    require_run_folder(tmp_path)
+    (tmp_path / "run.json").unlink()
+    (tmp_path / "rows.jsonl").write_text('{"my": "data"}\n' + json.dumps(row("a")) + "\n")
+    require_run_folder(tmp_path)

@@ -130,6 +130,11 @@ def test_of_the_trainings_folder_only_what_was_written_there_is_removed(tmp_path
     written[1].write_bytes(b"edited")
     written[2].unlink()
     written[2].symlink_to(other)
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / folds.MARK).symlink_to(other)
+    with pytest.raises(UsageError, match="is a link, and is added to"):
+        folds.note_written(tmp_path / "linked", ())
+    (tmp_path / "linked" / folds.MARK).unlink()
     folds.remove_folds(work)
     assert files_in(tmp_path) == {"work/fold-1/data/1.png", "work/fold-1/data/2.png", "other.png"}
 

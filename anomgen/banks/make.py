@@ -77,7 +77,6 @@ def bank(
         return _approved(Bank(place), None if out is None else local(out), without, license, yes, overwrite)
     out = local("bank" if out is None else out)
     refuse_inside(out, str(defects), None if masks is None else str(masks), None if normal is None else str(normal))
-    refuse_linked(out / DATA.parent)
     replaces = holds_earlier(out, "bank of anomgen", _earlier, leftovers=_empty(out), overwrite=overwrite)
     found = collected(str(defects), None if masks is None else str(masks))
     picked = chosen(_left(found.candidates, without), count)
@@ -198,6 +197,7 @@ def _approved(
     out = bank.path if out is None else out
     if out.resolve() != bank.path.resolve():
         holds_earlier(out, "bank of anomgen", _earlier, overwrite=overwrite)
+    refuse_linked(out)
     _refuse_unknown(without, [entry.item for entry in bank.entries])
     kept = [replace(own, proposed=False) for own in bank.defects() if own.item not in set(without)]
     about = _about(bank)

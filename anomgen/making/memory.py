@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from anomgen.dataset.origin import is_fingerprint
+from anomgen.errors import Unwritable
+from anomgen.files import replacing
 from anomgen.making.engine import Plan
 from anomgen.places import cache_folder, read_within
 
@@ -32,9 +34,11 @@ def remember_source(plan: Plan) -> None:
         folder = _memory()
         folder.mkdir(parents=True, exist_ok=True)
         for private in (folder.parent, folder):  # it says where things lie, which is nobody else's business
-            private.chmod(0o700)
-        (folder / fingerprint).write_text(resolved, encoding="utf-8")
-    except (OSError, ValueError):  # a read-only home folder: replay will ask for --source
+            if not private.is_symlink():
+                private.chmod(0o700)
+        with replacing(folder / fingerprint) as file:
+            file.write(resolved.encode())
+    except (OSError, ValueError, Unwritable):  # a read-only home folder: replay will ask for --source
         return
 
 

@@ -26,7 +26,6 @@ def check_output(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) ->
     """Refuse an output folder in which `make` could lose or mix something. Raises UsageError."""
     refuse_in_source(recipe, out)
     data = out / DATA
-    refuse_linked(data)
     hidden = data.is_dir() and all(entry.name.startswith(".") for entry in data.iterdir())
     leftovers = {DATA} if hidden else ()  # of a run that was killed before its first shard
     begun = holds_earlier(out, "anomgen dataset", _earlier, leftovers=leftovers, resume=resume, overwrite=overwrite)
@@ -106,9 +105,9 @@ def clear(out: Path) -> None:
     """Remove an earlier dataset: the files that anomgen writes, nothing else.
 
     provenance.json goes first, so that what is left is not taken for a finished dataset if this is interrupted, and
-    recipe.yaml last, since it is what tells a folder of ours from any other. Raises UsageError for data that is a link.
+    recipe.yaml last, since it is what tells a folder of ours from any other. Raises UsageError for a linked folder.
     """
-    refuse_linked(out / DATA)
+    refuse_linked(out)
     remove(out / PROVENANCE)
     for shard in split_files(out / DATA):
         if SHARD_PATTERN.fullmatch(shard.name):

@@ -11,10 +11,9 @@ import yaml
 from anomgen.config import Config, validated
 from anomgen.config.text import Overrides, changed, decoded, read_yaml, size_of
 from anomgen.errors import RecipeError, UsageError, near_miss
-from anomgen.files import bundled
 from anomgen.generators.base import build_generator
 from anomgen.making.engine import Recipe
-from anomgen.places import place, read_within
+from anomgen.places import bundled, place, read_within
 from anomgen.sources.base import build_source
 from anomgen.sources.foreground import parse_foreground
 

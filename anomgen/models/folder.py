@@ -16,11 +16,9 @@ from anomgen.config import Config, validated
 from anomgen.errors import AnomgenWarning, RecipeError, UsageError
 from anomgen.files import (
     Earlier,
-    folders_in,
     holds_earlier,
     json_object,
     locked,
-    refuse_linked,
     remove_matching,
     replacing,
 )
@@ -89,8 +87,6 @@ def check_folder(out: Path, record: Mapping[str, Any], *, resume: bool, overwrit
     """Refuse a folder in which training could lose or mix something; writes nothing. See `prepare`."""
     begun = holds_earlier(out, "training of anomgen", _earlier, resume=resume, overwrite=overwrite)
     before = read_record(out) if begun else None
-    kinds = {record["kind"], before["kind"]} if before is not None else {record["kind"]}
-    refuse_linked(*sorted({folder for kind in kinds for folder in folders_in(out, _written_by(kind))}))
     if before is not None and resume:
         _refuse_other_training(out, before, record)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import signal
 import time
 from abc import ABC, abstractmethod
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from anomgen.errors import AnomgenError, Interrupted, Progress, UsageError, silent
-from anomgen.files import locked, replacing, sweep, writing
+from anomgen.files import appending, locked, replacing, sweep, writing
 from anomgen.models.device import accelerator_for
 from anomgen.models.folder import CHECKPOINT, LOG, SHEETS, check_folder, prepare, write_record
 from anomgen.models.settings import TrainingSettings
@@ -147,7 +146,6 @@ def _run(task: Task, out: Path, record: Mapping[str, Any], resume: bool, progres
         if main:
             with _saving(out):
                 task.save(out, final)
-            _share(out)
             write_record(out, {**final, "finished": True})
         task.accelerator.wait_for_everyone()
     return Trained(out, steps, steps - first, losses.values, time.perf_counter() - started, findings)
@@ -162,15 +160,6 @@ def locked_for(task: Task, out: Path) -> Iterator[None]:
     with locked(out):
         sweep(out, *(folder for folder in out.iterdir() if folder.is_dir() and not folder.is_symlink()))
         yield
-
-
-def _share(out: Path) -> None:
-    """Let those read the model whom the umask lets: safetensors writes files for their owner alone."""
-    mask = os.umask(0)
-    os.umask(mask)
-    for path in out.rglob("*"):
-        if path.is_file() and not path.is_symlink():
-            path.chmod(path.stat().st_mode | (0o666 & ~mask))
 
 
 @contextmanager
@@ -263,8 +252,8 @@ class _Log:
 
     def write(self, step: int, losses: dict[str, float], seconds: float) -> None:
         values = {name: round(value, 6) for name, value in losses.items()}
-        with writing(self._path), self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, **values, "seconds": round(seconds, 1)}) + "\n")
+        with appending(self._path) as add:
+            add((json.dumps({"step": step, **values, "seconds": round(seconds, 1)}) + "\n").encode())
 
 
 class _Stop:

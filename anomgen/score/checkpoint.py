@@ -101,7 +101,9 @@ class Checkpoint:
         try:
             with safe_open(self.path, "pt") as file:
                 metadata = file.metadata() or {}
-                if metadata.get("key") != self._key:
+                if "key" not in metadata:
+                    raise ValueError("it is none of anomgen's")
+                if metadata["key"] != self._key:
                     return 0
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
             state.restore(tensors, json.loads(metadata["rng"]))

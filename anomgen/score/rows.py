@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from io import FileIO
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -14,7 +13,7 @@ from pydantic import ValidationError
 from anomgen.config import first_fault
 from anomgen.config.text import read_json
 from anomgen.errors import AnomgenError
-from anomgen.files import Earlier, holds_earlier, is_left_over, locked, refuse_linked, replacing, writing
+from anomgen.files import Earlier, appending, holds_earlier, is_left_over, json_object, locked, replacing
 from anomgen.places import read_within
 from anomgen.score.result import Done, Failed, Result, Started
 
@@ -65,8 +64,9 @@ class RowFile:
         if not self.bad and not self._ends_open():
             return
         aside = self.path.parent / SET_ASIDE
-        with writing(aside), aside.open("a", encoding="utf-8") as file:
-            file.writelines(line + "\n" for _, line, _ in self.bad)
+        with appending(aside) as add:
+            for _, line, _ in self.bad:
+                add(line.encode() + b"\n")
         numbers = {number for number, _, _ in self.bad}
         lines = self.path.read_bytes().decode("utf-8", errors="backslashreplace").split("\n")
         kept = [line for number, line in enumerate(lines, 1) if line.strip() and number not in numbers]
@@ -80,32 +80,23 @@ class RowFile:
 
     def append(self, rows: Iterable[Result]) -> None:
         """Add rows, each with one write. Raises Unwritable where one does not go into the file whole."""
-        with writing(self.path), self.path.open("ab", buffering=0) as file:
+        with appending(self.path) as add:
             for row in rows:
-                _append(file, json.dumps(row.plain(), ensure_ascii=False, allow_nan=False).encode() + b"\n")
+                add(json.dumps(row.plain(), ensure_ascii=False, allow_nan=False).encode() + b"\n")
                 self.rows[row.key] = row
 
 
-def _append(file: FileIO, data: bytes) -> None:
-    """Add a line; one that the disk takes a part of is taken back, and the disk's error passes."""
-    size = file.tell()
-    try:
-        while data:
-            data = data[file.write(data) :]
-    except OSError:
-        with suppress(OSError):
-            file.truncate(size)
-        raise
-
-
 def require_run_folder(out: Path) -> None:
-    """Raise UsageError for a file, or a folder that holds something else than a run, or a link where a run has one."""
+    """Raise UsageError for a file, for a folder of something else than a run, and for a linked folder in it."""
     holds_earlier(out, "run of `anomgen score`", _earlier, resume=True)
-    refuse_linked(*(out / name for name in (MAPS, CHARTS, MISSES)))
 
 
 def _earlier(out: Path) -> Earlier | None:
-    return Earlier("a run") if (out / RUN_FILE).exists() or (out / ROWS).exists() else None
+    """A run is known by its configuration, or by a row: files of these names may be somebody else's."""
+    with suppress(OSError, ValueError):
+        if {"command", "protocol"} <= json_object(out / RUN_FILE).keys():
+            return Earlier("a run")
+    return Earlier("a run") if RowFile(out).rows else None
 
 
 @contextmanager

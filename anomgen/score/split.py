@@ -13,7 +13,7 @@ from PIL import Image
 
 from anomgen.dataset.png import encode_png
 from anomgen.errors import AnomgenError, UsageError
-from anomgen.files import lies_in, refuse_taken
+from anomgen.files import lies_in, refuse_linked, refuse_taken
 from anomgen.score.data import load
 from anomgen.sources.base import MIN_SIDE
 from anomgen.sources.images import read_image
@@ -41,6 +41,7 @@ def write_training_images(paths: Iterable[str], out: Path, *, real_share: float 
     for path in paths:
         data, listed = load(path, MIN_SIDE, real_share=real_share), listing(path)
         place = out / data.name
+        refuse_linked(out, data.name)
         if place / "good" in chosen:
             raise UsageError(f"two data sets are called {data.name!r}; rename one folder")
         if listed.root is not None and lies_in(place, listed.root):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import threading
 from collections.abc import MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 from anomgen.dataset.pictures import at_most, displayable, scale_of
 from anomgen.dataset.png import decode_png, encode_png
 from anomgen.errors import UsageError
-from anomgen.files import file_digest, json_object, replacing
+from anomgen.files import file_digest, json_object, refuse_linked, remove, replacing
 from anomgen.sources.cache import bounded
 from anomgen.sources.images import read_image
 
@@ -51,7 +51,7 @@ class Pictures:
     """Keeps pictures and marks below the output folder until they are taken away."""
 
     def __init__(self, out: Path):
-        self.root = out / FOLDER
+        self.out, self.root = out, out / FOLDER
         self._shown: MutableMapping[str, Picture] = bounded(SHOWN_BYTES, lambda picture: picture.nbytes)
         self._lock = threading.Lock()
 
@@ -61,13 +61,13 @@ class Pictures:
         picture = _opened(name, data)
         key = file_digest(data)
         folder = self.root / key
+        refuse_linked(self.out, f"{FOLDER}/{key}")
         if not (folder / PICTURE).is_file():
             if self._bytes() + len(data) > MOST_BYTES:
                 raise UsageError(
                     f"the studio keeps {MOST_BYTES >> 30} GB of pictures of defects, in {self.root}; take away those "
                     "whose defects are in a bank"
                 )
-            folder.mkdir(parents=True, exist_ok=True)
             _write(folder / ABOUT, json.dumps(_about(picture, banked=False)).encode())
             _write(folder / PICTURE, data)
         with self._lock:
@@ -120,7 +120,11 @@ class Pictures:
 
     def remove(self, key: str) -> None:
         """Take a picture away, and what is marked on it; what is in a bank stays there."""
-        shutil.rmtree(self._folder(key))
+        folder = self._folder(key)
+        for name in (ABOUT, MARK, PICTURE):
+            remove(folder / name)
+        with suppress(OSError):  # somebody keeps something of his own there
+            folder.rmdir()
         with self._lock:
             self._shown.pop(key, None)
 
@@ -128,6 +132,7 @@ class Pictures:
         folder = self.root / key
         if not _KEY.fullmatch(key) or not _is_whole(folder):
             raise UsageError("the studio no longer has this picture; open it again")
+        refuse_linked(self.out, f"{FOLDER}/{key}")
         return folder
 
     def _bytes(self) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from anomgen.banks.folder import Bank, is_bank
 from anomgen.dataset.png import encode_png
 from anomgen.errors import UsageError
-from anomgen.files import fingerprint_of
+from anomgen.files import fingerprint_of, refuse_linked
 from anomgen.sources import detect
 from anomgen.sources.base import build_source
 from anomgen.sources.folder import FileReader
@@ -37,6 +37,7 @@ def laid_out(bank: Path, photos: str, out: Path) -> Path:
     listed, opened = source.listed(), Bank(bank)
     names = [name for name, _ in listed.entries]
     root = out / FOLDER / f"{bank.name}-{fingerprint_of([opened.fingerprint, photos, names], size=8)}"
+    refuse_linked(out, f"{FOLDER}/{root.name}")
     if root.is_dir():
         return root
     root.parent.mkdir(parents=True, exist_ok=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from anomgen.cards import as_yaml
 from anomgen.errors import UsageError
-from anomgen.files import bundled, refuse_taken, writing
-from anomgen.places import home, local
+from anomgen.files import refuse_taken, writing
+from anomgen.places import bundled, home, local
 
 PORT = 7860
 """Where the Hub expects a Space."""

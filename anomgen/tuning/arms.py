@@ -14,6 +14,7 @@ import numpy as np
 
 from anomgen.banks.folder import Defect
 from anomgen.errors import AnomgenError, MissingExtra, Progress
+from anomgen.files import replacing
 from anomgen.generators.defects.generator import Defects
 from anomgen.generators.transplant.generator import ENOUGH
 from anomgen.making.engine import Plan, Recipe
@@ -215,8 +216,8 @@ def _request(fold: Fold, usual: Recipe, reference: Reference) -> Any:
         recipe = recipe_of(arm, usual, drawn, str(fold.bank), max(count, ENOUGH))
         recipe = parse_recipe({**recipe.as_dict(), "name": arm, "foreground": foreground})
         files.append(fold.folder / "recipes" / f"{arm}.yaml")
-        files[-1].parent.mkdir(parents=True, exist_ok=True)
-        files[-1].write_text(recipe.to_yaml(), encoding="utf-8")
+        with replacing(files[-1], sync=False) as file:
+            file.write(recipe.to_yaml().encode())
     note_written(fold.folder.parent, files)
     return Request.of(fold.data, files, detectors=DETECTOR, seeds=SEEDS, size=SIDE, steps=STEPS)
 

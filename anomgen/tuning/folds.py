@@ -13,7 +13,7 @@ import numpy as np
 from anomgen.banks.folder import DATA, RECORD, Defect, write_bank
 from anomgen.dataset.png import encode_png
 from anomgen.errors import UsageError
-from anomgen.files import file_digest
+from anomgen.files import appending, file_digest, replacing
 from anomgen.making.engine import Plan
 from anomgen.places import file_in, read_within
 from anomgen.score.decoded import covered_mask, resized_mask
@@ -92,8 +92,9 @@ def _item_of(name: str, pattern: str) -> str:
 def note_written(folder: Path, files: Iterable[Path]) -> None:
     """Record, in the mark of the folder of the trainings, which files were written there, and their contents."""
     lines = [f"{file_digest(file.read_bytes())} {file.relative_to(folder).as_posix()}\n" for file in files]
-    with (folder / MARK).open("a", encoding="utf-8") as mark:
-        mark.writelines(lines)
+    with appending(folder / MARK) as add:
+        for line in lines:
+            add(line.encode())
 
 
 def remove_folds(folder: Path) -> None:
@@ -175,6 +176,6 @@ def _shrunk(mask: np.ndarray) -> np.ndarray:
 
 
 def _write(path: Path, pixels: np.ndarray) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(encode_png(pixels))
+    with replacing(path, sync=False) as file:
+        file.write(encode_png(pixels))
     return path

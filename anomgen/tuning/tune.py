@@ -17,7 +17,7 @@ from anomgen.banks.folder import Bank, Defect, is_bank, open_bank
 from anomgen.banks.make import bank
 from anomgen.config.text import Overrides, require_whole
 from anomgen.errors import Progress, UsageError, silent
-from anomgen.files import refuse_inside, replacing
+from anomgen.files import refuse_inside, refuse_linked, replacing
 from anomgen.generators.defects.generator import Defects
 from anomgen.generators.transplant.generator import ENOUGH, refuse_normal
 from anomgen.making.engine import Plan, Recipe
@@ -81,8 +81,9 @@ class _Files(NamedTuple):
         ours = (work / MARK).is_file() and not work.is_symlink()
         foreign = [] if ours else [work]
         for path in (out, found.report, found.record, found.bank, *foreign):
-            if path.exists():
+            if path.exists() or path.is_symlink():
                 raise UsageError(f"-o {out}: {path} is there already; choose another name, or remove it")
+        refuse_linked(work)
         return found
 
 

@@ -20,6 +20,7 @@ from diffusers.training_utils import EMAModel
 
 from anomgen.config import portable_path
 from anomgen.errors import Progress, silent
+from anomgen.files import drafting
 from anomgen.models.folder import data_record
 from anomgen.models.images import unscaled
 from anomgen.models.sdas.bound import variational_bound
@@ -202,7 +203,8 @@ class SDASTask(Task):
             from anomgen.models.sdas.card import write_sdas_card
 
             write_sdas_card(folder, record, self.images[0].shape, pipeline.unet.config.in_channels)
-            pipeline.save_pretrained(folder)
+            with drafting(folder, "model_index.json") as draft:
+                pipeline.save_pretrained(draft)
 
 
 def _learning_rate(settings: TrainSDAS, number: int) -> float:
