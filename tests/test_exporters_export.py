@@ -17,7 +17,7 @@ from small import run
 from anomgen.errors import AnomgenError, RecipeError, UsageError
 from anomgen.exporters.base import Exporter
 from anomgen.exporters.conformance import contents, made_dataset
-from anomgen.exporters.export import MANIFEST, MARK, export
+from anomgen.exporters.export import MANIFEST, MARK, WORK, export
 
 
 @pytest.fixture(scope="module")
@@ -204,44 +204,42 @@ def test_the_earlier_export_comes_back_when_the_new_one_cannot_take_its_place(da
     assert contents(out) == before
 
 
-def test_a_run_that_was_killed_between_the_two_renames_is_settled(dataset, tmp_path):
-    out, work = tmp_path / "out", tmp_path / ".out.anomgen-export"
-    export(dataset, "coco", out)
-    before = contents(out)
+def working(folder, number="0123abcd"):
+    """Return the folder in which a killed export worked."""
+    work = folder / WORK.format("out", number)
     work.mkdir()
-    (work / MARK).touch()
+    (work / MARK.format(number)).touch()
+    return work
+
+
+def test_a_run_that_was_killed_between_the_two_renames_is_settled(dataset, tmp_path):
+    out = tmp_path / "out"
+    export(dataset, "coco", out)
+    before, work = contents(out), working(tmp_path)
     out.rename(work / "old")
     (work / "new").mkdir()
+    working(tmp_path, "89abcdef").joinpath(MARK.format("89abcdef")).unlink()  # killed before it was marked
     with pytest.raises(UsageError, match="holds an export"):
         export(dataset, "yolo", out)
     assert contents(out) == before and sorted(path.name for path in tmp_path.iterdir()) == ["out"]
 
 
-def test_a_link_where_the_export_would_work_is_not_followed(dataset, tmp_path):
-    """CWE-59: a link of that name led the clearing up into a folder of somebody else."""
-    victim, work = tmp_path / "victim", tmp_path / ".out.anomgen-export"
+def test_what_no_export_put_where_one_works_is_left_alone(dataset, tmp_path):
+    """CWE-59: a link, or a folder of a name that can be foreseen, led the clearing up to files of somebody else."""
+    victim = tmp_path / "victim"
     for name in ("new", "old", "letters"):
         (victim / name).mkdir(parents=True)
         (victim / name / "file.txt").write_text("mine")
-    work.symlink_to(victim)
-    with pytest.raises(UsageError, match="is a link or a file where the export would work"):
-        export(dataset, "coco", tmp_path / "out")
-    work.unlink()
-    work.mkdir()
-    (work / MARK).touch()
-    (work / "new").symlink_to(victim)
-    with pytest.raises(UsageError, match="is a link"):
-        export(dataset, "coco", tmp_path / "out")
-    assert sorted(path.name for path in victim.rglob("*.txt")) == ["file.txt"] * 3
-
-
-def test_a_folder_of_the_users_where_the_export_would_work_is_left_alone(dataset, tmp_path):
-    work = tmp_path / ".out.anomgen-export"
-    (work / "new").mkdir(parents=True)
-    (work / "new" / "mine.txt").write_text("mine")
-    with pytest.raises(UsageError, match="holds what no export put there"):
-        export(dataset, "coco", tmp_path / "out")
-    assert (work / "new" / "mine.txt").read_text() == "mine"
+    (victim / MARK.format("0123abcd")).touch()
+    (tmp_path / WORK.format("out", "0123abcd")).symlink_to(victim)
+    (working(tmp_path, "1123abcd") / "new").symlink_to(victim)
+    (working(tmp_path, "2123abcd") / "old").symlink_to(victim)
+    foreign = tmp_path / WORK.format("out", "3123abcd"), tmp_path / ".out.anomgen-export"
+    for folder in foreign:
+        shutil.copytree(victim, folder)
+    before = contents(tmp_path)
+    export(dataset, "coco", tmp_path / "out")
+    assert {name: data for name, data in contents(tmp_path).items() if not name.startswith("out")} == before
 
 
 SLOW = """
@@ -258,9 +256,8 @@ export(sys.argv[1], "mvtec", Path(sys.argv[2]), progress=lambda done, total: tim
 def test_a_killed_export_leaves_no_folder_that_looks_finished(dataset, tmp_path, name):
     out = tmp_path / "out"
     process = subprocess.Popen([sys.executable, "-c", SLOW, str(dataset), str(out)], stderr=subprocess.DEVNULL)
-    new = tmp_path / ".out.anomgen-export" / "new"
     deadline = time.monotonic() + 20
-    while not (new.is_dir() and any(new.rglob("*.png"))) and time.monotonic() < deadline:
+    while not any(tmp_path.glob(f"{WORK.format('out', '*')}/new/**/*.png")) and time.monotonic() < deadline:
         time.sleep(0.01)
     with pytest.raises(UsageError, match="another run is writing"):
         export(dataset, "coco", out)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import secrets
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -18,13 +20,13 @@ from anomgen.dataset.reader import Dataset
 from anomgen.dataset.record import Record
 from anomgen.errors import AnomgenError, Progress, UsageError, brief, silent
 from anomgen.exporters.base import FOLDER, SHELL_FOLDER, Exporter, Files, build_exporter, license_of
-from anomgen.files import Earlier, digest, holds_earlier, is_left_over, json_object, lies_in, locked, writing
+from anomgen.files import Earlier, digest, holds_earlier, json_object, lies_in, locked, writing
 from anomgen.places import local, regular
 
 MANIFEST = "anomgen-export.json"
 """Lists what an export wrote, with digests: how a folder of ours, and a file that somebody changed, are known."""
-MARK = "anomgen-export-at-work"
-"""The file in an export's working folder that says whose it is; without it nothing there is touched."""
+MARK, WORK = "anomgen-export-at-work-{}", ".{}.{}.anomgen-export"
+"""A working folder beside the export, and the file in it that says whose it is; both names hold one random number."""
 
 
 @dataclass(frozen=True)
@@ -72,19 +74,11 @@ def export(
     _check_dataset(dataset, exporter)
     _check_output(dataset, out, overwrite=overwrite)
     place = out.resolve()  # a link stays, what it leads to is replaced
-    work = place.parent / f".{place.name}.anomgen-export"
-    _claim(work, out)
-    try:
-        with locked(work, name=out), _settled(place, work):
-            files = _written(dataset, exporter, work / "new", progress)
-            _check_output(dataset, out, overwrite=overwrite)  # it took a while: somebody may have used the folder
-            with writing(out):
-                _replace(place, work / "new", work / "old")
-    finally:
-        with suppress(OSError):  # it may hold an earlier export that could not be put back
-            if not any((work / name).exists() for name in ("old", "new")):
-                (work / MARK).unlink(missing_ok=True)
-            work.rmdir()
+    with _working(place, out) as work:
+        files = _written(dataset, exporter, work / "new", progress)
+        _check_output(dataset, out, overwrite=overwrite)  # it took a while: somebody may have used the folder
+        with writing(out):
+            _replace(place, work / "new", work / "old")
     return Exported(
         out,
         exporter.kind,
@@ -273,32 +267,51 @@ def _all_notes(files: Files) -> list[str]:
 # --- in place -------------------------------------------------------------------------------------------------------
 
 
-def _claim(work: Path, out: Path) -> None:
-    """Make the working folder, or take over that of a killed run. Raises UsageError for anything else of that name.
-
-    Links are not followed: what they lead to is somebody else's.
-    """
-    links = [path for path in (work, work / "old", work / "new", work / MARK) if path.is_symlink()]
-    if links or (work.exists() and not work.is_dir()):
-        raise UsageError(f"{(links or [work])[0]} is a link or a file where the export would work; move it elsewhere")
-    if work.is_dir() and not (work / MARK).is_file() and any(not is_left_over(path.name) for path in work.iterdir()):
-        raise UsageError(f"{work} holds what no export put there, and an export would work there; move it elsewhere")
+@contextmanager
+def _working(place: Path, out: Path) -> Iterator[Path]:
+    """Give a folder to work in, beside the export; it is settled at the end, and what killed runs have left before."""
+    number = secrets.token_hex(4)
+    work = place.parent / WORK.format(place.name, number)
     try:
-        work.mkdir(parents=True, exist_ok=True)
-        (work / MARK).touch()
+        work.mkdir(parents=True)
+        (work / MARK.format(number)).touch()
     except OSError as error:
         raise AnomgenError(f"{out}: cannot make the output folder: {error.strerror}") from None
-
-
-@contextmanager
-def _settled(place: Path, work: Path) -> Iterator[None]:
-    """Before and after: put back the earlier export that a killed run had moved aside, and remove what it had begun."""
-    _settle(place, work)
     try:
-        yield
+        with locked(work, name=out):  # before looking for others', so of two at once at least one sees the other
+            for left in [folder for folder in _left_by_killed(place) if folder != work]:
+                with locked(left, name=out):
+                    _settle(place, left)
+                _remove(left)
+            try:
+                yield work
+            finally:
+                with suppress(OSError):
+                    _settle(place, work)
     finally:
-        with suppress(OSError):
-            _settle(place, work)
+        _remove(work)
+
+
+def _left_by_killed(place: Path) -> Iterator[Path]:
+    """Yield the working folders of an export. What another has put into a folder of such a name is left alone."""
+    named = re.compile(WORK.replace(".", r"\.").format(re.escape(place.name), "([0-9a-f]{8})"))
+    for folder in sorted(place.parent.glob(WORK.format("*", "*"))):
+        match = named.fullmatch(folder.name)
+        if match is None or folder.is_symlink() or not folder.is_dir():
+            continue
+        mark = folder / MARK.format(match[1])
+        links = any((folder / name).is_symlink() for name in ("old", "new", mark.name))
+        if not links and (mark.is_file() or not any(folder.iterdir())):
+            yield folder
+
+
+def _remove(work: Path) -> None:
+    """Remove a settled working folder; it stays where an earlier export could not be put back."""
+    with suppress(OSError):
+        if not any((work / name).exists() for name in ("old", "new")):
+            for mark in work.glob(MARK.format("*")):
+                mark.unlink()
+        work.rmdir()
 
 
 def _settle(place: Path, work: Path) -> None:
