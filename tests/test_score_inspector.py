@@ -310,12 +310,18 @@ def test_new_findings_replace_the_earlier_ones_and_nothing_else(kept, tmp_path):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("mine")
     (out / "maps/linked").symlink_to(tmp_path / "victim")
+    with pytest.raises(UsageError, match="maps/linked is a link"):
+        anomgen.inspect(kept, tmp_path / "photos", out, overwrite=True)
+    (out / "maps/linked").unlink()
     with (out / "findings.jsonl").open("a") as lines:  # that anybody may have written
         lines.write('{"image": "linked/001.png"}\n{"image": "../../victim/001.png"}\n[]\nno JSON\n')
     anomgen.inspect(kept, tmp_path / "photos/001.png", out, maps=False, overwrite=True)
+    (tmp_path / "photos/001.png").rename(tmp_path / "photos/mine.png")
+    with pytest.raises(UsageError, match=r"maps/mine\.tiff is none of the earlier findings"):
+        anomgen.inspect(kept, tmp_path / "photos/mine.png", out, overwrite=True)
     assert all(file.read_text() == "mine" for file in own)
     left = {path.relative_to(out).as_posix() for name in ("maps", "masks") for path in (out / name).rglob("*")}
-    assert left == {"maps/mine.tiff", "maps/001.png", "maps/linked", "masks/deep", "masks/deep/notes.txt"}
+    assert left == {"maps/mine.tiff", "maps/001.png", "masks/deep", "masks/deep/notes.txt"}
 
 
 def test_a_folder_of_maps_that_is_a_link_is_refused(kept, tmp_path):
@@ -341,6 +347,11 @@ def test_findings_do_not_mix_with_other_files(kept, data, tmp_path):
         anomgen.inspect(kept, tmp_path / "none", tmp_path / "other")
     with pytest.raises(UsageError, match="holds other files"):
         anomgen.inspect(kept, image, data)
+    (tmp_path / "mine").mkdir()
+    for name in written:
+        (tmp_path / "mine" / name).write_text('{"image": "a.png", "threshold": 1}')
+    with pytest.raises(UsageError, match="holds other files and no findings"):
+        anomgen.inspect(kept, image, tmp_path / "mine", overwrite=True)
 
 
 def test_memory_does_not_grow_with_the_number_of_images(kept, tmp_path):

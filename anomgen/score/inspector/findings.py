@@ -20,8 +20,8 @@ import cv2
 import numpy as np
 
 from anomgen.config.text import read_json
-from anomgen.errors import AnomgenNote, Progress, SourceError, silent
-from anomgen.files import Earlier, holds_earlier, locked, refuse_inside, refuse_linked, remove, replacing, writing
+from anomgen.errors import AnomgenNote, Progress, SourceError, UsageError, silent
+from anomgen.files import Earlier, holds_earlier, json_object, locked, refuse_inside, remove, replacing, writing
 from anomgen.places import home, local, regular
 from anomgen.score.inspector.inspector import Inspection, Inspector
 from anomgen.score.request import require_extra
@@ -33,6 +33,8 @@ from anomgen.versions import cores
 
 SUMMARY, TABLE, LINES, SHEET = "inspection.json", "findings.csv", "findings.jsonl", "sheet.png"
 MAPS, MASKS = "maps", "masks"
+MARK = "anomgen_inspection"
+"""Key of the record's version."""
 COLUMNS = ("image", "score", "anomalous", "area")
 AT_ONCE = 16
 """Images that are decoded and inspected together."""
@@ -85,7 +87,6 @@ def inspect(
     place = local(out)
     root, names, notes = _listed(images)
     refuse_inside(place, str(root))
-    refuse_linked(place / MAPS, place / MASKS)
     holds_earlier(place, "findings of `anomgen inspect`", _earlier, overwrite=overwrite)
     inspector = detector if isinstance(detector, Inspector) else Inspector.load(detector, limit=limit)
     for note in notes:
@@ -93,6 +94,9 @@ def inspect(
     threshold = inspector.description.threshold
     found = Findings(place, threshold=threshold.score, rule=threshold.rule)
     with locked(place):
+        if maps:
+            _refuse_foreign_maps(place, names)
+        _record(place, {})
         _clear(place)
         started = time.perf_counter()
         with Writer(place, inspector, names, maps=maps) as writer:
@@ -162,20 +166,19 @@ def _inspected(
 
 
 class Writer:
-    """Writes findings as they come; the summary, which marks a folder as finished, comes last."""
+    """Writes findings as they come; the summary, which makes the record that of a finished inspection, comes last."""
 
     def __init__(self, out: Path, inspector: Inspector, names: Sequence[str], *, maps: bool):
-        self._out, self._inspector, self._maps = out, inspector, maps
-        stems = Counter(str(PurePosixPath(name).with_suffix("")) for name in names)
-        self._shared = {stem for stem, number in stems.items() if number > 1}
+        self._out, self._inspector = out, inspector
+        self._maps = _map_names(names) if maps else None
         self._highest: list[tuple[float, int, Any]] = []
         self._count = 0
         self._files = ExitStack()
 
     def __enter__(self) -> Writer:
         with writing(self._out):
-            table = self._files.enter_context((self._out / TABLE).open("w", encoding="utf-8", newline=""))
-            lines = (self._out / LINES).open("w", encoding="utf-8", buffering=1)  # a line is there before its maps
+            table = self._files.enter_context((self._out / TABLE).open("x", encoding="utf-8", newline=""))
+            lines = (self._out / LINES).open("x", encoding="utf-8", buffering=1)  # a line is there before its maps
             self._lines: IO[str] = self._files.enter_context(lines)
         self._table = csv.writer(table)
         self._table.writerow(COLUMNS)
@@ -191,20 +194,18 @@ class Writer:
         with writing(self._out):
             self._table.writerow([_cell(value) for value in values.values()])
             self._lines.write(json.dumps(values, ensure_ascii=False) + "\n")
-            if self._maps:
-                self._write(MAPS, name, ".tiff", finding.map)
-                if finding.mask is not None:
-                    self._write(MASKS, name, ".png", finding.mask.astype(np.uint8) * 255)
+        if self._maps is not None:
+            self._write(MAPS, self._maps[name] + ".tiff", finding.map)
+            if finding.mask is not None:
+                self._write(MASKS, self._maps[name] + ".png", finding.mask.astype(np.uint8) * 255)
         self._count += 1
         if len(self._highest) < SHOWN or finding.score > self._highest[0][0]:
             shown = (finding.score, -self._count, _panel(name, image, finding))
             (heapq.heappush if len(self._highest) < SHOWN else heapq.heapreplace)(self._highest, shown)
 
-    def _write(self, folder: str, name: str, ending: str, values: np.ndarray) -> None:
-        stem = str(PurePosixPath(name).with_suffix(""))
-        path = self._out / folder / ((name if stem in self._shared else stem) + ending)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(cv2.imencode(ending, values)[1].tobytes())
+    def _write(self, folder: str, name: str, values: np.ndarray) -> None:
+        with replacing(self._out / folder / name, sync=False) as file:
+            file.write(cv2.imencode(PurePosixPath(name).suffix, values)[1].tobytes())
 
     def finish(self, found: Findings) -> None:
         """Write the sheet and the summary."""
@@ -229,8 +230,21 @@ class Writer:
             "seconds": round(found.seconds, 2),
             "images_per_second": round(found.rate, 1),
         }
-        with replacing(self._out / SUMMARY) as file:
-            file.write(json.dumps(summary, indent=2, ensure_ascii=False).encode() + b"\n")
+        _record(self._out, summary)
+
+
+def _record(out: Path, summary: dict[str, Any]) -> None:
+    """Write the record, by which a folder of findings is known; without a summary they are not finished."""
+    record = {MARK: 1, "finished": bool(summary), **summary}
+    with replacing(out / SUMMARY) as file:
+        file.write(json.dumps(record, indent=2, ensure_ascii=False).encode() + b"\n")
+
+
+def _map_names(names: Sequence[str]) -> dict[str, str]:
+    """Return how the maps and masks of images are called, without the ending: as these, where two share a stem."""
+    stems = {name: str(PurePosixPath(name).with_suffix("")) for name in names}
+    counts = Counter(stems.values())
+    return {name: name if counts[stem] > 1 else stem for name, stem in stems.items()}
 
 
 def _cell(value: Any) -> Any:
@@ -246,11 +260,28 @@ def _panel(name: str, image: np.ndarray, finding: Inspection) -> Any:
 
 
 def _earlier(out: Path) -> Earlier | None:
-    return Earlier("findings", can_go_on=False) if (out / SUMMARY).is_file() or (out / LINES).is_file() else None
+    """Findings are known by what their record says, those of anomgen 0.1 by all that it says."""
+    with suppress(OSError, ValueError):
+        known = json_object(out / SUMMARY).keys()
+        if MARK in known or {"detector", "weights", "threshold", "rule", "unreadable"} <= known:
+            return Earlier("findings", can_go_on=False)
+    return None
+
+
+def _refuse_foreign_maps(out: Path, names: Sequence[str]) -> None:
+    """Raise UsageError for what lies where a map or mask is to be written, and is none of the earlier findings."""
+    known = _images_in(out / LINES)
+    for stem in _map_names(names).values():
+        for path in (out / MAPS / f"{stem}.tiff", out / MASKS / f"{stem}.png"):
+            if stem not in known and (path.is_symlink() or path.exists()):
+                raise UsageError(
+                    f"{path} is none of the earlier findings, and would be replaced; move it elsewhere, or choose "
+                    "another folder with -o"
+                )
 
 
 def _clear(out: Path) -> None:
-    """Remove earlier findings, nothing else: of maps and masks those of the images that they list."""
+    """Remove earlier findings, nothing else: of maps and masks those of the images that they list; the record stays."""
     known = _images_in(out / LINES)
     for name, ending in ((MAPS, ".tiff"), (MASKS, ".png")):
         for top, _, files in os.walk(out / name, topdown=False):  # which follows no link
@@ -261,7 +292,7 @@ def _clear(out: Path) -> None:
                     remove(path)
             with suppress(OSError):  # somebody keeps something of his own there
                 Path(top).rmdir()
-    for name in (SUMMARY, TABLE, SHEET, LINES):
+    for name in (TABLE, SHEET, LINES):
         remove(out / name)
 
 
