@@ -21,6 +21,7 @@ from anomgen.dataset.columns import Columns
 from anomgen.dataset.reader import Dataset
 from anomgen.dataset.statistics import statistics
 from anomgen.generators.base import Generator
+from anomgen.licenses import license_of_card
 from anomgen.registry import BUNDLED, load
 
 
@@ -116,8 +117,11 @@ def test_datasets_of_one_name_and_size_do_not_share_a_cache(tmp_path):
 
 
 def test_a_licence_inherited_from_the_source_says_so(tmp_path):
-    card = card_of(tmp_path / "d", recipe={"license": None})
-    assert head(card)["license"] == "cc-by-4.0"
+    source = provenance_of(made_rows(), 2, "cc-by-4.0")["source"]
+    noted = {"source": source | {"notes": ["licence cc-by-4.0, as LICENSE says: 'CC BY 4.0'"]}}
+    card = card_of(tmp_path / "d", recipe={"license": None}, provenance=noted)
+    assert "as LICENSE says" in card
+    assert head(card)["license"] == license_of_card(card).license == "cc-by-4.0"
     assert "`cc-by-4.0`, inherited from the source images" in card
 
 
@@ -129,7 +133,7 @@ def test_an_unknown_licence_is_unknown_and_says_what_to_do(tmp_path):
 
 def test_a_licence_of_the_recipe_wins_and_the_sources_is_told(tmp_path):
     card = card_of(tmp_path / "d", recipe={"license": "cc-by-nc-4.0"})
-    assert head(card)["license"] == "cc-by-nc-4.0"
+    assert head(card)["license"] == license_of_card(card).license == "cc-by-nc-4.0"
     assert "`cc-by-nc-4.0`; the source images are under `cc-by-4.0`." in card
 
 

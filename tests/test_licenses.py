@@ -106,7 +106,14 @@ def test_a_licence_is_read_from_text(text, license):
     ("front", "license"),
     [
         ("license: cc-by-4.0", "cc-by-4.0"),
-        ("pretty_name: x\nlicense: 'MIT'  # as the images\ntags: [a]", "mit"),
+        ("pretty_name: x\nlicense: 'MIT'  # see LICENSE\ntags: [a]", "mit"),
+        ("license: [cc0-1.0]", "cc0-1.0"),
+        ("license: cc-by-4.0\nlicense_link: https://creativecommons.org/licenses/by/4.0/", "cc-by-4.0"),
+        ("license: mit  # not decided", None),
+        ("license: cc-by-4.0  # placeholder", None),
+        ("license: cc-by-4.0\nlicense_name: bolts-eula", None),
+        ("license: cc-by-4.0\nextra_gated_prompt: You agree to keep the images.", None),
+        ("license: apache-2.0\nlibrary_name: timm", None),
         ("license:\n- cc0-1.0\ntags:\n- a", "cc0-1.0"),
         ("license:\n- mit\n- cc0-1.0", None),
         ("license: unknown", None),
@@ -115,19 +122,48 @@ def test_a_licence_is_read_from_text(text, license):
     ],
 )
 def test_the_metadata_of_a_readme_are_evidence_of_a_licence(tmp_path, front, license):
-    """What is written below, as of another work, is none."""
-    (tmp_path / "README.md").write_text(f"---\n{front}\n---\n\nlicense: apache-2.0\n")
+    (tmp_path / "README.md").write_bytes(f"---\n{front}\n---\n\nPhotos of bolts.\n".replace("\n", "\r\n").encode())
     assert license_beside(tmp_path).license == license
-    (tmp_path / "README.md").write_text(f"# Images\n\n{front}\n")
-    assert license_beside(tmp_path) == Evidence()
 
 
 def test_a_licence_of_its_own_is_not_known_by_the_name_of_other(tmp_path):
     """Its terms are elsewhere, and one licence of that name need not be another one."""
-    (tmp_path / "README.md").write_text("---\nlicense: other\nlicense_name: bolts\n---\n")
+    (tmp_path / "README.md").write_text("---\nlicense: other\nlicense_name: bolts\nlicense_link: LICENSE\n---\n")
     assert license_beside(tmp_path).notes == (
-        "licence unknown: README.md says license: other, which is one of its own: read it",
+        "licence unknown: README.md says license: other, license_name: bolts, license_link: LICENSE, "
+        "which is one of its own; read it, and give --license",
     )
+
+
+@pytest.mark.parametrize(
+    ("body", "license", "note"),
+    [
+        (
+            "This work is licensed under a Creative Commons Attribution 4.0 International License.",
+            "cc-by-4.0",
+            "licence cc-by-4.0, as README.md says: 'This work is licensed under a Creative Commons Attribution 4.0 "
+            "International License.'",
+        ),
+        (
+            "Photos of a line in Ulm.\n\nLicense: CC BY 4.0",
+            None,
+            "licence unknown: README.md names cc-by-4.0, but says 'Photos of a line in Ulm.', which is not understood "
+            "here; read it, and give --license",
+        ),
+        (
+            "Photos of a line in Ulm.\n\nThey belong to ACME.",
+            None,
+            "licence unknown: README.md says 'They belong to ACME.', which is not understood here; read it, and give "
+            "--license",
+        ),
+        ("Photos of a line in Ulm.\n\nEach belongs to one of 3 classes, the right side first.", None, None),
+    ],
+)
+def test_of_a_readme_without_metadata_it_is_said_what_came(tmp_path, body, license, note):
+    (tmp_path / "README.md").write_text(f"# Bolt images\n\n{body}\n")
+    found = license_beside(tmp_path)
+    assert found.license == license and found.notes == ((note,) if note else ())
+    assert license_beside(tmp_path / "train", tmp_path) == Evidence()  # of the folder above it may be the code's
 
 
 def put(root, files):
@@ -149,7 +185,7 @@ MVTEC = (
     [
         ({}, None, ""),
         (
-            {"../LICENSE-DATASET": "CC BY 4.0", "../README.md": "CC BY-NC 4.0"},
+            {"../LICENSE-DATASET": "CC BY 4.0", "../README.md": "Our bolts. License: CC BY 4.0"},
             "cc-by-4.0",
             "../LICENSE-DATASET",
         ),
@@ -174,6 +210,11 @@ MVTEC = (
         ),
         ({"readme.txt": "All rights reserved.", "../LICENSE": MVTEC}, None, "readme.txt"),
         ({"LICENSE": "CC BY 4.0", "LICENSE-IMAGES": "CC BY-NC 4.0"}, None, "LICENSE and LICENSE-IMAGES"),
+        # what a readme beside it takes back
+        ({"../LICENSE-DATASET": "CC BY 4.0", "../README.md": "CC BY-NC 4.0"}, None, "../README.md"),
+        ({"LICENSE": "CC BY 4.0", "README.md": "The photos in raw/ are under NDA."}, None, "README.md"),
+        ({"LICENSE": "CC BY 4.0", "readme.txt": "Photos: all rights reserved."}, None, "readme.txt"),
+        ({"LICENSE": "CC BY 4.0", "README.md": "---\nlicense: mit\n---\n"}, None, "LICENSE and README.md"),
         # what says no, reserves rights, or speaks of other things
         ({"LICENSE": "These images are NOT under CC BY 4.0. Ask us."}, None, "LICENSE"),
         ({"LICENSE": "Our old images were CC BY 4.0; the new ones aren't CC BY 4.0."}, None, "LICENSE"),
@@ -247,7 +288,7 @@ def test_a_licence_for_software_beside_code_is_no_evidence_for_images(tmp_path, 
         found = license_beside(tmp_path / "images", tmp_path)
         assert found.license == claimed
         assert claimed or found.notes == (
-            f"licence unknown: ../LICENSE is the text of mit, and stands beside code ({code})",
+            f"licence unknown: ../LICENSE names mit, and stands beside code ({code}); read it, and give --license",
         )
         (tmp_path / code).rmdir()
 
@@ -309,7 +350,9 @@ def test_a_note_says_on_which_words_a_claim_rests(tmp_path):
         "licence cc-by-4.0, as LICENSE says: 'The images are given under CC BY 4.0.'",
     )
     assert license_beside(tmp_path / "a").notes == (
-        "licence unknown: LICENSE does not say it of the images: 'Images: never CC BY 4.0.'",
+        "licence unknown: LICENSE names cc-by-4.0, but says 'Images: never CC BY 4.0.', which is not understood here; "
+        "read it, and give --license",
     )
     put(tmp_path, {"b/LICENSE": "CC BY 4.0 " * 40})
-    assert len(license_beside(tmp_path / "b").words) <= 160
+    found = license_beside(tmp_path / "b")
+    assert found.license == "cc-by-4.0" and len(found.words) <= 160

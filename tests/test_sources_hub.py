@@ -328,7 +328,17 @@ def test_rows_may_name_files_of_the_dataset(tmp_path, where):
     assert np.array_equal(Hub(path=str(root), size=None).open()[0], DEEP[1])
 
 
-@pytest.mark.parametrize("license", ["other\nlicense_name: mine", r'"mit\n---\n# hi"', "unknown"])
-def test_a_card_whose_licence_is_one_of_its_own_or_no_name_names_none(tmp_path, license):
+@pytest.mark.parametrize(
+    ("license", "note"),
+    [
+        ("other\nlicense_name: mine", "says license: other, license_name: mine, which is one of its own"),
+        ("cc-by-4.0\n---\nImages are under NDA.", "names cc-by-4.0, but says '# Images are under NDA.'"),
+        (r'"mit\n---\n# hi"', None),
+        ("unknown", None),
+    ],
+)
+def test_a_card_whose_licence_is_one_of_its_own_or_taken_back_or_no_name_names_none(tmp_path, license, note):
     folder = parquet(tmp_path / "set", table(), card=f"license: {license}")
-    assert known(Hub(path=str(folder), size=32).open().license) is None
+    source = Hub(path=str(folder), size=32).open()
+    assert known(source.license) is None
+    assert note is None or note in source.notes[0]

@@ -1,6 +1,6 @@
 """Licences: which may follow from which, and which one the files beside pictures say that they are under."""
 
-from anomgen.licenses.beside import Evidence, license_beside, license_in, license_of_card
+from anomgen.licenses.beside import Evidence, license_beside, license_in, license_of_card, text_of
 from anomgen.licenses.terms import OTHER, conflict, first_conflict, forbidden, inherited, known, normalised, unfit
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "license_in",
     "license_of_card",
     "normalised",
+    "text_of",
     "unfit",
 ]

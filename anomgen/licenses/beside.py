@@ -8,9 +8,11 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from anomgen.licenses.terms import OTHER, known
-from anomgen.licenses.texts import APPENDIX, TEXTS, changes_nothing
-from anomgen.licenses.words import RESERVED, named_in, sentences, statement_of, taken_back
+from anomgen.licenses.cards import Card, doubt_in, tells
+from anomgen.licenses.names import distinct, with_names
+from anomgen.licenses.terms import FOR_SOFTWARE, OTHER
+from anomgen.licenses.texts import without_texts
+from anomgen.licenses.words import claims, understood, units
 
 MAX_CHARACTERS = 100_000
 """How much of a licence file is read."""
@@ -23,18 +25,12 @@ _LICENSE_FILE = re.compile(
 """Names of files that say under which terms what lies beside them is given, in small letters."""
 _WORDS = 160
 """Characters of a licence file that are repeated."""
-_FOR_SOFTWARE = ("mit", "bsd-3-clause", "apache-2.0")
 _CODE = re.compile(
     r"\.(?:py|ipynb|m|c|cc|cpp|h|hpp|cu|java|js|ts|go|rs|sh|r|jl|toml|cfg)$"
     r"|^(?:src|package\.json|makefile|dockerfile|cmakelists\.txt|requirements\.txt)$",
     re.IGNORECASE,
 )
 """Names of what a licence for software beside it may be about."""
-_FRONT_MATTER = re.compile(r"\s*---\s*\n(.*?)\n---\s*(?:\n|$)", re.DOTALL)
-_CARD_LICENSE = re.compile(
-    r"""^license:[ \t]*(?:\n[ \t]*-[ \t]+)?["']?([\w.+-]+)["']?[ \t]*(?:\#.*)?(?:\n(?![ \t]*-)|\Z)""", re.MULTILINE
-)
-"""One name, on the line of the key or as the one entry of a list."""
 
 
 class Evidence(NamedTuple):
@@ -51,41 +47,41 @@ class Evidence(NamedTuple):
             return ()
         if self.license:
             return (f"licence {self.license}, as {self.file} says: {self.words!r}",)
-        return (f"licence unknown: {self.file} {self.words}",)
+        return (f"licence unknown: {self.file} {self.words}; read it, and give --license",)
 
 
 def license_in(text: str) -> str | None:
-    """Return the Creative Commons licence that a text gives images under; None for none, several or a doubtful one."""
+    """Return the licence that a text gives images under; None for none, several or a doubtful one."""
     return _claim(text).license
 
 
-def _claim(text: str, file: str = "") -> Evidence:
-    """Return what a text says. Where it says no, speaks of other things, or reserves rights, it says nothing."""
-    whole = {one: place for one in TEXTS if (place := one.found(text))}
-    if len(whole) > 1:
-        return Evidence(None, file, f"holds several ({', '.join(sorted(one.license for one in whole))})")
-    for one, (begin, end) in whole.items():
-        beside = text[:begin], APPENDIX.sub("", text[end:])
-        if all(changes_nothing(part, one.license) for part in beside):
-            return Evidence(one.license, file, _shortened(" ".join(text[begin:end].split())))
-        if one.license.startswith("cc"):
-            return Evidence(None, file, f"says more than the text of {one.license}")
-    if reserved := RESERVED.search(" ".join(text.split())):
-        return Evidence(None, file, f"says {reserved[0]!r}")
-    said = sentences(text)
-    claims = {sentence: found for sentence, _ in said if (found := named_in(sentence))}
-    names = set().union(*claims.values())
-    if not names:
-        return Evidence(None, file, "names no licence that is known here")
+def _claim(text: str, file: str = "", title: str = "") -> Evidence:
+    """Return what a licence file says: the licence that it names, if every sentence in it is understood.
+
+    title: what the data may be called.
+    """
+    beside, texts = without_texts(text)
+    said = units(beside, lambda line: understood(line, _name_in(line), by_text=bool(texts), title=title))
+    names = distinct(set(texts).union(*(with_names(sentence)[1] for sentence in said)))
     if len(names) > 1:
         return Evidence(None, file, f"names several ({', '.join(sorted(names))})")
-    doubtful = next((one for one, before in said if one in claims and not statement_of(one, before)), None)
-    if doubtful is not None:
-        return Evidence(None, file, f"does not say it of the images: {_shortened(doubtful)!r}")
-    (name,) = names
-    if limit := taken_back(text, name):
-        return Evidence(None, file, f"names {name}, but says {_shortened(limit)!r}")
-    return Evidence(name, file, _shortened(next(iter(claims))))
+    license = next(iter(names), "")
+    doubts = [each for each in said if not understood(each, license, by_text=bool(texts), title=title)]
+    if doubts:
+        return _doubted(file, license, doubts[0] if license else min(doubts, key=lambda each: not tells(each)))
+    given = [*texts.values(), *filter(claims, said)]
+    if not given or not re.search(r"\d|mit", license):
+        return Evidence(None, file, f"gives the images no licence that is known here{license and f' ({license})'}")
+    return Evidence(license, file, _shortened(" ".join(given[0].split())))
+
+
+def _doubted(file: str, license: str, doubt: str) -> Evidence:
+    begins = f"names {license}, but says" if license else "says"
+    return Evidence(None, file, f"{begins} {_shortened(doubt)!r}, which is not understood here")
+
+
+def _name_in(line: str) -> str:
+    return max(with_names(line)[1], default="", key=len)
 
 
 def _shortened(text: str) -> str:
@@ -95,9 +91,9 @@ def _shortened(text: str) -> str:
 def license_beside(*folders: Path) -> Evidence:
     """Return which licence of the images in the first folder a file there, or in one of the others, names.
 
-    The nearest folder with a licence file (LICENSE, LICENCE.txt, LICENSE-DATASET, …) decides, whether it can be
-    understood or not, as does a readme.txt that names a licence of Creative Commons or reserves rights, and, in the
-    first folder, the metadata of a README.md, which may name any.
+    The nearest folder with a licence file (LICENSE, LICENCE.txt, LICENSE-DATASET, …) or with a readme.txt that tells of
+    rights decides, whether it can be understood or not, as does a README.md in the first folder. Where one of these
+    files takes back what another one says, nothing is claimed.
     """
     for folder in folders:
         try:
@@ -105,23 +101,55 @@ def license_beside(*folders: Path) -> Evidence:
             files = sorted(file for file in there if _tells(file.name.lower()) and file.is_file())
         except OSError:
             continue
-        decisive = [file for file in files if _LICENSE_FILE.fullmatch(file.name.lower())]
-        found = [_claim(_text_of(file), _seen_from(folders[0], file)) for file in decisive]
+        code = next((file.name for file in there if _CODE.search(file.name)), None)
+        found = [_of_images(evidence, code) for evidence in _read(files, folders[0])]
         if found:
-            code = next((file.name for file in there if _CODE.search(file.name)), None)
-            return _agreed(found if code is None else [_of_images(evidence, code) for evidence in found])
-        for file in files:
-            said = _said_in_passing(file, folders[0])
-            if said is not None:
-                return said
+            return _agreed(found)
     return Evidence()
 
 
-def _of_images(evidence: Evidence, code: str) -> Evidence:
-    """Return what a licence file says of images beside code, which a licence for software may be about instead."""
-    if evidence.license not in _FOR_SOFTWARE:
+def _read(files: list[Path], first: Path) -> list[Evidence]:
+    """Return what the licence files and readmes of a folder say; a README.md alone says it in the first folder only."""
+    texts = {file: text_of(file) for file in files}
+    decisive = [file for file in files if _LICENSE_FILE.fullmatch(file.name.lower())]
+    found = [_claim(texts[file], _seen_from(first, file), file.absolute().parent.name) for file in decisive]
+    named = next((one.license for one in found if one.license), None)
+    for file in files:
+        place, title = _seen_from(first, file), file.absolute().parent.name
+        if file in decisive or not (decisive or file.parent == first or file.name.lower() == "readme.txt"):
+            continue
+        card = Card.parse(texts[file])
+        if named and not card.license:
+            doubt = doubt_in(card.body, named)
+            found += [Evidence(None, place, f"says {_shortened(doubt)!r} beside {decisive[0].name}")] if doubt else []
+        elif (said := license_of_card(texts[file], place, title)).file:
+            found.append(said)
+    return found
+
+
+def license_of_card(text: str, file: str = "README.md", title: str = "") -> Evidence:
+    """Return which licence a card or another readme names.
+
+    Metadata hold unless the text below them takes them back; without any, the text is read as a licence file is, if it
+    tells of rights at all.
+    """
+    card = Card.parse(text)
+    if card.license == OTHER:
+        return Evidence(None, file, f"says {_shortened(str(card.doubt()))}, which is one of its own")
+    if card.license:
+        doubt = card.doubt()
+        return (
+            _doubted(file, card.license, doubt) if doubt else Evidence(card.license, file, f"license: {card.license}")
+        )
+    told = _claim(card.body, file, title)
+    return told if told.license or doubt_in(card.body, "") else Evidence()
+
+
+def _of_images(evidence: Evidence, code: str | None) -> Evidence:
+    """Return what is said of images beside code, which a licence for software may be about instead."""
+    if code is None or evidence.license not in FOR_SOFTWARE:
         return evidence
-    return Evidence(None, evidence.file, f"is the text of {evidence.license}, and stands beside code ({code})")
+    return Evidence(None, evidence.file, f"names {evidence.license}, and stands beside code ({code})")
 
 
 def _tells(name: str) -> bool:
@@ -129,32 +157,14 @@ def _tells(name: str) -> bool:
 
 
 def _agreed(found: list[Evidence]) -> Evidence:
-    """Return what several licence files say, if it is the same."""
+    """Return what several files say, if it is the same; what is not understood goes before."""
     licenses = {evidence.license for evidence in found}
-    if len(licenses) == 1:
-        return found[0]
+    if None in licenses or len(licenses) == 1:
+        return next((evidence for evidence in found if evidence.license is None), found[0])
     return Evidence(None, " and ".join(evidence.file for evidence in found), "do not say the same")
 
 
-def _said_in_passing(file: Path, first: Path) -> Evidence | None:
-    """Return what a readme says of a licence, None where it says nothing of any."""
-    name, place = file.name.lower(), _seen_from(first, file)
-    if name == "readme.md" and file.parent == first:
-        text = _text_of(file)
-        found = known(license_of_card(text))
-        if found == OTHER:
-            return Evidence(None, place, f"says license: {OTHER}, which is one of its own: read it")
-        if found and (limit := taken_back(_FRONT_MATTER.sub("", text, count=1), found)):
-            return Evidence(None, place, f"names {found}, but says {_shortened(limit)!r}")
-        return Evidence(found, place, f"license: {found}") if found else None
-    if name == "readme.txt":
-        text = _text_of(file)
-        flat = " ".join(text.split())
-        return _claim(text, place) if named_in(flat) or RESERVED.search(flat) else None
-    return None
-
-
-def _text_of(file: Path) -> str:
+def text_of(file: Path) -> str:
     """Return the beginning of a text file; nothing of one that cannot be read or is no text."""
     if file.suffix.lower() in _NO_TEXTS:
         return ""
@@ -164,15 +174,9 @@ def _text_of(file: Path) -> str:
     except OSError:
         return ""
     wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    return data.decode("utf-16" if wide else "utf-8", errors="replace")[:MAX_CHARACTERS]
+    text = data.decode("utf-16" if wide else "utf-8-sig", errors="replace")[:MAX_CHARACTERS]
+    return "\n".join(text.splitlines())
 
 
 def _seen_from(folder: Path, file: Path) -> str:
     return Path(os.path.relpath(file, folder)).as_posix()
-
-
-def license_of_card(text: str) -> str | None:
-    """Return what the key `license` in a card's metadata says, None where it is not there or names several."""
-    front = _FRONT_MATTER.match(text)
-    found = _CARD_LICENSE.findall(front[1]) if front else []
-    return found[0].lower() if len(found) == 1 else None

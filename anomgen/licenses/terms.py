@@ -14,6 +14,8 @@ UNKNOWN = frozenset({"", "unknown"})
 OTHER = "other"
 """What the Hub calls a licence that it has no identifier for: a card says its name and address elsewhere."""
 PUBLIC_DOMAIN = frozenset({"cc0-1.0", "pddl", "unlicense", "wtfpl"})
+FOR_SOFTWARE = frozenset({"mit", "bsd-2-clause", "bsd-3-clause", "apache-2.0"})
+"""Licences that are mostly those of code."""
 ATTRIBUTION = frozenset(
     {
         *("afl-3.0", "apache-2.0", "artistic-2.0", "bsd", "bsd-2-clause", "bsd-3-clause", "bsd-3-clause-clear"),

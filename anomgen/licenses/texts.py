@@ -1,17 +1,9 @@
-"""Licences that are known by their whole text, and what may stand beside one without changing what it says."""
+"""Licences that are known by their whole text."""
 
 from __future__ import annotations
 
 import re
 from typing import NamedTuple
-
-from anomgen.licenses.words import gives_images, named_in, statement_of
-
-_NEGATION = re.compile(
-    r"\b(?:not|no|never|neither|nor|cannot|without|except|excepting|exclud(?:e[ds]?|ing)|unless|other than"
-    r"|nicht|kein\w*|pas|previously|formerly|used to be|no longer|instead)\b|n['’]t\b",
-    re.IGNORECASE,
-)
 
 
 def _phrase(words: str) -> str:
@@ -86,31 +78,17 @@ TEXTS = (
     ),
 )
 """Licences that are known by their text: some words of each, none whole."""
-APPENDIX = re.compile(
+_APPENDIX = re.compile(
     rf"\s*{_phrase('APPENDIX How to apply the Apache License to your work')}.*?"
     rf"{_phrase('governing permissions and limitations under the License')}\.?",
     re.IGNORECASE | re.DOTALL,
 )
-_NO_CONDITION = re.compile(
-    r"[\W_]*(?:(?:the )?(?:mit|apache|(?:new |modified )?bsd)[\w .-]{0,20}licen[cs]e(?: \(\w+\))?|licen[cs]e"
-    r"|creative commons(?: legal code| corporation)?|(?:copyright|\(c\)|©).{0,200}|all rights reserved"
-    r"|(?:for more information,? (?:please )?see )?<?https?://\S+"
-    r"|=+|-+)?[\W_]*",
-    re.IGNORECASE,
-)
-"""A line beside a licence's text that changes nothing: a title, whose the copyright is, an address."""
 
 
-def changes_nothing(beside: str, license: str) -> bool:
-    """Return whether what stands beside the text of a licence are titles and names, or gives the images under it."""
-    beside = re.sub(rf"SPDX-License-Identifier:\s*{re.escape(license)}(?=\s|$)", "", beside, flags=re.IGNORECASE)
-    for paragraph in re.split(r"\n\s*\n", beside):
-        flat = " ".join(paragraph.split())
-        others = named_in(flat) - {license}
-        if others or _NEGATION.search(flat) or re.search(r"internal use|confidential|proprietary", flat, re.IGNORECASE):
-            return False
-        if not all(map(_NO_CONDITION.fullmatch, paragraph.splitlines())) and not (
-            gives_images(flat, license) or statement_of(flat)
-        ):
-            return False
-    return True
+def without_texts(text: str) -> tuple[str, dict[str, str]]:
+    """Return what stands beside the whole texts of licences in a text, and these texts by their licences."""
+    found = {one.license: place for one in TEXTS if (place := one.found(text))}
+    texts = {license: text[begin:end] for license, (begin, end) in found.items()}
+    for license in texts:
+        text = text.replace(texts[license], "\n\n")
+    return (_APPENDIX.sub("", text) if "apache-2.0" in texts else text), texts

@@ -1,148 +1,221 @@
-"""What sentences say of the licence of pictures: the few forms that are believed, and words that take it back.
+"""Which sentences about the licence of pictures are understood: a few forms, and nothing else.
 
-A claim is a sentence whose subject is the data itself, in the present, and nothing more: neither a part of it, nor a
-condition, a price, a date or another owner fits the forms here, and what does not fit claims nothing.
+A claim is a sentence whose subject is the data itself, in the present, and nothing more. Beside it may stand what
+changes nothing: titles, owners, how to cite, where to read more, what the deed of the licence says anyway. A sentence
+of no form here is a doubt.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
-_URL = re.compile(
-    r"<?(?:https?://)?(?:www\.)?creativecommons\.org/licenses/(by(?:-nc)?(?:-sa|-nd)?)/(\d\.\d)[^\s>)\]]*>?", re.I
-)
-_TERM = r"NC|SA|ND|Non[ -]?Commercial|Share[ -]?Alike|No[ -]?Deriv(?:ative)?s"
-_NAME = re.compile(rf"\b(?:CC[ -]BY|Attribution)((?:[ -](?:{_TERM}))*)[ -](\d\.\d)", re.I)
+from anomgen.licenses.names import agrees, plain, with_names
+from anomgen.licenses.rights import speaks_of_rights
 
-_KIND = r"(?: (?:international|unported|generic))?(?: public)?(?: licen[cs]e)?"
-_CC = r"(?:creative commons )?§" + _KIND
-_LICENSE = rf"(?:(?:the|a) )?(?:terms of )?(?:(?:the|a) )?{_CC}(?: (?:see )?{_CC})*"
-"""How a licence is named, where § stands for its name or address, and brackets and commas are left out."""
+_KIND = r"(?: (?:international|unported|generic|deed))*(?: public)?(?: licen[cs]e)?"
+_CC = rf"(?:creative commons )?§{_KIND}"
+_LICENSE = rf"(?:(?:the|a) )?(?:(?:terms|conditions) of )?(?:(?:the|a) )?{_CC}(?: (?:see |at |[-:=] )?{_CC})*"
+"""How a licence is named, where § stands for its name or address."""
 _DATA = r"(?:images?|pictures?|photo(?:graph)?s?|data ?sets?|data|database)"
+_NAMES = r"(?:(?-i:[A-Z0-9&])[\w.&-]* ){1,5}"
+_TOGETHER = rf"(?:{_DATA}|code|annotations?|labels?|masks?|metadata|documentation)"
 _SUBJECT = (
-    rf"(?:this work|(?:all (?:of )?)?(?:(?:the|these|this|our) )?{_DATA}"
-    rf"(?: and (?:the )?(?:{_DATA}|code|annotations?|labels?|masks?))*"
+    rf"(?:this work|(?:all )?(?:the )?files (?:in|of|associated with) this {_DATA}"
+    rf"|(?:the|our) {_NAMES}(?:data ?set|database)(?: and (?:the |its )?{_TOGETHER})*"
+    rf"|(?:all (?:of )?)?(?:(?:the|these|this|our) )?(?:source )?{_DATA}"
+    rf"(?: i\.e\. (?:the )?{_DATA})?(?: and (?:(?:all|the|its|their) )?{_TOGETHER})*"
     rf"(?: (?:in|of) this (?:folder|directory|archive|repository|{_DATA}))?)"
 )
-_GIVEN = r"(?:(?:licen[cs]ed|released|published|distributed|given|provided|shared|(?:made )?available) )?(?:under|with)"
-_STATED = re.compile(rf"{_SUBJECT} (?:is|are) (?:{_GIVEN} )?{_LICENSE}", re.I)
-_LABELLED = re.compile(rf"(?:(?:spdx-)?licen[cs]e(?:-identifier)?: ?)?(?:{_GIVEN} )?{_LICENSE}", re.I)
-_ADDRESS = re.compile(
-    rf"(?:if not |for (?:more )?(?:details|information) |(?:to view|for) a copy of this licen[cs]e )?(?:see|visit)"
-    rf" {_LICENSE}(?: or send a letter to creative commons.{{0,200}})?",
-    re.I,
+_HOW = (
+    r"(?:(?:hereby |publicly |freely |openly )?(?:dedicated to the public domain|licen[cs]ed"
+    r"|released|published|distributed|given|provided|shared"
+    r"|(?:made )?(?:publicly |freely )?available) )?(?:under|with)"
 )
-_OTHER_THINGS = re.compile(
-    r"\b(?:icons?|logos?|fonts?|tools?|software|code|scripts?|programs?|library|templates?|web ?site"
-    r"|documentation|manual|paper|article|texts?|annotations?|labels?|masks?|models?|weights|videos?|music|sounds?"
-    r"|figures?|readme|backgrounds?|page|thumbnails?|previews?)\b",
-    re.I,
+_IS = r"(?:is|are|has been|have been)"
+_OF_DATA = rf"(?: (?:of|for) (?:(?:the|this|all) )?{_DATA})?"
+_FILE = r"licen[cs]e(?:[.-]\w+)*(?: licen[cs]e(?:[.-]\w+)*)?"
+_FOR_MORE = r"(?: (?:for|with) (?:more |further |the |full )*(?:details|information|text|terms))?"
+_URL = r"(?!\S*(?:licen[cs]|terms|eula|legal|condition|right|agreement))(?:https?://|www\.)\S+"
+_PERSON = (
+    r"(?:(?-i:[A-Z0-9&À-Þ])[\w.&'’/-]*|and|of|the|contributors|authors|others|et|al\.?|d[aeiu]|van|von|der|für|\S+@\S+)"
 )
-_IMAGES = re.compile(rf"\b{_DATA}\b", re.I)
-_FIELD = re.compile(r"[\w /-]{1,30}:\s.*")
-_LINE = re.compile(r"\s*(?:copyright\b|\(c\)|©|#+ )", re.I)
-_NOT_OURS = re.compile(
-    r"\b(?:(?:compar|train|pretrain|test|evaluat)\w* (?:\w+ )?(?:with|on|to|against)|wrong|examples?)\b|:$", re.I
+_PEOPLE = rf"{_PERSON}(?: (?:{_PERSON}|{_URL})){{0,14}}"
+_YEARS = r"(?:(?:19|20)\d\d(?: ?- ?(?:(?:19|20)?\d\d|present))? ?)*"
+_LONGEST = 2000
+"""Characters of a sentence, at most; a longer one is not understood."""
+
+
+def _forms(*patterns: str) -> Callable[[str], re.Match[str] | None]:
+    return re.compile("|".join(patterns), re.IGNORECASE).fullmatch
+
+
+_states = _forms(
+    rf"{_SUBJECT}(?: © {_YEARS}by {_PEOPLE})? {_IS} (?:{_HOW} )?{_LICENSE}"
+    rf"(?: see (?:the )?{_FILE}(?: file)?{_FOR_MORE})?",
+    r"(?:(?:die|alle|diese) (?:bilder|fotos|aufnahmen|daten)|(?:der|dieser) datensatz) (?:steh(?:t|en)|ist|sind) unter"
+    r" (?:der )?(?:lizenz )?§(?: international)?(?:[ -](?:lizenz(?:iert)?|veröffentlicht))?",
+    rf"we (?:hereby )?(?:release|publish|provide|share|licen[cs]e|distribute|make) {_SUBJECT}"
+    rf" (?:(?:publicly |freely )?available )?(?:under|with) {_LICENSE}",
+    rf"(?:(?:{_DATA}|spdx) ?-?)?(?:licen[cs](?:e|ing)|lizenz|licencia)(?:-identifier|[ _]link|[ _]name)?{_OF_DATA}"
+    rf" ?[:=-]+ (?:{_HOW} )?{_LICENSE}",
 )
-"""What a sentence says that introduces one on something else."""
-
-RESERVED = re.compile(
-    r"all rights (?:are )?reserved|alle rechte vorbehalten|tous droits r[ée]serv[ée]s|todos los derechos reservados"
-    r"|\binternal use\b|\bconfidential\b|\bproprietary\b",
-    re.I,
+"""Sentences that give the data a licence."""
+_is_name = _forms(
+    rf"(?:{_HOW} )?{_LICENSE}",
+    r"(?:if not |for (?:more )?(?:details|information) |(?:to view|for) a copy of (?:the|this) licen[cs]e )?"
+    rf"(?:please )?(?:see|visit|at) {_LICENSE}{_FOR_MORE}"
+    r"(?: or send a letter to creative commons(?: (?-i:[A-Z0-9])\w*){0,12})?",
+    rf"{_LICENSE} (?:inherited from the source images|that of the training images)",
 )
-_DONE = (
-    r"(?:allowed|permitted|pass(?:ed)?|publish(?:ed)?|licen[cs]ed?|(?:re)?distributed?|shared?|cop(?:y|ied)|sold|sell"
-    r"|used?|modif(?:y|ied)|reproduced?|transferred|disclosed|upload(?:ed)?|given)"
+"""A licence's name or address alone: of Creative Commons it is a claim, of others, which software has, a title."""
+_DEED = {
+    r"you are free to:?": "",
+    r"under the following (?:terms|conditions):?": "",
+    r"share ?[-:] ?copy and redistribute the material in any medium or format": "",
+    r"adapt ?[-:] ?remix transform and build upon the material": "",
+    r"(?:share|adapt) ?[-:] ?(?:copy and redistribute|remix transform and build upon) the material"
+    r"(?: in any medium or format)? for any purpose even commercially": r"(?!.*-nc)",
+    r"attribution ?[-:] ?you must give appropriate credit provide a link to the license and indicate if changes were "
+    r"made": "",
+    r"you may do so in any reasonable manner but not in any way that suggests the licensor endorses you or your "
+    r"use": "",
+    r"the licensor cannot revoke these freedoms as long as you follow the license terms": "",
+    r"no additional restrictions ?[-:] ?you may not apply legal terms or technological measures that legally restrict "
+    r"others from doing anything the license permits": "",
+    r"(?:the )?§(?: licen[cs]e)? allows re-?distribution and re-?use of a licensed work on the condition that the "
+    r"creator is appropriately credited": "",
+    r"(?:non-?commercial ?[-:] ?)?you may not use (?:the material|the data|it|them) for commercial purposes": ".*-nc",
+    r"commercial use (?:of the (?:data|images) )?is (?:not (?:allowed|permitted)|forbidden|prohibited)": ".*-nc",
+    r"(?:for )?non-?commercial (?:use|purposes)(?: only)?": ".*-nc",
+    r"for using the data in a way that falls under the commercial use clause of the license please contact us"
+    r"(?: via the form .{0,40})?": ".*-nc",
+    r"share ?alike ?[-:] ?if you remix transform or build upon the material you must distribute your contributions "
+    r"under the same license as the original": ".*-sa",
+}
+"""What the deed of a licence says, and how the licence is called that says it."""
+_deeds = {_forms(pattern): re.compile(needs).match for pattern, needs in _DEED.items()}
+
+_OWNERS = rf"(?:copyright|©|c(?= (?:19|20)\d\d))(?: (?:copyright|©|c))* ?:? ?{_YEARS}(?:by )?(?:{_PEOPLE})?"
+_WORK = r"(?:scientific |academic |own )?(?:work|research|publications?|papers?|projects?)"
+_USING = rf"(?:(?:if|when) you (?:use|make use of) (?:this|these|our|the) {_DATA}(?: in (?:your )?{_WORK})? )?"
+_CITED = r"(?:us|our|the|this|following|paper|work|article|publication|reference|data ?set|authors?|below|and|as)"
+_ASKING = (
+    r"(?:(?:if you have|for) any (?:questions?|comments?|remarks)(?: (?:or|and) (?:questions?|comments?|remarks))?"
+    rf"(?: (?:about|on) (?:the|this) {_DATA})?(?: please)?(?: feel free to)? )?"
 )
-_USE = r"(?:research|academic|education\w*|teaching|scientific|private|personal|evaluation|internal)"
-_LIMITS = re.compile(
-    rf"\b(?:(?:may|must|shall|can) ?not (?:be )?(?:\w+ )?{_DONE}|(?:d[aü]rf\w*|wird|werden) nicht|gehör(?:t|en) "
-    r"|not (?:be )?(?:allowed|permitted|published|licen[cs]ed|passed on|(?:re)?distributed|shared|copied|sold|covered"
-    r"|under|ours)|nor (?:published|licen[cs]ed|shared)"
-    rf"|(?:{_DATA}|they|it|all|rights?|copyright) (?:\w+ )?belongs? to|property of|owned by|courtesy of"
-    rf"|(?:do|does|is|are) not (?:be )?{_DONE}|until \d{{4}}|from \d{{4}} on|withdrawn|revoked|expired|secret|customers"
-    r"|(?:have |has )?paid|licen[cs]e is (?:for|of) the (?:code|software)|consent"
-    r"|forbidden|prohibited|no (?:re)?distribution|for a fee|(?:on|against|after|upon) payment|licen[cs]e fee"
-    r"|(?:prior|written) (?:permission|approval)|permission (?:of|from|is required)"
-    rf"|{_USE}(?: (?:and|or) \w+)?(?: use| purposes?)? only"
-    rf"|(?:only|solely|exclusively) (?:be used )?(?:for|in) (?:\w+ ){{0,3}}{_USE}|will be licen[cs]ed"
-    r"|(?:some|few|several|others?|most|first|last|remaining|rest)\b.{0,200}\b(?:licen[cs]\w*|copyright\w*|rights))\b",
-    re.I,
+_changes_nothing = _forms(
+    rf"(?:for (?:more )?(?:details|information) )?(?:please )?(?:see|refer to|read)(?: also)? (?:the )?(?:full )?"
+    rf"(?:file )?(?:{_FILE}(?: (?:file|text|deed)){{0,2}}|{_URL}){_FOR_MORE}",
+    r"you should have received a copy of (?:the|this) licen[cs]e (?:along|together) with this (?:work|data)",
+    rf"(?:doi|version|date|year|url|home ?page|web ?site|e-?mail|source)s? ?:? ?(?:{_URL}|v?\d[\d./v-]*\S*|\S+@\S+)",
+    _URL,
+    rf"{_USING}(?:please )?(?:also |consider )?cit(?:e|ing)(?: as)?(?: {_CITED})* ?:?",
+    rf"please use the following for citing the data ?set(?: in {_WORK})? ?:?",
+    rf"licen[cs]e {_LICENSE} as \S*(?:licen[cs]e|readme|copying|dataset_info)\S* says: .*",
+    r"hello|enjoy|have fun|thanks?(?: you)?|(?:licen[cs]e: )?more information needed",
 )
-"""What reserves, limits or denies what a licence gives."""
-_NOT_COMMERCIAL = re.compile(
-    r"\bnon[ -]?commercial|\b(?:no|not|without)\b.{0,30}\bcommercial"
-    r"|\bcommercial (?:use|purposes?)\b.{0,30}\b(?:not|prohibited|forbidden|excluded|needs?|requires?)\b",
-    re.I,
+_names_somebody = _forms(
+    rf"(?:attribution|credits?|authors?|creators?|contact|maintainers?|publisher) ?: ?(?:{_PEOPLE}|{_URL})",
+    rf"(?:(?:{_DATA} |created |collected |photographed )?by|please (?:credit|attribute|acknowledge)) {_PEOPLE}",
+    rf"{_ASKING}contact (?:us|me)?(?: ?(?:via|at|by|e-?mail))* ?:?(?: (?:{_PERSON}|{_URL})){{0,14}}",
+    r"citation: (?!.*\b(?:only|unless|until|once|when|if|not|except|without|before|this)\b).*\b(?:19|20)\d\d\b.*",
 )
+"""What changes nothing, as long as there is no word on rights in it."""
+_owners = _forms(_OWNERS)
+_beside_a_text = _forms(
+    rf"(?:{_OWNERS}[.,]? )?all rights reserved",
+    rf"{_SUBJECT} {_IS} {_HOW}(?: (?:the|this))?(?: (?:following|§))?(?: licen[cs]e)?(?: (?:below|above))?:?",
+)
+"""What may stand beside the whole text of a licence, too."""
+_heads = _forms(
+    r"(?:(?:licen[cs](?:e|es|ing)|lizenz|legal code|copyright|information|info|notice|statement|terms|of|use|usage"
+    rf"|and|&|the|attribution|citations?|cite|how|to|contact|readme|about|acknowledge?ments?|authors?|credits?|references?|bibtex"
+    rf"|creative commons(?: corporation)?|for|{_DATA})(?: |:?$))+:?"
+)
+_TITLE_WORD = r"(?:(?-i:[A-Z0-9])[\w.&-]*|of|for|and|in|the|a)"
+_CAMEL = r"(?-i:[A-Z]\w*[a-z]\w*[A-Z]\w*)"
+_titles = _forms(
+    rf"(?:{_TITLE_WORD} ){{0,8}}(?:data ?set|database)(?: v?\d[\d.]*| {_DATA}| {_CAMEL})?"
+    rf"(?: for (?:{_TITLE_WORD} ?){{1,6}})?",
+    rf"(?-i:[A-Z])\w*(?: [\w-]+)? {_DATA}",
+    rf"{_DATA} of (?:(?!the\b|our\b|all\b)[\w-]+ ?){{1,3}}",
+)
+_NO_TITLE = re.compile(
+    r"\b(?:icons?|logos?|fonts?|tools?|software|code|scripts?|programs?|librar\w+|templates?|web ?sites?|document\w*"
+    r"|manual|papers?|articles?|texts?|annotations?|labels?|models?|weights|videos?|music|sounds?|figures?|backgrounds?"
+    r"|pages?|slides?|thumbnails?|previews?|samples?|demos?|examples?|draft|proposal|proposed|old|new|first|last|parts?|subset"
+    r"|future|tests?|some|most|other)\b",
+    re.IGNORECASE,
+)
+"""What makes a title that of something else, or of a part."""
 
 
-def named_in(text: str) -> set[str]:
-    """Return the licences of Creative Commons that a text names, by name or address."""
-    found = {f"cc-{terms.lower()}-{version}" for terms, version in _URL.findall(text)}
-    return found | {f"cc-by{_short(terms)}-{version}" for terms, version in _NAME.findall(text)}
+def claims(sentence: str) -> frozenset[str]:
+    """Return the licences that a sentence gives the data."""
+    text, names = with_names(sentence)
+    if _states(text) or (_is_name(text) and all(name.startswith("cc-by") for name in names)):
+        return names
+    return frozenset()
 
 
-def _short(terms: str) -> str:
-    letters = re.sub(r"[ -]", "", terms.lower())
-    words = (("nc", "noncom"), ("sa", "share"), ("nd", "noderiv"))
-    return "".join(f"-{short}" for short, long in words if short in letters or long in letters)
+def understood(sentence: str, license: str, *, by_text: bool = False, title: str = "") -> bool:
+    """Return whether a sentence says nothing else than that data are under a licence.
 
-
-def sentences(text: str) -> list[tuple[str, str]]:
-    """Return each sentence of a text with the one before it; fields, headings and owners are ones of their own."""
-    found: list[str] = []
-    for paragraph in re.split(r"\n\s*\n", text):
-        lines = paragraph.strip().splitlines()
-        fields = all(map(_FIELD.fullmatch, lines)) and not _OTHER_THINGS.search(paragraph)
-        parts: list[list[str]] = [[line] for line in lines] if fields else [[]]
-        for line in [] if fields else lines:
-            is_own = _LINE.match(line) is not None
-            parts += [[line], []] if is_own else []
-            if not is_own:
-                parts[-1].append(line)
-        for part in filter(None, parts):
-            found += re.split(r"(?<=[.!?;])\s+", " ".join(" ".join(part).split()))
-    return list(zip(found, ["", *found], strict=False))
-
-
-def _plain(sentence: str) -> str:
-    """Return a sentence with § for each licence, without marks of Markdown, brackets and commas."""
-    short = _NAME.sub(" § ", _URL.sub(" § ", sentence))
-    return " ".join(re.sub(r"[][()<>*_`#|,\"]", " ", short).split()).rstrip(" .;!")
-
-
-def statement_of(sentence: str, before: str = "") -> bool:
-    """Return whether a sentence that names a licence gives the pictures under it, or is its name or address alone.
-
-    before: the sentence before it, which must not lead to another's; one without a subject must not be of other things.
+    by_text: whether it stands beside the whole text of the licence. title: what the data may be called.
     """
-    plain = _plain(sentence)
-    if _NOT_OURS.search(before):
+    text, names = with_names(sentence)
+    if len(text) > _LONGEST or not all(agrees(name, license) for name in names):
         return False
-    if _STATED.fullmatch(plain):
+    if not re.search(r"\w|§", text) or _states(text) or _is_name(text) or _heads(text) or _changes_nothing(text):
         return True
-    if _OTHER_THINGS.search(before) and not _IMAGES.search(before) and not named_in(before):
-        return False
-    return bool(_LABELLED.fullmatch(plain) or _ADDRESS.fullmatch(plain))
+    if any(deed(text) and needs(license) for deed, needs in _deeds.items()) or (by_text and _beside_a_text(text)):
+        return True
+    if _owners(text):
+        return not speaks_of_rights(re.sub("copyright|©", "", text, flags=re.IGNORECASE))
+    name = re.sub(r"^(?:name|title|data ?set) ?: ?", "", text, flags=re.IGNORECASE)
+    is_title = (_titles(name) and not _NO_TITLE.search(name)) or _letters(name) == _letters(title)
+    return bool(_names_somebody(text) or is_title) and not speaks_of_rights(text)
 
 
-def gives_images(sentence: str, license: str) -> bool:
-    """Return whether a sentence beside the text of a licence gives the pictures under that."""
-    name = rf"(?:following|{re.escape(license.split('-')[0])}[\w .-]{{0,15}}?)"
-    terms = rf"(?: (?:the|this))?(?: {name})?(?: licen[cs]e)?(?: (?:below|above))?:?"
-    return re.fullmatch(rf"{_SUBJECT} (?:is|are) {_GIVEN}{terms}", _plain(sentence), re.I) is not None
+def _letters(text: str) -> str:
+    return re.sub(r"[\W_]", "", text).lower()
 
 
-def taken_back(text: str, license: str) -> str | None:
-    """Return the first sentence of a text that limits or contradicts a licence of pictures, None where none does."""
-    for sentence, _ in sentences(text):
-        if named_in(sentence) - {license} or RESERVED.search(sentence):
-            return sentence
-        if "-nc" in license and "commercial" in sentence.lower():
-            continue  # says what such a licence says
-        is_limited = _LIMITS.search(sentence) or ("-nc" not in license and _NOT_COMMERCIAL.search(sentence))
-        if is_limited and not statement_of(sentence):
-            return sentence
-    return None
+def units(text: str, known: Callable[[str], bool]) -> list[str]:
+    """Return the sentences of a text. A paragraph whose lines are all known each is taken line by line.
+
+    Headings, entries of lists and owners are sentences of their own; what is to be cited is one.
+    """
+    found: list[str] = []
+    for paragraph in re.split(r"\n\s*\n", _LEADS_TO_CITATION.sub(r"\g<0>\n", _UNDERLINED.sub(r"# \1\n", text))):
+        lines = [line for line in paragraph.splitlines() if re.search(r"\w", line)]
+        if all(map(known, lines)):
+            found += lines
+        elif lines[0].lstrip().startswith("@") or (found and _LEADS_TO_CITATION.match(found[-1] + "\n")):
+            found.append("Citation: " + " ".join(" ".join(lines).split()))
+        else:
+            found += _sentences(lines)
+    return found
+
+
+_LEADS_TO_CITATION = re.compile(
+    r"^(?:.{0,300}\bcit(?:e|ing)\b[^.\n]{0,80}:|[#\W]*(?:citation|bibtex|attribution|how to cite)[^\w\n]*)\n",
+    re.I | re.M,
+)
+_OWN_LINE = re.compile(r"\s*(?:#+ |copyright\b|\(c\)|©)", re.IGNORECASE)
+_ENTRY = re.compile(r"\s*(?:[-*+|>] ?|\d+\. |\[[^]]+\]: )")
+_UNDERLINED = re.compile(r"^(?=.*\w)(.+)\n[ \t]*[-=~]{3,}[ \t]*$", re.MULTILINE)
+
+
+def _sentences(lines: list[str]) -> list[str]:
+    parts: list[list[str]] = [[]]
+    for number, line in enumerate(lines):
+        if _OWN_LINE.match(line) or (number == 0 and _heads(plain(line))):
+            parts += [[line], []]
+        elif _ENTRY.match(line):
+            parts.append([line])
+        else:
+            parts[-1].append(line)
+    joined = (" ".join(" ".join(part).split()) for part in parts if part)
+    return [each for part in joined for each in re.split(r"(?<!i\.e\.)(?<!e\.g\.)(?<!et al\.)(?<=[.!?;])\s+", part)]

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from urllib.parse import unquote
 
 from anomgen.errors import AnomgenError, SourceError, UsageError, near_miss, require
-from anomgen.licenses import OTHER, unfit
+from anomgen.licenses import OTHER, Evidence, known, license_of_card, text_of
 from anomgen.places import home, is_url
 from anomgen.sources.base import PathText
 from anomgen.sources.folder import missing_hint
@@ -98,7 +98,8 @@ class Hub(ScannedConfig):
             license = license_of(path, self.revision, dataset)
         entries = [(f"{split}/{row:06d}", row) for row in rows]
         dataset_id = None if home(path).is_dir() else path
-        return Listed(self.path, entries, RowReader(images, column, roots_of(datasets, path)), license, dataset_id)
+        reader = RowReader(images, column, roots_of(datasets, path))
+        return Listed(self.path, entries, reader, license.license, dataset_id, license.notes)
 
     def path_and_split(self) -> tuple[str, str]:
         """Return the id or folder, and the split that is meant."""
@@ -358,10 +359,9 @@ def labels_of(dataset: Any, column: str) -> list[str]:
     return [names[value] if names and value is not None else str(value) for value in dataset[column]]
 
 
-def license_of(path: str, revision: str | None, dataset: Any) -> str | None:
-    """Return the licence that the dataset's card or information names; None for none, several or one of its own."""
+def license_of(path: str, revision: str | None, dataset: Any) -> Evidence:
+    """Return the licence that the dataset's card, or else its information, names; see `license_of_card`."""
     import huggingface_hub
-    import yaml
     from huggingface_hub import constants
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
@@ -370,15 +370,13 @@ def license_of(path: str, revision: str | None, dataset: Any) -> str | None:
     try:
         if not folder.is_dir():
             card = huggingface_hub.hf_hub_download(path, "README.md", repo_type="dataset", revision=revision)
-        metadata = huggingface_hub.metadata_load(card) if Path(card).is_file() else None
-    except (yaml.YAMLError, ValueError):
-        metadata = None
+        told = license_of_card(text_of(Path(card)), title=Path(path).name)
     except (EntryNotFoundError, OSError) as error:
         is_local = isinstance(error, LocalEntryNotFoundError)  # the Hub was not reached, or failed
         if (is_local and not constants.HF_HUB_OFFLINE) or not isinstance(error, EntryNotFoundError):
             raise SourceError(f"{path}: its card, which names the licence, cannot be read: {error}") from error
-        metadata = None
-    license = (metadata or {}).get("license") or dataset.info.license
-    if isinstance(license, list):
-        license = license[0] if len(license) == 1 else None
-    return license if isinstance(license, str) and license not in ("", OTHER) and not unfit(license) else None
+        told = Evidence()
+    license = dataset.info.license
+    if told.file or not isinstance(license, str) or known(license) in (None, OTHER):
+        return told
+    return Evidence(license, "dataset_info.json", f"license: {license}")

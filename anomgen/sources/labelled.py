@@ -311,7 +311,7 @@ def _rows(path: str, *, alone: bool = False) -> Listing:
 
     root = home(base).resolve() if home(base).is_dir() else None
     name = base.rpartition("/")[2] if root is None else root.name
-    return Listing(name, tuple(found), read, len(splits) > 1, license, root)
+    return Listing(name, tuple(found), read, len(splits) > 1, license.license, root, license.notes)
 
 
 def _splits(names: list[str], path: str) -> list[str]:

@@ -1,0 +1,85 @@
+"""What the card of a dataset says of its licence: the metadata, unless a sentence below has another word on it."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from anomgen.licenses.names import with_names
+from anomgen.licenses.rights import speaks_of_rights
+from anomgen.licenses.terms import FOR_SOFTWARE, OTHER, conflict, known
+from anomgen.licenses.words import understood, units
+
+_FRONT_MATTER = re.compile(r"\s*---[ \t]*\n(.*?)\n---[ \t]*(?:\n|$)", re.DOTALL)
+_LICENSE = re.compile(
+    r"""^license:[ \t]*(?:\n[ \t]*-[ \t]+|\[)?["']?([\w.+-]+)["']?\]?[ \t]*(?:\#[ \t]*(.*))?(?:\n(?![ \t]*-)|\Z)""",
+    re.MULTILINE,
+)
+"""One name, on the line of the key or as the one entry of a list, and a remark."""
+_MORE = re.compile(
+    r"^(license_\w+|extra_gated_(?:prompt|fields)|library_name|pipeline_tag|base_model):[ \t]*(.*)$", re.M
+)
+"""Other metadata: terms, what those who ask for access must agree to, and what tells a model's card."""
+_UNSEEN = re.compile(r"<!--.{0,4000}?-->|<(?!https?:|[^>\s]{1,80}@)/?[a-z][^>]{0,500}>", re.DOTALL | re.IGNORECASE)
+_FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
+_CODE = re.compile(r"\b(?:scripts?|source code|notebooks?)\b", re.IGNORECASE)
+"""What a licence for software may be about."""
+_SOURCES = re.compile(r"the source images are under `([\w.+-]+)`\.?")
+"""What our own cards say where a recipe gives another licence than that of the images."""
+_HEADING = re.compile(r"\s*(#+) ")
+
+
+class Card(NamedTuple):
+    """A card: its metadata's licence with a remark on it, the other metadata that tell of terms, and its text."""
+
+    license: str | None
+    remark: str
+    more: dict[str, str]
+    body: str
+
+    @classmethod
+    def parse(cls, text: str) -> Card:
+        """Return the parts of a card; license: None where there is none, or several."""
+        front = _FRONT_MATTER.match(text)
+        found = _LICENSE.findall(front[1] + "\n") if front else []
+        license, remark = found[0] if len(found) == 1 else ("", "")
+        more = dict(_MORE.findall(front[1])) if front else {}
+        return cls(known(license.lower()), remark, more, text[front.end() :] if front else text)
+
+    def doubt(self) -> str | None:
+        """Return why the licence in the metadata is not that of the images, None where nothing says so."""
+        license = self.license or ""
+        own = {key: value for key, value in self.more.items() if key.startswith("license_")}
+        if license == OTHER:
+            named = "".join(f", {key}: {value}" for key, value in own.items())
+            return f"license: {OTHER}{named}"
+        for key, value in self.more.items():
+            if not understood(f"license: {value}" if key in own else value, license) or key not in own:
+                return f"{key}: {value}"
+        if self.remark and not understood(self.remark, license):
+            return self.remark
+        return doubt_in(self.body, license)
+
+
+def doubt_in(body: str, license: str) -> str | None:
+    """Return the first sentence of a card's text on rights that does not say that the data are under a licence.
+
+    Under a heading on rights every sentence counts.
+    """
+    text = _FENCED.sub(lambda match: re.sub(r"^#+", "", match[0], flags=re.MULTILINE), _UNSEEN.sub("", body))
+    level = 0
+    for unit in units(text, lambda line: understood(line, license)):
+        if heading := _HEADING.match(unit):
+            is_inside = level and len(heading[1]) > level
+            level = level if is_inside else len(heading[1]) * speaks_of_rights(unit)
+        source = _SOURCES.fullmatch(unit)
+        if source and conflict(source[1], license) is None:
+            continue
+        if (level or tells(unit) or (license in FOR_SOFTWARE and _CODE.search(unit))) and not understood(unit, license):
+            return unit
+    return None
+
+
+def tells(sentence: str) -> bool:
+    """Return whether a sentence is one on rights or names a licence."""
+    return speaks_of_rights(sentence) or bool(with_names(sentence)[1])
