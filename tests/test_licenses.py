@@ -109,6 +109,7 @@ def test_a_licence_is_read_from_text(text, license):
         ("pretty_name: x\nlicense: 'MIT'  # see LICENSE\ntags: [a]", "mit"),
         ("license: [cc0-1.0]", "cc0-1.0"),
         ("license: cc-by-4.0\nlicense_link: https://creativecommons.org/licenses/by/4.0/", "cc-by-4.0"),
+        ("license: CC BY 4.0", None),
         ("license: mit  # not decided", None),
         ("license: cc-by-4.0  # placeholder", None),
         ("license: cc-by-4.0\nlicense_name: bolts-eula", None),
@@ -160,7 +161,7 @@ def test_a_licence_of_its_own_is_not_known_by_the_name_of_other(tmp_path):
     ],
 )
 def test_of_a_readme_without_metadata_it_is_said_what_came(tmp_path, body, license, note):
-    (tmp_path / "README.md").write_text(f"# Bolt images\n\n{body}\n")
+    (tmp_path / "README.md").write_text(f"# Bolt dataset\n\n{body}\n")
     found = license_beside(tmp_path)
     assert found.license == license and found.notes == ((note,) if note else ())
     assert license_beside(tmp_path / "train", tmp_path) == Evidence()  # of the folder above it may be the code's

@@ -119,7 +119,7 @@ def _read(files: list[Path], first: Path) -> list[Evidence]:
         if file in decisive or not (decisive or file.parent == first or file.name.lower() == "readme.txt"):
             continue
         card = Card.parse(texts[file])
-        if named and not card.license:
+        if named and not card.stated:
             doubt = doubt_in(card.body, named)
             found += [Evidence(None, place, f"says {_shortened(doubt)!r} beside {decisive[0].name}")] if doubt else []
         elif (said := license_of_card(texts[file], place, title)).file:
@@ -141,6 +141,8 @@ def license_of_card(text: str, file: str = "README.md", title: str = "") -> Evid
         return (
             _doubted(file, card.license, doubt) if doubt else Evidence(card.license, file, f"license: {card.license}")
         )
+    if card.stated:
+        return Evidence(None, file, f"says license: {_shortened(card.stated)}, which is none that is known here")
     told = _claim(card.body, file, title)
     return told if told.license or doubt_in(card.body, "") else Evidence()
 

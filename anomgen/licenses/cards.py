@@ -16,13 +16,14 @@ _LICENSE = re.compile(
     re.MULTILINE,
 )
 """One name, on the line of the key or as the one entry of a list, and a remark."""
+_STATED = re.compile(r"^license:[ \t]*(\S.*|(?:\n[ \t]*- .*)+)", re.MULTILINE)
 _MORE = re.compile(
     r"^(license_\w+|extra_gated_(?:prompt|fields)|library_name|pipeline_tag|base_model):[ \t]*(.*)$", re.M
 )
 """Other metadata: terms, what those who ask for access must agree to, and what tells a model's card."""
 _UNSEEN = re.compile(r"<!--.{0,4000}?-->|<(?!https?:|[^>\s]{1,80}@)/?[a-z][^>]{0,500}>", re.DOTALL | re.IGNORECASE)
 _FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
-_CODE = re.compile(r"\b(?:scripts?|source code|notebooks?)\b", re.IGNORECASE)
+_CODE = re.compile(r"\b(?:scripts?|(?:source|training) code|notebooks?)\b", re.IGNORECASE)
 """What a licence for software may be about."""
 _SOURCES = re.compile(r"the source images are under `([\w.+-]+)`\.?")
 """What our own cards say where a recipe gives another licence than that of the images."""
@@ -30,8 +31,9 @@ _HEADING = re.compile(r"\s*(#+) ")
 
 
 class Card(NamedTuple):
-    """A card: its metadata's licence with a remark on it, the other metadata that tell of terms, and its text."""
+    """A card: its metadata's licence as written and known, a remark on it, more metadata on terms, and its text."""
 
+    stated: str
     license: str | None
     remark: str
     more: dict[str, str]
@@ -43,8 +45,10 @@ class Card(NamedTuple):
         front = _FRONT_MATTER.match(text)
         found = _LICENSE.findall(front[1] + "\n") if front else []
         license, remark = found[0] if len(found) == 1 else ("", "")
+        stated = _STATED.search(front[1]) if front else None
         more = dict(_MORE.findall(front[1])) if front else {}
-        return cls(known(license.lower()), remark, more, text[front.end() :] if front else text)
+        written = " ".join(stated[1].split()) if stated else ""
+        return cls(written, known(license.lower()), remark, more, text[front.end() :] if front else text)
 
     def doubt(self) -> str | None:
         """Return why the licence in the metadata is not that of the images, None where nothing says so."""
@@ -54,7 +58,7 @@ class Card(NamedTuple):
             named = "".join(f", {key}: {value}" for key, value in own.items())
             return f"license: {OTHER}{named}"
         for key, value in self.more.items():
-            if not understood(f"license: {value}" if key in own else value, license) or key not in own:
+            if key not in own or not any(understood(text, license) for text in (value, f"license: {value}")):
                 return f"{key}: {value}"
         if self.remark and not understood(self.remark, license):
             return self.remark

@@ -14,7 +14,7 @@ scraped crawled borrowed leaked loan re-?upload\w* youtube flickr pinterest inst
 lizen[zs]\w* urheber\w* (?:nutzungs|bild|verwertungs)rechte\w* vorbehalten genehmig\w* erlaub\w* gestattet untersag\w*
 verbot\w* weitergabe weitergegeben vertraulich\w* geheim\w* eigentum\w* kunden? zustimmung einwilligung ausgenommen
 ausgeschlossen kommerziell\w* nutzung\w* lieferant\w* auftraggeber\w* freigabe
-droits interdi\w* propri[ée]t\w* appartien\w* consentement reproduction exception sauf accord divulg\w*
+droits interdi\w* propri[ée]t\w* appartien\w* consentement reproduction exception sauf accord divulg\w* partag\w*
 derechos permisos? permitid\w* propiedad pertenec\w* comercial\w* diritti vietat\w* permess\w*
 r[ée]serv(?:ed|[ée]e?s?|ad[oa]s?|at[oaie])
 """
@@ -30,6 +30,7 @@ _PHRASES = (
     r"(?<!in )terms",
     r"intellectual property|public domain|fair use|no distribution",
     r"not (?:own|ours|mine|under|our own|open|free|public|included)",
+    r"contact .{0,60}\b(?:before|first)|only use|within the company|limited to the|without (?:the |their )?knowledge",
     r"(?:stay|remain)s? with|only (?:available|accessible|open)|available only",
     r"not (?:yet )?(?:decided|final|clear|sure)|until (?:the )?(?:\d{4}|publication|acceptance)",
     r"(?:on|upon|by) request|ask (?:us|me|the|them|before|first|for)",

@@ -15,14 +15,18 @@ from anomgen.licenses.rights import speaks_of_rights
 
 _KIND = r"(?: (?:international|unported|generic|deed))*(?: public)?(?: licen[cs]e)?"
 _CC = rf"(?:creative commons )?§{_KIND}"
-_LICENSE = rf"(?:(?:the|a) )?(?:(?:terms|conditions) of )?(?:(?:the|a) )?{_CC}(?: (?:see |at |[-:=] )?{_CC})*"
+_LICENSE = (
+    rf"(?:(?:the|a) )?(?:(?:terms|conditions) of )?(?:(?:the|a) )?{_CC}(?: (?:see |at |[-:=] )?{_CC})*"
+    r"(?: the licen[cs]e)?"
+)
 """How a licence is named, where § stands for its name or address."""
 _DATA = r"(?:images?|pictures?|photo(?:graph)?s?|data ?sets?|data|database)"
 _NAMES = r"(?:(?-i:[A-Z0-9&])[\w.&-]* ){1,5}"
 _TOGETHER = rf"(?:{_DATA}|code|annotations?|labels?|masks?|metadata|documentation)"
+_PART = r"(?:test|train|training|validation|synthetic|rendered|first|second|old|new|public|example|demo)"
 _SUBJECT = (
     rf"(?:this work|(?:all )?(?:the )?files (?:in|of|associated with) this {_DATA}"
-    rf"|(?:the|our) {_NAMES}(?:data ?set|database)(?: and (?:the |its )?{_TOGETHER})*"
+    rf"|(?:the|our) (?!{_PART} ){_NAMES}(?:data ?set|database)(?: and (?:the |its )?{_TOGETHER})*"
     rf"|(?:all (?:of )?)?(?:(?:the|these|this|our) )?(?:source )?{_DATA}"
     rf"(?: i\.e\. (?:the )?{_DATA})?(?: and (?:(?:all|the|its|their) )?{_TOGETHER})*"
     rf"(?: (?:in|of) this (?:folder|directory|archive|repository|{_DATA}))?)"
@@ -119,9 +123,10 @@ _names_somebody = _forms(
     rf"(?:attribution|credits?|authors?|creators?|contact|maintainers?|publisher) ?: ?(?:{_PEOPLE}|{_URL})",
     rf"(?:(?:{_DATA} |created |collected |photographed )?by|please (?:credit|attribute|acknowledge)) {_PEOPLE}",
     rf"{_ASKING}contact (?:us|me)?(?: ?(?:via|at|by|e-?mail))* ?:?(?: (?:{_PERSON}|{_URL})){{0,14}}",
-    r"citation: (?!.*\b(?:only|unless|until|once|when|if|not|except|without|before|this)\b).*\b(?:19|20)\d\d\b.*",
+    r"citation: .*\b(?:19|20)\d\d\b.*",
 )
 """What changes nothing, as long as there is no word on rights in it."""
+_CONDITION = re.compile(r"\b(?:only|unless|until|once|when|not|no|except|without|before)\b", re.I)
 _owners = _forms(_OWNERS)
 _beside_a_text = _forms(
     rf"(?:{_OWNERS}[.,]? )?all rights reserved",
@@ -138,14 +143,13 @@ _CAMEL = r"(?-i:[A-Z]\w*[a-z]\w*[A-Z]\w*)"
 _titles = _forms(
     rf"(?:{_TITLE_WORD} ){{0,8}}(?:data ?set|database)(?: v?\d[\d.]*| {_DATA}| {_CAMEL})?"
     rf"(?: for (?:{_TITLE_WORD} ?){{1,6}})?",
-    rf"(?-i:[A-Z])\w*(?: [\w-]+)? {_DATA}",
-    rf"{_DATA} of (?:(?!the\b|our\b|all\b)[\w-]+ ?){{1,3}}",
+    r"data ?set of (?:[\w-]+ ?){1,4}",
 )
 _NO_TITLE = re.compile(
     r"\b(?:icons?|logos?|fonts?|tools?|software|code|scripts?|programs?|librar\w+|templates?|web ?sites?|document\w*"
     r"|manual|papers?|articles?|texts?|annotations?|labels?|models?|weights|videos?|music|sounds?|figures?|backgrounds?"
     r"|pages?|slides?|thumbnails?|previews?|samples?|demos?|examples?|draft|proposal|proposed|old|new|first|last|parts?|subset"
-    r"|future|tests?|some|most|other)\b",
+    r"|future|tests?|some|most|other|synthetic|rendered|no|not|only|without|unless|until|but|if)\b",
     re.IGNORECASE,
 )
 """What makes a title that of something else, or of a part."""
@@ -172,14 +176,17 @@ def understood(sentence: str, license: str, *, by_text: bool = False, title: str
     if any(deed(text) and needs(license) for deed, needs in _deeds.items()) or (by_text and _beside_a_text(text)):
         return True
     if _owners(text):
-        return not speaks_of_rights(re.sub("copyright|©", "", text, flags=re.IGNORECASE))
+        return not _CONDITION.search(text) and not speaks_of_rights(
+            re.sub("copyright|©", "", text, flags=re.IGNORECASE)
+        )
     name = re.sub(r"^(?:name|title|data ?set) ?: ?", "", text, flags=re.IGNORECASE)
     is_title = (_titles(name) and not _NO_TITLE.search(name)) or _letters(name) == _letters(title)
-    return bool(_names_somebody(text) or is_title) and not speaks_of_rights(text)
+    is_somebody = _names_somebody(text) and not _CONDITION.search(text)
+    return bool(is_somebody or is_title) and not speaks_of_rights(text)
 
 
-def _letters(text: str) -> str:
-    return re.sub(r"[\W_]", "", text).lower()
+def _letters(name: str) -> str:
+    return re.sub(rf"\b{_DATA}(?: of)?\b|[\W_]", "", name, flags=re.IGNORECASE).lower()
 
 
 def units(text: str, known: Callable[[str], bool]) -> list[str]:
