@@ -56,7 +56,7 @@ class Here:
             try:
                 future.set_result(sent(sent(work)(sent(task))))
             except Exception as error:
-                future.set_exception(error)
+                future.set_exception(sent(error))
             ended(task, future)
         return waiting
 

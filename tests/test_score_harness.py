@@ -168,7 +168,7 @@ def test_a_failed_training_is_a_row_that_says_so_and_can_be_tried_again(data, tm
     assert len(again) == len(todo) + 1
 
 
-def test_a_full_disk_is_no_failed_training(data, tmp_path):
+def test_a_full_disk_is_no_failed_training(data, here, tmp_path):
     """Law: what cannot be written stops the run and leaves no row, so that the same command trains it again."""
     schedule = schedule_of(data, tmp_path)
     with opened(tmp_path) as rows:
