@@ -122,3 +122,7 @@ def test_what_is_there_already_is_not_written_over(space, tmp_path):
         write_space(space)
     with pytest.raises(UsageError, match="a Space shows a folder"):
         write_space(tmp_path / "new", "builtin")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").symlink_to(tmp_path / "secret")
+    with pytest.raises(UsageError, match=r"a\.png: is a link; a Space shows files of the folder itself"):
+        write_space(tmp_path / "new", str(tmp_path / "photos"))

@@ -20,7 +20,7 @@ from anomgen.dataset.reader import Dataset
 from anomgen.dataset.record import Record
 from anomgen.errors import AnomgenError, Progress, UsageError, brief, silent
 from anomgen.exporters.base import FOLDER, SHELL_FOLDER, Exporter, Files, build_exporter, license_of
-from anomgen.files import Earlier, digest, holds_earlier, json_object, lies_in, locked, writing
+from anomgen.files import Earlier, digest, holds_earlier, is_left_over, json_object, lies_in, locked, writing
 from anomgen.places import local, regular
 
 MANIFEST = "anomgen-export.json"
@@ -301,7 +301,7 @@ def _left_by_killed(place: Path) -> Iterator[Path]:
             continue
         mark = folder / MARK.format(match[1])
         links = any((folder / name).is_symlink() for name in ("old", "new", mark.name))
-        if not links and (mark.is_file() or not any(folder.iterdir())):
+        if not links and (mark.is_file() or all(is_left_over(path.name) for path in folder.iterdir())):
             yield folder
 
 

@@ -66,13 +66,16 @@ def write_space(folder: str | Path, photos: str | None = None) -> list[Path]:
     """Write the files of a Space into a folder, which is new or empty; return the folder's entries.
 
     photos: a folder of images that everybody may see; by default some of the built-in texture. Raises UsageError for a
-    folder that holds anything, AnomgenError when it cannot be written.
+    folder that holds anything, and for links among the images, AnomgenError when it cannot be written.
     """
     out = local(folder)
     refuse_taken(out, "give a new folder with --space", leftovers=(".git",))
     pictures = None if photos is None else home(photos)
     if pictures is not None and not pictures.is_dir():
         raise UsageError(f"{photos}: a Space shows a folder of images; copy them into one")
+    links = [] if pictures is None else [path for path in sorted(pictures.rglob("*")) if path.is_symlink()]
+    if links:
+        raise UsageError(f"{links[0]}: is a link; a Space shows files of the folder itself: put a copy in its place")
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         front = {
