@@ -124,7 +124,11 @@ def state(folder):
     ("write", "in_turn"),
     [
         *((write, False) for write in FAST),
-        *(pytest.param(write, True, marks=pytest.mark.slow) for write in (*FAST, *NEEDS) if write is not going_on),
+        *(
+            pytest.param(write, True, marks=pytest.mark.slow)
+            for write in dict.fromkeys((*FAST, *NEEDS))
+            if write is not going_on
+        ),
     ],
 )
 def test_what_a_link_in_an_output_leads_to_stays_as_it_is(tools, tmp_path, request, write, in_turn):
