@@ -290,7 +290,11 @@ NOTES: dict[str, dict[str, Case]] = {
         "turned normal images": shown(turned_normals),
         "rate falls as in the paper": swapped(draem, "trained", falling_as_in_paper),
     },
-    "autoencoder": {"least validation loss": least_loss, "grey": made(GreyAutoencoder)},
+    "autoencoder": {
+        "least validation loss": least_loss,
+        "grey": made(GreyAutoencoder),
+        "running means": swapped(torch.optim.swa_utils, "update_bn", lambda *_: None),
+    },
     "nsa": {
         "image score by the mean": scored(partial(reduce_maps, by="sum")),
         "anomalies in all images": setting(anomaly_ratio=1.0),
@@ -304,6 +308,16 @@ NOTES: dict[str, dict[str, Case]] = {
         "constant rate, 1e-3": setting(one_cycle=False, learning_rate=1e-3),
         "constant rate, 1e-4": setting(one_cycle=False, learning_rate=1e-4),
         "aligned corners": swapped(realnet, "_resized", aligned_corners),
+    },
+    "supersimplenet": {
+        "flipped": setting(flips=True),
+        "larger noisy regions": setting(noise_level=0.2),
+        "judging does not teach marking": setting(stop_gradient=True),
+        "gradients not clipped": setting(gradient_clip=None),
+        "noise alone": setting(anomaly_ratio=0.0),
+        "noise alone, as the authors": setting(
+            anomaly_ratio=0.0, noise_level=0.2, stop_gradient=True, gradient_clip=None
+        ),
     },
     "cyclegan": {
         "image score by the sum": scored(partial(reduce_maps, by="sum")),
