@@ -5,7 +5,7 @@ arXiv 2104.04015.
 
 Note: the paper gives no masks. Ours marks the pasted pixels that changed: all but .3 % of a patch's and 2.2 % of a
 scar's on MVTec AD's bottles (docs/reference/methods.md). Where a foreground is asked for, as in the recipe, the
-paste is cut to it: on the bottles patches cover .075 instead of .082 of the image, at a severity of .174 instead of
+paste is cut to it: on the bottles patches cover .075 instead of .082 of the image, at a severity of .173 instead of
 .233. The paper also shifts and recolours the whole image, which augments training and is left out. It names no order
 in which colours vary; ours is drawn, and the formulas are torchvision's (ColorJitter). A scar is at least 2 pixels wide
 and 4 long: at 128×128, where the paper's 2 to 16 pixels become 1 to 8, 14 % of the scars are widened, by 1.6 % of the
