@@ -22,7 +22,7 @@ from anomgen.sources.labelled import listing
 from anomgen.studio import inspecting, looking
 from anomgen.studio.app import studio_app
 from anomgen.studio.guard import TOKEN_HEADER
-from anomgen.studio.runs import Fit
+from anomgen.studio.runs import Begun, Fit, Score
 from anomgen.studio.session import Session
 
 QUICK = {
@@ -122,6 +122,30 @@ def test_a_detector_is_trained_on_the_photos_and_the_recipe(studio, photos, tmp_
     (out / "taken").mkdir()
     (out / "taken" / "file").touch()
     refused(studio.post("/api/fit", json={"id": chosen["id"], "name": "taken"}), "there already")
+
+
+def test_reports_and_detectors_that_were_stopped_go_on_in_the_next_studio(photos, tmp_path, monkeypatch):
+    """Law: what is not finished is offered again as it was begun, and reads what is open alone."""
+    out = tmp_path / "out"
+    fit = Fit(str(photos), out / "mine.yaml", out / "mine")
+    score = Score(str(photos), ("perlin", "none"), 2, out / "ranks", 50)
+    for command in (fit, score, Score("/etc", ("perlin",), 1, out / "closed")):
+        Begun(out).add(command)
+    started = []
+    monkeypatch.setattr(inspecting.Runs, "start", lambda _, job: started.append(job))
+    app = studio_app(Session(str(photos), out), token="t")
+    with TestClient(app, base_url="http://127.0.0.1", headers={TOKEN_HEADER: "t"}) as client:
+        runs = client.get("/api/inspectors").json()["runs"]
+        assert {(run["name"], run["kind"], run["state"]) for run in runs} == {
+            ("mine", "detector", "unfinished"),
+            ("ranks", "report", "unfinished"),
+            ("closed", "report", "unfinished"),
+        }
+        for name in ("mine", "ranks"):
+            assert client.post("/api/resume", json={"name": name}).status_code == 200
+        refused(client.post("/api/resume", json={"name": "closed"}), "not in a folder that was opened", 422)
+        assert client.post("/api/forget", json={"name": "closed"}).status_code == 200
+    assert started == [fit, score] and Begun(out).all() == [fit, score]
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from anomgen.studio.guard import Guard
 from anomgen.studio.inspecting import Inspecting
 from anomgen.studio.marking import with_banks
 from anomgen.studio.questions import Desk, asked_of, field, panel_picture
-from anomgen.studio.runs import Runs
+from anomgen.studio.runs import Begun, Runs
 from anomgen.studio.session import Session
 
 STATIC = Path(__file__).parent / "static"
@@ -120,7 +120,7 @@ class Rows:
 def studio_app(session: Session, *, token: str, name: str = "127.0.0.1", port: int = 0, public: bool = False) -> Guard:
     """Return the application, guarded; see `Guard` for token, name, port and public."""
     desk = Desk(session)
-    runs = Runs()
+    runs = Runs(Begun(session.out))
     rows, drawing, making, inspecting = Rows(desk), Drawing(desk), Making(desk, runs), Inspecting(desk, runs)
 
     @asynccontextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -30,12 +29,14 @@ class Making:
         return JSONResponse(self._runs())
 
     async def resume(self, request: Request) -> Response:
-        """Go on with an unfinished dataset, with what it was begun with."""
+        """Go on with what was stopped: a dataset, a report, or, anew, a detector; with what it was begun with."""
         name = name_of(await asked_of(request))
         command = self.runs.command(name)
-        if not isinstance(command, Make):
+        if command is None:
             command = Make(await run_in_threadpool(self.datasets.recipe, name), self.session.out / name)
-        self.runs.start(replace(command, resume=True))
+        for place in command.reads:
+            self.session.refuse_outside(place, name)
+        self.runs.start(command.again())
         return JSONResponse(self._runs())
 
     async def forget(self, request: Request) -> Response:

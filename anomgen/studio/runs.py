@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import threading
 import time
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
 from anomgen.dataset.origin import is_ours
 from anomgen.errors import AnomgenError, Progress, UsageError, listening
-from anomgen.files import refuse_taken
+from anomgen.files import json_object, refuse_taken, replacing
 from anomgen.making.engine import Recipe
 from anomgen.making.make import make
 from anomgen.making.output import check_output
 from anomgen.making.runners.workers import Workers, died
 
-Phase = Literal["running", "stopping", "stopped", "finished", "failed"]
+Phase = Literal["running", "stopping", "stopped", "finished", "failed", "unfinished"]
 BEAT = 0.25
 """Seconds between two looks at the progress."""
 NOTE = 200
@@ -52,8 +54,15 @@ class Command(Protocol):
     def total(self) -> int:
         """Return how many steps there are, 0 where that is not known yet."""
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Return the files and folders that it reads and that nobody has looked at yet."""
+
     def check(self) -> None:
         """Raise UsageError for what cannot be begun."""
+
+    def again(self) -> Command:
+        """Return what goes on with it after it was stopped, from what there is or anew."""
 
     def run(self, progress: Progress) -> None:
         """Do it; `progress` is told how far it is, and raises to stop it."""
@@ -74,9 +83,18 @@ class Make:
         """Return the rows."""
         return self.recipe.count
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """See `Command.reads`; those of the recipe were looked at when it was chosen."""
+        return ()
+
     def check(self) -> None:
         """See `Command.check`."""
         check_output(self.recipe, self.out, resume=self.resume and is_ours(self.out), overwrite=False)
+
+    def again(self) -> Make:
+        """See `Command.again`."""
+        return replace(self, resume=True)
 
     def run(self, progress: Progress) -> None:
         """See `Command.run`."""
@@ -94,9 +112,18 @@ class Fit:
     out: Path
     total: int = 0
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """See `Command.reads`."""
+        return self.photos, str(self.recipe)
+
     def check(self) -> None:
         """See `Command.check`."""
         refuse_taken(self.out, "take another name")
+
+    def again(self) -> Fit:
+        """See `Command.again`: it begins anew, nothing of a training is kept."""
+        return self
 
     def run(self, progress: Progress) -> None:
         """See `Command.run`."""
@@ -117,8 +144,17 @@ class Score:
     steps: int | None = None
     total: int = 0
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """See `Command.reads`."""
+        return self.data, *(word for word in self.recipes if "/" in word)
+
     def check(self) -> None:
         """See `Command.check`."""
+
+    def again(self) -> Score:
+        """See `Command.again`: what is trained already is in the folder, and not trained again."""
+        return self
 
     def run(self, progress: Progress) -> None:
         """See `Command.run`."""
@@ -135,12 +171,48 @@ class Score:
         )
 
 
+class Begun:
+    """Notes in the output folder of the detectors and reports that are not finished, for the next studio to go on with.
+
+    A dataset needs none: its folder says what it was begun with.
+    """
+
+    def __init__(self, out: Path):
+        self._out, self._folder = out, out / ".studio" / "runs"
+
+    def add(self, command: Command) -> None:
+        """Note a command."""
+        if isinstance(command, Fit | Score):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            told = {**asdict(command), "out": None, "kind": command.kind}
+            with replacing(self._folder / f"{command.out.name}.json") as opened:
+                opened.write(json.dumps(told, default=str).encode())
+
+    def remove(self, name: str) -> None:
+        """Forget the command of a name, if there is one."""
+        (self._folder / f"{name}.json").unlink(missing_ok=True)
+
+    def all(self) -> list[Command]:
+        """Return the commands; what is no note of ours is none."""
+        found: list[Command] = []
+        for file in sorted(self._folder.glob("*.json")):
+            with suppress(OSError, ValueError, KeyError, TypeError):
+                told = {**json_object(file), "out": self._out / file.stem}
+                kind = told.pop("kind")
+                if kind == Fit.kind:
+                    found.append(Fit(**{**told, "recipe": Path(told["recipe"])}))
+                elif kind == Score.kind:
+                    found.append(Score(**{**told, "recipes": tuple(told["recipes"])}))
+        return found
+
+
 class Runs:
     """Starts and stops runs; they go on whether or not a page looks."""
 
-    def __init__(self) -> None:
-        self._runs: dict[str, Status] = {}
-        self._commands: dict[str, Command] = {}
+    def __init__(self, begun: Begun) -> None:
+        self._begun = begun
+        self._commands: dict[str, Command] = {command.out.name: command for command in begun.all()}
+        self._runs = {name: Status(name, one.kind, "unfinished") for name, one in self._commands.items()}
         self._stops: dict[str, Any] = {}
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
@@ -154,6 +226,7 @@ class Runs:
             command.check()
             self._runs.pop(name, None)
             self._commands[name] = command
+            self._begun.add(command)
             self._runs[name] = Status(name, command.kind, "running", 0, command.total)
             context = multiprocessing.get_context("spawn")
             shared = context.Array("q", [0, command.total]), context.Array("c", NOTE), context.Event()
@@ -182,6 +255,7 @@ class Runs:
                 raise UsageError(f"{name} is being made; stop it first")
             self._runs.pop(name, None)
             self._commands.pop(name, None)
+            self._begun.remove(name)
 
     def all(self) -> list[dict[str, Any]]:
         """Return the runs of this session, the latest first."""
@@ -217,6 +291,8 @@ class Runs:
                 worker.do([command], _work, ended, beat=beat, every=BEAT)
         finally:  # only now may another run of this name begin
             with self._lock:
+                if outcome[0] == "finished":
+                    self._begun.remove(name)
                 self._stops.pop(name)
                 self._runs[name] = replace(self._runs[name], state=outcome[0], error=outcome[1])
 

@@ -75,8 +75,8 @@ function paint({ runs: all, datasets }) {
 
 let waitingFor = "", taken = [];
 
-// A run, or what one has made, in a list. opens: what a click on a finished one does. again: whether it can go on.
-export function itemOf(item, { opens = choose, again = true, look: after = look, current = view.name } = {}) {
+// A run, or what one has made, in a list. opens: what a click on a finished one does.
+export function itemOf(item, { opens = choose, look: after = look, current = view.name } = {}) {
   const going = item.state === "running" || item.state === "stopping";
   const act = (name, text, question) => h("button", { "data-act": `${name} ${item.name}`, onclick: () => post(`/api/${name}`, { name: item.name, ...question }).then(after, fail) }, text);
   const rate = item.done && item.seconds ? item.done / item.seconds : 0;
@@ -92,7 +92,7 @@ export function itemOf(item, { opens = choose, again = true, look: after = look,
     going && h("progress", { max: item.total, value: item.done || undefined, "aria-label": `progress of ${item.name}` }),
     item.error && h("p", { class: "problem" }, item.error),
     h("div", { class: "buttons" }, item.state === "running" && act("stop", "Stop"),
-      again && ENDED.includes(item.state) && act("resume", "Resume"),
+      ENDED.includes(item.state) && act("resume", item.kind === "detector" ? "Train again" : "Resume"),
       ENDED.includes(item.state) && h("button", { "data-act": `forget ${item.name}`, onclick: () => forget(item, after) }, "Remove")));
 }
 

@@ -56,7 +56,7 @@ function list(told) {
     const going = told.runs.filter((run) => run.kind === kind && !(run.state === "finished" && finished.some((one) => one.name === run.name)));
     return [...going, ...finished.filter((one) => !going.some((run) => run.name === one.name)).map((one) => ({ ...one, kind, state: "finished" }))];
   };
-  const options = { again: false, look: open, current };
+  const options = { look: open, current };
   const none = (text) => [h("li", { class: "none" }, text)];
   const inspectors = items("detector", known).map((item) => itemOf(item, { ...options, opens: (name) => { current = name; seen = ""; list(told); } }));
   detectors.replaceChildren(...(inspectors.length ? inspectors : none("None yet.")));
