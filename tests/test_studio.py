@@ -86,7 +86,8 @@ def test_a_row_that_cannot_be_drawn_says_why_and_the_others_come(studio):
 def test_what_was_measured_is_told(studio):
     told = chosen(studio, "nsa")
     resolved = studio.post("/api/rows", json={"id": told["id"], "count": 1, "resolved": True}).json()["resolved"]
-    assert resolved["images"] == 12 and isinstance(resolved["generator"]["height_range"], list)
+    assert resolved["images"] == 12 and resolved["source"] == {"range": [0, 255]}
+    assert isinstance(resolved["generator"]["height_range"], list)
 
 
 # --- recipes --------------------------------------------------------------------------------------------------------
@@ -222,6 +223,8 @@ def test_a_slider_holds_the_value_and_the_bounds_of_the_schema():
     }
     assert (keys["generator.opacity_range"]["low"], keys["generator.opacity_range"]["high"]) == (0, 1)
     assert keys["foreground.method"]["replaces"] == "foreground"
+    values = keys["source.range"]  # two figures, as `auto` finds them
+    assert (values["type"], values["off"], values["low"], values["high"]) == ("range", "auto", 0, 65535)
     nsa = {control["key"]: control for section in sections_of(load_recipe("nsa")) for control in section["controls"]}
     assert nsa["generator.height_range"]["off"] == "auto" and nsa["generator.height_range"]["type"] == "range"
 
@@ -253,6 +256,14 @@ def test_normal_images_are_shown_with_their_object(studio):
     about = studio.get(f"/api/normal/{told['id']}/0").json()
     assert about["source_id"].endswith(".png") and about["height"] == 48 and about["outline"].startswith("M")
     assert picture(studio, f"/normal/{told['id']}/0.png").shape == (48, 48, 3)
+    half = np.zeros((48, 48, 3), np.uint8)
+    half[:, 24:] = 255
+    path = studio.post("/api/mask", params={"name": "half"}, content=encode_png(half)).json()["path"]
+    told = chosen(studio, **{"foreground.method": "otsu", "foreground.roi": path})
+    painted = studio.get(f"/api/normal/{told['id']}/0").json()
+    assert (painted["outline"], painted["area"]) == (about["outline"], about["area"])  # the object stays whole
+    assert about["region"] is None and painted["region"].startswith("M")
+    assert 0 < painted["allowed"] < painted["area"] and painted["allowed"] <= 0.5
     refused(studio.get(f"/api/normal/{told['id']}/12"), "there are 12")
 
 

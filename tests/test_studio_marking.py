@@ -81,6 +81,10 @@ def test_what_is_marked_is_the_bank_and_is_transplanted_at_once(studio, out):
     again = studio.post("/api/recipe", json=ask).json()["id"]
     rows = studio.post("/api/rows", json={"id": again, "count": 20}).json()["rows"]
     assert again != first and {row["defect_type"] for row in rows} == {"dent", "scratch"}
+    told = put(studio, opened(studio, np.ascontiguousarray(other), "b.png"), mask, type="crack")
+    assert told.status_code == 400 and "in bank already, as scratch" in told.json()["error"]
+    told = put(studio, opened(studio, np.ascontiguousarray(other), "b.png"), mask, type="crack", replace="1")
+    assert told.json()["banks"][0]["types"] == {"crack": 1, "dent": 1}
     thumbnail = studio.get("/bank/bank/1.png")
     assert thumbnail.status_code == 200 and max(decode_png(thumbnail.content).shape) <= 160
     left = studio.post("/api/unbank", json={"bank": "bank", "item": "b.png"}).json()["banks"][0]

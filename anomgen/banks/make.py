@@ -208,12 +208,12 @@ def _approved(
         return finished(write_bank(out, kept, about, kinds, ()))
 
 
-def add_defect(out: Path, defect: Defect, license: str | None = None) -> Banked:
+def add_defect(out: Path, defect: Defect, license: str | None = None, instead_of: str = "") -> Banked:
     """Put one more defect into a bank, which is begun where there is none; the earlier one of its file and type goes.
 
     defect: as somebody marked it; where its item is taken by another picture, a number is put behind it. license: of
-    the picture, by default the bank's. Raises UsageError for a folder that holds anything but a bank, SourceError for a
-    mask of nothing, or of more than half of the picture.
+    the picture, by default the bank's. instead_of: the item of one that goes, too. Raises UsageError for a folder that
+    holds anything but a bank, SourceError for a mask of nothing, or of more than half of the picture.
     """
     _refuse_mask(defect.mask, defect.item)
     there = holds_earlier(out, "bank of anomgen", _earlier, leftovers=_empty(out), overwrite=True)
@@ -223,7 +223,8 @@ def add_defect(out: Path, defect: Defect, license: str | None = None) -> Banked:
         about["license"] = _named(license)
     with locked(out):
         known = [] if before is None else list(before.defects())
-        kept = [own for own in known if (own.digest, own.defect_type) != (defect.digest, defect.defect_type)]
+        same = defect.digest, defect.defect_type
+        kept = [own for own in known if (own.digest, own.defect_type) != same and own.item != instead_of]
         kept.append(replace(defect, item=_free(defect.item, {own.item for own in kept})))
         return finished(write_bank(out, kept, about, sorted({own.defect_type for own in kept}), ()))
 

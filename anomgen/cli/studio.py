@@ -76,4 +76,4 @@ def studio(
 
 def _tell(address: str) -> None:
     print_as_is(f"studio: {address}")
-    print_hint("stop it with Ctrl-C; what is being made stops with it: Resume goes on with datasets and reports, detectors begin anew")
+    print_hint("stop it with Ctrl-C, and with it what is being made; Resume goes on with that another time")

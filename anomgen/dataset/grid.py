@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from importlib import resources
 from io import BytesIO
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,9 @@ AROUND = 1.5
 SMALLEST = 1 / 6
 """… and at least this share of the image's shorter side."""
 PAGE_SIDE = 512
-"""Longest side of a picture in a gallery."""
+"""Longest side of a picture in a gallery …"""
+CROP_SIDE = 256
+"""… and of the crop of its anomaly."""
 
 
 @dataclass(frozen=True)
@@ -174,10 +177,14 @@ def _laid_out(lines: Sequence[Sequence[_Cell | None]], heads: Sequence[str], tit
 # --- a page ---------------------------------------------------------------------------------------------------------
 
 
-def write_gallery(groups: Sequence[Group], path: Path, title: str, notes: Sequence[str] = ()) -> None:
+def write_gallery(
+    groups: Sequence[Group], path: Path, title: str, notes: Sequence[str] = (), columns: int | None = None
+) -> None:
     """Write samples as one HTML file that needs nothing else: views, outlines, records, each enlarged on a click.
 
-    The page runs its own script alone, known by its hash, so that nothing in a name can be one.
+    columns: samples a line, where the screen has room; by default as many as fit. Several groups stand side by side, one
+    a column, so that a line shows sample k of each. The page runs its own script alone, known by its hash, so that
+    nothing in a name can be one.
     """
     from markupsafe import Markup
 
@@ -185,9 +192,12 @@ def write_gallery(groups: Sequence[Group], path: Path, title: str, notes: Sequen
     script = (folder / "gallery.js").read_text(encoding="utf-8")
     known = b64encode(sha256(script.encode()).digest()).decode()
     template = templates(folder, autoescape=True).get_template("gallery.html")
-    shown = [{"name": group.name, "samples": list(_samples(group))} for group in groups]
+    columns = len(groups) if len(groups) > 1 else columns
+    names = [group.name for group in groups]
+    lines = list(zip_longest(*(_samples(group) for group in groups)))
     with replacing(path) as file:
-        page = template.render(title=title, notes=notes, groups=shown, script=Markup(script), hash=known)
+        told = {"title": title, "notes": notes, "names": names, "lines": lines, "columns": columns}
+        page = template.render(**told, script=Markup(script), hash=known)
         file.write(page.encode())
 
 
@@ -197,8 +207,10 @@ def _samples(group: Group) -> Iterator[dict[str, Any]]:
         pictures = {view: _data_url(picture) for view in VIEWS if (picture := panel.picture(view)) is not None}
         outline = outline_of(panel.mask)
         record = _written(panel.record) if panel.record else ""
+        image = panel.picture("image")
+        crop = _data_url(image[crop_of(panel.mask)], CROP_SIDE) if image is not None and panel.mask.any() else None
         shown = {"caption": panel.caption, "height": height, "width": width, "outline": outline, "pictures": pictures}
-        yield {**shown, "record": record}
+        yield {**shown, "record": record, "crop": crop}
 
 
 def _written(record: dict[str, Any]) -> str:
@@ -206,6 +218,6 @@ def _written(record: dict[str, Any]) -> str:
     return write_yaml(record, width=80, flow=None).rstrip("\n")
 
 
-def _data_url(picture: np.ndarray) -> str:
-    data = encoded(at_most(picture, PAGE_SIDE), ".webp")
+def _data_url(picture: np.ndarray, side: int = PAGE_SIDE) -> str:
+    data = encoded(at_most(np.ascontiguousarray(picture), side), ".webp")
     return f"data:image/webp;base64,{b64encode(data).decode()}"

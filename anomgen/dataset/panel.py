@@ -98,6 +98,7 @@ def difference(panel: Panel) -> np.ndarray:
 def caption_of(
     index: int, defect_type: str, detectability: float | None, severity: float, area: float, source_id: str
 ) -> str:
-    """Return what stands below a sample."""
-    known = "" if detectability is None else f" · detectability {detectability:.2f}"
-    return f"row {index} · {defect_type}{known} · severity {severity:.1%} · area {area:.1%} · from {source_id}"
+    """Return what stands below a sample, in the words of the studio: visibility and change."""
+    known = "" if detectability is None else f" · visibility {detectability:.2f}"
+    kind = defect_type.replace("_", " ")
+    return f"row {index} · {kind}{known} · change {severity:.1%} · area {area:.1%} · from {source_id}"

@@ -113,7 +113,10 @@ def preview(
         )
     if dataset is None:
         options = {"source": source, "size": size, "seed": seed, "overrides": overrides, "roi": roi, "exclude": exclude}
-        chosen = [recipe_of(each, **options) for each in _chosen(recipe, recipes)]
+        several = _chosen(recipe, recipes)
+        if cols is not None and len(several) > 1:
+            raise UsageError(f"--cols {cols}: several recipes stand side by side, one a column; leave out --cols")
+        chosen = [recipe_of(each, **options) for each in several]
         for each in chosen:
             refuse_in_source(each, out)
         if not foreground:
@@ -220,7 +223,7 @@ def _first_anomalous(recipe: Recipe, rows: int) -> list[int]:
 def _draw(groups: Sequence[Group], out: Path, cols: int | None, title: str, *, views: bool = False) -> None:
     """Draw samples as what the file's name and the options ask for."""
     if out.suffix.lower() == PAGE:
-        write_gallery(groups, out, title, [f"Drawn by anomgen {version('anomgen')}."])
+        write_gallery(groups, out, title, [f"Drawn by anomgen {version('anomgen')}."], cols)
     elif views:
         _write(preview_sheet(groups[0].panels, title), out)
     else:

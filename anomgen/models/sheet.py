@@ -161,7 +161,7 @@ def _curve(losses: Mapping[str, Sequence[tuple[int, float]]], width: int) -> np.
         each = (right - left) // len(shown)
         texts.append((left + number * each, CURVE + 2, text, CAPTION_SIZE, colour, each - GAP))
     if not shown:
-        text = "the curve of the losses begins with the next sheet"
+        text = "no curve of the losses yet: too few steps were noted"
         texts.append((left, CURVE // 2, text, CAPTION_SIZE, FAINT, right))
     else:
         cv2.line(canvas, (left, CURVE - 2), (right, CURVE - 2), INK, 1)

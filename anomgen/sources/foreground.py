@@ -153,6 +153,12 @@ class Foreground(Config):
             found = allowed if found is None else found & allowed
         return found
 
+    def without_region(self) -> Foreground:
+        """Return the same method, without `roi` and `exclude`."""
+        if not self.has_region:
+            return self
+        return Foreground.model_validate({key: part for key, part in self.config().items() if key not in _REGIONS})
+
     def _refined(self, chosen: Foreground) -> Foreground:
         """Return what was chosen, with the keys that were given beside `auto`."""
         given = {key: getattr(self, key) for key in self.model_fields_set - {"method"}}

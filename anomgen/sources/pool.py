@@ -43,6 +43,9 @@ class ForegroundLike(Protocol):
     def region(self, image: np.ndarray, source_id: str | None = None, fit: Fit = "stretch") -> np.ndarray | None:
         """Return where anomalies may be whatever shows there."""
 
+    def without_region(self) -> ForegroundLike:
+        """Return the same without that: what shows the object alone."""
+
 
 class _Kept(NamedTuple):
     """An image, as the pool shows it and as it was stored, and its foreground, which live and go together."""
@@ -162,14 +165,20 @@ class Pool(Sequence[np.ndarray]):
         fit: Fit = getattr(self.source, "fit", "stretch")
         return both(near, self._foreground.region(self[index], self.source.id(index), fit))
 
-    def _mask(self, image: np.ndarray, index: int) -> np.ndarray | None:
+    def object(self, index: int) -> np.ndarray | None:
+        """Return the object of an image, bool (H, W), wherever on it anomalies may be; None: the whole image."""
+        alone = None if self._foreground is None else self._foreground.without_region()
+        if alone is None or alone is self._foreground:
+            return self.foreground(self[index])
+        return self._mask(self[index], index, alone)
+
+    def _mask(self, image: np.ndarray, index: int, foreground: ForegroundLike) -> np.ndarray | None:
         """Return the foreground of an image of the source."""
-        assert self._foreground is not None
         source_id = self.source.id(index)
         fit: Fit = getattr(self.source, "fit", "stretch")
-        if getattr(self._foreground, "method", None) == "alpha" and hasattr(self.source, "opaque"):
-            return self._foreground.mask(image, source_id, fit, self.source.opaque(index))
-        return self._foreground.mask(image, source_id, fit)
+        if getattr(foreground, "method", None) == "alpha" and hasattr(self.source, "opaque"):
+            return foreground.mask(image, source_id, fit, self.source.opaque(index))
+        return foreground.mask(image, source_id, fit)
 
     def foreground(self, image: np.ndarray) -> np.ndarray | None:
         """Return the foreground, bool (H, W), of an image; None where the whole image is foreground."""
@@ -180,7 +189,7 @@ class Pool(Sequence[np.ndarray]):
             return self._foreground.mask(image, None)
         kept = self._kept.get(index) or _Kept(image, self.stored(index))
         if not kept.is_segmented:
-            mask = self._mask(image, index)
+            mask = self._mask(image, index, self._foreground)
             kept = kept._replace(is_segmented=True, foreground=mask)
             self._kept.pop(index, None)
             self._kept[index] = kept

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, WithJsonSchema
 
 from anomgen.sources.pixels import value_max
 
@@ -177,5 +177,7 @@ def _pair(value: Any) -> Any:
     return tuple(ends)
 
 
-RangeField = Annotated[tuple[int, int] | str, BeforeValidator(_pair)]
+_END = {"type": "integer", "minimum": 0, "maximum": 65535}
+_SCHEMA = {"anyOf": [{"const": "auto"}, {"type": "array", "items": _END, "minItems": 2, "maxItems": 2}]}
+RangeField = Annotated[tuple[int, int] | str, BeforeValidator(_pair), WithJsonSchema(_SCHEMA)]
 """``auto``, or [low, high]."""

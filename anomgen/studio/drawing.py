@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from anomgen.dataset.pictures import displayable, outline_of, scale_of
+from anomgen.sources.pool import both
 from anomgen.studio.marking import Marking
 from anomgen.studio.questions import Desk, asked_of, field, name_of, number, png
 from anomgen.studio.session import painted
@@ -28,19 +29,20 @@ class Drawing:
     # --- where defects may be ---------------------------------------------------------------------------------------
 
     async def normal(self, request: Request) -> Response:
-        """Say the id, size and foreground of a normal image, and how the foreground is found."""
+        """Say the id, size and object of a normal image, how that is found, and the region where defects may be."""
         key, position = request.path_params["key"], request.path_params["index"]
-        image, foreground, name = await self.desk.drawn(request, self.session.normal, key, position)
-        outline = None if foreground is None else outline_of(np.ascontiguousarray(foreground))
-        about = await self.desk.drawn(request, self.session.foreground, key)
-        told = {"source_id": name, "height": image.shape[0], "width": image.shape[1], "outline": outline, **about}
-        told["area"] = None if foreground is None else float(foreground.mean())
+        normal = await self.desk.drawn(request, self.session.normal, key, position)
+        told = await self.desk.drawn(request, self.session.foreground, key)
+        told |= {"source_id": normal.name, "height": normal.image.shape[0], "width": normal.image.shape[1]}
+        told |= {"outline": _outline(normal.object), "area": _share(normal.object)}
+        allowed = both(normal.object, normal.region)
+        told |= {"region": _outline(normal.region), "allowed": None if normal.region is None else _share(allowed)}
         return JSONResponse(told)
 
     async def normal_picture(self, request: Request) -> Response:
         """Return a normal image as PNG."""
         key, position = request.path_params["key"], request.path_params["index"]
-        image, _, _ = await self.desk.drawn(request, self.session.normal, key, position)
+        image = (await self.desk.drawn(request, self.session.normal, key, position)).image
         return await png(request, displayable(image, scale_of(image)))
 
     async def mask(self, request: Request) -> Response:
@@ -95,7 +97,8 @@ class Drawing:
         asked = dict(request.query_params)
         key, bank, kind = request.path_params["picture"], name_of(asked, "bank"), field(asked, "type", str)
         data = await request.body()
-        await self.desk.drawn(None, lambda: self.marking.put(key, bank, kind, painted(data)))
+        again = asked.get("replace") == "1"
+        await self.desk.drawn(None, lambda: self.marking.put(key, bank, kind, painted(data), replacing=again))
         return await self._changed()
 
     async def remove(self, request: Request) -> Response:
@@ -119,3 +122,11 @@ class Drawing:
 
     def _banks(self) -> dict[str, Any]:
         return {"banks": self.marking.banks()}
+
+
+def _outline(mask: np.ndarray | None) -> str | None:
+    return None if mask is None else outline_of(np.ascontiguousarray(mask))
+
+
+def _share(mask: np.ndarray | None) -> float | None:
+    return None if mask is None else float(mask.mean())

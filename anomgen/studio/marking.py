@@ -44,10 +44,13 @@ class Marking:
         cv2.floodFill(smooth, mask, (x, y), (0, 0, 0), near, near, flags)
         return np.ascontiguousarray(mask[1:-1, 1:-1])
 
-    def put(self, key: str, bank_name: str, defect_type: str, painted: np.ndarray) -> Banked:
+    def put(
+        self, key: str, bank_name: str, defect_type: str, painted: np.ndarray, *, replacing: bool = False
+    ) -> Banked:
         """Put what is marked on a picture into a bank. painted: uint8 (h, w), not 0 where the defect is.
 
-        Raises UsageError for a name that is none, SourceError for a mask that marks nothing or nearly all.
+        replacing: where the same mark is in the bank as another type, that one goes; otherwise UsageError says so, and
+        for a name that is none. Raises SourceError for a mask that marks nothing or nearly all.
         """
         if not FILE_NAME.fullmatch(defect_type):
             raise UsageError(f"{defect_type[:80]!r} is no type of a defect: letters, digits, dashes and underscores")
@@ -56,7 +59,11 @@ class Marking:
         height, width = picture.size
         mask = cv2.resize((painted > 127).view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST).view(bool)
         image = read_image(picture.data, picture.name)
-        banked = add_defect(self._folder(bank_name), Defect(picture.name, defect_type, image, mask, key))
+        defect, folder = Defect(picture.name, defect_type, image, mask, key), self._folder(bank_name)
+        twin = _twin(folder, defect)
+        if twin is not None and not replacing:
+            raise UsageError(f"this mark is in {bank_name} already, as {twin.defect_type.replace('_', ' ')}")
+        banked = add_defect(folder, defect, instead_of="" if twin is None else twin.item)
         self.pictures.set_mark(key, painted, banked=True)
         return banked
 
@@ -101,12 +108,22 @@ def with_banks(sections: list[dict[str, Any]], out: Path) -> list[dict[str, Any]
     return sections
 
 
+def _twin(folder: Path, defect: Defect) -> Defect | None:
+    """Return what of a bank is the same mark on the same picture, as another type."""
+    if not is_bank(folder):
+        return None
+    opened = Bank(folder)
+    own = [k for k, entry in enumerate(opened.entries) if entry.digest == defect.digest]
+    others = (other for other in map(opened.defect, own) if other.defect_type != defect.defect_type)
+    return next((other for other in others if np.array_equal(other.mask, defect.mask)), None)
+
+
 def _about(folder: Path) -> dict[str, Any] | None:
     try:
         opened = Bank(folder)
     except (UsageError, SourceError):
         return None
-    defects = [{"item": own.item, "defect_type": own.defect_type} for own in opened.entries]
+    defects = [{"item": own.item, "defect_type": own.defect_type, "picture": own.digest} for own in opened.entries]
     return {
         "name": folder.name,
         "path": str(folder),

@@ -6,10 +6,11 @@ import json
 import re
 import shlex
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from cachetools import LRUCache
@@ -30,6 +31,7 @@ from anomgen.places import home
 from anomgen.sources import detect
 from anomgen.sources.base import MAX_SIDE
 from anomgen.sources.images import read_image
+from anomgen.sources.pixels import value_max
 from anomgen.studio.faint import PATIENCE, Faint
 from anomgen.studio.reading import Reading
 
@@ -54,6 +56,15 @@ class Chosen:
     recipe: Recipe
 
 
+class Normal(NamedTuple):
+    """A normal image, (H, W, C), what of it is the object and where anomalies may be, bool (H, W) or None for all."""
+
+    name: str
+    image: np.ndarray
+    object: np.ndarray | None
+    region: np.ndarray | None
+
+
 class Session:
     """The state of a studio. Its drawing methods are for one thread at a time.
 
@@ -64,6 +75,7 @@ class Session:
     def __init__(self, photos: str | None, out: Path, opened: tuple[Path, ...] = ()):
         self.photos, self.out = photos, out
         self.folders = tuple(folder.expanduser().resolve() for folder in (out, *opened, *_folder(photos)))
+        self._was_folder = bool(_folder(photos))
         self.reading = Reading()
         self._sampler = Sampler(IMAGE_BYTES, LOOKED_AT, self.reading.open, PATIENCE)
         self.faint = Faint()
@@ -139,6 +151,8 @@ class Session:
             return None
         folder = home(self.photos)
         changed = folder.stat().st_mtime_ns if folder.is_dir() else None
+        if changed is None and self._was_folder:
+            raise SourceError(f"{self.photos}: your photos are gone since the studio was started; put the folder back")
         if self._detected is None or changed is None or self._detected[0] != changed:
             self._detected = changed, detect(self.photos)
         return self._detected[1]
@@ -201,12 +215,12 @@ class Session:
         return Panel.of_row(self.row(key, index, draft=view != "soft_mask"))
 
     def anomalous(self, key: str, start: int, count: int) -> list[int]:
-        """Return the next so many anomalous rows of a recipe from `start`, or all rows where none is anomalous."""
-        ratio = self.chosen(key).recipe.anomaly_ratio
-        if ratio == 0:
-            return list(range(start, start + count))
-        found: Iterator[int] = (k for k in range(start, start + 10**6) if is_anomalous(k, ratio))
-        return [index for index, _ in zip(found, range(count), strict=False)]
+        """Return the next so many anomalous rows of a recipe's dataset from `start`; any where none is anomalous."""
+        recipe = self.chosen(key).recipe
+        every, ratio = range(recipe.count), recipe.anomaly_ratio
+        if not (ratio and any(is_anomalous(k, ratio) for k in every)):
+            return list(every[start : start + count])
+        return list(islice((k for k in every[start:] if is_anomalous(k, ratio)), count))
 
     def images(self, key: str) -> list[str]:
         """Return the ids of a recipe's images, in the order of the rows: row k is of the k-th, if that takes one."""
@@ -217,20 +231,21 @@ class Session:
     def resolved(self, key: str) -> dict[str, Any]:
         """Return what of a recipe was measured on the images: generator and foreground as they are used, notes."""
         plan = self.sampler.renderer(self.chosen(key).recipe).plan
-        return {**plan.resolved, "images": len(plan.source), "notes": list(plan.notes)}
+        pool = self.sampler.pool(self.chosen(key).recipe)
+        values = pool.value_range or (0, value_max(pool[0].dtype))
+        about = {"images": len(plan.source), "notes": list(plan.notes)}
+        return {**plan.resolved, **about, "source": {"range": list(map(int, values))}}
 
     # --- drawing ----------------------------------------------------------------------------------------------------
 
-    def normal(self, key: str, position: int) -> tuple[np.ndarray, np.ndarray | None, str]:
-        """Return a normal image (H, W, C) of a recipe, its foreground, bool (H, W) or None for all of it, and its id.
-
-        Raises UsageError for a position that the source does not have.
-        """
+    def normal(self, key: str, position: int) -> Normal:
+        """Return a normal image of a recipe. Raises UsageError for a position that the source does not have."""
         pool = self.sampler.pool(self.chosen(key).recipe)
         if not 0 <= position < len(pool):
             raise UsageError(f"no image {position}: there are {len(pool)}")
         image = pool[position]
-        return image, pool.foreground(image), pool.source.id(position)
+        region = pool.region(position) if self.sampler.foreground(self.chosen(key).recipe).has_region else None
+        return Normal(pool.source.id(position), image, pool.object(position), region)
 
     def foreground(self, key: str) -> dict[str, Any]:
         """Return how a recipe's foreground is found, whether `auto` chose it, and how many images there are."""

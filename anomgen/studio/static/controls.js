@@ -5,6 +5,7 @@ import { state, change, reset, settled } from "./state.js";
 import { readable } from "./tiles.js";
 
 const OFF = { auto: "auto", null: "usual" };
+const OWN = { null: "by kind" };  // in place of a figure
 const panels = new Map();
 let updates = [];
 
@@ -45,7 +46,7 @@ export function problems(root) {
     const key = element.dataset.key;
     const text = [...wrong].find(([name]) => name === key || name.startsWith(`${key}.`))?.[1] ?? "";
     element.classList.toggle("wrong", Boolean(text));
-    element.querySelector(".problem").textContent = text;
+    element.querySelector(".problem").textContent = key.endsWith(".severity") ? text.replaceAll("severity", "visibility") : text;
     element.classList.toggle("changed", key in state.changes || (element.dataset.replaces ?? key) in state.changes);
   }
 }
@@ -96,7 +97,7 @@ function range(control, id) {
   const names = ["low", "high"];
   const sliders = names.map((name) => h("input", { type: "range", min: low, max: high, step, "aria-label": `${control.label}, ${name}`,
     "aria-describedby": `${id}-help` }));
-  const numbers = names.map((name) => h("input", { type: "number", step: control.integer ? 1 : "any", "aria-label": `${control.label}, ${name} in figures` }));
+  const numbers = names.map((name) => h("input", { type: "number", step: control.integer ? 1 : "any", "aria-label": `${control.label}, ${name} in figures`, placeholder: OWN[control.off] }));
   const track = h("div", { class: "track" }, h("i"), sliders);
   const paint = (pair) => {
     track.style.setProperty("--from", (pair[0] - low) / (high - low));
@@ -117,19 +118,19 @@ function range(control, id) {
     const value = controls.get(control.key).value;
     const pair = Array.isArray(value) ? value : typeof value === "number" ? [value, value] : control.measured ?? [low, high];
     const off = !Array.isArray(value) && typeof value !== "number";
-    track.parentElement.classList.toggle("idle", off);
+    numbers[0].parentElement.classList.toggle("idle", off);
     pair.forEach((end, k) => {
       if (document.activeElement !== sliders[k]) sliders[k].value = end;
       if (document.activeElement !== numbers[k]) numbers[k].value = off && !control.measured ? "" : text(end);
     });
     paint(pair);
   });
-  return h("div", { class: "row", role: "group", "aria-labelledby": `${id}-label` }, numbers[0], track, numbers[1]);
+  return h("div", { class: "row", role: "group", "aria-labelledby": `${id}-label` }, numbers[0], control.slider ? track : "–", numbers[1]);
 }
 
 function slider(control, id) {
   const { low, high, step } = control;
-  const figure = h("input", { type: "number", id, step: control.integer ? 1 : "any", min: control.slider ? undefined : low });
+  const figure = h("input", { type: "number", id, step: control.integer ? 1 : "any", min: control.slider ? undefined : low, placeholder: OWN[control.off] });
   const input = control.slider && h("input", { type: "range", min: low, max: high, step, "aria-label": `${control.label}, slider`,
     "aria-describedby": `${id}-help` });
   const track = input && h("div", { class: "track one" }, h("i"), input);
@@ -200,7 +201,12 @@ function choice(control, id) {
 
 function toggle(control, id) {
   const input = h("input", { type: "checkbox", id, role: "switch", onchange: () => change(control.key, input.checked) });
-  updates.push((controls) => { input.checked = controls.get(control.key).value === true; });
+  updates.push((controls) => {
+    const { value, off } = controls.get(control.key);
+    const idle = off !== undefined && (value === off || value == null);
+    input.checked = idle ? control.measured === true : value === true;
+    input.classList.toggle("idle", idle);
+  });
   return input;
 }
 
@@ -231,7 +237,7 @@ export function proposal({ key, value }) {
 export function measured(resolved) {
   for (const control of known().values()) {
     const found = control.key.split(".").reduce((value, part) => value?.[part], resolved);
-    const fits = control.type === "range" ? Array.isArray(found) : typeof found === "number";
+    const fits = { range: Array.isArray(found), switch: typeof found === "boolean" }[control.type] ?? typeof found === "number";
     if ("off" in control && isOff(control) && fits) control.measured = found;
   }
   for (const [root, panel] of panels) if (root.isConnected && !panel.shape.startsWith("[]")) update(panel);

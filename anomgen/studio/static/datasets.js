@@ -195,7 +195,7 @@ const sight = new IntersectionObserver((entries) => {
 }, { rootMargin: "300px" });
 
 function fillLater(tile, row) {
-  fill(tile, { ...row, width: 1, height: 1, outline: "" }, source(row), view.kind);
+  fill(tile, { ...row, outline: "" }, source(row), view.kind);
   tile.row = row;
   tile.classList.toggle("out", row.left_out);
   sight.unobserve(tile);

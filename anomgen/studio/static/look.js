@@ -9,7 +9,7 @@ import * as reading from "./reading.js";
 import * as viewer from "./viewer.js";
 
 const THUMBNAIL = 320;
-const view = { kind: "image", outline: true, all: false, start: 0, count: 12, last: 0, rows: [], id: null, ratio: 1 };
+const view = { kind: "image", outline: true, all: false, start: 0, count: 12, last: 0, rows: [], ended: false, id: null, ratio: 1 };
 const pages = [];
 let asking = null;
 let toMark, place, out, root, grid, range, panel, select, undoButton, trouble, about, notes, faint;
@@ -118,10 +118,13 @@ async function draw() {
     let from = view.start;
     for (const most of [2, 6, 48]) {  // the first ones soon
       const count = Math.min(most, view.count) - view.rows.length;
-      const question = view.all ? { indices: Array.from({ length: count }, (_, k) => from + k) } : { start: from, count };
-      const told = await post("/api/rows", { id, ...question, resolved: most === 48 }, signal);
+      if (view.rows.length && !count) break;
+      const question = view.all ? { indices: Array.from({ length: Math.max(Math.min(count, rows() - from), 0) }, (_, k) => from + k) } : { start: from, count };
+      const told = await post("/api/rows", { id, ...question, resolved: most === 48 || view.ended }, signal);
       const [first, second] = told.rows;
-      if (!view.rows.length && !first?.faint && first?.error && first.error === second?.error) { none(first.error); return; }
+      view.ended = told.rows.length < count;
+      if (!view.rows.length && !first) { ended(); return; }
+      if (!view.rows.length && !first.faint && first.error && (!second || first.error === second.error)) { none(first.error); return; }
       told.rows.forEach((row) => { fill(tiles[view.rows.length], row, source(row), view.kind); view.rows.push(row); });
       if (most === 2) {
         measure(tiles[0]);
@@ -131,16 +134,27 @@ async function draw() {
       }
       from = view.rows.at(-1).index + 1;
       warned(told.faint);
+      if (view.ended) tiles = fit(grid, view.rows.length, enlarge);
       if (told.resolved) { controls.measured(told.resolved); noted(told.resolved.notes); }
     }
     view.last = from;
     grid.removeAttribute("aria-busy");
-    range.replaceChildren(h("span", { class: "word" }, "rows "), `${view.rows[0].index} – ${view.rows.at(-1).index}`);
+    range.replaceChildren(h("span", { class: "word" }, "rows "), `${view.rows[0].index} – ${view.rows.at(-1).index}${view.ended ? `, the last of ${rows()}` : ""}`);
   } catch (error) {
     if (isAbort(error)) return;
     if (error.status === 410) { again(); return; }
     none(error.message);
   }
+}
+
+// How many rows the dataset has.
+const rows = () => state.sections.flatMap((section) => section.controls).find((control) => control.key === "count")?.value ?? Infinity;
+
+// The rows before were the last ones: go back to them.
+function ended() {
+  say(`these are all ${rows()} rows of the dataset; Count, under Dataset, makes it longer`);
+  view.start = pages.pop() ?? 0;
+  draw();
 }
 
 // No row can be drawn: say why, once, and what to do.
@@ -205,6 +219,7 @@ function refresh() {
 
 function next() {
   if (grid.hasAttribute("aria-busy")) return;  // which rows come next is not known yet
+  if (view.ended && view.rows.length) { say(`these are the last of the ${rows()} rows; Count, under Dataset, makes more`); return; }
   pages.push(view.start);
   view.start = view.last;
   draw();

@@ -6,8 +6,10 @@ import { state, put } from "./state.js";
 import { easelOf } from "./easel.js";
 import { toolbox, zooms } from "./tools.js";
 import { carried } from "./look.js";
+import { keep, kept } from "./kept.js";
 import { percent } from "./tiles.js";
 
+const KEPT = "anomgen-studio-marking";
 const LARGE = 0.03;  // of the picture: more is rarely the defect alone
 let easel, box, strip, empty, stage, kind, kinds, bankName, list, tolerance, title, putButton, marked, toLook;
 let pictures = [], current = null, seed = null, flooding = null, banks = [];
@@ -22,9 +24,9 @@ export function build(section, look) {
   const file = h("input", { type: "file", accept: "image/*,.tif,.tiff,.bmp", multiple: true, class: "hidden", "aria-label": "Pictures of defects",
     onchange: () => { add([...file.files]); file.value = ""; } });
   const opener = () => h("button", { class: "primary", onclick: () => file.click() }, "Open pictures…");
-  kind = h("input", { type: "text", id: "mark-type", value: "defect", list: "mark-types", autocomplete: "off", spellcheck: "false" });
+  kind = h("input", { type: "text", id: "mark-type", value: kept(KEPT)?.kind ?? "defect", list: "mark-types", autocomplete: "off", spellcheck: "false", onchange: told });
   kinds = h("datalist", { id: "mark-types" });
-  bankName = h("input", { type: "text", id: "mark-bank", value: "bank", autocomplete: "off", spellcheck: "false", onchange: () => paintBank() });
+  bankName = h("input", { type: "text", id: "mark-bank", value: kept(KEPT)?.bank ?? "bank", autocomplete: "off", spellcheck: "false", onchange: () => { told(); paintBank(); } });
   putButton = h("button", { class: "primary wide", onclick: putIn }, "Put into the bank");
   marked = h("p", { class: "help", role: "status" });
   list = h("div", { class: "bank" });
@@ -55,7 +57,7 @@ export async function open() {
   }
   paint();
   paintBank();
-  if (!current && pictures.length) choose(pictures[0]);
+  if (!current && pictures.length) choose(pictures.find((picture) => !picture.banked) ?? pictures[0]);
 }
 
 export function key(event) {
@@ -89,8 +91,15 @@ function choose(picture) {
   flooding?.abort();
   easel.load({ src: `/picture/${picture.id}.png`, alt: `picture of a defect, ${picture.name}`, width: picture.width, height: picture.height, anew: true });
   easel.resize(Math.max(4, Math.round(Math.max(picture.width, picture.height) / 50)));
+  named(picture);
   begun(picture);
   paint();
+}
+
+// What a picture is in the bank as; of one that is in none, what was marked last stays.
+function named(picture) {
+  const own = banks.find((bank) => bank.name === bankName.value.trim())?.defects.findLast((defect) => defect.picture === picture.id);
+  if (own) kind.value = own.defect_type.replaceAll("_", " ");
 }
 
 // Lay on the easel what was marked before.
@@ -144,11 +153,24 @@ async function flood(at, again) {
   }
 }
 
+// Keep the words for the next visit.
+const told = () => keep(KEPT, { kind: kind.value.trim(), bank: bankName.value.trim() });
+
 async function putIn() {
   const asked = new URLSearchParams({ bank: bankName.value.trim(), type: kind.value.trim().replaceAll(" ", "_") });
   putButton.disabled = true;
+  told();
   try {
-    banks = (await upload(`/api/bank/${current.id}?${asked}`, await easel.blob())).banks;
+    const blob = await easel.blob();
+    const send = async () => (await upload(`/api/bank/${current.id}?${asked}`, blob)).banks;
+    banks = await send().catch(async (error) => {
+      const before = error.message.match(/this mark is in .* already, as (.*)/)?.[1];
+      if (!before) throw error;
+      asked.set("replace", "1");
+      const yes = await ask({ title: `It is in ${bankName.value.trim()} as ${before}`, text: `The same mark on the same picture. Shall it be ${kind.value.trim()} instead?`, yes: "Replace it" });
+      return yes ? send() : null;
+    });
+    if (!banks) { banks = (await get("/api/banks")).banks; ready(); return; }
     Object.assign(current, { marked: true, banked: true });
     const own = banks.find((bank) => bank.name === bankName.value.trim());
     say(`${kind.value.trim()} is in ${bankName.value.trim()}, which holds ${own.defects.length} now`);

@@ -4,9 +4,11 @@ import { h, svg } from "./dom.js";
 import { get } from "./api.js";
 import { state, change, listen } from "./state.js";
 import * as controls from "./controls.js";
+import { percent } from "./tiles.js";
 
 const SIDE = 360;
 const MOST = 8;
+const REGIONS = ["roi", "exclude"];  // painted under Where
 let panel, grid, told, refine, range, start = 0, asking = null, drawn = "", open_ = false, total = 0;
 
 export function build(section) {
@@ -68,7 +70,7 @@ async function draw() {
 
 function tell(about) {
   const { method, ...keys } = about.foreground;
-  const words = Object.entries(keys).filter(([, value]) => value != null).map(([name, value]) => `${name} ${value}`).join(", ");
+  const words = Object.entries(keys).filter(([name, value]) => value != null && !REGIONS.includes(name)).map(([name, value]) => `${name} ${value}`).join(", ");
   const name = method.replaceAll("_", " ");
   if (about.chosen) told.replaceChildren("Chosen by looking at your images: ", h("b", {}, method === "none" ? "the whole image" : name), words && ` (${words})`);
   else told.textContent = method === "none" ? "The whole image counts as the object." : "";
@@ -82,7 +84,7 @@ function paint(k, about) {
   let tile = grid.children[k];
   if (!tile) {
     tile = h("figure", { class: "tile" }, h("div", { class: "picture" }, h("img", { alt: "", decoding: "async" }),
-      svg("svg", { class: "veil", "aria-hidden": "true" }, svg("path", { class: "rest", "fill-rule": "evenodd" }), svg("path", { class: "rim" }))), h("figcaption", {}));
+      svg("svg", { class: "veil", "aria-hidden": "true" }, svg("path", { class: "rest", "fill-rule": "evenodd" }), svg("path", { class: "region" }), svg("path", { class: "rim" }))), h("figcaption", {}));
     grid.append(tile);
   }
   const image = tile.querySelector("img"), veil = tile.querySelector("svg");
@@ -93,7 +95,9 @@ function paint(k, about) {
   tile.firstChild.style.setProperty("--ratio", `${width} / ${height}`);
   veil.setAttribute("viewBox", `0 0 ${width} ${height}`);
   veil.children[0].setAttribute("d", about.outline == null ? "" : `M0 0H${width}V${height}H0Z${about.outline}`);
-  veil.children[1].setAttribute("d", about.outline ?? "");
+  veil.children[1].setAttribute("d", about.region ?? "");
+  veil.children[2].setAttribute("d", about.outline ?? "");
   const share = about.area == null ? "all of it" : `${Math.round(100 * about.area)} % of the image`;
-  tile.lastChild.replaceChildren(h("span", { class: "kind" }, about.source_id), h("span", { class: "number" }, share));
+  const region = about.allowed != null && h("p", { class: "why" }, `Dashed: the region set under Where, which leaves ${percent(about.allowed)} for defects.`);
+  tile.lastChild.replaceChildren(h("span", { class: "kind" }, about.source_id), h("span", { class: "number" }, share), region || "");
 }

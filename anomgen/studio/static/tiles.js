@@ -30,7 +30,10 @@ export function fill(tile, row, source, view, note = "") {
     tile.caption.replaceChildren(h("span", { class: "kind" }, note || `row ${row.index}`), h("p", { class: "why", title: row.error }, row.faint ? TOO_FAINT : row.error));
     return;
   }
-  tile.button.style.setProperty("--ratio", `${row.width} / ${row.height}`);
+  if (row.width) {
+    tile.button.style.setProperty("--ratio", `${row.width} / ${row.height}`);
+    document.documentElement.style.setProperty("--ratio", `${row.width} / ${row.height}`);  // of those that wait
+  }
   show(tile, source, view);
   drawOutline(tile.outline, row);
   tile.image.alt = describe(row);

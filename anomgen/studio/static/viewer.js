@@ -11,6 +11,7 @@ const place = { scale: 1, x: 0, y: 0, fitted: 1 };
 export function build() {
   dialog = $("viewer");
   layers = { normal: picture("normal image"), top: picture("") };
+  for (const name of ["load", "error"]) layers.top.addEventListener(name, () => stage.removeAttribute("aria-busy"));
   outline = svg("svg", { class: "outline", "aria-hidden": "true" }, svg("path", { class: "halo" }), svg("path", {}));
   const canvas = h("div", { class: "canvas" }, layers.normal, layers.top, outline);
   stage = h("div", { class: "zoom", tabindex: "0", role: "img", "aria-label": "The picture; plus and minus zoom, Shift with the arrows moves" }, canvas);
@@ -74,6 +75,7 @@ function size(row) {
 function paint() {
   const row = shown.rows[shown.at];
   const plain = row.label === 0 || row.label === "normal";
+  stage.setAttribute("aria-busy", "true");
   layers.top.src = shown.source(row)(plain && shown.view !== "mask" ? "image" : shown.view, null);
   layers.top.alt = `${kindOf(row)}, ${VIEWS[shown.view]}`;
   divide();
