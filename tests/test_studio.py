@@ -48,8 +48,10 @@ def test_row_k_of_the_page_is_row_k_of_what_its_command_makes(studio, out, base)
 
 
 def test_the_next_anomalous_rows_are_those_of_the_dataset(studio):
-    told = chosen(studio, anomaly_ratio=0.25)
+    told = chosen(studio, anomaly_ratio=0.25, count=12)
     rows = studio.post("/api/rows", json={"id": told["id"], "start": 3, "count": 2}).json()["rows"]
+    last = studio.post("/api/rows", json={"id": told["id"], "start": 9, "count": 2}).json()["rows"]
+    assert [row["index"] for row in last] == [9]  # the dataset ends
     assert [row["index"] for row in rows] == [5, 9] and all(row["label"] == 1 for row in rows)
     normal = chosen(studio, anomaly_ratio=0.0)
     rows = studio.post("/api/rows", json={"id": normal["id"], "start": 3, "count": 2}).json()["rows"]
@@ -223,7 +225,8 @@ def test_a_slider_holds_the_value_and_the_bounds_of_the_schema():
     }
     assert (keys["generator.opacity_range"]["low"], keys["generator.opacity_range"]["high"]) == (0, 1)
     assert keys["foreground.method"]["replaces"] == "foreground"
-    values = keys["source.range"]  # two figures, as `auto` finds them
+    photos = sections_of(load_recipe("perlin", source={"kind": "folder", "path": "photos"}))
+    values = next(one for section in photos for one in section["controls"] if one["key"] == "source.range")
     assert (values["type"], values["off"], values["low"], values["high"]) == ("range", "auto", 0, 65535)
     nsa = {control["key"]: control for section in sections_of(load_recipe("nsa")) for control in section["controls"]}
     assert nsa["generator.height_range"]["off"] == "auto" and nsa["generator.height_range"]["type"] == "range"

@@ -182,9 +182,9 @@ def write_gallery(
 ) -> None:
     """Write samples as one HTML file that needs nothing else: views, outlines, records, each enlarged on a click.
 
-    columns: samples a line, where the screen has room; by default as many as fit. Several groups stand side by side, one
-    a column, so that a line shows sample k of each. The page runs its own script alone, known by its hash, so that
-    nothing in a name can be one.
+    columns: samples a line, where the screen has room; by default as many as fit. Several groups stand side by side,
+    one a column, so that a line shows sample k of each. The page runs its own script alone, known by its hash, so
+    that nothing in a name can be one.
     """
     from markupsafe import Markup
 
