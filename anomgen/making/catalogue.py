@@ -14,7 +14,6 @@ from anomgen.config.text import Overrides
 from anomgen.errors import AnomgenNote, UsageError, near_miss
 from anomgen.generators.defects.generator import Defects
 from anomgen.generators.defects.kinds import KINDS
-from anomgen.generators.mix import Mix
 from anomgen.making.engine import Recipe
 from anomgen.making.recipe import bundled_recipes, load_recipe
 from anomgen.making.schema import keys_of, recipe_schema
@@ -22,6 +21,24 @@ from anomgen.registry import BUNDLED, load, names
 
 FEW_TYPES = 3
 """Types of defects that the line about a recipe names."""
+PURPOSES = {
+    "boxes": "the baseline that whatever teaches something must beat: one rectangle of one colour",
+    "cutpaste": "for objects whose parts may sit wrongly: patches of the same image elsewhere on it",
+    "cutpaste-3way": "for objects whose parts may sit wrongly, with a detector that tells patches from scars",
+    "cyclegan": "for 30 or more real defects and half an hour: a model learns from photos what is abnormal",
+    "defects": "for normal images alone: kinds of defect that inspectors name, as visible as asked for",
+    "fpi": "for medical images that lie alike: the same square of another image, blended in",
+    "mix": "for normal images alone: several methods in one dataset",
+    "nsa": "for detectors that learn from soft labels: seamless patches of other images",
+    "perlin": "the first to try with normal images alone: other textures in irregular shapes",
+    "pii": "for medical images that lie alike: the same square of another image, without a seam",
+    "realnet": "for normal images and half an hour: half drawn by a diffusion model of them, half perlin",
+    "scar": "for objects whose parts may sit wrongly: thin strips of the same image, turned",
+    "sdas": "for normal images and half an hour: a diffusion model of them, led astray as far as asked for",
+    "sia": "to draw whole images with that model beforehand, which sdas then takes its content from",
+    "transplant": "for 1 to some hundred real defects: puts them on other normal images, with drawn ones",
+}
+"""What a recipe is for; of a single kind of defect its own words say that."""
 GROUPS = ("recipes", "generators", "sources", "exporters", "detectors")
 
 
@@ -51,7 +68,7 @@ def ls(what: str | None = None, *, pictures: bool = False, out: str | Path | Non
 def _draw_recipes(out: str | Path) -> None:
     from anomgen.making.preview import picture_recipes
 
-    left_out = picture_recipes(out, {name: _meaning_of(load_recipe(name)) for name in bundled_recipes()})
+    left_out = picture_recipes(out, {name: _meaning_of(name, load_recipe(name)) for name in bundled_recipes()})
     warnings.warn(f"{out} is without {', '.join(left_out)}, which need a trained model or a bank", AnomgenNote, 3)
 
 
@@ -85,25 +102,18 @@ def _about_recipe(name: str) -> str:
     types = recipe.generator.defect_types
     some = ", ".join(types[:FEW_TYPES]) + (f" and {len(types) - FEW_TYPES} more" if len(types) > FEW_TYPES else "")
     told = f"the generator {recipe.generator.kind}" if _is_one_kind(recipe) else some
-    return f"{_meaning_of(recipe)} ({told}); {recipe.count} rows, {recipe.anomaly_ratio:.0%} anomalous"
+    return f"{_meaning_of(name, recipe)} ({told}); {recipe.count} rows, {recipe.anomaly_ratio:.0%} anomalous"
 
 
 def _is_one_kind(recipe: Recipe) -> bool:
     return isinstance(recipe.generator, Defects) and len(recipe.generator.defect_types) == 1
 
 
-def _meaning_of(recipe: Recipe) -> str:
-    """Return what a recipe draws, in words: of a kind of defect what it looks like, else what differs from others."""
-    generator = recipe.generator
+def _meaning_of(name: str, recipe: Recipe) -> str:
+    """Return what a bundled recipe is for; of a kind of defect, what it looks like."""
     if _is_one_kind(recipe):
-        return _first_line(next(KINDS[kind].draw for kind in KINDS if kind == generator.defect_types[0]))
-    if isinstance(generator, Mix):
-        whole = sum(part.weight for part in generator.parts)
-        parts = (f"{part.generator.kind} {part.weight / whole:.0%}" for part in generator.parts)
-        return f"{_first_line(type(generator))}: {', '.join(parts)}"
-    changed = generator.model_dump(mode="json", exclude_defaults=True)
-    settings = (f"{key.replace('_', ' ')} {value}" for key, value in changed.items())
-    return ", ".join([_first_line(type(generator)), *settings])
+        return _first_line(next(KINDS[kind].draw for kind in KINDS if kind == recipe.generator.defect_types[0]))
+    return PURPOSES[name]
 
 
 def _first_line(thing: Any) -> str:
