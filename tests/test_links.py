@@ -68,9 +68,9 @@ def diffusing(tools, out, again):
 def translating(tools, out, again):
     from anomgen.models.start import train
 
-    pictures, small = tools / "real", {"width": 4, "blocks": 1, "discriminator_width": 4, "resolution": 32}
+    pictures, small = tools / "discs", {"width": 4, "blocks": 1, "discriminator_width": 4, "resolution": 32}
     steps = {"steps": 3 if again else 2, "overrides": small, "size": 32}
-    train("cyclegan", pictures / "train/good", out, abnormal=pictures / "test/spot", resume=again, **steps)
+    train("cyclegan", pictures / "good", out, abnormal=pictures / "bad", resume=again, **steps)
 
 
 def ranking(tools, out, again):
@@ -95,9 +95,10 @@ NEEDS = {marking: "starlette", diffusing: "diffusers", translating: "diffusers"}
 
 
 @pytest.fixture(scope="module")
-def tools(tmp_path_factory):
-    """What is read: a finished dataset, and a data set with real defects."""
+def tools(tmp_path_factory, discs):
+    """What is read: a finished dataset, a data set with real defects, and pictures with and without discs."""
     folder = tmp_path_factory.mktemp("tools")
+    (folder / "discs").symlink_to(discs)
     write_dataset(folder / "set", made_rows(4), shards=1)
     tiny_data(folder / "real")
     return folder
