@@ -99,7 +99,8 @@ def _nothing_helps(run: Run, best: Line, figure: str) -> str:
     least = ", clearly less" if pair.clear else ""
     more = f", though clearly more than {_less(best, run.board.overall)}" if _less(best, run.board.overall) else ""
     named = _named(pair.b, run.board.overall)
-    return f"{beats} {than} ({named}): the best, {best.entry}, has {figure}{least}{more}."
+    use = " Use a detector without anomalies, which needs good images alone." if short[0] == SPARE else ""
+    return f"{beats} {than} ({named}): the best, {best.entry}, has {figure}{least}{more}.{use}"
 
 
 def _is_better(pair: Difference) -> bool:
