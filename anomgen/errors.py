@@ -28,6 +28,8 @@ _LOGIN = re.compile(
     rf"(?:(?:(?!://)\S){{0,300}}@|(?:(?!://)[^@\n]){{0,100}}@(?=[\w\[]))|[^\s/'\"]{{1,300}}@)",
     re.IGNORECASE,
 )
+# Without the scheme and its slashes: what is left of an address in ``'u:pw@host'`` or ``smb:\\\\u:pw@host\\x``.
+_PAIR = re.compile(r"(?<![\w.%+@-])[\w.%+-]{1,100}:[^\s/\\'\"@:]{1,300}@(?=[A-Za-z\[])")
 _QUERY = re.compile(
     rf"({_SCHEME}[^\s?#'\"]{{1,1000}}+)(?:(\?)[^\s'\"]+|(\#)[^\s'\"=]{{0,200}}=[^\s'\"]+)",
     re.IGNORECASE,
@@ -51,7 +53,8 @@ def redacted(text: str) -> str:
         if len(secret := os.environ.get(name, "")) >= _SHORTEST:
             text = text.replace(secret, "<token>")
     text = _KEYS.sub("<token>", TOKEN.sub("<token>", text))
-    text = _QUERY.sub(r"\1\2\3…", _LOGIN.sub(r"\1…@", _AUTHORIZATION.sub(r"\1<token>", text)))
+    text = _LOGIN.sub(r"\1…@", _AUTHORIZATION.sub(r"\1<token>", text))
+    text = _QUERY.sub(r"\1\2\3…", _PAIR.sub("…@", text))
     return _VALUE.sub(r"\1\2\3<token>", text)
 
 

@@ -262,6 +262,12 @@ def test_nothing_secret_is_shown_on_standard_output_nor_progress(capsys, monkeyp
     assert error == "reading ftp://…@host/x\n"
 
 
+def test_a_name_colours_no_terminal(run):
+    """Law: colours that the program adds itself, those of its help, pass; those in a name never do."""
+    code, out, error = run(*MAKE, "-o", "\x1b[31mred")
+    assert code == 0 and "\\x1b[31mred" in out and "\x1b" not in out + error
+
+
 def test_a_recipe_is_shown_without_passwords(run, tmp_path):
     (tmp_path / "mine.yaml").write_text(
         "anomgen: 1\nname: mine\nsource: {kind: builtin}\n"

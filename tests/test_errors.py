@@ -65,6 +65,9 @@ def test_a_folder_of_that_name_is_no_library(tmp_path, monkeypatch):
         ("name\udcff.png", "name\\udcff.png"),
         ("größer: 5 × 3\n\tsecond line", "größer: 5 × 3\n\tsecond line"),
         ("me@host, a?b, C:/x?y@z", "me@host, a?b, C:/x?y@z"),
+        ("//u:s3cret@host/x (no 'u:s3cret@host' in //)", "//…@host/x (no '…@host' in //)"),
+        ("smb:\\\\u:s3cret@host\\x", "smb:\\\\…@host\\x"),
+        ("'smb:\\\\\\\\u:s3cret@host\\\\x'", "'smb:\\\\\\\\…@host\\\\x'"),
         # a Path has eaten a slash; a password holds what separates the parts of an address
         ("ftp:/user:s3cret@127.0.0.1:1/x", "ftp:/…@127.0.0.1:1/x"),
         ("ftp://user:s3@cret@host/x", "ftp://…@host/x"),

@@ -81,13 +81,62 @@ def test_a_checkpoint_of_0_1_0_is_gone_on_with(tmp_path):
     assert (tmp_path / "whole" / WEIGHTS).read_bytes() == (tmp_path / "parts" / WEIGHTS).read_bytes()
 
 
+STATES = (
+    "[]",
+    '{"step": [], "losses": {}}',
+    '{"step": -5, "losses": {}}',
+    '{"step": true, "losses": {}}',
+    '{"step": 1e400, "losses": {}}',
+    '{"step": 1, "losses": {"a": "x"}}',
+    '{"step": 1, "losses": [["a", 1]]}',
+    '{"step": ' + "9" * 5000 + ', "losses": {}}',
+    "[" * 100_000,
+)
+RENAMED = {
+    "optimiser.0.exp_avg": ("optimiser.x.y.z", "optimiser.0", "optimiser.-1.exp_avg", "optimiser.9999.exp_avg", "mine"),
+    "optimiser.0.step": ("optimiser.00.step", "optimiser.0.exp_avg.x"),
+    "ema.0": ("ema.x", "ema.9999"),
+}
+
+
 def test_a_checkpoint_whose_state_is_none_is_refused(tmp_path):
-    run(tmp_path / "model", {"steps": 1})
-    file = tmp_path / "model" / "checkpoint.safetensors"
-    for state in ("[]", "{}", '{"step": [], "losses": {}}', '{"step": 1, "losses": 3}', "[" * 100_000):
-        save_file(load_file(file), file, {"training": state})
-        with pytest.raises(AnomgenError, match="this checkpoint cannot be read"):
-            run(tmp_path / "model", {"steps": 2}, resume=True)
+    """Law: neither what it says of the training nor a tensor's name, shape or type is taken on trust."""
+    out = tmp_path / "model"
+    run(out, {"steps": 1})
+    file = out / "checkpoint.safetensors"
+    tensors, state = load_file(file), {"training": '{"step": 1, "losses": {}}'}
+    broken = [(tensors, {"training": text}) for text in STATES] + [(tensors, {}), (tensors, {"step": "1"})]
+    for old, names in RENAMED.items():
+        broken += [
+            ({**{name: tensors[name] for name in tensors if name != old}, new: tensors[old]}, state) for new in names
+        ]
+    for name in ("optimiser.0.exp_avg", "ema.0", "ema_step"):
+        broken += [({**tensors, name: value}, state) for value in (torch.zeros(2, 2, 2), tensors[name].to(torch.int8))]
+    for stored, metadata in broken:
+        save_file(stored, file, metadata)
+        with pytest.raises(AnomgenError, match="this checkpoint cannot be read") as error:
+            run(out, {"steps": 2}, resume=True)
+        assert len(str(error.value)) < 1000
+
+
+def test_a_damaged_line_of_the_log_is_left_out(tmp_path):
+    out = tmp_path / "model"
+    run(out, {"steps": 1})
+    first = (out / "log.jsonl").read_bytes()
+    lines = [
+        b'{"a": 1}',
+        b"[1]",
+        b"\xff",
+        b'{"step": "x"}',
+        b'{"step": true}',
+        b'{"step": 1, "loss": []}',
+        b'{"step": 1, "l',
+    ]
+    (out / "log.jsonl").write_bytes(b"\n".join([*lines[:3], first.strip(), *lines[3:]]))
+    with pytest.warns(AnomgenWarning, match=r"log\.jsonl: 7 lines, the first 1, are damaged and left out"):
+        run(out, {"steps": 2}, resume=True)
+    left = (out / "log.jsonl").read_text().splitlines()
+    assert json.loads(left[0]) == json.loads(first) and [json.loads(line)["step"] for line in left] == [1, 2]
 
 
 def test_a_full_disk_below_a_model_is_an_error_that_keeps_the_checkpoint(tmp_path, monkeypatch):

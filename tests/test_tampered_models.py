@@ -1,5 +1,6 @@
 """A model that somebody has tampered with ends in an error that says so, never in a traceback or an endless wait."""
 
+import json
 import shutil
 import zipfile
 
@@ -11,7 +12,12 @@ from test_fixtures import STORED
 from anomgen.errors import AnomgenError
 from anomgen.models.use import model_licenses, trained_on
 
-pytest.importorskip("diffusers")
+torch = pytest.importorskip("torch", reason="learned generators need the extra `diffusion`")
+pytest.importorskip("diffusers", reason="learned generators need the extra `diffusion`")
+
+from safetensors.torch import load_file, save_file
+
+from anomgen.models.sdas.model import load_sdas
 
 RECORDS = {
     "cyclegan": ("anomgen_model.json", "training.json"),
@@ -52,8 +58,6 @@ def used(kind, model):
 
         load_translators(model).to_abnormal.change(np.zeros((32, 32, 3), np.uint8))
     else:
-        from anomgen.models.sdas.model import load_sdas
-
         load_sdas(str(model)).draw([np.random.default_rng(0)], [0.0], steps=1)
 
 
@@ -96,6 +100,70 @@ def test_no_figure_asks_for_all_of_the_memory(old, tmp_path, kind):
         copy = shutil.copytree(old / kind, tmp_path / one.name.replace(" ", "-"))
         one(copy)
         with pytest.raises(AnomgenError), at_most(60):
+            used(kind, copy)
+
+
+CONFIGURED = {
+    "unet/config.json": {
+        "upsample_type": (3.7, "conv2", [1] * 100_000),
+        "downsample_type": (None, "kernel"),
+        "downsample_padding": ([1] * 100_000, -1, True),
+        "sample_size": (None, 0, [32], [32, 32, 32], "32"),
+        "out_channels": (5,),
+        "norm_num_groups": (7, 0),
+        "attention_head_dim": (0, "8"),
+        "down_block_types": (["DownBlock2D"] * 2, ["os"], "DownBlock2D"),
+        "act_fn": ("exec", 1),
+        "dropout": (2, "0"),
+        "norm_eps": (-1,),
+        "class_embed_type": ("timestep",),
+        "num_class_embeds": (3,),
+        "time_embedding_type": ("fourier2",),
+        "mid_block_type": ("Mid",),
+    },
+    "scheduler/scheduler_config.json": {
+        "trained_betas": ([0.1], "x", [2] * 1000),
+        "beta_schedule": ("x", 3),
+        "beta_end": (7, -1, None),
+        "variance_type": ("learned_range", "x"),
+        "steps_offset": (10**9, -1),
+        "timestep_spacing": ("x",),
+        "prediction_type": (1,),
+        "clip_sample_range": (0, "1"),
+    },
+}
+
+
+def test_every_key_of_a_configuration_is_bounded(old, tmp_path):
+    """Law: before anything is built; neither a type nor a figure of a stranger's reaches a library."""
+    for file, keys in CONFIGURED.items():
+        values = read_values(old / "sdas" / file)
+        for key, wrong in keys.items():
+            for value in wrong:
+                copy = shutil.copytree(old / "sdas", tmp_path / "copy")
+                (copy / file).write_text(json.dumps({**values, key: value}))
+                with pytest.raises(AnomgenError) as error:
+                    load_sdas(str(copy))
+                assert len(str(error.value)) < 1000, (key, value)
+                shutil.rmtree(copy)
+
+
+@pytest.mark.parametrize(
+    ("kind", "file"), [("sdas", WEIGHTS["sdas"][0]), ("sdas", WEIGHTS["sdas"][1]), ("cyclegan", WEIGHTS["cyclegan"][0])]
+)
+def test_weights_that_are_no_floating_point_numbers_or_called_otherwise_are_refused(old, tmp_path, kind, file):
+    tensors = load_file(old / kind / file)
+    first = next(iter(tensors))
+    for number, broken in enumerate(
+        (
+            {name: tensor.to(torch.int32) for name, tensor in tensors.items()},
+            {**tensors, first: tensors[first].to(torch.bool)},
+            {("x" if name == first else name): tensor for name, tensor in tensors.items()},
+        )
+    ):
+        copy = shutil.copytree(old / kind, tmp_path / str(number))
+        save_file(broken, copy / file)
+        with pytest.raises(AnomgenError):
             used(kind, copy)
 
 

@@ -144,7 +144,8 @@ def inspect(
                 progress=progress,
             )
     except KeyboardInterrupt:
-        raise Interrupted(f"interrupted; {out} holds what was inspected until then") from None
+        held = f"{out} holds what was inspected until then" if out.exists() else "nothing was inspected yet"
+        raise Interrupted(f"interrupted; {held}") from None
     _print_found(found, as_json=as_json)
     if fail_on_anomaly and found.anomalous:
         raise typer.Exit(ANOMALOUS)

@@ -163,6 +163,7 @@ def score(
 
     require_extra()
     from anomgen.score.harness import Outcome, default_workers
+    from anomgen.score.rows import ROWS
     from anomgen.score.run import score as run_score
     from anomgen.score.schedule import Schedule
 
@@ -199,7 +200,8 @@ def score(
                 progress=progress,
             )
     except KeyboardInterrupt:
-        raise Interrupted("interrupted; finished trainings are kept: run the same command again") from None
+        kept = "finished trainings are kept" if (out / ROWS).exists() else "no training was finished"
+        raise Interrupted(f"interrupted; {kept}: run the same command again") from None
     if isinstance(result, Outcome):
         _print(result, seeds, out, as_json=as_json)
         if result.summary.failed:

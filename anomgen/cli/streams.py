@@ -65,16 +65,18 @@ class _Tolerant:
 class _Printable:
     """Standard output, redacted, and on which what others wrote, such as a file's name, steers no terminal.
 
-    Colours are let through. Everything else is the stream's own.
+    Colours are let through but while a command runs, see `uncoloured`. Everything else is the stream's own.
     """
+
+    has_colours = True
 
     def __init__(self, stream: Any):
         self._stream = stream
 
     def write(self, text: str) -> int:
         """Write a text redacted, what would steer a terminal written out."""
-        parts = _COLOUR.split(text)
-        self.write_as_is("".join(part if _COLOUR.fullmatch(part) else printable(redacted(part)) for part in parts))
+        parts = _COLOUR.split(text) if self.has_colours else [text]  # every second one a colour
+        self.write_as_is("".join(part if k % 2 else printable(redacted(part)) for k, part in enumerate(parts)))
         return len(text)
 
     def write_as_is(self, text: str) -> int:
@@ -98,6 +100,16 @@ def _named() -> Iterator[None]:
 
 
 _COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
+
+
+@contextmanager
+def uncoloured() -> Iterator[None]:
+    """Let no colour through on standard output: help has some, no command prints any, and names may hold them."""
+    before, _Printable.has_colours = _Printable.has_colours, False
+    try:
+        yield
+    finally:
+        _Printable.has_colours = before
 
 
 def _redact_logs() -> None:

@@ -18,6 +18,7 @@ from typing import Annotated, Any
 
 import typer
 
+from anomgen.cli.streams import uncoloured
 from anomgen.errors import AnomgenWarning, UsageError, printable, redacted
 
 
@@ -59,7 +60,7 @@ def _talking(run: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(run)
     def told(*, quiet: bool, verbose: bool, **given: Any) -> None:
-        with _saying(quiet=quiet, verbose=verbose):
+        with uncoloured(), _saying(quiet=quiet, verbose=verbose):
             run(**given)
 
     own = inspect.signature(run, eval_str=True)
@@ -117,7 +118,7 @@ def print_hint(text: str) -> None:
 def print_note(text: str) -> None:
     """Print what should be known though the command goes on, on standard error."""
     if _talk is not Talk.QUIET:
-        print(text, file=sys.stderr, flush=True)
+        print(printable(text), file=sys.stderr, flush=True)
 
 
 def show_warnings() -> None:

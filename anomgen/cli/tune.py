@@ -102,7 +102,10 @@ def tune(
                 progress=progress,
             )
     except KeyboardInterrupt:
-        raise Interrupted("interrupted; finished trainings are kept: run the same command again") from None
+        kept = (
+            "what was measured is kept" if out.with_name(f"{out.stem}-tuning").exists() else "nothing was measured yet"
+        )
+        raise Interrupted(f"interrupted; {kept}: run the same command again") from None
     if as_json:
         likeness = {} if tuned.measured is None else tuned.measured.likeness
         compared = {} if tuned.comparison is None else {"comparison": tuned.comparison.plain()}

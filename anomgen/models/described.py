@@ -93,7 +93,11 @@ def load_network(path: Path, build: Callable[[], Network]) -> Network:
         if needed > held:
             raise ValueError(f"the network that is described has weights of {needed} bytes, the file holds {held}")
         network = network.to_empty(device="cpu")
-        network.load_state_dict(load_file(path))
+        weights = load_file(path)
+        for name, tensor in network.state_dict().items():
+            if name in weights and weights[name].dtype.is_floating_point != tensor.dtype.is_floating_point:
+                raise ValueError(f"{name} is of the type {weights[name].dtype}")
+        network.load_state_dict(weights)
     except FileNotFoundError:
         raise UsageError(f"{path}: the weights are missing; copy the model folder again, whole") from None
     except (SafetensorError, OSError, RuntimeError, ValueError) as error:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
+
+from anomgen.models.checkpoint import logged
 
 CURVE = 130
 """Height of the losses' curve."""
@@ -49,11 +50,10 @@ def drawn(sheet: Sheet, title: str, log: Path) -> np.ndarray:
 def losses_of(log: Path) -> dict[str, list[tuple[int, float]]]:
     """Return loss → (step, value), as a training's log has them."""
     found: dict[str, list[tuple[int, float]]] = {}
-    for line in log.read_text(encoding="utf-8").splitlines() if log.is_file() else ():
-        values = json.loads(line)
+    for values in logged(log):
         for name, value in values.items():
             if name not in ("step", "seconds"):
-                found.setdefault(name, []).append((values["step"], value))
+                found.setdefault(name, []).append((int(values["step"]), value))
     return found
 
 

@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from anomgen.errors import AnomgenError, Interrupted, Progress, UsageError, silent
+from anomgen.errors import AnomgenError, Interrupted, Progress, RecipeError, UsageError, silent
 from anomgen.files import appending, locked, replacing, sweep, writing
+from anomgen.models.checkpoint import State, logged, require_same, state_of
 from anomgen.models.device import accelerator_for
 from anomgen.models.folder import CHECKPOINT, LOG, SHEETS, check_folder, prepare, write_record
 from anomgen.models.settings import TrainingSettings
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
 LOG_EVERY = 10
 """Steps between two lines of the log."""
-STATE = "training"
-"""The one entry of a checkpoint's metadata: several come in any order, and equal states have equal bytes."""
 
 
 class Diverged(AnomgenError):
@@ -182,7 +181,7 @@ def _checkpoint(task: Task, out: Path, record: Mapping[str, Any], done: int, los
 
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in task.tensors().items()}
         with replacing(out / CHECKPOINT) as file:
-            file.write(save(tensors, {STATE: json.dumps({"step": done, "losses": losses})}))
+            file.write(save(tensors, State(step=done, losses=losses).metadata()))
         write_record(out, {**record, "steps": done, "losses": losses})
     task.accelerator.wait_for_everyone()
 
@@ -191,22 +190,17 @@ def _restore(task: Task, path: Path) -> tuple[int, dict[str, float]]:
     """Set the task as it was; return how many steps it had done, and the averaged losses."""
     from safetensors import SafetensorError, safe_open
 
+    unfit = (SafetensorError, RecipeError, LookupError, TypeError, ValueError, ArithmeticError, RuntimeError)
     try:
         with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            step, losses = _state(metadata)
-            task.restore({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 - it is no dict
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise AnomgenError(f"{path}: this checkpoint cannot be read ({error}); start anew with --overwrite") from error
-    return step, losses
-
-
-def _state(metadata: Mapping[str, str]) -> tuple[int, dict[str, float]]:
-    """Return how many steps a checkpoint has done, and the averaged losses."""
-    if STATE not in metadata:  # anomgen 0.1.0
-        return int(metadata["step"]), json.loads(metadata["losses"])
-    state = json.loads(metadata[STATE])
-    return int(state["step"]), dict(state["losses"])
+            state = state_of(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
+        task.restore(tensors)
+        require_same(tensors, task.tensors())
+    except unfit as error:
+        told = (str(error).splitlines() or [type(error).__name__])[0][:500]
+        raise AnomgenError(f"{path}: this checkpoint cannot be read ({told}); start anew with --overwrite") from error
+    return state.step, dict(state.losses)
 
 
 def _sheet(task: Task, out: Path, done: int) -> str:
@@ -244,10 +238,9 @@ class _Log:
     """One JSON line every few steps; what lies behind the step at which we go on is cut off."""
 
     def __init__(self, path: Path, first: int):
-        kept = path.read_text(encoding="utf-8").splitlines() if first and path.is_file() else []
-        lines = [line for line in kept if json.loads(line)["step"] <= first]
+        lines = [line for line in logged(path) if line["step"] <= first] if first else []
         with replacing(path) as file:
-            file.write("".join(line + "\n" for line in lines).encode())
+            file.write("".join(json.dumps(line) + "\n" for line in lines).encode())
         self._path = path
 
     def write(self, step: int, losses: dict[str, float], seconds: float) -> None:
@@ -347,27 +340,3 @@ def require_finite(number: int, losses: Mapping[str, float]) -> None:
     for name, loss in losses.items():
         if not math.isfinite(loss):
             raise Diverged(f"step {number + 1}: {name if name == 'loss' else f'the loss {name}'} is {loss}")
-
-
-def optimiser_tensors(prefix: str, optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """Return an optimiser's state as named tensors; `load_optimiser` sets it."""
-    return {
-        f"{prefix}.{index}.{key}": value
-        for index, values in optimiser.state_dict()["state"].items()
-        for key, value in values.items()
-    }
-
-
-def load_optimiser(prefix: str, optimiser: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Set an optimiser's state from what `optimiser_tensors` returned."""
-    state: dict[int, dict[str, torch.Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith(f"{prefix}."):
-            index, key = name[len(prefix) + 1 :].split(".")
-            state.setdefault(int(index), {})[key] = tensor
-    optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
-
-
-def weights_under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return the tensors whose names start with `prefix.`, without it."""
-    return {name[len(prefix) + 1 :]: tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}.")}

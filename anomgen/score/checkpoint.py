@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from anomgen.errors import UsageError
 from anomgen.files import fingerprint_of, replacing
-from anomgen.models.training import load_optimiser, optimiser_tensors, weights_under
+from anomgen.models.checkpoint import load_optimiser, optimiser_tensors, weights_under
 from anomgen.versions import installed
 
 EVERY = 60.0

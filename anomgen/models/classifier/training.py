@@ -19,6 +19,7 @@ import torch.nn.functional as F
 
 from anomgen.config import portable_path
 from anomgen.errors import Progress, UsageError, silent
+from anomgen.models.checkpoint import load_optimiser, optimiser_tensors, weights_under
 from anomgen.models.classifier.model import ClassifierDescription, save_classifier
 from anomgen.models.classifier.network import NoisyClassifier
 from anomgen.models.classifier.settings import TrainClassifier
@@ -28,7 +29,7 @@ from anomgen.models.sdas.model import SDASModel, load_sdas
 from anomgen.models.sdas.noised import Category, NoisedImages, descend, noised
 from anomgen.models.sdas.settings import NetworkSettings
 from anomgen.models.sheet import Sheet
-from anomgen.models.training import Task, Trained, load_optimiser, optimiser_tensors, train, weights_under
+from anomgen.models.training import Task, Trained, train
 from anomgen.rng import Stream, rng_for
 from anomgen.versions import versions
 

@@ -20,6 +20,7 @@ from pydantic import Field
 from torch import nn
 
 from anomgen.errors import Progress, SourceError, UsageError, silent
+from anomgen.models.checkpoint import load_optimiser, optimiser_tensors, weights_under
 from anomgen.models.cyclegan.abnormal import refuse_common_images
 from anomgen.models.cyclegan.model import (
     SMALLEST,
@@ -32,22 +33,20 @@ from anomgen.models.cyclegan.model import (
     seen_shape,
     without_shift,
 )
-from anomgen.models.cyclegan.networks import Buffer, build_networks, discriminator_loss, generator_losses, share_of_rate
+from anomgen.models.cyclegan.networks import (
+    BUFFER,
+    Buffer,
+    build_networks,
+    discriminator_loss,
+    generator_losses,
+    share_of_rate,
+)
 from anomgen.models.described import save_described
 from anomgen.models.folder import data_record
 from anomgen.models.images import WAYS, Augment, Images, require_square, turned, unscaled
 from anomgen.models.settings import TrainingSettings
 from anomgen.models.sheet import Sheet
-from anomgen.models.training import (
-    Task,
-    Trained,
-    load_optimiser,
-    optimiser_tensors,
-    parts_of_batch,
-    require_finite,
-    train,
-    weights_under,
-)
+from anomgen.models.training import Task, Trained, parts_of_batch, require_finite, train
 from anomgen.rng import Stream, rng_for
 from anomgen.sources.base import Source
 from anomgen.versions import versions
@@ -275,7 +274,10 @@ class CycleGANTask(Task):
         for name, network in self._networks().items():
             network.load_state_dict(weights_under(name, tensors))
         for name, buffer in self.buffers.items():
-            buffer.images = list(tensors[f"buffer.{name}"].to(self.accelerator.device))
+            images = tensors[f"buffer.{name}"]
+            if images.shape[1:] != (self.shape[2], *self.seen) or not 0 < len(images) <= BUFFER:
+                raise ValueError(f"buffer.{name}: does not hold images of this training")
+            buffer.images = list(images.to(self.accelerator.device))
         load_optimiser("generator_optimiser", self.generator_optimiser, tensors)
         load_optimiser("discriminator_optimiser", self.discriminator_optimiser, tensors)
 

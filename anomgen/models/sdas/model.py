@@ -180,7 +180,11 @@ def _load(name: str, folder: Path, changed: int) -> SDASModel:  # noqa: ARG001 -
     _require_ddpm(name, folder)
     try:
         require_bounded(folder)
-        unet = UNet2DModel.from_pretrained(folder / "unet", use_safetensors=True, local_files_only=True)
+        unet, told = UNet2DModel.from_pretrained(
+            folder / "unet", use_safetensors=True, local_files_only=True, output_loading_info=True
+        )
+        if without := told["missing_keys"]:  # diffusers would draw them at random
+            raise ValueError(f"{len(without)} weights are missing, the first is {sorted(without)[0]}")
         scheduler = DDPMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
         transform = PatchTransform.load(folder / TRANSFORM) if (folder / TRANSFORM).is_file() else None
     except MemoryError:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
 import torch
 from diffusers import DDPMScheduler, UNet2DModel
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
+from safetensors import safe_open
 
-from anomgen.config import Config, validated
+from anomgen.config import Config, Share, validated
 from anomgen.errors import UsageError
 from anomgen.files import json_object
 from anomgen.models.sdas.guided import load_guided
@@ -24,21 +25,74 @@ MAX_CONFIG = 1 << 20
 _Small = Annotated[int, Field(ge=1, le=8192)]
 
 
-class _Unet(Config):
-    model_config = ConfigDict(extra="allow")
+_Blocks = Annotated[list[Annotated[str, Field(pattern=r"^\w{1,100}$")]], Field(max_length=10)]
+_Joint = Literal["conv", "resnet"]
 
-    sample_size: int | list[int] | None = None
+
+class _Unet(Config):
+    """What a U-Net's configuration may say: the arguments of `UNet2DModel`."""
+
+    model_config = ConfigDict(extra="allow")  # what a version of diffusers adds
+
+    sample_size: _Small | Annotated[list[_Small], Field(min_length=2, max_length=2)]
     in_channels: _Small = 3
     out_channels: _Small = 3
+    center_input_sample: bool = False
+    time_embedding_type: Literal["positional", "fourier", "learned"] = "positional"
+    time_embedding_dim: _Small | None = None
+    freq_shift: Annotated[float, Field(ge=-1000, le=1000)] = 0
+    flip_sin_to_cos: bool = True
+    down_block_types: _Blocks = Field(default_factory=list)
+    mid_block_type: Literal["UNetMidBlock2D"] | None = "UNetMidBlock2D"
+    up_block_types: _Blocks = Field(default_factory=list)
     block_out_channels: Annotated[list[_Small], Field(max_length=10)]
     layers_per_block: Annotated[int, Field(ge=1, le=16)] = 2
+    mid_block_scale_factor: Annotated[float, Field(gt=0, le=1000)] = 1
+    downsample_padding: Annotated[int, Field(ge=0, le=8)] = 1
+    downsample_type: _Joint = "conv"
+    upsample_type: _Joint = "conv"
+    dropout: Share = 0
+    act_fn: Literal["silu", "swish", "mish", "gelu", "relu"] = "silu"
+    attention_head_dim: _Small | None = 8
+    norm_num_groups: _Small = 32
+    attn_norm_num_groups: _Small | None = None
+    norm_eps: Share = 1e-5
+    resnet_time_scale_shift: Literal["default", "scale_shift"] = "default"
+    add_attention: bool = True
+    class_embed_type: None = None
     num_class_embeds: Annotated[int, Field(ge=1, le=10**6)] | None = None
+    num_train_timesteps: Annotated[int, Field(ge=1, le=10**5)] | None = None
 
 
 class _Schedule(Config):
+    """What a schedule's configuration may say: the arguments of `DDPMScheduler` and `DDIMScheduler`."""
+
     model_config = ConfigDict(extra="allow")
 
     num_train_timesteps: Annotated[int, Field(ge=1, le=10**5)] = 1000
+    beta_start: Share = 1e-4
+    beta_end: Share = 0.02
+    beta_schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid"] = "linear"
+    trained_betas: Annotated[list[Share], Field(max_length=10**5)] | None = None
+    variance_type: Literal[
+        "fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log", "learned", "learned_range"
+    ] = "fixed_small"
+    clip_sample: bool = True
+    prediction_type: Literal["epsilon", "sample", "v_prediction"] = "epsilon"
+    thresholding: bool = False
+    dynamic_thresholding_ratio: Share = 0.995
+    clip_sample_range: Annotated[float, Field(gt=0, le=1000)] = 1
+    sample_max_value: Annotated[float, Field(gt=0, le=1000)] = 1
+    timestep_spacing: Literal["linspace", "leading", "trailing"] = "leading"
+    steps_offset: Annotated[int, Field(ge=0, le=1)] = 0
+    rescale_betas_zero_snr: bool = False
+    set_alpha_to_one: bool = True
+
+    @model_validator(mode="after")
+    def _as_many(self) -> Self:
+        if self.trained_betas is not None and len(self.trained_betas) != self.num_train_timesteps:
+            raise ValueError(f"trained_betas: {len(self.trained_betas)} of {self.num_train_timesteps} steps")
+        return self
 
 
 def require_bounded(folder: Path) -> None:
@@ -47,15 +101,41 @@ def require_bounded(folder: Path) -> None:
     Raises OSError for a part that is no regular file. Nothing is built to find out.
     """
     config = json_object(folder / "unet/config.json", MAX_CONFIG)
-    validated(_Unet, config)
-    validated(_Schedule, json_object(folder / "scheduler/scheduler_config.json", MAX_CONFIG))
+    described = validated(_Unet, config)
+    schedule = validated(_Schedule, json_object(folder / "scheduler/scheduler_config.json", MAX_CONFIG))
+    said = described.in_channels * (2 if schedule.variance_type in ("learned", "learned_range") else 1)
+    if described.out_channels != said:
+        raise ValueError(f"the U-Net has {described.out_channels} outputs, {said} are needed")
     size = sum(regular(file).stat().st_size for file in (folder / "unet").glob("*.safetensors"))
     with torch.device("meta"):
-        needed = sum(tensor.numel() for tensor in UNet2DModel.from_config(config).parameters())
+        unet = UNet2DModel.from_config(config)
+        needed = sum(tensor.numel() for tensor in unet.parameters())
     if 2 * needed > size:  # of 16 bits at least
         raise ValueError(f"the U-Net that is described has {needed} weights, the files hold {size} bytes")
+    _try(unet, described)
     for file in folder.glob("*/*.safetensors"):
-        regular(file)
+        _require_floats(regular(file))
+
+
+def _try(unet: UNet2DModel, described: _Unet) -> None:
+    """Raise ValueError for a U-Net whose parts do not fit one another; it is on no device, so nothing is computed."""
+    side = described.sample_size
+    sides = (side, side) if isinstance(side, int) else tuple(side)
+    with torch.device("meta"), torch.no_grad():
+        seen = torch.zeros(1, described.in_channels, *sides)
+        labels = None if described.num_class_embeds is None else torch.zeros(1, dtype=torch.long)
+        said = unet(seen, torch.zeros(1, dtype=torch.long), class_labels=labels).sample
+    if said.shape != (1, described.out_channels, *sides):
+        raise ValueError(f"the U-Net makes {tuple(said.shape[1:])} of {tuple(seen.shape[1:])}")
+
+
+def _require_floats(file: Path) -> None:
+    """Raise ValueError for a file of weights that are no floating-point numbers."""
+    with safe_open(file, "pt") as weights:
+        for name in weights.keys():  # noqa: SIM118 - it is no dict
+            kind = weights.get_slice(name).get_dtype()
+            if kind not in ("F16", "BF16", "F32", "F64"):
+                raise ValueError(f"{file.name}: {name[:200]} is of the type {kind}")
 
 
 def build_unet(settings: TrainSDAS, shape: Sequence[int], categories: int = 1) -> UNet2DModel:

@@ -21,6 +21,7 @@ from diffusers.training_utils import EMAModel
 from anomgen.config import portable_path
 from anomgen.errors import Progress, silent
 from anomgen.files import drafting
+from anomgen.models.checkpoint import load_optimiser, optimiser_tensors, weights_under
 from anomgen.models.folder import data_record
 from anomgen.models.images import unscaled
 from anomgen.models.sdas.bound import variational_bound
@@ -32,14 +33,7 @@ from anomgen.models.sdas.noised import Category, NoisedImages, descend, noised
 from anomgen.models.sdas.pipeline import SDASPipeline
 from anomgen.models.sdas.settings import TrainSDAS
 from anomgen.models.sheet import Sheet, likeness
-from anomgen.models.training import (
-    Task,
-    Trained,
-    load_optimiser,
-    optimiser_tensors,
-    train,
-    weights_under,
-)
+from anomgen.models.training import Task, Trained, train
 from anomgen.rng import Stream, rng_for
 from anomgen.sources.scan import files_fingerprint
 from anomgen.versions import versions
