@@ -32,7 +32,7 @@ COMMANDS = {
     "make": ("make", "-r", "perlin", "-s", "in", *SMALL, "-o", "out"),
     "make with textures": (
         *("make", "-r", "perlin", "-s", "in", *SMALL, "-o", "out"),
-        *("--set", "generator.texture={kind: folder, path: textures}", "--roi", "in/000.png"),
+        *("--set", "generator.texture={kind: folder, path: textures}", "--roi", "masks/000.png"),
     ),
     "export": ("export", "set", "--to", "coco", "-o", "out"),
     "preview": ("preview", "drawn", "-o", "out/picture.png"),

@@ -149,7 +149,8 @@ def test_a_full_disk_below_a_model_is_an_error_that_keeps_the_checkpoint(tmp_pat
         with monkeypatch.context() as patched, pytest.raises(AnomgenError, match=r"model.*(written|room|space)"):
             patched.setattr(PatchTransform, "save", lambda *_, error=error: (_ for _ in ()).throw(error))
             run(tmp_path / "model", {"steps": 1}, resume=(tmp_path / "model").exists())
-    assert run(tmp_path / "model", {"steps": 1}, resume=True).made == 0
+    resumed = run(tmp_path / "model", {"steps": 1}, resume=True)
+    assert resumed.made == 0 and resumed.findings.startswith("Train on: the loss of the last step is")
 
 
 def test_a_training_that_is_killed_at_a_checkpoint_has_its_sheet_and_leaves_nothing_behind(tmp_path, monkeypatch):
@@ -159,7 +160,7 @@ def test_a_training_that_is_killed_at_a_checkpoint_has_its_sheet_and_leaves_noth
     checkpoint = training._checkpoint
 
     def die(*args):
-        if args[3] == 2:
+        if args[3].step == 2:
             raise RuntimeError("killed")
         checkpoint(*args)
 
@@ -168,10 +169,7 @@ def test_a_training_that_is_killed_at_a_checkpoint_has_its_sheet_and_leaves_noth
     with pytest.raises(RuntimeError, match="killed"):
         tiny_sdas(tmp_path / "model", steps=3, **every)
     assert [file.name for file in sorted((tmp_path / "model" / "sheets").iterdir())][-1] == "step-000002.png"
-    left = [
-        tmp_path / "model" / ".training.json.7-0123abcd.tmp",
-        tmp_path / "model" / "sheets" / ".x.png.7-0123abcd.tmp",
-    ]
+    left = [tmp_path / "model" / name for name in (".training.json.7-0123abcd.tmp", "sheets/.x.png.7-0123abcd.tmp")]
     for file in left:
         file.touch()
     monkeypatch.undo()

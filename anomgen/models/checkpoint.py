@@ -33,10 +33,12 @@ class State(Config):
     step: _Step
     losses: _Losses
     """Averaged; see `training`."""
+    findings: Annotated[str, Field(max_length=2000)] = ""
+    """Of the sheet of this step, if there is one."""
 
     def metadata(self) -> dict[str, str]:
         """Return a checkpoint's metadata."""
-        return {STATE: json.dumps({"step": self.step, "losses": self.losses})}
+        return {STATE: json.dumps(self.model_dump())}
 
 
 def state_of(metadata: Mapping[str, str]) -> State:

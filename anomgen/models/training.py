@@ -119,7 +119,8 @@ def _run(task: Task, out: Path, record: Mapping[str, Any], resume: bool, progres
     main, steps = task.accelerator.is_main_process, task.settings.steps
     started, first, losses, findings = time.perf_counter(), 0, _Smoothed(), ""
     if resume and (out / CHECKPOINT).is_file():
-        first, losses.values = _restore(task, out / CHECKPOINT)
+        state = _restore(task, out / CHECKPOINT)
+        first, losses.values, findings = state.step, dict(state.losses), state.findings
     if first > steps:
         raise UsageError(f"{out}: the checkpoint has {first} steps already; ask for at least as many with --steps")
     log = _Log(out / LOG, first) if main else None
@@ -131,16 +132,18 @@ def _run(task: Task, out: Path, record: Mapping[str, Any], resume: bool, progres
                 log.write(done, last, time.perf_counter() - started)
             progress(done, steps, losses.text())
             stopping = _any_stops(task, stop) and done < steps
-            if done % task.settings.sheet_every == 0 or done == steps:
-                findings = _sheet(task, out, done)  # before the checkpoint, from which a killed training goes on
+            is_shown = done % task.settings.sheet_every == 0 or done == steps
+            findings = (
+                _sheet(task, out, done) if is_shown else ""
+            )  # before the checkpoint, which a killed run goes on from
             if done % task.settings.checkpoint_every == 0 or done == steps or stopping:
-                _checkpoint(task, out, record, done, losses.values)
+                _checkpoint(task, out, record, State(step=done, losses=losses.values, findings=findings))
             if stopping:
                 raise Interrupted(
                     f"interrupted after step {done} of {steps}; the checkpoint is kept: run the same command with "
                     "--resume"
                 )
-        findings = findings or (task.sheet().findings if main else "")  # of a run that had no step left to do
+        findings = findings or (task.sheet().findings if main else "")  # of a stopped run that has no step left to do
         final = {**record, "steps": steps, "losses": losses.values, "findings": findings}
         if main:
             with _saving(out):
@@ -175,19 +178,19 @@ def _saving(out: Path) -> Iterator[None]:
         ) from error
 
 
-def _checkpoint(task: Task, out: Path, record: Mapping[str, Any], done: int, losses: dict[str, float]) -> None:
+def _checkpoint(task: Task, out: Path, record: Mapping[str, Any], state: State) -> None:
     if task.accelerator.is_main_process:
         from safetensors.torch import save
 
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in task.tensors().items()}
         with replacing(out / CHECKPOINT) as file:
-            file.write(save(tensors, State(step=done, losses=losses).metadata()))
-        write_record(out, {**record, "steps": done, "losses": losses})
+            file.write(save(tensors, state.metadata()))
+        write_record(out, {**record, "steps": state.step, "losses": state.losses})
     task.accelerator.wait_for_everyone()
 
 
-def _restore(task: Task, path: Path) -> tuple[int, dict[str, float]]:
-    """Set the task as it was; return how many steps it had done, and the averaged losses."""
+def _restore(task: Task, path: Path) -> State:
+    """Set the task as it was; return how far it was."""
     from safetensors import SafetensorError, safe_open
 
     unfit = (SafetensorError, RecipeError, LookupError, TypeError, ValueError, ArithmeticError, RuntimeError)
@@ -200,7 +203,7 @@ def _restore(task: Task, path: Path) -> tuple[int, dict[str, float]]:
     except unfit as error:
         told = (str(error).splitlines() or [type(error).__name__])[0][:500]
         raise AnomgenError(f"{path}: this checkpoint cannot be read ({told}); start anew with --overwrite") from error
-    return state.step, dict(state.losses)
+    return state
 
 
 def _sheet(task: Task, out: Path, done: int) -> str:
