@@ -5,6 +5,7 @@ import numpy as np
 
 from anomgen.generators.defects.generator import Defects
 from anomgen.rng import Stream, rng_for
+from anomgen.synthesis.sample import Reject
 
 SIDE = 128
 """Pixels of a side, unless it is said."""
@@ -30,6 +31,16 @@ class Surfaces(list):
         return self.disc
 
 
+def drawn(generator, image, pool, k):
+    """Return a sample on an image; what cannot be seen is drawn again, as `make` does: that differs by OpenCV."""
+    for attempt in range(10):
+        try:
+            return generator.sample(rng_for(9, Stream.SAMPLE, k, attempt), image, pool)
+        except Reject:
+            continue
+    raise AssertionError(f"nothing is drawn on image {k}")
+
+
 def write_cracked(root, pool, normals):
     """Write the first images of a pool to `good`, the others cracked to `bad`, and to `masks` the cracks."""
     for folder in ("good", "bad", "masks"):
@@ -39,7 +50,7 @@ def write_cracked(root, pool, normals):
         if k < normals:
             cv2.imwrite(str(root / "good" / f"{k}.png"), image)
             continue
-        sample = cracks.sample(rng_for(9, Stream.SAMPLE, k), image, pool)
+        sample = drawn(cracks, image, pool, k)
         cv2.imwrite(str(root / "bad" / f"{k}.png"), sample.image)
         cv2.imwrite(str(root / "masks" / f"{k}.png"), sample.mask.view(np.uint8) * 255)
     return root

@@ -14,7 +14,7 @@ from anomgen.making.recipe import load_recipe
 @pytest.mark.parametrize("name", NAMES)
 def test_the_first_rows_of_every_bundled_recipe(name, golden):
     """Each row by itself, the last first. Drawn numbers exactly; masks' areas to a percent of the image, and what is
-    measured to two percent of itself.
+    measured to ten percent of itself.
 
     Arithmetic differs a little by processor, and OpenCV's edges by release.
     """
@@ -38,7 +38,7 @@ MEASURED = {"reached", "strength"}
 
 
 def stored(key, value):
-    return pytest.approx(rounded(value), rel=0.02) if key in MEASURED else rounded(value)
+    return pytest.approx(rounded(value), rel=0.1) if key in MEASURED else rounded(value)
 
 
 def rounded(value):

@@ -11,6 +11,7 @@ import pytest
 
 from anomgen.errors import AnomgenError, RecipeError, UsageError
 from anomgen.generators.base import Generator
+from anomgen.making import threads
 from anomgen.making.engine import ATTEMPTS_PER_IMAGE, Plan, Renderer
 from anomgen.making.recipe import load_recipe
 from anomgen.making.shards import shard_ranges
@@ -277,6 +278,8 @@ def test_a_forked_child_draws_where_its_parent_used_opencvs_threads():
     cv2.setNumThreads(2)
     cv2.GaussianBlur(big, (0, 0), 3)
     time.sleep(1)  # until they wait for work
+    one = threads._one
+    one.lock.acquire()  # as a thread of the parent may hold it
     child = os.fork()
     if child == 0:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -284,5 +287,6 @@ def test_a_forked_child_draws_where_its_parent_used_opencvs_threads():
         with single_threaded():
             cv2.blur(big, (3, 3))
         os._exit(0)
+    one.lock.release()
     cv2.setNumThreads(before)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -27,7 +27,7 @@ def fitted(train, **settings):
 def test_it_learns_bright_discs():
     train = MadeTraining()
     test = train.test()
-    assert pixel_auroc(fitted(train).anomaly_maps(test.images), test.masks) > 0.85
+    assert pixel_auroc(fitted(train).anomaly_maps(test.images), test.masks) > 0.8
 
 
 @pytest.mark.parametrize(("loss", "end"), [("bce", torch.sigmoid), ("mse", torch.relu)])

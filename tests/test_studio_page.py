@@ -212,10 +212,11 @@ def test_a_region_is_painted_saved_and_used(page, photos, tmp_path, use, key):
     painted_ = decode_png((tmp_path / "out" / "left.png").read_bytes())[..., 0] > 0
     columns = np.nonzero(painted_)[1] / painted_.shape[1]
     assert columns.min() < 0.1 and 0.35 < columns.max() < 0.55
-    page.wait_for_function(
-        "([kept, key, path]) => JSON.parse(localStorage.getItem(kept)).changes[key] === path",
-        arg=[f"anomgen-studio {photos}", key, str(tmp_path / "out" / "left.png")],
-    )
+    kept = f"() => JSON.parse(localStorage.getItem({f'anomgen-studio {photos}'!r})).changes[{key!r}]"
+    for _ in range(100):
+        if page.evaluate(kept) == str(tmp_path / "out" / "left.png"):
+            break
+        page.wait_for_timeout(50)
     page.reload()
     shown(page)
     page.get_by_role("tab", name="Draw").click()
@@ -278,14 +279,13 @@ def test_the_object_is_seen_and_refined(page):
     page.get_by_role("button", name="Object", exact=True).click()
     page.locator(".objects .tile img[src]").nth(7).wait_for()
     rim = page.locator(".objects .rim").first
-    changed = "(before) => document.querySelector('.objects .rim').getAttribute('d') !== before"
     for work in (
         lambda: page.locator("#draw").get_by_role("radio", name="background color").click(),
         lambda: move(page.locator("#draw").get_by_label("tolerance, slider"), 3),
     ):
         before = rim.get_attribute("d")
         work()
-        page.wait_for_function(changed, arg=before)
+        playwright.expect(rim).not_to_have_attribute("d", before)
 
 
 TABS = ["Look", "Compare", "Draw", "Datasets", "Inspect"]
@@ -351,7 +351,7 @@ def test_everything_that_can_be_used_has_a_name_and_a_phone_shows_all_of_it(page
 def test_an_image_is_chosen_by_its_name_for_every_recipe(page):
     page.get_by_role("tab", name="Compare").click()
     chosen = page.get_by_label("Image", exact=True)
-    page.wait_for_function("() => document.querySelectorAll('#compare-images option').length === 12")
+    playwright.expect(page.locator("#compare-images option")).to_have_count(12)
     name = page.locator("#compare-images option").nth(5).get_attribute("value")
     assert chosen.input_value() != name
     chosen.fill(name)

@@ -33,6 +33,7 @@ from anomgen.making.rules import (
     kind_of,
     mask_faults,
     measure_faults,
+    recipe_faults,
     record_faults,
     shape_faults,
     shard_faults,
@@ -248,6 +249,7 @@ class _Checker:
             return None  # the row that cannot be read is reported where it stands
 
     def _faults_of_the_whole(self) -> Faults:
+        yield from recipe_faults(self.dataset)
         yield from shard_faults(self.dataset)
         yield from count_faults(self.dataset, self.position, self.by_type)
         if self.normal_without_soft and self.with_soft:

@@ -8,13 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from anomgen import registry
 from anomgen.config.text import read_json
 from anomgen.dataset.columns import IMAGE_COLUMNS
+from anomgen.dataset.origin import RECIPE
 from anomgen.dataset.png import decode_png
 from anomgen.dataset.reader import SHARD_PATTERN, Dataset, shard_rows
 from anomgen.dataset.row import ANOMALY, LABELS, NORMAL, area_of, boxes_of, image_name, severity_of
-from anomgen.errors import UsageError
+from anomgen.errors import RecipeError, UsageError
+from anomgen.making.output import DATA
+from anomgen.making.recipe import parse_recipe
 from anomgen.making.report import EXAMPLES, Faults, Violation
+from anomgen.making.splits import split_files
+from anomgen.sources.foreground import parse_foreground
 from anomgen.sources.value_range import ValueRange, stretched
 from anomgen.synthesis.detectability import Detectability
 from anomgen.synthesis.sample import smallest_mask
@@ -185,6 +191,12 @@ def shard_faults(dataset: Dataset) -> Faults:
     if numbers != [(number, count) for number in range(count)]:
         there = ", ".join(shard.name for shard in dataset.shards[:EXAMPLES])
         yield "shards", f"{len(numbers)} files are there ({there}, …), {count} should be"
+    for file in split_files(dataset.path / DATA):
+        if not SHARD_PATTERN.fullmatch(file.name):
+            yield (
+                "shards",
+                f"{DATA}/{file.name} is no file of anomgen, and who loads the dataset reads it: move it away",
+            )
     recorded = dataset.provenance.get("shards", count)
     if recorded != count:
         yield "shards", f"the provenance says {recorded} shards, the names say {count}"
@@ -207,3 +219,32 @@ def count_faults(dataset: Dataset, rows: int, by_type: dict[str, int]) -> Faults
     stated = {name: count for name, count in recorded.get("by_type", types).items() if count}
     if stated != types:
         yield "count", f"the provenance says {stated}, {types} are there"
+
+
+def recipe_faults(dataset: Dataset) -> Faults:
+    """Yield what is wrong with recipe.yaml: it is none, or not the one that the provenance names.
+
+    Of one with fewer keys than recipes have now, an older version's, the latter cannot be told; nothing is said of a
+    plug-in's that is not here.
+    """
+    written, resolved = dataset.recipe, dataset.provenance["resolved"]
+    kind = (written.get("generator") or {}).get("kind")
+    if kind == resolved["generator"]["kind"] and kind not in registry.names("generators"):
+        return
+    try:
+        recipe = parse_recipe(written, str(dataset.path / RECIPE)).portable()
+        parse_foreground(resolved["foreground"])
+    except RecipeError as error:
+        yield "record", str(error)
+        return
+    if _holds_keys(written, recipe.as_dict()) and recipe.fingerprint() != dataset.provenance["recipe_fingerprint"]:
+        yield "record", f"{RECIPE} is not the recipe that the rows were made by: it was changed since"
+
+
+def _holds_keys(written: Any, keys: Any) -> bool:
+    """Return whether all keys of a mapping, and of those in it, are in another."""
+    if not isinstance(keys, dict):
+        return True
+    return isinstance(written, dict) and all(
+        name in written and _holds_keys(written[name], keys[name]) for name in keys
+    )

@@ -41,9 +41,9 @@ def read_mask(data: bytes, name: str) -> np.ndarray:
 
     Alpha says nothing, unless it alone differs from pixel to pixel: then the mask was drawn in it. What is stored with
     losses, JPEG or WebP, has no exact zeros and is cut at half of its range. Raises SourceError, which calls the file
-    `name`, when it is no image, damaged, too large, or has several frames.
+    `name`, when it is no image, damaged, too large, has several frames, or holds small labels stored with losses.
     """
-    return _marked(_pixels(data, name), data)
+    return _read(data, name)[1]
 
 
 def read_object_mask(data: bytes, name: str) -> np.ndarray:
@@ -64,22 +64,27 @@ def read_object_mask(data: bytes, name: str) -> np.ndarray:
 def read_defect_mask(data: bytes, name: str) -> np.ndarray:
     """Return what `read_mask` does for a mask of a defect, of which there is less than of its surroundings.
 
-    Raises SourceError also for a picture in the place of a mask, for a mask of everything or of the surroundings, and
-    for one of small labels stored with losses.
+    Raises SourceError also for a picture in the place of a mask, and for a mask of everything or of the surroundings.
     """
-    pixels = _pixels(data, name)
-    mask = _marked(pixels, data)
+    pixels, mask = _read(data, name)
     advice = "a mask is black where the image is normal, and of another colour where the defect is"
     if _is_picture(pixels, data):
         raise SourceError(f"{name}: is a picture, perhaps with the defect drawn over it, not a mask; {advice}")
+    if _is_inverted(mask):
+        raise SourceError(f"{name}: marks {mask.mean():.0%} of the image and all of its rim, as if inverted; {advice}")
+    return mask
+
+
+def _read(data: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return what is stored and what `read_mask` returns of it."""
+    pixels = _pixels(data, name)
+    mask = _marked(pixels, data)
     if _is_lossy(data) and not mask.any() and _meant(pixels).max() > (0 if data.startswith(_JPEG) else _NOISE):
         raise SourceError(
             f"{name}: is stored with losses and holds nothing brighter than {_meant(pixels).max()} of 255, so it "
             "cannot be told what it marks; store it as PNG, or in black and white"
         )
-    if _is_inverted(mask):
-        raise SourceError(f"{name}: marks {mask.mean():.0%} of the image and all of its rim, as if inverted; {advice}")
-    return mask
+    return pixels, mask
 
 
 def _is_inverted(mask: np.ndarray) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import warnings
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +89,7 @@ def _exported(detector: NetworkDetector, known: Description, images: np.ndarray)
 
     whole = _Whole(detector, known).cpu().eval()
     batch = torch.export.Dim("batch")
-    with warnings.catch_warnings(), torch.inference_mode():
+    with warnings.catch_warnings(), torch.inference_mode(), redirect_stdout(StringIO()):  # older exporters print
         warnings.simplefilter("ignore")  # the exporter warns of its own libraries
         program: Any = torch.onnx.export(
             whole,
