@@ -256,4 +256,4 @@ def test_sixteen_bits_beside_a_source_of_eight_stay_in_the_range_that_is_given(n
     assert sample.mask.any() and np.array_equal(sample.image[~sample.mask], image[~sample.mask])
     assert sample.image.max() <= 4095
     with pytest.raises(UsageError, match=r"value_range is \(low, high\)"):
-        Drawer(name, value_range=(5, 5), **options)
+        Drawer(name, value_range=(0.5, 9), **options)

@@ -261,6 +261,9 @@ def _read_only(image: np.ndarray) -> np.ndarray:
 
 def _ends(name: str, pair: tuple[int, int] | None, dtype: np.dtype) -> tuple[int, int] | None:
     """Return a pair of values of a dtype, checked; `name` is the option that it was given as."""
-    if pair is not None and not (len(pair) == 2 and 0 <= pair[0] < pair[1] <= value_max(dtype)):
-        raise UsageError(f"{name} is (low, high) with 0 ≤ low < high ≤ {value_max(dtype)}, not {pair}")
+    if pair is None:
+        return None
+    whole = len(pair) == 2 and all(isinstance(end, int | np.integer) and not isinstance(end, bool) for end in pair)
+    if not (whole and 0 <= pair[0] < pair[1] <= value_max(dtype)):
+        raise UsageError(f"{name} is (low, high), whole numbers with 0 ≤ low < high ≤ {value_max(dtype)}, not {pair}")
     return pair

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from anomgen.config.text import read_json
-from anomgen.errors import AnomgenNote, Progress, SourceError, UsageError, silent
+from anomgen.errors import AnomgenNote, Progress, SourceError, UsageError, printable, silent
 from anomgen.files import Earlier, holds_earlier, json_object, locked, refuse_inside, remove, replacing, writing
 from anomgen.places import home, local, regular
 from anomgen.score.inspector.inspector import Inspection, Inspector
@@ -248,7 +248,12 @@ def _map_names(names: Sequence[str]) -> dict[str, str]:
 
 
 def _cell(value: Any) -> Any:
-    """Return a value as a table has it: true and false in small letters, floats exact, nothing for None."""
+    """Return a value as a table has it: true and false in small letters, floats exact, nothing for None.
+
+    What in a name would steer a terminal is written out; the file of lines has names as they are.
+    """
+    if isinstance(value, str):
+        return printable(value)
     return "" if value is None else str(value).lower() if isinstance(value, bool) else value
 
 
