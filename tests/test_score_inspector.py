@@ -398,10 +398,3 @@ def test_the_commands_print_what_comes_next_and_exit_as_told(data, kept, tmp_pat
 
 def threshold_of(folder):
     return json.loads((folder / DESCRIPTION).read_text())["threshold"]
-
-
-def test_no_name_in_the_table_steers_a_terminal():
-    """Whoever looks at findings.csv with `cat` sees the name written out; findings.jsonl has it as it is."""
-    from anomgen.score.inspector.findings import _cell
-
-    assert _cell("a\x1b[31m\u202e\n.png") == r"a\x1b[31m\u202e\n.png" and _cell("größer.png") == "größer.png"

@@ -171,3 +171,10 @@ def test_a_larger_share_of_real_anomalies_is_trained_on(data, tmp_path):
     asked = Request.of(data, "real", seeds=1, size=32, real_share=0.5)
     opened = next(iter(scheduled(asked, tmp_path, RowFile(tmp_path)).bench.data.values()))
     assert (len(opened.real), int(opened.test.labels.sum())) == (4, 4)
+
+
+def test_no_name_in_the_table_of_findings_steers_a_terminal():
+    """Whoever looks at findings.csv with `cat` sees the name written out; findings.jsonl has it as it is."""
+    from anomgen.score.inspector.findings import _cell
+
+    assert _cell("a\x1b[31m\u202e.png") == r"a\x1b[31m\u202e.png" and _cell("größer.png") == "größer.png"
