@@ -114,6 +114,11 @@ def test_a_licence_is_read_from_text(text, license):
         ("license: cc-by-4.0  # placeholder", None),
         ("license: cc-by-4.0\nlicense_name: bolts-eula", None),
         ("license: cc-by-4.0\nextra_gated_prompt: You agree to keep the images.", None),
+        ("license: cc-by-4.0\nextra_gated_heading: Ask for access", None),
+        ("license: cc-by-4.0\nsource_datasets: [extended|mnist]", None),
+        ("license: cc-by-4.0\nsource_datasets:\n- original\n- extended|other", None),
+        ("license: cc-by-4.0\nsource_datasets:\n- original\ntags:\n- extended", "cc-by-4.0"),
+        ("license: unsplash", None),
         ("license: apache-2.0\nlibrary_name: timm", None),
         ("license:\n- cc0-1.0\ntags:\n- a", "cc0-1.0"),
         ("license:\n- mit\n- cc0-1.0", None),
@@ -125,6 +130,11 @@ def test_a_licence_is_read_from_text(text, license):
 def test_the_metadata_of_a_readme_are_evidence_of_a_licence(tmp_path, front, license):
     (tmp_path / "README.md").write_bytes(f"---\n{front}\n---\n\nPhotos of bolts.\n".replace("\n", "\r\n").encode())
     assert license_beside(tmp_path).license == license
+
+
+def test_a_licence_that_the_hub_does_not_have_is_quoted(tmp_path):
+    (tmp_path / "README.md").write_text("---\nlicense: unsplash\n---\nPhotos of bolts.\n")
+    assert "README.md says license: unsplash, which is none that is known" in license_beside(tmp_path).notes[0]
 
 
 def test_a_licence_of_its_own_is_not_known_by_the_name_of_other(tmp_path):
@@ -165,6 +175,12 @@ def test_of_a_readme_without_metadata_it_is_said_what_came(tmp_path, body, licen
     found = license_beside(tmp_path)
     assert found.license == license and found.notes == ((note,) if note else ())
     assert license_beside(tmp_path / "train", tmp_path) == Evidence()  # of the folder above it may be the code's
+
+
+@pytest.mark.parametrize("place", ["mvtec_ad", "mvtec_ad/bottle"])
+def test_a_licence_in_a_category_may_name_the_data_set(tmp_path, place):
+    put(tmp_path / place, {"license.txt": "The MVTec AD dataset is licensed under CC BY-NC-SA 4.0."})
+    assert license_beside(tmp_path / place).license == "cc-by-nc-sa-4.0"
 
 
 def put(root, files):
@@ -216,6 +232,18 @@ MVTEC = (
         ({"LICENSE": "CC BY 4.0", "README.md": "The photos in raw/ are under NDA."}, None, "README.md"),
         ({"LICENSE": "CC BY 4.0", "readme.txt": "Photos: all rights reserved."}, None, "readme.txt"),
         ({"LICENSE": "CC BY 4.0", "README.md": "---\nlicense: mit\n---\n"}, None, "LICENSE and README.md"),
+        ({"LICENSE": "CC BY 4.0", "README.rst": "Photos: all rights reserved."}, None, "README.rst"),
+        ({"LICENSE": "CC BY 4.0", "README": "The photos in raw/ are under NDA."}, None, "README"),
+        ({"LICENSE": "CC BY 4.0", "README": "Photos of 400 bolts."}, "cc-by-4.0", "LICENSE"),
+        ({"LICENSE": "CC BY 4.0", "TERMS.txt": "Ask Jane."}, None, "TERMS.txt"),
+        ({"LICENSE": "CC BY 4.0", "EULA.pdf": "%PDF"}, None, "EULA.pdf"),
+        ({"LICENSE": "CC BY 4.0", "NOTICE": "Copyright 2024 Jane Doe"}, "cc-by-4.0", "LICENSE"),
+        ({"LICENSE": "CC BY 4.0", "Nutzungsbedingungen.txt": "Nur intern."}, None, "Nutzungsbedingungen.txt"),
+        ({"LICENSE": "CC BY 4.0", "license_plates.txt": "UL-X 1", "rights.png": "x"}, "cc-by-4.0", "LICENSE"),
+        ({"terms_of_use.md": "Ask Jane.", "../LICENSE": "CC BY 4.0"}, None, "terms_of_use.md"),
+        ({"README.md": "---\nlicense: cc-by-4.0\n---\n", "LICENSE-CODE": "Licence: MIT"}, None, "LICENSE-CODE"),
+        # the name of a data set is that of its folder
+        ({"LICENSE": "The Bolts dataset is licensed under CC BY 4.0."}, None, "LICENSE"),
         # what says no, reserves rights, or speaks of other things
         ({"LICENSE": "These images are NOT under CC BY 4.0. Ask us."}, None, "LICENSE"),
         ({"LICENSE": "Our old images were CC BY 4.0; the new ones aren't CC BY 4.0."}, None, "LICENSE"),

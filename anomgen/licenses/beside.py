@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import html
 import os
 import re
 from pathlib import Path
@@ -23,6 +24,14 @@ _LICENSE_FILE = re.compile(
     r"(?:\.(?:txt|md|rst|pdf|html?|rtf|docx?|odt))?"
 )
 """Names of files that say under which terms what lies beside them is given, in small letters."""
+_MAY_TAKE_BACK = re.compile(
+    r"(?!.*\.(?:png|jpe?g|jfif|bmp|tiff?|webp|gif|svg|npy|npz|csv|tsv|jsonl?|parquet|xml|zip|gz|tar|7z)$)"
+    r"(?:readme[\w-]*(?:\.(?:txt|md|rst|markdown))?|.*(?:lizenz|bedingung|rechte).*"
+    r"|(?:.*[^a-z])?(?:terms|notices?|eula|conditions?|rights|copy(?:right|ing)|agreement|legal|disclaimer"
+    r"|licen[cs]e(?!s?[ ._-]?plate)|licen[czs](?:i?a|ing)|licença|nutzung|urheber|droits|derechos|condiciones"
+    r"|diritti).*)"
+)
+"""Names of other files that may have a word on rights, in small letters; one that is not understood is a doubt."""
 _WORDS = 160
 """Characters of a licence file that are repeated."""
 _CODE = re.compile(
@@ -58,9 +67,9 @@ def license_in(text: str) -> str | None:
 def _claim(text: str, file: str = "", title: str = "") -> Evidence:
     """Return what a licence file says: the licence that it names, if every sentence in it is understood.
 
-    title: what the data may be called.
+    title: what the data may be called; see `understood`.
     """
-    beside, texts = without_texts(text)
+    beside, texts = without_texts(html.unescape(text))
     said = units(beside, lambda line: understood(line, _name_in(line), by_text=bool(texts), title=title))
     names = distinct(set(texts).union(*(with_names(sentence)[1] for sentence in said)))
     if len(names) > 1:
@@ -93,8 +102,10 @@ def license_beside(*folders: Path) -> Evidence:
 
     The nearest folder with a licence file (LICENSE, LICENCE.txt, LICENSE-DATASET, …) or with a readme.txt that tells of
     rights decides, whether it can be understood or not, as does a README.md in the first folder. Where one of these
-    files takes back what another one says, nothing is claimed.
+    files, or another one so far whose name tells of rights (NOTICE, TERMS.txt, …), takes back what another one says,
+    nothing is claimed.
     """
+    others: list[Path] = []
     for folder in folders:
         try:
             there = list(folder.iterdir())
@@ -103,19 +114,55 @@ def license_beside(*folders: Path) -> Evidence:
             continue
         code = next((file.name for file in there if _CODE.search(file.name)), None)
         found = [_of_images(evidence, code) for evidence in _read(files, folders[0])]
+        others += sorted(file for file in there if file not in files and _may_take_back(file))
         if found:
-            return _agreed(found)
+            agreed = _agreed(found)
+            doubts = (_taken_back(file, agreed, folders[0]) for file in others if agreed.license)
+            return next(filter(None, doubts), agreed)
     return Evidence()
+
+
+def _may_take_back(file: Path) -> bool:
+    name = file.name.lower()
+    return bool(_MAY_TAKE_BACK.fullmatch(name)) and not _CODE.search(name) and file.is_file()
+
+
+def _taken_back(file: Path, agreed: Evidence, first: Path) -> Evidence | None:
+    """Return what another file says that is not understood to be what is agreed; None where it says the same.
+
+    In a readme only what tells of rights counts.
+    """
+    license, text, place, title = agreed.license or "", text_of(file), _seen_from(first, file), _title(file)
+    if not text.strip():
+        return Evidence(None, place, f"cannot be read beside {agreed.file}")
+    if file.name.lower().startswith("readme"):
+        doubt = doubt_in(text, license)
+    elif _claim(text, place, title).license == license:
+        return None
+    else:
+        doubt = next(
+            (
+                each
+                for each in units(text, lambda line: understood(line, license, title=title))
+                if not understood(each, license, title=title)
+            ),
+            None,
+        )
+    return Evidence(None, place, f"says {_shortened(doubt)!r} beside {agreed.file}") if doubt else None
+
+
+def _title(file: Path) -> str:
+    return "/".join(file.absolute().parts[-3:-1])
 
 
 def _read(files: list[Path], first: Path) -> list[Evidence]:
     """Return what the licence files and readmes of a folder say; a README.md alone says it in the first folder only."""
     texts = {file: text_of(file) for file in files}
     decisive = [file for file in files if _LICENSE_FILE.fullmatch(file.name.lower())]
-    found = [_claim(texts[file], _seen_from(first, file), file.absolute().parent.name) for file in decisive]
+    found = [_claim(texts[file], _seen_from(first, file), _title(file)) for file in decisive]
     named = next((one.license for one in found if one.license), None)
     for file in files:
-        place, title = _seen_from(first, file), file.absolute().parent.name
+        place, title = _seen_from(first, file), _title(file)
         if file in decisive or not (decisive or file.parent == first or file.name.lower() == "readme.txt"):
             continue
         card = Card.parse(texts[file])

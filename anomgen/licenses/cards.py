@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import html
 import re
 from typing import NamedTuple
 
 from anomgen.licenses.names import with_names
 from anomgen.licenses.rights import speaks_of_rights
-from anomgen.licenses.terms import FOR_SOFTWARE, OTHER, conflict, known
+from anomgen.licenses.terms import FOR_SOFTWARE, OTHER, conflict, has_identifier, known
 from anomgen.licenses.words import understood, units
 
 _FRONT_MATTER = re.compile(r"\s*---[ \t]*\n(.*?)\n---[ \t]*(?:\n|$)", re.DOTALL)
@@ -18,9 +19,11 @@ _LICENSE = re.compile(
 """One name, on the line of the key or as the one entry of a list, and a remark."""
 _STATED = re.compile(r"^license:[ \t]*(\S.*|(?:\n[ \t]*- .*)+)", re.MULTILINE)
 _MORE = re.compile(
-    r"^(license_\w+|extra_gated_(?:prompt|fields)|library_name|pipeline_tag|base_model):[ \t]*(.*)$", re.M
+    r"^(license_\w+|extra_gated_\w+|library_name|pipeline_tag|base_model"
+    r"|source_datasets(?=:(?:.*\n[ \t]*-)*.*extended)):[ \t]*(.*)$",
+    re.M,
 )
-"""Other metadata: terms, what those who ask for access must agree to, and what tells a model's card."""
+"""Other metadata: terms, what those who ask for access must agree to, whose data these extend, a model's card."""
 _UNSEEN = re.compile(r"<!--.{0,4000}?-->|<(?!https?:|[^>\s]{1,80}@)/?[a-z][^>]{0,500}>", re.DOTALL | re.IGNORECASE)
 _FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 _CODE = re.compile(r"\b(?:scripts?|(?:source|training) code|notebooks?)\b", re.IGNORECASE)
@@ -31,7 +34,7 @@ _HEADING = re.compile(r"\s*(#+) ")
 
 
 class Card(NamedTuple):
-    """A card: its metadata's licence as written and known, a remark on it, more metadata on terms, and its text."""
+    """A card: its metadata's licence as written and as the Hub calls it, a remark, more metadata on terms, its text."""
 
     stated: str
     license: str | None
@@ -41,14 +44,21 @@ class Card(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Card:
-        """Return the parts of a card; license: None where there is none, or several."""
+        """Return the parts of a card; license: None where there is none, several or none of the Hub's."""
         front = _FRONT_MATTER.match(text)
         found = _LICENSE.findall(front[1] + "\n") if front else []
         license, remark = found[0] if len(found) == 1 else ("", "")
         stated = _STATED.search(front[1]) if front else None
         more = dict(_MORE.findall(front[1])) if front else {}
         written = " ".join(stated[1].split()) if stated else ""
-        return cls(written, known(license.lower()), remark, more, text[front.end() :] if front else text)
+        named = known(license.lower())
+        return cls(
+            written,
+            named if named and has_identifier(named) else None,
+            remark,
+            more,
+            text[front.end() :] if front else text,
+        )
 
     def doubt(self) -> str | None:
         """Return why the licence in the metadata is not that of the images, None where nothing says so."""
@@ -70,7 +80,9 @@ def doubt_in(body: str, license: str) -> str | None:
 
     Under a heading on rights every sentence counts.
     """
-    text = _FENCED.sub(lambda match: re.sub(r"^#+", "", match[0], flags=re.MULTILINE), _UNSEEN.sub("", body))
+    text = _FENCED.sub(
+        lambda match: re.sub(r"^#+", "", match[0], flags=re.MULTILINE), html.unescape(_UNSEEN.sub("", body))
+    )
     level = 0
     for unit in units(text, lambda line: understood(line, license)):
         if heading := _HEADING.match(unit):

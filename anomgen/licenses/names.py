@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from functools import lru_cache
 
@@ -41,7 +42,7 @@ _DASHES = dict.fromkeys(map(ord, "‐‑‒–—−"), "-")
 
 def plain(sentence: str) -> str:
     """Return a sentence without the marks of Markdown, quotes, brackets and commas, in one line."""
-    text = _REFERENCE.sub("", _PICTURE.sub(r" \1 ", sentence.translate(_DASHES)))
+    text = _REFERENCE.sub("", _PICTURE.sub(r" \1 ", html.unescape(sentence).translate(_DASHES)))
     return " ".join(_MARKS.sub(" ", text).split()).rstrip(" .;!")
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import re
 
 _WORDS = r"""
-licen[cs]\w* \w*copyright\w* rights(?!-) permissions? permitted permits? \w*disclosure ndas? confiden[ct]i\w* secret
+licen[cs]\w* \w*copyright\w* rights permissions? permitted permits? \w*disclosure ndas? confiden[ct]i\w* secret
 proprietary trademarks? owner\w* owns owned ours courtesy customers? clients?\w* suppliers? exclu\w+ except(?!ional)\w*
 consent\w* agreed undecided draft eula restrict\w* prohibit\w* forbid\w* disallow\w* \w*auth?ori[sz]\w* redistribut\w*
 (?:non-?)?commercial\w* non-?profit unpublished embargo\w* withdrawn revoke[ds]? expire[ds]? fees? paid pay payments?
@@ -16,6 +17,9 @@ verbot\w* weitergabe weitergegeben vertraulich\w* geheim\w* eigentum\w* kunden? 
 ausgeschlossen kommerziell\w* nutzung\w* lieferant\w* auftraggeber\w* freigabe
 droits interdi\w* propri[ée]t\w* appartien\w* consentement reproduction exception sauf accord divulg\w* partag\w*
 derechos permisos? permitid\w* propiedad pertenec\w* comercial\w* diritti vietat\w* permess\w*
+partners? members? consorti\w+ students? possession downloaded
+weiter(?:ge)?(?:reich|geb|leit)\w* forschung\w* verwendung\w* ausschlie(?:ß|ss)lich\w* firma (?:ver)?bleib(?:t|en)
+recherche restreinte?s? limitée?s? investigación uso
 r[ée]serv(?:ed|[ée]e?s?|ad[oa]s?|at[oaie])
 """
 _DONE = (
@@ -43,11 +47,16 @@ _PHRASES = (
     r"nicht (?:frei|öffentlich|veröffentlich\w*|weiter\w*|verwend\w*|kopier\w*)",
     r"other conditions|only the (?:annotations|labels|masks|metadata)|not the authors?|author unknown|mirror of",
     r"ne pas|no (?:compartir|publicar|difundir)",
-    r"usage (?:interne|priv\w+)|uso (?:interno|exclusivo|personal)|s[oó]lo para",
+    r"usage (?:interne|priv\w+|acad\w+)|(?:la|toute|leur|de) diffusion|diffusion (?:restreinte|interdite)|s[oó]lo para",
+    r"request form|sign(?:ed|ing)? (?:\w+ ){0,3}form|research use|only for|(?:the|a|my|our|this) course(?! of)",
+    r"not know (?:who|whose)",
+    r"(?:hand|give|pass)(?:ed|ing)? (?:\w+ )?(?:on|out|away)(?= (?:to|or|without)|$|\W)",
+    r"found .{0,40}\b(?:web|internet|online)|(?:fall|come)s? under",
+    r"(?:see|refer to) .{1,60} for (?:the )?(?:images|pictures|photos|data)",
 )
 _RIGHTS = re.compile(rf"\b(?:{'|'.join((*_WORDS.split(), *_PHRASES))})\b|©|\(c\) ?(?:19|20)\d\d", re.IGNORECASE)
 
 
 def speaks_of_rights(sentence: str) -> bool:
     """Return whether a sentence has a word on what may be done with something, or on whose it is."""
-    return _RIGHTS.search(re.sub(r"n['’]t\b", " not", sentence)) is not None
+    return _RIGHTS.search(re.sub(r"n['’]t\b", " not", " ".join(html.unescape(sentence).split()))) is not None

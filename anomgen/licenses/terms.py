@@ -24,6 +24,19 @@ ATTRIBUTION = frozenset(
     }
 )
 """Licences that ask for no more than a notice; those of the form ``cc-by-4.0`` are recognised by their name."""
+IDENTIFIERS = frozenset(
+    {
+        *ATTRIBUTION,
+        *PUBLIC_DOMAIN,
+        *(OTHER, "cc", "odbl", "c-uda", "cdla-sharing-1.0", "gfdl", "ofl-1.1", "mpl-2.0", "ms-pl", "lppl-1.3c"),
+        *("osl-3.0", "epl-1.0", "epl-2.0", "eupl-1.1", "eupl-1.2", "openmdw-1.0", "h-research", "intel-research"),
+        *("gpl", "gpl-2.0", "gpl-3.0", "agpl-3.0", "lgpl", "lgpl-2.1", "lgpl-3.0", "lgpl-lr", "openrail", "openrail++"),
+        *("bigscience-openrail-m", "creativeml-openrail-m", "bigcode-openrail-m", "bigscience-bloom-rail-1.0"),
+        *("apple-ascl", "apple-amlr", "deepfloyd-if-license", "fair-noncommercial-research-license", "gemma"),
+        *("llama2", "llama3", "llama3.1", "llama3.2", "llama3.3", "llama4"),
+    }
+)
+"""What the Hub calls licences, beside those of the form ``cc-by-4.0``."""
 
 MAX_LENGTH = 100
 """Characters of a licence's name."""
@@ -34,6 +47,11 @@ _CC = re.compile(r"cc-(by(?:-nc)?(?:-sa|-nd)?)-(\d\.\d)")
 def normalised(license: str) -> str:
     """Return an identifier as the Hub writes it: ``CC BY-NC-SA 4.0`` is ``cc-by-nc-sa-4.0``."""
     return re.sub(r"[ \t]+", "-", license.strip().lower())
+
+
+def has_identifier(license: str) -> bool:
+    """Return whether the Hub has a licence of that name."""
+    return license in IDENTIFIERS or _CC.fullmatch(license) is not None
 
 
 def unfit(license: str) -> str | None:

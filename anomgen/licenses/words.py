@@ -26,11 +26,12 @@ _TOGETHER = rf"(?:{_DATA}|code|annotations?|labels?|masks?|metadata|documentatio
 _PART = r"(?:test|train|training|validation|synthetic|rendered|first|second|old|new|public|example|demo)"
 _SUBJECT = (
     rf"(?:this work|(?:all )?(?:the )?files (?:in|of|associated with) this {_DATA}"
-    rf"|(?:the|our) (?!{_PART} ){_NAMES}(?:data ?set|database)(?: and (?:the |its )?{_TOGETHER})*"
-    rf"|(?:all (?:of )?)?(?:(?:the|these|this|our) )?(?:source )?{_DATA}"
+    rf"|(?:the|our) (?!{_PART} )({_NAMES})(?:data ?set|database)(?: and (?:the |its )?{_TOGETHER})*"
+    rf"|({_NAMES})(?=© )|(?:all (?:of )?)?(?:(?:the|these|this|our) )?(?:source )?{_DATA}"
     rf"(?: i\.e\. (?:the )?{_DATA})?(?: and (?:(?:all|the|its|their) )?{_TOGETHER})*"
     rf"(?: (?:in|of) this (?:folder|directory|archive|repository|{_DATA}))?)"
 )
+"""What a sentence is about; the name of a data set is a group, to be compared with that of the folder."""
 _HOW = (
     r"(?:(?:hereby |publicly |freely |openly )?(?:dedicated to the public domain|licen[cs]ed"
     r"|released|published|distributed|given|provided|shared"
@@ -40,7 +41,10 @@ _IS = r"(?:is|are|has been|have been)"
 _OF_DATA = rf"(?: (?:of|for) (?:(?:the|this|all) )?{_DATA})?"
 _FILE = r"licen[cs]e(?:[.-]\w+)*(?: licen[cs]e(?:[.-]\w+)*)?"
 _FOR_MORE = r"(?: (?:for|with) (?:more |further |the |full )*(?:details|information|text|terms))?"
-_URL = r"(?!\S*(?:licen[cs]|terms|eula|legal|condition|right|agreement))(?:https?://|www\.)\S+"
+_URL = (
+    r"(?!\S*(?:licen[cs]|terms|eula|legal|condition|right|agree|restrict|distribut|polic|do-?not|no-|non-?comm"
+    r"|(?<![a-z])(?:tos|nda|nc|use|usage)(?![a-z])))(?:https?://|www\.)\S+"
+)
 _PERSON = (
     r"(?:(?-i:[A-Z0-9&À-Þ])[\w.&'’/-]*|and|of|the|contributors|authors|others|et|al\.?|d[aeiu]|van|von|der|für|\S+@\S+)"
 )
@@ -55,10 +59,15 @@ def _forms(*patterns: str) -> Callable[[str], re.Match[str] | None]:
 
 
 _states = _forms(
-    rf"{_SUBJECT}(?: © {_YEARS}by {_PEOPLE})? {_IS} (?:{_HOW} )?{_LICENSE}"
+    rf"{_SUBJECT}(?: ?© {_YEARS}by {_PEOPLE})? {_IS} (?:{_HOW} )?{_LICENSE}"
     rf"(?: see (?:the )?{_FILE}(?: file)?{_FOR_MORE})?",
     r"(?:(?:die|alle|diese) (?:bilder|fotos|aufnahmen|daten)|(?:der|dieser) datensatz) (?:steh(?:t|en)|ist|sind) unter"
     r" (?:der )?(?:lizenz )?§(?: international)?(?:[ -](?:lizenz(?:iert)?|veröffentlicht))?",
+    r"(?:die|alle|diese) (?:bilder|fotos|aufnahmen|daten) (?:werden|sind) unter (?:der )?(?:lizenz )?§"
+    r" (?:veröffentlicht|lizenziert|bereitgestellt)",
+    r"(?:der|dieser) datensatz (?:wird|ist) unter (?:der )?(?:lizenz )?§ (?:veröffentlicht|lizenziert|bereitgestellt)",
+    r"(?:(?:les|ces|toutes les) (?:images|photos|données)|(?:le|ce) jeu de données) (?:sont|est)"
+    r"(?: (?:publié|distribué)e?s?)? sous (?:la )?licence §",
     rf"we (?:hereby )?(?:release|publish|provide|share|licen[cs]e|distribute|make) {_SUBJECT}"
     rf" (?:(?:publicly |freely )?available )?(?:under|with) {_LICENSE}",
     rf"(?:(?:{_DATA}|spdx) ?-?)?(?:licen[cs](?:e|ing)|lizenz|licencia)(?:-identifier|[ _]link|[ _]name)?{_OF_DATA}"
@@ -147,7 +156,7 @@ _titles = _forms(
 )
 _NO_TITLE = re.compile(
     r"\b(?:icons?|logos?|fonts?|tools?|software|code|scripts?|programs?|librar\w+|templates?|web ?sites?|document\w*"
-    r"|manual|papers?|articles?|texts?|annotations?|labels?|models?|weights|videos?|music|sounds?|figures?|backgrounds?"
+    r"|manual|papers?|articles?|texts?|annotations?|labels?|models?|weights|videos?|masks?|metadata|\w*training|music|sounds?|figures?|backgrounds?"
     r"|pages?|slides?|thumbnails?|previews?|samples?|demos?|examples?|draft|proposal|proposed|old|new|first|last|parts?|subset"
     r"|future|tests?|some|most|other|synthetic|rendered|no|not|only|without|unless|until|but|if)\b",
     re.IGNORECASE,
@@ -158,7 +167,8 @@ _NO_TITLE = re.compile(
 def claims(sentence: str) -> frozenset[str]:
     """Return the licences that a sentence gives the data."""
     text, names = with_names(sentence)
-    if _states(text) or (_is_name(text) and all(name.startswith("cc-by") for name in names)):
+    is_deed = plain(sentence).lower().endswith("public domain dedication")
+    if _states(text) or (_is_name(text) and (is_deed or all(name.startswith("cc-by") for name in names))):
         return names
     return frozenset()
 
@@ -166,23 +176,52 @@ def claims(sentence: str) -> frozenset[str]:
 def understood(sentence: str, license: str, *, by_text: bool = False, title: str = "") -> bool:
     """Return whether a sentence says nothing else than that data are under a licence.
 
-    by_text: whether it stands beside the whole text of the licence. title: what the data may be called.
+    by_text: whether it stands beside the whole text of the licence. title: what the data
+    may be called: the name of their folder, after that of the folder above it and a slash.
     """
     text, names = with_names(sentence)
     if len(text) > _LONGEST or not all(agrees(name, license) for name in names):
         return False
-    if not re.search(r"\w|§", text) or _states(text) or _is_name(text) or _heads(text) or _changes_nothing(text):
+    if not re.search(r"\w|§", text) or _is_name(text) or _heads(text) or _changes_nothing(text):
         return True
+    if stated := _states(text):
+        return _is_called(stated, title)
     if any(deed(text) and needs(license) for deed, needs in _deeds.items()) or (by_text and _beside_a_text(text)):
-        return True
+        return _is_called(_beside_a_text(text), title)
     if _owners(text):
         return not _CONDITION.search(text) and not speaks_of_rights(
             re.sub("copyright|©", "", text, flags=re.IGNORECASE)
         )
     name = re.sub(r"^(?:name|title|data ?set) ?: ?", "", text, flags=re.IGNORECASE)
-    is_title = (_titles(name) and not _NO_TITLE.search(name)) or _letters(name) == _letters(title)
+    is_title = (_titles(name) and not _NO_TITLE.search(name)) or _letters(name) == _letters(title.split("/")[-1])
     is_somebody = _names_somebody(text) and not _CONDITION.search(text)
     return bool(is_somebody or is_title) and not speaks_of_rights(text)
+
+
+_EVERYDAY = frozenset(
+    {
+        *("and", "the", "for", "new", "industrial", "surface", "detection", "inspection", "segmentation"),
+        *("anomaly", "anomalies", "defect", "defects"),
+    }
+)
+"""Words of names that do not tell one data set from another."""
+
+
+def _is_called(sentence: re.Match[str] | None, title: str) -> bool:
+    """Return whether the data set that a sentence names, if any, is the one of a title; any is, where there is none."""
+    names = [name for name in (sentence.groups() if sentence else ()) if name]
+    return not title or all(
+        not _NO_TITLE.search(name) and any(_alike(name, folder) for folder in title.split("/")) for name in names
+    )
+
+
+def _alike(name: str, folder: str) -> bool:
+    """Return whether two names share a word that is no everyday one, or one is within the other."""
+    first, second = (
+        {word for word in re.findall(r"[^\W\d_]{3,}", each.lower()) if word not in _EVERYDAY} for each in (name, folder)
+    )
+    short, long = sorted((_letters(name), _letters(folder)), key=len)
+    return bool(first & second) or (len(short) > 3 and short in long) or short == long != ""
 
 
 def _letters(name: str) -> str:
