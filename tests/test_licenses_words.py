@@ -293,7 +293,7 @@ The dataset is licensed under the [CC BY 4.0](https://creativecommons.org/licens
         ("cc-by-4.0", f"{BY} They were not resized; 40 show scratches."),
         (
             "cc-by-4.0",
-            "Of course all bolts are new; seen from the right, passed through a diffusion model &amp; cropped in the course of a day.",
+            "Of course all are new; seen from the right, by a diffusion model &amp; taken in the course of a day.",
         ),
         ("cc-by-4.0", "© 2024 Jane Doe. If you use this dataset, please cite our paper."),
         ("cc-by-4.0", "## License\n\n`cc-by-4.0`, inherited from the source images."),
