@@ -282,11 +282,14 @@ def test_a_forked_child_draws_where_its_parent_used_opencvs_threads():
     one.lock.acquire()  # as a thread of the parent may hold it
     child = os.fork()
     if child == 0:
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(20)
-        with single_threaded():
-            cv2.blur(big, (3, 3))
-        os._exit(0)
+        try:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(20)
+            with single_threaded():
+                cv2.blur(big, (3, 3))
+            os._exit(0)
+        finally:
+            os._exit(1)
     one.lock.release()
     cv2.setNumThreads(before)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -213,9 +214,9 @@ def test_a_region_is_painted_saved_and_used(page, photos, tmp_path, use, key):
     columns = np.nonzero(painted_)[1] / painted_.shape[1]
     assert columns.min() < 0.1 and 0.35 < columns.max() < 0.55
     kept = f"() => JSON.parse(localStorage.getItem({f'anomgen-studio {photos}'!r})).changes[{key!r}]"
-    for _ in range(100):
-        if page.evaluate(kept) == str(tmp_path / "out" / "left.png"):
-            break
+    deadline = time.monotonic() + 30
+    while page.evaluate(kept) != str(tmp_path / "out" / "left.png"):
+        assert time.monotonic() < deadline, "the page does not keep the mask's path"
         page.wait_for_timeout(50)
     page.reload()
     shown(page)

@@ -40,9 +40,14 @@ def refuse_in_source(recipe: Recipe, out: Path) -> None:
     refuse_inside(out, *(place for _, place in located_texts(recipe.source)))
 
 
+def foreign_files(data: Path) -> list[str]:
+    """Return the names of files that are none of anomgen's, and that loaders would take for rows."""
+    return sorted(file.name for file in split_files(data) if not SHARD_PATTERN.fullmatch(file.name))
+
+
 def _refuse_foreign_shards(data: Path) -> None:
     """Refuse Parquet files of the user's own: whoever loads the dataset would load them with it."""
-    foreign = sorted(file.name for file in split_files(data) if not SHARD_PATTERN.fullmatch(file.name))
+    foreign = foreign_files(data)
     if foreign:
         where = data / foreign[0]
         raise UsageError(f"{where} is no file of this dataset, but would be loaded with it; move it elsewhere")

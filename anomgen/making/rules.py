@@ -16,10 +16,9 @@ from anomgen.dataset.png import decode_png
 from anomgen.dataset.reader import SHARD_PATTERN, Dataset, shard_rows
 from anomgen.dataset.row import ANOMALY, LABELS, NORMAL, area_of, boxes_of, image_name, severity_of
 from anomgen.errors import RecipeError, UsageError
-from anomgen.making.output import DATA
+from anomgen.making.output import DATA, foreign_files
 from anomgen.making.recipe import parse_recipe
 from anomgen.making.report import EXAMPLES, Faults, Violation
-from anomgen.making.splits import split_files
 from anomgen.sources.foreground import parse_foreground
 from anomgen.sources.value_range import ValueRange, stretched
 from anomgen.synthesis.detectability import Detectability
@@ -191,12 +190,8 @@ def shard_faults(dataset: Dataset) -> Faults:
     if numbers != [(number, count) for number in range(count)]:
         there = ", ".join(shard.name for shard in dataset.shards[:EXAMPLES])
         yield "shards", f"{len(numbers)} files are there ({there}, …), {count} should be"
-    for file in split_files(dataset.path / DATA):
-        if not SHARD_PATTERN.fullmatch(file.name):
-            yield (
-                "shards",
-                f"{DATA}/{file.name} is no file of anomgen, and who loads the dataset reads it: move it away",
-            )
+    for name in foreign_files(dataset.path / DATA):
+        yield "shards", f"{DATA}/{name} is no file of anomgen, and who loads the dataset reads it: move it away"
     recorded = dataset.provenance.get("shards", count)
     if recorded != count:
         yield "shards", f"the provenance says {recorded} shards, the names say {count}"
