@@ -13,6 +13,8 @@ from anomgen.dataset.preview import (
     dataset_panels,
     foreground_sheet,
     preview_sheet,
+    texts_on,
+    wrapped,
     write_sheet,
 )
 from anomgen.dataset.reader import Dataset
@@ -49,6 +51,20 @@ def test_any_size_depth_and_channels_give_tiles_of_the_right_shape(shape, dtype)
     for _, _, w, h in boxes:
         assert max(w, h) <= TILE
         assert abs(w - h * width / height) <= 0.5 * max(1, width / height) + 0.5
+
+
+def test_a_long_caption_is_broken_between_words_and_keeps_each():
+    text = "chipped-edge · A bite out of the outline, rimmed by the fresh face of the break"
+    lines = wrapped(text, 13, 300, 2)
+    assert len(lines) == 2 and " ".join(lines) == text
+    assert wrapped("two words", 13, 300, 2) == ["two words"] and wrapped("x" * 90 + " y", 13, 20, 2) == ["x" * 90, "y"]
+
+
+def test_what_the_font_lacks_is_no_box():
+    def drawn(text):
+        return texts_on(np.full((30, 200, 3), 255, np.uint8), [(0, 0, text, 13, (0, 0, 0), 200)])
+
+    assert np.array_equal(drawn("Löcher é 螺.png"), drawn("Locher e ?.png"))
 
 
 def test_columns_show_what_their_heading_says():

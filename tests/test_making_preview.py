@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from anomgen.errors import UsageError
-from anomgen.making.catalogue import ls
+from anomgen.errors import AnomgenNote, UsageError
+from anomgen.making import catalogue
 from anomgen.making.engine import Plan
 from anomgen.making.make import make
 from anomgen.making.preview import picture_recipes, preview
@@ -168,6 +168,19 @@ def test_pictures_of_recipes_are_a_page_that_names_each_and_tells_what_is_left_o
         picture_recipes(tmp_path / "recipes.txt", about)
 
 
+def test_pictures_of_recipes_have_a_usual_place_and_spare_what_is_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(catalogue, "bundled_recipes", lambda: ["cutpaste"])
+    for _ in range(2):  # the second takes the place of the first
+        with pytest.warns(AnomgenNote, match="anomgen-recipes.png"):
+            catalogue.ls("recipes", pictures=True)
+    cv2.imwrite("anomgen-recipes.png", np.zeros((9, 9, 3), np.uint8))
+    with pytest.raises(UsageError, match="is there already"):
+        catalogue.ls("recipes", pictures=True)
+    with pytest.raises(UsageError, match="-o is the file of --pictures"):
+        catalogue.ls("recipes", out="recipes.png")
+
+
 def test_a_picture_never_lands_among_the_normal_images(photos, made, tmp_path, monkeypatch):
     """Law: neither where it is asked for nor by default; the next run would take it for a normal image."""
     before = sorted(photos.rglob("*"))
@@ -184,8 +197,6 @@ def test_a_picture_never_lands_among_the_normal_images(photos, made, tmp_path, m
             preview(**options)
     with pytest.raises(UsageError, match="lies inside the source"):
         tune(".", out="tuned.yaml")
-    with pytest.raises(UsageError, match="--pictures and -o go together"):
-        ls("recipes", pictures=True)
     assert sorted(photos.rglob("*")) == before
 
 

@@ -22,7 +22,7 @@ NEXT = {
 """What to do after `ls` of a group; the words in capitals are for the reader to replace."""
 
 
-@app.command("ls", epilog="Example: anomgen ls recipes")
+@app.command("ls", epilog="Example: anomgen ls recipes --pictures")
 def list_names(
     what: Annotated[
         str | None,
@@ -35,12 +35,18 @@ def list_names(
         bool, typer.Option("--pictures", help="Of recipes: draw a sample of each, on built-in textures.")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="File for --pictures: .png, .jpg, .webp, or .html, a page.")
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="File for --pictures: .png, .jpg, .webp, or .html, a page.",
+            show_default="anomgen-recipes.png",
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """List what is there: recipes, generators, sources, exporters, detectors."""
-    from anomgen.making.catalogue import ls
+    from anomgen.making.catalogue import SHEET, ls
 
     with progress_of("drawing") if pictures else nullcontext():
         listed = ls(what, pictures=pictures, out=out)
@@ -53,7 +59,7 @@ def list_names(
         for name, summary in entries.items():
             print(f"  {name:<{width}}  {summary}")
     if pictures:
-        print_hint(f"look: {out}")
+        print_hint(f"look: {out or SHEET}")
     print_next(*NEXT[(what or "recipes").partition("/")[0]])
 
 

@@ -30,6 +30,7 @@ from anomgen.dataset.preview import (
     TITLE_SIZE,
     dataset_panels,
     texts_on,
+    wrapped,
 )
 from anomgen.dataset.reader import Dataset
 from anomgen.files import holds, note_kept, replacing
@@ -37,6 +38,8 @@ from anomgen.sources.pool import Pool
 
 SIDE = 256
 """Longest side of a picture in a grid."""
+LEADING = 3
+"""Pixels between two lines of a caption."""
 CARD_SIDE = 160
 """The same on a dataset's card, for at most 300 kB of …"""
 CARD_COLOURS = 256
@@ -84,11 +87,11 @@ def _small_sheet(dataset: Dataset, count: int, pool: Pool | None) -> bytes:
     return written.getvalue()
 
 
-def grid_sheet(groups: Sequence[Group], columns: int, title: str = "", side: int = SIDE) -> np.ndarray:
+def grid_sheet(groups: Sequence[Group], columns: int, title: str = "", side: int = SIDE, told: int = 1) -> np.ndarray:
     """Return a picture, (H, W, 3) uint8, of samples, each outlined beside a crop of its anomaly.
 
     columns: samples a line; several groups stand side by side instead, one a column, so that a line shows sample k of
-    each. side: longest one of a picture.
+    each. side: longest one of a picture. told: lines of text below each, at most.
     """
     if len(groups) > 1:
         count = max(len(group.panels) for group in groups)
@@ -99,7 +102,7 @@ def grid_sheet(groups: Sequence[Group], columns: int, title: str = "", side: int
         lines = [list(panels[k : k + columns]) for k in range(0, len(panels), columns)]
         heads = []
     cells = [[None if panel is None else _Cell.of(panel, side) for panel in line] for line in lines]
-    return _laid_out(cells, heads, title, side)
+    return _laid_out(cells, heads, title, side, told)
 
 
 @dataclass(frozen=True)
@@ -150,14 +153,17 @@ def framed(image: np.ndarray, mask: np.ndarray, scale: float) -> np.ndarray:
     return outlined(shown, inside)
 
 
-def _laid_out(lines: Sequence[Sequence[_Cell | None]], heads: Sequence[str], title: str, side: int) -> np.ndarray:
+def _laid_out(
+    lines: Sequence[Sequence[_Cell | None]], heads: Sequence[str], title: str, side: int, told: int
+) -> np.ndarray:
     """Lay cells out on white paper: a title, a head above each column, a caption below each cell."""
     known = [cell for line in lines for cell in line if cell is not None]
     step = 2 * GAP + max(cell.picture.shape[1] for cell in known)
     width = 2 * MARGIN + step * max(len(heads), *map(len, lines)) - 2 * GAP
     top = MARGIN + (2 * TITLE_SIZE if title else 0) + (2 * CAPTION_SIZE if heads else 0)
     heights = [max((cell.picture.shape[0] for cell in line if cell), default=side) for line in lines]
-    tops = top + np.cumsum([0, *(height + 2 * CAPTION_SIZE + GAP for height in heights)])
+    below = (told + 1) * CAPTION_SIZE + GAP + (told - 1) * LEADING
+    tops = top + np.cumsum([0, *(height + below for height in heights)])
     sheet = np.full((int(tops[-1]) + MARGIN - GAP, width, 3), PAPER, np.uint8)
     texts = [(MARGIN, MARGIN - 4, title, TITLE_SIZE, INK, width - 2 * MARGIN)]
     for column, head in enumerate(heads):
@@ -170,7 +176,9 @@ def _laid_out(lines: Sequence[Sequence[_Cell | None]], heads: Sequence[str], tit
                 continue
             height, cell_width = cell.picture.shape[:2]
             sheet[y : y + height, x : x + cell_width] = cell.picture
-            texts.append((x, int(y) + height + 3, cell.caption, CAPTION_SIZE, FAINT, step - 2 * GAP))
+            for number, text in enumerate(wrapped(cell.caption, CAPTION_SIZE, step - 2 * GAP, told)):
+                line_top = int(y) + height + 3 + number * (CAPTION_SIZE + LEADING)
+                texts.append((x, line_top, text, CAPTION_SIZE, FAINT, step - 2 * GAP))
     return texts_on(sheet, texts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -140,6 +141,19 @@ def write_sheet(sheet: np.ndarray, path: Path) -> None:
         file.write(data.tobytes())
 
 
+def wrapped(text: str, size: int, width: int, most: int) -> list[str]:
+    """Return a text in at most so many lines, broken between words; the last has the rest, however long."""
+    words = text.split(" ")
+    lines: list[str] = []
+    while words and len(lines) < most - 1:
+        fits = 1
+        while fits < len(words) and _text_width(" ".join(words[: fits + 1]), size) <= width:
+            fits += 1
+        lines.append(" ".join(words[:fits]))
+        words = words[fits:]
+    return [*lines, " ".join(words)] if words else lines
+
+
 def texts_on(sheet: np.ndarray, texts: Sequence[tuple[int, int, str, int, tuple[int, int, int], int]]) -> np.ndarray:
     """Return a sheet with texts: where (x, y), what, in which size and colour, cut to which width."""
     return _written(sheet, [(x, y, _shortened(text, size, w), size, colour) for x, y, text, size, colour, w in texts])
@@ -269,13 +283,21 @@ def _font(size: int) -> FreeTypeFont | ImageFont:
     return ImageFont.load_default(size)
 
 
+@cache
+def _drawable(character: str) -> str:
+    """Return a character as the font has it: itself, without its accent, or a question mark."""
+    missing = bytes(_font(CAPTION_SIZE).getmask("\uffff"))
+    plain = unicodedata.normalize("NFKD", character)[0]
+    return next((c for c in (character, plain) if bytes(_font(CAPTION_SIZE).getmask(c)) != missing), "?")
+
+
 def _text_width(text: str, size: int) -> int:
     return int(np.ceil(_font(size).getlength(text)))
 
 
 def _shortened(text: str, size: int, width: int) -> str:
     """Return as much of a text as fits, without a last part of which hardly anything would be left."""
-    text = printable(text).replace("\n", " ")
+    text = "".join(map(_drawable, printable(text).replace("\n", " ")))
     if _text_width(text, size) <= width:
         return text
     text = text[: max(width // 3, 1)]

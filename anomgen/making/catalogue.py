@@ -39,6 +39,8 @@ PURPOSES = {
     "transplant": "for 1 to some hundred real defects: puts them on other normal images, with drawn ones",
 }
 """What a recipe is for; of a single kind of defect its own words say that."""
+SHEET = "anomgen-recipes.png"
+"""Where the pictures of recipes go, in the current folder, unless another file is named."""
 GROUPS = ("recipes", "generators", "sources", "exporters", "detectors")
 
 
@@ -47,19 +49,19 @@ def ls(what: str | None = None, *, pictures: bool = False, out: str | Path | Non
 
     what: one group, ``detectors``, or one of a group, ``detectors/draem``, for its keys; by default all groups. A
     plug-in that fails to load is listed with its error. pictures: for ``recipes``, draw a sample of each as the file
-    `out`; see `preview`. Raises UsageError for what there is not, and for pictures without a file.
+    `out`, by default `SHEET`; see `preview`. Raises UsageError for what there is not, and for a file without pictures.
     """
     if pictures and what != "recipes":
-        raise UsageError("--pictures are of recipes: anomgen ls recipes --pictures -o recipes.png")
-    if pictures != (out is not None):
-        raise UsageError("--pictures and -o go together: anomgen ls recipes --pictures -o recipes.png")
+        raise UsageError("--pictures are of recipes: anomgen ls recipes --pictures")
+    if out is not None and not pictures:
+        raise UsageError("-o is the file of --pictures: anomgen ls recipes --pictures -o recipes.png")
     group, _, name = (what or "").partition("/")
     if what is not None and group not in GROUPS:
         raise UsageError(f"nothing called {what!r}{near_miss(what, GROUPS)} (there are {', '.join(GROUPS)})")
     if name and group == "recipes":
         raise UsageError(f"ls {what}: `anomgen show {name}` prints a recipe with all of its keys")
-    if pictures and out is not None:
-        _draw_recipes(out)
+    if pictures:
+        _draw_recipes(SHEET if out is None else out)
     if name:
         return {f"{group}/{name}": _keys(group, name)}
     return {group: _names(group) for group in ([group] if group else GROUPS)}

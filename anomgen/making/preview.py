@@ -47,7 +47,9 @@ COLUMNS = 2
 UNTOLD = ("train", "good")
 """Folders of a known layout, which do not say what the images are of."""
 LINE = 4
-"""Recipes a line, where all are shown."""
+"""Recipes a line, where all are shown, with …"""
+TOLD = 2
+"""… lines of text below each."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,7 @@ def picture_recipes(out: str | Path, recipes: Mapping[str, str]) -> list[str]:
         else:
             panels.append(replace(panel, caption=f"{name} · {about}"))
         tell(number + 1, len(recipes), "drawing recipes")
-    _draw([Group("recipes", panels)], out, LINE, "recipes")
+    _draw([Group("recipes", panels)], out, LINE, "recipes", told=TOLD)
     return left_out
 
 
@@ -220,14 +222,16 @@ def _first_anomalous(recipe: Recipe, rows: int) -> list[int]:
     return list(anomalous) or list(every[:rows])
 
 
-def _draw(groups: Sequence[Group], out: Path, cols: int | None, title: str, *, views: bool = False) -> None:
-    """Draw samples as what the file's name and the options ask for."""
+def _draw(
+    groups: Sequence[Group], out: Path, cols: int | None, title: str, *, views: bool = False, told: int = 1
+) -> None:
+    """Draw samples as what the file's name and the options ask for; told: lines of text below each of a grid."""
     if out.suffix.lower() == PAGE:
         write_gallery(groups, out, title, [f"Drawn by anomgen {version('anomgen')}."], cols)
     elif views:
         _write(preview_sheet(groups[0].panels, title), out)
     else:
-        _write(grid_sheet(groups, cols or COLUMNS, title), out)
+        _write(grid_sheet(groups, cols or COLUMNS, title, told=told), out)
 
 
 def _write(sheet: np.ndarray, out: Path) -> None:
