@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LEARNED_NOTHING = "learned nothing"
+OWN = "none has a detector of its own: below the others stands its mean over the data sets that theirs are over."
 
 
 def leaderboard(run: Run) -> Iterator[Block]:
@@ -45,6 +46,8 @@ def leaderboard(run: Run) -> Iterator[Block]:
         "paired differences. none and real are no generators and have no rank. ±: standard deviation over seeds. Bold: "
         "the recipe with the highest mean."
     )
+    if any(run.kind(name) == SPARE for name in run.entries) and run.board.detectors != [SPARE]:
+        caption += f" {OWN}"
     yield _board_table(run, run.board.overall, run.board.by_detector, caption)
     if len(run.board.data) > 1:
         for name, table in run.board.by_data.items():
@@ -83,12 +86,14 @@ def _board_table(
         name = line.entry
         is_best = first is not None and run.kind(name) == RECIPE and line.mean == first.mean
         faults = f" ({line.failed} failed)" if line.failed else ""
-        trained = [_alone(run, column.line(name)) for column in columns.values()]
+        told = {
+            c: NOTHING if c in idle and run.kind(name) == SPARE else _alone(t.line(name)) for c, t in columns.items()
+        }
         spread = [number(line.sd)] if seeds else []
         rank = NOTHING if line.rank is None else str(line.rank)
         reachable = [number(best_f1(run, name, data))] if run.by_threshold else []
         figure = TableCell((LEARNED_NOTHING if _is_idle(line) else interval(line)) + faults, strong=is_best)
-        lines.append([run.about(name), rank, figure, *reachable, *spread, *trained])
+        lines.append([run.about(name), rank, figure, *reachable, *spread, *told.values()])
     if table.columns < table.of:
         share = f"{table.columns} of {table.of} pairs of data set and detector"
         caption += f" Means are over {share}: those that every entry has, of detectors that have learned something."
@@ -97,9 +102,9 @@ def _board_table(
     return Table(["entry", "rank", "mean (95 % interval)", *extra, *heads], lines, caption)
 
 
-def _alone(run: Run, line: Line | None) -> str:
+def _alone(line: Line | None) -> str:
     """Return a line's mean with a single detector."""
-    if line is None or run.kind(line.entry) == SPARE:
+    if line is None:
         return NOTHING
     return LEARNED_NOTHING if _is_idle(line) else number(line.mean)
 

@@ -75,7 +75,9 @@ def _to_use(run: Run, best: Line) -> str:
     single = _best_pair(run)
     if single is not None:
         detector, line = single
-        mean = f"Averaged over the detectors, no recipe clearly gains: {best.entry} has {number(best.mean)}."
+        none = next((each for each in run.lines if run.kind(each.entry) == SPARE), None)
+        means = f"{best.entry} has {number(best.mean)}" + (f", {none.entry} {number(none.mean)}" if none else "")
+        mean = f"Averaged over the detectors, no recipe clearly gains: {means}."
         more = f"clearly more than {_less(line, run.board.by_detector[detector])}"
         return f"Use {line.entry} with {detector}: {run.label} {interval(line)}, {more}. {mean}"
     return _nothing_helps(run, best, figure)

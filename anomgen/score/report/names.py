@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -67,6 +68,11 @@ class Names:
 def spaced(name: str) -> str:
     """Return a name with spaces for underscores; nothing is claimed of it that it does not say itself."""
     return " ".join(name.replace("_", " ").split()) or name
+
+
+def number_of(*names: str) -> int:
+    """Return a number for names, the same for a name and its readable form."""
+    return zlib.crc32("\n".join(map(spaced, names)).encode(errors="backslashreplace"))
 
 
 def entry_name(recipe: str, variation: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from scipy import stats
 from anomgen.errors import UsageError, near_miss
 from anomgen.rng import Stream, rng_for
 from anomgen.score.report.board import Agreement, Board, BoardTable, ColumnTable, Difference, Line, Tau
+from anomgen.score.report.names import number_of
 from anomgen.score.result import Done, Result
 
 Column = tuple[str, str]
@@ -119,11 +120,18 @@ def board(rows: Iterable[Result], metric: str | None = None, idle: Collection[Pl
     )
 
 
-def column_tables(rows: Iterable[Result], metric: str | None = None) -> list[ColumnTable]:
-    """Return the tables of the single columns alone, as `board` has them."""
+def column_tables(rows: Iterable[Result], metric: str | None = None, idle: Collection[Place] = ()) -> list[ColumnTable]:
+    """Return the tables of the single columns alone, as `board` has them, but with figures of what learned nothing."""
     rows = _last_of_each(rows)
-    results = _Results(rows, _chosen(rows, metric))
-    return [results.column_table(column) for column in results.columns]
+    chosen = _chosen(rows, metric)
+    learned, every = _Results(rows, chosen, idle), _Results(rows, chosen)
+    return [_filled(learned.column_table(column), every.column_table(column)) for column in every.columns]
+
+
+def _filled(table: ColumnTable, other: ColumnTable) -> ColumnTable:
+    """Return a table with the other's lines where an entry learned nothing."""
+    lines = [(other.line(line.entry) or line) if line.idle else line for line in table.lines]
+    return table.model_copy(update={"lines": lines})
 
 
 class _Results:
@@ -179,26 +187,26 @@ class _Results:
     def _draws(self, entry: str, column: Column, seeds: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         """Return the draws (DRAWS,) of the entry's mean over those seeds: of the test images, and the seeds' swing.
 
-        The same seeds are drawn for every entry in a column, and in every column for what repeats in all.
+        The same seeds are drawn for every entry in a column, and in every column for what repeats in all, whatever
+        other rows there are.
         """
         key = (entry, column, seeds)
         if key not in self._drawn:
             cell, count = self.cells[entry, column], len(seeds)
             kept = cell.replicates[[cell.seeds.index(seed) for seed in seeds]]
-            places: list[Hashable] = [*self.columns, *self.data]
-            rng = rng_for(0, Stream.BOOTSTRAP, places.index(self._source(entry, column)))
+            rng = rng_for(0, Stream.BOOTSTRAP, number_of(*self._source(entry, column)))
             mean = kept.mean(axis=0)
             swing = np.take_along_axis(kept, rng.integers(count, size=(count, DRAWS)), axis=0).mean(axis=0) - mean
             self._drawn[key] = mean, swing * np.sqrt(count / max(count - 1, 1))
         return self._drawn[key]
 
-    def _source(self, entry: str, column: Column) -> Hashable:
+    def _source(self, entry: str, column: Column) -> tuple[str, ...]:
         """Return what the entry's trainings in a column belong to: the column, or all columns of its data."""
-        return column[0] if entry in self.repeated else column
+        return column[:1] if entry in self.repeated else column
 
     def _mean(self, entry: str, parts: Sequence[Common]) -> _Interval:
         drawn = [self._draws(entry, *part) for part in parts]
-        freedom: dict[Hashable, int] = {}
+        freedom: dict[tuple[str, ...], int] = {}
         for column, seeds in parts:
             source = self._source(entry, column)
             freedom[source] = max(freedom.get(source, 0), len(seeds) - 1)

@@ -51,8 +51,8 @@ LIMITS: Mapping[str, Callable[[Thresholds], Limit | None]] = {
 }
 """Thresholds, as the report calls them."""
 ACHIEVED = (
-    "Achieved on the test images, mean over seeds. Missed: share of the anomalous images that are not flagged. False "
-    "alarms: share of the normal ones that are. Best F1: of any threshold."
+    "Achieved on the test images, mean over a line's own seeds. Missed: share of the anomalous images that are not "
+    "flagged. False alarms: share of the normal ones that are. Best F1: of any threshold."
 )
 FIGURES = (
     "Severity and area: shares of the value range and of the image. Diversity: 0 where all anomalies do the same to "
@@ -112,13 +112,14 @@ def defect_types(run: Run) -> Iterator[Block]:
     """Yield recall and pixel AP by type of real defect, heat maps of each data set."""
     for name in run.data:
         own = [row for row in of(run.done, data=name) if row.by_type]
-        rows = [row for row in own if row.detector in (*run.ranked, SPARE)]
+        told = (row for row in own if row.detector in (*run.ranked, SPARE))
+        rows = [row for row in told if run.is_idle or (row.data, row.entry, row.detector) not in run.idle]
         if not rows:
             continue
         yield Text(f"{name}. {_untaught(run, rows)}".strip())
         yield from _type_tables(run, rows, f"Mean over {'detectors and ' if len(run.ranked) > 1 else ''}seeds. ")
         if len(run.ranked) > 1:
-            parts = {detector: of(rows, detector=detector) for detector in run.ranked}
+            parts = {detector: of(rows, detector=detector) for detector in run.ranked if of(rows, detector=detector)}
             tables = [table for d, part in parts.items() for table in _type_tables(run, part, f"{d} alone. ")]
             yield Details(f"{name}: each detector", tables)
 

@@ -191,7 +191,7 @@ class Run:
     @cached_property
     def by_metric(self) -> dict[str, list[ColumnTable]]:
         """Return metric → the tables of the single cells, of all detectors."""
-        return {metric: self._sorted(ranking.column_tables(self.rows, metric)) for metric in self.metrics}
+        return {metric: self._sorted(ranking.column_tables(self.rows, metric, self.idle)) for metric in self.metrics}
 
     @cached_property
     def lines(self) -> list[Line]:
