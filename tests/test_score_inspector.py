@@ -393,7 +393,7 @@ def test_the_commands_print_what_comes_next_and_exit_as_told(data, kept, tmp_pat
     described(shutil.copytree(kept, tmp_path / "high"), threshold={**threshold_of(kept), "score": 9.0})
     every[1] = str(tmp_path / "high")
     done = CliRunner().invoke(app, every)
-    assert done.exit_code == 0 and json.loads(done.stdout)["anomalous"] == 0
+    assert done.exit_code == 0 and json.loads(done.stdout)["anomalous"] == 0 and "nothing like them" in done.stderr
 
 
 def threshold_of(folder):

@@ -1,5 +1,8 @@
 """`score --keep` keeps what `fit` keeps; a long training that was stopped goes on in both."""
 
+import json
+import warnings
+
 import numpy as np
 import pytest
 from real_data import tiny_data
@@ -8,11 +11,11 @@ from scoring import here as here  # a fixture
 pytest.importorskip("timm", reason="scoring is an extra")
 
 import anomgen
-from anomgen.errors import UsageError
+from anomgen.errors import AnomgenNote, AnomgenWarning, UsageError
 from anomgen.score import checkpoint
 from anomgen.score.cell import kept_in, run
 from anomgen.score.harness import run as run_score
-from anomgen.score.kept.folder import TRAINING, WEIGHTS
+from anomgen.score.kept.folder import DESCRIPTION, TRAINING, WEIGHTS
 from anomgen.score.loader import Loader
 from anomgen.score.request import Request
 from anomgen.score.rows import RowFile
@@ -45,6 +48,19 @@ def test_score_keeps_the_detector_that_fit_keeps(data, tmp_path):
     assert one.model_dump(exclude=different) == other.model_dump(exclude=different)
     assert one.command.startswith("anomgen score part") and one.command.endswith("--keep")
     assert one.threshold.score == row.thresholds.f1.threshold
+
+
+def test_a_threshold_that_its_rule_does_not_choose_is_told(data, tmp_path):
+    anomgen.fit(data, "boxes", tmp_path / "out", size=32, steps=2, overrides=CHANGES)
+    file = tmp_path / "out" / DESCRIPTION
+    values = json.loads(file.read_text())
+    for own, told in {1e308: "nothing like them", -1.0: r"it flags (\d+) of these \1$"}.items():
+        file.write_text(json.dumps({**values, "threshold": {**values["threshold"], "score": own}}))
+        with pytest.warns(AnomgenWarning if own > 1 else AnomgenNote, match=told):
+            assert anomgen.Inspector.load(tmp_path / "out").threshold == own
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", AnomgenWarning)
+        anomgen.Inspector.load(tmp_path / "out", limit="fn=0")
 
 
 def test_what_was_trained_without_keep_is_trained_again_and_nothing_twice(data, here, tmp_path):

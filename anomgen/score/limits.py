@@ -72,6 +72,11 @@ def rule_text(bounds: Sequence[Bound]) -> str:
     return " and ".join(map(str, bounds)) if bounds else "best F1"
 
 
+def bounds_of_rule(text: str) -> tuple[Bound, ...]:
+    """Return the limits that `rule_text` tells. Raises UsageError for another text."""
+    return () if text == rule_text(()) else bounds_of(text.split(" and "), "rule")
+
+
 def choose(curve: Curve, bounds: Sequence[Bound]) -> float:
     """Return the threshold that keeps the limits.
 

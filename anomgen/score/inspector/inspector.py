@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import warnings
 from collections.abc import Sequence
@@ -12,10 +13,10 @@ from typing import Self
 import cv2
 import numpy as np
 
-from anomgen.errors import AnomgenError, AnomgenNote, SourceError, require
+from anomgen.errors import AnomgenError, AnomgenNote, AnomgenWarning, SourceError, require
 from anomgen.score.detectors.base import Detector
 from anomgen.score.kept.record import Description, Threshold
-from anomgen.score.limits import bounds_of
+from anomgen.score.limits import bounds_of, bounds_of_rule
 from anomgen.score.metrics import reduce_maps
 from anomgen.sources.base import MIN_SIDE
 from anomgen.sources.images import fit_image, read_image
@@ -59,8 +60,9 @@ class Inspector:
         """Return the detector in a folder, or on the Hub; nothing in it is run.
 
         limit: ``fn=0``, ``fpr=0.02`` or both: another threshold than the kept one, chosen on the same validation
-        images. Raises UsageError for a folder that is none, damaged, or of another version, Unreachable for limits
-        that no threshold keeps.
+        images. Of a kept one that its rule does not choose there, a note is told, and of one that nothing there
+        reaches, a warning. Raises UsageError for a folder that is none, damaged, or of another version, Unreachable for
+        limits that no threshold keeps.
         """
         require("score", "a trained detector", "torch", "safetensors", "timm")
         from anomgen.score.kept.folder import load_detector
@@ -69,6 +71,8 @@ class Inspector:
         bounds = bounds_of([limit] if isinstance(limit, str) else limit)
         if bounds:
             description = description.model_copy(update={"threshold": Threshold.of(description.validation, bounds)})
+        else:
+            _tell_of_threshold(folder, description)
         return cls(detector, description)
 
     @property
@@ -149,6 +153,33 @@ class Inspector:
             self._told.add(what)
         if new:
             warnings.warn(text, AnomgenNote, stacklevel=4)
+
+
+def _tell_of_threshold(folder: str | Path, description: Description) -> None:
+    """Tell of a threshold that somebody has set, and of one with which images like the anomalous ones pass."""
+    threshold, scores = description.threshold, description.validation.scores
+    try:
+        chosen = Threshold.of(description.validation, bounds_of_rule(threshold.rule)).score
+    except AnomgenError:  # a rule of somebody's own
+        chosen = None
+    if chosen is not None and math.isclose(threshold.score, chosen, rel_tol=1e-6):
+        return
+    own = f"{folder}: the threshold {threshold.score:.4g} is not what its rule, {threshold.rule}, gives on the"
+    given = "" if chosen is None else f" ({chosen:.4g})"
+    if threshold.score > max(scores, default=-math.inf):
+        warnings.warn(
+            f"{own} validation images{given}; it lies above every score seen there: nothing like them will be flagged. "
+            "Choose one with --limit",
+            AnomgenWarning,
+            stacklevel=3,
+        )
+    else:
+        flagged = sum(score >= threshold.score for score in scores)
+        warnings.warn(
+            f"{own} validation images{given}; it flags {flagged} of these {len(scores)}",
+            AnomgenNote,
+            stacklevel=3,
+        )
 
 
 def opened_image(image: np.ndarray | str | Path, name: str | None = None) -> np.ndarray:
