@@ -1,6 +1,8 @@
 """Recipes: strict, round-tripping, fingerprinted, with errors that name the key."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -96,6 +98,15 @@ def test_a_recipe_file_can_be_wrong_in_many_ways(tmp_path):
         "twice.yaml": ("name: a\nname: b\n", "given twice"),
         "code.yaml": ("name: !!python/object/apply:os.system ['true']\n", "not valid YAML"),
         "empty.yaml": ("", "mapping"),
+        "number.yaml": (
+            "name: x\ngenerator: {kind: nsa, 3: 4}\nsource: {kind: builtin}\n",
+            r"generator\.3: is no key: .* quotes",
+        ),
+        "yes.yaml": (
+            "name: x\ngenerator: {kind: nsa}\nsource: {kind: builtin, yes: 4}\n",
+            r"source\.true: is no key: ",
+        ),
+        "lists.yaml": ("name: x\n? [a, b]\n: 4\n", "a key is a list or a mapping; keys are texts"),
         "nameless.yaml": (
             "generator: {kind: nsa}\nsource: {kind: builtin}\n",
             "name: is missing; add a line such as `name: scratches`",
@@ -129,9 +140,8 @@ def test_overrides_reach_any_depth():
     assert recipe.generator.parts[1].generator.opacity_range == (0.5, 1.0)
 
 
-def test_an_option_wins_over_set_and_a_named_foreground_takes_keys():
-    recipe = load_recipe("nsa", overrides=["count=5", "foreground.method=otsu", "foreground.side=dark"], count=10)
-    assert recipe.count == 10
+def test_a_named_foreground_takes_keys():
+    recipe = load_recipe("nsa", overrides=["foreground.method=otsu", "foreground.side=dark"])
     assert (recipe.foreground.method, recipe.foreground.side) == ("otsu", "dark")
 
 
@@ -161,3 +171,33 @@ def test_a_licence_of_a_recipe_is_one_short_line(license):
     """It is written into the card."""
     with pytest.raises(RecipeError, match=r"(?s)license.*one line of at most 100 printable characters"):
         parse_recipe({**load_recipe("perlin").as_dict(), "license": license})
+
+
+@pytest.mark.parametrize(
+    ("options", "change", "told"),
+    [
+        ({"size": "48"}, "source.size=64", "--size 48 and --set source.size=64: two values"),
+        ({"size": "native"}, "source={kind: builtin, size: 64}", "--size native and --set source.size=64"),
+        ({"count": 5}, "count=6", "--count 5 and --set count=6"),
+        ({"seed": 0}, "seed=1", "--seed 0 and"),
+        ({"source": "builtin:coffee"}, "source.name=brick", "--source builtin:coffee and --set source.name=brick"),
+        ({"roi": Path("a.png")}, "foreground.roi=b.png", "--roi a.png and --set foreground.roi=b.png"),
+        ({"anomaly_ratio": 1.0}, "anomaly_ratio=0.5", "^anomaly_ratio=1.0 and --set anomaly_ratio=0.5"),
+    ],
+)
+def test_an_option_and_a_change_give_a_key_one_value(options, change, told):
+    with pytest.raises(UsageError, match=re.escape(told).replace(r"\^", "^")):
+        load_recipe("boxes", **options, overrides=[change])
+
+
+@pytest.mark.parametrize("key", ["generator..kind", ".count", "source.", " ", "generator. .kind"])
+def test_a_key_without_one_of_its_parts_is_told(key):
+    with pytest.raises(UsageError, match=rf"--set {re.escape(key)}=nsa: write it as key=value"):
+        load_recipe("boxes", overrides=[f"{key}=nsa"])
+    with pytest.raises(UsageError, match=rf"a key is a text such as 'generator.blend', not '{re.escape(key)}'"):
+        load_recipe("boxes", overrides={key: "nsa"})
+
+
+def test_an_option_and_a_change_may_say_the_same():
+    recipe = load_recipe("boxes", size="48x64", count=5, overrides=["source.size=[48, 64]", "count=5"])
+    assert (recipe.source.size, recipe.count) == ((48, 64), 5)

@@ -71,6 +71,8 @@ def test_the_preset_is_that_of_the_device_unless_one_is_named(gpu, sdas, cyclega
         (("sdaz", "builtin", "m"), {}, "no model 'sdaz' to train; did you mean 'sdas'"),
         (("sdas", "builtin", "m"), {"abnormal": "x"}, "sdas learns from normal images alone"),
         (("sdas", "builtin", "m"), {"overrides": ["source=x"]}, "name a key of the source"),
+        (("sdas", "builtin", "m"), {"size": 48, "overrides": ["source.size=64"]}, "--size 48 and --set source.size=64"),
+        (("sdas", "builtin", "m"), {"steps": 2, "overrides": ["steps=3"]}, "--steps 2 and --set steps=3"),
         (("sdas", "builtin", "m"), {"overrides": ["steps"]}, "for instance --set learning_rate=1e-4"),
         (("sdas", "builtin", "m"), {"overrides": ["learning_rate=0"]}, "learning_rate"),
         (("cyclegan", "builtin", "m"), {}, "abnormal ones: name both"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -51,6 +52,10 @@ def _explain(model: type[Config], fault: Any, values: Any) -> tuple[str, str]:
     key = ".".join(str(part)[:_LONGEST_KEY] for part in location)
     if fault["type"] == "extra_forbidden":
         return key, f"unknown key{near_miss(str(location[-1]), model.model_fields)}"
+    if fault["type"] == "invalid_key":
+        named = json.dumps(fault["input"], default=str)
+        key = ".".join([*(str(part) for part in location[:-1]), named[:_LONGEST_KEY]])
+        return key, "is no key: keys are texts, and YAML reads this one as something else; put it in quotes"
     if fault["type"] == "missing" and not isinstance(location[-1], int):
         return key, "is missing"
     value = repr(list(fault["input"]) if isinstance(fault["input"], tuple) else fault["input"])

@@ -75,10 +75,11 @@ class _Loader(yaml.SafeLoader):
         seen = set()
         for key_node, _ in node.value if isinstance(node, yaml.MappingNode) else ():  # !!map [1]
             key = self.construct_object(key_node)
-            if isinstance(key, Hashable) and key in seen:
+            if not isinstance(key, Hashable):
+                raise ConstructorError(None, None, "a key is a list or a mapping; keys are texts", key_node.start_mark)
+            if key in seen:
                 raise ConstructorError(None, None, f"the key {key!r} is given twice", key_node.start_mark)
-            if isinstance(key, Hashable):
-                seen.add(key)
+            seen.add(key)
         return super().construct_mapping(node, deep)
 
     def construct_whole_number(self, node: Any) -> int:
@@ -249,6 +250,23 @@ def changed(
     return result
 
 
+def refuse_two(overrides: Overrides, given: Mapping[str, tuple[str, Any]], example: str = "count=100") -> None:
+    """Raise UsageError where --set has another value for a key than the option that is short for it.
+
+    given: key, such as ``source.size``, to the option as it is written, and its value.
+    """
+    said = changed({}, overrides, example) if given else {}
+    for key, (option, value) in given.items():
+        found: Any = said
+        for part in key.split("."):
+            found = found.get(part, _UNSAID) if isinstance(found, Mapping) else _UNSAID
+        if found is not _UNSAID and one_line(found) != one_line(value):
+            raise UsageError(f"{option} and --set {key}={one_line(found)}: two values for one key; leave one out")
+
+
+_UNSAID = object()
+
+
 def _pairs(overrides: Overrides, example: str) -> Iterator[tuple[str, Any, str]]:
     """Yield key, value and text of each change."""
     if isinstance(overrides, Mapping):
@@ -258,7 +276,7 @@ def _pairs(overrides: Overrides, example: str) -> Iterator[tuple[str, Any, str]]
         return
     for text in texts_of(overrides, example):
         key, equals, value = text.partition("=")
-        if not equals or not key.strip(".") or not key.strip():
+        if not equals or _has_gap(key):
             raise UsageError(f"--set {text}: write it as key=value, for instance --set {example}")
         if not value.strip():
             raise UsageError(f"--set {text}: the value is empty; give one, or leave the setting at its default")
@@ -288,8 +306,13 @@ def one_line(value: Any) -> str:
     return write_yaml(plain, width=1 << 30, flow=True).removesuffix("...\n").strip()
 
 
+def _has_gap(key: str) -> bool:
+    """Return whether a key, or a part of it between points, is empty."""
+    return not all(part.strip() for part in key.split("."))
+
+
 def _require_key(key: Any, example: str) -> None:
-    if not isinstance(key, str) or not key.strip("."):
+    if not isinstance(key, str) or _has_gap(key):
         raise UsageError(f"overrides: a key is a text such as {example.partition('=')[0]!r}, not {key!r}")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from anomgen.config import Config, validated
-from anomgen.config.text import Overrides, changed, decoded, read_yaml, size_of
+from anomgen.config.text import Overrides, changed, decoded, read_yaml, refuse_two, size_of
 from anomgen.errors import RecipeError, UsageError, near_miss
 from anomgen.generators.base import build_generator
 from anomgen.making.engine import Recipe
@@ -102,27 +102,37 @@ def load_recipe(
     and what is done with bad images; a text is what --source takes, a mapping the recipe's key. size: one number,
     (height, width), ``"128x64"`` or ``"native"``. overrides: what --set takes, ``a.b=value`` texts with the value in
     YAML, or a mapping. roi, exclude: pictures, or folders of them, of where anomalies may and may not be: the keys of
-    `foreground`. values: further top-level keys, such as count and seed; None means not given. Raises UsageError or
-    RecipeError.
+    `foreground`. values: further top-level keys, such as count and seed; None means not given. Raises UsageError, also
+    for a key that --set and its own option give two values, or RecipeError.
     """
     mapping = read_recipe(name_or_file)
+    given = _of_options(size, {"foreground.roi": roi, "foreground.exclude": exclude, **values})
+    named = {}
     if isinstance(source, str | Path):
         from anomgen.sources import detect
 
-        source = detect(str(source))
+        text, source = f"--source {source}", detect(str(source))
+        named = {f"source.{key}": (text, value) for key, value in source.items() if key != "kind"}
     if source is not None:
         previous = mapping.get("source")
         keys = ("size",) if source.get("kind") == "builtin" else ("size", "fit", "on_bad_image", "on_no_object")
         kept = {key: previous[key] for key in keys if key in previous} if isinstance(previous, dict) else {}
         mapping["source"] = {**kept, **source}
-    mapping = changed(mapping, overrides)
-    regions = {"foreground.roi": roi, "foreground.exclude": exclude}
-    mapping = changed(mapping, {key: str(path) for key, path in regions.items() if path is not None})
-    size = size_of(size)
-    if size is not None:
-        mapping = changed(mapping, {"source.size": None if size == "native" else size})
-    mapping.update({key: value for key, value in values.items() if value is not None})
+    refuse_two(overrides, {**named, **given})
+    mapping = changed(changed(mapping, overrides), {key: value for key, (_, value) in given.items()})
     return parse_recipe(mapping, str(name_or_file))
+
+
+def _of_options(size: Any, values: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
+    """Return key → what is written, and value, of the options that stand for a key, as far as they are given."""
+    size = size_of(size)
+    found = {"source.size": (f"--size {size}", None if size == "native" else size)} if size is not None else {}
+    for key, value in values.items():
+        if value is not None:
+            plain = str(value) if isinstance(value, Path) else value
+            is_keyword = "." not in key and key not in ("count", "seed")
+            found[key] = (f"{key}={plain}" if is_keyword else f"--{key.rpartition('.')[2]} {plain}", plain)
+    return found
 
 
 def recipe_of(recipe: Recipe | str | Path, **options: Any) -> Recipe:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from anomgen.config import validated
-from anomgen.config.text import Overrides, changed, size_of
+from anomgen.config.text import Overrides, changed, refuse_two, size_of
 from anomgen.errors import AnomgenNote, AnomgenWarning, Progress, UsageError, near_miss, silent
 from anomgen.files import refuse_inside
 from anomgen.models.device import require_device, require_diffusion
@@ -65,11 +65,15 @@ def train(
     require_diffusion()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads of torch that wait by spinning slow a busy machine
     normal = (str(source),) if isinstance(source, str | Path) else tuple(map(str, source))
+    size = size_of(size)
+    options = {"preset": ("--preset", preset), "steps": ("--steps", steps), "seed": ("--seed", seed)}
+    options["source.size"] = ("--size", None if size == "native" else size)
+    said = {key: (f"{option} {value}", value) for key, (option, value) in options.items() if value is not None}
+    refuse_two(overrides, said, "learning_rate=1e-4")
     own = changed({}, overrides, "learning_rate=1e-4")
     of_source = own.pop("source", {})
     if not isinstance(of_source, Mapping):
         raise UsageError("--set source=…: name a key of the source, for instance --set source.fit=crop")
-    size = size_of(size)
     if size is not None:
         of_source = {"size": None if size == "native" else size, **of_source}
     given = {"preset": preset, "steps": steps, "seed": seed, **own}

@@ -122,7 +122,8 @@ class Session:
         """Write a recipe as NAME.yaml, whole; return the file. Raises UsageError for a name that is taken."""
         file = self.free_file(name, ".yaml", overwrite=overwrite)
         chosen = self.chosen(key)
-        named = load_recipe(self._file_of(chosen.base), source=self._source(), overrides=chosen.changes, name=name)
+        changes = {**chosen.changes, "name": name}
+        named = load_recipe(self._file_of(chosen.base), source=self._source(), overrides=changes)
         with replacing(file) as opened:
             opened.write(named.to_yaml().encode())
         return file
