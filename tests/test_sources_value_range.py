@@ -124,6 +124,9 @@ def test_what_is_far_outside_the_range_stays_as_it_is_and_is_told(tmp_path):
 def test_rows_that_fail_at_16_bits_name_the_range(tmp_path):
     with pytest.raises(AnomgenError, match=r"Values from 500 to 1205 .* give source\.range"):
         list(Renderer(plan("perlin", pictures(tmp_path / "s", 500, 1205), "min_change=255")).rows(range(1)))
+    far = pictures(tmp_path / "far", 50000, 60000, 1)
+    with pytest.raises(AnomgenError, match=r"no anomaly: on values far outside source\.range \(50×\)"):
+        list(Renderer(plan("boxes", far, "source.range=[1000, 4000]")).rows(range(1)))
 
 
 def test_what_fills_its_depth_or_is_flat_or_has_8_bits_is_left_alone():

@@ -21,7 +21,7 @@ from anomgen.places import home
 from anomgen.rng import Stream, rng_for
 from anomgen.sources.base import Source
 from anomgen.sources.pixels import quantise, to_channels, to_depth, value_max
-from anomgen.sources.pool import DEFAULT_CACHE_BYTES, Pool, both
+from anomgen.sources.pool import DEFAULT_CACHE_BYTES, Pool, both, off_limits
 from anomgen.sources.value_range import ValueRange, range_hint, stretched
 from anomgen.synthesis.sample import Sample, cut_to
 
@@ -177,6 +177,8 @@ class Drawer:
         ratio = recipe.anomaly_ratio
         left = [k for k, n in enumerate(numbers) if rng_for(recipe.seed, Stream.ONLINE, n).random() < ratio]
         reasons: Counter[str] = Counter()
+        has_range = self._value_range is not None or self._given_range is not None
+        off = off_limits(has_region=self.plan.foreground.has_region, has_range=has_range)
         for attempt in range(1, MAX_ATTEMPTS + 1):
             if not left:
                 return drawn
@@ -185,7 +187,7 @@ class Drawer:
             numbered = [numbers[k] for k in left]
             results = plugged.drawn(self.plan.generator, rngs, [images[k] for k in left], pool, numbered)
             for k, result in zip(left, results, strict=True):
-                result = cut_to(regions[k], result, images[k])
+                result = cut_to(regions[k], result, images[k], off)
                 result = self.plan.judged(visible(result, images[k], recipe.min_change))
                 if isinstance(result, Sample):
                     drawn[k] = result

@@ -329,7 +329,7 @@ class Renderer:
             results = drawn(self.plan.generator, rngs, images, pool, wanted)
             left = []
             for index, position, image, result in zip(wanted, positions, images, results, strict=True):
-                result = cut_to(pool.region(position), result, image)
+                result = cut_to(pool.region(position), result, image, pool.off_limits)
                 result = visible(result, image, self.plan.recipe.min_change)
                 result = on_stored(result, pool.stored(position), pool.value_range)
                 result = self.plan.judged(result, pool.value_range)

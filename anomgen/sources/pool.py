@@ -165,6 +165,12 @@ class Pool(Sequence[np.ndarray]):
         fit: Fit = getattr(self.source, "fit", "stretch")
         return both(near, self._foreground.region(self[index], self.source.id(index), fit))
 
+    @property
+    def off_limits(self) -> str:
+        """Return in words where `region` lets no anomaly be."""
+        alone = None if self._foreground is None else self._foreground.without_region()
+        return off_limits(has_region=alone is not self._foreground, has_range=self.value_range is not None)
+
     def object(self, index: int) -> np.ndarray | None:
         """Return the object of an image, bool (H, W), wherever on it anomalies may be; None: the whole image."""
         alone = None if self._foreground is None else self._foreground.without_region()
@@ -194,6 +200,12 @@ class Pool(Sequence[np.ndarray]):
             self._kept.pop(index, None)
             self._kept[index] = kept
         return kept.foreground
+
+
+def off_limits(*, has_region: bool, has_range: bool) -> str:
+    """Return in words where no anomaly may be: beyond a region of interest, beyond a range of values, or both."""
+    outside, on_values = "outside the region of interest", "on values far outside source.range"
+    return " or ".join([outside] * (has_region or not has_range) + [on_values] * has_range)
 
 
 def both(region: np.ndarray | None, other: np.ndarray | None) -> np.ndarray | None:

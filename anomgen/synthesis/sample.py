@@ -137,13 +137,16 @@ def composite(
     return Composite(drawn, mask, box, cv2.copyTo(change, local.view(np.uint8)))
 
 
-def cut_to(region: np.ndarray | None, result: Sample | Reject, normal: np.ndarray) -> Sample | Reject:
-    """Undo what was drawn outside of a region, bool (H, W), or None for anywhere; normal: the image before."""
+def cut_to(region: np.ndarray | None, result: Sample | Reject, normal: np.ndarray, reason: str) -> Sample | Reject:
+    """Undo what was drawn outside of a region, bool (H, W), or None for anywhere.
+
+    normal: the image before. reason: what is said where nothing is left.
+    """
     if region is None or isinstance(result, Reject) or not (result.mask & ~region).any():
         return result
     mask = result.mask & region
     if np.count_nonzero(mask) < smallest_mask(mask.shape):
-        return Reject("outside the region of interest")
+        return Reject(reason)
     soft = None if result.soft_mask is None else np.where(mask, result.soft_mask, np.float32(0))
     image = np.where(mask[..., None], result.image, normal)
     return replace(result, image=image, mask=mask, soft_mask=soft, detectability=None)
