@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -181,16 +182,18 @@ def _held(file: Path, name: Path, patience: float = 0.0) -> Iterator[None]:
     """Hold a lock and remove its file. Raises UsageError when, after `patience` seconds, another process has it."""
     from filelock import FileLock, Timeout
 
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG((there := file.lstat()).st_mode) or there.st_nlink > 1:
+            raise UsageError(f"{file}: is a link, or no file, and a run holds {name} by a file of that name; remove it")
     lock = FileLock(file, mode=0o666, fallback_to_soft=False)  # open to all users of a shared folder
     try:
         lock.acquire(timeout=patience)
     except Timeout:
         raise UsageError(f"another run is writing to {name}; wait for it, or choose another folder with -o") from None
-    except PermissionError:  # what may not be written says so itself
-        pass
-    except OSError:  # a file system without locks
-        with suppress(OSError):
-            file.unlink()
+    except OSError as error:  # a file system without locks; what may not be written says so itself
+        if not isinstance(error, PermissionError):
+            with suppress(OSError):
+                file.unlink()
     try:
         yield
     finally:

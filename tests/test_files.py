@@ -95,6 +95,23 @@ def test_many_parts_that_begin_at_once_hold_a_folder_that_a_killed_run_left(tmp_
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("kind", ["link", "hard link", "link to nothing", "folder", "fifo"])
+def test_a_lock_that_is_no_file_of_its_own_is_refused_and_left(tmp_path, kind):
+    victim, lock = tmp_path / "victim", tmp_path / "out" / LOCK
+    victim.write_text("mine")
+    lock.parent.mkdir()
+    {
+        "link": lambda: lock.symlink_to(victim),
+        "hard link": lambda: lock.hardlink_to(victim),
+        "link to nothing": lambda: lock.symlink_to(tmp_path / "nothing"),
+        "folder": lock.mkdir,
+        "fifo": lambda: os.mkfifo(lock),
+    }[kind]()
+    with pytest.raises(UsageError, match=r"\.anomgen\.lock: is a link, or no file"), locked(tmp_path / "out"):
+        pass
+    assert victim.read_text() == "mine" and os.path.lexists(lock) and not (tmp_path / "nothing").exists()
+
+
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EROFS, errno.EACCES])
 def test_a_file_system_without_locks_is_written_to_all_the_same(tmp_path, monkeypatch, number):
     def refused(self, *arguments, **options):
