@@ -1,5 +1,6 @@
 """`score --keep` keeps what `fit` keeps; a long training that was stopped goes on in both."""
 
+import hashlib
 import json
 import warnings
 
@@ -9,6 +10,8 @@ from real_data import tiny_data
 from scoring import here as here  # a fixture
 
 pytest.importorskip("timm", reason="scoring is an extra")
+
+from safetensors.numpy import load_file, save_file
 
 import anomgen
 from anomgen.errors import AnomgenNote, AnomgenWarning, UsageError
@@ -75,6 +78,13 @@ def test_what_was_trained_without_keep_is_trained_again_and_nothing_twice(data, 
     assert not scheduled(asked, tmp_path, RowFile(tmp_path)).todo
     none = next(folder for folder in (tmp_path / "inspectors").iterdir() if "-none-none-" in folder.name)
     assert anomgen.Inspector.load(none).description.threshold.rule == "fpr=0"
+    arrays = {**load_file(none / WEIGHTS), "surplus": np.zeros(3, np.float32)}
+    save_file(arrays, none / WEIGHTS)
+    known = json.loads((none / DESCRIPTION).read_text())
+    known["weights"] = hashlib.sha256((none / WEIGHTS).read_bytes()).hexdigest()
+    (none / DESCRIPTION).write_text(json.dumps(known))
+    with pytest.raises(UsageError, match="1 arrays have no place in it, the first is surplus"):
+        anomgen.Inspector.load(none)
 
 
 def test_a_detector_that_cannot_be_kept_is_refused_before_the_training(data, tmp_path, monkeypatch):

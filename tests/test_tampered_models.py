@@ -151,7 +151,7 @@ def test_every_key_of_a_configuration_is_bounded(old, tmp_path):
 @pytest.mark.parametrize(
     ("kind", "file"), [("sdas", WEIGHTS["sdas"][0]), ("sdas", WEIGHTS["sdas"][1]), ("cyclegan", WEIGHTS["cyclegan"][0])]
 )
-def test_weights_that_are_no_floating_point_numbers_or_called_otherwise_are_refused(old, tmp_path, kind, file):
+def test_weights_of_another_type_or_name_and_surplus_ones_are_refused(old, tmp_path, kind, file):
     tensors = load_file(old / kind / file)
     first = next(iter(tensors))
     for number, broken in enumerate(
@@ -159,6 +159,7 @@ def test_weights_that_are_no_floating_point_numbers_or_called_otherwise_are_refu
             {name: tensor.to(torch.int32) for name, tensor in tensors.items()},
             {**tensors, first: tensors[first].to(torch.bool)},
             {("x" if name == first else name): tensor for name, tensor in tensors.items()},
+            {**tensors, "surplus.weight": torch.zeros(3)},
         )
     ):
         copy = shutil.copytree(old / kind, tmp_path / str(number))

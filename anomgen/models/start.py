@@ -66,7 +66,11 @@ def train(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads of torch that wait by spinning slow a busy machine
     normal = (str(source),) if isinstance(source, str | Path) else tuple(map(str, source))
     size = size_of(size)
-    options = {"preset": ("--preset", preset), "steps": ("--steps", steps), "seed": ("--seed", seed)}
+    options: dict[str, tuple[str, Any]] = {
+        "preset": ("--preset", preset),
+        "steps": ("--steps", steps),
+        "seed": ("--seed", seed),
+    }
     options["source.size"] = ("--size", None if size == "native" else size)
     said = {key: (f"{option} {value}", value) for key, (option, value) in options.items() if value is not None}
     refuse_two(overrides, said, "learning_rate=1e-4")

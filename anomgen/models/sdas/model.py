@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import DDPMScheduler, UNet2DModel
+from safetensors import safe_open
 
 from anomgen.errors import UsageError
 from anomgen.files import file_digest, fingerprint_of, json_object
@@ -185,8 +186,12 @@ def _load(name: str, folder: Path, changed: int) -> SDASModel:  # noqa: ARG001 -
         )
         if without := told["missing_keys"]:  # diffusers would draw them at random
             raise ValueError(f"{len(without)} weights are missing, the first is {sorted(without)[0]}")
+        _require_none_left("U-Net", told["unexpected_keys"])
         scheduler = DDPMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
         transform = PatchTransform.load(folder / TRANSFORM) if (folder / TRANSFORM).is_file() else None
+        if transform is not None:
+            with safe_open(folder / TRANSFORM, "pt") as file:
+                _require_none_left("transform", set(file.keys()) - {name for name, _ in transform.named_buffers()})
     except MemoryError:
         raise
     except Exception as error:  # a library's own, of whatever kind, for figures that it did not expect
@@ -217,6 +222,12 @@ def _require_ddpm(name: str, folder: Path) -> None:
     missing = [file for file in needed if not (folder / file).is_file()] + ([] if weights else [WEIGHTS])
     if missing:
         raise UsageError(f"{name}: the model is half-written: {', '.join(missing)} missing")
+
+
+def _require_none_left(part: str, names: Collection[str]) -> None:
+    """Raise ValueError for weights that have no place: they are another model's, or somebody hides something."""
+    if names:
+        raise ValueError(f"{len(names)} weights have no place in the {part}, the first is {min(names)[:200]}")
 
 
 def _class_of(part: Any) -> Any:

@@ -137,7 +137,10 @@ def _restore(detector: Detector, folder: Path, description: Description) -> None
     if hashlib.sha256(data).hexdigest() != description.weights:
         raise UsageError(f"{path}: are not the weights that {DESCRIPTION} tells of: half-written or changed; {AGAIN}")
     try:
-        detector.restore(load(data))
+        arrays = load(data)
+        detector.restore(arrays)
+        if surplus := sorted(arrays.keys() - detector.arrays().keys()):
+            raise ValueError(f"{len(surplus)} arrays have no place in it, the first is {surplus[0][:200]}")
     except UsageError as error:
         raise UsageError(f"{folder}: {error}") from None
     except (SafetensorError, ValueError, KeyError, IndexError, TypeError, RuntimeError, OverflowError) as error:
