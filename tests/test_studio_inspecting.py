@@ -119,6 +119,12 @@ def test_a_detector_is_trained_on_the_photos_and_the_recipe(studio, photos, tmp_
     assert studio.post("/api/fit", json={"id": chosen["id"], "name": "mine"}).status_code == 200
     out = tmp_path / "out"
     assert started == [Fit(str(photos), out / "mine.yaml", out / "mine")] and "seed: 3" in started[0].recipe.read_text()
+    before = (out / "mine.yaml").read_text()
+    assert studio.post("/api/fit", json={"id": chosen["id"], "name": "mine"}).status_code == 200
+    other = studio.post("/api/recipe", json={"base": "nsa", "changes": {}}).json()
+    assert studio.post("/api/fit", json={"id": other["id"], "name": "mine"}).status_code == 200
+    assert [fit.recipe.name for fit in started] == ["mine.yaml", "mine.yaml", "mine-2.yaml"]
+    assert (out / "mine.yaml").read_text() == before and "kind: nsa" in (out / "mine-2.yaml").read_text()
     (out / "taken").mkdir()
     (out / "taken" / "file").touch()
     refused(studio.post("/api/fit", json={"id": chosen["id"], "name": "taken"}), "there already")

@@ -5,6 +5,7 @@ import time
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("starlette", reason="the studio is an extra")
 
@@ -63,6 +64,20 @@ def made(photos, **changes):
 
 def equal(one, other):
     return one.source_id == other.source_id and np.array_equal(one.image, other.image)
+
+
+def test_the_shape_of_images_is_known_before_one_is_drawn(photos, tmp_path):
+    session = Session(str(tmp_path / "wide"), tmp_path / "out")
+    (tmp_path / "wide" / "train").mkdir(parents=True)
+    (tmp_path / "wide" / "about.txt").write_text("no picture")
+    turned = Image.Exif()
+    turned[0x0112] = 6  # lies on its side: shown 60 high and 90 wide
+    Image.new("RGB", (60, 90)).save(tmp_path / "wide" / "train" / "a.jpg", exif=turned)
+    told = {size: session.aspect(load_recipe("perlin", source=session.photos, size=size)) for size in (48, (32, 64))}
+    assert told == {48: 60 / 90, (32, 64): 0.5}
+    row = session.row(session.choose("perlin", {"source.size": 48}).id, 0)
+    assert row.image.shape[:2] == (32, 48)
+    assert Session(None, tmp_path / "out").aspect(load_recipe("perlin")) == 1
 
 
 def test_a_row_is_seen_before_the_check_and_stays_when_it_finds_nothing(session, photos):

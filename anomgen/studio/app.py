@@ -80,6 +80,7 @@ class Rows:
             "about": (inspect.getdoc(type(chosen.recipe.generator)) or "").partition("\n")[0],
             "sections": with_banks(sections_of(chosen.recipe), self.session.out),
             "ratio": chosen.recipe.anomaly_ratio,
+            "aspect": self.session.aspect(chosen.recipe),
             "command": self.session.command(chosen),
         }
         return JSONResponse(told)

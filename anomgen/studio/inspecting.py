@@ -55,7 +55,7 @@ class Inspecting:
         if self.session.photos is None:
             raise UsageError("a detector learns from your photos: start with `anomgen studio FOLDER`")
         refuse_taken(self.session.out / name, "take another name")
-        recipe = await run_in_threadpool(lambda: self.session.save(key, name, overwrite=True))
+        recipe = await run_in_threadpool(lambda: self.session.save_apart(key, name))
         self.runs.start(Fit(self.session.photos, recipe, self.session.out / name))
         return JSONResponse(await run_in_threadpool(self._found))
 

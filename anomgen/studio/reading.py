@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import islice
+from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from anomgen.errors import AnomgenError, listening
 from anomgen.files import fingerprint_of
 from anomgen.making.threads import single_threaded
+from anomgen.places import regular
 from anomgen.sources.base import Source, SourceConfig
 from anomgen.sources.glimpse import Glimpse, glimpse_of
+from anomgen.sources.images import quiet
+
+TRIED = 16
+"""Files among which the first picture is looked for."""
+ORIENTATION, UPRIGHT = 0x0112, 4
+"""The tag of EXIF, and the last of its values that leave height and width as they are."""
 
 
 class Reading:
@@ -109,6 +121,17 @@ class Reading:
         self._at = None
         if key in self._found or key in self._refused:
             self.stamp += 1
+
+
+def aspect_of(folder: Path) -> float | None:
+    """Return height / width, upright, of the first picture in a folder; None where none is found soon."""
+    files = (Path(place) / name for place, _, names in os.walk(folder) for name in sorted(names))
+    for file in islice(files, TRIED):
+        with suppress(Exception), quiet(), Image.open(regular(file)) as picture:  # whatever a file is, the check says
+            width, height = picture.size
+            turned = picture.getexif().get(ORIENTATION, 1) > UPRIGHT
+            return width / height if turned else height / width
+    return None
 
 
 class _Closed(Exception):

@@ -8,7 +8,7 @@ import shlex
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ from anomgen.dataset.pictures import outline_of
 from anomgen.dataset.png import encode_png
 from anomgen.dataset.row import Row
 from anomgen.errors import AnomgenError, RecipeError, SourceError, UsageError
-from anomgen.files import fingerprint_of, replacing
+from anomgen.files import fingerprint_of, holds, replacing
 from anomgen.making.engine import ATTEMPTS_PER_IMAGE, Recipe
 from anomgen.making.recipe import bundled_recipes, load_recipe
 from anomgen.making.rejected import NoAnomaly
@@ -33,7 +33,7 @@ from anomgen.sources.base import MAX_SIDE
 from anomgen.sources.images import read_image
 from anomgen.sources.pixels import value_max
 from anomgen.studio.faint import PATIENCE, Faint
-from anomgen.studio.reading import Reading
+from anomgen.studio.reading import Reading, aspect_of
 
 KEPT_RECIPES, KEPT_ROWS = 256, 64
 NAMED = 10_000
@@ -82,6 +82,7 @@ class Session:
         self._chosen: LRUCache[str, Chosen] = LRUCache(KEPT_RECIPES)
         self._rows: LRUCache[tuple[str, int, bool], Row] = LRUCache(KEPT_ROWS)
         self._detected: tuple[int | None, dict[str, str]] | None = None
+        self._aspect: float | None = None
         self._written = self._stamp = 0
 
     @property
@@ -121,12 +122,35 @@ class Session:
     def save(self, key: str, name: str, *, overwrite: bool = False) -> Path:
         """Write a recipe as NAME.yaml, whole; return the file. Raises UsageError for a name that is taken."""
         file = self.free_file(name, ".yaml", overwrite=overwrite)
+        with replacing(file) as opened:
+            opened.write(self._text(key, name))
+        return file
+
+    def save_apart(self, key: str, name: str) -> Path:
+        """Write a recipe as NAME.yaml, as NAME-2.yaml and so on where another one is there; return the file."""
+        text = self._text(key, name)
+        names = (name if number == 1 else f"{name}-{number}" for number in count(1))
+        file = next(file for one in names if holds(file := self.out / f"{one}.yaml", text) or not file.exists())
+        if not file.exists():
+            self.out.mkdir(parents=True, exist_ok=True)
+            with replacing(file) as opened:
+                opened.write(text)
+        return file
+
+    def _text(self, key: str, name: str) -> bytes:
         chosen = self.chosen(key)
         changes = {**chosen.changes, "name": name}
         named = load_recipe(self._file_of(chosen.base), source=self._source(), overrides=changes)
-        with replacing(file) as opened:
-            opened.write(named.to_yaml().encode())
-        return file
+        return named.to_yaml().encode()
+
+    def aspect(self, recipe: Recipe) -> float | None:
+        """Return height / width of a recipe's images, as a page needs it before one is drawn; None: not known yet."""
+        if recipe.source.shape is not None:
+            height, width = recipe.source.shape
+            return height / width
+        if self._aspect is None and self.photos is not None:
+            self._aspect = aspect_of(home(self.photos))
+        return self._aspect
 
     def command(self, chosen: Chosen, name: str | None = None) -> str:
         """Return the line of `anomgen make` that makes the dataset of a recipe."""

@@ -84,6 +84,7 @@ function changed(what) {
     return;
   }
   select.value = state.base;
+  if (state.aspect && !view.rows.length) shaped(state.aspect);
   about.replaceChildren(...prose(state.about));
   const keyed = state.problems.length > 0;
   controls.show(panel);
@@ -91,6 +92,12 @@ function changed(what) {
   grid.classList.toggle("stale", Boolean(state.error) && keyed);
   if (state.error && !keyed) { asking?.abort(); view.id = null; none(state.error); }
   if (!state.error && state.id !== view.id) open();
+}
+
+// The height of tiles that wait, in that of their width.
+function shaped(aspect) {
+  view.ratio = aspect;
+  document.documentElement.style.setProperty("--ratio", String(1 / aspect));
 }
 
 // What nobody looks at is not drawn.
