@@ -152,10 +152,11 @@ def test_a_gallery_is_one_file_that_asks_nothing_of_anybody(made, tmp_path):
 
 
 def test_names_in_a_gallery_are_texts(photos, tmp_path):
-    next(photos.rglob("*.png")).rename(photos / "<img src=x>.png")
+    next(photos.rglob("*.png")).rename(photos / "<img src=x>\u202e.png")
     out = preview(recipe="cutpaste", source=photos, size=48, rows=24, out=tmp_path / "g.html").path
     page = out.read_text(encoding="utf-8")
     assert "&lt;img src=x&gt;" in page and "<img src=x>" not in page
+    assert "\\u202e.png" in page and "\u202e" not in page  # which would turn the text after it
 
 
 def test_pictures_of_recipes_are_a_page_that_names_each_and_tells_what_is_left_out(tmp_path):

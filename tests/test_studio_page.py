@@ -349,6 +349,13 @@ def test_everything_that_can_be_used_has_a_name_and_a_phone_shows_all_of_it(page
         assert small == [], tab
 
 
+def test_a_name_turns_no_text(page):
+    drawn = (
+        "import('/static/dom.js').then(({ h }) => h('b', { title: 'x\\u202ey' }, 'a\\u202eb\\x1b', h('i')).outerHTML)"
+    )
+    assert page.evaluate(drawn) == r'<b title="x\u202ey">a\u202eb\u001b<i></i></b>'
+
+
 def test_an_image_is_chosen_by_its_name_for_every_recipe(page):
     page.get_by_role("tab", name="Compare").click()
     chosen = page.get_by_label("Image", exact=True)

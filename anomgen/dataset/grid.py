@@ -33,6 +33,7 @@ from anomgen.dataset.preview import (
     wrapped,
 )
 from anomgen.dataset.reader import Dataset
+from anomgen.errors import printable
 from anomgen.files import holds, note_kept, replacing
 from anomgen.sources.pool import Pool
 
@@ -206,7 +207,7 @@ def write_gallery(
     with replacing(path) as file:
         told = {"title": title, "notes": notes, "names": names, "lines": lines, "columns": columns}
         page = template.render(**told, script=Markup(script), hash=known)
-        file.write(page.encode())
+        file.write(printable(page).encode())
 
 
 def _samples(group: Group) -> Iterator[dict[str, Any]]:

@@ -3,8 +3,14 @@
 export function h(name, attributes = {}, ...children) {
   const element = document.createElement(name);
   put(element, attributes);
-  element.append(...children.flat().filter((child) => child != null && child !== false));
+  element.append(...children.flat().filter((child) => child != null && child !== false).map(plain));
   return element;
+}
+
+// A text with what would turn the text around it, or is no character, written out: a file may be called anything.
+export function plain(text) {
+  const written = (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return typeof text === "string" ? text.replace(/[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, written) : text;
 }
 
 export function svg(name, attributes = {}, ...children) {
@@ -19,7 +25,7 @@ function put(element, attributes) {
     if (value == null || value === false) continue;
     if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
     else if (key === "value") element.value = value;
-    else element.setAttribute(key, value === true ? "" : value);
+    else element.setAttribute(key, value === true ? "" : plain(value));
   }
 }
 
@@ -49,7 +55,7 @@ function inputOf({ name, value, options, several, type, min }) {
     const group = h("div", { class: "several", id, role: "group", tabindex: "-1" }, boxes.map((box, k) => h("label", { class: "choice" }, box, several(options[k]))));
     return Object.assign(group, { read: () => boxes.filter((box) => box.checked).map((box) => box.value) });
   }
-  const input = options ? h("select", { id, name }, options.map((option) => h("option", {}, option)))
+  const input = options ? h("select", { id, name }, options.map((option) => h("option", { value: option }, option)))
     : h("input", { id, name, value, type: type ?? "text", min, autocomplete: "off", spellcheck: "false" });
   return Object.assign(input, { read: () => input.value.trim() });
 }

@@ -1,6 +1,6 @@
 // The page: tabs, keys, and what the buttons on top do.
 
-import { $, ask, say } from "./dom.js";
+import { $, ask, plain, say } from "./dom.js";
 import { get, post } from "./api.js";
 import { keepFor } from "./kept.js";
 import { state, begin, undo, listen } from "./state.js";
@@ -87,7 +87,7 @@ async function start() {
   keys();
   begun = await get("/api/start");
   keepFor(begun.place);
-  $("photos").textContent = begun.photos ?? "built-in textures";
+  $("photos").textContent = plain(begun.photos ?? "built-in textures");
   $("photos").title = begun.photos ? "your photos" : "start with `anomgen studio FOLDER` to see your own";
   viewer.build();
   look.build($("look"), begun, () => { turnTo("draw"); draw.choose("mark"); });

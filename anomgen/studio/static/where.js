@@ -1,6 +1,6 @@
 // Where: paint the region in which defects may be, or how often, and save it as a picture for the recipe.
 
-import { h, ask, say } from "./dom.js";
+import { h, ask, plain, say } from "./dom.js";
 import { get, upload } from "./api.js";
 import { state, change, reset } from "./state.js";
 import { easelOf } from "./easel.js";
@@ -71,7 +71,7 @@ async function load() {
     const first = !easel.shape;
     path = told.outline;
     easel.load({ src: `/normal/${state.id}/${at}.png`, alt: `normal image ${told.source_id}`, width: told.width, height: told.height, path });
-    title.textContent = told.source_id;
+    title.textContent = plain(told.source_id);
     position.textContent = `${at + 1} of ${told.images}`;
     if (first) easel.restore(kept(KEPT));
   } catch (error) {
