@@ -42,7 +42,7 @@ def examples(run: Run, folder: Path) -> Iterator[Block]:
     ]
     rows = [row for cell in cells for row in cell if row.examples.best or row.examples.worst]
     each = max(MOST_PICTURES // (2 * len(rows)), 1) if rows else 0
-    absent = sum(not (folder / MAPS / row.key).is_dir() for row in rows)
+    absent = sum(not any(_pictures(row, folder, each)) for row in rows)
     if absent:
         yield Text(
             f"The example maps of {absent} of {len(rows)} trainings that would be shown here are not in this folder: "
