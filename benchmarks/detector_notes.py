@@ -25,7 +25,6 @@ from scipy import ndimage
 from torch import nn
 from undone import (
     SIDE,
-    GreyAutoencoder,
     KeptGDE,
     MirroredCycleGAN,
     OneChannel,
@@ -33,11 +32,11 @@ from undone import (
     Shown,
     WatchedAutoencoder,
     aligned_corners,
+    averaged_features,
     by_momentum,
     falling_as_in_paper,
     mirrored_and_moved,
     mirrored_borders,
-    pooled_features,
     ssim_of_code,
     turned_and_moved,
     turned_normals,
@@ -274,7 +273,7 @@ NOTES: dict[str, dict[str, Case]] = {
         "image score by the farthest patch": farthest(weighted=False),
         "the same, weighted": farthest(weighted=True),
         "all patches as candidates": all_candidates,
-        "pooled to 1,024": swapped(none, "patch_features", pooled_features),
+        "averaged over 3×3, concatenated": swapped(none, "patch_features", averaged_features),
         "all patches, a memory of a tenth": setting(candidates=None),
     },
     "cutpaste": {
@@ -292,7 +291,8 @@ NOTES: dict[str, dict[str, Case]] = {
     },
     "autoencoder": {
         "least validation loss": least_loss,
-        "grey": made(GreyAutoencoder),
+        "grey": setting(grey=True),
+        "zeros beyond the border": setting(border=0),
         "running means": swapped(torch.optim.swa_utils, "update_bn", lambda *_: None),
     },
     "nsa": {

@@ -86,18 +86,13 @@ def turn(degrees: float, across: float = 0, down: float = 0, *, upside_down: boo
 # --- none -------------------------------------------------------------------------------------------------------------
 
 
-def pooled_features(backbone: Backbone, images: torch.Tensor) -> torch.Tensor:
-    """Return what PatchCore's code makes of feature maps: 3×3 places of a layer, pooled to 1,024; so are all layers."""
+def averaged_features(backbone: Backbone, _: object, images: torch.Tensor) -> torch.Tensor:
+    """Return the features of both maps, averaged over 3×3 cells and concatenated."""
     h, w = images.shape[2:]
     step, finest = max(backbone.strides), min(backbone.strides)
     maps = backbone(F.pad(images, (0, -w % step, 0, -h % step), mode="reflect"))
-    size, layers = maps[0].shape[2:], []
-    for found in maps:
-        places = F.unfold(found, 3, padding=1).unflatten(2, found.shape[2:])
-        places = F.interpolate(places, size, mode="bilinear", align_corners=False)
-        layers.append(F.adaptive_avg_pool1d(places.flatten(2).transpose(1, 2), POOLED))
-    both = F.adaptive_avg_pool1d(torch.cat(layers, 2), POOLED).transpose(1, 2).unflatten(2, size)
-    return both[:, :, : -(-h // finest), : -(-w // finest)]
+    alike = [F.interpolate(F.avg_pool2d(found, 3, 1, 1, count_include_pad=False), maps[0].shape[2:]) for found in maps]
+    return torch.cat(alike, 1)[:, :, : -(-h // finest), : -(-w // finest)]
 
 
 # --- cutpaste ---------------------------------------------------------------------------------------------------------
@@ -223,30 +218,6 @@ class WatchedAutoencoder(autoencoder.Autoencoder):
 
         with patch.object(autoencoder, "trained", partial(watched, look, 25)):
             super().fit(train, rng)
-
-
-def grey(images: np.ndarray, where: Any = "cpu") -> torch.Tensor:
-    """Return what `tensor` does, three times the brightness."""
-    return brightness(tensor(images, where))
-
-
-def brightness(images: torch.Tensor) -> torch.Tensor:
-    """Return images (N, 3, H, W) as three equal channels."""
-    weights = torch.tensor([0.299, 0.587, 0.114], device=images.device).view(1, 3, 1, 1)
-    return (images * weights).sum(1, keepdim=True).expand(-1, 3, -1, -1)
-
-
-class GreyAutoencoder(autoencoder.Autoencoder):
-    """Sees the brightness alone."""
-
-    def fit(self, train: Training, rng: np.random.Generator) -> None:
-        """See `Autoencoder.fit`."""
-        with patch.object(autoencoder, "tensor", grey):
-            super().fit(train, rng)
-
-    def maps(self, images: torch.Tensor) -> torch.Tensor:
-        """See `Autoencoder.maps`."""
-        return super().maps(brightness(images))
 
 
 # --- unet -------------------------------------------------------------------------------------------------------------

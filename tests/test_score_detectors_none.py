@@ -11,7 +11,7 @@ pytest.importorskip("timm", reason="detectors need the extra `score`")
 
 from anomgen.score.backbone import Backbone
 from anomgen.score.detectors.networks import tensor
-from anomgen.score.detectors.none import Memory, coreset, enlarged, factor, nearest, patch_features
+from anomgen.score.detectors.none import Memory, coreset, enlarged, factor, nearest, patch_features, pooling
 
 
 def textures(count, shape, seed=0, channels=3):
@@ -65,8 +65,24 @@ def test_small_images_are_enlarged_to_what_the_network_knows():
 def test_features_lie_on_the_grid_of_the_smallest_stride(shape, cells):
     backbone = Backbone(strides=(8, 16))
     with torch.inference_mode():
-        found = patch_features(backbone, tensor(textures(1, shape)))
-    assert found.shape == (1, sum(backbone.channels), *cells)
+        found = patch_features(backbone, pooling(backbone.channels, 100), tensor(textures(1, shape)))
+    assert found.shape == (1, 100, *cells)
+
+
+def test_features_of_a_patch_are_pooled_as_in_patchcore():
+    """3×3 cells of each map, zeros around it, brought to the finest map, pooled; then all maps together."""
+    backbone, dimensions = Backbone(strides=(8, 16)), 130
+    images = tensor(textures(2, (64, 96)))
+    with torch.inference_mode():
+        found = patch_features(backbone, pooling(backbone.channels, dimensions), images)
+        fine, coarse = (
+            torch.nn.functional.unfold(maps, 3, padding=1).unflatten(2, maps.shape[2:]) for maps in backbone(images)
+        )
+        coarse = torch.nn.functional.interpolate(coarse, (8, 12), mode="bilinear", align_corners=False)
+    pool = torch.nn.AdaptiveAvgPool1d(dimensions)
+    each = [pool(places.permute(0, 2, 3, 1).flatten(1, 2)) for places in (fine, coarse)]
+    expected = pool(torch.cat(each, 2)).unflatten(1, (8, 12)).permute(0, 3, 1, 2)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
 
 
 def test_what_is_in_the_memory_is_at_distance_zero():
