@@ -9,7 +9,7 @@ pytest.importorskip("accelerate", reason="detectors need the extra `score`")
 from anomgen.rng import Stream, rng_for
 from anomgen.score.detectors.autoencoder import Autoencoder, Network
 from anomgen.score.detectors.conformance import MadeTraining, pixel_auroc
-from anomgen.score.detectors.networks import normal_batches, tensor
+from anomgen.score.detectors.networks import normal_batches, padded, tensor
 
 torch.set_num_threads(1)
 
@@ -26,24 +26,54 @@ def test_it_rebuilds_what_is_normal_and_not_bright_discs():
 def test_the_paper_preset_has_the_papers_layers():
     detector = Autoencoder(preset="paper")
     assert (detector.width, detector.batch_size, detector.learning_rate, detector.skip_top) == (48, 4, 1e-3, True)
-    assert not detector.calibrated and detector.steps == 50 * 1000 // 4
-    network = Network(detector.width, skip_top=True)
+    assert (detector.grey, detector.border, detector.calibrated, detector.steps) == (True, 0, False, 50 * 1000 // 4)
+    network = Network(detector.width, skip_top=True, channels=1)
     kernels = [tuple(p.shape) for p in network.parameters() if p.ndim == 4]
-    down = [(48, 48 if k else 3, size, size) for k, size in enumerate((11, 9, 7, 5, 3))]
+    down = [(48, 48 if k else 1, size, size) for k, size in enumerate((11, 9, 7, 5, 3))]
     up = [(96 if k else 48, 48, size, size) for k, size in enumerate((5, 7, 9, 11))]  # transposed: in, out
-    assert kernels == [*down, *up, (3, 96, 1, 1)]
-    assert Network(48, skip_top=False).end[0].weight.shape == (3, 48, 1, 1)
+    assert kernels == [*down, *up, (1, 96, 1, 1)]
+    assert Network(48, skip_top=False, channels=3).end[0].weight.shape == (3, 48, 1, 1)
 
 
-def test_the_map_is_the_mean_absolute_residual():
+@pytest.mark.parametrize("grey", [True, False])
+def test_the_map_is_the_mean_absolute_residual_of_what_it_sees(grey):
     train = MadeTraining((50, 64, 3))
-    detector = Autoencoder(steps=2, width=2)
+    detector = Autoencoder(steps=2, width=2, grey=grey)
     detector.fit(train, rng_for(0, Stream.TRAINING))
     images = train.test(2).images
+    seen = (images / 255) @ np.array([[0.299], [0.587], [0.114]]) if grey else images / 255
     with torch.inference_mode():
-        rebuilt = detector._network(tensor(images)).numpy().transpose(0, 2, 3, 1)
-    expected = np.abs(images / 255 - rebuilt).mean(axis=3)
-    assert np.allclose(detector.anomaly_maps(images), expected, atol=1e-6)
+        given = torch.from_numpy(seen.transpose(0, 3, 1, 2)).float()
+        rebuilt = detector._network(given).numpy().transpose(0, 2, 3, 1)
+    expected = np.abs(seen - rebuilt).mean(axis=3)
+    assert np.allclose(detector.anomaly_maps(images), expected, atol=1e-5)
+
+
+def test_the_network_sees_images_mirrored_at_their_borders():
+    """So that beside them lies what looks like them, not zeros."""
+    image = torch.arange(40 * 50, dtype=torch.float32).reshape(1, 1, 40, 50)
+    seen, inside = padded(image, 16, 8)
+    assert seen.shape[2:] == (64, 80) and torch.equal(seen[inside], image)
+    assert torch.equal(seen[..., 11, :], seen[..., 13, :]) and torch.equal(seen[..., 4, :], seen[..., 20, :])
+    for small in (8, 17, 24):  # less where less is there
+        few, inside = padded(torch.ones(1, 1, small, small), 16, 8)
+        assert few.shape[2] % 16 == 0 and few[inside].shape[2:] == (small, small)
+    network = Network(2, skip_top=True, channels=3, border=8).eval()
+    given = torch.rand(1, 3, 32, 48)
+    with torch.inference_mode():
+        alone = Network(2, skip_top=True, channels=3).eval()
+        alone.load_state_dict(network.state_dict())
+        mirrored = torch.nn.functional.pad(given, (8, 8, 8, 8), mode="reflect")
+        torch.testing.assert_close(network(given), alone(mirrored)[..., 8:-8, 8:-8])
+
+
+def test_weights_that_are_older_than_grey_still_see_colours():
+    colours, restored = Autoencoder(steps=1, width=2, grey=False), Autoencoder(steps=1, width=2)
+    train = MadeTraining()
+    colours.fit(train, rng_for(0, Stream.TRAINING))
+    restored.restore(colours.arrays())
+    images = train.test(2).images
+    assert np.array_equal(restored.anomaly_maps(images), colours.anomaly_maps(images))
 
 
 def test_a_short_training_arrives_at_the_images_brightness():
@@ -56,7 +86,7 @@ def test_a_short_training_arrives_at_the_images_brightness():
     train.normals = shifted
     residuals = {}
     for calibrated in (False, True):
-        detector = Autoencoder(steps=60, width=4, calibrated=calibrated)
+        detector = Autoencoder(steps=60, width=4, calibrated=calibrated, border=0)
         detector.fit(train, rng_for(0, Stream.TRAINING))
         residuals[calibrated] = detector.anomaly_maps(np.stack(shifted)).mean()
     assert residuals[True] < 0.05 < 0.1 < residuals[False]

@@ -33,6 +33,8 @@ MEASURED = 64
 ENCODER, DECODER = (11, 9, 7, 5, 3), (5, 7, 9, 11)
 """Kernel sizes; the first convolution keeps the resolution, each other halves or doubles it."""
 STRIDE = 16
+BRIGHTNESS = (0.299, 0.587, 0.114)
+"""The shares of red, green and blue."""
 
 
 class Autoencoder(NetworkDetector):
@@ -45,10 +47,11 @@ class Autoencoder(NetworkDetector):
     Note: as in the code, every layer ends in batch normalisation and a leaky ReLU of slope 0.2, the last one too;
     the paper says ReLU. By default that last normalisation starts at the images' own mean and deviation, and all are
     measured anew after training: from 0 and 1, Adam moves a bias by .001 a step and never arrives within some hundred
-    steps, and running means over batches of four differ from batch to batch by more than an anomaly. Colour is kept
-    instead of turned to grey. The weights are those after the last step; the authors keep those of the least
-    validation loss. They train 25 epochs in the code and 50 in the paper; the paper preset has the steps of 50 epochs
-    of 1,000 images. Their images are 512 × 512, those of ``--preset paper`` 256 × 256 without ``--size 512``.
+    steps, and running means over batches of four differ from batch to batch by more than an anomaly. By default, too,
+    images are mirrored at their borders, where residuals beside zeros outshine faint defects, and keep their colours.
+    The weights are those after the last step; the authors keep those of the least validation loss. They train 25
+    epochs in the code and 50 in the paper; the paper preset has the steps of 50 epochs of 1,000 images. Their images
+    are 512 × 512, those of ``--preset paper`` 256 × 256 without ``--size 512``.
     """
 
     kind: ClassVar[str] = "autoencoder"
@@ -62,7 +65,7 @@ class Autoencoder(NetworkDetector):
     needs_masks: ClassVar[bool] = False
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "default": {},
-        "paper": {"width": 48, "steps": 12_500, "calibrated": False},
+        "paper": {"width": 48, "steps": 12_500, "calibrated": False, "border": 0, "grey": True},
     }
 
     steps: Annotated[int, Field(ge=1)] = 500
@@ -73,6 +76,10 @@ class Autoencoder(NetworkDetector):
     """Channels of every layer."""
     skip_top: bool = True
     """Whether the features at full resolution go straight to the last layer, as in the paper."""
+    border: Annotated[int, Field(ge=0)] = 8
+    """Pixels by which images are mirrored at their borders for the network; what it makes of these is cut off."""
+    grey: bool = False
+    """Whether it sees the brightness alone, as in the paper."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     """Of Adam; constant."""
     calibrated: bool = True
@@ -82,55 +89,66 @@ class Autoencoder(NetworkDetector):
     def fit(self, train: Training, rng: np.random.Generator) -> None:
         """See `Detector.fit`."""
         with seeded(rng):
-            network = Network(self.width, skip_top=self.skip_top)
+            network = Network(self.width, skip_top=self.skip_top, border=self.border, channels=self._channels)
             if self.calibrated:
-                network.start_at(torch.cat(self._measured(train.normals)))
+                network.start_at(torch.cat(self._measured(train.normals, network)))
             optimiser = torch.optim.Adam(network.parameters(), self.learning_rate)
 
             def loss(batch: Batch, where: torch.device) -> torch.Tensor:
-                images = tensor(batch.images, where)
+                images = network.seen(tensor(batch.images, where))
                 return F.mse_loss(network(images), images)
 
             trained(network, self, train, loss, optimiser, batches=partial(normal_batches, train, self, rng))
         if self.calibrated:
-            torch.optim.swa_utils.update_bn(self._measured(train.normals), network, device())
+            torch.optim.swa_utils.update_bn(self._measured(train.normals, network), network, device())
         self._network = network
 
-    def _measured(self, normals: Images) -> list[torch.Tensor]:
-        """Return up to `MEASURED` of the images, evenly spaced, in batches (N, 3, H, W)."""
+    @property
+    def _channels(self) -> int:
+        return 1 if self.grey else 3
+
+    def _measured(self, normals: Images, network: Network) -> list[torch.Tensor]:
+        """Return up to `MEASURED` of the images, evenly spaced, in batches, as the network sees them."""
         chosen = np.unique(np.linspace(0, len(normals) - 1, min(len(normals), MEASURED)).astype(int))
         parts = np.array_split(chosen, -(-len(chosen) // self.batch_size))
-        return [tensor(stacked([normals[k] for k in part])) for part in parts]
+        return [network.seen(tensor(stacked([normals[k] for k in part]))) for part in parts]
 
-    def built(self, arrays: Arrays) -> nn.Module:  # noqa: ARG002
-        """See `NetworkDetector.built`."""
-        return Network(self.width, skip_top=self.skip_top)
+    def built(self, arrays: Arrays) -> nn.Module:
+        """See `NetworkDetector.built`; weights that are older than `grey` say by their shape that they see colours."""
+        channels = len(arrays["end.0.weight"]) if "end.0.weight" in arrays else self._channels
+        return Network(self.width, skip_top=self.skip_top, border=self.border, channels=3 if channels == 3 else 1)
 
     def maps(self, images: torch.Tensor) -> torch.Tensor:
         """Return ``|x - AE(x)|`` of values in [0, 1], averaged over the channels; see `NetworkDetector.maps`."""
-        rebuilt: torch.Tensor = self.learnt(self._network)(images)
-        return (images - rebuilt).abs().mean(dim=1)
+        network: Network = self.learnt(self._network)
+        seen = network.seen(images)
+        rebuilt: torch.Tensor = network(seen)
+        return (seen - rebuilt).abs().mean(dim=1)
 
 
 class Network(nn.Module):
-    """Images in [0, 1], (N, 3, H, W), to their reconstruction, not limited to [0, 1]; sides of at least 8."""
+    """Images in [0, 1], (N, C, H, W), to their reconstruction, not limited to [0, 1]; sides of at least 8."""
 
-    def __init__(self, width: int, *, skip_top: bool):
+    def __init__(self, width: int, *, skip_top: bool, channels: int, border: int = 0):
         super().__init__()
         w = width
-        self.skip_top = skip_top
+        self.skip_top, self.channels, self.border = skip_top, channels, border
         self.down = nn.ModuleList(
-            _layer(nn.Conv2d(w if level else 3, w, k, stride=2 if level else 1, padding=k // 2), w)
+            _layer(nn.Conv2d(w if level else channels, w, k, stride=2 if level else 1, padding=k // 2), w)
             for level, k in enumerate(ENCODER)
         )
         self.up = nn.ModuleList(
             _layer(nn.ConvTranspose2d(2 * w if level else w, w, k, 2, k // 2, output_padding=1), w)
             for level, k in enumerate(DECODER)
         )
-        self.end = _layer(nn.Conv2d(2 * w if skip_top else w, 3, 1), 3)
+        self.end = _layer(nn.Conv2d(2 * w if skip_top else w, channels, 1), channels)
+
+    def seen(self, images: torch.Tensor) -> torch.Tensor:
+        """Return what it sees of images (N, 3, H, W): with one channel, their brightness, (N, 1, H, W)."""
+        return brightness(images) if self.channels == 1 else images
 
     def start_at(self, images: torch.Tensor) -> None:
-        """Let the last normalisation begin with the mean and the deviation of each channel of images (N, 3, H, W)."""
+        """Let the last normalisation begin with the mean and the deviation of each channel of images (N, C, H, W)."""
         last = self.end[1]
         assert isinstance(last, nn.BatchNorm2d)
         values = images.transpose(0, 1).flatten(1)
@@ -140,7 +158,7 @@ class Network(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the reconstruction."""
-        x, inside = padded(x, STRIDE)
+        x, inside = padded(x, STRIDE, self.border)
         kept = []
         for layer in self.down:
             x = layer(x)
@@ -153,6 +171,11 @@ class Network(nn.Module):
                 x = torch.cat([x, beside], dim=1)
         rebuilt: torch.Tensor = self.end(x)
         return rebuilt[inside]
+
+
+def brightness(images: torch.Tensor) -> torch.Tensor:
+    """Return the brightness of images (N, 3, H, W), (N, 1, H, W), by the weights of ITU-R BT.601."""
+    return (images * images.new_tensor(BRIGHTNESS).view(1, 3, 1, 1)).sum(1, keepdim=True)
 
 
 def _layer(convolution: nn.Module, width: int) -> nn.Sequential:

@@ -105,14 +105,17 @@ def targets(masks: np.ndarray, where: torch.device | str = "cpu") -> torch.Tenso
     return torch.from_numpy(masks.astype(np.float32))[:, None].to(where)
 
 
-def padded(x: torch.Tensor, multiple: int) -> tuple[torch.Tensor, tuple[Any, ...]]:
+def padded(x: torch.Tensor, multiple: int, border: int = 0) -> tuple[torch.Tensor, tuple[Any, ...]]:
     """Return images (N, C, H, W) reflected at their borders to multiples of `multiple`, and the index that cuts back.
 
-    Both sides are at least half of `multiple`.
+    border: pixels that are added at every side in any case, fewer where images are small. Both sides are at
+    least half of `multiple`.
     """
     height, width = x.shape[-2:]
-    top, left = (-height % multiple) // 2, (-width % multiple) // 2
-    bottom, right = -height % multiple - top, -width % multiple - left
+    margin = max(0, min(border, height - multiple, width - multiple))
+    high, wide = -(-(height + 2 * margin) // multiple) * multiple, -(-(width + 2 * margin) // multiple) * multiple
+    top, left = (high - height) // 2, (wide - width) // 2
+    bottom, right = high - height - top, wide - width - left
     inside = (..., slice(top, top + height), slice(left, left + width))
     return F.pad(x, (left, right, top, bottom), mode="reflect") if top + bottom + left + right else x, inside
 
