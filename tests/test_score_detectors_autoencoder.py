@@ -67,13 +67,16 @@ def test_the_network_sees_images_mirrored_at_their_borders():
         torch.testing.assert_close(network(given), alone(mirrored)[..., 8:-8, 8:-8])
 
 
-def test_weights_that_are_older_than_grey_still_see_colours():
-    colours, restored = Autoencoder(steps=1, width=2, grey=False), Autoencoder(steps=1, width=2)
+@pytest.mark.parametrize(("tint", "channels"), [(0, 1), (20, 3)])
+def test_it_sees_colours_where_there_are_some_and_so_do_its_weights(tint, channels):
     train = MadeTraining()
-    colours.fit(train, rng_for(0, Stream.TRAINING))
-    restored.restore(colours.arrays())
+    train.normals = [np.stack([grey, grey, grey - tint], 2) for grey in (np.full((32, 32), 90, np.uint8),) * 4]
+    detector, restored = (Autoencoder(steps=1, width=2) for _ in range(2))
+    detector.fit(train, rng_for(0, Stream.TRAINING))
+    assert detector._network.channels == channels
+    restored.restore(detector.arrays())
     images = train.test(2).images
-    assert np.array_equal(restored.anomaly_maps(images), colours.anomaly_maps(images))
+    assert np.array_equal(restored.anomaly_maps(images), detector.anomaly_maps(images))
 
 
 def test_a_short_training_arrives_at_the_images_brightness():

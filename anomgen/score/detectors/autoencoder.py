@@ -5,9 +5,9 @@ Minhas, Zelek: Semi-supervised anomaly detection using AutoEncoders, 2020, arXiv
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -33,6 +33,8 @@ MEASURED = 64
 ENCODER, DECODER = (11, 9, 7, 5, 3), (5, 7, 9, 11)
 """Kernel sizes; the first convolution keeps the resolution, each other halves or doubles it."""
 STRIDE = 16
+COLOURS = 2 / 255
+"""By which the channels of a pixel differ in the mean where images have colours."""
 BRIGHTNESS = (0.299, 0.587, 0.114)
 """The shares of red, green and blue."""
 
@@ -78,8 +80,8 @@ class Autoencoder(NetworkDetector):
     """Whether the features at full resolution go straight to the last layer, as in the paper."""
     border: Annotated[int, Field(ge=0)] = 8
     """Pixels by which images are mirrored at their borders for the network; what it makes of these is cut off."""
-    grey: bool = False
-    """Whether it sees the brightness alone, as in the paper."""
+    grey: bool | Literal["auto"] = "auto"
+    """Whether it sees the brightness alone, as in the paper; `auto`: where the images have no colours."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     """Of Adam; constant."""
     calibrated: bool = True
@@ -89,9 +91,11 @@ class Autoencoder(NetworkDetector):
     def fit(self, train: Training, rng: np.random.Generator) -> None:
         """See `Detector.fit`."""
         with seeded(rng):
-            network = Network(self.width, skip_top=self.skip_top, border=self.border, channels=self._channels)
+            measured = self._measured(train.normals)
+            grey = without_colours(measured) if self.grey == "auto" else self.grey
+            network = Network(self.width, skip_top=self.skip_top, border=self.border, channels=1 if grey else 3)
             if self.calibrated:
-                network.start_at(torch.cat(self._measured(train.normals, network)))
+                network.start_at(network.seen(torch.cat(measured)))
             optimiser = torch.optim.Adam(network.parameters(), self.learning_rate)
 
             def loss(batch: Batch, where: torch.device) -> torch.Tensor:
@@ -100,23 +104,19 @@ class Autoencoder(NetworkDetector):
 
             trained(network, self, train, loss, optimiser, batches=partial(normal_batches, train, self, rng))
         if self.calibrated:
-            torch.optim.swa_utils.update_bn(self._measured(train.normals, network), network, device())
+            torch.optim.swa_utils.update_bn(map(network.seen, measured), network, device())
         self._network = network
 
-    @property
-    def _channels(self) -> int:
-        return 1 if self.grey else 3
-
-    def _measured(self, normals: Images, network: Network) -> list[torch.Tensor]:
-        """Return up to `MEASURED` of the images, evenly spaced, in batches, as the network sees them."""
+    def _measured(self, normals: Images) -> list[torch.Tensor]:
+        """Return up to `MEASURED` of the images, evenly spaced, in batches (N, 3, H, W)."""
         chosen = np.unique(np.linspace(0, len(normals) - 1, min(len(normals), MEASURED)).astype(int))
         parts = np.array_split(chosen, -(-len(chosen) // self.batch_size))
-        return [network.seen(tensor(stacked([normals[k] for k in part]))) for part in parts]
+        return [tensor(stacked([normals[k] for k in part])) for part in parts]
 
     def built(self, arrays: Arrays) -> nn.Module:
-        """See `NetworkDetector.built`; weights that are older than `grey` say by their shape that they see colours."""
-        channels = len(arrays["end.0.weight"]) if "end.0.weight" in arrays else self._channels
-        return Network(self.width, skip_top=self.skip_top, border=self.border, channels=3 if channels == 3 else 1)
+        """See `NetworkDetector.built`; the weights say by their shape whether they see colours."""
+        grey = len(arrays.get("end.0.weight", ())) == 1
+        return Network(self.width, skip_top=self.skip_top, border=self.border, channels=1 if grey else 3)
 
     def maps(self, images: torch.Tensor) -> torch.Tensor:
         """Return ``|x - AE(x)|`` of values in [0, 1], averaged over the channels; see `NetworkDetector.maps`."""
@@ -171,6 +171,11 @@ class Network(nn.Module):
                 x = torch.cat([x, beside], dim=1)
         rebuilt: torch.Tensor = self.end(x)
         return rebuilt[inside]
+
+
+def without_colours(parts: Sequence[torch.Tensor]) -> bool:
+    """Return whether the channels of images, in parts (N, 3, H, W), are alike but for `COLOURS`."""
+    return max(float((part.amax(1) - part.amin(1)).mean()) for part in parts) < COLOURS
 
 
 def brightness(images: torch.Tensor) -> torch.Tensor:
