@@ -292,8 +292,9 @@ def test_without_any_normal_image_the_report_asks_for_the_source(tmp_path):
 
 def test_a_source_without_the_images_is_reported(folder):
     report = check_dataset(Dataset(folder), MadePool(count=2))
-    assert broken(report) == {"source"}
-    assert "no image 'part/002.png'" in report.violations[0].examples[0]
+    number, images = report.violations
+    assert number.rule == "record" and "says 3 normal images, 2 are there" in number.examples[0]
+    assert images.rule == "source" and "no image 'part/002.png'" in images.examples[0]
 
 
 def test_a_mask_off_the_foreground_is_caught(folder):

@@ -44,6 +44,29 @@ def test_a_recipe_that_was_changed_is_told(drawn, tmp_path, key, value):
     assert "record" in {violation.rule for violation in check(tmp_path).violations}
 
 
+@pytest.mark.parametrize(
+    ("file", "old", "new", "rule"),
+    [
+        ("README.md", "license: cc0-1.0", "license: mit", "card"),
+        ("README.md", "num_examples: 2", "num_examples: 7", "card"),
+        ("README.md", "license: cc0-1.0", "license: [", "card"),
+        ("provenance.json", '"license": "cc0-1.0"', '"license": "mit"', "card"),
+        ("provenance.json", '"dataset": null', '"dataset": "somebody/else"', "card"),
+        ("provenance.json", '"kind": "builtin",\n    "count"', '"kind": "folder",\n    "count"', "record"),
+        ("provenance.json", '"count": 2', '"count": 3', "record"),
+        ("README.md", "# ", "# Mine: mit, 7 rows. ", None),
+        ("README.md", "license: cc0-1.0", "license: unknown", None),
+    ],
+)
+def test_a_card_and_a_provenance_that_disagree_are_told(drawn, tmp_path, file, old, new, rule):
+    """Of a card the metadata count, the text may be edited."""
+    shutil.copytree(drawn, tmp_path, dirs_exist_ok=True)
+    text = (drawn / file).read_text(encoding="utf-8")
+    assert old in text
+    (tmp_path / file).write_text(text.replace(old, new, 1), encoding="utf-8")
+    assert {violation.rule for violation in check(tmp_path).violations} == ({rule} if rule else set())
+
+
 def test_a_file_that_loaders_would_read_as_rows_is_named(tmp_path):
     folder = write_dataset(tmp_path / "d")
     shutil.copy(folder / "data" / shard_name(0, 2), folder / "data" / "train-extra.parquet")

@@ -27,7 +27,12 @@ def check(
     changes: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Verify a dataset against its own records; exits with 1 and a report when something does not hold."""
+    """Verify a dataset against its own records; exits with 1 and a report when something does not hold.
+
+    It measures each row's image and masks, compares them with the normal images, and counts of rows, recipe, provenance
+    and the card's metadata with one another. Not compared are a row's parameters, attempt and pixels with what the
+    recipe draws: `anomgen replay DATASET INDEX` draws that row again.
+    """
     from anomgen.making.check import check as verify
 
     with progress_of("checking") as progress:

@@ -82,7 +82,7 @@ def front_matter(
     dataset_id = provenance["source"].get("dataset")
     size = sum(shard.stat().st_size for shard in dataset.shards)
     return {
-        "license": _license(provenance, recipe) or "unknown",
+        "license": license_of(provenance, recipe) or "unknown",
         "pretty_name": _pretty_name(provenance, recipe),
         "tags": list(TAGS),
         "task_categories": list(TASKS),
@@ -138,7 +138,7 @@ def _values(
 ) -> dict[str, Any]:
     source, resolved = provenance["source"], provenance["resolved"]
     first = next(dataset.rows(["image", "soft_mask"]))
-    license = _license(provenance, recipe)
+    license = license_of(provenance, recipe)
     versions = provenance["versions"] | {"anomgen": provenance["anomgen"]}
     papers = papers_of(_kinds(resolved["generator"]))
     return {
@@ -175,7 +175,8 @@ def _values(
     }
 
 
-def _license(provenance: Mapping[str, Any], recipe: Mapping[str, Any]) -> str | None:
+def license_of(provenance: Mapping[str, Any], recipe: Mapping[str, Any]) -> str | None:
+    """Return the licence that a dataset's records give it, None for an unknown one."""
     return recipe.get("license") or inherited(provenance["source"].get("license"), provenance.get("licenses", ()))
 
 

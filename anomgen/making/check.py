@@ -27,6 +27,7 @@ from anomgen.making.replay import pool_of, recorded_fit
 from anomgen.making.report import MAX_INVISIBLE, RULES, Faults, Report, Violation
 from anomgen.making.rules import (
     DecodedRow,
+    card_faults,
     count_faults,
     difference,
     expected_indices,
@@ -250,6 +251,10 @@ class _Checker:
 
     def _faults_of_the_whole(self) -> Faults:
         yield from recipe_faults(self.dataset)
+        yield from card_faults(self.dataset)
+        recorded = self.dataset.provenance["source"]["count"]
+        if self.pool is not None and len(self.pool.source) != recorded:
+            yield "record", f"the provenance says {recorded} normal images, {len(self.pool.source)} are there"
         yield from shard_faults(self.dataset)
         yield from count_faults(self.dataset, self.position, self.by_type)
         if self.normal_without_soft and self.with_soft:

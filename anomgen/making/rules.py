@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 
 from anomgen import registry
+from anomgen.cards import Card, entries_of, listed, name_of
 from anomgen.config.text import read_json
+from anomgen.dataset.card import license_of
 from anomgen.dataset.columns import IMAGE_COLUMNS
 from anomgen.dataset.origin import RECIPE
 from anomgen.dataset.png import decode_png
 from anomgen.dataset.reader import SHARD_PATTERN, Dataset, shard_rows
 from anomgen.dataset.row import ANOMALY, LABELS, NORMAL, area_of, boxes_of, image_name, severity_of
 from anomgen.errors import RecipeError, UsageError
+from anomgen.licenses import known
 from anomgen.making.output import DATA, foreign_files
 from anomgen.making.recipe import parse_recipe
 from anomgen.making.report import EXAMPLES, Faults, Violation
@@ -223,6 +226,9 @@ def recipe_faults(dataset: Dataset) -> Faults:
     plug-in's that is not here.
     """
     written, resolved = dataset.recipe, dataset.provenance["resolved"]
+    kinds = [record["source"]["kind"] for record in (written, dataset.provenance)]
+    if kinds[0] != kinds[1]:
+        yield "record", f"{RECIPE} says a source of kind {kinds[0]}, the provenance {kinds[1]}"
     kind = (written.get("generator") or {}).get("kind")
     if kind == resolved["generator"]["kind"] and kind not in registry.names("generators"):
         return
@@ -234,6 +240,31 @@ def recipe_faults(dataset: Dataset) -> Faults:
         return
     if _holds_keys(written, recipe.as_dict()) and recipe.fingerprint() != dataset.provenance["recipe_fingerprint"]:
         yield "record", f"{RECIPE} is not the recipe that the rows were made by: it was changed since"
+
+
+def card_faults(dataset: Dataset) -> Faults:
+    """Yield what the metadata of the card, if there is one, say otherwise than the records; its text may say anything.
+
+    A licence that the records lack may be added there.
+    """
+    try:
+        card = Card.read(dataset.path)
+    except UsageError as error:
+        yield "card", str(error)
+        return
+    if card is None:
+        return
+    license = license_of(dataset.provenance, dataset.recipe)
+    if license is not None and card.licenses and card.licenses != [known(license) or license]:
+        yield "card", f"names the licence {', '.join(card.licenses)}, the records {license}"
+    origin, named = dataset.provenance["source"].get("dataset"), listed(card.data.get("source_datasets"))
+    if origin is not None and named and origin not in named:
+        yield "card", f"names {', '.join(named)} as the source, the provenance {origin}"
+    for entry in entries_of(card.data.get("dataset_info")):
+        for split in entries_of(entry.get("splits")) if name_of(entry) == "default" else ():
+            files, stated = dataset.splits.get(str(split.get("name"))), split.get("num_examples")
+            if files is not None and stated not in (None, rows := dataset.rows_in(files)):
+                yield "card", f"says {stated} rows in the split {split['name']}, {rows} are there"
 
 
 def _holds_keys(written: Any, keys: Any) -> bool:
