@@ -63,6 +63,11 @@ def printable(text: str) -> str:
     return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
+def in_one_block(text: str) -> str:
+    """Return a text, printable, whose lines after the first are indented: no name in it begins a line like ours."""
+    return re.sub(r"\n(?!  )", "\n  ", printable(text).rstrip("\n"))
+
+
 def brief(error: BaseException, most: int = 200) -> str:
     """Return what an error is and says, in one line of at most about so many characters."""
     text = " ".join(str(error).split())  # unlike the repr, not with the bytes that could not be decoded

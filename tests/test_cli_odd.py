@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from made_dataset import made_rows, write_dataset
 
@@ -266,6 +267,23 @@ def test_a_name_colours_no_terminal(run):
     """Law: colours that the program adds itself, those of its help, pass; those in a name never do."""
     code, out, error = run(*MAKE, "-o", "\x1b[31mred")
     assert code == 0 and "\\x1b[31mred" in out and "\x1b" not in out + error
+
+
+def test_a_name_begins_no_line_of_the_program(run, tmp_path):
+    """Law: whatever a file is called, a line that begins with a word of ours is ours."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    cv2.imwrite(str(photos / "good.png"), noise)
+    (photos / "a\nerror: gone\u202e.png").write_bytes(b"no picture")
+    made = ("make", "-r", "boxes", "-s", photos, "-n", "2", "--size", "64", "-o", "made")
+    for more, code in (((), 1), (("--set", "source.on_bad_image=skip"), 0)):
+        done, out, error = run(*made, *more)
+        lines = (out + error).splitlines()
+        assert done == code and "gone" in out + error or code == 0
+        assert not any(line.startswith("error: gone") for line in lines) and "\u202e" not in out + error
+    _, _, error = run(*made[:-1], photos / "x\nload: y")
+    assert "x\n  load: y lies inside the source" in error
 
 
 def test_a_recipe_is_shown_without_passwords(run, tmp_path):

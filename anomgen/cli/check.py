@@ -16,6 +16,7 @@ from anomgen.cli.terminal import (
     print_next,
     progress_of,
 )
+from anomgen.errors import in_one_block
 
 app = App()
 
@@ -68,6 +69,6 @@ def replay(
     else:
         print(f"{dataset} row {index}: different in {', '.join(result.different)}")
         for note in result.notes:
-            print(f"  {note}")
+            print(in_one_block(f"  {note}"))
     if not result.identical:
         raise typer.Exit(1)

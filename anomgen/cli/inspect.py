@@ -10,7 +10,7 @@ import typer
 
 from anomgen.cli.talk import App, print_hint
 from anomgen.cli.terminal import JsonOption, print_json, progress_of
-from anomgen.errors import Interrupted
+from anomgen.errors import Interrupted, in_one_block
 from anomgen.places import local
 
 if TYPE_CHECKING:
@@ -195,5 +195,5 @@ def _print_found(found: Findings, *, as_json: bool) -> None:
         f"{found.threshold:.4g} ({found.rule}); {found.rate:.0f} images a second"
     )
     for text in found.unreadable:
-        print(f"  left out: {text}")
+        print(in_one_block(f"  left out: {text}"))
     print_hint(f"look: {found.path / 'sheet.png'}")

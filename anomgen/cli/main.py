@@ -15,7 +15,7 @@ from anomgen.cli import bank, catalogue, check, doctor, export, inspect, make, p
 from anomgen.cli.streams import fault, flush, prepare
 from anomgen.cli.talk import show_warnings
 from anomgen.cli.terminal import print_json
-from anomgen.errors import AnomgenError, Interrupted, UsageError, lacks_memory, printable, redacted
+from anomgen.errors import AnomgenError, Interrupted, UsageError, in_one_block, lacks_memory, printable, redacted
 
 
 class Commands(TyperGroup):
@@ -82,7 +82,7 @@ def main() -> None:
 
 
 def _print_error(error: AnomgenError) -> NoReturn:
-    print(f"error: {error}", file=sys.stderr)
+    print(in_one_block(f"error: {error}"), file=sys.stderr)
     if "--json" in sys.argv:
         with suppress(OSError):
             print_json({"error": str(error)})

@@ -23,7 +23,7 @@ from anomgen.cli.terminal import (
     print_json,
     progress_of,
 )
-from anomgen.errors import Interrupted
+from anomgen.errors import Interrupted, in_one_block
 from anomgen.places import load_line, place, refuse_lost
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def _print_made(result: Made, summary: dict[str, Any]) -> None:
     if summary["skipped"]:
         print(f"  skipped source files: {len(summary['skipped'])} (listed in provenance.json)")
     for note in summary["notes"]:
-        print(f"  {note}")
+        print(in_one_block(f"  {note}"))
     print_hint(f"look:  {folder / 'preview.png'}")
     print_hint(f"check: {shlex.join(['anomgen', 'check', str(folder)])}")
     print_hint(f"load:  {load_line(folder)}")

@@ -22,6 +22,7 @@ from anomgen.cli.terminal import (
     same_options,
     with_regions,
 )
+from anomgen.errors import in_one_block
 
 app = App()
 
@@ -76,7 +77,7 @@ def preview(
         return
     print(out)
     for line in _told(result.resolved):
-        print(f"  {line}")
+        print(in_one_block(f"  {line}"))
     if dataset is None:
         chosen = recipe or (recipes or "nsa").split(",")[0]
         print_next("make", *same_options(chosen, source, size, seed, with_regions(changes, roi, exclude)))

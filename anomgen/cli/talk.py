@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import typer
 
 from anomgen.cli.streams import uncoloured
-from anomgen.errors import AnomgenWarning, UsageError, printable, redacted
+from anomgen.errors import AnomgenWarning, UsageError, in_one_block, printable, redacted
 
 
 class Talk(Enum):
@@ -118,7 +118,7 @@ def print_hint(text: str) -> None:
 def print_note(text: str) -> None:
     """Print what should be known though the command goes on, on standard error."""
     if _talk is not Talk.QUIET:
-        print(printable(text), file=sys.stderr, flush=True)
+        print(in_one_block(text), file=sys.stderr, flush=True)
 
 
 def show_warnings() -> None:
@@ -129,7 +129,7 @@ def show_warnings() -> None:
         if issubclass(category, AnomgenWarning):
             print_note(f"{category.word}: {message}")
         elif _talk is not Talk.QUIET:
-            others(message, category, *rest, **named)
+            others(in_one_block(redacted(str(message))), category, *rest, **named)
 
     warnings.showwarning = show
     warnings.simplefilter("always", AnomgenWarning)

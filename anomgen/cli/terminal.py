@@ -122,7 +122,7 @@ def _bar(verb: str, timed: bool) -> Iterator[Progress]:
     from rich.console import Console
 
     pace = (bars.TextColumn("{task.fields[rate]}"), bars.TimeRemainingColumn()) if timed else ()
-    note = bars.TextColumn("{task.fields[note]}")
+    note = bars.TextColumn("{task.fields[note]}", markup=False)
     columns = (bars.TextColumn(verb), bars.BarColumn(), bars.MofNCompleteColumn(), *pace, note)
     with bars.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(verb, total=None, rate="", note="")
