@@ -48,7 +48,8 @@ def online(tmp_path_factory):
         quarter = ROWS // 4
         files = {f"data/train-{k:05d}-of-00004.parquet": parquet(k * quarter, (k + 1) * quarter) for k in range(4)}
         server.add("somebody/screws", {"README.md": CARD, **files})
-        server.add("somebody/photos", {f"train/{k:02d}.png": png(k) for k in range(20)})
+        mine = {"LICENSE": b"The images are licensed under CC BY 4.0.", "README.md": b"# Photos of screws"}
+        server.add("somebody/photos", {f"train/{k:02d}.png": png(k) for k in range(20)} | mine)
         server.add("somebody/secret", {"README.md": CARD, **files}, private=True)
         server.add("me/secret", {"README.md": CARD, **files}, private=True)
         home = tmp_path_factory.mktemp("home")
@@ -112,7 +113,8 @@ def test_a_part_is_the_same_however_it_is_read(online, tmp_path):
         assert len(streamed) == len(whole) == 18
         assert streamed.fingerprint() == whole.fingerprint() and streamed.id(3) == whole.id(3)
         datasets.config.HF_HUB_OFFLINE = False
-        assert len(Hub(path="somebody/photos:train[5:12]").open()) == 7
+        part = Hub(path="somebody/photos:train[5:12]").open()
+        assert len(part) == 7 and part.license == "cc-by-4.0"  # its card names none, its LICENSE does
     """
     subprocess.run([sys.executable, "-c", program], env=online.environment, check=True)
 
@@ -122,7 +124,7 @@ def test_a_folder_of_pictures_on_the_hub_is_a_source_and_a_texture(online, tmp_p
     textures = ["--set", "generator.texture.path=somebody/screws", "--set", "generator.texture.split=train[:6]"]
     anomgen(online, "make", *words, *textures, "-s", "somebody/photos:train[:9]", "-o", "out", "-j", 2, cwd=tmp_path)
     record = provenance(tmp_path / "out")
-    assert record["source"]["count"] == 9 and record["source"]["license"] is None
+    assert record["source"]["count"] == 9 and record["source"]["license"] == "cc-by-4.0"
     assert record["licenses"] == ["cc-by-nc-4.0"]
     _, errors = anomgen(online, "push", "out", "me/t", "--license", "cc-by-4.0", cwd=tmp_path, code=2)
     assert "forbids commercial use" in errors

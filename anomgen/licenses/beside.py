@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import html
+import json
 import os
 import re
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import NamedTuple
 
 from anomgen.licenses.cards import Card, doubt_in, tells
 from anomgen.licenses.names import distinct, with_names
+from anomgen.licenses.rights import speaks_of_rights
 from anomgen.licenses.terms import FOR_SOFTWARE, OTHER
 from anomgen.licenses.texts import without_texts
 from anomgen.licenses.words import claims, understood, units
@@ -20,7 +22,7 @@ MAX_CHARACTERS = 100_000
 
 _NO_TEXTS = (".pdf", ".html", ".htm", ".rtf", ".doc", ".docx", ".odt")
 _LICENSE_FILE = re.compile(
-    r"(?:licen[cs]e|copying)(?:[ ._-](?:data(?:[ _-]?set)?|images?|pictures?|photos?|cc[ ._-]?(?:by|0).*))?"
+    r"(?:licen[cs]e|lizenz|copying)(?:[ ._-](?:data(?:[ _-]?set)?|images?|pictures?|photos?|cc[ ._-]?(?:by|0).*))?"
     r"(?:\.(?:txt|md|rst|pdf|html?|rtf|docx?|odt))?"
 )
 """Names of files that say under which terms what lies beside them is given, in small letters."""
@@ -32,6 +34,15 @@ _MAY_TAKE_BACK = re.compile(
     r"|diritti).*)"
 )
 """Names of other files that may have a word on rights, in small letters; one that is not understood is a doubt."""
+_README = re.compile(r"readme(?:\.dataset)?\.(?:txt|md)")
+_OF_KAGGLE = "dataset-metadata.json"
+_OF_ROBOFLOW = re.compile(
+    r"\s*# (.+) > .+\n+https://(?:universe|app)\.roboflow\.com/\S+\s+Provided by (.+)\n+License: (.+)\s*"
+)
+"""All of what Roboflow's exports say of a data set in README.dataset.txt: its name, who gave it, its licence."""
+_SECTION = re.compile(
+    r"^#{1,4} *(?:licen[cs](?:e|ing)|lizenz):? *#* *\n((?:(?!#).*\n|#(?![# ]).*\n)*)", re.IGNORECASE | re.MULTILINE
+)
 _WORDS = 160
 """Characters of a licence file that are repeated."""
 _CODE = re.compile(
@@ -69,6 +80,9 @@ def _claim(text: str, file: str = "", title: str = "") -> Evidence:
 
     title: what the data may be called; see `understood`.
     """
+    exported = _OF_ROBOFLOW.fullmatch(text)
+    if exported and not any(map(speaks_of_rights, exported.groups()[:2])):
+        text = f"License: {exported[3]}"
     beside, texts = without_texts(html.unescape(text))
     said = units(beside, lambda line: understood(line, _name_in(line), by_text=bool(texts), title=title))
     names = distinct(set(texts).union(*(with_names(sentence)[1] for sentence in said)))
@@ -163,7 +177,7 @@ def _read(files: list[Path], first: Path) -> list[Evidence]:
     named = next((one.license for one in found if one.license), None)
     for file in files:
         place, title = _seen_from(first, file), _title(file)
-        if file in decisive or not (decisive or file.parent == first or file.name.lower() == "readme.txt"):
+        if file in decisive or not (decisive or file.parent == first or file.name.lower() != "readme.md"):
             continue
         card = Card.parse(texts[file])
         if named and not card.stated:
@@ -177,8 +191,8 @@ def _read(files: list[Path], first: Path) -> list[Evidence]:
 def license_of_card(text: str, file: str = "README.md", title: str = "") -> Evidence:
     """Return which licence a card or another readme names.
 
-    Metadata hold unless the text below them takes them back; without any, the text is read as a licence file is, if it
-    tells of rights at all.
+    Metadata hold unless the text below them takes them back, and so does, without any, a section "License" that names
+    one for more than software; else the text is read as a licence file is, if it tells of rights at all.
     """
     card = Card.parse(text)
     if card.license == OTHER:
@@ -191,6 +205,10 @@ def license_of_card(text: str, file: str = "README.md", title: str = "") -> Evid
     if card.stated:
         return Evidence(None, file, f"says license: {_shortened(card.stated)}, which is none that is known here")
     told = _claim(card.body, file, title)
+    if told.license is None and len(sections := _SECTION.findall(card.body + "\n")) == 1:
+        own, rest = _claim(sections[0], file, title), _SECTION.sub("", card.body + "\n")
+        if own.license and own.license not in FOR_SOFTWARE and doubt_in(rest, own.license) is None:
+            return own
     return told if told.license or doubt_in(card.body, "") else Evidence()
 
 
@@ -202,7 +220,7 @@ def _of_images(evidence: Evidence, code: str | None) -> Evidence:
 
 
 def _tells(name: str) -> bool:
-    return name in ("readme.md", "readme.txt") or _LICENSE_FILE.fullmatch(name) is not None
+    return name == _OF_KAGGLE or any(kind.fullmatch(name) for kind in (_README, _LICENSE_FILE))
 
 
 def _agreed(found: list[Evidence]) -> Evidence:
@@ -222,9 +240,22 @@ def text_of(file: Path) -> str:
             data = opened.read(2 * MAX_CHARACTERS)
     except OSError:
         return ""
+    if file.name == _OF_KAGGLE:
+        return _of_kaggle(data)
     wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     text = data.decode("utf-16" if wide else "utf-8-sig", errors="replace")[:MAX_CHARACTERS]
     return "\n".join(text.splitlines())
+
+
+def _of_kaggle(data: bytes) -> str:
+    """Return what Kaggle's metadata say of the licence as a sentence, nothing where they say none or are damaged."""
+    try:
+        stated = json.loads(data)
+        names = ", ".join(str(entry["name"]) for entry in stated["licenses"])
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return ""
+    doubt = doubt_in(str(stated.get("description") or ""), names.lower())
+    return "\n\n".join([f"License: {names}"] * bool(names) + [doubt] * bool(doubt))
 
 
 def _seen_from(folder: Path, file: Path) -> str:

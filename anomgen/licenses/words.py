@@ -38,7 +38,7 @@ _HOW = (
     r"|(?:made )?(?:publicly |freely )?available) )?(?:under|with)"
 )
 _IS = r"(?:is|are|has been|have been)"
-_OF_DATA = rf"(?: (?:of|for) (?:(?:the|this|all) )?{_DATA})?"
+_OF_DATA = rf"(?: (?:of|for) (?:(?:the|this|all) )?(?:files|{_DATA}))?"
 _FILE = r"licen[cs]e(?:[.-]\w+)*(?: licen[cs]e(?:[.-]\w+)*)?"
 _FOR_MORE = r"(?: (?:for|with) (?:more |further |the |full )*(?:details|information|text|terms))?"
 _URL = (
@@ -70,8 +70,8 @@ _states = _forms(
     r"(?: (?:publié|distribué)e?s?)? sous (?:la )?licence §",
     rf"we (?:hereby )?(?:release|publish|provide|share|licen[cs]e|distribute|make) {_SUBJECT}"
     rf" (?:(?:publicly |freely )?available )?(?:under|with) {_LICENSE}",
-    rf"(?:(?:{_DATA}|spdx) ?-?)?(?:licen[cs](?:e|ing)|lizenz|licencia)(?:-identifier|[ _]link|[ _]name)?{_OF_DATA}"
-    rf" ?[:=-]+ (?:{_HOW} )?{_LICENSE}",
+    rf"(?:(?:{_DATA}|spdx) ?-?)?(?:licen[cs](?:e|ing)|lizenz|licencia|rights)(?:-identifier|[ _]link|[ _]name)?"
+    rf"{_OF_DATA} ?[:=-]+ (?:{_HOW} )?{_LICENSE}",
 )
 """Sentences that give the data a licence."""
 _is_name = _forms(

@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 from urllib.parse import unquote
 
 from anomgen.errors import AnomgenError, SourceError, UsageError, near_miss, require
-from anomgen.licenses import OTHER, Evidence, known, license_of_card, text_of
 from anomgen.places import home, is_url
 from anomgen.sources.base import PathText
 from anomgen.sources.folder import missing_hint
+from anomgen.sources.hub_license import license_of
 from anomgen.sources.images import read_bytes
 from anomgen.sources.scan import Listed, ScannedConfig
 from anomgen.sources.tree import NORMAL_NAMES
@@ -357,26 +357,3 @@ def labels_of(dataset: Any, column: str) -> list[str]:
     """Return a column's values as text; class labels as their names."""
     names = getattr(dataset.features[column], "names", None)
     return [names[value] if names and value is not None else str(value) for value in dataset[column]]
-
-
-def license_of(path: str, revision: str | None, dataset: Any) -> Evidence:
-    """Return the licence that the dataset's card, or else its information, names; see `license_of_card`."""
-    import huggingface_hub
-    from huggingface_hub import constants
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-
-    folder = home(path)
-    card: str | Path = folder / "README.md"
-    try:
-        if not folder.is_dir():
-            card = huggingface_hub.hf_hub_download(path, "README.md", repo_type="dataset", revision=revision)
-        told = license_of_card(text_of(Path(card)), title=Path(path).name)
-    except (EntryNotFoundError, OSError) as error:
-        is_local = isinstance(error, LocalEntryNotFoundError)  # the Hub was not reached, or failed
-        if (is_local and not constants.HF_HUB_OFFLINE) or not isinstance(error, EntryNotFoundError):
-            raise SourceError(f"{path}: its card, which names the licence, cannot be read: {error}") from error
-        told = Evidence()
-    license = dataset.info.license
-    if told.file or not isinstance(license, str) or known(license) in (None, OTHER):
-        return told
-    return Evidence(license, "dataset_info.json", f"license: {license}")

@@ -26,11 +26,11 @@ from anomgen.sources.hub import (
     RowReader,
     datasets_library,
     labels_of,
-    license_of,
     load_split,
     roots_of,
     split_names,
 )
+from anomgen.sources.hub_license import license_of
 from anomgen.sources.layouts import visa_training
 from anomgen.sources.pairing import marks, normal_among, paired
 from anomgen.sources.sorting import sorted_pictures
