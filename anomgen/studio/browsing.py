@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from anomgen.studio.datasets import Datasets
 from anomgen.studio.questions import Desk, asked_of, field, name_of, number, panel_picture
 from anomgen.studio.runs import Make, Runs
+from anomgen.versions import cores
 
 
 class Making:
@@ -23,7 +24,7 @@ class Making:
     async def make(self, request: Request) -> Response:
         """Begin to make a dataset of the recipe."""
         asked = await asked_of(request)
-        name, workers = name_of(asked), max(field(asked, "workers", int, 1), 1)
+        name, workers = name_of(asked), min(max(field(asked, "workers", int, 1), 1), cores())
         chosen = self.session.chosen(field(asked, "id", str))
         self.runs.start(Make(chosen.recipe, self.session.out / name, workers=workers))
         return JSONResponse(self._runs())

@@ -66,7 +66,7 @@ function paint({ runs: all, datasets }) {
   const focused = document.activeElement?.dataset?.act;
   const going = items.find((item) => item.state === "running" || item.state === "stopping");
   empty.querySelector("h2").textContent = going ? `${going.name} is being made` : "No dataset is open";
-  empty.querySelector("p").textContent = going ? "It opens here when it is finished. You can go on meanwhile, or close the page." : items.length ? "Choose a finished one in the list to look through its rows, replay one, or throw one out."
+  empty.querySelector("p").textContent = going ? "It opens here when it is finished. You can go on meanwhile, or close the page." : items.some((item) => item.state === "finished") ? "Choose a finished one in the list to look through its rows, replay one, or throw one out."
     : "Set a recipe under Look, then press Make dataset. It is made in the background; you can go on meanwhile.";
   list.replaceChildren(...(items.length ? items.map((item) => itemOf(item)) : [h("li", { class: "none" }, "Nothing yet.")]));
   if (focused) list.querySelector(`[data-act="${CSS.escape(focused)}"]`)?.focus();
@@ -115,15 +115,21 @@ export const time = (seconds) => (seconds < 90 ? `${Math.ceil(seconds)} s` : sec
 
 const fail = (error) => say(error.message, true);
 
+const wanted = () => state.sections.at(-1).controls.find((control) => control.key === "count").value;
+
 export async function make(toHere) {
   if (!state.id || state.error) { say("first mend what is wrong with the recipe", true); return; }
   const { faint } = state;
   const warning = faint ? `${faint.text} Making it may take long, and stops at the first row that nothing is found for.\n\n` : "";
   const given = await ask({ title: "Make a dataset", yes: faint ? "Make it all the same" : "Make it",
     instead: faint && { text: proposal(faint), act: () => change(faint.key, faint.value) },
-    text: `${warning}Of ${state.sections.at(-1).controls.find((control) => control.key === "count").value} rows, as set under Dataset. It goes on when this page is closed.`,
-    fields: [{ name: "name", label: "Name", value: free(state.name, taken) }, { name: "workers", label: "Workers", type: "number", min: 1, value: 1, help: "Processes side by side; the result is the same." }] });
+    text: `${warning}It goes on when this page is closed.`,
+    fields: [{ name: "name", label: "Name", value: free(state.name, taken) }, { name: "rows", label: "Rows", type: "number", min: 1, value: wanted() },
+      { name: "workers", label: "Workers", type: "number", min: 1, value: 1, help: "Processes side by side; the result is the same." }] });
   if (!given) return;
+  const rows = Math.round(+given.rows) || wanted();
+  if (rows !== wanted()) await change("count", rows);
+  if (state.error || rows !== wanted()) { say(state.error || "the recipe was being changed; try again", true); return; }
   try {
     await post("/api/make", { id: state.id, name: given.name, workers: Math.max(1, Math.round(+given.workers) || 1) });
     waitingFor = given.name;
