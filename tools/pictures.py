@@ -265,7 +265,7 @@ def transplant() -> Image.Image:
 
 
 def _panel(recipe: str, row: Row) -> Panel:
-    caption = f"{recipe} · severity {row.severity:.1%} · area {row.area:.1%}"
+    caption = f"{recipe} · change {row.severity:.1%} · area {row.area:.1%}"
     return Panel(row.image, row.mask, row.soft_mask, row.normal, caption)
 
 
