@@ -15,6 +15,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="NO BROWSER TEST:
 from anomgen.banks.folder import Bank
 from anomgen.dataset.png import decode_png, encode_png
 from anomgen.dataset.reader import Dataset
+from anomgen.score.entries import BASELINES
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tools"))
 from studio_client import served
@@ -354,6 +355,12 @@ def test_a_name_turns_no_text(page):
         "import('/static/dom.js').then(({ h }) => h('b', { title: 'x\\u202ey' }, 'a\\u202eb\\x1b', h('i')).outerHTML)"
     )
     assert page.evaluate(drawn) == r'<b title="x\u202ey">a\u202eb\u001b<i></i></b>'
+
+
+def test_what_a_comparison_takes_counts_what_every_recipe_is_held_against(page):
+    asked = "({ effort }) => effort({ recipes: ['none', 'perlin'], seeds: '2', steps: '50' })"
+    assert page.evaluate(f"import('/static/inspect.js').then({asked})").startswith("6 trainings, about 2 min ")
+    assert set(BASELINES) == {"none", "boxes"}
 
 
 def test_an_image_is_chosen_by_its_name_for_every_recipe(page):

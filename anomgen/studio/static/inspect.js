@@ -102,7 +102,7 @@ async function compare() {
   }
   const usual = [...new Set([state.base, "none", "perlin", "nsa"])];
   const given = await ask({ title: "Compare recipes on real data", yes: "Begin", sum: effort,
-    text: "Detectors are trained on what each recipe draws, and tested on the real defects.",
+    text: "Detectors are trained on what each recipe draws, and tested on the real defects; for comparison on flat rectangles and on good photos alone, too.",
     fields: [{ name: "data", label: "Real defects", value: data[0], options: data, help: "With a bank of yours, your photos are the good ones." },
       { name: "recipes", label: "Recipes", value: usual, options: [...new Set([...usual, ...choices])],
         several: (name) => ({ none: "None: without anomalies", real: "The real defects themselves" })[name] ?? readable(name) },
@@ -118,14 +118,15 @@ async function compare() {
   }
 }
 
-const SECONDS = 0.3;  // a step takes on two processor cores, about
+const SECONDS = 0.3, AROUND = 5;  // a step takes on two processor cores, about; and what is around a training
+const ALWAYS = ["none", "boxes"];  // what every recipe is held against
 
 const whole = (text, otherwise) => Math.max(1, Math.round(+text) || otherwise);
 
-function effort({ recipes, seeds, steps }) {
+export function effort({ recipes, seeds, steps }) {
   if (!recipes.length) return "Choose at least one recipe.";
-  const count = recipes.length * whole(seeds, 3);
-  return `${count} trainings, about ${duration(count * whole(steps, 300) * SECONDS)} on a machine without a GPU. It goes on when this page is closed.`;
+  const count = new Set([...ALWAYS, ...recipes]).size * whole(seeds, 3);
+  return `${count} trainings, about ${duration(count * (AROUND + whole(steps, 300) * SECONDS))} on a machine without a GPU. It goes on when this page is closed.`;
 }
 
 // --- images
