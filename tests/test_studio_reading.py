@@ -67,8 +67,8 @@ def equal(one, other):
 
 
 def test_the_shape_of_images_is_known_before_one_is_drawn(photos, tmp_path):
-    session = Session(str(tmp_path / "wide"), tmp_path / "out")
     (tmp_path / "wide" / "train").mkdir(parents=True)
+    session = Session(str(tmp_path / "wide"), tmp_path / "out")
     (tmp_path / "wide" / "about.txt").write_text("no picture")
     turned = Image.Exif()
     turned[0x0112] = 6  # lies on its side: shown 60 high and 90 wide

@@ -148,7 +148,7 @@ class Session:
         if recipe.source.shape is not None:
             height, width = recipe.source.shape
             return height / width
-        if self._aspect is None and self.photos is not None:
+        if self._aspect is None and self.photos is not None and self._was_folder:
             self._aspect = aspect_of(home(self.photos))
         return self._aspect
 
