@@ -255,7 +255,7 @@ def _of_kaggle(data: bytes) -> str:
     except (ValueError, LookupError, TypeError, RecursionError):
         return ""
     doubt = doubt_in(str(stated.get("description") or ""), names.lower())
-    return "\n\n".join([f"License: {names}"] * bool(names) + [doubt] * bool(doubt))
+    return "\n\n".join(filter(None, (names and f"License: {names}", doubt)))
 
 
 def _seen_from(folder: Path, file: Path) -> str:
