@@ -10,10 +10,11 @@ torch = pytest.importorskip("torch", reason="learned generators need the extra `
 pytest.importorskip("diffusers", reason="learned generators need the extra `diffusion`")
 
 from learned import TINY, TINY_GUIDE, edit_description, pictures, two_categories
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from anomgen.cli import app
-from anomgen.errors import AnomgenWarning, Interrupted, UsageError
+from anomgen.errors import AnomgenError, AnomgenWarning, Interrupted, UsageError
 from anomgen.models.classifier.model import WEIGHTS, load_classifier, log_likelihood_gradient
 from anomgen.models.classifier.network import AttentionPool, NoisyClassifier
 from anomgen.models.classifier.settings import TrainClassifier
@@ -143,6 +144,26 @@ def test_a_resumed_training_has_the_weights_of_an_uninterrupted_one(models, tmp_
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
     with pytest.raises(UsageError, match=r"different: space \(that of the model to guide"):
         run(tmp_path / "parts", models, {"steps": 6}, guides="pixel", resume=True)
+
+
+def test_a_checkpoint_that_somebody_has_changed_is_refused(models, tmp_path):
+    """Law: of the network and of the optimiser, as of every other training."""
+    run(tmp_path / "m", models, {"steps": 1})
+    file = tmp_path / "m" / "checkpoint.safetensors"
+    tensors, state = load_file(file), {"training": '{"step": 1, "losses": {}}'}
+    net = next(name for name in tensors if name.startswith("net."))
+    for told, changes in {
+        "Error.s. in loading": {net: None},
+        "another shape or type": {net: tensors[net].half()},
+        f"{net}: is not finite": {net: tensors[net] * float("nan")},
+        "optimiser.0.step: is below zero": {"optimiser.0.step": torch.tensor(-5.0)},
+        "0.exp_avg_sq: is below zero": {"optimiser.0.exp_avg_sq": -tensors["optimiser.0.exp_avg_sq"] - 1},
+        "nothing of the optimiser": {name: None for name in tensors if name.startswith("optimiser.")},
+    }.items():
+        left = {name: tensor for name, tensor in {**tensors, **changes}.items() if tensor is not None}
+        save_file(left, file, state)
+        with pytest.raises(AnomgenError, match=f"this checkpoint cannot be read .*{told}"):
+            run(tmp_path / "m", models, {"steps": 2}, resume=True)
 
 
 def test_a_batch_in_parts_gives_the_same_answers(models, tmp_path):

@@ -83,9 +83,13 @@ def load_optimiser(prefix: str, optimiser: torch.optim.Optimizer, tensors: Mappi
             shape = () if key == "step" else tuple(weight.shape)
             if key not in held or tuple(held[key].shape) != shape or not held[key].is_floating_point():
                 raise ValueError(f"{prefix}.{index}.{key}: does not fit the weights")
+            if key in ("step", "exp_avg_sq") and (held[key] < 0).any():
+                raise ValueError(f"{prefix}.{index}.{key}: is below zero")
         state[index] = held
     if found:
         raise ValueError(f"{prefix}.{min(found)[:200]}: is of no weight")
+    if not state and keys is _OF_ADAM:  # a checkpoint comes after a step
+        raise ValueError(f"{prefix}: there is nothing of the optimiser")
     optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
 
 
@@ -101,6 +105,8 @@ def require_same(stored: Mapping[str, torch.Tensor], restored: Mapping[str, torc
     for name, tensor in stored.items():
         if tensor.shape != restored[name].shape or tensor.dtype != restored[name].dtype:
             raise ValueError(f"{name}: is of another shape or type than in this training")
+        if not tensor.isfinite().all():
+            raise ValueError(f"{name}: is not finite")
 
 
 # --- the log --------------------------------------------------------------------------------------------------------
