@@ -40,8 +40,8 @@ def is_url(where: str | Path) -> bool:
 def home(where: str | Path) -> Path:
     """Return a path whose ``~`` is the home folder; the shell leaves it alone after ``--out=``.
 
-    Raises UsageError for a text that is blank or ``-``, which elsewhere means standard output, and for folders nested
-    deeper than Python can make them.
+    Raises UsageError for a text that is blank or ``-``, which elsewhere means standard output, for folders nested
+    deeper than Python can make them, and for links that lead in a circle.
     """
     if isinstance(where, str) and where.strip() in ("", "-"):
         raise UsageError(f"{where!r} is no path: give the name of a file or folder (./- for one that is called -)")
@@ -54,6 +54,11 @@ def home(where: str | Path) -> Path:
         raise UsageError(f"{where}: {error}; write the folder's full path") from None
     if len(path.parts) > MAX_FOLDERS:
         raise UsageError(f"{str(where)[:40]}…: more than {MAX_FOLDERS} folders inside one another; give another path")
+    try:
+        path.stat()
+    except (OSError, ValueError) as error:  # most often it is not there
+        if getattr(error, "errno", None) == errno.ELOOP:
+            raise UsageError(f"{where}: links in it lead in a circle; give another path") from None
     return path
 
 

@@ -263,6 +263,13 @@ def test_nothing_secret_is_shown_on_standard_output_nor_progress(capsys, monkeyp
     assert error == "reading ftp://…@host/x\n"
 
 
+@pytest.mark.parametrize("words", [(*MAKE, "-o", "ring"), (*MAKE, "-o", "ring/x"), ("check", "ring")], ids=" ".join)
+def test_links_in_a_circle_are_named(run, words):
+    Path("ring").symlink_to("ring")
+    code, _, error = run(*words)
+    assert code == 2 and "ring" in error and "links in it lead in a circle" in error
+
+
 def test_a_name_colours_no_terminal(run):
     """Law: colours that the program adds itself, those of its help, pass; those in a name never do."""
     code, out, error = run(*MAKE, "-o", "\x1b[31mred")
