@@ -53,6 +53,11 @@ def test_what_may_follow_from_what(source, published, reason):
     assert found is None if reason is None else reason in found
 
 
+def test_a_stranger_who_lists_many_licences_costs_no_time():
+    """Each is compared once; pair by pair these would take minutes."""
+    assert inherited("cc0-1.0", ["cc0-1.0"] * 50_000 + [f"own-{k}" for k in range(50_000)]) is None
+
+
 def test_several_sources_and_unknown_ones():
     assert first_conflict(["cc-by-4.0", None, "unknown"], "mit") is None
     assert "cc-by-nc-4.0" in first_conflict(["cc-by-4.0", None, "cc-by-nc-4.0"], "mit")

@@ -112,7 +112,9 @@ def inherited(source: str | None, others: Iterable[str]) -> str | None:
 
     None where that of the images is not known, or where none of them does.
     """
-    several = [name for name in map(known, (source, *others)) if name]
+    several = dict.fromkeys(
+        name for name in map(known, (source, *others)) if name
+    )  # each once: a stranger may list many
     if known(source) is None:
         return None
     return next((name for name in several if first_conflict(several, name) is None), None)
