@@ -184,5 +184,5 @@ def name_of(entry: Mapping[str, Any]) -> str:
 
 def entries_of(value: Any) -> list[dict[str, Any]]:
     """Return the entries of `configs` or `dataset_info`, which may be a mapping when there is only one."""
-    entries = [value] if isinstance(value, dict) else value or []
+    entries = [value] if isinstance(value, dict) else value if isinstance(value, list | tuple) else []
     return [entry for entry in entries if isinstance(entry, dict)]

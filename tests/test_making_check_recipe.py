@@ -56,6 +56,7 @@ def test_a_recipe_that_was_changed_is_told(drawn, tmp_path, key, value):
         ("provenance.json", '"count": 2', '"count": 3', "record"),
         ("README.md", "# ", "# Mine: mit, 7 rows. ", None),
         ("README.md", "license: cc0-1.0", "license: unknown", None),
+        ("README.md", "dataset_info:", "dataset_info: 5\nmine:", None),
     ],
 )
 def test_a_card_and_a_provenance_that_disagree_are_told(drawn, tmp_path, file, old, new, rule):

@@ -16,6 +16,8 @@ from learned import pictures
 from tampered import ALIASES, HOSTILE, Tampered, at_most, in_fields, in_place_of, places, read_values, with_text
 from tampered import text_of as _text_of
 
+from anomgen.dataset.columns import OWN
+from anomgen.dataset.reader import Dataset
 from anomgen.errors import AnomgenError
 from anomgen.exporters.export import export
 from anomgen.hub import push
@@ -233,6 +235,16 @@ def try_all(tampered, made, place, calls):
             outcome(call, copy, place / "out")
         except Exception as error:
             raise AssertionError(f"{tampered.name}, {name}: {type(error).__name__}: {error}"[:2000]) from error
+
+
+def test_rows_of_a_type_that_the_dataset_does_not_list_are_refused(made, tmp_path):
+    """As where the key of our own in the Parquet file was changed: exporters number the types that are listed."""
+    folder = shutil.copytree(made, tmp_path / "d")
+    for shard in (folder / "data").iterdir():
+        table = pq.read_table(shard)
+        pq.write_table(table.replace_schema_metadata({**table.schema.metadata, OWN.encode(): b'["fpi"]'}), shard)
+    with pytest.raises(AnomgenError, match="has a type of defect that is not among its own"):
+        list(Dataset(folder).records())
 
 
 def sample(tampered, step, of_others=1):

@@ -180,6 +180,10 @@ class Dataset(Pictured):
                 record = Record.of_cells(cells, self.columns.defect_names)
             except AnomgenError as error:
                 raise Damaged(f"{self.path}: {error}") from error
+            if record.is_anomalous and record.defect_type not in self.columns.defect_types:
+                raise Damaged(
+                    f"{self.path}: row {record.index} has a type of defect that is not among its own; {_AGAIN}"
+                )
             if record.index <= before:
                 raise Damaged(f"{self.path}: row {record.index} stands after row {before}; {_AGAIN}")
             before = record.index
