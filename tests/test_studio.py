@@ -75,7 +75,7 @@ def test_thumbnails_are_no_larger_than_asked_for_and_views_are_known(studio):
     assert picture(studio, f"{address}/difference.png?side=32").shape == (32, 32, 3)
     assert picture(studio, f"{address}/normal.png?side=5000").shape == (96, 96, 3)
     refused(studio.get(f"{address}/secret.png"), "no picture 'secret'")
-    refused(studio.get(f"{address}/image.png?side=1e9"), "no number")
+    refused(studio.get(f"{address}/image.png?side=1e9"), "no number", 422)
     refused(studio.get("/row/unknown/0/image.png"), "choose the recipe again", 410)
 
 
@@ -181,7 +181,17 @@ def test_what_is_no_name_is_written_nowhere(studio, out, name):
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"nonsense", b'{"base": 3, "changes": {}}', b"[" * 100_000])
 def test_a_question_that_is_none_is_refused(studio, body):
-    assert studio.post("/api/recipe", content=body).status_code == 400
+    assert studio.post("/api/recipe", content=body).status_code == (422 if b"base" in body else 400)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"start": 10**20, "count": -5}, {"count": True}, {"indices": [0, True]}, {"indices": [-1]}, {"indices": "01"}],
+)
+def test_a_row_is_a_whole_number_from_0(studio, asked):
+    name = "count" if "count" in asked else "indices"
+    refused(studio.post("/api/rows", json={"id": chosen(studio)["id"], **asked}), f"{name}: a ", 422)
+    refused(studio.post("/api/replay", json={"name": "d", "index": -1}), "index: a whole number is wanted", 422)
 
 
 # --- controls -------------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from anomgen.studio.drawing import Drawing
 from anomgen.studio.guard import Guard
 from anomgen.studio.inspecting import Inspecting
 from anomgen.studio.marking import with_banks
-from anomgen.studio.questions import Desk, asked_of, field, panel_picture
+from anomgen.studio.questions import Desk, Unfit, asked_of, field, panel_picture, wholes
 from anomgen.studio.runs import Begun, Runs
 from anomgen.studio.session import Session
 
@@ -91,10 +91,9 @@ class Rows:
         key = field(asked, "id", str)
         count = min(field(asked, "count", int, 1), MOST_ROWS)
         if "indices" in asked:
-            indices = [index for index in field(asked, "indices", list) if isinstance(index, int)][:MOST_ROWS]
+            indices = wholes(asked, "indices")[:MOST_ROWS]
         else:
-            start = max(field(asked, "start", int, 0), 0)
-            indices = self.session.anomalous(key, start, count)
+            indices = self.session.anomalous(key, field(asked, "start", int, 0), count)
         rows = [await self.desk.drawn(request, self.session.told, key, index) for index in indices]
         resolved = await self.desk.drawn(request, self.session.resolved, key) if asked.get("resolved") else None
         faint = self.session.faint.told(key, self.session.chosen(key).recipe)
@@ -178,7 +177,7 @@ def studio_app(session: Session, *, token: str, name: str = "127.0.0.1", port: i
         Route("/report/{name}", inspecting.report),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
-    handlers: dict[Any, Any] = {RecipeError: _bad_recipe, AnomgenError: _failed, KeyError: _forgotten}
+    handlers: dict[Any, Any] = {RecipeError: _bad_recipe, Unfit: _unfit, AnomgenError: _failed, KeyError: _forgotten}
     app = Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
     return Guard(app, token=token, name=name, port=port, public=public)
 
@@ -197,6 +196,10 @@ def name_of_folder(photos: str) -> str:
 async def _bad_recipe(_: Request, error: RecipeError) -> Response:
     problems = [{"key": key, "text": text} for key, text in error.problems]
     return JSONResponse({"error": str(error), "problems": problems}, status_code=422)
+
+
+async def _unfit(_: Request, error: Unfit) -> Response:
+    return JSONResponse({"error": str(error)}, status_code=422)
 
 
 async def _failed(_: Request, error: AnomgenError) -> Response:

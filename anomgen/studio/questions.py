@@ -20,7 +20,14 @@ from anomgen.studio.session import FILE_NAME, Session
 MAX_THUMBNAIL = 2048
 """Longest side of a picture that is asked for at a size; without a size it comes as it is."""
 
+MOST = 10**12
+"""What a whole number of a question lies below."""
+
 Drawn = TypeVar("Drawn")
+
+
+class Unfit(UsageError):
+    """A field of a question is of another type or range; it is answered with 422."""
 
 
 class Desk:
@@ -68,11 +75,24 @@ async def asked_of(request: Request) -> dict[str, Any]:
 
 
 def field(asked: dict[str, Any], name: str, kind: type, default: Any = None) -> Any:
-    """Return a field of a question. Raises UsageError where it is of another type."""
-    value = asked.get(name, default)
+    """Return a field of a question. Raises Unfit where it is of another type, or no whole number from 0."""
+    return _fitting(asked.get(name, default), name, kind)
+
+
+def wholes(asked: dict[str, Any], name: str) -> list[int]:
+    """Return a field that is a list of whole numbers from 0. Raises Unfit where it is not."""
+    return [_fitting(value, name, int) for value in field(asked, name, list)]
+
+
+def _fitting(value: Any, name: str, kind: type) -> Any:
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise UsageError(f"{name}: {kind.__name__} is wanted")
+        raise Unfit(f"{name}: {WORDS[kind]} is wanted")
+    if isinstance(value, int) and not 0 <= value < MOST:
+        raise Unfit(f"{name}: {WORDS[int]} is wanted, from 0 on, below {MOST:,}")
     return value
+
+
+WORDS = {str: "a text", int: "a whole number", list: "a list", dict: "an object"}
 
 
 def name_of(asked: dict[str, Any], key: str = "name") -> str:
@@ -84,9 +104,9 @@ def name_of(asked: dict[str, Any], key: str = "name") -> str:
 
 
 def number(text: str) -> int:
-    """Return a whole number. Raises UsageError."""
+    """Return a whole number. Raises Unfit."""
     if not text.isdecimal() or len(text) > 12:
-        raise UsageError(f"{text[:40]!r} is no number")
+        raise Unfit(f"{text[:40]!r} is no number")
     return int(text)
 
 
