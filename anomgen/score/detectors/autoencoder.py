@@ -50,7 +50,8 @@ class Autoencoder(NetworkDetector):
     the paper says ReLU. By default that last normalisation starts at the images' own mean and deviation, and all are
     measured anew after training: from 0 and 1, Adam moves a bias by .001 a step and never arrives within some hundred
     steps, and running means over batches of four differ from batch to batch by more than an anomaly. By default, too,
-    images are mirrored at their borders, where residuals beside zeros outshine faint defects, and keep their colours.
+    images are mirrored at their borders, where residuals beside zeros outshine faint defects, and seen in colours where
+    they have some.
     The weights are those after the last step; the authors keep those of the least validation loss. They train 25
     epochs in the code and 50 in the paper; the paper preset has the steps of 50 epochs of 1,000 images. Their images
     are 512 × 512, those of ``--preset paper`` 256 × 256 without ``--size 512``.
