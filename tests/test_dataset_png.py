@@ -6,7 +6,10 @@ import zlib
 import numpy as np
 import pytest
 
-from anomgen.dataset.png import encode_png
+from anomgen.dataset.png import decode_png, encode_png
+from anomgen.errors import SourceError
+from anomgen.sources.images import read_image
+from anomgen.sources.mask_files import read_mask
 
 
 def chunks_of(data):
@@ -50,3 +53,26 @@ def test_each_line_is_filtered_by_the_one_above():
 def test_a_view_of_an_image_is_encoded_as_its_copy():
     image = np.random.default_rng(0).integers(0, 65536, (20, 30, 3), np.uint16)
     assert encode_png(image[::-2, 3:20]) == encode_png(image[::-2, 3:20].copy())
+
+
+@pytest.mark.parametrize(("side", "zeros"), [(64, 10_000_000), (1024, 70_000_000)])
+def test_what_stands_for_more_than_its_size_is_refused_before_it_is_inflated(side, zeros, capfd):
+    """Law: a PNG takes no more work than its pixels, whoever reads it; the larger one is no longer than it may be."""
+    packed = zlib.compress(bytes(zeros), 1)
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    parts = ((b"IHDR", header), (b"IDAT", packed), (b"IEND", b""))
+    body = b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts
+    )
+    data = b"\x89PNG\r\n\x1a\n" + body
+    with pytest.raises(ValueError, match=f"far more than the {side} × {side} pixels that it claims"):
+        decode_png(data)
+    for read in (read_image, read_mask):
+        with pytest.raises(SourceError, match=f"^x: holds far more than its {side} × {side} pixels"):
+            read(data, "x")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_does_not_shrink_is_no_more_than_its_size():
+    noise = np.random.default_rng(0).integers(0, 256, (400, 400, 3), np.uint8)
+    assert len(encode_png(noise)) > 400_000 and np.array_equal(decode_png(encode_png(noise)), noise)

@@ -13,19 +13,20 @@ import cv2
 import numpy as np
 from zlib_ng import zlib_ng
 
+from anomgen.sources.inflation import MAX_INFLATION, swollen
+
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _COLOUR = 0, 2
 """Colour types of PNG that datasets hold."""
 _UP = 2
 """PNG's number of the filter that takes each line as the difference to the line above."""
-MAX_INFLATION = 1040
-"""Bytes that one byte of deflate's output format can stand for, at most; 1032 and what the last one may be short of."""
 
 
 def decode_png(data: bytes) -> np.ndarray:
     """Return the image in PNG bytes as (H, W, C) uint8 or uint16, C 1 or 3 (RGB).
 
-    Raises ValueError when the bytes are damaged, of another kind, or too few for the size that they claim.
+    Raises ValueError when the bytes are damaged, of another kind, or too few or too many for the size that they
+    claim.
     """
     _require_plausible(data)
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -44,6 +45,8 @@ def _require_plausible(data: bytes) -> None:
     size = height * width * (3 if colour == _COLOUR else 1) * depth // 8
     if not 0 < size <= MAX_INFLATION * len(data):
         raise ValueError(f"its PNG claims {width} × {height} pixels in {len(data)} bytes")
+    if swollen(data):
+        raise ValueError(f"its PNG holds far more than the {width} × {height} pixels that it claims")
 
 
 MANY_RUNS = 0.4

@@ -29,6 +29,7 @@ from PIL import (
 from anomgen.errors import SourceError, lacks_memory
 from anomgen.places import read_within
 from anomgen.sources.base import MIN_SIDE
+from anomgen.sources.inflation import swollen
 from anomgen.sources.pixels import value_max
 
 MAX_BYTES = 1 << 32
@@ -240,7 +241,7 @@ def _too_large(name: str) -> str:
 
 
 def _check_header(image: Image.Image, data: bytes, name: str) -> None:
-    require_one(image, name)
+    require_one(image, data, name)
     width, height = image.size
     if min(width, height) < MIN_SIDE:
         raise SourceError(f"{name}: is {height} × {width} pixels; at least {MIN_SIDE} × {MIN_SIDE} are needed")
@@ -250,11 +251,13 @@ def _check_header(image: Image.Image, data: bytes, name: str) -> None:
         raise SourceError(f"{name}: {_WHAT_TO_DO[image.mode]}")
 
 
-def require_one(image: Image.Image, name: str) -> None:
-    """Raise SourceError for an image of more than `MAX_PIXELS` pixels, or of several frames."""
+def require_one(image: Image.Image, data: bytes, name: str) -> None:
+    """Raise SourceError for more than `MAX_PIXELS` pixels, more bytes than these take, and several frames."""
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise SourceError(_too_large(name))
+    if image.format == "PNG" and swollen(data):
+        raise SourceError(f"{name}: holds far more than its {height} × {width} pixels; save it anew")
     # The further frames of an MPO (many phones' JPEG) are previews and depth maps of the first.
     frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
     if frames > 1:

@@ -185,7 +185,7 @@ def _pixels(data: bytes, name: str) -> np.ndarray:
     """Return what is stored, upright, (H, W, C) of any dtype. Raises SourceError as `read_mask`."""
     with quiet():
         image = open_header(data, name)
-        require_one(image, name)
+        require_one(image, data, name)
         try:
             return np.atleast_3d(_decoded(image, data, name))
         except SourceError:
