@@ -43,7 +43,22 @@ _VALUE = re.compile(
     |(['"]?\s{{0,3}}[:=]\s{{0,3}})(?:{_QUOTED}|(?=[\w.~+/=%-]{{0,200}}\d)[\w.~+/=%-]{{8,}}))""",
     re.IGNORECASE | re.VERBOSE,
 )
-_KEYS = re.compile(r"\bA[KS]IA[0-9A-Z]{16}\b|\bgh[a-z]_[A-Za-z0-9]{30,}")
+# In prose a word follows ``password:``, too: one of these is no password.
+_PROSE = (
+    r"(?!(?:a|an|the|is|are|see|must|may|not|none?|missing|null|true|false|unknown|required|expected|wrong|invalid)\b)"
+)
+_SPOKEN = re.compile(
+    rf"""((?<![a-z0-9])(?:[a-z0-9]{{1,20}}[_-]){{0,3}}(?:password|passwd|secret|token|api[_-]?key|authorization)['"]?
+    \s{{0,3}}[:=]\s{{0,3}}['"]?){_PROSE}(?!(?:basic|bearer|digest|token)\s|<token>)[^\s'"<>,;(){{}}]{{4,2000}}""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_ENCODED_LOGIN = re.compile(r"(%3A(?:%2F){2})[^\s%:/@]{0,100}(?:%(?!40)[^\s%:/@]{1,300}){0,50}%40", re.IGNORECASE)
+_SESSION = re.compile(r"(;j?session_?id=)[^\s?#&;'\"]+", re.IGNORECASE)
+_KEYS = re.compile(
+    r"\bA[KS]IA[0-9A-Z]{16}\b|\bgh[a-z]_[A-Za-z0-9]{30,}|\bglpat-[\w-]{8,}|\bsk-(?=[\w-]{0,40}\d)[\w-]{16,}|\bsk-ant-[\w-]{8,}"
+    r"|\beyJ[\w-]{6,}+\.[\w-]{4,}+\.[\w-]{4,}"
+    r"|-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----(?:(?!-----)[\s\S]){0,20000}(?:-----END [A-Z ]{0,30}-----)?"
+)
 _CONTROLS = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -54,8 +69,9 @@ def redacted(text: str) -> str:
             text = text.replace(secret, "<token>")
     text = _KEYS.sub("<token>", TOKEN.sub("<token>", text))
     text = _LOGIN.sub(r"\1…@", _AUTHORIZATION.sub(r"\1<token>", text))
+    text = _SESSION.sub(r"\1<token>", _ENCODED_LOGIN.sub(r"\1…%40", text))
     text = _QUERY.sub(r"\1\2\3…", _PAIR.sub("…@", text))
-    return _VALUE.sub(r"\1\2\3<token>", text)
+    return _SPOKEN.sub(r"\1<token>", _VALUE.sub(r"\1\2\3<token>", text))
 
 
 def printable(text: str) -> str:

@@ -94,6 +94,16 @@ def test_a_folder_of_that_name_is_no_library(tmp_path, monkeypatch):
         ("token_hf_abcdefghijklmnopqrstuvwxyz", "token_<token>"),
         ("hf%5Fabcdefghijklmnopqrstuvwxyz", "<token>"),
         ("AKIAIOSFODNN7EXAMPLE", "<token>"),
+        ("at https%3A%2F%2Fuser%3Apw123%40host/x", "at https%3A%2F%2F…%40host/x"),
+        ("got eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl here", "got <token> here"),
+        ("Authorization: dXNlcjpwdzEyMzQ=", "Authorization: <token>"),
+        ("password: hunter2 was sent", "password: <token> was sent"),
+        ("password: letmein", "password: <token>"),
+        ("x-api-key: abcdefgh", "x-api-key: <token>"),
+        ("glpat-abcdefghij_klmnop and sk-ant-api03-abcdefghij", "<token> and <token>"),
+        ("sk-proj-abc123def456ghi789", "<token>"),
+        ("http://host/x;jsessionid=0A1B2C?y", "http://host/x;jsessionid=<token>?…"),
+        ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\nabc=\n-----END RSA PRIVATE KEY-----\nend", "<token>\nend"),
     ],
 )
 def test_messages_hold_nothing_secret_and_steer_no_terminal(monkeypatch, text, shown):
@@ -117,6 +127,7 @@ def test_messages_hold_nothing_secret_and_steer_no_terminal(monkeypatch, text, s
         "--set key: write it as key=value, for instance --set generator.key=4",
         "token: is missing, password must be given, signature (3, 4) differs, secret: none",
         "no token for the Hub: log in with `hf auth login`, or set HF_TOKEN to a token that may write",
+        "password: see the docs; the --token: a text; risk-averse and sk-learn, --BEGIN",
         "sigma=3, design=4, monkey=5, tokens=7, max_tokens: 77",
         "basic settings, bearer something, the authorization failed",
         "signature: f(x, *, seed=0) of mask_signature.png",
@@ -140,6 +151,12 @@ def test_what_a_server_sends_is_read_in_time():
         "basic ",
         "ftp://u:x ",
         "ftp://u:1/",
+        "%3A%2F%2F",
+        "%3A%2F%2Fa%2",
+        "eyJabcdefgh.",
+        "-----BEGIN PRIVATE KEY-----",
+        "token_",
+        "sk-",
     ):
         started = time.thread_time()
         redacted(part * (50_000 // len(part)))
