@@ -115,6 +115,15 @@ def test_photos_are_called_by_the_last_folder_that_says_what_they_show(path, nam
     assert name_of_folder(path) == name
 
 
+@pytest.mark.parametrize(
+    ("base", "about", "papers"),
+    [("perlin", "the first to try", 1), ("crack", "A jagged line", 0), ("mix", "for normal images alone: several", 3)],
+)
+def test_a_recipe_says_what_it_is_for_and_its_papers(studio, base, about, papers):
+    told = chosen(studio, base)
+    assert told["about"].startswith(about) and len(told["papers"]) == papers
+
+
 def test_a_wrong_value_names_its_key(studio):
     answer = studio.post("/api/recipe", json={"base": "perlin", "changes": {"generator.opacity_range": [0.9, 0.1]}})
     (problem,) = answer.json()["problems"]

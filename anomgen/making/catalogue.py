@@ -70,7 +70,7 @@ def ls(what: str | None = None, *, pictures: bool = False, out: str | Path | Non
 def _draw_recipes(out: str | Path) -> None:
     from anomgen.making.preview import picture_recipes
 
-    left_out = picture_recipes(out, {name: _meaning_of(name, load_recipe(name)) for name in bundled_recipes()})
+    left_out = picture_recipes(out, {name: meaning_of(name, load_recipe(name)) for name in bundled_recipes()})
     warnings.warn(f"{out} is without {', '.join(left_out)}, which need a trained model or a bank", AnomgenNote, 3)
 
 
@@ -104,18 +104,22 @@ def _about_recipe(name: str) -> str:
     types = recipe.generator.defect_types
     some = ", ".join(types[:FEW_TYPES]) + (f" and {len(types) - FEW_TYPES} more" if len(types) > FEW_TYPES else "")
     told = f"the generator {recipe.generator.kind}" if _is_one_kind(recipe) else some
-    return f"{_meaning_of(name, recipe)} ({told}); {recipe.count} rows, {recipe.anomaly_ratio:.0%} anomalous"
+    return f"{meaning_of(name, recipe)} ({told}); {recipe.count} rows, {recipe.anomaly_ratio:.0%} anomalous"
 
 
 def _is_one_kind(recipe: Recipe) -> bool:
     return isinstance(recipe.generator, Defects) and len(recipe.generator.defect_types) == 1
 
 
-def _meaning_of(name: str, recipe: Recipe) -> str:
-    """Return what a bundled recipe is for; of a kind of defect, what it looks like."""
+def meaning_of(name: str, recipe: Recipe) -> str:
+    """Return what a recipe is for; of a single kind of defect, what it looks like.
+
+    name: the bundled recipe's; of another name it is what its generator is for.
+    """
     if _is_one_kind(recipe):
         return _first_line(next(KINDS[kind].draw for kind in KINDS if kind == recipe.generator.defect_types[0]))
-    return PURPOSES[name]
+    kind = recipe.generator.kind
+    return PURPOSES.get(name) or PURPOSES.get(kind) or _first_line(type(recipe.generator))
 
 
 def _first_line(thing: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path, PurePath
@@ -16,6 +15,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from anomgen.cards import papers_of
 from anomgen.errors import AnomgenError, RecipeError
 from anomgen.making import catalogue
 from anomgen.making.threads import single_threaded
@@ -74,10 +74,12 @@ class Rows:
         asked = await asked_of(request)
         base, changes = field(asked, "base", str), field(asked, "changes", dict)
         chosen = await run_in_threadpool(self.session.choose, base, changes)
+        generator = chosen.recipe.generator
         told = {
             "id": chosen.id,
             "name": chosen.recipe.name,
-            "about": (inspect.getdoc(type(chosen.recipe.generator)) or "").partition("\n")[0],
+            "about": catalogue.meaning_of(chosen.base, chosen.recipe),
+            "papers": papers_of(_kinds(generator)),
             "sections": with_banks(sections_of(chosen.recipe), self.session.out),
             "ratio": chosen.recipe.anomaly_ratio,
             "aspect": self.session.aspect(chosen.recipe),
@@ -191,6 +193,10 @@ def name_of_folder(photos: str) -> str:
     plain = NORMAL_NAMES | PLAIN_NAMES | {"train"}
     named = next((k for k in range(len(parts) - 1, 0, -1) if parts[k].lower() not in plain), len(parts) - 1)
     return "/".join(parts[named:]) or photos
+
+
+def _kinds(generator: Any) -> list[str]:
+    return [part.generator.kind for part in getattr(generator, "parts", ())] or [generator.kind]
 
 
 async def _bad_recipe(_: Request, error: RecipeError) -> Response:

@@ -12,7 +12,7 @@ const THUMBNAIL = 320;
 const view = { kind: "image", outline: true, all: false, start: 0, count: 12, last: 0, rows: [], ended: false, id: null, ratio: 1 };
 const pages = [];
 let asking = null;
-let toMark, place, out, root, grid, range, panel, select, undoButton, trouble, about, notes, faint;
+let toMark, place, out, root, papers, grid, range, panel, select, undoButton, trouble, about, notes, faint;
 
 export function build(section, told, mark) {
   root = section;
@@ -21,6 +21,7 @@ export function build(section, told, mark) {
   select = h("select", { id: "base", onchange: () => { view.start = 0; pages.length = 0; put(select.value, carried()); } });
   options(told);
   about = h("p", { class: "help" });
+  papers = h("p", { class: "help papers" });
   undoButton = h("button", { onclick: undo, title: "Undo (Ctrl+Z)", disabled: true }, "Undo");
   panel = h("div", { class: "sections" });
   trouble = h("p", { class: "trouble", role: "alert" });
@@ -31,7 +32,7 @@ export function build(section, told, mark) {
     settings.textContent = open ? "Done" : "Settings";
   } }, "Settings");
   const aside = h("aside", { class: "panel", "aria-label": "Settings of the recipe" },
-    h("div", { class: "field recipe" }, h("label", { for: "base" }, "Recipe"), h("div", { class: "row" }, select, undoButton), about), settings, trouble, notes, panel);
+    h("div", { class: "field recipe" }, h("label", { for: "base" }, "Recipe"), h("div", { class: "row" }, select, undoButton), about, papers), settings, trouble, notes, panel);
   const views = segments("Picture", VIEWS, "image", (kind) => { view.kind = kind; refresh(); });
   const outline = h("button", { class: "toggle", "aria-pressed": "true", title: "Outline of the mask (O)", onclick: () => toggleOutline() }, "Outline");
   const all = h("button", { class: "toggle", "aria-pressed": "false", title: "Normal rows, too", onclick: () => {
@@ -72,7 +73,7 @@ export function carried() {
 
 export function options(told) {
   const now = select.value || state.base;
-  const group = (label, names) => names.length && h("optgroup", { label }, names.map((name) => h("option", { value: name }, readable(name))));
+  const group = (label, names) => names.length && h("optgroup", { label }, names.map((name) => h("option", { value: name, title: told.recipes[name] }, readable(name))));
   select.replaceChildren(...[group("Saved here", told.saved), group("Recipes", Object.keys(told.recipes))].filter(Boolean));
   select.value = now;
 }
@@ -85,7 +86,8 @@ function changed(what) {
   }
   select.value = state.base;
   if (state.aspect && !view.rows.length) shaped(state.aspect);
-  about.replaceChildren(...prose(state.about));
+  about.replaceChildren(...prose(state.about.charAt(0).toUpperCase() + state.about.slice(1)), ".");
+  papers.replaceChildren(...state.papers.flatMap((paper) => [h("span", {}, paper.replace(/\[([^\]]+)\]\([^)]*\)/g, "$1"))]));
   const keyed = state.problems.length > 0;
   controls.show(panel);
   trouble.textContent = state.error && keyed && !panel.querySelector(".wrong") ? state.error : "";

@@ -11,7 +11,7 @@ let past = [];
 let pending = null;
 let running = false;
 
-export const state = { base: "defects", changes: {}, id: null, sections: [], problems: [], error: "", command: "", name: "", about: "", faint: null };
+export const state = { base: "defects", changes: {}, id: null, sections: [], problems: [], error: "", command: "", name: "", about: "", papers: [], faint: null };
 
 export function listen(listener) {
   listeners.add(listener);
