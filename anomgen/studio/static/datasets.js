@@ -70,6 +70,8 @@ function paint({ runs: all, datasets }) {
     : "Set a recipe under Look, then press Make dataset. It is made in the background; you can go on meanwhile.";
   list.replaceChildren(...(items.length ? items.map((item) => itemOf(item)) : [h("li", { class: "none" }, "Nothing yet.")]));
   if (focused) list.querySelector(`[data-act="${CSS.escape(focused)}"]`)?.focus();
+  const finished = items.filter((item) => item.state === "finished");
+  if (!view.name && !going && !waitingFor && finished.length === 1) choose(finished[0].name);  // there is nothing to choose from
   for (const run of runs) if (run.state === "finished" && run.name === waitingFor) { waitingFor = ""; choose(run.name); }
 }
 
@@ -219,7 +221,7 @@ function openRow(row) {
 function actions(row) {
   const told = h("p", { class: "help", role: "status" });
   const again = h("button", { onclick: async () => {
-    again.disabled = true;
+    again.disabled = out.disabled = true;
     told.className = "help";
     told.textContent = "drawing it again …";
     try {
@@ -231,9 +233,12 @@ function actions(row) {
       told.className = "problem";
       told.textContent = error.message;
     }
-    again.disabled = false;
+    again.disabled = out.disabled = false;
   } }, "Replay");
   const out = h("button", { onclick: async () => {
+    again.disabled = out.disabled = true;
+    told.className = "help";
+    told.textContent = "waiting …";
     try {
       const found = await post("/api/throw", { name: view.name, index: row.index, out: !row.left_out });
       row.left_out = !row.left_out;
@@ -245,8 +250,10 @@ function actions(row) {
       const tile = [...grid.children].find((other) => other.row.index === row.index);
       tile?.classList.toggle("out", row.left_out);
     } catch (error) {
+      told.textContent = "";
       fail(error);
     }
+    again.disabled = out.disabled = false;
   } });
   const name = () => { out.textContent = row.left_out ? "Take it back" : "Throw it out"; };
   name();

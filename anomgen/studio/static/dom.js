@@ -75,7 +75,7 @@ export function commandLine(text) {
 }
 
 // Ask for something; resolves to what the form holds, or null. fields: as `inputOf` takes them, with label and help.
-// instead: {text, act}, what can be done in place of it. command: a line to copy. sum: what is said of what is chosen.
+// yes: what is done; without it there is nothing to confirm. instead: {text, act}, what can be done in place of it. command: a line to copy. sum: what is said of what is chosen.
 export function ask({ title, text, fields = [], yes, instead = null, command = null, sum = null }) {
   const dialog = $("ask");
   const inputs = fields.map(inputOf);
@@ -93,7 +93,7 @@ export function ask({ title, text, fields = [], yes, instead = null, command = n
       sum && summed,
       h("div", { class: "buttons" },
         instead && h("button", { type: "button", onclick: () => { done(null); instead.act(); } }, instead.text),
-        h("button", { type: "button", onclick: () => done(null) }, "Cancel"), h("button", { class: "primary" }, yes)));
+        yes && h("button", { type: "button", onclick: () => done(null) }, "Cancel"), h("button", { class: "primary" }, yes ?? "Close")));
     dialog.setAttribute("aria-labelledby", "ask-title");
     dialog.replaceChildren(form);
     add();

@@ -96,7 +96,7 @@ async function train() {
 
 async function compare() {
   if (!data.length) {
-    await ask({ title: "This needs real defects with masks", yes: "All right", command: opening,
+    await ask({ title: "This needs real defects with masks", command: opening,
       text: "Recipes are compared on good photos and real defects with their masks: a bank of eight defects or more that you mark under Draw will do, or a folder such as a category of MVTec AD. Of a folder, end the studio and start it with this line:" });
     return;
   }

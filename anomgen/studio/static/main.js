@@ -57,7 +57,7 @@ async function copy() {
     await navigator.clipboard.writeText(state.command);
     say("copied: the command that makes this dataset");
   } catch {
-    await ask({ title: "The command that makes this dataset", command: state.command, yes: "Done" });
+    await ask({ title: "The command that makes this dataset", command: state.command });
   }
 }
 

@@ -93,7 +93,7 @@ function tell(row) {
     ["image", row.source_id], ["size", `${row.width} × ${row.height}`], ["draws before it", row.attempt || null]];
   const { severity, reached, ...params } = row.params ?? {};  // what is shown as the visibility
   if (!params.strength) delete params.strength;  // of kinds that cover what is below them
-  facts.replaceChildren(...entries(facts_), ...entries(Object.entries(reached == null ? row.params ?? {} : params), "drawn"));
+  facts.replaceChildren(...entries(facts_), ...entries(Object.entries(reached == null ? row.params ?? {} : params).sort(([one], [other]) => one.localeCompare(other)), "drawn"));
 }
 
 function entries(pairs, group) {
@@ -102,9 +102,12 @@ function entries(pairs, group) {
   return [...head, ...known.flatMap(([name, value]) => [h("dt", {}, name.replaceAll("_", " ")), h("dd", {}, worded(value))])];
 }
 
+// Lists and mappings in words, which break between them.
 function worded(value) {
   if (typeof value === "number") return String(+value.toPrecision(4));
-  return typeof value === "object" ? JSON.stringify(value, (_, inner) => (typeof inner === "number" ? +inner.toPrecision(4) : inner)) : String(value);
+  if (Array.isArray(value)) return value.map((inner) => (Array.isArray(inner) ? `(${worded(inner)})` : worded(inner))).join(", ");
+  if (value !== null && typeof value === "object") return Object.entries(value).map(([name, inner]) => `${name.replaceAll("_", " ")} ${worded(inner)}`).join(", ");
+  return String(value);
 }
 
 async function step(by) {
