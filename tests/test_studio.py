@@ -319,6 +319,18 @@ def test_what_cannot_be_opened_is_said_at_once(options, text, tmp_path, monkeypa
         serve(**options, browser=False, tell=lambda _: None)
 
 
+def test_a_studio_for_the_network_tells_an_address_that_others_can_open(tmp_path, monkeypatch):
+    import uvicorn
+
+    monkeypatch.setattr(uvicorn.Server, "run", lambda *_, **__: None)
+    monkeypatch.setattr("anomgen.studio.serve.own_address", lambda _: "192.0.2.7")
+    told = []
+    with pytest.warns(UserWarning, match="opens this studio to the network"):
+        serve(host="0.0.0.0", out=tmp_path, browser=False, tell=told.append)
+    here, others = told
+    assert others == "from other machines: " + here.replace("127.0.0.1", "192.0.2.7") and "127.0.0.1" in here
+
+
 def test_the_page_is_light_and_needs_nothing_from_elsewhere(studio):
     files = list((Path(__file__).parent.parent / "anomgen" / "studio" / "static").iterdir())
     assert sum(file.stat().st_size for file in files) < 400_000

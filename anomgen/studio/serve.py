@@ -14,6 +14,8 @@ from anomgen.errors import AnomgenWarning, UsageError, require
 from anomgen.places import home, local
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+EVERYWHERE = ("0.0.0.0", "::")
+"""Hosts that stand for every address of this machine."""
 
 
 def studio(
@@ -46,7 +48,7 @@ def studio(
     with _listening(host, port) as listener:
         port = listener.getsockname()[1]
         token = secrets.token_urlsafe(24)
-        shown = f"[{host}]" if ":" in host else "127.0.0.1" if host == "0.0.0.0" else host
+        shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
         address = f"http://{shown}:{port}/" + (f"?token={token}" if public is None else "")
         if public is not None:
             text = f"--public: whoever reaches {public} can see the photos, write into {local(out)} and start runs"
@@ -58,6 +60,8 @@ def studio(
             )
             warnings.warn(text, AnomgenWarning, stacklevel=2)
         tell(address)
+        if public is None and host in EVERYWHERE:
+            tell(f"from other machines: {address.replace(shown, own_address(listener.family), 1)}")
         if browser:
             with suppress(webbrowser.Error):
                 webbrowser.open(address)
@@ -78,6 +82,18 @@ def studio(
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listener])
     return None
+
+
+def own_address(family: int = socket.AF_INET) -> str:
+    """Return the address by which others reach this machine, in brackets for IPv6; its name where it has no network."""
+    far = "192.0.2.1" if family == socket.AF_INET else "2001:db8::1"  # for documents: nothing is sent there
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((far, 9))
+        except OSError:
+            return socket.gethostname()
+        found: str = probe.getsockname()[0]
+    return f"[{found}]" if ":" in found else found
 
 
 def _refuse_missing(photos: str | None, opened: Sequence[Path]) -> None:
