@@ -56,11 +56,13 @@ class PerlinRegion(Generator):
     """Base of the generators that lay content over the image in regions of Perlin noise on the foreground."""
 
     exponent_range: Annotated[tuple[int, int], Field(strict=False), AfterValidator(_exponents)] = (0, 5)
-    """The noise has 2^k cells along an axis, k drawn from this range for each: low for few large regions."""
+    """How fine the regions are: low for few large ones, high for many small ones. The noise has 2^k cells along an
+    axis, k drawn from this range for each."""
     rotation_range: Range = (-90.0, 90.0)
     """Rotation of the noise, degrees."""
     threshold_range: Range = (0.5, 0.5)
-    """A pixel is in the region where the noise, about −1 to 1, is above a level drawn from this range."""
+    """How much the regions leave out: low for large ones, high for small ones. A pixel is in one where the noise, about
+    −1 to 1, is above a level drawn from this range."""
     opacity_range: ShareRange = (0.2, 1.0)
     """Weight of the content; 1 covers."""
     field: NoiseField = "gradient"

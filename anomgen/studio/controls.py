@@ -22,7 +22,7 @@ Types: `range` and `number` with low, high, step, integer; `chips` (several) and
 LONGEST_SLIDER = 1000
 """Whole numbers with a longer way to go get a field without a slider."""
 STEPS = 200
-WORDS = {"severity": "visibility", "detectability_range": "visibility accepted"}
+WORDS = {"severity": "visibility", "detectability_range": "visibility accepted", "exponent_range": "fineness"}
 """What the page calls keys whose names it has for something else, or not at all."""
 OF_ANGLES = ("angle", "rotation", "light")
 """Words in the names of keys that hold degrees."""
