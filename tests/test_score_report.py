@@ -193,13 +193,11 @@ def test_differences_near_0_are_told_from_0():
 
 
 def test_each_board_marks_its_own_best(tmp_path):
-    rows = [
-        made_row(v, data=d, value=x)
-        for v, d, x in (("nsa", "a", 0.9), ("perlin", "a", 0.4), ("nsa", "b", 0.3), ("perlin", "b", 0.5))
-    ]
+    values = {"a": {"nsa": 0.9, "perlin": 0.4, "boxes": 0.2}, "b": {"nsa": 0.3, "perlin": 0.5, "boxes": 0.2}}
+    rows = [made_row(name, data=data, value=x) for data, means in values.items() for name, x in means.items()]
     markdown = report(tmp_path, rows, configured(data=["x/b", "a"]))[1]
     marked = [[line[0].strip() for line in table if "**" in line[2]] for table in tables(markdown)[:3]]
-    assert marked == [["nsa"], ["perlin"], ["nsa"]]
+    assert marked == [["nsa"], ["perlin"], ["nsa"]] and "**0.600" in markdown
     assert markdown.index("On b alone") < markdown.index("On a alone")
 
 
@@ -240,6 +238,9 @@ def test_figures_of_images_stand_beside_their_correlation(tmp_path):
     table = next(table for table in tables(markdown) if "distance to real ones (KID)" in " ".join(table[0]))
     assert [cell.strip() for cell in table[-1]] == ["Spearman's ρ with usefulness", "", "+1.000 (3)", "–"]
     assert [cell.strip() for cell in table[2]][2:] == ["6.00 %", "–"]
+    few = {"tiles": {name: {"area": 0.1 * MEANS[name]} for name in ("nsa", "boxes")}}
+    markdown = report(tmp_path, made_rows(), figures=few)[1]
+    assert "ρ" not in markdown and "How they go with usefulness cannot be said" in markdown
 
 
 def test_leaderboard_markdown_is_the_report_s(usual):

@@ -27,6 +27,9 @@ def test_the_first_sentence_says_whether_anything_beats_using_no_anomalies(tmp_p
     means = {"nsa": 0.4, "perlin": 0.2, **({} if none is None else {"none": none})}
     _, markdown, results = report(tmp_path, made_rows(seeds=3, detectors=("probe",), means=means))
     assert markdown.split("\n")[2].startswith(sentence) and results["findings"].startswith(sentence[2:])
+    bold = [cell for table in tables(markdown)[:2] for line in table for cell in line if "**" in cell]
+    assert all(" **+" in cell or sentence.startswith("**Use") for cell in bold)  # a mean is recommended, a gap gained
+    assert ("Bold: clearly more" in markdown) == sentence.startswith("**Use")
 
 
 @pytest.mark.parametrize(
@@ -48,7 +51,9 @@ def test_what_does_not_beat_flat_rectangles_is_not_advised(tmp_path, boxes, none
 def test_one_detector_that_gains_is_named_where_the_mean_does_not(tmp_path):
     rows = made_rows(seeds=3, detectors=("probe",), means={"nsa": 0.6, "none": 0.4})
     rows += made_rows(seeds=3, detectors=("draem",), means={"nsa": 0.1})
-    lead = report(tmp_path, rows)[1].split("\n")[2]
+    markdown = report(tmp_path, rows)[1]
+    lead, line = markdown.split("\n")[2], next(line for line in tables(markdown)[0] if line[0].strip() == "nsa")
+    assert ["**" in cell for cell in line] == [False, False, False, False, False, True]
     assert lead.startswith("**Use nsa with probe: pixel AP 0.") and "clearly more than without anomalies" in lead
     assert re.search("Averaged over the detectors, no recipe clearly gains: nsa has 0.3.., none 0.4..", lead)
 

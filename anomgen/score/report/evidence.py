@@ -11,12 +11,12 @@ from anomgen.score.report import charts
 from anomgen.score.report.blocks import Block, Chart, Details, Table, TableCell
 from anomgen.score.report.board import BoardTable, Line, Tau
 from anomgen.score.report.chance import chance
+from anomgen.score.report.findings import gains, is_better, recommended
 from anomgen.score.report.names import entry_name, key_name, value_name
 from anomgen.score.report.summary import (
     BASES,
     METRICS,
     NOTHING,
-    RECIPE,
     SPARE,
     Run,
     best_f1,
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LEARNED_NOTHING = "learned nothing"
+BOLD = "Bold: clearly more than without anomalies (none) and flat rectangles (boxes), as far as they were tried."
+GAIN = "Bold: a clear gain, since the interval lies above 0."
 OWN = "none has a detector of its own: below the others stands its mean over the data sets that theirs are over."
 
 
@@ -43,8 +45,7 @@ def leaderboard(run: Run) -> Iterator[Block]:
     caption = (
         f"{run.label}: mean (95 % interval over {varied}), and the mean with each detector. Entries share a rank "
         "where nothing tells them apart: the rank is 1 + the number of entries that are clearly better, by their "
-        "paired differences. none and real are no generators and have no rank. ±: standard deviation over seeds. Bold: "
-        "the recipe with the highest mean."
+        "paired differences. none and real are no generators and have no rank. ±: standard deviation over seeds."
     )
     if any(run.kind(name) == SPARE for name in run.entries) and run.board.detectors != [SPARE]:
         caption += f" {OWN}"
@@ -52,7 +53,7 @@ def leaderboard(run: Run) -> Iterator[Block]:
     if len(run.board.data) > 1:
         for name, table in run.board.by_data.items():
             cells = {cell.detector: cell for cell in run.board.by_cell if cell.data == name}
-            caption = f"{METRICS[run.board.metrics[name]]}. Bold: the recipe with the highest mean on {name}."
+            caption = f"{METRICS[run.board.metrics[name]]}."
             yield Details(f"On {name} alone", [_board_table(run, table, cells, caption, name)])
     tau = run.board.tau
     rows = [
@@ -80,11 +81,10 @@ def _board_table(
     columns = {name: column for name, column in columns.items() if name != SPARE}
     idle = [name for name in columns if data is not None and (data, name) in run.idle_columns]
     seeds = any(line.sd is not None for line in table.lines)
-    first = run.first(table)
+    best = _recommended(run, table, data)
     lines: list[list[str | TableCell]] = []
     for line in table.lines:
         name = line.entry
-        is_best = first is not None and run.kind(name) == RECIPE and line.mean == first.mean
         faults = f" ({line.failed} failed)" if line.failed else ""
         told = {
             c: NOTHING if c in idle and run.kind(name) == SPARE else _alone(t.line(name)) for c, t in columns.items()
@@ -92,14 +92,28 @@ def _board_table(
         spread = [number(line.sd)] if seeds else []
         rank = NOTHING if line.rank is None else str(line.rank)
         reachable = [number(best_f1(run, name, data))] if run.by_threshold else []
-        figure = TableCell((LEARNED_NOTHING if _is_idle(line) else interval(line)) + faults, strong=is_best)
-        lines.append([run.about(name), rank, figure, *reachable, *spread, *told.values()])
+        figure = TableCell(
+            (LEARNED_NOTHING if _is_idle(line) else interval(line)) + faults, strong=best == (None, name)
+        )
+        alone = [TableCell(text, strong=True) if best == (c, name) else text for c, text in told.items()]
+        lines.append([run.about(name), rank, figure, *reachable, *spread, *alone])
     if table.columns < table.of:
         share = f"{table.columns} of {table.of} pairs of data set and detector"
         caption += f" Means are over {share}: those that every entry has, of detectors that have learned something."
+    if best is not None:
+        caption += f" {BOLD}"
     extra = [*(["best F1 of any threshold"] if run.by_threshold else []), *(["±"] if seeds else [])]
     heads = [_column_head(name, column, is_idle=name in idle) for name, column in columns.items()]
     return Table(["entry", "rank", "mean (95 % interval)", *extra, *heads], lines, caption)
+
+
+def _recommended(run: Run, table: BoardTable, data: str | None) -> tuple[str | None, str] | None:
+    """Return which cell of a board stands out: detector, None for the mean, and entry; None where no recipe gains."""
+    if data is None:
+        use = recommended(run)
+        return None if use is None else (use[0], use[1].entry)
+    first = None if run.best is None or run.is_idle else run.first(table)
+    return (None, first.entry) if first is not None and gains(first) else None
 
 
 def _alone(line: Line | None) -> str:
@@ -156,14 +170,13 @@ def differences(run: Run) -> Iterator[Block]:
     """Yield the paired differences between each entry and the baselines."""
     caption = (
         f"Difference in {run.label} (95 % interval), paired: over the same resamples of the test images and the same "
-        "seeds, of all that the two have in common. Bold: clear, since 0 is outside the interval."
+        f"seeds, of all that the two have in common. {GAIN}"
     )
     table = _difference_table(run, run.board.overall, caption)
     if table:
         yield table
     if table and len(run.board.data) > 1:
-        bold = "Bold: clear, since 0 is outside the interval."
-        tables = ((name, _difference_table(run, part, bold)) for name, part in run.board.by_data.items())
+        tables = ((name, _difference_table(run, part, GAIN)) for name, part in run.board.by_data.items())
         yield from (Details(f"On {name} alone", [part]) for name, part in tables if part)
 
 
@@ -172,7 +185,7 @@ def _difference_table(run: Run, table: BoardTable, caption: str) -> Table | None
     lines: list[list[str | TableCell]] = []
     for line in table.lines:
         pairs = [line.against.get(name) for name in known]
-        cells = [TableCell(gap(pair), strong=pair.clear) if pair else NOTHING for pair in pairs]
+        cells = [TableCell(gap(pair), strong=is_better(pair)) if pair else NOTHING for pair in pairs]
         lines.append([run.about(line.entry), *cells])
     return Table(["entry", *(f"minus {name}" for name in known)], lines, caption) if known else None
 

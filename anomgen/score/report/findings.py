@@ -68,19 +68,26 @@ def _to_use(run: Run, best: Line) -> str:
     """Return what to use: a recipe, a recipe with a certain detector, or no anomalies at all."""
     recipes = [name for name in run.entries if run.kind(name) == RECIPE]
     figure = f"{run.label} {interval(best)}, over {_scope(run)}"
-    if _gains(best):
+    use = recommended(run)
+    if use is None:
+        return _nothing_helps(run, best, figure)
+    detector, line = use
+    if detector is None:
         among = "" if SPARE in best.against else _among(recipes)
         untried = "" if SPARE in best.against else "; whether it beats using no anomalies was not tried"
         return f"Use {best.entry}{among}: {figure}, clearly more than {_less(best, run.board.overall)}{untried}."
-    single = _best_pair(run)
-    if single is not None:
-        detector, line = single
-        none = next((each for each in run.lines if run.kind(each.entry) == SPARE), None)
-        means = f"{best.entry} has {number(best.mean)}" + (f", {none.entry} {number(none.mean)}" if none else "")
-        mean = f"Averaged over the detectors, no recipe clearly gains: {means}."
-        more = f"clearly more than {_less(line, run.board.by_detector[detector])}"
-        return f"Use {line.entry} with {detector}: {run.label} {interval(line)}, {more}. {mean}"
-    return _nothing_helps(run, best, figure)
+    none = next((each for each in run.lines if run.kind(each.entry) == SPARE), None)
+    means = f"{best.entry} has {number(best.mean)}" + (f", {none.entry} {number(none.mean)}" if none else "")
+    mean = f"Averaged over the detectors, no recipe clearly gains: {means}."
+    more = f"clearly more than {_less(line, run.board.by_detector[detector])}"
+    return f"Use {line.entry} with {detector}: {run.label} {interval(line)}, {more}. {mean}"
+
+
+def recommended(run: Run) -> tuple[str | None, Line] | None:
+    """Return the line of the recipe to use, behind the detector to use it with, None for all; None if none gains."""
+    if run.best is None or run.is_idle:
+        return None
+    return (None, run.best) if gains(run.best) else _best_pair(run)
 
 
 def _among(recipes: Collection[str]) -> str:
@@ -89,7 +96,7 @@ def _among(recipes: Collection[str]) -> str:
 
 def _nothing_helps(run: Run, best: Line, figure: str) -> str:
     """Return that no recipe is shown to help, and against what."""
-    short = [name for name in SIMPLER if name in best.against and not _is_better(best.against[name])]
+    short = [name for name in SIMPLER if name in best.against and not is_better(best.against[name])]
     if not short:
         return (
             f"Nothing shows that a recipe helps: neither no anomalies nor flat rectangles (boxes) have a figure to "
@@ -105,20 +112,21 @@ def _nothing_helps(run: Run, best: Line, figure: str) -> str:
     return f"{beats} {than} ({named}): the best, {best.entry}, has {figure}{least}{more}.{use}"
 
 
-def _is_better(pair: Difference) -> bool:
+def is_better(pair: Difference) -> bool:
+    """Return whether the first of two entries is clearly above the other."""
     return pair.clear and pair.difference > 0
 
 
-def _gains(line: Line) -> bool:
+def gains(line: Line) -> bool:
     """Return whether a line is clearly above no anomalies and flat rectangles, as far as they were tried."""
     tried = [line.against[name] for name in SIMPLER if name in line.against]
-    return bool(tried) and all(map(_is_better, tried))
+    return bool(tried) and all(map(is_better, tried))
 
 
 def _less(line: Line, table: BoardTable) -> str:
     """Return in words what simpler things a line is clearly above in a table; empty if there is none."""
     found = [(name, line.against[name]) for name in SIMPLER if name in line.against]
-    words = [f"{SIMPLER[name]} ({_named(pair.b, table)})" for name, pair in found if _is_better(pair)]
+    words = [f"{SIMPLER[name]} ({_named(pair.b, table)})" for name, pair in found if is_better(pair)]
     return " and than ".join(words)
 
 
@@ -137,7 +145,7 @@ def _best_pair(run: Run) -> tuple[str, Line] | None:
         for detector, table in run.board.by_detector.items()
         for line in table.lines
         if table.columns == len(run.board.data) and run.kind(line.entry) == RECIPE and line.mean is not None
-        if SPARE in line.against and _gains(line)
+        if SPARE in line.against and gains(line)
     ]
     return max(found, key=lambda pair: pair[1].mean or 0.0, default=None)
 

@@ -57,8 +57,10 @@ ACHIEVED = (
 FIGURES = (
     "Severity and area: shares of the value range and of the image. Diversity: 0 where all anomalies do the same to "
     "the features, about 1 where they have nothing in common. KID: distance to the real anomalies' features, which no "
-    "generator has seen. ρ: over the generators, their number in brackets; it needs many to say much."
+    "generator has seen."
 )
+RHO = "ρ: over the generators, their number in brackets; it needs many to say much."
+NO_RHO = "How they go with usefulness cannot be said: that takes three generators whose figures differ."
 RECALL = (
     "Share of each type's images that is found, at the threshold that flags at most 5 % of the normal validation "
     "images. In brackets: test images."
@@ -248,12 +250,16 @@ def intrinsic(run: Run, figures: Measured | None) -> Iterator[Block]:
         for entry in (name for name in run.entries if name in measured):
             own = [_figure(name, measured[entry].get(name)) for name in names]
             lines.append([run.about(entry), number(useful[data].get(entry)), *own])
-        rho = [found[data].get(name) for name in names]
-        lines.append(["Spearman's ρ with usefulness", "", *map(_rho, rho)])
-        metric = METRICS[run.board.metrics[data]]
-        yield Table(
-            ["entry", metric, *(WORDS.get(name, name.replace("_", " ")) for name in names)], lines, f"{data}. {FIGURES}"
-        )
+        rho = [_rho(found[data].get(name)) for name in names]
+        is_known = any(told != NOTHING for told in rho)
+        if is_known:
+            lines.append(["Spearman's ρ with usefulness", "", *rho])
+        heads = [
+            "entry",
+            METRICS[run.board.metrics[data]],
+            *(WORDS.get(name, name.replace("_", " ")) for name in names),
+        ]
+        yield Table(heads, lines, f"{data}. {FIGURES} {RHO if is_known else NO_RHO}")
 
 
 def correlated(run: Run, figures: Measured | None) -> dict[str, dict[str, Correlation]]:
