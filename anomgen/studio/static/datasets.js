@@ -60,18 +60,18 @@ function paint({ runs: all, datasets }) {
   const others = datasets.filter((dataset) => !names.has(dataset.name));
   const items = [...runs, ...others.map((dataset) => ({ ...dataset, state: dataset.finished ? "finished" : "unfinished", total: dataset.rows, done: dataset.rows }))];
   taken = items.map((item) => item.name);
+  const going = items.find((item) => item.state === "running" || item.state === "stopping");
+  const finished = items.filter((item) => item.state === "finished");
+  if (list.checkVisibility() && !view.name && !going && !waitingFor && finished.length === 1) choose(finished[0].name);
   const now = JSON.stringify(items.map((item) => [item.name, item.state, item.done, item.note, item.error]));
   if (now === seen) return;
   seen = now;
   const focused = document.activeElement?.dataset?.act;
-  const going = items.find((item) => item.state === "running" || item.state === "stopping");
   empty.querySelector("h2").textContent = going ? `${going.name} is being made` : "No dataset is open";
   empty.querySelector("p").textContent = going ? "It opens here when it is finished. You can go on meanwhile, or close the page." : items.some((item) => item.state === "finished") ? "Choose a finished one in the list to look through its rows, replay one, or throw one out."
     : "Set a recipe under Look, then press Make dataset. It is made in the background; you can go on meanwhile.";
   list.replaceChildren(...(items.length ? items.map((item) => itemOf(item)) : [h("li", { class: "none" }, "Nothing yet.")]));
   if (focused) list.querySelector(`[data-act="${CSS.escape(focused)}"]`)?.focus();
-  const finished = items.filter((item) => item.state === "finished");
-  if (!view.name && !going && !waitingFor && finished.length === 1) choose(finished[0].name);  // there is nothing to choose from
   for (const run of runs) if (run.state === "finished" && run.name === waitingFor) { waitingFor = ""; choose(run.name); }
 }
 
