@@ -108,7 +108,9 @@ def test_a_mask_goes_to_the_image_whose_name_is_most_of_its_own():
     assert paired(images[:1], masks, "d", images[1:]) == {"bad/b1.jpg": masks[:1]}
     with pytest.raises(SourceError, match=r"y/b1_0\.png could be the mask of a/b1\.jpg and of b/b1\.jpg"):
         paired(["a/b1.jpg", "b/b1.jpg"], ["y/b1_0.png"], "d")
-    with pytest.raises(SourceError, match=r"y/b1\.png and z/b1\.png are masks of the same image"):
+    with pytest.raises(
+        SourceError, match=r"y/b1\.png and z/b1\.png are masks of the same image; the folders y and z both"
+    ):
         paired(["a/b1.jpg"], ["y/b1.png", "z/b1.png"], "d")
 
 

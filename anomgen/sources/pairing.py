@@ -88,7 +88,15 @@ def _by_stems(images: Sequence[str], masks: Sequence[str], path: str, others: Se
 
 
 def _twice(path: str, first: str, second: str) -> SourceError:
-    return SourceError(f"{path}: {first} and {second} are masks of the same image; remove one")
+    return SourceError(f"{path}: {first} and {second} are masks of the same image; {_way_out(first, second)}")
+
+
+def _way_out(first: str, second: str) -> str:
+    """Return what to do about two masks of one image: whole folders of them are mostly one and the same twice."""
+    one, other = (name.rpartition("/")[0] for name in (first, second))
+    if one == other:
+        return "remove or rename one"
+    return f"the folders {one or '.'} and {other or '.'} both hold masks: move one of them away (bank: --masks FOLDER)"
 
 
 def _ambiguous(path: str, mask: str, first: str, second: str) -> SourceError:
