@@ -198,7 +198,14 @@ def test_opencv_out_of_memory_is_no_damaged_image(run, photos, monkeypatch, wher
 
     monkeypatch.setattr(where, full)
     code, _, errors = run("make", "-r", "cutpaste", "-s", photos, "--size", 64, "-n", 4, "-o", "out")
-    assert code == 1 and "error: out of memory" in errors and "damaged" not in errors
+    assert code == 1 and "error: out of memory: use fewer --workers, or smaller images (--size)" in errors
+    assert "damaged" not in errors
+
+
+def test_out_of_memory_names_no_option_that_the_command_lacks(run, monkeypatch):
+    monkeypatch.setattr("anomgen.making.check.check", lambda *_, **__: bytearray(1 << 62))
+    code, _, errors = run("check", "out")
+    assert code == 1 and "error: out of memory: close other programs" in errors and "--" not in errors
 
 
 def test_a_dataset_that_holds_an_index_twice_is_not_exported(run, tmp_path):
@@ -344,3 +351,11 @@ def test_a_url_where_only_this_machine_will_do_is_refused_at_once(run, tmp_path,
         told.split()
     )
     assert not list(tmp_path.iterdir())
+
+
+def test_no_row_is_offered_again_where_none_can_be_read(run, photos):
+    assert run("make", "-r", "cutpaste", "-s", photos, "-n", 4, "--size", 64, "-o", "out")[0] == 0
+    (shard,) = Path("out/data").iterdir()
+    shard.write_bytes(shard.read_bytes()[:200])
+    code, out, errors = run("check", "out")
+    assert code == 1 and "BROKEN file" in out and "replay" not in out + errors

@@ -1,5 +1,6 @@
 """The columns of a dataset: those that `datasets` would write, with one vocabulary of defect types."""
 
+import pyarrow as pa
 import pytest
 from made_dataset import made_rows
 
@@ -55,6 +56,10 @@ def test_columns_of_a_dataset_without_the_vocabulary_are_read():
 def test_columns_come_back_from_a_schema():
     columns = Columns(("a", "b"), keep_normal=True)
     assert Columns.of_schema(columns.schema) == columns
+    place = columns.schema.get_field_index("label")
+    other = columns.schema.set(place, columns.schema.field(place).with_type(pa.string()))
+    with pytest.raises(ValueError, match=r"^its column label holds string, not int64$"):
+        Columns.of_schema(other)
 
 
 @pytest.mark.parametrize("types", [("normal",), ("a", "a")])

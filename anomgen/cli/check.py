@@ -42,7 +42,10 @@ def check(
         print_json(report.as_dict())
     else:
         print(report.render())
-        print_next(*(("preview", dataset) if report.ok else ("replay", dataset, "INDEX")))
+        if report.ok:
+            print_next("preview", dataset)
+        elif report.normal or report.anomaly:  # some row was read, which can be drawn again
+            print_next("replay", dataset, "INDEX")
     if not report.ok:
         raise typer.Exit(1)
 

@@ -78,7 +78,17 @@ def main() -> None:
         if not lacks_memory(error):  # a fault of ours, or of a library: what it quotes is made fit to be shown, too
             print(printable(redacted(traceback.format_exc())), file=sys.stderr, end="")
             sys.exit(1)
-        _print_error(AnomgenError("out of memory: use fewer --workers, or smaller images (--size)"))
+        _print_error(AnomgenError(f"out of memory: {_way_out()}"))
+
+
+def _way_out() -> str:
+    """Return what lets the command do with less memory, by the options that it has."""
+    commands: Any = getattr(typer.main.get_command(app), "commands", {})
+    command = next((commands[word] for word in sys.argv[1:] if word in commands), None)
+    has = {name for option in command.params for name in option.opts} if command else set()
+    ways = {"--workers": "fewer --workers", "--size": "smaller images (--size)"}
+    use = ", or ".join(text for name, text in ways.items() if name in has)
+    return f"use {use}" if use else "close other programs, or run it on a machine with more"
 
 
 def _print_error(error: AnomgenError) -> NoReturn:

@@ -123,8 +123,20 @@ class Columns:
             raise ValueError(f"its defect types {list(own)} are not among the classes {list(names)}")
         columns = cls(own, "normal" in features, names, "detectability" in features)
         if not columns.schema.equals(schema):
-            raise ValueError(f"its columns are {schema.names}, not anomgen's {columns.schema.names}")
+            raise ValueError(_difference(schema, columns.schema))
         return columns
+
+
+def _difference(found: pa.Schema, ours: pa.Schema) -> str:
+    """Return what differs between the columns of a file and those that it should have."""
+    if found.names != ours.names:
+        return f"its columns are {found.names}, not anomgen's {ours.names}"
+    pairs = ((there, own) for there, own in zip(found, ours, strict=True) if not there.equals(own))
+    return "; ".join(f"its column {own.name} holds {_held(there)}, not {_held(own)}" for there, own in pairs)
+
+
+def _held(field: pa.Field) -> str:
+    return f"{field.type}{'' if field.nullable else ' without nulls'}"
 
 
 def _arrow_type(name: str, feature: dict[str, Any]) -> pa.DataType:
