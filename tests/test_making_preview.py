@@ -235,3 +235,11 @@ def test_a_sheet_of_the_usual_name_is_replaced(tmp_path, monkeypatch):
     cv2.imwrite("anomgen-preview.png", np.zeros((9, 9, 3), np.uint8))
     result = preview(recipe="cutpaste", overrides=SMALL, rows=1)
     assert cv2.imread(str(result.path)).shape[1] > 9
+
+
+@pytest.mark.parametrize(
+    ("recipes", "why"), [("nsa,,perlin", "a name is empty"), ("nsa, perlin,nsa", "nsa is there twice")]
+)
+def test_a_list_of_recipes_names_each_once(tmp_path, recipes, why):
+    with pytest.raises(UsageError, match=why):
+        preview(recipes=recipes, out=tmp_path / "look.png")

@@ -42,7 +42,12 @@ def preview(
     rows: Annotated[int, typer.Option("--rows", "-n", min=1, max=64, help="Samples, of each recipe.")] = 8,
     cols: Annotated[
         int | None,
-        typer.Option(min=1, max=64, help="Samples a line, each outlined beside a crop of it.", show_default="2"),
+        typer.Option(
+            min=1,
+            max=64,
+            help="Samples a line, each outlined beside a crop of it; not with several recipes, one a column.",
+            show_default="2",
+        ),
     ] = None,
     views: Annotated[
         bool, typer.Option("--views", help="A line a sample instead: normal, anomalous, masks, difference.")

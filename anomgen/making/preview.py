@@ -188,7 +188,15 @@ def _chosen(
         return ["nsa" if recipe is None else recipe]
     if recipe is not None:
         raise UsageError("give --recipe or --recipes, not both")
-    return [name.strip() for name in recipes.split(",") if name.strip()] if isinstance(recipes, str) else recipes
+    if not isinstance(recipes, str):
+        return recipes
+    several = [name.strip() for name in recipes.split(",")]
+    if not all(several):
+        raise UsageError(f"--recipes {recipes!r}: a name is empty; write them as a,b,c")
+    twice = next((name for name in several if several.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(f"--recipes {recipes!r}: {twice} is there twice; name each once")
+    return several
 
 
 def _draw_recipes(recipes: Sequence[Recipe], out: Path, rows: int, cols: int | None, *, views: bool) -> dict[str, Any]:
