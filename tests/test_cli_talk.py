@@ -163,3 +163,19 @@ def test_warnings_are_said_unless_quiet(capsys):
 def test_both_at_once_are_refused():
     done = CliRunner().invoke(app, ["ls", "-q", "-v"])
     assert done.exit_code == 1 and "--quiet and --verbose contradict each other" in str(done.exception)
+
+
+def test_help_breaks_lines_where_the_terminal_does():
+    """A paragraph of a command's words is a line; what is indented stays as it is written."""
+
+    def run() -> None:
+        """Say a first thing.
+
+        A second one that goes
+        on.
+
+        Code:
+            a = 1
+        """
+
+    assert talk._talking(run).__doc__ == "Say a first thing.\n\nA second one that goes on.\n\nCode:\n    a = 1"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Iterator
 
 from typer.main import get_command
@@ -33,7 +34,7 @@ def _plain(command, name: str) -> str:
     """Return usage, description and options without the terminal's boxes, which differ between versions of rich."""
     arguments = [_words(parameter)[0] for parameter in command.params if parameter.param_type_name == "argument"]
     rest = ["COMMAND"] if hasattr(command, "commands") else arguments
-    lines = [f"Usage: {' '.join([name, '[OPTIONS]', *rest])}", "", command.help or "", ""]
+    lines = [f"Usage: {' '.join([name, '[OPTIONS]', *rest])}", "", _broken(command.help or ""), ""]
     for parameter in command.params:
         default = parameter.show_default if isinstance(getattr(parameter, "show_default", None), str) else ""
         told = f" [default: {default}]" if default else ""
@@ -41,6 +42,11 @@ def _plain(command, name: str) -> str:
     if command.epilog:
         lines.extend(["", command.epilog])
     return "\n".join(lines).rstrip()
+
+
+def _broken(text: str) -> str:
+    """Return a text whose paragraphs have lines of 120 columns at most."""
+    return "\n".join(textwrap.fill(line, 120, break_on_hyphens=False) for line in text.split("\n"))
 
 
 def _words(parameter) -> list[str]:

@@ -67,9 +67,16 @@ def _talking(run: Callable[..., None]) -> Callable[..., None]:
     kind = inspect.Parameter.KEYWORD_ONLY
     more = [inspect.Parameter(name, kind, default=False, annotation=option) for name, option in OPTIONS.items()]
     signature = own.replace(parameters=[*own.parameters.values(), *more])
+    told.__doc__ = _flowing(inspect.getdoc(run) or "")
     told.__signature__ = signature  # type: ignore[attr-defined]
     told.__annotations__ = {name: parameter.annotation for name, parameter in signature.parameters.items()}
     return told
+
+
+def _flowing(text: str) -> str:
+    """Return a text whose paragraphs are a line each, which the terminal's width breaks; indented lines stay."""
+    paragraphs = text.split("\n\n")
+    return "\n\n".join(part if "\n " in f"\n{part}" else " ".join(part.split("\n")) for part in paragraphs)
 
 
 @contextmanager
