@@ -103,8 +103,10 @@ def _about_recipe(name: str) -> str:
     recipe = load_recipe(name)
     types = recipe.generator.defect_types
     some = ", ".join(types[:FEW_TYPES]) + (f" and {len(types) - FEW_TYPES} more" if len(types) > FEW_TYPES else "")
-    told = f"the generator {recipe.generator.kind}" if _is_one_kind(recipe) else some
-    return f"{meaning_of(name, recipe)} ({told}); {recipe.count} rows, {recipe.anomaly_ratio:.0%} anomalous"
+    told = recipe.generator.kind if _is_one_kind(recipe) else some
+    usual = all(getattr(recipe, key) == Recipe.model_fields[key].default for key in ("count", "anomaly_ratio"))
+    rows = "" if usual else f"; {recipe.count} rows, {recipe.anomaly_ratio:.0%} anomalous"
+    return f"{meaning_of(name, recipe)} ({told}){rows}"
 
 
 def _is_one_kind(recipe: Recipe) -> bool:
