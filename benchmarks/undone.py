@@ -23,8 +23,6 @@ from anomgen.score.detectors.networks import tensor, trained
 
 SIDE = 128
 """Of the images, in pixels."""
-POOLED = 1024
-"""Features of a place in PatchCore."""
 SSIM, TWO = draem.ssim, unet._two
 
 
@@ -91,7 +89,8 @@ def averaged_features(backbone: Backbone, _: object, images: torch.Tensor) -> to
     h, w = images.shape[2:]
     step, finest = max(backbone.strides), min(backbone.strides)
     maps = backbone(F.pad(images, (0, -w % step, 0, -h % step), mode="reflect"))
-    alike = [F.interpolate(F.avg_pool2d(found, 3, 1, 1, count_include_pad=False), maps[0].shape[2:]) for found in maps]
+    means = [F.avg_pool2d(found, 3, 1, 1, count_include_pad=False) for found in maps]
+    alike = [F.interpolate(found, maps[0].shape[2:], mode="bilinear", align_corners=False) for found in means]
     return torch.cat(alike, 1)[:, :, : -(-h // finest), : -(-w // finest)]
 
 
