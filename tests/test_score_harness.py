@@ -228,6 +228,10 @@ def cli(*words):
         (["--recipes", "nsa,"], "a name is empty"),
         (["--recipes", "nsa", "--set", "nsa.x=1"], "recipe.NAME.KEY"),
         (["--recipes", "nsa", "--set", "detector.draem.width=4"], "not asked for"),
+        (
+            ["--recipes", "nsa", "--steps", "3", "--set", "detector.probe.steps=2"],
+            "--steps 3 and --set detector.probe.steps=2: two values for one key; leave one out",
+        ),
         (["--recipes", "nsa", "--preset", "papr"], "did you mean 'paper'"),
         (["--recipes", "nsa", "--sweep", "generator.blend"], "KEY=[VALUE"),
     ],

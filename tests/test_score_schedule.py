@@ -10,6 +10,7 @@ from scoring import QUICK, request, schedule_of
 
 pytest.importorskip("timm", reason="scoring is an extra")
 
+import anomgen
 from anomgen.banks.make import bank
 from anomgen.config import Part
 from anomgen.errors import UsageError
@@ -142,6 +143,19 @@ def test_a_model_that_has_seen_validation_images_is_told(data, tmp_path):
     assert "sdas was trained on 2 of the 2 normal images of part" in note
     with pytest.raises(UsageError, match=r"sdas\+perlin .* kind: mix"):
         schedule_of(data, tmp_path / "run", recipes=("sdas+perlin",))
+
+
+def test_a_detector_s_own_settings_go_with_a_preset_and_steps_that_do_not_contradict_them(data, tmp_path):
+    for changes, options in (
+        (("detector.unet.steps=4",), {"steps": 4}),
+        (("detector.unet.steps=4",), {"preset": "paper"}),
+        (("detector.unet.preset=default",), {"preset": "paper", "steps": 4}),
+    ):
+        bench = schedule_of(data, tmp_path, detectors=("unet",), changes=changes, **options).bench
+        assert bench.detectors["unet"].steps == 4
+    with pytest.raises(UsageError, match=r"--steps 4 and --set detector\.probe\.steps=3: two values for one key"):
+        anomgen.fit(data, "boxes", tmp_path / "kept", size=32, steps=4, overrides={"detector.probe.steps": 3})
+    assert not (tmp_path / "kept").exists()
 
 
 def test_the_data_set_s_name_stands_in_sweeps_too_and_errors_say_what_was_typed(data, tmp_path):
