@@ -44,8 +44,10 @@ def halves(path: str, out: Path, name: str, size: int, count: int) -> None:
 def judged(judge: Classifier, images: Sequence[np.ndarray], wanted: Sequence[int]) -> tuple[float, float]:
     """Return the share that the judge takes for what was wanted, and the mean of log p; images: in [−1, 1]."""
     with torch.no_grad():
-        pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float()
-        likelihood = judge.network(pixels, torch.zeros(len(images), dtype=torch.long)).log_softmax(1)
+        device = next(judge.network.parameters()).device
+        pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float().to(device)
+        times = torch.zeros(len(images), dtype=torch.long, device=device)
+        likelihood = judge.network(pixels, times).log_softmax(1).cpu()
     chosen = torch.tensor(wanted)
     right = (likelihood.argmax(1) == chosen).float().mean().item()
     return right, likelihood[torch.arange(len(images)), chosen].mean().item()
