@@ -1,6 +1,7 @@
 """The small Python API: the same names and results as the command line."""
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -71,6 +72,14 @@ def test_other_changes_are_refused(given):
 def test_score_and_fit_hear_a_mapping():
     asked = Request.of("photos", "nsa", changes={"recipe.nsa.generator.shape": "ellipse", "detector.probe.steps": 5})
     assert asked.changes == ("recipe.nsa.generator.shape=ellipse", "detector.probe.steps=5")
+
+
+def test_score_takes_lists_of_names_as_texts_with_commas_or_as_several():
+    asked = Request.of("photos", " nsa, perlin", detectors=["probe", "unet"])
+    assert asked == Request.of("photos", ["nsa", Path("perlin")], detectors="probe,unet")
+    for wrong in ({"recipes": ["nsa", "nsa"]}, {"recipes": []}, {"recipes": "nsa", "detectors": ["unet", " "]}):
+        with pytest.raises(UsageError, match=r"--(recipes|detectors) .*: (nsa is there twice|a name is empty)"):
+            Request.of("photos", **wrong)
 
 
 @pytest.mark.parametrize("workers", ["2", 2.0, True, 0])

@@ -238,7 +238,8 @@ def test_a_sheet_of_the_usual_name_is_replaced(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("recipes", "why"), [("nsa,,perlin", "a name is empty"), ("nsa, perlin,nsa", "nsa is there twice")]
+    ("recipes", "why"),
+    [("nsa,,perlin", "is empty"), ("", "is empty"), ("nsa, perlin,nsa", "twice"), (["nsa", "nsa"], "twice")],
 )
 def test_a_list_of_recipes_names_each_once(tmp_path, recipes, why):
     with pytest.raises(UsageError, match=why):

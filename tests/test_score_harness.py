@@ -226,6 +226,9 @@ def cli(*words):
         (["--recipes", "nsa", "--ratios", "0.5,2"], "no share"),
         (["--recipes", "nsa", "--counts", "1000"], "1000"),
         (["--recipes", "nsa,"], "a name is empty"),
+        (["--recipes", "nsa, perlin,nsa"], "--recipes 'nsa, perlin,nsa': nsa is there twice; name each once"),
+        (["--recipes", "nsa", "--detectors", "probe,,unet"], "--detectors 'probe,,unet': a name is empty"),
+        (["--recipes", "nsa", "--detectors", "probe,probe"], "probe is there twice"),
         (["--recipes", "nsa", "--set", "nsa.x=1"], "recipe.NAME.KEY"),
         (["--recipes", "nsa", "--set", "detector.draem.width=4"], "not asked for"),
         (

@@ -22,6 +22,7 @@ from anomgen.cli.terminal import (
     same_options,
     with_regions,
 )
+from anomgen.config.text import listed
 from anomgen.errors import in_one_block
 
 app = App()
@@ -84,7 +85,7 @@ def preview(
     for line in _told(result.resolved):
         print(in_one_block(f"  {line}"))
     if dataset is None:
-        chosen = recipe or (recipes or "nsa").split(",")[0]
+        chosen = recipe or ("nsa" if recipes is None else listed(recipes, "--recipes")[0])
         print_next("make", *same_options(chosen, source, size, seed, with_regions(changes, roi, exclude)))
     else:
         print_next("check", dataset)

@@ -345,6 +345,23 @@ def size_of(text: Any) -> Any:
     return int(parts[0]) if len(parts) == 1 else (int(parts[0]), int(parts[1]))
 
 
+def listed(given: Any, option: str) -> list[Any]:
+    """Return what an option names: a text with commas, several texts, or one thing that is no text, such as a Path.
+
+    Raises UsageError, which tells the option, for an empty name and for one that is there twice.
+    """
+    if isinstance(given, str):
+        names: list[Any] = [word.strip() for word in given.split(",")]
+    else:
+        names = list(given) if isinstance(given, Iterable) else [given]
+    if not names or not all(str(name).strip() for name in names):
+        raise UsageError(f"{option} {given!r}: a name is empty; write them as a,b,c")
+    twice = next((name for name in names if isinstance(name, str) and names.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(f"{option} {given!r}: {twice} is there twice; name each once")
+    return names
+
+
 def require_whole(option: str, value: Any, least: int = 1) -> None:
     """Raise UsageError, which names the option, for what is no whole number, or below `least`."""
     if isinstance(value, bool) or not isinstance(value, Integral):

@@ -15,7 +15,7 @@ import numpy as np
 
 from anomgen.banks.folder import Bank, is_bank
 from anomgen.banks.make import bank_sheet
-from anomgen.config.text import Overrides, require_whole
+from anomgen.config.text import Overrides, listed, require_whole
 from anomgen.dataset.grid import Group, grid_sheet, write_gallery
 from anomgen.dataset.panel import Panel
 from anomgen.dataset.preview import dataset_panels, foreground_sheet, preview_sheet
@@ -184,19 +184,11 @@ def _on_texture(sampler: Sampler, name: str) -> Panel | None:
 def _chosen(
     recipe: Recipe | str | Path | None, recipes: str | Sequence[Recipe | str | Path] | None
 ) -> Sequence[Recipe | str | Path]:
-    if not recipes:
+    if recipes is None:
         return ["nsa" if recipe is None else recipe]
     if recipe is not None:
         raise UsageError("give --recipe or --recipes, not both")
-    if not isinstance(recipes, str):
-        return recipes
-    several = [name.strip() for name in recipes.split(",")]
-    if not all(several):
-        raise UsageError(f"--recipes {recipes!r}: a name is empty; write them as a,b,c")
-    twice = next((name for name in several if several.count(name) > 1), None)
-    if twice is not None:
-        raise UsageError(f"--recipes {recipes!r}: {twice} is there twice; name each once")
-    return several
+    return listed(recipes, "--recipes")
 
 
 def _draw_recipes(recipes: Sequence[Recipe], out: Path, rows: int, cols: int | None, *, views: bool) -> dict[str, Any]:

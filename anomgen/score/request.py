@@ -11,7 +11,7 @@ from typing import Any, TypedDict, TypeVar, get_args
 
 import yaml
 
-from anomgen.config.text import NUMBER, Overrides, read_yaml, require_whole, size_of, texts_of
+from anomgen.config.text import NUMBER, Overrides, listed, read_yaml, require_whole, size_of, texts_of
 from anomgen.errors import UsageError, near_miss, require
 from anomgen.places import home
 from anomgen.registry import names
@@ -110,7 +110,8 @@ class Request:
                 require_whole(option, number, least)
         if real_share is not None and not 0 < real_share < 1:
             raise UsageError(f"--real-share {real_share:g}: must be above 0 and below 1; the rest is tested on")
-        if (abnormal or real_share is not None) and "real" not in _listed(recipes, "--recipes"):
+        asked = [str(name) for name in listed(recipes, "--recipes")]
+        if (abnormal or real_share is not None) and "real" not in asked:
             option = "--abnormal" if abnormal else "--real-share"
             raise UsageError(f"{option}: is of the line real; add real to --recipes")
         places = (str(data),) if isinstance(data, str | Path) else tuple(map(str, data))
@@ -118,8 +119,8 @@ class Request:
             home(path)  # a name that is no text could not be recorded
         return cls(
             places,
-            tuple(_listed(recipes, "--recipes")),
-            _detectors(_listed(detectors, "--detectors")),
+            tuple(asked),
+            _detectors([str(name) for name in listed(detectors, "--detectors")]),
             seeds,
             None if size is None else _size(size),
             steps,
@@ -168,19 +169,9 @@ def time_text(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _listed(given: Texts, option: str) -> list[str]:
-    words = [word.strip() for word in given.split(",")] if isinstance(given, str) else [str(given)]
-    if not isinstance(given, str | Path):
-        words = [str(word) for word in given]
-    if not words or not all(words):
-        raise UsageError(f"{option} {given!r}: a name is empty; write them as a,b,c")
-    return words
-
-
 def _detectors(wanted: Sequence[str]) -> tuple[str, ...]:
-    """Return names of detectors, each once; ``all`` stands for every one that is installed."""
-    chosen = [name for name in names("detectors") if name != NONE] if list(wanted) == ["all"] else wanted
-    return tuple(dict.fromkeys(chosen))
+    """Return names of detectors; ``all`` stands for every one that is installed."""
+    return tuple(name for name in names("detectors") if name != NONE) if list(wanted) == ["all"] else tuple(wanted)
 
 
 def _numbers(
@@ -191,7 +182,7 @@ def _numbers(
     fault: str,
 ) -> tuple[Number, ...]:
     text = given if isinstance(given, str) else ",".join(map(str, given))
-    words: Sequence[Any] = _listed(given, option) if isinstance(given, str) else given
+    words: Sequence[Any] = given.split(",") if isinstance(given, str) else given
     try:
         values = [kind(word) for word in words]
     except ValueError:
