@@ -231,6 +231,7 @@ def cli(*words):
         (["--recipes", "nsa", "--detectors", "probe,probe"], "probe is there twice"),
         (["--recipes", "nsa", "--set", "nsa.x=1"], "recipe.NAME.KEY"),
         (["--recipes", "nsa", "--set", "detector.draem.width=4"], "not asked for"),
+        (["--recipes", "nsa", "--set", "detector.probe=3"], "--set detector.probe=3: name a key, as in"),
         (
             ["--recipes", "nsa", "--steps", "3", "--set", "detector.probe.steps=2"],
             "--steps 3 and --set detector.probe.steps=2: two values for one key; leave one out",

@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 from anomgen.config import Part
-from anomgen.config.text import changed, refuse_two, with_name
+from anomgen.config.text import changed, one_line, refuse_two, with_name
 from anomgen.errors import UsageError
 from anomgen.making.engine import Plan, Recipe
 from anomgen.score.cell import Bench, Cell, is_kept
@@ -236,6 +236,9 @@ def request_detectors(request: Request, option: str = "--detectors") -> dict[str
     """
     wanted = list(dict.fromkeys([NONE, *request.detectors]))
     own = changed({}, _prefixed(request.changes, "detector"), "detector.draem.width=32")
+    for name, settings in own.items():
+        if not isinstance(settings, Mapping):
+            raise UsageError(f"--set detector.{name}={one_line(settings)}: name a key, as in detector.draem.width=32")
     if request.steps is not None:
         steps = (f"--steps {request.steps}", request.steps)
         refuse_two({"detector": own}, dict.fromkeys((f"detector.{name}.steps" for name in wanted), steps))
