@@ -63,11 +63,20 @@ def home(where: str | Path) -> Path:
 
 
 def local(where: str | Path) -> Path:
-    """Return a path as `home` does, for what is written to this machine alone. Raises UsageError for a URL."""
+    """Return a path as `home` does, for what is written to this machine alone.
+
+    Raises UsageError for a URL, and where what should be a folder on the way is a file.
+    """
     if is_url(where):
         scheme = str(where).partition(":")[0]  # the rest may hold a password
         raise UsageError(f"{scheme}://…: this is written to this machine; give a path, and upload the result whole")
-    return home(where)
+    path = home(where)
+    above: Path | None = None
+    with suppress(OSError):  # of a name that is too long; whoever writes there tells
+        above = next((up for up in path.parents if up.exists() and not up.is_dir()), None)
+    if above is not None:
+        raise UsageError(f"{where}: {above} is a file, and no folder; choose another place")
+    return path
 
 
 def cache_folder() -> Path:

@@ -204,6 +204,16 @@ def test_what_names_no_file_is_refused_as_an_output(name, tmp_path, monkeypatch)
     assert place("./-") == local(Path("-")) == Path("-")
 
 
+def test_an_output_below_a_file_is_refused_before_anything_is_computed(tmp_path, monkeypatch):
+    monkeypatch.setattr("anomgen.making.engine.Plan.of", None)
+    (tmp_path / "file").write_bytes(b"mine")
+    assert local(tmp_path / "file") == tmp_path / "file" and local(tmp_path / "new" / "x") == tmp_path / "new" / "x"
+    for out in (tmp_path / "file" / "x", tmp_path / "file" / "inner" / "x"):
+        for words in (("preview", "-o", f"{out}.png"), ("tune", "builtin", "-o", f"{out}.yaml")):
+            _, errors = run(*words, code=2)
+            assert f"{out}" in errors and f"{tmp_path / 'file'} is a file, and no folder; choose another" in errors
+
+
 def test_only_regular_files_of_bounded_size_are_read(tmp_path):
     (tmp_path / "file").write_bytes(b"12345")
     (tmp_path / "link").symlink_to("file")
