@@ -79,6 +79,14 @@ def test_thumbnails_are_no_larger_than_asked_for_and_views_are_known(studio):
     refused(studio.get("/row/unknown/0/image.png"), "choose the recipe again", 410)
 
 
+@pytest.mark.parametrize(
+    "address", ["row/x/{}/image.png", "normal/x/{}.png", "api/normal/x/{}", "bank/x/{}.png", "api/dataset/x/{}"]
+)
+def test_an_endless_number_of_a_row_is_in_no_address(studio, address):
+    for index in ("1" * 5000, "1" * 13, "-1"):
+        assert studio.get(f"/{address.format(index)}").status_code == 404
+
+
 def test_a_row_that_cannot_be_drawn_says_why_and_the_others_come(studio):
     told = chosen(studio, "defects", **{"generator.kinds": ["chipped_edge"], "foreground": "none"})
     row = studio.post("/api/rows", json={"id": told["id"], "indices": [0, 1]}).json()["rows"]

@@ -10,6 +10,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.convertors import register_url_convertor
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
@@ -26,7 +27,7 @@ from anomgen.studio.drawing import Drawing
 from anomgen.studio.guard import Guard
 from anomgen.studio.inspecting import Inspecting
 from anomgen.studio.marking import with_banks
-from anomgen.studio.questions import Desk, Unfit, asked_of, field, panel_picture, wholes
+from anomgen.studio.questions import Desk, RowNumber, Unfit, asked_of, field, panel_picture, wholes
 from anomgen.studio.runs import Begun, Runs
 from anomgen.studio.session import Session
 
@@ -138,6 +139,7 @@ def studio_app(session: Session, *, token: str, name: str = "127.0.0.1", port: i
     async def page(_: Request) -> Response:
         return FileResponse(STATIC / "index.html")
 
+    register_url_convertor("row", RowNumber())
     routes = [
         Route("/", page),
         Route("/api/start", rows.start),
@@ -166,15 +168,15 @@ def studio_app(session: Session, *, token: str, name: str = "127.0.0.1", port: i
         Route("/api/fit", inspecting.fit, methods=["POST"]),
         Route("/api/score", inspecting.score, methods=["POST"]),
         Route("/api/inspect/{name}", inspecting.inspect, methods=["POST"]),
-        Route("/api/normal/{key}/{index:int}", drawing.normal),
+        Route("/api/normal/{key}/{index:row}", drawing.normal),
         Route("/api/dataset/{name}", making.dataset),
-        Route("/api/dataset/{name}/{index:int}", making.record),
-        Route("/row/{key}/{index:int}/{view}.png", rows.row_picture),
-        Route("/normal/{key}/{index:int}.png", drawing.normal_picture),
+        Route("/api/dataset/{name}/{index:row}", making.record),
+        Route("/row/{key}/{index:row}/{view}.png", rows.row_picture),
+        Route("/normal/{key}/{index:row}.png", drawing.normal_picture),
         Route("/picture/{picture}.png", drawing.shown_picture),
         Route("/mark/{picture}.png", drawing.shown_mark),
-        Route("/bank/{name}/{index:int}.png", drawing.bank_picture),
-        Route("/dataset/{name}/{index:int}/{view}.png", making.dataset_picture),
+        Route("/bank/{name}/{index:row}.png", drawing.bank_picture),
+        Route("/dataset/{name}/{index:row}/{view}.png", making.dataset_picture),
         Route("/inspection/{picture}/{view}.png", inspecting.picture),
         Route("/report/{name}", inspecting.report),
         Mount("/static", StaticFiles(directory=STATIC)),

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from starlette.concurrency import run_in_threadpool
+from starlette.convertors import Convertor
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -108,6 +109,20 @@ def number(text: str) -> int:
     if not text.isdecimal() or len(text) > 12:
         raise Unfit(f"{text[:40]!r} is no number")
     return int(text)
+
+
+class RowNumber(Convertor[int]):
+    """A row's number in an address: one of more digits than `number` takes is in none, as letters are."""
+
+    regex = "[0-9]{1,12}"
+
+    def convert(self, value: str) -> int:
+        """Return the number."""
+        return int(value)
+
+    def to_string(self, value: int) -> str:
+        """Return its digits."""
+        return str(value)
 
 
 async def panel_picture(request: Request, panel: Panel) -> Response:
