@@ -1,14 +1,18 @@
 """`anomgen.train`: the command of that name from Python, and what both refuse before a step is made."""
 
+import re
+import shutil
+
 import pytest
 
 pytest.importorskip("diffusers", reason="needs the extra `diffusion`")
 
-from learned import TINY, disc, pictures
+from docs_pages import read
+from learned import TINY, TINY_GUIDE, disc, pictures
 from typer.testing import CliRunner
 
 from anomgen.cli import app
-from anomgen.errors import AnomgenWarning, UsageError
+from anomgen.errors import AnomgenWarning, SourceError, UsageError
 from anomgen.models import start
 from anomgen.models.cyclegan.model import load_translators
 from anomgen.models.folder import read_record
@@ -51,6 +55,29 @@ def test_cyclegan_takes_its_two_kinds_of_images_and_warns_of_few(data, tmp_path)
         "10 abnormal images are few, 30 or more are better",
     ]
     assert load_translators(str(tmp_path / "m")).description.width == 4
+
+
+@pytest.mark.filterwarnings("ignore::anomgen.errors.AnomgenWarning")
+def test_images_of_several_shapes_are_trained_on_at_a_size_of_two_sides_as_is_published(data, tmp_path):
+    for name, seed in (("good", 100), ("bad", 200)):
+        pictures(tmp_path / "tall" / name, 4, shape=(60, 40), seed=seed)
+        for file in (tmp_path / "tall" / name).iterdir():
+            file.rename(data / name / f"tall{file.name}")
+    shutil.copytree(data / "good", tmp_path / "other")
+    small = {"width": 4, "blocks": 1, "discriminator_width": 4}
+    guide = {key: list(value) if isinstance(value, tuple) else value for key, value in TINY_GUIDE.items()}
+    for kind, images, settings, more in (
+        ("sdas", data / "good", SMALL, {}),
+        ("cyclegan", data / "good", small, {"abnormal": data / "bad"}),
+        ("classifier", [data / "good", tmp_path / "other"], guide, {"guides": tmp_path / "sdas"}),
+    ):
+        options = {**more, "steps": 1, "overrides": settings}
+        with pytest.raises(SourceError, match=r"training needs one size; stretch them with --size HxW"):
+            train(kind, images, tmp_path / f"refused-{kind}", size=32, **options)
+        size = None if kind == "classifier" else "32x32"  # that of the model it guides
+        assert train(kind, images, tmp_path / kind, size=size, **options).made == 1
+    for page in ("docs/reference/leaderboard.md", "docs/how-to/compare.md"):
+        assert set(re.findall(r"anomgen train .*models/.*--size (\S+)", read(page))) == {"128x128"}
 
 
 @pytest.mark.parametrize(("gpu", "sdas", "cyclegan"), [(False, "laptop", "laptop"), (True, "gpu", "paper")])

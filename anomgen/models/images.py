@@ -62,7 +62,7 @@ class Images:
             if self.pool[index].shape != self.shape:
                 raise SourceError(
                     f"{source.id(index)} is {_text(self.pool[index].shape)}, the first image {_text(self.shape)}: "
-                    "training needs one size; give it with --size HxW, or cut them alike with --set source.fit=crop"
+                    "training needs one size; stretch them with --size HxW, or cut them with --set source.fit=crop"
                 )
 
     def __len__(self) -> int:

@@ -138,6 +138,6 @@ def _one_shape(sets: Sequence[Images], names: Sequence[str]) -> tuple[int, ...]:
         if images.shape != sets[0].shape:
             raise UsageError(
                 f"the images of {name} are {images.shape}, those of {names[0]} {sets[0].shape} (height, width, "
-                "channels): one model takes one size; give it with --size, or train one model for each"
+                "channels): one model takes one size; give it with --size HxW, or train one model for each"
             )
     return sets[0].shape
