@@ -66,6 +66,21 @@ def test_a_threshold_that_its_rule_does_not_choose_is_told(data, tmp_path):
         anomgen.Inspector.load(tmp_path / "out", limit="fn=0")
 
 
+def test_a_threshold_for_pixels_is_a_number_and_told_where_it_marks_whole_images(data, tmp_path):
+    anomgen.fit(data, "boxes", tmp_path / "out", size=32, steps=2, overrides=CHANGES)
+    file = tmp_path / "out" / DESCRIPTION
+    values = json.loads(file.read_text())
+    for own in (float("nan"), float("-inf"), 1e308, -1e308, "0.5", True, []):
+        file.write_text(json.dumps({**values, "pixel_threshold": own}))
+        with pytest.raises(UsageError, match=r"is damaged(, pixel_threshold: | \((NaN|-Infinity) is no number)"):
+            anomgen.Inspector.load(tmp_path / "out")
+    file.write_text(json.dumps({**values, "pixel_threshold": -1.0}))
+    for limit in ((), "fn=0"):
+        with pytest.warns(AnomgenNote, match=r"the threshold for pixels, -1, is below zero, and no score"):
+            inspector = anomgen.Inspector.load(tmp_path / "out", limit=limit)
+        assert inspector.inspect(np.zeros((32, 32, 3), np.uint8)).area == 1
+
+
 def test_what_was_trained_without_keep_is_trained_again_and_nothing_twice(data, here, tmp_path):
     plain = request(data, changes=CHANGES)
     assert run_score(plain, tmp_path, figures=False).summary.kept == 0

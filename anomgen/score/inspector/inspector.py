@@ -61,8 +61,8 @@ class Inspector:
 
         limit: ``fn=0``, ``fpr=0.02`` or both: another threshold than the kept one, chosen on the same validation
         images. Of a kept one that its rule does not choose there, a note is told, and of one that nothing there
-        reaches, a warning. Raises UsageError for a folder that is none, damaged, or of another version, Unreachable for
-        limits that no threshold keeps.
+        reaches, a warning; of a threshold for pixels below zero, where no score is, a note. Raises UsageError
+        for a folder that is none, damaged, or of another version, Unreachable for limits that no threshold keeps.
         """
         require("score", "a trained detector", "torch", "safetensors", "timm")
         from anomgen.score.kept.folder import load_detector
@@ -73,6 +73,7 @@ class Inspector:
             description = description.model_copy(update={"threshold": Threshold.of(description.validation, bounds)})
         else:
             _tell_of_threshold(folder, description)
+        _tell_of_pixels(folder, description)
         return cls(detector, description)
 
     @property
@@ -177,6 +178,18 @@ def _tell_of_threshold(folder: str | Path, description: Description) -> None:
         flagged = sum(score >= threshold.score for score in scores)
         warnings.warn(
             f"{own} validation images{given}; it flags {flagged} of these {len(scores)}",
+            AnomgenNote,
+            stacklevel=3,
+        )
+
+
+def _tell_of_pixels(folder: str | Path, description: Description) -> None:
+    """Tell of a threshold for pixels that somebody has set so low that every pixel reaches it."""
+    limit, lowest = description.pixel_threshold, min(description.validation.scores, default=-math.inf)
+    if limit is not None and limit < 0 <= lowest:
+        warnings.warn(
+            f"{folder}: the threshold for pixels, {limit:.4g}, is below zero, and no score of the validation images is "
+            f"(the lowest is {lowest:.4g}): masks will hold whole images",
             AnomgenNote,
             stacklevel=3,
         )

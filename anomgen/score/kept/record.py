@@ -18,6 +18,9 @@ Side = Annotated[int, Field(ge=MIN_SIDE, le=MAX_SIDE)]
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 
 
+LARGEST = 3.4e38
+"""About the largest value that a map, float32, can hold."""
+OfMap = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
 On = Literal["recipe", "real"]
 """Images that a threshold is chosen on."""
 
@@ -96,7 +99,7 @@ class Description(JsonRecord):
     score: Reducer = "window"
     """How a map becomes the image's score."""
     threshold: Threshold
-    pixel_threshold: float | None
+    pixel_threshold: OfMap | None
     """Value of the map from which a pixel is anomalous: best F1 on the validation masks; none without these."""
     validation: Validation
     tested: Tested | None = None
