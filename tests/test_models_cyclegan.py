@@ -48,6 +48,7 @@ def test_the_paper_preset_is_the_papers_networks():
     assert sum(p.numel() for p in network.parameters()) == 11_378_179  # as published with the original code
     assert [layer.out_channels for layer in scores if isinstance(layer, torch.nn.Conv2d)] == [64, 128, 256, 512, 1]
     assert (settings.batch_size, settings.cycle, settings.identity, settings.learning_rate) == (16, 10, 5, 2e-4)
+    assert settings.mixed_precision == "no"
 
 
 def test_the_normalisation_is_torchs_instance_norm():

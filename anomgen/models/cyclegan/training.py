@@ -121,6 +121,7 @@ class TrainCycleGAN(TrainingSettings):
             "residual": False,
             "upsampling": "transposed",
             "resolution": None,
+            "mixed_precision": "no",
             "checkpoint_every": 500,
         },
     }
