@@ -3,8 +3,11 @@
 Dhariwal, Nichol: Diffusion models beat GANs on image synthesis, NeurIPS 2021, arXiv 2105.05233, section 4, as RealNet
 uses it (Zhang, Xu, Zhou, CVPR 2024, arXiv 2403.05897).
 
-Note: RealNet begins with OpenAI's classifier of ImageNet, ours with new weights. Its paper does not say for how long it
-is trained; its configuration for MVTec AD samples with the checkpoint of 428 epochs: 39,000 steps of twice 20 images.
+Note: RealNet begins with OpenAI's classifier of ImageNet, ours with new weights, and with the last layers of blocks at
+random where OpenAI's begin at zero. Its paper does not say for how long it is trained; its configuration for MVTec AD
+samples with the checkpoint of 428 epochs: 39,000 steps of twice 20 images. The presets `laptop` and `gpu` let weights
+decay and show categories equally often. docs/reference/methods.md has what each of these changes (`python
+benchmarks/trainings.py classifier DATA DATA…`), but for ImageNet's weights.
 """
 
 from __future__ import annotations

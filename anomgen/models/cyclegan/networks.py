@@ -58,7 +58,7 @@ def build_networks(rng: np.random.Generator, channels: int, discriminator_width:
 
 
 def initialise(networks: Sequence[nn.Module], rng: np.random.Generator) -> None:
-    """Draw all weights from N(0, 0.02) and set all biases to 0, as the paper does; they may have no memory yet."""
+    """Draw all weights from N(0, 0.02), as the paper does, and set all biases to 0; they may have no memory yet."""
     for network in networks:
         for parameter in network.to_empty(device="cpu").parameters():
             values = rng.normal(0, 0.02, parameter.shape) if parameter.ndim > 1 else np.zeros(parameter.shape)

@@ -4,8 +4,10 @@ Bougaham, Delchevalerie, El Adoui, Frénay: Industrial and medical anomaly detec
 networks, Neurocomputing 614:128762, 2025, arXiv 2302.05154, after Zhu, Park, Isola, Efros, ICCV 2017,
 arXiv 1703.10593. The networks and their losses are in `networks.py`.
 
-Note: the paper trains without a seed; here every draw follows from (seed, number of the image). The paper pairs the
-classes at random, and so do we, drawing the abnormal image anew each time, since there are few.
+Note: every draw follows from (seed, number of the image), there is no seed in the paper. Its code pairs the images once
+and turns both of a pair alike; here abnormal image and orientations are drawn anew each time. A tenth of the normal
+images is held back, for the threshold; biases begin at 0, theirs as torch draws them; the rate falls each step, theirs
+each epoch, at most a 180th later. docs/reference/methods.md says what that changes (`benchmarks/trainings.py`).
 """
 
 from __future__ import annotations

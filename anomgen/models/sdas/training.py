@@ -4,6 +4,10 @@ Ho, Jain, Abbeel: Denoising diffusion probabilistic models, NeurIPS 2020, arXiv 
 Nichol, Dhariwal: Improved denoising diffusion probabilistic models, ICML 2021, arXiv 2102.09672; as RealNet uses it,
 Zhang, Xu, Zhou, CVPR 2024, arXiv 2403.05897, with v-prediction (Salimans, Ho, ICLR 2022, arXiv 2202.00512) for small
 budgets: an underfit model then blurs instead of leaving noise.
+
+Note: new weights are averaged with a rising decay, the last layers of blocks do not begin at zero, and a batch in parts
+is clipped once, as their mean: docs/how-to/sdas.md has the list, docs/reference/methods.md what each of these changes
+(`python benchmarks/trainings.py sdas DATA`).
 """
 
 from __future__ import annotations
