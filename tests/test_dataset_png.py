@@ -3,6 +3,7 @@
 import struct
 import zlib
 
+import cv2
 import numpy as np
 import pytest
 
@@ -55,16 +56,79 @@ def test_a_view_of_an_image_is_encoded_as_its_copy():
     assert encode_png(image[::-2, 3:20]) == encode_png(image[::-2, 3:20].copy())
 
 
+def chunk(kind, data, checksum=None):
+    """Return a chunk of a PNG."""
+    check = zlib.crc32(kind + data) if checksum is None else checksum
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", check)
+
+
+def of_chunks(*chunks):
+    """Return a PNG of chunks, name and content, and a checksum where it is wrong."""
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*one) for one in chunks)
+
+
+def lined(pixels, number):
+    """Return the pixels of a PNG of 64 lines with another filter for all of them."""
+    lines = zlib.decompress(pixels)
+    length = len(lines) // 64
+    return zlib.compress(b"".join(bytes([number]) + lines[at + 1 : at + length] for at in range(0, len(lines), length)))
+
+
+END = (b"IEND", b"")
+DAMAGES = {
+    "cut within the pixels": lambda data, header, pixels: data[:-20],
+    "cut behind the pixels": lambda data, header, pixels: data[:-12],
+    "wrong checksum": lambda data, header, pixels: of_chunks(header, (*pixels, 1), END),
+    "half the pixels": lambda data, header, pixels: of_chunks(header, (b"IDAT", pixels[1][: len(pixels[1]) // 2]), END),
+    "unknown filter": lambda data, header, pixels: of_chunks(header, (b"IDAT", lined(pixels[1], 9)), END),
+    "unknown chunk": lambda data, header, pixels: of_chunks(header, (b"ABCD", b"1"), pixels, END),
+}
+
+
+def test_what_others_have_filtered_is_decoded_too():
+    for image in pictures().values():
+        given = np.atleast_3d(image.astype(np.uint8) * 255 if image.dtype == bool else image)
+        stored = cv2.imencode(".png", np.ascontiguousarray(given[..., ::-1]))[1].tobytes()
+        lines = zlib.decompress(b"".join(part for kind, part in chunks_of(stored) if kind == b"IDAT"))
+        assert lines[0] != 2  # which is what ours begin with
+        for found in (decode_png(stored), decode_png(encode_png(image))):
+            assert np.array_equal(found, given) and found.flags.writeable and found.dtype == given.dtype
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_broken_png_is_refused_and_no_library_prints_anything(damage, capfd):
+    """Law: whoever reads it; a checksum of pixels that are whole is not asked for by who reads 8 bits."""
+    images = pictures()
+    for image in (images["noise"], images["mask"], images["noise"].astype(np.uint16) * 257):
+        data = encode_png(image)
+        broken = DAMAGES[damage](data, *chunks_of(data)[:2])
+        with pytest.raises(ValueError, match=r"its PNG (is cut off|cannot be|holds)|checksum of its PNG is wrong"):
+            decode_png(broken)
+        with pytest.raises(SourceError, match=r"^x: cannot be read as an image: it is damaged or truncated"):
+            read_mask(broken, "x")
+        if image.dtype == np.uint16:
+            with pytest.raises(SourceError, match=r"^x: is damaged or truncated"):
+                read_image(broken, "x")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_colour_profile_is_left_out_without_a_word(capfd):
+    deep, mask = pictures()["noise"].astype(np.uint16) * 257, pictures()["mask"]
+    profile = (b"iCCP", b"x\0\0" + zlib.compress(b"no profile"))
+    for image, read in ((deep, read_image), (mask, read_mask)):
+        header, pixels, end = chunks_of(encode_png(image))
+        odd = of_chunks(header, profile, pixels, end) + b"more"
+        assert np.array_equal(read(odd, "x"), image)
+        assert np.array_equal(decode_png(odd), decode_png(encode_png(image)))
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize(("side", "zeros"), [(64, 10_000_000), (1024, 70_000_000)])
 def test_what_stands_for_more_than_its_size_is_refused_before_it_is_inflated(side, zeros, capfd):
     """Law: a PNG takes no more work than its pixels, whoever reads it; the larger one is no longer than it may be."""
     packed = zlib.compress(bytes(zeros), 1)
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    parts = ((b"IHDR", header), (b"IDAT", packed), (b"IEND", b""))
-    body = b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts
-    )
-    data = b"\x89PNG\r\n\x1a\n" + body
+    data = of_chunks((b"IHDR", header), (b"IDAT", packed), (b"IEND", b""))
     with pytest.raises(ValueError, match=f"far more than the {side} × {side} pixels that it claims"):
         decode_png(data)
     for read in (read_image, read_mask):

@@ -29,7 +29,7 @@ from PIL import (
 from anomgen.errors import SourceError, lacks_memory
 from anomgen.places import read_within
 from anomgen.sources.base import MIN_SIDE
-from anomgen.sources.inflation import swollen
+from anomgen.sources.inflation import bare, swollen
 from anomgen.sources.pixels import value_max
 
 MAX_BYTES = 1 << 32
@@ -326,8 +326,9 @@ def deep_colour(image: Image.Image, data: bytes, name: str) -> np.ndarray:
     """
     high = upright(np.asarray(image.convert("RGB")), image)
     is_planar = _tag(image, _PLANAR) == (2,)
+    whole = bare(data) if image.format == "PNG" else data
     deep: np.ndarray | None = (
-        np.empty(0) if is_planar else cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        np.empty(0) if is_planar else cv2.imdecode(np.frombuffer(whole, np.uint8), cv2.IMREAD_UNCHANGED)
     )
     if deep is None:
         raise SourceError(f"{name}: is damaged or truncated")

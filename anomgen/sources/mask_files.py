@@ -11,6 +11,7 @@ from PIL import Image
 
 from anomgen.errors import SourceError, lacks_memory
 from anomgen.sources.images import deep_colour, deep_grey, is_deep, open_header, quiet, require_one, upright
+from anomgen.sources.inflation import bare
 
 _JPEG = b"\xff\xd8\xff"
 _HALF_LOSSY = 127  # of 8 bits, which is all that the lossy formats have
@@ -202,6 +203,9 @@ def _decoded(image: Image.Image, data: bytes, name: str) -> np.ndarray:
         return upright(deep_grey(image), image) if image.mode.startswith("I;16") else deep_colour(image, data, name)
     if image.format in ("GIF", "TIFF"):
         return upright(np.asarray(image.convert("RGBA") if image.mode == "P" else image), image)
+    if image.format == "PNG":
+        image.load()  # where Pillow raises, libpng would print
+        data = bare(data)
     found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if found is None:
         raise SourceError(f"{name}: cannot be read as an image: it is damaged or truncated")
