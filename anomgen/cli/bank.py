@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from anomgen.cli.talk import App, print_hint
+from anomgen.cli.talk import App, print_hint, print_remark
 from anomgen.cli.terminal import JsonOption, print_json, print_next, progress_of
-from anomgen.errors import in_one_block
 from anomgen.places import local
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ def _print(made: Banked) -> None:
         f"{made.path}: {made.defects} defect{'s' * (made.defects > 1)} ({kinds}), licence {made.license or 'unknown'}"
     )
     for note in made.notes:
-        print(in_one_block(f"  {note}"))
+        print_remark(f"  {note}")
     print_hint(f"look: {made.path / 'preview.png'}")
     if made.proposed:
         print_hint(

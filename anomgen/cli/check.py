@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from anomgen.cli.talk import App
+from anomgen.cli.talk import App, print_remark
 from anomgen.cli.terminal import (
     AgainOption,
     DatasetArgument,
@@ -16,7 +16,6 @@ from anomgen.cli.terminal import (
     print_next,
     progress_of,
 )
-from anomgen.errors import in_one_block
 
 app = App()
 
@@ -72,6 +71,6 @@ def replay(
     else:
         print(f"{dataset} row {index}: different in {', '.join(result.different)}")
         for note in result.notes:
-            print(in_one_block(f"  {note}"))
+            print_remark(f"  {note}")
     if not result.identical:
         raise typer.Exit(1)

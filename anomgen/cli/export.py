@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from anomgen.cli.talk import App, print_hint
+from anomgen.cli.talk import App, print_hint, print_remark
 from anomgen.cli.terminal import JsonOption, print_json, progress_of
 from anomgen.errors import Interrupted
 
@@ -93,6 +93,6 @@ def _print(result: Exported) -> None:
         for name, count in result.lost["files"].items():
             print(f"    {name}: {count}")
     for note in result.notes:
-        print(f"note: {note}")
+        print_remark(f"note: {note}")
     for line in result.load.splitlines():
         print_hint(f"load: {line}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from anomgen.cli.talk import App, print_hint
+from anomgen.cli.talk import App, print_hint, print_remark
 from anomgen.cli.terminal import (
     ExcludeOption,
     JsonOption,
@@ -23,7 +23,7 @@ from anomgen.cli.terminal import (
     print_json,
     progress_of,
 )
-from anomgen.errors import Interrupted, in_one_block
+from anomgen.errors import Interrupted
 from anomgen.places import load_line, place, refuse_lost
 
 if TYPE_CHECKING:
@@ -166,11 +166,11 @@ def _print_made(result: Made, summary: dict[str, Any]) -> None:
     counts = f"{result.rows} rows, {rows['anomaly']} anomalous, {rows['normal']} normal"
     print(f"{folder}: {counts}{now} in {summary['seconds']} s")
     for reason, number in summary["rejects"].items():
-        print(f"  drawn again {number}×: {reason}")
+        print_remark(f"  drawn again {number}×: {reason}")
     if summary["skipped"]:
-        print(f"  skipped source files: {len(summary['skipped'])} (listed in provenance.json)")
+        print_remark(f"  skipped source files: {len(summary['skipped'])} (listed in provenance.json)")
     for note in summary["notes"]:
-        print(in_one_block(f"  {note}"))
+        print_remark(f"  {note}")
     print_hint(f"look:  {folder / 'preview.png'}")
     print_hint(f"check: {shlex.join(['anomgen', 'check', str(folder)])}")
     print_hint(f"load:  {load_line(folder)}")
@@ -187,5 +187,9 @@ def _print_part(result: Made, summary: dict[str, Any]) -> None:
 def _print_plan(plan: dict[str, Any]) -> None:
     """Print what a dry run found."""
     for key, value in plan.items():
-        print(f"{key:>16}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
+        line = f"{key:>16}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+        if key == "notes":
+            print_remark(line)
+        else:
+            print(line)
     print_hint("nothing was written; leave out --dry-run to make it")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from anomgen.cli.talk import App
+from anomgen.cli.talk import App, print_remark
 from anomgen.cli.terminal import (
     ExcludeOption,
     JsonOption,
@@ -82,8 +82,11 @@ def preview(
         print_json({"path": str(out), **result.resolved})
         return
     print(out)
-    for line in _told(result.resolved):
+    several = [result.resolved] if "notes" in result.resolved else list(result.resolved.values())
+    for line in dict.fromkeys(_foreground(values) for values in several):
         print(in_one_block(f"  {line}"))
+    for note in dict.fromkeys(note for values in several for note in values.get("notes", ())):
+        print_remark(f"  {note}")
     if dataset is None:
         chosen = recipe or ("nsa" if recipes is None else listed(recipes, "--recipes")[0])
         print_next("make", *same_options(chosen, source, size, seed, with_regions(changes, roi, exclude)))
@@ -91,12 +94,7 @@ def preview(
         print_next("check", dataset)
 
 
-def _told(resolved: dict[str, Any]) -> list[str]:
-    """Return in words what was chosen and noted, of one recipe or of several; --json has all of it."""
-    several = [resolved] if "notes" in resolved else list(resolved.values())
-    lines = []
-    for values in several:
-        method, *keys = (values.get("foreground") or {"method": "none"}).items()
-        told = "".join(f", {key} {value}" for key, value in keys)
-        lines += [f"foreground: {method[1]}{told}", *values.get("notes", ())]
-    return list(dict.fromkeys(lines))
+def _foreground(resolved: dict[str, Any]) -> str:
+    """Return in words which foreground was chosen; --json has all of what was resolved."""
+    method, *keys = (resolved.get("foreground") or {"method": "none"}).items()
+    return f"foreground: {method[1]}" + "".join(f", {key} {value}" for key, value in keys)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from anomgen.cli.talk import App, print_hint
+from anomgen.cli.talk import App, print_hint, print_remark
 from anomgen.cli.terminal import JsonOption, print_json, progress_of
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _print(pushed: Pushed, folder: str, repo_id: str, *, dry_run: bool, is_priva
         + (f"; removed: {len(pushed.removed)} of an earlier push" if pushed.removed else "")
     )
     for note in pushed.notes:
-        print(f"  note: {note}")
+        print_remark(f"  note: {note}")
     if dry_run:
         print_hint("nothing was sent; leave out --dry-run to push it")
     elif pushed.pull_request:

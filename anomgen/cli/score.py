@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from anomgen.cli.talk import App, print_hint
+from anomgen.cli.talk import App, print_hint, print_remark
 from anomgen.cli.terminal import JsonOption, print_json, progress_of
 from anomgen.errors import Interrupted
 from anomgen.places import local
@@ -237,6 +237,7 @@ def _print_plan(schedule: Schedule, workers: int, *, as_json: bool) -> None:
                 ],
                 "seconds": round(seconds),
                 "workers": workers,
+                "notes": list(schedule.notes),
             }
         )
         return
@@ -247,7 +248,9 @@ def _print_plan(schedule: Schedule, workers: int, *, as_json: bool) -> None:
         names = ", ".join(dict.fromkeys(cell.entry.name for _, cell in own))
         each = sum(job.seconds / len(job.cells) for job, _ in own) / len(own)
         print(f"  {detector}: {_cells(len(own))}, about {time_text(each)} each: {names}")
-    for text in (*schedule.notes, *left_out_text(schedule)):
+    for text in schedule.notes:
+        print_remark(text)
+    for text in left_out_text(schedule):
         print(text)
     print(f"about {time_text(seconds)} with {workers} worker{'s' if workers > 1 else ''}")
     print_hint("Start it: the same command without --dry-run")

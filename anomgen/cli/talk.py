@@ -1,6 +1,7 @@
 """How much a command says: `-q` and `-v`, which every command takes and which mean the same in each.
 
-On standard output stands the result, and a hint at what may come next; on standard error what happens meanwhile.
+On standard output stands the result, notes on it, and a hint at what may come next; on standard error what happens
+meanwhile.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from anomgen.errors import AnomgenWarning, UsageError, in_one_block, printable, 
 
 
 class Talk(Enum):
-    """How much is said: errors and the result alone; progress, warnings and hints, too; or each step, with its time."""
+    """How much is said: errors and the result alone; what happens meanwhile, notes and hints, too; or each step."""
 
     QUIET = "quiet"
     PLAIN = "plain"
@@ -31,7 +32,7 @@ class Talk(Enum):
 
 
 QuietOption = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Say only the result and errors: no progress, warnings or hints.")
+    bool, typer.Option("--quiet", "-q", help="Say only the result and errors: no progress, notes, warnings or hints.")
 ]
 VerboseOption = Annotated[
     bool, typer.Option("--verbose", "-v", help="Say more: versions, each step with its time, where an error arose.")
@@ -120,6 +121,12 @@ def print_hint(text: str) -> None:
     """Print what may be done next, on standard output."""
     if _talk is not Talk.QUIET:
         print(text)
+
+
+def print_remark(text: str) -> None:
+    """Print a note on the result, below it on standard output; JSON has it whatever is asked for."""
+    if _talk is not Talk.QUIET:
+        print(in_one_block(text))
 
 
 def print_note(text: str) -> None:
