@@ -33,8 +33,9 @@ STRENGTH = 0.15
 
 def halves(path: str, out: Path, name: str, size: int, count: int) -> None:
     """Write images of a source, RGB, into ``out/HALF/NAME``: every other one for the models, the rest for the judge."""
-    values = {**detect(path), "size": size}
-    source = build_source({**values, "count": 2 * count} if values["kind"] == "builtin" else values).open()
+    values = {**detect(path), "size": (size, size)}
+    more = {"count": 2 * count} if values["kind"] == "builtin" else {"fit": "stretch"}
+    source = build_source({**values, **more}).open()
     for k, index in enumerate(np.unique(np.linspace(0, len(source) - 1, 2 * count).astype(int))):
         folder = out / ("taught", "judged")[k % 2] / name
         folder.mkdir(parents=True, exist_ok=True)
