@@ -64,6 +64,9 @@ def test_a_threshold_that_its_rule_does_not_choose_is_told(data, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error", AnomgenWarning)
         anomgen.Inspector.load(tmp_path / "out", limit="fn=0")
+    known = anomgen.Inspector.load(tmp_path / "out", limit="fn=99").description  # every anomaly may be missed
+    assert max(known.validation.scores) < known.threshold.score < np.inf
+    assert (known.threshold.fpr, known.threshold.fnr, known.threshold.f1) == (0, 1, 0)
 
 
 def test_a_threshold_for_pixels_is_a_number_and_told_where_it_marks_whole_images(data, tmp_path):

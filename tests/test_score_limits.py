@@ -27,6 +27,11 @@ def test_limits_are_read_and_written(text):
     assert str(Bound.parse(text)) == text.replace(" ", "")
 
 
+@pytest.mark.parametrize("text", ["fn=1234567", "fn=1e99", "fpr=0.123456789"])
+def test_what_is_written_is_read_as_the_same_limit(text):
+    assert Bound.parse(str(Bound.parse(text))) == Bound.parse(text)
+
+
 def test_numbers_are_those_of_yaml():
     assert Bound.parse("fpr=2e-2") == Bound("fpr", 0.02) and Bound.parse("fn=1e1") == Bound("fn", 10)
 
@@ -48,6 +53,13 @@ def test_a_limit_on_misses_has_the_fewest_false_alarms_and_the_other_way_round()
     assert choose(CURVE, bounds_of(["fpr=0"])) == np.nextafter(0.8, 1)
     assert choose(CURVE, bounds_of(["fp=1"])) == choose(CURVE, bounds_of(["fpr=0.25"])) == np.nextafter(0.5, 1)
     assert choose(CURVE, ()) == CURVE.best_threshold()
+
+
+@pytest.mark.parametrize("texts", [["fn=4"], ["fn=1e99"], ["fnr=1"]])
+def test_a_limit_that_allows_every_miss_flags_nothing_from_a_finite_threshold(texts):
+    assert choose(CURVE, bounds_of(texts)) == np.nextafter(0.9, 1)
+    normal_is_highest = Curve.of(np.array([1, 0]), np.array([0.2, 0.5]))
+    assert choose(normal_is_highest, bounds_of([*texts, "fp=0"])) == np.nextafter(0.5, 1)
 
 
 def test_both_limits_take_the_best_f1_that_keeps_both():
@@ -73,7 +85,9 @@ def test_a_limit_needs_the_images_that_it_counts(labels, limit):
     st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=2, max_size=14).filter(
         lambda rows: len({label for label, _ in rows}) == 2
     ),
-    st.sampled_from([(), ("fn=0",), ("fnr=0.3",), ("fp=1",), ("fpr=0.29",), ("fn=1", "fpr=0.3"), ("fnr=0.5", "fp=0")]),
+    st.sampled_from(
+        [(), ("fn=0",), ("fn=99",), ("fnr=0.3",), ("fp=1",), ("fpr=0.29",), ("fn=1", "fpr=0.3"), ("fnr=1", "fp=0")]
+    ),
 )
 def test_the_threshold_keeps_its_limits_and_none_reaches_more(rows, texts):
     labels, scores = np.array([label for label, _ in rows]), np.array([score for _, score in rows], float)
@@ -85,7 +99,7 @@ def test_the_threshold_keeps_its_limits_and_none_reaches_more(rows, texts):
     except Unreachable:
         assert not kept
         return
-    assert reached in kept
+    assert np.isfinite(choose(Curve.of(labels, scores), bounds)) and reached in kept
     if len(bounds) == 1:
         other = "fp" if bounds[0].kind in ("fn", "fnr") else "fn"
         assert reached[other] == min(found[other] for found in kept)

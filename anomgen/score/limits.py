@@ -42,7 +42,7 @@ class Bound(NamedTuple):
 
     def __str__(self) -> str:
         """Return it as it is written."""
-        return f"{self.kind}={self.most:g}"
+        return f"{self.kind}={self.most:.15g}"
 
     def kept(self, curve: Curve) -> np.ndarray:
         """Return bool (T,): which of a curve's thresholds keep it."""
@@ -81,7 +81,8 @@ def choose(curve: Curve, bounds: Sequence[Bound]) -> float:
     """Return the threshold that keeps the limits.
 
     None given: the best F1. A limit on misses alone: the highest threshold that keeps it, so the fewest false alarms. A
-    limit on false alarms alone: the lowest, so the fewest misses. Both: the best F1 among those that keep both.
+    limit on false alarms alone: the lowest, so the fewest misses. Both: the best F1 among those that keep both. Where
+    nothing may be flagged, or need be, it is the next number above all scores: always finite.
 
     Raises Unreachable when none keeps both, and UsageError when the curve lacks the images that a limit counts.
     """
@@ -97,13 +98,19 @@ def choose(curve: Curve, bounds: Sequence[Bound]) -> float:
         assert found is not None
         return found
     if misses and not alarms:
-        return float(curve.thresholds[misses[0].kept(curve).argmax()])
+        return _finite(curve, misses[0].kept(curve))
     kept = np.ones(len(curve.thresholds), bool)
     for bound in bounds:
         kept &= bound.kept(curve)
     if not kept.any():
         raise Unreachable(_nearest(curve, misses[0], alarms[0]))
-    return float(curve.thresholds[np.where(kept, curve.f1, -1.0).argmax()])
+    return _finite(curve, np.where(kept, curve.f1, -1.0))
+
+
+def _finite(curve: Curve, worth: np.ndarray) -> float:
+    """Return the threshold that is worth most, the highest of several; above all scores the number next to them."""
+    best = int(worth.argmax())
+    return float(curve.thresholds[best] if best else np.nextafter(curve.thresholds[1], np.inf))
 
 
 def _nearest(curve: Curve, misses: Bound, alarms: Bound) -> str:
