@@ -125,6 +125,13 @@ def test_defect_types_that_are_no_folder_are_refused(dataset, tmp_path, name, wo
         export(opened, name, tmp_path / "out")
 
 
+@pytest.mark.parametrize("word", ["good", "a/../../b"])
+def test_a_name_that_is_refused_is_advised_by_the_type_that_it_stands_for(dataset, tmp_path, word):
+    kind = Dataset(dataset).columns.defect_types[0]
+    with pytest.raises(UsageError, match=f"the defect type '{word}' cannot.*--set names='{{{kind}: NAME}}'"):
+        export(dataset, "mvtec", tmp_path / "out", overrides={"names": {kind: word}})
+
+
 def test_a_category_is_a_plain_name(dataset, tmp_path):
     with pytest.raises(UsageError, match=r"category '\.\./x': it becomes a folder's name"):
         export(dataset, "mvtec", tmp_path / "out", overrides={"category": "../x"})

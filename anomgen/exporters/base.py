@@ -228,13 +228,17 @@ def category_of(dataset: Dataset, category: str | None) -> str:
     return name
 
 
-def check_types(dataset: Dataset, taken: Iterable[str] = (LABELS[NORMAL],)) -> None:
-    """Raise UsageError when a defect type cannot be a folder's name, or is one that the layout itself takes."""
+def check_types(dataset: Dataset, names: Mapping[str, str], taken: Iterable[str] = (LABELS[NORMAL],)) -> None:
+    """Raise UsageError when a defect type cannot be a folder's name, or is one that the layout itself takes.
+
+    names: see `Exporter.names`, as which the dataset's types are called.
+    """
+    stored = {new: old for old, new in names.items()}
     for name in dataset.columns.defect_types:
         if name in taken or not PLAIN_NAME.fullmatch(name):
             raise UsageError(
                 f"{dataset.path}: the defect type {name!r} cannot be the name of a folder in this format; export it "
-                f"--to coco, or give it another with --set names='{{{name}: NAME}}'"
+                f"--to coco, or give it another with --set names='{{{stored.get(name, name)}: NAME}}'"
             )
 
 

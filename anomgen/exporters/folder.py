@@ -27,7 +27,7 @@ class Folder(SplitExporter):
 
     def write(self, dataset: Dataset, records: Iterable[Record], files: Files) -> None:
         """Write all pictures and the metadata. Raises UsageError when it cannot be split."""
-        check_types(dataset)
+        check_types(dataset, self.names)
         training = self.training_sources(dataset)
         images = tuple(name for name in FOLDERS if name in dataset.columns.names)
         with ExitStack() as stack:
