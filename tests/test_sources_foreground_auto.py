@@ -161,3 +161,26 @@ def test_a_user_refines_what_auto_chose():
     assert refined == chosen.model_copy(update={"tolerance": 20.0, "snap": False})
     with pytest.raises(UsageError, match=r"foreground\.channel: auto chose background_color"):
         Foreground.model_validate({"method": "auto", "channel": "r"}).resolved(pool)
+
+
+def shots(shown, empty):
+    """Return shots of a dark object on a bright ground, among them some of the ground alone."""
+    pool = [scene(k, (60, 80, 50), (230, 230, 230)) for k in range(shown)]
+    for k in range(empty):
+        image = 230 + rng(100 + k).normal(0, 3, (128, 160, 3))
+        pool.insert(2 * k + 1, (np.clip(image, 0, 255).astype(np.uint8), np.zeros((128, 160), bool)))
+    return pool
+
+
+@pytest.mark.parametrize(("shown", "empty"), [(12, 8), (3, 3), (10, 5)])
+def test_auto_tells_empty_shots_from_those_of_an_object(shown, empty):
+    """Law: up to half of the images may show none; nothing is found there, and on the others what is there."""
+    pool = shots(shown, empty)
+    found = choose([image for image, _ in pool])
+    for image, expected in pool:
+        mask = found.mask(image)
+        assert overlap(mask, expected) > 0.95 if expected.any() else not mask.any()
+
+
+def test_auto_finds_nothing_where_most_shots_are_empty():
+    assert choose([image for image, _ in shots(3, 12)]) == Foreground()

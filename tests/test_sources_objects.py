@@ -60,6 +60,17 @@ def test_they_are_left_out_when_that_is_asked_for_and_the_records_say_so(shots, 
     assert made.rows == 24 and len(ids) == 9 and not ids & set(EMPTY)
 
 
+def test_auto_leads_to_the_same_with_many_empty_shots(shots):
+    """Five of twelve, more than methods may err on."""
+    for name in ("01.png", "10.png"):
+        (shots / name).write_bytes((shots / EMPTY[0]).read_bytes())
+    found = opened(Folder(path=str(shots), size=64), Foreground(method="auto"))
+    assert found.foreground.method == "background_color"
+    assert found.surprises[0].startswith("no object is found in 5 of 12 images: 01.png, 03.png, 07.png, 08.png, 10.png")
+    rest = opened(Folder(path=str(shots), size=64, on_no_object="skip"), Foreground(method="auto"))
+    assert len(rest.source) == 7 and rest.foreground == found.foreground
+
+
 def test_where_the_foreground_is_the_whole_image_nothing_is_looked_for(shots, monkeypatch):
     from anomgen.sources.pool import Pool
 

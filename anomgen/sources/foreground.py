@@ -1,11 +1,12 @@
 """Where the object is: which pixels of a normal image may become anomalous.
 
-How one image is segmented is in `segmentation.py`, the papers' settings are in `foreground_presets.py`.
+How a method is chosen is in `choosing.py`, how one image is segmented in `segmentation.py`, the papers' settings are in
+`foreground_presets.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
@@ -14,13 +15,13 @@ import numpy as np
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from anomgen.config import Config, Share
-from anomgen.errors import RecipeError, SourceError, UsageError, near_miss, tell
+from anomgen.errors import RecipeError, SourceError, UsageError, near_miss
 from anomgen.places import home
 from anomgen.sources.base import Images, PathText
+from anomgen.sources.choosing import LOOKED_AT, chosen
 from anomgen.sources.foreground_presets import settings
 from anomgen.sources.images import Fit, fit_image
 from anomgen.sources.pixels import value_max
-from anomgen.sources.pool import SmallImages
 from anomgen.sources.region import file_for, forget, read_drawn, region_digest, region_of, require_aspect
 from anomgen.sources.segmentation import (
     REFERENCE_SIZE,
@@ -29,9 +30,7 @@ from anomgen.sources.segmentation import (
     eight_bits,
     enlarged,
     far_from_levels,
-    fit,
     flattened,
-    is_uneven,
     shrunk_to,
     smoothed,
     snapped,
@@ -220,13 +219,13 @@ class Foreground(Config):
             shown = image < value_max(image.dtype) if opaque is None else opaque[..., None]
             mask = np.array(shown.any(axis=2))
         else:
-            mask = self._folder_mask(image, source_id, fit) if self.method == "folder" else self._segment(image)
+            mask = self._folder_mask(image, source_id, fit) if self.method == "folder" else self.segment(image)
         mask = mask.view(bool) if region is None else mask.view(bool) & region
         mask.flags.writeable = False
         return mask
 
-    def _segment(self, image: np.ndarray) -> np.ndarray:
-        """Return 1 for object, 0 for background, uint8."""
+    def segment(self, image: np.ndarray) -> np.ndarray:
+        """Return 1 for object, 0 for background, uint8 (H, W), by a threshold, a colour or levels; image: (H, W, C)."""
         if self.method == "background":
             return far_from_levels(image, self.levels)
         shape = (image.shape[0], image.shape[1])
@@ -274,6 +273,11 @@ class Foreground(Config):
                 self._mask_file(source.id(index))
 
 
+def choose(pool: Images) -> Foreground:
+    """Return the method that fits a product's images best, `none` for a texture: see `anomgen.sources.choosing`."""
+    return Foreground.model_validate(chosen(pool, lambda keys, image: Foreground.model_validate(keys).segment(image)))
+
+
 def parse_foreground(value: Any) -> Foreground:
     """Return the foreground that a recipe describes.
 
@@ -305,88 +309,6 @@ def parse_foreground(value: Any) -> Foreground:
 
     result: Foreground = validated(Foreground, value)
     return result
-
-
-# Choosing by looking at the images.
-
-LOOKED_AT = 16
-"""Images that `choose` looks at, evenly spaced over the pool."""
-
-PLAUSIBLE = 0.75
-"""Share of the images on which a method's masks must be plausible."""
-
-_AUTO: dict[str, Any] = {"close": 6, "open": 3, "clean": 0.03}
-
-
-def choose(pool: Images) -> Foreground:
-    """Return the method that finds an object in nearly all of up to 16 images, or `none`: then it is a texture.
-
-    Candidates: bright or dark, by Otsu or by the triangle rule; far from the colour of the border, with and without
-    the lightness. A mask is plausible when the background is even compared with its difference from the object, is
-    reached from the image's border, holds most of this border, and when the outline is short. Among the methods
-    whose masks are plausible on three quarters of the images, that with the sharpest edges on most of them wins. Where
-    the light is uneven they are tried on flattened images, too, and win if they are twice as good. Outlines are snapped
-    to edges if they are plausible then, too.
-    """
-    if not len(pool):
-        return Foreground()
-    images = [enlarged(eight_bits(image)) for image in SmallImages(pool, LOOKED_AT)]
-    best, score = _best(images, (1.0, 0.0) if images[0].shape[2] == 3 else (1.0,))
-    flatten = sum(is_uneven(image) for image in images) >= PLAUSIBLE * len(images)
-    if flatten:
-        flat = [flattened(image) for image in images]
-        other, other_score = _best(flat, (1.0,))  # where the light is even, it need not be left out
-        flatten = other_score > 2 * score
-        best, images = (other, flat) if flatten else (best, images)
-    if best.method == "none":
-        return best
-    snap = _score(images, best.model_copy(update={"snap": True})) > 0
-    return best.model_copy(update={"snap": snap, "flatten": flatten})
-
-
-def _best(images: list[np.ndarray], lightnesses: Sequence[float]) -> tuple[Foreground, float]:
-    """Return the method with the highest score, and the score; `none` and 0 where no masks are plausible."""
-    best, best_score = Foreground(), 0.0
-    candidates = _candidates(images, lightnesses)
-    for done, candidate in enumerate(candidates):
-        tell(done, len(candidates), "choosing the foreground")
-        score = _score(images, candidate)
-        if candidate.tolerance is None:
-            score *= 0.9  # a threshold found anew on every image errs now and then on one that was not looked at
-        if score > best_score:
-            best, best_score = candidate, score
-    return best, best_score
-
-
-def _score(images: list[np.ndarray], candidate: Foreground) -> float:
-    """Return how well a method's masks fit; 0 when they are plausible on fewer than three quarters of the images."""
-    contrasts, wrong = [], 0
-    for image in images:
-        fits = fit(image, candidate._segment(image), candidate.lightness)
-        contrasts.append(fits.contrast)
-        wrong += not fits.plausible
-        if wrong > (1 - PLAUSIBLE) * len(images):
-            return 0.0  # whatever the others are
-    return (1 - wrong / len(images)) * float(np.quantile(contrasts, 0.25))
-
-
-def _candidates(images: list[np.ndarray], lightnesses: Sequence[float]) -> list[Foreground]:
-    """Return the methods to try."""
-    found: list[dict[str, Any]] = []
-    for lightness in lightnesses:
-        distances = [border_distance(image, lightness) for image in images]
-        rules = (cv2.THRESH_OTSU, cv2.THRESH_TRIANGLE)
-        otsu, triangle = (
-            max(float(np.median([cv2.threshold(distance, 0, 1, rule)[0] for distance in distances])), 0.0)
-            for rule in rules
-        )  # the triangle rule gives −1 where nearly all distances are 0
-        # The triangle rule's level is low and may include shadows; above Otsu's, deep shadows are left out.
-        levels = {triangle, float(np.sqrt(otsu * triangle)), otsu, 1.35 * otsu}
-        for tolerance in sorted({round(level, 1) for level in levels} - {0.0}):
-            found.append({"method": "background_color", "tolerance": tolerance, "lightness": lightness})
-    for method in ("otsu", "triangle"):
-        found += [{"method": method, "side": side} for side in ("dark", "bright")]
-    return [Foreground.model_validate({**values, **_AUTO}) for values in found]
 
 
 PRESETS: Mapping[str, Foreground] = {name: Foreground.model_validate(own) for name, own in settings().items()}
