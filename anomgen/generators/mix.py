@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field, SerializeAsAny, model_serializer, model_validator
 
 from anomgen.config import Config
-from anomgen.errors import RecipeError, UsageError
+from anomgen.errors import RecipeError, SourceError, UsageError
 from anomgen.generators.base import Generator
 from anomgen.sources.base import Images
 from anomgen.synthesis.sample import Reject, Sample
@@ -104,8 +104,22 @@ class Mix(Generator):
         prepared = []
         for number, part in enumerate(self.parts):
             with _told_of(number):
-                prepared.append(ready(part.generator))
+                try:
+                    prepared.append(ready(part.generator))
+                except SourceError as error:
+                    raise SourceError(f"{error}; {self._without(number)}") from error
         return self._with(prepared)
+
+    def _without(self, number: int) -> str:
+        """Return what to do about a part that cannot draw on the images at hand."""
+        kind = self.parts[number].generator.kind
+        others = [part.generator.kind for k, part in enumerate(self.parts) if k != number]
+        if not others:
+            return f"{kind} is the only part of this mixture: choose another recipe"
+        return (
+            f"or leave {kind} out, as the other parts ({', '.join(others)}) may draw on these images: write the recipe "
+            f"with `anomgen show RECIPE > mine.yaml`, remove generator.parts.{number} there, and use -r mine.yaml"
+        )
 
     def plug_ins(self) -> tuple[str, ...]:
         """Return those of all parts, each once."""

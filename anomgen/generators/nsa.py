@@ -23,6 +23,7 @@ from anomgen.generators.nsa_presets import PRESETS
 from anomgen.rng import Stream, rng_for
 from anomgen.sources.base import Images
 from anomgen.sources.pool import Pool, SmallImages
+from anomgen.sources.tree import listed
 from anomgen.synthesis.blend import poisson_blend
 from anomgen.synthesis.labels import calibrate_logistic, continuous, intensity, logistic
 from anomgen.synthesis.masks import TRIES, counts_in, ellipse, first_box, integral
@@ -296,7 +297,7 @@ class NSA(Generator):
         assert self.slope != "auto" and self.midpoint != "auto"
         return logistic(result, self.slope, self.midpoint)
 
-    def _known_logistic(self, pool: Images, images: Images) -> tuple[float, float]:
+    def _known_logistic(self, pool: Images, images: SmallImages) -> tuple[float, float]:
         """Return `_calibrated_logistic`, measured once on a pool for each setting that it depends on.
 
         images: those of the pool that are looked at.
@@ -310,7 +311,7 @@ class NSA(Generator):
             found = known[key] = self._calibrated_logistic(images)
         return found
 
-    def _calibrated_logistic(self, images: Images) -> tuple[float, float]:
+    def _calibrated_logistic(self, images: SmallImages) -> tuple[float, float]:
         """Return slope and midpoint from the changes that trial anomalies make on images with their foregrounds."""
         changes: list[np.ndarray] = []
         reasons: Counter[str] = Counter()
@@ -325,9 +326,11 @@ class NSA(Generator):
                 continue
             changes.append(result.change[result.mask[result.box.slices]])
         if not changes:
+            flat = images.flat()
             raise SourceError(
                 f"nsa finds no anomaly on this source in {CALIBRATION_SAMPLES} trials: "
                 + ", ".join(f"{reason} ({number}×)" for reason, number in reasons.most_common())
+                + (f"; {len(flat)} of {len(images)} images are of nearly one colour: {listed(flat)}" if flat else "")
                 + "; look at the foreground with `anomgen preview --foreground`, set `foreground: none`, or check that "
                 "the normal images differ from each other"
             )

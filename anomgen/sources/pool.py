@@ -13,6 +13,7 @@ from anomgen.errors import tell
 from anomgen.sources.base import Source
 from anomgen.sources.cache import bounded
 from anomgen.sources.images import Fit
+from anomgen.sources.pixels import value_max
 from anomgen.sources.subset import Subset
 from anomgen.sources.value_range import ValueRange, stretched
 
@@ -24,6 +25,8 @@ SMALL_SIDE = 256
 """Longer side, in pixels, of the images that something is measured on."""
 LEAST_SIDE = 64
 """What is left of the shorter side of long strips, where they have so much."""
+FLAT = 0.01
+"""Standard deviation, as a share of the range of values, below which an image is of nearly one colour."""
 LARGE_IMAGES = 16
 """How many of them are looked at where the images are larger."""
 
@@ -226,10 +229,11 @@ class SmallImages(Sequence[np.ndarray]):
     def __init__(self, pool: Sequence[np.ndarray], count: int):
         self._images: list[np.ndarray] = []
         self._masks: list[np.ndarray | None] = []
+        self._source: Source | None = getattr(pool, "source", None)
         first = _look(pool, 0)
         if first[2]:
             count = min(count, LARGE_IMAGES)
-        picked = sorted({round(k) for k in np.linspace(0, len(pool) - 1, count)})
+        self._picked = picked = sorted({round(k) for k in np.linspace(0, len(pool) - 1, count)})
         for done, index in enumerate(picked):
             tell(done, len(picked), "looking at the images")
             image, mask, _ = _look(pool, index) if index else first
@@ -245,6 +249,15 @@ class SmallImages(Sequence[np.ndarray]):
     def foreground(self, image: np.ndarray) -> np.ndarray | None:
         """Return the foreground of one of the images, None where all of it is foreground."""
         return next(mask for shown, mask in zip(self._images, self._masks, strict=True) if shown is image)
+
+    def flat(self) -> list[str]:
+        """Return what the images are called that have nearly one colour all over, in which nothing can be moved."""
+        names = map(str, self._picked) if self._source is None else map(self._source.id, self._picked)
+        return [name for name, image in zip(names, self._images, strict=True) if _is_flat(image)]
+
+
+def _is_flat(image: np.ndarray) -> bool:
+    return bool((cv2.meanStdDev(image)[1] < FLAT * value_max(image.dtype)).all())
 
 
 def _look(pool: Sequence[np.ndarray], index: int) -> tuple[np.ndarray, np.ndarray | None, bool]:
