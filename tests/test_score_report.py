@@ -68,10 +68,22 @@ def test_operating_points_are_shown_where_rows_hold_labels(tmp_path):
     # fn=0 is kept from 0.3 on: 3 of 6 normal ones are flagged; fp=0 above 0.4: one more normal one is
     assert [cell.strip() for cell in nsa[2:8]] == ["0 %", "50 %", "0.786", "0 %", "17 %", "0.929"]
     assert [cell.strip() for cell in nsa[8:11]] == ["none"] * 3
+    why = next(table for table in tables(markdown) if table[0][-2].strip() == "why" or table[0][-1].strip() == "why")
+    assert "with fn=0 at least 1 of 2 normal images are flagged" in "".join(map("".join, why))
     cell = next(cell for cell in results["cells"] if cell["entry"] == "nsa")
     assert cell["accuracy"]["best_accuracy"] == 1.0 == cell["accuracy"]["best_zero_fn_accuracy"]
     assert cell["limits"]["fn=0 and fp=0"] is None
     assert (tmp_path / "charts" / "f1_curves.png").is_file()
+
+
+def test_limits_on_false_alarms_need_normal_images_alone(tmp_path):
+    validation = {"scores": [0.2, 0.4], "anomalous": [False, False]}
+    known = {"scores": [0.1 * k for k in range(14)], "anomalous": [k >= 6 for k in range(14)], "validation": validation}
+    rows = made_rows(seeds=1, detectors=("probe",), **known)
+    _, markdown, results = report(tmp_path, rows, configured(limits=("fn=0", "fpr=0")))
+    cell = next(cell for cell in results["cells"] if cell["entry"] == "nsa")
+    assert cell["limits"]["fn=0"] is None and cell["limits"]["fpr=0"]["fpr"] == pytest.approx(1 / 6)
+    assert "fn=0: there is no anomalous image to choose the threshold on" in markdown
 
 
 def test_same_rows_give_the_same_bytes_in_any_order(tmp_path):

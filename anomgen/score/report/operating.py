@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from anomgen.score.limits import Bound, Unreachable, choose, is_for_misses, rule_text
+from anomgen.errors import AnomgenError
+from anomgen.score.limits import Bound, choose, is_for_misses, rule_text
 from anomgen.score.metrics import Curve
 from anomgen.score.report import charts
 from anomgen.score.report.blocks import Block, Chart, Details, Table, Text
@@ -21,7 +22,7 @@ ACCURACY = (
 )
 LIMITED = (
     "Errors on the test images at the thresholds that keep each limit on the validation images, mean over seeds. None: "
-    "no threshold keeps it there."
+    "no threshold keeps it there, which is explained below."
 )
 CURVED = (
     "F1 on the test images, and on their pixels, against the threshold: first seed of the best recipe. Filled: the "
@@ -42,6 +43,7 @@ def operating(run: Run) -> Iterator[Block]:
         if rules and own:
             yield Text(f"{name}: limits {', '.join(rule_text(rule) for rule in rules)}.")
             yield tables[1]
+            yield from _refused(run, own, rules)
         if own:
             yield Details(f"Accuracy on {name}", tables[:1])
     panels = list(_panels(run, rows))[:MOST_PANELS]
@@ -71,18 +73,15 @@ def accuracies(row: Done) -> dict[str, float | None]:
     }
 
 
-def limited(row: Done, rule: tuple[Bound, ...]) -> dict[str, float | None] | None:
-    """Return the errors and the accuracy of a row at the threshold that keeps a rule; None where none keeps it."""
+def limited(row: Done, rule: tuple[Bound, ...]) -> dict[str, float | None] | str:
+    """Return the errors and the accuracy of a row at the threshold that keeps a rule; why there is none, where so."""
     if row.validation is None:
-        return None
-    validation = Curve.scored(row.validation)
-    if not (validation.anomalous and validation.normal):
-        return None
+        return "the row holds no scores of validation images: an older version wrote it"
     test = Curve.scored(Scored(scores=row.scores, anomalous=row.anomalous))
     try:
-        threshold = choose(validation, rule)
-    except Unreachable:
-        return None
+        threshold = choose(Curve.scored(row.validation), rule)
+    except AnomgenError as error:  # no threshold keeps it, or there is no image to judge it by
+        return str(error)
     rates = test.rates(threshold)
     return {"threshold": threshold, "fnr": rates.fnr, "fpr": rates.fpr, "accuracy": test.accuracy_at(threshold)}
 
@@ -97,8 +96,8 @@ def operating_points(run: Run, rows: Sequence[Done]) -> dict[str, Any]:
     return {"accuracy": _means(found), **({"limits": limits} if limits else {})}
 
 
-def _means(found: Sequence[dict[str, float | None] | None]) -> dict[str, float | None] | None:
-    known = [values for values in found if values is not None]
+def _means(found: Sequence[dict[str, float | None] | str]) -> dict[str, float | None] | None:
+    known = [values for values in found if not isinstance(values, str)]
     return {key: mean(values[key] for values in known) for key in known[0]} if known else None
 
 
@@ -132,6 +131,18 @@ def _limit_table(run: Run, rows: Sequence[Done], rules: Sequence[tuple[Bound, ..
             line += kept if means is None else [*kept, number(means["accuracy"])]
         lines.append(line)
     return Table(heads, lines, LIMITED)
+
+
+def _refused(run: Run, rows: Sequence[Done], rules: Sequence[tuple[Bound, ...]]) -> Iterator[Block]:
+    """Yield why limits have no threshold, with the best that is reached; nothing where all have one."""
+    lines = []
+    for words, seeds in cells_of(run, rows):
+        for rule in rules:
+            refused = [(row, why) for row in seeds if isinstance(why := limited(row, rule), str)]
+            for why, own in grouped(refused, lambda found: found[1]).items():
+                lines.append([*words, ", ".join(str(row.seed) for row, _ in own), why])
+    if lines:
+        yield Details("Limits without a threshold", [Table(["entry", "detector", "seeds", "why"], lines)])
 
 
 def _panels(run: Run, rows: Sequence[Done]) -> Iterator[tuple[str, charts.F1Curve]]:
