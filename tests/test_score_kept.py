@@ -53,6 +53,13 @@ def test_score_keeps_the_detector_that_fit_keeps(data, tmp_path):
     assert one.threshold.score == row.thresholds.f1.threshold
 
 
+def test_a_kept_detector_names_its_data_and_not_the_recipe_s_source(data, tmp_path):
+    anomgen.fit(data, "perlin", tmp_path / "fit", size=32, steps=2, overrides=CHANGES)
+    known = anomgen.Inspector.load(tmp_path / "fit").description
+    assert known.recipe["generator"]["kind"] == "perlin" and "source" not in known.recipe
+    assert [one.category for one in known.data] == ["part"]
+
+
 def test_a_threshold_that_its_rule_does_not_choose_is_told(data, tmp_path):
     anomgen.fit(data, "boxes", tmp_path / "out", size=32, steps=2, overrides=CHANGES)
     file = tmp_path / "out" / DESCRIPTION

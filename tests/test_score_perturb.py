@@ -39,7 +39,10 @@ def test_ranges_are_five_strengths_with_both_ends():
         ("brightness=0..2", "brightness is a strength from 0.1 to 4"),
         ("noise=0..1.5", "noise is a strength from 0 to 1"),
         ("jpeg=0..90", "jpeg is a strength from 1 to 100"),
-        ("noise=-0.1", "write KIND=LOW..HIGH"),
+        ("noise=-0.1", "noise is a strength from 0 to 1"),
+        ("brightness=nan", "brightness is a strength from 0.1 to 4"),
+        ("blur=0..inf", "blur is a strength from 0 to 32"),
+        ("jpeg=20.5", "jpeg is a quality in whole numbers"),
     ],
 )
 def test_what_is_out_of_range_is_refused(text, message):
@@ -84,6 +87,7 @@ def test_a_row_holds_what_each_strength_does(tmp_path):
     plain = scheduled(request, tmp_path, RowFile(tmp_path))
     asked = scheduled(replace(request, perturb=("brightness=1..2", "jpeg=60")), tmp_path, RowFile(tmp_path))
     assert not {cell.key for cell in plain.cells} & {cell.key for cell in asked.cells}
+    assert asked.seconds(1) > plain.seconds(1)
     (cell,) = [cell for cell in asked.cells if (cell.entry.name, cell.detector) == ("boxes", "probe")]
     (row,) = run(asked.bench, [cell])
     assert [(p.kind, p.strength) for p in row.perturbed][::5] == [("brightness", 1.0), ("jpeg", 60.0)]

@@ -30,7 +30,8 @@ noise: deviation of Gaussian noise, a share of the value range. blur: deviation 
 """
 STEPS = 5
 """Strengths of a range, evenly spaced, both ends included."""
-_WRITTEN = re.compile(rf"\s*([a-z]+)\s*=\s*({NUMBER})\s*(?:\.\.\s*({NUMBER}))?\s*")
+_STRENGTH = rf"[-+]?(?:{NUMBER}|nan|inf)"
+_WRITTEN = re.compile(rf"\s*([a-z]+)\s*=\s*({_STRENGTH})\s*(?:\.\.\s*({_STRENGTH}))?\s*")
 
 
 class Perturbation(NamedTuple):
@@ -59,8 +60,10 @@ def perturbations_of(texts: Sequence[str], option: str = "--perturb") -> tuple[P
         least, most = RANGES[kind]
         if low > high:
             raise UsageError(f"{option} {text}: the range is empty, {low:g} is above {high:g}")
-        if low < least or high > most:
+        if not (least <= low and high <= most):
             raise UsageError(f"{option} {text}: {kind} is a strength from {least:g} to {most:g}")
+        if kind == "jpeg" and not (low.is_integer() and high.is_integer()):
+            raise UsageError(f"{option} {text}: jpeg is a quality in whole numbers")
         strengths = np.linspace(low, high, 1 if low == high else STEPS)
         found += [Perturbation(kind, round(float(s)) if kind == "jpeg" else round(float(s), 6)) for s in strengths]
     return tuple(dict.fromkeys(found))

@@ -333,7 +333,7 @@ def _seconds(bench: Bench, cells: Sequence[Cell], paces: Mapping[str, float]) ->
     data, detector = bench.data[cells[0].data], bench.detectors[cells[0].detector]
     height, width = data.test.images.shape[1:3]
     fit = detector.cost((height, width), len(data.train)) * paces.get(cells[0].detector, 1.0)
-    result: float = fit + PREDICTION * height * width * len(data.test) * len(cells)
+    result: float = fit + PREDICTION * height * width * len(data.test) * (len(cells) + len(bench.perturb))
     return result
 
 

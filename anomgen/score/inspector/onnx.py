@@ -41,7 +41,7 @@ def export_onnx(detector: Detector, known: Description, path: Path) -> float:
     require("onnx", "an ONNX file", "onnx", "onnxruntime", "onnxscript")
     if not (isinstance(detector, NetworkDetector) and detector.ends_in_torch):
         raise UsageError(
-            f"detector {detector.kind}: is more than a network and has no ONNX form; probe and unet have one"
+            f"detector {detector.kind}: is more than a network and has no ONNX form, which probe, unet and others have"
         )
     images = _noise(known)
     content = _exported(detector, known, images)

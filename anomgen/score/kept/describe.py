@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from anomgen.score.metrics import Curve, Reducer, chosen_f1, reduce_maps
 from anomgen.versions import installed
 
 if TYPE_CHECKING:
+    from anomgen.making.engine import Recipe
     from anomgen.score.data import RealData, TestImages
     from anomgen.score.detectors.base import Batch, Detector
     from anomgen.score.entries import Entry
@@ -70,7 +71,7 @@ def described(
         validation=validation,
         tested=None if tested is None else _tested(data, tested, threshold, told.score),
         weights="0" * 64,
-        recipe=None if told.entry.definition is None else told.entry.definition.portable().config(),
+        recipe=None if told.entry.definition is None else _without_source(told.entry.definition),
         entry=told.entry.name,
         seed=told.seed,
         data=[
@@ -104,3 +105,8 @@ def _tested(data: RealData, maps: np.ndarray, threshold: Threshold, score: Reduc
         fpr=rates.fpr,
         fnr=rates.fnr,
     )
+
+
+def _without_source(recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe's settings but for its source: the images were those of the data, whatever it names."""
+    return {key: value for key, value in recipe.portable().config().items() if key != "source"}
