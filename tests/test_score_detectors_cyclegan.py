@@ -16,7 +16,7 @@ SMALL = {"steps": 2, "batch_size": 1, "width": 4, "blocks": 1, "discriminator_wi
 
 
 def test_it_learns_easy_anomalies():
-    detector = CycleGANDetector(**{**SMALL, "steps": 30, "width": 8, "learning_rate": 4e-3})
+    detector = CycleGANDetector(**{**SMALL, "steps": 60, "width": 8, "learning_rate": 4e-3})
     train = MadeTraining((48, 48, 3))
     detector.fit(train, np.random.default_rng(0))
     test = train.test()
