@@ -127,7 +127,7 @@ def test_it_learns_to_tell_categories_apart_through_noise(models, tmp_path):
         noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(3))
         seen = noised(latents, noise, t, model.pipeline.scheduler.alphas_cumprod)
         right += int((classifier.network(seen, t).argmax(1) == number).sum())
-    assert right >= 28  # of 32
+    assert right >= 24  # of 32, by chance 16
 
 
 def test_a_resumed_training_has_the_weights_of_an_uninterrupted_one(models, tmp_path):
