@@ -98,3 +98,16 @@ def test_a_row_holds_what_each_strength_does(tmp_path):
         row.thresholds.f1.best_f1,
     )
     assert first.image_auroc == pytest.approx(row.metrics["image_auroc"])
+
+
+def test_a_detector_without_anomalies_is_judged_where_it_flags_no_normal_image(tmp_path):
+    data = tiny_data(tmp_path / "part", train=6, good=3, bad=2)
+    request = Request((str(data),), ("boxes",), seeds=1, size=32, perturb=("brightness=1",))
+    asked = scheduled(request, tmp_path, RowFile(tmp_path))
+    (cell,) = [cell for cell in asked.cells if cell.detector == "none"]
+    (row,) = run(asked.bench, [cell])
+    assert row.thresholds.f1.threshold is None
+    highest = max(row.validation.scores)
+    good = [score for score, bad in zip(row.scores, row.anomalous, strict=True) if not bad]
+    (found,) = row.perturbed
+    assert found.fpr == sum(score > highest for score in good) / len(good) and found.f1 is not None

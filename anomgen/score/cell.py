@@ -123,6 +123,9 @@ def _run(bench: Bench, cells: Sequence[Cell]) -> list[Done]:
         held_maps = detector.anomaly_maps(loader.validation.images)
         chosen, validation = _thresholds(tested, loader.validation, held_maps, bench.score)
         limit = chosen.max_fpr_5.threshold
+        kept_at = chosen.f1.threshold
+        if kept_at is None:  # without anomalies to choose it on
+            kept_at = metrics.Curve.scored(validation).max_fpr_threshold(0.0)
         by_type = metrics.by_type(data.test.defect_types, tested.scores, limit, data.test.masks, maps)
         measured = _with_chosen(tested.measured, chosen)
         examples = write_examples(bench.out / MAPS / cell.key, data, tested.scores, maps)
@@ -147,7 +150,7 @@ def _run(bench: Bench, cells: Sequence[Cell]) -> list[Done]:
             pixel_f1=[] if tested.pixels is None else tested.pixels.f1_points(CURVE_POINTS),
             thresholds=chosen,
             perturbed=[
-                judged(perturbation, data.test.labels, scores, chosen.f1.threshold)
+                judged(perturbation, data.test.labels, scores, kept_at)
                 for perturbation, scores in zip(bench.perturb, changed, strict=True)
             ],
             by_type=by_type,

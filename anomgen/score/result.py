@@ -123,7 +123,10 @@ class Scored(JsonRecord):
 
 
 class Perturbed(JsonRecord):
-    """What the threshold of the best F1 on unchanged validation images reaches on changed test images."""
+    """What a threshold that unchanged validation images chose reaches on changed test images.
+
+    It is that of the best F1; without anomalies to choose it on, the lowest that flags no normal image.
+    """
 
     kind: str
     strength: float
