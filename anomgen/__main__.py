@@ -8,6 +8,7 @@ from types import FrameType
 
 SECONDS = 0.05
 """Between two looks at whether a library is still being loaded."""
+STOPPING = b"stopping as soon as a library is loaded; Ctrl-C again stops at once\n"
 
 
 def main() -> None:
@@ -39,9 +40,7 @@ def _defer_interrupts() -> None:
         if is_loading(frame) and not is_second and hasattr(signal, "setitimer"):
             if not waiting and sys.stderr is not None:
                 with suppress(OSError):
-                    os.write(
-                        2, b"stopping ...\n"
-                    )  # printing, which may be what was interrupted, cannot be entered twice
+                    os.write(2, STOPPING)  # printing, which may be what was interrupted, cannot be entered twice
             waiting = True
             signal.signal(signal.SIGALRM, interrupt)
             signal.setitimer(signal.ITIMER_REAL, SECONDS)

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from anomgen.__main__ import STOPPING
 from anomgen.making.runners.workers import Workers
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
@@ -71,4 +72,4 @@ def test_it_is_answered_at_once_and_no_timer_outlives_the_command():
         "signal.signal(signal.SIGALRM, signal.SIG_DFL)\ntime.sleep(0.3)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "stopping ...\n")
+    assert (done.returncode, done.stderr) == (0, STOPPING.decode())
