@@ -74,11 +74,17 @@ def lined(pixels, number):
     return zlib.compress(b"".join(bytes([number]) + lines[at + 1 : at + length] for at in range(0, len(lines), length)))
 
 
+def wrong_sum(pixels):
+    """Return compressed pixels with a bit changed in the sum at their end."""
+    return pixels[:-1] + bytes([pixels[-1] ^ 1])
+
+
 END = (b"IEND", b"")
 DAMAGES = {
     "cut within the pixels": lambda data, header, pixels: data[:-20],
     "cut behind the pixels": lambda data, header, pixels: data[:-12],
     "wrong checksum": lambda data, header, pixels: of_chunks(header, (*pixels, 1), END),
+    "wrong sum of the pixels": lambda data, header, pixels: of_chunks(header, (b"IDAT", wrong_sum(pixels[1])), END),
     "half the pixels": lambda data, header, pixels: of_chunks(header, (b"IDAT", pixels[1][: len(pixels[1]) // 2]), END),
     "unknown filter": lambda data, header, pixels: of_chunks(header, (b"IDAT", lined(pixels[1], 9)), END),
     "unknown chunk": lambda data, header, pixels: of_chunks(header, (b"ABCD", b"1"), pixels, END),
@@ -97,18 +103,21 @@ def test_what_others_have_filtered_is_decoded_too():
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_broken_png_is_refused_and_no_library_prints_anything(damage, capfd):
-    """Law: whoever reads it; a checksum of pixels that are whole is not asked for by who reads 8 bits."""
+    """Law: whoever reads it, of 8 bits or 16, and be its pixels whole."""
     images = pictures()
-    for image in (images["noise"], images["mask"], images["noise"].astype(np.uint16) * 257):
+    for image in (
+        images["noise"],
+        images["mask"],
+        *(images[name].astype(np.uint16) * 257 for name in ("noise", "mask")),
+    ):
         data = encode_png(image)
         broken = DAMAGES[damage](data, *chunks_of(data)[:2])
         with pytest.raises(ValueError, match=r"its PNG (is cut off|cannot be|holds)|checksum of its PNG is wrong"):
             decode_png(broken)
         with pytest.raises(SourceError, match=r"^x: cannot be read as an image: it is damaged or truncated"):
             read_mask(broken, "x")
-        if image.dtype == np.uint16:
-            with pytest.raises(SourceError, match=r"^x: is damaged or truncated"):
-                read_image(broken, "x")
+        with pytest.raises(SourceError, match=r"^x: is damaged or truncated"):
+            read_image(broken, "x")
     assert capfd.readouterr() == ("", "")
 
 
