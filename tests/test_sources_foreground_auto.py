@@ -6,7 +6,8 @@ import pytest
 from scenes import overlap, rng, scene, shadowed
 
 from anomgen.errors import UsageError
-from anomgen.sources.foreground import Foreground, choose
+from anomgen.sources.choosing import overlooked
+from anomgen.sources.foreground import Foreground, choose, segmented
 from anomgen.synthesis.perlin import perlin_noise
 
 GREEN, GREY, PINK = (60, 130, 50), (120, 120, 120), (190, 150, 160)
@@ -184,3 +185,22 @@ def test_auto_tells_empty_shots_from_those_of_an_object(shown, empty):
 
 def test_auto_finds_nothing_where_most_shots_are_empty():
     assert choose([image for image, _ in shots(3, 12)]) == Foreground()
+
+
+@pytest.mark.parametrize(("shown", "empty"), [(3, 12), (2, 14), (6, 9)])
+def test_an_object_that_few_shots_show_is_told_of(shown, empty):
+    pool = shots(shown, empty)
+    images = [image for image, _ in pool]
+    found = overlooked(images, segmented)
+    assert choose(images) == Foreground() and found.of == len(images)
+    assert found.names == [str(k) for k, (_, expected) in enumerate(pool) if expected.any()]
+    for image, expected in pool:
+        mask = segmented(found.keys, image).view(bool)
+        assert overlap(mask, expected) > 0.95 if expected.any() else not mask.any()
+
+
+@pytest.mark.parametrize(("make", "size"), textures())
+def test_no_object_is_told_of_on_a_texture_nor_where_one_shot_alone_shows_it(make, size):
+    assert overlooked([make(k, size) for k in range(16)], segmented) is None
+    assert overlooked([image for image, _ in shots(1, 12)], segmented) is None
+    assert overlooked([], segmented) is None

@@ -91,3 +91,24 @@ def test_the_fingerprint_is_that_of_the_images_that_stay(shots):
         (shots / name).unlink()
     assert found.source.fingerprint() == Folder(path=str(shots), size=64).open().fingerprint()
     assert [found.source.id(k) for k in range(9)] == [f"{k:02d}.png" for k in range(12) if f"{k:02d}.png" not in EMPTY]
+
+
+def test_where_auto_takes_whole_images_those_that_seem_to_show_an_object_are_named(shots, tmp_path):
+    """Law: before a run, in dry run, preview and record; what is advised finds the object."""
+    shown = {"02.png", "05.png", "11.png"}
+    for k in range(12):
+        if f"{k:02d}.png" not in shown:
+            plain = 60 + np.random.default_rng(k).integers(0, 8, (64, 64, 3), dtype=np.uint8)
+            cv2.imwrite(str(shots / f"{k:02d}.png"), plain)
+    recipe = load_recipe("nsa", source=shots, size=64, count=4, overrides=["foreground=auto"])
+    dry = make(recipe, tmp_path / "out", dry_run=True).plan
+    drawn = preview(recipe=recipe, rows=2, out=tmp_path / "sheet.png").resolved
+    with pytest.warns(AnomgenNote, match="takes whole images, as most show no object"):
+        made = make(recipe, tmp_path / "out")
+    note = dry["notes"][-1]
+    assert "3 of the 12 that were looked at seem to show one: 02.png, 05.png, 11.png. " in note
+    assert drawn["notes"][-1] == made.provenance["source"]["notes"][-1] == note
+    advised = [f"foreground={{{note.split('{')[1].split('}')[0]}}}", "source.on_no_object=skip"]
+    named = load_recipe("nsa", source=shots, size=64, overrides=advised)
+    found = opened(named.source, named.foreground)
+    assert {found.source.id(k) for k in range(len(found.source))} == shown

@@ -19,6 +19,8 @@ PLAUSIBLE = 0.75
 """Share of the images on which a method's masks must be plausible."""
 SHOWN = 0.5
 """Share of the images that must show an object, where the others are empty."""
+SEEN, FEWEST = 0.125, 2
+"""Share and number of the images from which on an object is told of that most of them do not show."""
 EMPTY = 0.001
 """Share of an image up to which a mask is that of an empty one."""
 
@@ -35,8 +37,16 @@ class _Product(NamedTuple):
 
     images: list[np.ndarray]
     segment: Segment
-    may_be_empty: bool = False
-    """Whether masks of nothing are those of empty images, and not mistakes."""
+    shown: float = 1.0
+    """Share of the images that must show an object; below 1 masks of nothing are those of empty images, no mistakes."""
+
+
+class Overlooked(NamedTuple):
+    """An object that few images show: the method that finds it, the names of these, and how many were looked at."""
+
+    keys: Keys
+    names: list[str]
+    of: int
 
 
 def chosen(pool: Images, segment: Segment) -> Keys:
@@ -54,16 +64,37 @@ def chosen(pool: Images, segment: Segment) -> Keys:
     """
     if not len(pool):
         return {}
-    images = [enlarged(eight_bits(image)) for image in SmallImages(pool, LOOKED_AT)]
-    return _chosen(_Product(images, segment)) or _chosen(_Product(images, segment, may_be_empty=True))
+    product = _Product(_seen(SmallImages(pool, LOOKED_AT)), segment)
+    return _chosen(product) or _chosen(product._replace(shown=SHOWN))
+
+
+def overlooked(pool: Images, segment: Segment) -> Overlooked | None:
+    """Return the object that some of the images show for which `chosen` has no method, as most show none; or None.
+
+    On surfaces there is none: masks must be plausible, and the images without one all of the background's colour.
+    """
+    if not len(pool):
+        return None
+    looked = SmallImages(pool, LOOKED_AT)
+    product = _Product(_seen(looked), segment, SEEN)
+    keys, _ = _best(product)
+    if not keys:
+        return None
+    fits = [fit(image, segment(keys, image), keys["lightness"]) for image in product.images]
+    names = [name for name, own in zip(looked.names, fits, strict=True) if own.plausible]
+    return Overlooked(keys, names, len(fits)) if len(names) >= FEWEST else None
+
+
+def _seen(images: SmallImages) -> list[np.ndarray]:
+    return [enlarged(eight_bits(image)) for image in images]
 
 
 def _chosen(product: _Product) -> Keys:
-    best, score = _best(product, (1.0, 0.0) if product.images[0].shape[2] == 3 else (1.0,))
+    best, score = _best(product)
     flatten = sum(is_uneven(image) for image in product.images) >= PLAUSIBLE * len(product.images)
     if flatten:
         flat = product._replace(images=[flattened(image) for image in product.images])
-        other, other_score = _best(flat, (1.0,))  # where the light is even, it need not be left out
+        other, other_score = _best(flat, without_light=False)  # where the light is even, it need not be left out
         flatten = other_score > 2 * score
         best, product = (other, flat) if flatten else (best, product)
     if not best:
@@ -72,11 +103,14 @@ def _chosen(product: _Product) -> Keys:
     return {**best, "snap": snap, "flatten": flatten}
 
 
-def _best(product: _Product, lightnesses: Sequence[float]) -> tuple[Keys, float]:
-    """Return the method with the highest score, and the score; no keys and 0 where no masks are plausible."""
+def _best(product: _Product, *, without_light: bool = True) -> tuple[Keys, float]:
+    """Return the method with the highest score, and the score; no keys and 0 where no masks are plausible.
+
+    without_light: whether the lightness may be left out, where there are colours.
+    """
     best: Keys = {}
     best_score = 0.0
-    candidates = _candidates(product, lightnesses)
+    candidates = _candidates(product, (1.0, 0.0) if without_light and product.images[0].shape[2] == 3 else (1.0,))
     for done, candidate in enumerate(candidates):
         tell(done, len(candidates), "choosing the foreground")
         score = _score(product, candidate)
@@ -92,21 +126,21 @@ def _score(product: _Product, candidate: Keys) -> float:
     contrasts, wrong, empty, count = [], 0, 0, len(product.images)
     for image in product.images:
         mask = product.segment(candidate, image)
-        if product.may_be_empty and mask.mean() <= EMPTY:
+        if product.shown < 1 and mask.mean() <= EMPTY:
             empty += 1
         else:
             fits = fit(image, mask, candidate.get("lightness", 1.0))
             contrasts.append(fits.contrast)
             wrong += not fits.plausible
-        if wrong > (1 - PLAUSIBLE) * (count - empty) or empty > (1 - SHOWN) * count:
+        if wrong > (1 - PLAUSIBLE) * (count - empty) or empty > (1 - product.shown) * count:
             return 0.0  # whatever the others are
     return (1 - wrong / (count - empty)) * float(np.quantile(contrasts, 0.25))
 
 
 def _candidates(product: _Product, lightnesses: Sequence[float]) -> list[Keys]:
-    """Return the methods to try; where images may be empty, their levels are those of the half with the higher ones."""
+    """Return the methods to try; their levels are those in the middle of the images that must show an object."""
     found: list[Keys] = []
-    middle = 0.75 if product.may_be_empty else 0.5
+    middle = 1 - product.shown / 2
     for lightness in lightnesses:
         distances = [border_distance(image, lightness) for image in product.images]
         rules = (cv2.THRESH_OTSU, cv2.THRESH_TRIANGLE)
@@ -118,6 +152,6 @@ def _candidates(product: _Product, lightnesses: Sequence[float]) -> list[Keys]:
         levels = {triangle, float(np.sqrt(otsu * triangle)), otsu, 1.35 * otsu}
         for tolerance in sorted({round(level, 1) for level in levels} - {0.0}):
             found.append({"method": "background_color", "tolerance": tolerance, "lightness": lightness})
-    for method in () if product.may_be_empty else ("otsu", "triangle"):  # which part every image in two
+    for method in () if product.shown < 1 else ("otsu", "triangle"):  # which part every image in two
         found += [{"method": method, "side": side} for side in ("dark", "bright")]
     return [{**values, **_AUTO} for values in found]

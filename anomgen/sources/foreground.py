@@ -275,7 +275,12 @@ class Foreground(Config):
 
 def choose(pool: Images) -> Foreground:
     """Return the method that fits a product's images best, `none` for a texture: see `anomgen.sources.choosing`."""
-    return Foreground.model_validate(chosen(pool, lambda keys, image: Foreground.model_validate(keys).segment(image)))
+    return Foreground.model_validate(chosen(pool, segmented))
+
+
+def segmented(keys: Mapping[str, Any], image: np.ndarray) -> np.ndarray:
+    """Return what `Foreground.segment` does with the method that keys describe."""
+    return Foreground.model_validate(keys).segment(image)
 
 
 def parse_foreground(value: Any) -> Foreground:

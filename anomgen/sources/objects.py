@@ -8,7 +8,8 @@ import numpy as np
 
 from anomgen.errors import SourceError, tell
 from anomgen.sources.base import Source, SourceConfig, notes_of
-from anomgen.sources.foreground import Foreground
+from anomgen.sources.choosing import overlooked
+from anomgen.sources.foreground import Foreground, segmented
 from anomgen.sources.pool import DEFAULT_CACHE_BYTES, Pool
 from anomgen.sources.scan import ScannedSource
 from anomgen.sources.tree import left_out, listed
@@ -48,11 +49,12 @@ def opened(
     """
     source = config.open() if source is None else source
     plain = Pool(source, cache_bytes=cache_bytes)
-    foreground = foreground.resolved(plain)
+    is_auto, foreground = foreground.method == "auto", foreground.resolved(plain)
+    told = _told_of_few(plain) if is_auto and foreground.method == "none" else ()
     pool, skip = plain.with_foreground(foreground), getattr(config, "on_no_object", "keep") == "skip"
     empty, of = _without_object(pool, foreground, None if skip else looked_at)
     if not empty:
-        return Opened(source, foreground, notes_of(source), pool)
+        return Opened(source, foreground, (*notes_of(source), *told), pool, told)
     names = [source.id(index) for index in empty]
     if skip and isinstance(source, ScannedSource):
         if len(empty) == len(source):
@@ -69,6 +71,21 @@ def opened(
         "Look with `anomgen preview --foreground`, or leave them out with --set source.on_no_object=skip"
     )
     return Opened(source, foreground, (*notes_of(source), note), pool, (note,))
+
+
+def _told_of_few(pool: Pool) -> tuple[str, ...]:
+    """Return a note on an object that few of the images show, so that `auto` takes them whole; none for surfaces."""
+    found = overlooked(pool, segmented)
+    if found is None:
+        return ()
+    method = ", ".join(f"{key}: {found.keys[key]:g}" for key in ("tolerance", "lightness"))
+    where = f"{len(found.names)} of the {found.of} that were looked at"
+    return (
+        f"foreground: auto takes whole images, as most show no object, but {where} seem to show one: "
+        f"{listed(found.names)}. Give those that do in a folder of their own, or name the method: --set "
+        f"'foreground={{method: {found.keys['method']}, {method}}}', with --set source.on_no_object=skip to leave the "
+        "others out",
+    )
 
 
 def _without_object(pool: Pool, foreground: Foreground, looked_at: int | None) -> tuple[list[int], int]:

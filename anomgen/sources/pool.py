@@ -250,10 +250,14 @@ class SmallImages(Sequence[np.ndarray]):
         """Return the foreground of one of the images, None where all of it is foreground."""
         return next(mask for shown, mask in zip(self._images, self._masks, strict=True) if shown is image)
 
+    @property
+    def names(self) -> list[str]:
+        """Return what the images are called in their source, else their numbers."""
+        return [str(index) if self._source is None else self._source.id(index) for index in self._picked]
+
     def flat(self) -> list[str]:
         """Return what the images are called that have nearly one colour all over, in which nothing can be moved."""
-        names = map(str, self._picked) if self._source is None else map(self._source.id, self._picked)
-        return [name for name, image in zip(names, self._images, strict=True) if _is_flat(image)]
+        return [name for name, image in zip(self.names, self._images, strict=True) if _is_flat(image)]
 
 
 def _is_flat(image: np.ndarray) -> bool:
