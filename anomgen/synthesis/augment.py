@@ -94,8 +94,12 @@ class _Tones:
         image = self._image if window is None else self._image[window.slices]
         if self._table is None:
             return image
-        planes = [cv2.LUT(plane, row) for plane, row in zip(cv2.split(image), self._table, strict=True)]
-        return cv2.merge(planes) if self.channels > 1 else np.atleast_3d(planes[0])
+        return _looked_up(image, self._table)
+
+
+def _looked_up(image: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Return an image (H, W, C) with the values of each channel mapped by its row of a table (C, 256)."""
+    return np.atleast_3d(cv2.LUT(image, np.ascontiguousarray(table.T)[None]))
 
 
 def _to_table(values: np.ndarray) -> np.ndarray:
@@ -163,10 +167,9 @@ def _sharpness(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
 def _hue_saturation(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     """Turn the hue by U{−50 … 50} of 255 and shift the saturation by U{−50 … 50} of 255."""
     hue, saturation = (int(v) for v in rng.integers(-50, 51, 2))
-    planes = list(cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2HSV)))
-    planes[0] = cv2.LUT(planes[0], ((np.arange(256) + round(hue * 180 / 255)) % 180).astype(np.uint8))
-    planes[1] = cv2.LUT(planes[1], _to_table(_LEVELS + saturation))
-    return cv2.cvtColor(cv2.merge(planes), cv2.COLOR_HSV2RGB)
+    turned = ((np.arange(256) + round(hue * 180 / 255)) % 180).astype(np.uint8)
+    table = np.stack((turned, _to_table(_LEVELS + saturation), _IDENTITY))
+    return cv2.cvtColor(_looked_up(cv2.cvtColor(image, cv2.COLOR_RGB2HSV), table), cv2.COLOR_HSV2RGB)
 
 
 def _rotate(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
