@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from anomgen.errors import SourceError, UsageError
 from anomgen.files import file_digest, lies_in
 from anomgen.licenses import license_beside
@@ -19,7 +17,8 @@ from anomgen.sources.annotations.labelstudio import is_labelstudio, read_labelst
 from anomgen.sources.annotations.yolo import label_files, read_yolo
 from anomgen.sources.folder import FileReader, existing_folder
 from anomgen.sources.labelled import SOME, Listing, defects_in, named_type
-from anomgen.sources.mask_files import united_mask
+from anomgen.sources.mask_files import PairedMask, united_mask
+from anomgen.sources.orientation import Drawn, Turn
 from anomgen.sources.pairing import paired
 from anomgen.sources.sorting import sorted_pictures
 from anomgen.sources.tree import NORMAL_NAMES, Tree, folders_of, left_out, not_read, tree_of
@@ -27,8 +26,8 @@ from anomgen.sources.tree import NORMAL_NAMES, Tree, folders_of, left_out, not_r
 TYPE = "defect"
 """The defect type where nothing says more."""
 
-Mask = Callable[[tuple[int, ...]], np.ndarray]
-"""Reads a mask, bool (H, W), for an image of that shape; SourceError when it is of another size."""
+Mask = Callable[[Turn], PairedMask]
+"""Reads a mask for an image of that shape and orientation; SourceError when it is of another size."""
 
 
 class Candidate(NamedTuple):
@@ -83,9 +82,9 @@ def _reading(read: Callable[[Any], bytes], key: Any) -> Callable[[], bytes]:
 
 
 def _of_files(keys: Sequence[Any], read: Callable[[Any], bytes], image: str) -> Mask:
-    def mask(shape: tuple[int, ...]) -> np.ndarray:
+    def mask(turn: Turn) -> PairedMask:
         names = [key if isinstance(key, str) else f"the mask of {image}" for key in keys]
-        return united_mask([(read(key), name) for key, name in zip(keys, names, strict=True)], shape, image)
+        return united_mask([(read(key), name) for key, name in zip(keys, names, strict=True)], turn, image)
 
     return mask
 
@@ -135,7 +134,7 @@ def _under_licence(
 
 
 def _at(own: Annotation) -> Mask:
-    return lambda shape: own.mask((shape[0], shape[1]))
+    return lambda turn: PairedMask(own.mask((turn.shape[0], turn.shape[1])), Drawn.SHOWN)
 
 
 # --- masks given beside ---------------------------------------------------------------------------------------------

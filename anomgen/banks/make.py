@@ -20,7 +20,8 @@ from anomgen.files import Earlier, file_digest, holds_earlier, locked, refuse_in
 from anomgen.licenses import normalised, unfit
 from anomgen.places import home, local
 from anomgen.sources.base import build_source
-from anomgen.sources.images import fit_image, read_image
+from anomgen.sources.images import fit_image, read_picture
+from anomgen.sources.orientation import Drawn, Turn, drawn_notes
 from anomgen.sources.scan import ScannedSource
 from anomgen.sources.tree import left_out
 
@@ -150,8 +151,12 @@ def _defects(
     notes: list[str],
     progress: Progress,
 ) -> Iterator[Defect]:
-    """Yield the defects, checked. notes: at the end it is told on which pictures no mask could be proposed."""
+    """Yield the defects, checked.
+
+    notes: at the end it is told on which pictures no mask could be proposed, and which masks may lie otherwise.
+    """
     missed: list[str] = []
+    drawn: list[tuple[str, Drawn]] = []
     normal = dict(zip(normals.files(), map(normals.id, range(len(normals))), strict=True)) if normals else {}
     for number, candidate in enumerate(picked):
         data = candidate.read()
@@ -160,9 +165,12 @@ def _defects(
             raise SourceError(
                 f"{candidate.name}: is also among the normal images, as {normal[digest]}; remove it from one of the two"
             )
-        image = read_image(data, candidate.name)
-        mask = candidate.mask(image.shape) if candidate.mask is not None else None
-        if mask is None:
+        image, orientation = read_picture(data, candidate.name)
+        mask: np.ndarray | None
+        if candidate.mask is not None:
+            mask, how = candidate.mask(Turn(orientation, image.shape))
+            drawn.append((candidate.name, how))
+        else:
             assert proposer is not None
             mask = proposer.mask(image)
         if mask is None:
@@ -173,6 +181,7 @@ def _defects(
         progress(number + 1, len(picked))
         yield Defect(candidate.name, candidate.defect_type, image, mask, digest, proposed)
     notes += left_out(missed, "on which nothing differs from the normal images")
+    notes += drawn_notes(drawn)
 
 
 def _refuse_mask(mask: np.ndarray, name: str) -> None:

@@ -19,6 +19,7 @@ from anomgen.score.decoded import Decoded, decoded, digest_of
 from anomgen.sources.base import Source
 from anomgen.sources.folder import NotAllNormal
 from anomgen.sources.labelled import NORMAL, Listing, listing, photos
+from anomgen.sources.orientation import drawn_notes
 from anomgen.sources.pixels import to_channels
 from anomgen.sources.scan import resized
 from anomgen.sources.value_range import ValueRange, counted_on, measured, stretched, told
@@ -199,6 +200,7 @@ def _split(
         (
             *listed.notes,
             *resized("stretch", [(image.before, shape) for image in images]),
+            *drawn_notes([(image.found.id, image.drawn) for image in images]),
             *([] if counts is None else [told(value_range, counts)]),
         ),
         value_range,

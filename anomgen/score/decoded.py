@@ -9,9 +9,10 @@ import numpy as np
 
 from anomgen.errors import SourceError
 from anomgen.files import file_digest
-from anomgen.sources.images import fit_image, quiet, read_image
+from anomgen.sources.images import fit_image, quiet, read_picture
 from anomgen.sources.labelled import LabelledImage, Listing
 from anomgen.sources.mask_files import united_mask
+from anomgen.sources.orientation import Drawn, Turn
 from anomgen.versions import cores
 
 _HALF = 0.5 - 1e-5  # area averages of float32 miss an exact half by less
@@ -22,7 +23,7 @@ _NAMED = 5
 class Decoded:
     """An image at the wanted size. mask: at the size, None where there are none.
 
-    digest: of its pixels as stored. file: of the file. before: height and width as stored.
+    digest: of its pixels as stored. file: of the file. before: height and width as stored. drawn: on what the mask was.
     """
 
     found: LabelledImage
@@ -32,6 +33,7 @@ class Decoded:
     mask_digest: str = ""
     file: str = ""
     before: tuple[int, ...] = ()
+    drawn: Drawn = Drawn.SHOWN
 
     @property
     def order(self) -> tuple[str, str]:
@@ -63,7 +65,7 @@ def decoded(listed: Listing, shape: tuple[int, int], path: str) -> list[Decoded]
 
 def _read(found: LabelledImage, listed: Listing, shape: tuple[int, int], has_masks: bool) -> Decoded:
     stored = listed.read(found.key)
-    image, file = read_image(stored, found.id), file_digest(stored)
+    (image, orientation), file = read_picture(stored, found.id), file_digest(stored)
     pixels = fit_image(image, shape, "stretch", found.id)
     if not has_masks:
         return Decoded(found, digest_of(image), pixels, None, file=file, before=image.shape[:2])
@@ -71,7 +73,7 @@ def _read(found: LabelledImage, listed: Listing, shape: tuple[int, int], has_mas
         return Decoded(found, digest_of(image), pixels, np.zeros(shape, bool), file=file, before=image.shape[:2])
     names = [key if isinstance(key, str) else f"mask of {found.id}" for key in found.mask]
     stored_masks = [(listed.read(key), name) for key, name in zip(found.mask, names, strict=True)]
-    mask = united_mask(stored_masks, image.shape, found.id)
+    mask, drawn = united_mask(stored_masks, Turn(orientation, image.shape), found.id)
     name = names[0]
     if not mask.any():
         raise SourceError(
@@ -79,7 +81,9 @@ def _read(found: LabelledImage, listed: Listing, shape: tuple[int, int], has_mas
             "put the image among the normal ones"
         )
     mask_digest = digest_of(mask[..., None])
-    return Decoded(found, digest_of(image), pixels, resized_mask(mask, shape), mask_digest, file, image.shape[:2])
+    return Decoded(
+        found, digest_of(image), pixels, resized_mask(mask, shape), mask_digest, file, image.shape[:2], drawn
+    )
 
 
 def resized_mask(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 from PIL import Image
 
 from anomgen.dataset.png import encode_png
@@ -16,9 +17,10 @@ from anomgen.errors import AnomgenError, UsageError
 from anomgen.files import lies_in, refuse_linked, refuse_taken
 from anomgen.score.data import load
 from anomgen.sources.base import MIN_SIDE
-from anomgen.sources.images import read_image
+from anomgen.sources.images import read_image, read_picture
 from anomgen.sources.labelled import NORMAL, Listing, listing
 from anomgen.sources.mask_files import united_mask
+from anomgen.sources.orientation import UPRIGHT, Turn, upright_png
 from anomgen.sources.tree import EXTENSIONS
 
 LICENSE = "LICENSE"
@@ -95,9 +97,12 @@ def _fill(part: Path, masks: Path, listed: Listing, ids: Iterable[str]) -> None:
         (part / below / f"{stem}{ending}").write_bytes(content)
         if found.mask is not None:
             names = [(listed.read(key), str(key)) for key in found.mask]
-            mask = united_mask(names, read_image(content, name).shape, name)
+            pixels, orientation = read_picture(content, name)
+            mask = united_mask(names, Turn(orientation, pixels.shape), name).mask
             (masks / below).mkdir(parents=True, exist_ok=True)
-            (masks / below / f"{stem}.png").write_bytes(encode_png(mask))
+            is_plain = orientation in (None, UPRIGHT)
+            data = encode_png(mask) if is_plain else upright_png(mask.view(np.uint8) * np.uint8(255))
+            (masks / below / f"{stem}.png").write_bytes(data)
     if listed.license is not None:
         (part / LICENSE).write_text(f"SPDX-License-Identifier: {listed.license}\n", encoding="utf-8")
 

@@ -17,12 +17,20 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from anomgen.config import Config, Share
 from anomgen.errors import RecipeError, SourceError, UsageError, near_miss
 from anomgen.places import home
-from anomgen.sources.base import Images, PathText
+from anomgen.sources.base import Images, PathText, Source
 from anomgen.sources.choosing import LOOKED_AT, chosen
 from anomgen.sources.foreground_presets import settings
 from anomgen.sources.images import Fit, fit_image
 from anomgen.sources.pixels import value_max
-from anomgen.sources.region import file_for, forget, read_drawn, region_digest, region_of, require_aspect
+from anomgen.sources.region import (
+    file_for,
+    forget,
+    orientation_notes,
+    read_drawn,
+    region_digest,
+    region_of,
+    require_aspect,
+)
 from anomgen.sources.segmentation import (
     REFERENCE_SIZE,
     border_distance,
@@ -187,6 +195,18 @@ class Foreground(Config):
                 f"foreground: roi and exclude leave no room for an anomaly on the object (at most {max(rooms)} pixels "
                 f"on the {len(rooms)} images that were looked at); look with `anomgen preview --foreground`"
             )
+
+    def doubts(self, source: Source) -> tuple[str, ...]:
+        """Return notes on drawn pictures of which nobody can tell whether EXIF turns them as it does the images.
+
+        Raises SourceError for one that was drawn on an image before it is turned.
+        """
+        keys = [*(["path"] if self.method == "folder" else []), *_REGIONS]
+        given = {key: path for key in keys if (path := getattr(self, key)) is not None}
+        turns = getattr(source, "turns", {})
+        return tuple(
+            note for key, path in given.items() for note in orientation_notes(path, f"foreground.{key}", turns)
+        )
 
     def resources(self) -> dict[str, str]:
         """Return a hash of the files that this foreground reads, by the recipe's key."""

@@ -30,6 +30,7 @@ from anomgen.errors import SourceError, lacks_memory
 from anomgen.places import read_within
 from anomgen.sources.base import MIN_SIDE
 from anomgen.sources.inflation import bare, swollen
+from anomgen.sources.orientation import Picture, picture, upright
 from anomgen.sources.pixels import value_max
 
 MAX_BYTES = 1 << 32
@@ -52,7 +53,7 @@ _WHAT_TO_DO = {
     "F": "holds floating-point numbers; save it as 8-bit or 16-bit integers",
     "I": "holds 32-bit or signed numbers; save it as 8-bit or 16-bit unsigned integers",
 }
-_ORIENTATION, _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT, _PLANAR = 274, 258, 262, 339, 284
+_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT, _PLANAR = 258, 262, 339, 284
 _OTHERS = (
     (4, b"ftyp", "a HEIC or AVIF image"),
     (0, b"\xff\x0a", "a JPEG XL image"),
@@ -79,10 +80,16 @@ def read_image(file: str | Path | bytes, name: str | None = None) -> np.ndarray:
     or GIF, is damaged or truncated, has several frames, is CMYK, Lab, 1-bit, signed or floating-point, has more
     than `MAX_PIXELS` pixels or a side shorter than `MIN_SIDE`.
     """
+    return read_picture(file, name).pixels
+
+
+def read_picture(file: str | Path | bytes, name: str | None = None) -> Picture:
+    """Return what `read_image` does, and the EXIF orientation that was applied."""
     name = name or ("image" if isinstance(file, bytes) else str(file))
     data = file if isinstance(file, bytes) else read_bytes(Path(file), name)
     with quiet():
-        return np.ascontiguousarray(_decode(data, name))
+        pixels, orientation = _decode(data, name)
+        return Picture(np.ascontiguousarray(pixels), orientation)
 
 
 def is_laid_on_white(data: bytes, name: str) -> bool:
@@ -201,13 +208,13 @@ def quiet() -> Iterator[None]:
                 caught.close()
 
 
-def _decode(data: bytes, name: str) -> np.ndarray:
+def _decode(data: bytes, name: str) -> Picture:
     image = open_header(data, name)
     try:
         _check_header(image, data, name)
         if image.format == "PNG":
             bare(data)  # Pillow asks for no checksum of the pixels
-        return _grey_or_colour(image, data, name)
+        return picture(image, lambda: _grey_or_colour(image, data, name))
     except SourceError:
         raise
     except Exception as error:  # whatever a decoder raises on damaged data: each has its own
@@ -377,18 +384,3 @@ def _opacity(pixels: np.ndarray) -> np.ndarray | None:
     if hidden.mean() > 1 - SPECK and np.ptp(pixels[hidden][:, :-1], axis=0).any():
         return None
     return alpha if 2 * most > white else alpha * white // most
-
-
-def upright(pixels: np.ndarray, image: Image.Image) -> np.ndarray:
-    """Apply the EXIF orientation that is left after loading (Pillow applies a TIFF's itself)."""
-    try:
-        orientation = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # broken metadata says nothing about the pixels
-        return pixels
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return pixels

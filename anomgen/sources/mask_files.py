@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from PIL import Image
 
 from anomgen.errors import SourceError, lacks_memory
-from anomgen.sources.images import deep_colour, deep_grey, is_deep, open_header, quiet, require_one, upright
+from anomgen.sources.images import deep_colour, deep_grey, is_deep, open_header, quiet, require_one
 from anomgen.sources.inflation import bare
+from anomgen.sources.orientation import Drawn, Picture, Turn, drawn_on, picture, turned, upright
 
 _JPEG = b"\xff\xd8\xff"
 _HALF_LOSSY = 127  # of 8 bits, which is all that the lossy formats have
@@ -44,7 +46,7 @@ def read_mask(data: bytes, name: str) -> np.ndarray:
     losses, JPEG or WebP, has no exact zeros and is cut at half of its range. Raises SourceError, which calls the file
     `name`, when it is no image, damaged, too large, has several frames, or holds small labels stored with losses.
     """
-    return _read(data, name)[1]
+    return _marked(_read(data, name).pixels, data)
 
 
 def read_object_mask(data: bytes, name: str) -> np.ndarray:
@@ -53,7 +55,7 @@ def read_object_mask(data: bytes, name: str) -> np.ndarray:
     A picture with alpha that differs from pixel to pixel, as a cut-out has it, marks what is opaque by half. Raises
     SourceError also for another picture.
     """
-    pixels = _pixels(data, name)
+    pixels = _pixels(data, name).pixels
     if not _is_picture(pixels, data):
         return _marked(pixels, data)
     alpha = pixels[..., -1] if pixels.shape[2] in (2, 4) else np.zeros((1, 1), np.uint8)
@@ -62,30 +64,41 @@ def read_object_mask(data: bytes, name: str) -> np.ndarray:
     return np.asarray(alpha > alpha.max() / 2)
 
 
+def drawn_picture(data: bytes, name: str, turn: Turn) -> Drawn:
+    """Return on what the mask in a file was drawn, of an image that EXIF turns. Raises SourceError as `read_mask`."""
+    return drawn_on(_pixels(data, name), turn)
+
+
 def read_defect_mask(data: bytes, name: str) -> np.ndarray:
     """Return what `read_mask` does for a mask of a defect, of which there is less than of its surroundings.
 
     Raises SourceError also for a picture in the place of a mask, and for a mask of everything or of the surroundings.
     """
-    pixels, mask = _read(data, name)
+    return _defect_mask(data, name).pixels
+
+
+def _defect_mask(data: bytes, name: str) -> Picture:
+    """Return what `read_defect_mask` does, bool (H, W), and the orientation that the file carries."""
+    pixels, orientation = _read(data, name)
+    mask = _marked(pixels, data)
     advice = "a mask is black where the image is normal, and of another colour where the defect is"
     if _is_picture(pixels, data):
         raise SourceError(f"{name}: is a picture, perhaps with the defect drawn over it, not a mask; {advice}")
     if _is_inverted(mask):
         raise SourceError(f"{name}: marks {mask.mean():.0%} of the image and all of its rim, as if inverted; {advice}")
-    return mask
+    return Picture(mask, orientation)
 
 
-def _read(data: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return what is stored and what `read_mask` returns of it."""
-    pixels = _pixels(data, name)
-    mask = _marked(pixels, data)
-    if _is_lossy(data) and not mask.any() and _meant(pixels).max() > (0 if data.startswith(_JPEG) else _NOISE):
+def _read(data: bytes, name: str) -> Picture:
+    """Return what is stored. Raises SourceError as `read_mask`."""
+    found = _pixels(data, name)
+    pixels, noise = found.pixels, 0 if data.startswith(_JPEG) else _NOISE
+    if _is_lossy(data) and not _marked(pixels, data).any() and _meant(pixels).max() > noise:
         raise SourceError(
             f"{name}: is stored with losses and holds nothing brighter than {_meant(pixels).max()} of 255, so it "
             "cannot be told what it marks; store it as PNG, or in black and white"
         )
-    return pixels, mask
+    return found
 
 
 def _is_inverted(mask: np.ndarray) -> bool:
@@ -100,19 +113,32 @@ def _is_inverted(mask: np.ndarray) -> bool:
     return bool(rim.mean() > 0.9 and (fills or (spans and not inner.all())))
 
 
-def united_mask(files: Sequence[tuple[bytes, str]], shape: tuple[int, ...], image: str) -> np.ndarray:
-    """Return what several mask files, contents and names, mark together on an image (H, W, …) called `image`.
+class PairedMask(NamedTuple):
+    """A mask of an image as it is shown, bool (H, W), and what it was drawn on."""
 
+    mask: np.ndarray
+    drawn: Drawn
+
+
+def united_mask(files: Sequence[tuple[bytes, str]], turn: Turn, image: str) -> PairedMask:
+    """Return what several mask files, contents and names, mark together on an image called `image`.
+
+    turn: of the image. A mask without an orientation that was, by its size, drawn on what is stored is turned, too.
     Raises SourceError as `read_defect_mask`, and for masks of another size.
     """
-    masks = [read_defect_mask(data, name) for data, name in files]
-    name, mask = files[0][1], masks[0]
+    found = [_defect_mask(data, name) for data, name in files]
+    drawn = [drawn_on(own, turn) for own in found]
+    masks = [
+        turned(own.pixels, turn.orientation) if how is Drawn.STORED else own.pixels
+        for own, how in zip(found, drawn, strict=True)
+    ]
+    name, mask, shape = files[0][1], masks[0], turn.shape
     for other in masks[1:]:
         mask = mask | other if other.shape == mask.shape else other
     if mask.shape != shape[:2]:
         sides = " × ".join(map(str, mask.shape)), " × ".join(map(str, shape[:2]))
         raise SourceError(f"{name}: is {sides[0]} pixels, but its image {image} is {sides[1]}; draw it on the image")
-    return mask
+    return PairedMask(mask, max(drawn, key=lambda how: how.value))
 
 
 class Look(Enum):
@@ -135,7 +161,7 @@ def look_of(data: bytes) -> Look:
     losses, hardly any but the two extremes.
     """
     try:
-        pixels = _meant(_pixels(data, ""))
+        pixels = _meant(_pixels(data, "").pixels)
     except SourceError:
         return Look.PICTURE
     if (pixels == pixels[:1, :1]).all():
@@ -157,7 +183,7 @@ def look_of(data: bytes) -> Look:
 
 def is_drawn(data: bytes) -> bool:
     """Return whether a file that looks like a mask is flat and has 2 to 5 greys and no colour, as no camera's has."""
-    pixels = _meant(_pixels(data, ""))
+    pixels = _meant(_pixels(data, "").pixels)
     if not _is_lossy(data) and not 2 <= len(np.unique(pixels[..., 0])) <= _MOST_DRAWN:
         return False
     return _is_lossy(data) or (bool((pixels == pixels[..., :1]).all()) and _flatness(pixels) >= _FLAT)
@@ -182,13 +208,13 @@ def _flatness(pixels: np.ndarray) -> float:
     return float(np.mean([same.all(axis=2).mean() for same in (across, down)]))
 
 
-def _pixels(data: bytes, name: str) -> np.ndarray:
-    """Return what is stored, upright, (H, W, C) of any dtype. Raises SourceError as `read_mask`."""
+def _pixels(data: bytes, name: str) -> Picture:
+    """Return what is stored, upright, of any dtype. Raises SourceError as `read_mask`."""
     with quiet():
         image = open_header(data, name)
         require_one(image, data, name)
         try:
-            return np.atleast_3d(_decoded(image, data, name))
+            return picture(image, lambda: np.atleast_3d(_decoded(image, data, name)))
         except SourceError:
             raise
         except Exception as error:  # whatever a decoder raises on damaged data

@@ -50,7 +50,9 @@ def opened(
     source = config.open() if source is None else source
     plain = Pool(source, cache_bytes=cache_bytes)
     is_auto, foreground = foreground.method == "auto", foreground.resolved(plain)
-    told = _told_of_few(plain) if is_auto and foreground.method == "none" else ()
+    told = foreground.doubts(source)
+    if is_auto and foreground.method == "none":
+        told += _told_of_few(plain)
     pool, skip = plain.with_foreground(foreground), getattr(config, "on_no_object", "keep") == "skip"
     empty, of = _without_object(pool, foreground, None if skip else looked_at)
     if not empty:
@@ -63,14 +65,14 @@ def opened(
                 "preview --foreground`, and set another one"
             )
         source = source.without(empty)
-        notes = notes_of(source) + left_out(names, "in which no object is found")
-        return Opened(source, foreground, notes, Pool(source, foreground, cache_bytes))
+        notes = (*notes_of(source), *told, *left_out(names, "in which no object is found"))
+        return Opened(source, foreground, notes, Pool(source, foreground, cache_bytes), told)
     where = f"{of} images" if of == len(source) else f"the {of} images that were looked at, of {len(source)}"
     note = (
         f"no object is found in {len(empty)} of {where}: {listed(names)}; anomalies that need one are drawn on others. "
         "Look with `anomgen preview --foreground`, or leave them out with --set source.on_no_object=skip"
     )
-    return Opened(source, foreground, (*notes_of(source), note), pool, (note,))
+    return Opened(source, foreground, (*notes_of(source), *told, note), pool, (*told, note))
 
 
 def _told_of_few(pool: Pool) -> tuple[str, ...]:

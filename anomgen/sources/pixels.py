@@ -67,3 +67,9 @@ def to_lab(image: np.ndarray) -> np.ndarray:
     if image.shape[2] == 3:
         return cv2.cvtColor(image, cv2.COLOR_RGB2Lab)
     return image if image.dtype == np.uint8 else image * np.float32(100)
+
+
+def is_alike(before: tuple[int, ...], after: tuple[int, ...]) -> bool:
+    """Return whether two sizes have the same aspect, as far as whole pixels allow."""
+    scale = max(after) / max(before)
+    return all(abs(side * scale - end) <= 1 for side, end in zip(before, after, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
@@ -10,7 +11,9 @@ import numpy as np
 from anomgen.errors import SourceError, UsageError
 from anomgen.places import home
 from anomgen.sources.images import Fit, fit_image
-from anomgen.sources.mask_files import read_object_mask
+from anomgen.sources.mask_files import drawn_picture, read_object_mask
+from anomgen.sources.orientation import Drawn, Turn, drawn_notes
+from anomgen.sources.pixels import is_alike
 from anomgen.sources.scan import KnownFiles
 from anomgen.sources.tree import image_files
 
@@ -57,12 +60,28 @@ def require_aspect(path: str, key: str, source_id: str | None, shape: tuple[int,
     """Raise UsageError for a picture of another aspect than an image of `shape`, as far as whole pixels allow."""
     folder, name = _file_of(home(path), path, key, source_id)
     found = read_drawn(folder, name, f"{key}: {PurePosixPath(name).name}").shape
-    scale = max(shape) / max(found)
-    if any(abs(side * scale - end) > 1 for side, end in zip(found, shape, strict=True)):
+    if not is_alike(found, shape):
         raise UsageError(
             f"{key}: {PurePosixPath(name).name} is {found[0]} × {found[1]} pixels (height × width), and the images are "
             f"of another aspect, {shape[0]} × {shape[1]}; draw it on one of the images"
         )
+
+
+def orientation_notes(path: str, key: str, turns: Mapping[str, Turn]) -> tuple[str, ...]:
+    """Return a note on pictures of which nobody can tell whether EXIF turns them as it does their images.
+
+    turns: of the images that it turns, by their ids. Raises SourceError for one that was drawn on what is stored.
+    """
+    drawn = []
+    for source_id, turn in turns.items():
+        folder, name = _file_of(home(path), path, key, source_id)
+        called = f"{key}: {PurePosixPath(name).name}"
+        drawn.append((source_id, drawn_picture(_known(folder).read(name, called), called, turn)))
+        if drawn[-1][1] is Drawn.STORED:
+            raise SourceError(
+                f"{called}: was, by its size, drawn on {source_id} as it is stored, which EXIF turns; save it turned"
+            )
+    return tuple(f"{key}: {note}" for note in drawn_notes(drawn))
 
 
 def region_digest(path: str, key: str) -> str:

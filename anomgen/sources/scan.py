@@ -17,8 +17,18 @@ from anomgen.errors import SourceError, UsageError, tell
 from anomgen.files import file_digest, fingerprint_of
 from anomgen.places import home
 from anomgen.sources.base import SourceConfig
-from anomgen.sources.images import Fit, fit_image, is_laid_on_white, opaque_part, quiet, read_bytes, read_image
-from anomgen.sources.pixels import to_channels, value_max
+from anomgen.sources.images import (
+    Fit,
+    fit_image,
+    is_laid_on_white,
+    opaque_part,
+    quiet,
+    read_bytes,
+    read_image,
+    read_picture,
+)
+from anomgen.sources.orientation import UPRIGHT, Turn
+from anomgen.sources.pixels import is_alike, to_channels, value_max
 from anomgen.sources.tree import tree_of
 from anomgen.sources.value_range import RangeField, ValueRange, counted, measured, told
 
@@ -94,6 +104,7 @@ class _Checked(NamedTuple):
     after: tuple[int, ...] = ()
     on_white: bool = False
     """Whether it is transparent in parts, which show white."""
+    orientation: int | None = None
 
 
 class ScannedSource:
@@ -122,6 +133,8 @@ class ScannedSource:
         if seen_through:
             self.notes += (f"{seen_through} of {len(good)} images are transparent in parts, which are shown white",)
         self.is_cut_out = seen_through == len(good)
+        turns = {entries[index][0]: Turn(checked[index].orientation, checked[index].before) for index in good}
+        self.turns = {name: turn for name, turn in turns.items() if turn.orientation not in (None, UPRIGHT)}
         shapes = {checked[index].after for index in good}
         self.shape = shapes.pop() if len(shapes) == 1 else None
         self.value_range = _range_of(config, self._counts, checked[good[0]].dtype)
@@ -135,6 +148,7 @@ class ScannedSource:
         left, gone = [k for k in range(len(self)) if k not in set(indices)], [self._ids[k] for k in sorted(indices)]
         other = copy(self)
         other.skipped += tuple(map(_readable, gone))
+        other.turns = {name: turn for name, turn in self.turns.items() if name not in gone}
         other._ids, other._keys, other._files = (
             tuple(values[k] for k in left) for values in (self._ids, self._keys, self._files)
         )
@@ -199,7 +213,7 @@ class ScannedSource:
         try:
             name.encode()
             data = self._read(key)
-            stored = read_image(data, name)
+            stored, orientation = read_picture(data, name)
             image = fit_image(stored, self._size, self.fit, name)
         except SourceError as error:
             return _Checked(problem=str(error))
@@ -216,6 +230,7 @@ class ScannedSource:
             stored.shape[:2],
             image.shape[:2],
             is_laid_on_white(data, name),
+            orientation,
         )
 
     def _check_all(self, entries: Sequence[tuple[str, Any]]) -> Iterator[_Checked]:
@@ -241,16 +256,10 @@ def resized(fit: Fit, changes: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]
     if not changed:
         return ()
     how = {"crop": "scaled and cut to the middle", "center": "cut to the middle"}.get(fit, "scaled")
-    if fit in ("keep", "stretch") and any(not _is_alike(*change) for change in changed):
+    if fit in ("keep", "stretch") and any(not is_alike(*change) for change in changed):
         how = "stretched, which changes their aspect"
     before, after = (_span([change[end] for change in changed]) for end in (0, 1))
     return (f"{len(changed)} of {len(changes)} images {how}, from {before} to {after} pixels (height × width)",)
-
-
-def _is_alike(before: tuple[int, ...], after: tuple[int, ...]) -> bool:
-    """Return whether two sizes have the same aspect, as far as whole pixels allow."""
-    scale = max(after) / max(before)
-    return all(abs(side * scale - end) <= 1 for side, end in zip(before, after, strict=True))
 
 
 def _span(sizes: Sequence[tuple[int, ...]]) -> str:

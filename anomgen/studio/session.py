@@ -18,7 +18,6 @@ from cachetools import LRUCache
 from anomgen.config import located_texts
 from anomgen.dataset.panel import Panel
 from anomgen.dataset.pictures import outline_of
-from anomgen.dataset.png import encode_png
 from anomgen.dataset.row import Row
 from anomgen.errors import AnomgenError, RecipeError, SourceError, UsageError
 from anomgen.files import fingerprint_of, holds, replacing
@@ -31,6 +30,7 @@ from anomgen.places import home
 from anomgen.sources import detect
 from anomgen.sources.base import MAX_SIDE
 from anomgen.sources.images import read_image
+from anomgen.sources.orientation import upright_png
 from anomgen.sources.pixels import value_max
 from anomgen.studio.faint import PATIENCE, Faint
 from anomgen.studio.reading import Reading, aspect_of
@@ -283,7 +283,7 @@ class Session:
         file = self.free_file(name, ".png", overwrite=overwrite)
         picture = painted(data)
         with replacing(file) as opened:
-            opened.write(encode_png(picture))
+            opened.write(upright_png(picture))
         self.forget()
         return file
 
