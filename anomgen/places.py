@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 COMMON = ("s3", "gs", "abfs", "hf", "sftp", "webhdfs")
 """The schemes that an error names; fsspec knows some fifty."""
 
+CHUNK = 1 << 20
+"""Bytes of a file that are read at once where its size is not what it says."""
 MAX_FOLDERS = 250
 """Components of a path; `Path.mkdir` makes each by a call inside the one before."""
 
@@ -354,9 +356,10 @@ def read_within(path: Path, most: int) -> bytes:
         if isinstance(path, Remote):
             return path.read_bytes()
         with path.open("rb") as file:
-            data = file.read(most + 1)  # some files of a system say that they are empty
-        size = len(data)
-        if size <= most:
+            data = file.read(size + 1)  # to ask for `most` would take that much memory
+            while size < len(data) <= most and (more := file.read(CHUNK)):  # some say that they are empty
+                data += more
+        if len(data) <= most:
             return data
     raise OSError(errno.EINVAL, f"holds more than {most / 1e6:.3g} MB, too much for what it should be", str(path))
 

@@ -8,6 +8,7 @@ from hashlib import sha256
 import cv2
 import numpy as np
 import pytest
+from small import run
 
 from anomgen.errors import AnomgenNote, UsageError
 from anomgen.making import catalogue
@@ -106,6 +107,16 @@ def test_views_are_a_line_a_sample(made, tmp_path):
     assert width > 4 * 240 and height > 2 * 240
     with pytest.raises(UsageError, match="leave out --cols"):
         preview(made, views=True, cols=2, out=tmp_path / "no.png")
+
+
+def test_a_dataset_behind_a_url_is_drawn_as_in_its_folder(made, tmp_path):
+    """`--source` is not needed for a sheet of rows, wherever they lie."""
+    pytest.importorskip("upath")
+    sheets = []
+    for k, where in enumerate((str(made), made.as_uri(), f"local://{made}")):
+        run("preview", where, "-o", str(tmp_path / f"{k}.png"))
+        sheets.append(cv2.imread(str(tmp_path / f"{k}.png"))[TITLE:])
+    assert np.array_equal(sheets[0], sheets[1]) and np.array_equal(sheets[0], sheets[2])
 
 
 def test_several_recipes_stand_side_by_side_on_the_same_images(photos, tmp_path):

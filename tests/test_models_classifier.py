@@ -313,6 +313,7 @@ def test_the_command_takes_the_folder_of_all_categories_and_the_models_size(tmp_
     done = runner.invoke(app, command)
     assert done.exit_code == 0, done.output
     assert f"generator.classifier={out} --set generator.category=bolt" in done.output
+    assert "--size 32x32 --set generator.model=" in done.output
     assert load_classifier(out).description.categories == ("bolt", "nut")
     assert len(trained_on(tmp_path / "guide")) == 16
     again = runner.invoke(app, [*command, "--resume"])

@@ -232,6 +232,16 @@ def test_only_regular_files_of_bounded_size_are_read(tmp_path):
         read_within(tmp_path / "file", 4)
 
 
+def test_reading_a_file_takes_the_memory_of_its_size(tmp_path):
+    (tmp_path / "file").write_bytes(b"12345")
+    assert read_within(tmp_path / "file", 1 << 60) == b"12345"
+    status = Path("/proc/self/status")  # says that it is empty
+    if status.exists():
+        assert b"Name:" in read_within(status, 1 << 30)
+        with pytest.raises(OSError, match="holds more than"):
+            read_within(status, 10)
+
+
 def test_temporary_files_that_cannot_be_written_are_told(tmp_path, monkeypatch):
     """Law: neither the file that is wanted nor standard output is blamed for a full disk of temporary files."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))

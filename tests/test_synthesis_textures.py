@@ -14,6 +14,7 @@ from anomgen.errors import RecipeError, SourceError, UsageError
 from anomgen.rng import Stream, rng_for
 from anomgen.sources.pixels import to_depth
 from anomgen.synthesis import textures
+from anomgen.synthesis.fields import value_noise
 from anomgen.synthesis.procedural import DEFAULT_FAMILIES
 from anomgen.synthesis.textures import FolderTextures, ProceduralTextures, build_textures
 
@@ -220,3 +221,9 @@ def test_simplex():
     source = ProceduralTextures(families=("simplex",), bank_size=2)
     source.check()
     assert source.texture(rng(), (40, 56, 3)).std() > 5
+
+
+@pytest.mark.parametrize("shape", [(16, 16384), (2, 16384), (16384, 1)])
+def test_noise_is_as_long_and_narrow_as_it_is_asked_for(shape):
+    noise = value_noise(rng(), shape, cells=4, stretch=8)
+    assert noise.shape == shape and np.isfinite(noise).all() and np.ptp(noise) > 0.1

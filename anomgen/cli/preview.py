@@ -24,13 +24,16 @@ from anomgen.cli.terminal import (
 )
 from anomgen.config.text import listed
 from anomgen.errors import in_one_block
+from anomgen.places import place
 
 app = App()
 
 
 @app.command(epilog="Example: anomgen preview --recipes nsa,perlin,defects -s photos -o look.html")
 def preview(
-    dataset: Annotated[Path | None, typer.Argument(metavar="[DATASET]", help="Finished dataset to look at.")] = None,
+    dataset: Annotated[
+        Path | None, typer.Argument(metavar="[DATASET]", parser=place, help="Finished dataset, or its URL, to look at.")
+    ] = None,
     recipe: Annotated[str | None, typer.Option("--recipe", "-r", help="Look at what a recipe would make.")] = None,
     recipes: Annotated[str | None, typer.Option(help="Several, side by side: nsa,perlin,defects.")] = None,
     source: SourceOption = None,

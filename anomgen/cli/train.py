@@ -120,7 +120,7 @@ def classifier(
     result = trained("classifier", source, out, changes, **settings, resume=resume, overwrite=overwrite)
     name, place = next(iter(result.categories.items()))
     more = ["--set", f"generator.classifier={out}", "--set", f"generator.category={name}"]
-    report(result, following("sdas", place, None, Path(guides), *more), as_json=as_json)
+    report(result, following("sdas", place, _written(result.size), Path(guides), *more), as_json=as_json)
 
 
 @app.command(epilog="Example: anomgen train cyclegan -s photos --abnormal defects -o model")
@@ -158,6 +158,10 @@ def cyclegan(
 
 
 # --- what the commands share ----------------------------------------------------------------------------------------
+
+
+def _written(size: tuple[int, int] | None) -> str | None:
+    return None if size is None else f"{size[0]}x{size[1]}"
 
 
 def following(recipe: str, source: str, size: str | None, out: Path, *more: str) -> str:

@@ -30,7 +30,7 @@ from anomgen.making.replay import dataset_recipe, pool_of
 from anomgen.making.sampler import Sampler
 from anomgen.making.splits import is_anomalous
 from anomgen.making.threads import single_threaded
-from anomgen.places import local, regular
+from anomgen.places import local, place, regular
 from anomgen.sources.objects import opened
 
 FORMATS = {".png": ("PNG", None), ".jpg": ("JPEG", 92), ".jpeg": ("JPEG", 92), ".webp": ("WEBP", 90)}
@@ -132,12 +132,13 @@ def preview(
         raise UsageError("give a DATASET, or --recipe with its options, not both")
     if isinstance(source, Mapping):
         raise UsageError("a dataset's source is a folder or an id of the Hub, not a mapping")
-    if not isinstance(dataset, Dataset) and is_bank(Path(dataset)):
+    dataset = dataset if isinstance(dataset, Dataset) else place(dataset)
+    if isinstance(dataset, Path) and is_bank(dataset):
         if cols is not None or views or ending == PAGE:
             raise UsageError(
                 f"a bank is drawn as a sheet: leave out --cols and --views, and give a name that ends in {PICTURES[0]}"
             )
-        _write(bank_sheet(Bank(Path(dataset)), rows), out)
+        _write(bank_sheet(Bank(dataset), rows), out)
         return Previewed(out)
     whole = Dataset.of(dataset)
     refuse_inside(out, str(source or "") or recalled_source(whole.provenance["source"]["fingerprint"]))

@@ -143,7 +143,8 @@ def _train_classifier(request: _Request, guides: str, how: Mapping[str, Any]) ->
     unknown = [name for name in guided.categories if name not in named]
     if unknown and len(guided.categories) > 1:  # a model of one is guided towards any that the classifier knows
         _warn(f"{guides} draws categories that the classifier will not know: {', '.join(unknown)}")
-    return replace(train_classifier(categories, settings, request.out, guides=guides, **how), categories=named)
+    done = train_classifier(categories, settings, request.out, guides=guides, **how)
+    return replace(done, categories=named, size=guided.shape[:2])
 
 
 def _categories(request: _Request) -> tuple[dict[str, str], list[Category]]:

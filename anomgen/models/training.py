@@ -53,6 +53,8 @@ class Trained:
     """Whether to train on, in words."""
     categories: Mapping[str, str] = field(default_factory=dict)
     """Name → path of each category that a class-conditional model was asked for; empty where that means nothing."""
+    size: tuple[int, int] | None = None
+    """Height and width of the images of the model that a classifier guides."""
 
 
 class Task(ABC):

@@ -30,9 +30,8 @@ def value_noise(rng: np.random.Generator, shape: Shape, cells: float, stretch: f
     # One row and column more, as half a cell at either end is even.
     size = math.ceil(shape[1] * (columns + 1) / columns), math.ceil(shape[0] * (rows + 1) / rows)
     if cell > 24:  # then straight lines between every fourth pixel cannot be told from the curve
-        lattice = cv2.resize(
-            lattice, None, fx=size[0] / (columns + 1) / 4, fy=size[1] / (rows + 1) / 4, interpolation=cv2.INTER_CUBIC
-        )
+        across, down = max(size[0] / 4, 1) / (columns + 1), max(size[1] / 4, 1) / (rows + 1)
+        lattice = cv2.resize(lattice, None, fx=across, fy=down, interpolation=cv2.INTER_CUBIC)
     noise = cv2.resize(lattice, size, interpolation=cv2.INTER_LINEAR if cell > 24 else cv2.INTER_CUBIC)
     top, left = (size[1] - shape[0]) // 2, (size[0] - shape[1]) // 2
     return noise[top : top + shape[0], left : left + shape[1]]
