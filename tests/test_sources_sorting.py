@@ -173,6 +173,15 @@ def test_a_photograph_that_is_called_like_a_mask_is_an_image_and_this_is_said(tm
     assert found.notes == (f"1 file is called like a mask but holds a picture, and was taken for an image: {name}",)
 
 
+@pytest.mark.parametrize("ending", ["_overlay", "-vis", "_depth", "_heatmap_0", "_pred", "_annotated", "_defect"])
+def test_what_is_called_as_made_from_an_image_is_one_and_this_is_said(tmp_path, ending):
+    put(tmp_path, "a1.png", f"a1{ending}.png", "a1_back.png", "b_visible.png", "c_depth.png")
+    found = sort(tmp_path)
+    assert found.masks == set() and len(found.images) == 5
+    (note,) = found.notes
+    assert note.startswith("1 file has the name of another image") and f": a1{ending}.png. Move" in note
+
+
 @pytest.mark.parametrize(
     ("name", "pixels", "image"),
     [

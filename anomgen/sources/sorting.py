@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from anomgen.errors import SourceError
 from anomgen.sources.mask_files import Look, is_drawn, look_of
-from anomgen.sources.tree import MASK_NAMES, bases, folders_of, listed, nearness, says_mask
+from anomgen.sources.tree import MASK_NAMES, bases, folders_of, listed, nearness, says_made, says_mask
 
 _OPENED = 6
 """Files of a group that are opened to see what the group is."""
@@ -27,7 +27,7 @@ _DRAWN_SHARE = 0.2
 
 
 class Sorted(NamedTuple):
-    """The pictures of a folder, apart. notes: what was taken for an image although it is called like a mask."""
+    """The pictures of a folder, apart. notes: what was taken for an image although its name says something else."""
 
     images: list[str]
     masks: set[str]
@@ -47,7 +47,8 @@ def sorted_pictures(pictures: Sequence[str], read: Callable[[str], bytes], path:
     masks = sorting.masks()
     images = [name for name in pictures if name not in masks]
     sorting.refuse_drawn(images)
-    return Sorted(images, masks, _taken(sorted(sorting.called_masks - masks)))
+    called_masks = sorting.called_masks - masks
+    return Sorted(images, masks, _taken(sorted(called_masks)) + _doubted(sorting.made(masks | called_masks)))
 
 
 def _taken(photos: Sequence[str]) -> tuple[str, ...]:
@@ -59,6 +60,18 @@ def _taken(photos: Sequence[str]) -> tuple[str, ...]:
         else f"{len(photos)} files are called like masks but hold pictures, and were taken for images"
     )
     return (f"{said}: {listed(photos)}",)
+
+
+def _doubted(made: Sequence[str]) -> tuple[str, ...]:
+    if not made:
+        return ()
+    said = (
+        "1 file has the name of another image, with an ending as overlays and depth maps have, and was taken for one"
+        if len(made) == 1
+        else f"{len(made)} files have the names of other images, with endings as overlays and depth maps have, and "
+        "were taken for images"
+    )
+    return (f"{said}: {listed(made)}. Move those that are no photos out of the folder",)
 
 
 class _Claim(NamedTuple):
@@ -196,6 +209,14 @@ class _Sorting:
             f"{self._path}: {len(drawn)} of {count} images hold one colour or a few flat greys as masks do, while the "
             f"others are photographs: {listed(drawn)}. Remove masks, or call them as their images with _mask at the "
             "end; put what are images into a folder of their own"
+        )
+
+    def made(self, known: set[str]) -> list[str]:
+        """Return the pictures, none of the `known` ones, whose names say that they were made from another image."""
+        return sorted(
+            name
+            for name, claim in self._claims.items()
+            if name not in known and says_made(claim.ending) and not known.issuperset(claim.images)
         )
 
     def _strays(self, masks: set[str]) -> set[str]:

@@ -34,6 +34,11 @@ _PERHAPS = re.compile(
 _SURE_ENDING = re.compile(r"masks?|msk|label[ ._-]?viz|(?<![a-z])gt(?![a-z])|ground[ _-]?truth")
 _PERHAPS_ENDING = re.compile(r"label|seg|anno|anomal|defect|binary|instance|matte|alpha|(?<![a-z])(?:roi|bw)(?![a-z])")
 """What says that a file is a mask, in what its stem has beyond that of an image."""
+_MADE_ENDING = re.compile(
+    r"(?<![a-z])(?:overla(?:y|id)|vi[sz](?![a-z])|visuali[sz]|depth|disparity|normals(?![a-z])|heat[ ._-]?map|saliency"
+    r"|pred(?:s|ict\w*)?(?![a-z])|recon|contour|outline|bbox|boxes|marked|highlight|diff(?![a-z]))"
+)
+"""What says there that a file was drawn over an image, or computed from it."""
 _PARTING = re.compile(r"(?<=.)[ ._()-]+(?=.)")
 _GLUED = re.compile(
     r"(.+?)((?:masks?|gt|labels?|seg)\d*)|(masks?|gt|labels?|segmentations?|seg|ground[ _-]?truth)[ ._-]?(.+)"
@@ -140,6 +145,11 @@ def says_mask(name: str, ending: str = "") -> str:
     if folders & MASK_NAMES or _SURE.fullmatch(stem) or _SURE_ENDING.search(ending):
         return "sure"
     return "perhaps" if folders & PERHAPS_MASK_NAMES or _PERHAPS_ENDING.search(ending) else ""
+
+
+def says_made(ending: str) -> bool:
+    """Return whether what a stem has beyond that of an image says that the file was made from the image."""
+    return bool(_PERHAPS_ENDING.search(ending) or _MADE_ENDING.search(ending))
 
 
 def bases(stem: str) -> Iterator[tuple[str, str]]:
