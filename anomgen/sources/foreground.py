@@ -19,6 +19,7 @@ from anomgen.errors import RecipeError, SourceError, UsageError, near_miss
 from anomgen.places import home
 from anomgen.sources.base import Images, PathText, Source
 from anomgen.sources.choosing import LOOKED_AT, chosen
+from anomgen.sources.folder import missing_hint
 from anomgen.sources.foreground_presets import settings
 from anomgen.sources.images import Fit, fit_image
 from anomgen.sources.pixels import value_max
@@ -314,6 +315,8 @@ def parse_foreground(value: Any) -> Foreground:
     if isinstance(value, str):
         if value in PRESETS:
             return PRESETS[value]
+        if value not in _KEYS and _means_path(value) and not home(value).exists():
+            raise RecipeError(f"{value}: there is no such folder of masks{missing_hint(home(value))}")
         is_folder = value not in _KEYS and home(value).is_dir()
         if value not in _KEYS and home(value).is_file():
             raise RecipeError(f"{value} is a file; give the folder of the masks, one for each image")
@@ -334,6 +337,10 @@ def parse_foreground(value: Any) -> Foreground:
 
     result: Foreground = validated(Foreground, value)
     return result
+
+
+def _means_path(value: str) -> bool:
+    return value.startswith((".", "~")) or ("/" in value and value.partition("/")[0] not in ("realnet", "nsa"))
 
 
 PRESETS: Mapping[str, Foreground] = {name: Foreground.model_validate(own) for name, own in settings().items()}
