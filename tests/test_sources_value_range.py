@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anomgen.dataset.reader import Dataset
-from anomgen.errors import AnomgenError, RecipeError, UsageError
+from anomgen.errors import AnomgenError, RecipeError, SourceError, UsageError
 from anomgen.making.check import check_dataset
 from anomgen.making.engine import Plan, Renderer
 from anomgen.making.make import make
@@ -173,6 +173,16 @@ def test_a_dataset_keeps_its_range_and_stands_its_own_check(tmp_path):
     made = json.loads((tmp_path / "d/provenance.json").read_text())
     (tmp_path / "d/provenance.json").write_text(json.dumps({**made, "source": {**made["source"], "range": None}}))
     assert not check_dataset(Dataset(tmp_path / "d")).ok, "measured in the whole depth, the severities are others"
+
+
+def test_a_flat_source_of_16_bits_has_no_range_and_asks_for_one(tmp_path):
+    folder = tmp_path / "s"
+    folder.mkdir()
+    for k in range(3):
+        cv2.imwrite(str(folder / f"{k}.png"), np.full((64, 64), 1234, np.uint16))
+    with pytest.raises(SourceError, match=r"are 1234, so no range can .* --set source\.range="):
+        Folder(path=str(folder)).open()
+    assert Folder(path=str(folder), range=[0, 4095]).open().value_range == (0, 4095)
 
 
 def test_a_range_can_be_given(tmp_path):

@@ -30,7 +30,7 @@ from anomgen.sources.images import (
 from anomgen.sources.orientation import UPRIGHT, Turn
 from anomgen.sources.pixels import is_alike, to_channels, value_max
 from anomgen.sources.tree import tree_of
-from anomgen.sources.value_range import RangeField, ValueRange, counted, measured, told
+from anomgen.sources.value_range import RangeField, ValueRange, counted, measured, only_value, told
 
 KEPT_BYTES = 1 << 28
 """Decoded images that a source keeps from its check, so that a small source is decoded once."""
@@ -137,7 +137,7 @@ class ScannedSource:
         self.turns = {name: turn for name, turn in turns.items() if turn.orientation not in (None, UPRIGHT)}
         shapes = {checked[index].after for index in good}
         self.shape = shapes.pop() if len(shapes) == 1 else None
-        self.value_range = _range_of(config, self._counts, checked[good[0]].dtype)
+        self.value_range = _range_of(config, self._counts, checked[good[0]].dtype, where)
         if self._counts is not None:
             self.notes += (told(self.value_range, self._counts),)
         self._counts = None
@@ -268,10 +268,19 @@ def _span(sizes: Sequence[tuple[int, ...]]) -> str:
     return " … ".join(texts)
 
 
-def _range_of(config: ScannedConfig, counts: np.ndarray | None, dtype: str) -> ValueRange | None:
-    """Return the range of a source's values, None for the whole depth: as configured, or measured."""
+def _range_of(config: ScannedConfig, counts: np.ndarray | None, dtype: str, where: str) -> ValueRange | None:
+    """Return the range of a source's values, None for the whole depth: as configured, or measured.
+
+    Raises UsageError for a range beyond the depth, SourceError where all pixels have one value.
+    """
     top = value_max(np.dtype(dtype))
     if isinstance(config.range, str):
+        value = None if counts is None else only_value(counts)
+        if value is not None:
+            raise SourceError(
+                f"{where}: (nearly) all pixels of the 16-bit images are {value}, so no range can be measured of them; "
+                "say what is black and what is white, as in --set source.range=[0,4095]"
+            )
         return measured(counts) if dtype == "uint16" else None
     if config.range[1] > top:
         raise UsageError(f"source.range: {list(config.range)} ends above {top}, and the images are {dtype}")

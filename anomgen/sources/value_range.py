@@ -92,6 +92,12 @@ def measured(counts: np.ndarray | None) -> ValueRange | None:
     return None if high <= low or high - low >= FULL * (len(counts) - 1) else ValueRange(low, high)
 
 
+def only_value(counts: np.ndarray) -> int | None:
+    """Return the value of all pixels but those that `measured` leaves out; None where there are several, a range."""
+    low, high = _ends(_without_strays(counts), OUTLIERS)
+    return low if low == high else None
+
+
 def _ends(counts: np.ndarray, share: float) -> tuple[int, int]:
     """Return the least and the greatest value when a share of the pixels is left out at either end."""
     below, above = np.cumsum(counts), np.cumsum(counts[::-1])
