@@ -120,6 +120,13 @@ class RecipeError(UsageError):
         lead = f"{name}: " if name else ""
         super().__init__(lead + lines[0] if len(lines) == 1 else "\n  ".join([f"{lead}{len(lines)} problems", *lines]))
 
+    @property
+    def first(self) -> str:
+        """Return the first problem, and of how many it is the first."""
+        key, text = self.problems[0]
+        lead = f"{len(self.problems)} problems, the first is " if len(self.problems) > 1 else ""
+        return f"{lead}{key}: {text}" if key else f"{lead}{text}"
+
     def inside(self, key: str) -> "RecipeError":
         """Return the same error as seen from one level up, where the faulty part is called `key`."""
         return RecipeError(

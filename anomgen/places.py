@@ -329,6 +329,17 @@ def regular(path: Path) -> Path:
     return path
 
 
+def holds_file(path: Path) -> bool:
+    """Return whether there is a regular file, or a URL. Raises UsageError for what is there and is none."""
+    try:
+        regular(path)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror or error}); put a copy of it in its place") from None
+    return True
+
+
 def file_in(folder: Path, name: str | Path) -> Path:
     """Return the path of a file in a folder that anybody may have filled. Raises OSError where a link leads out of it.
 

@@ -253,6 +253,10 @@ def test_a_classifier_guides_models_of_its_space_alone(guide, models, tmp_path):
         classifier.number("bricks")
 
 
+def surplus(folder):
+    save_file({**load_file(folder / WEIGHTS), "a": torch.zeros(3)}, folder / WEIGHTS)
+
+
 def damage(name):
     return lambda folder: (folder / name).write_bytes(b"{ no")
 
@@ -273,7 +277,8 @@ def damage(name):
         (lambda folder: edit_description(folder, inputs=[8192, 8192, 8192]), "weights of .* bytes, the file holds"),
         (lambda folder: edit_description(folder, layers=10**6), "is damaged"),
         (lambda folder: edit_description(folder, categories=["brick"]), "is damaged"),
-        (lambda folder: edit_description(folder, head_dim=0), "is damaged"),
+        (lambda folder: edit_description(folder, head_dim=0), r"is damaged \(head_dim: .* \(it is 0\)\)"),
+        (surplus, "1 arrays do not fit, the first: a is not expected"),
     ],
 )
 def test_what_cannot_be_loaded_says_why(guide, tmp_path, tamper, text):

@@ -1,5 +1,6 @@
 """Every registered detector keeps the contract; the check itself finds detectors that do not."""
 
+import re
 import subprocess
 import sys
 from typing import Literal
@@ -15,6 +16,7 @@ pytest.importorskip("timm", reason="detectors need the extra `score`")
 from anomgen.config import Config, PathText
 from anomgen.errors import RecipeError, UsageError
 from anomgen.registry import load, names
+from anomgen.rng import Stream, rng_for
 from anomgen.score.detectors.base import (
     Detector,
     build_detector,
@@ -123,6 +125,22 @@ def test_made_training_gives_the_same_batches_again():
     assert all(np.array_equal(a.images, b.images) for a, b in zip(first, second, strict=True))
     assert first[0].labels.sum() == 2
     assert np.array_equal(first[0].images[~first[0].labels], first[0].normals[~first[0].labels])
+
+
+@pytest.mark.parametrize("kind", ["none", "nsa", "cutpaste", "probe"])
+def test_arrays_of_another_type_are_refused_by_name(kind):
+    detector = build_detector({"kind": kind, **SMALL[kind], "steps": 1})
+    detector.fit(MadeTraining(), rng_for(0, Stream.TRAINING))
+    arrays = detector.arrays()
+    for dtype in (np.float16, np.int8):
+        for name in [*sorted(arrays)[:1], *(set(arrays) & {"memory", "density.mean", "squared"})]:
+            own = re.escape(name.removeprefix("backbone."))
+            told = rf"the first: \S*{own} is {np.dtype(dtype)} .*, should be {arrays[name].dtype} "
+            with pytest.raises(ValueError, match=told):
+                detector.unfitted().restore({**arrays, name: arrays[name].astype(dtype)})
+    surplus = "backbone.zz" if kind == "none" else "zz"
+    with pytest.raises(ValueError, match="the first: zz is not expected"):
+        detector.unfitted().restore({**arrays, surplus: np.zeros(9)})
 
 
 def test_what_was_not_learnt_is_said():

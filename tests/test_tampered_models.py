@@ -168,6 +168,73 @@ def test_weights_of_another_type_or_name_and_surplus_ones_are_refused(old, tmp_p
             used(kind, copy)
 
 
+def changed(file, **values):
+    """Change keys of a JSON file."""
+    return lambda model: (model / file).write_text(json.dumps({**read_values(model / file), **values}))
+
+
+def with_weights(file, change):
+    """Change the tensors of a file, name by name."""
+
+    def do(model):
+        tensors = load_file(model / file)
+        change(tensors)
+        save_file(tensors, model / file)
+
+    return do
+
+
+def filled(value):
+    return lambda tensors: tensors.update({name: torch.full_like(each, value) for name, each in tensors.items()})
+
+
+def renamed(name):
+    return lambda tensors: tensors.update({"x": tensors.pop(name)})
+
+
+def another(file, kind):
+    return next(one for one in in_place_of(file) if one.name == f"{file}: {kind}")
+
+
+UNET, TRANSFORM = WEIGHTS["sdas"]
+CYCLEGAN, SCHEDULE = WEIGHTS["cyclegan"][0], "scheduler/scheduler_config.json"
+FIRST = "layers.1.bias"
+NOT_FINITE = "holds values that are no finite numbers: a damaged model drew it"
+FAULTS = [
+    ("cyclegan", with_weights(CYCLEGAN, filled(float("nan"))), NOT_FINITE),
+    ("cyclegan", with_weights(CYCLEGAN, filled(float("inf"))), NOT_FINITE),
+    ("cyclegan", with_weights(CYCLEGAN, filled(1e38)), NOT_FINITE),
+    ("cyclegan", changed("anomgen_model.json", resolution=1), r"resolution: .* equal to 24 \(it is 1\)"),
+    ("cyclegan", changed("anomgen_model.json", shape=[4096, 32, 3]), "would see 32×0 pixels, the least is 24"),
+    ("cyclegan", changed("anomgen_model.json", width="x" * 999), r"width: .* valid integer \(it is 'x{79}\)"),
+    ("cyclegan", lambda model: (model / "anomgen_model.json").write_text("{}"), r"damaged \(kind: is missing\)"),
+    ("cyclegan", with_weights(CYCLEGAN, renamed(FIRST)), f"2 arrays do not fit, the first: {FIRST} is missing"),
+    ("cyclegan", with_weights(CYCLEGAN, lambda t: t.update(a=torch.zeros(3))), "the first: a is not expected"),
+    ("cyclegan", another("anomgen_model.json", "pipe"), "is a device or a pipe, not a file"),
+    ("sdas", with_weights(TRANSFORM, lambda t: t.update(encode_weight=torch.zeros(9))), "do not belong together"),
+    ("sdas", with_weights(TRANSFORM, renamed("encode_bias")), "the transform lacks encode_bias"),
+    ("sdas", with_weights(TRANSFORM, dict.clear), "the transform lacks encode_weight, encode_bias, decode_weight"),
+    (
+        "sdas",
+        changed(SCHEDULE, trained_betas=[2] * 9),
+        "9 problems, the first is .*.trained_betas.0: must",
+    ),
+    *(
+        ("sdas", another(file, kind), f"{file}: cannot be read .is a {told}, not a file")
+        for file in ("model_index.json", "unet/config.json", SCHEDULE, TRANSFORM)
+        for kind, told in (("pipe", "device or a pipe"), ("endless", "device or a pipe"), ("folder", "folder"))
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "damage", "told"), FAULTS)
+def test_an_error_names_the_fault_of_a_model(old, tmp_path, kind, damage, told):
+    copy = shutil.copytree(old / kind, tmp_path / "copy")
+    damage(copy)
+    with at_most(60), pytest.raises(AnomgenError, match=told):
+        used(kind, copy)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", RECORDS)
 def test_whatever_uses_a_tampered_model_says_what_is_wrong(old, tmp_path, kind):

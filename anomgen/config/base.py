@@ -41,9 +41,12 @@ def _holds_another(fault: Any, faults: Sequence[Any]) -> bool:
 
 
 def first_fault(error: ValidationError) -> str:
-    """Return what is wrong first, ``a.b: …``, for records that a machine has written."""
+    """Return what is wrong first, ``a.b: …``, and the value, shortened, for records that a machine has written."""
     fault = error.errors()[0]
-    where, told = ".".join(map(str, fault["loc"])), fault["msg"].removeprefix("Value error, ")
+    where = ".".join(str(part)[:_LONGEST_KEY] for part in fault["loc"])
+    told = fault["msg"].removeprefix("Value error, ")
+    if where and fault["type"] != "missing":
+        told = f"{told} (it is {repr(fault['input'])[:80]})"
     return f"{where}: {told}" if where else told
 
 

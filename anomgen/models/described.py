@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
-from anomgen.config import Config
+from anomgen.config import Config, first_fault
 from anomgen.errors import UsageError
 from anomgen.files import json_object, replacing
 from anomgen.models.folder import pickle_told, require_finished
 from anomgen.models.use import drawing_device
-from anomgen.places import regular
+from anomgen.places import holds_file, regular
 
 DESCRIPTION = "anomgen_model.json"
 
@@ -47,19 +48,19 @@ def read_description(folder: Path, model: type[Description]) -> Description:
     Raises UsageError when it is missing, unfinished, damaged, or that of another model.
     """
     expected = model.model_fields["kind"].default
-    if not (folder / DESCRIPTION).is_file():
+    if not holds_file(folder / DESCRIPTION):
         raise UsageError(_what_it_is_instead(folder, expected))
     require_finished(folder)
     try:
         content = json_object(folder / DESCRIPTION)
-        kind = content["kind"]
+        if (kind := content.get("kind")) is None:
+            raise ValueError("kind: is missing")
         if kind != expected:
             raise UsageError(f"{folder}: is a model of kind {str(kind)[:80]!r}, not one of `anomgen train {expected}`")
         return model.model_validate_json(json.dumps(content))
-    except (ValueError, KeyError, OSError) as error:
-        raise UsageError(
-            f"{folder / DESCRIPTION}: is damaged ({str(error).splitlines()[0]}); train the model again"
-        ) from None
+    except (ValueError, OSError) as error:
+        fault = first_fault(error) if isinstance(error, ValidationError) else str(error)
+        raise UsageError(f"{folder / DESCRIPTION}: is damaged ({fault}); train the model again") from None
 
 
 def kind_of(folder: Path) -> str:
@@ -79,6 +80,25 @@ def _what_it_is_instead(folder: Path, expected: str) -> str:
     return f"{folder}: is {other}, not one of `anomgen train {expected}`"
 
 
+def require_fitting(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Raise ValueError for arrays that are not those of a network, by name, type and shape; it names the first.
+
+    wanted, given: tensors of torch, or arrays of NumPy.
+    """
+    forms = [{name: _form(array) for name, array in arrays.items()} for arrays in (wanted, given)]
+    wrong = sorted(name for name in wanted.keys() | given.keys() if forms[0].get(name) != forms[1].get(name))
+    if not wrong:
+        return
+    should, found = (form.get(wrong[0]) for form in forms)
+    told = "is missing" if found is None else f"is {found}, should be {should}"
+    told = "is not expected" if should is None else told
+    raise ValueError(f"{len(wrong)} arrays do not fit, the first: {wrong[0][:200]} {told}")
+
+
+def _form(array: Any) -> str:
+    return f"{str(array.dtype).removeprefix('torch.')} {tuple(array.shape)}"
+
+
 def load_network(path: Path, build: Callable[[], Network]) -> Network:
     """Return a network that is built as described, with the weights of a file, on the device that models draw on.
 
@@ -94,9 +114,7 @@ def load_network(path: Path, build: Callable[[], Network]) -> Network:
             raise ValueError(f"the network that is described has weights of {needed} bytes, the file holds {held}")
         network = network.to_empty(device="cpu")
         weights = load_file(path)
-        for name, tensor in network.state_dict().items():
-            if name in weights and weights[name].dtype.is_floating_point != tensor.dtype.is_floating_point:
-                raise ValueError(f"{name} is of the type {weights[name].dtype}")
+        require_fitting(network.state_dict(), weights)
         network.load_state_dict(weights)
     except FileNotFoundError:
         raise UsageError(f"{path}: the weights are missing; copy the model folder again, whole") from None

@@ -22,15 +22,20 @@ def levels(image: np.ndarray, white: float = 255.0) -> np.ndarray:
     return values
 
 
+def require_finite(values: np.ndarray) -> None:
+    """Raise AnomgenError for what a generator drew where any of it is no finite number."""
+    if not np.isfinite(values).all():
+        raise AnomgenError(
+            "what was drawn holds values that are no finite numbers: a damaged model drew it, or the generator errs"
+        )
+
+
 def quantise(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Round float values to the nearest integer, halves to even, and clip to the range of `dtype`.
 
     Raises AnomgenError for what is not finite: it would become an arbitrary pixel.
     """
-    if not np.isfinite(values).all():
-        raise AnomgenError(
-            "what was drawn holds values that are no finite numbers: a damaged model drew it, or the generator errs"
-        )
+    require_finite(values)
     whole = np.rint(values)
     np.clip(whole, 0, value_max(dtype), out=whole)  # in place: of large images, making room takes longest
     result: np.ndarray = whole.astype(dtype)

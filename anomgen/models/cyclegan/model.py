@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 from torch import nn
 
 from anomgen.config import Config
@@ -25,6 +25,7 @@ from anomgen.models.described import DESCRIPTION, load_network, read_description
 from anomgen.models.images import WAYS, Augment, scaled, turned, turned_back
 from anomgen.models.use import model_folder, threads_for
 from anomgen.sources.base import MAX_SIDE, Side
+from anomgen.sources.pixels import require_finite
 from anomgen.sources.scan import files_fingerprint
 
 TO_ABNORMAL, TO_NORMAL = "generators/normal_to_abnormal.safetensors", "generators/abnormal_to_normal.safetensors"
@@ -125,7 +126,7 @@ class CycleGANDescription(Config):
     """Which model the folder holds."""
     shape: tuple[Side, Side, Annotated[int, Field(ge=1, le=4)]]
     """Height, width and channels of the images that the model was trained on."""
-    resolution: Annotated[int, Field(ge=1, le=MAX_SIDE)] | None
+    resolution: Annotated[int, Field(ge=SMALLEST, le=MAX_SIDE)] | None
     """Longest side, in pixels, that the networks see; null for all of the image."""
     augment: Augment
     """Mirrorings and quarter turns that were part of the training."""
@@ -139,6 +140,13 @@ class CycleGANDescription(Config):
     """How a generator doubles its resolution."""
     threshold: Annotated[float, Field(ge=0, le=1)]
     """Change, a share of the value range, that is not seen in the identity residuals of held-out normal images."""
+
+    @model_validator(mode="after")
+    def _large_enough(self) -> Self:
+        if min(self.seen) < SMALLEST:
+            h, w = self.seen
+            raise ValueError(f"shape, resolution: the networks would see {h}×{w} pixels, the least is {SMALLEST}")
+        return self
 
     @property
     def ways(self) -> int:
@@ -180,7 +188,7 @@ class Translator:
 
         image: (H, W, C) uint8 or uint16, of the model's size. way: the orientation, see `turned`, in which it is
         translated. The same image gives the same bits in every process of a machine: it is translated alone, on a
-        CPU by one thread.
+        CPU by one thread. Raises AnomgenError for what is not finite, as damaged weights make it.
         """
         device = next(self.network.parameters()).device
         values = turned(as_seen(scaled(image), self.seen), way)
@@ -188,6 +196,7 @@ class Translator:
         with threads_for(device), torch.inference_mode():
             change = (self.network(pixels) - pixels)[0].permute(1, 2, 0).cpu().numpy() / 2
         change = np.ascontiguousarray(turned_back(change, way))
+        require_finite(change)
         if change.shape[:2] != image.shape[:2]:
             change = cv2.resize(change, image.shape[1::-1], interpolation=cv2.INTER_CUBIC)
         result: np.ndarray = change.reshape(image.shape)

@@ -13,7 +13,7 @@ import torch
 from diffusers import DDPMScheduler, UNet2DModel
 from safetensors import safe_open
 
-from anomgen.errors import UsageError
+from anomgen.errors import RecipeError, UsageError
 from anomgen.files import file_digest, fingerprint_of, json_object
 from anomgen.models.described import DESCRIPTION, kind_of
 from anomgen.models.folder import recorded_data, require_finished
@@ -21,6 +21,7 @@ from anomgen.models.images import scaled
 from anomgen.models.sdas.network import require_bounded
 from anomgen.models.sdas.pipeline import TRANSFORM, PatchTransform, SDASPipeline
 from anomgen.models.use import drawing_device, model_folder, threads_for
+from anomgen.places import holds_file
 from anomgen.sources.scan import files_fingerprint
 
 BATCH, CPU_BATCH = 16, 4
@@ -168,7 +169,7 @@ def load_sdas(name: str) -> SDASModel:
     """
     folder = model_folder(name, "train sdas", FILES)
     index = folder / "model_index.json"
-    if not index.is_file():
+    if not holds_file(index):
         require_finished(folder)
         if (folder / DESCRIPTION).is_file():
             raise UsageError(f"{name}: is a model of kind {kind_of(folder)!r}; here a diffusion model is needed")
@@ -188,7 +189,7 @@ def _load(name: str, folder: Path, changed: int) -> SDASModel:  # noqa: ARG001 -
             raise ValueError(f"{len(without)} weights are missing, the first is {sorted(without)[0]}")
         _require_none_left("U-Net", told["unexpected_keys"])
         scheduler = DDPMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
-        transform = PatchTransform.load(folder / TRANSFORM) if (folder / TRANSFORM).is_file() else None
+        transform = PatchTransform.load(folder / TRANSFORM) if holds_file(folder / TRANSFORM) else None
         if transform is not None:
             with safe_open(folder / TRANSFORM, "pt") as file:
                 _require_none_left("transform", set(file.keys()) - {name for name, _ in transform.named_buffers()})
@@ -219,7 +220,7 @@ def _require_ddpm(name: str, folder: Path) -> None:
         )
     needed = ["unet/config.json", "scheduler/scheduler_config.json"]
     needed += [TRANSFORM] if parts[0] == SDASPipeline.__name__ else []
-    missing = [file for file in needed if not (folder / file).is_file()] + ([] if weights else [WEIGHTS])
+    missing = [file for file in needed if not holds_file(folder / file)] + ([] if weights else [WEIGHTS])
     if missing:
         raise UsageError(f"{name}: the model is half-written: {', '.join(missing)} missing")
 
@@ -261,4 +262,6 @@ def fingerprint(folder: Path) -> str:
 
 
 def _first_line(error: Exception) -> str:
+    if isinstance(error, RecipeError):
+        return error.first
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

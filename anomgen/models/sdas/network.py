@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
 from diffusers import DDPMScheduler, UNet2DModel
@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, model_validator
 from safetensors import safe_open
 
 from anomgen.config import Config, Share, validated
-from anomgen.errors import UsageError
+from anomgen.errors import RecipeError, UsageError
 from anomgen.files import json_object
 from anomgen.models.sdas.guided import load_guided
 from anomgen.models.sdas.pipeline import SDASPipeline
@@ -100,9 +100,8 @@ def require_bounded(folder: Path) -> None:
 
     Raises OSError for a part that is no regular file. Nothing is built to find out.
     """
-    config = json_object(folder / "unet/config.json", MAX_CONFIG)
-    described = validated(_Unet, config)
-    schedule = validated(_Schedule, json_object(folder / "scheduler/scheduler_config.json", MAX_CONFIG))
+    described, config = _read(folder, "unet/config.json", _Unet)
+    schedule, _ = _read(folder, "scheduler/scheduler_config.json", _Schedule)
     said = described.in_channels * (2 if schedule.variance_type in ("learned", "learned_range") else 1)
     if described.out_channels != said:
         raise ValueError(f"the U-Net has {described.out_channels} outputs, {said} are needed")
@@ -115,6 +114,15 @@ def require_bounded(folder: Path) -> None:
     _try(unet, described)
     for file in folder.glob("*/*.safetensors"):
         _require_floats(regular(file))
+
+
+def _read(folder: Path, file: str, model: type[Config]) -> tuple[Any, dict[str, Any]]:
+    """Return a configuration, and what its file says."""
+    values = json_object(folder / file, MAX_CONFIG)
+    try:
+        return validated(model, values), values
+    except RecipeError as error:
+        raise error.inside(file) from None
 
 
 def _try(unet: UNet2DModel, described: _Unet) -> None:

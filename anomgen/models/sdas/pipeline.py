@@ -23,6 +23,9 @@ from safetensors.torch import load_file, save_file
 TRANSFORM = "transform/diffusion_pytorch_model.safetensors"
 """Where the transform lies in a model: under a name that diffusers downloads with the rest."""
 
+PARTS = ("encode_weight", "encode_bias", "decode_weight", "decode_bias")
+"""Names of the transform's tensors."""
+
 Strength = float | torch.Tensor
 """s ≥ 0: one number, or one per image, shape (N, 1, 1, 1)."""
 
@@ -139,7 +142,7 @@ class PatchTransform(torch.nn.Module):
 
     def __init__(self, weights: dict[str, torch.Tensor]):
         super().__init__()
-        for name in ("encode_weight", "encode_bias", "decode_weight", "decode_bias"):
+        for name in PARTS:
             self.register_buffer(name, weights[name])
         self.encode_weight: torch.Tensor
         self.encode_bias: torch.Tensor
@@ -174,7 +177,9 @@ class PatchTransform(torch.nn.Module):
     @property
     def is_sound(self) -> bool:
         """Return whether the filters fit one another and all of their numbers are finite."""
-        k, c, p = self.encode_weight.shape[0], self.channels, self.patch
+        if self.encode_weight.ndim != 4:
+            return False
+        k, c, p = self.components, self.channels, self.patch
         cell = c * p**2
         shapes = ((k, c, p, p), (k,), (cell, k, 3, 3), (cell,))
         return c in (1, 3) and all(
@@ -199,8 +204,11 @@ class PatchTransform(torch.nn.Module):
 
     @classmethod
     def load(cls, path: str | Path) -> PatchTransform:
-        """Read a transform from its file."""
-        return cls(load_file(path))
+        """Read a transform from its file. Raises ValueError where a tensor is missing."""
+        weights = load_file(path)
+        if missing := [name for name in PARTS if name not in weights]:
+            raise ValueError(f"the transform lacks {', '.join(missing)}")
+        return cls(weights)
 
 
 class SDASPipeline(DiffusionPipeline):

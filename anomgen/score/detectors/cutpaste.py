@@ -34,6 +34,7 @@ from torch import nn
 
 from anomgen.config import Share
 from anomgen.generators.cutpaste import CutPaste
+from anomgen.models.described import require_fitting
 from anomgen.score.detectors.base import Batch, Training
 from anomgen.score.detectors.networks import Arrays, NetworkDetector, batches_from, in_parts, seeded, tensor, trained
 
@@ -162,10 +163,11 @@ class CutPasteGDE(NetworkDetector):
     def restore(self, arrays: Arrays) -> None:
         """See `Detector.restore`."""
         super().restore({name: values for name, values in arrays.items() if name not in (MEAN, PRECISION)})
-        mean, precision = arrays[MEAN], arrays[PRECISION]
-        if mean.shape != (8 * self.width,) or precision.shape != 2 * mean.shape:
-            raise ValueError(f"the density is {mean.shape}, {precision.shape}, for {8 * self.width} features")
-        self._density = Density(mean, precision)
+        features = 8 * self.width
+        shapes = {MEAN: (features,), PRECISION: (features, features)}
+        density = {name: torch.empty(shape, dtype=torch.float64, device="meta") for name, shape in shapes.items()}
+        require_fitting(density, {name: arrays[name] for name in shapes})
+        self._density = Density(arrays[MEAN], arrays[PRECISION])
 
     def built(self, arrays: Arrays) -> nn.Module:
         """See `NetworkDetector.built`."""

@@ -14,6 +14,7 @@ from accelerate import Accelerator
 from pydantic import PrivateAttr
 from torch import nn
 
+from anomgen.models.described import require_fitting
 from anomgen.models.training import require_finite
 from anomgen.score.checkpoint import State, going_on
 from anomgen.score.detectors.base import Batch, Detector, Training, stacked
@@ -67,12 +68,7 @@ def arrays_of(network: nn.Module) -> dict[str, np.ndarray]:
 def loaded(build: Callable[[], nn.Module], arrays: Arrays) -> nn.Module:
     """Return a network with these weights, ready to run. Raises ValueError when they are not its own."""
     with torch.device("meta"):  # sizes are compared before anything of them is allocated
-        wanted = {name: tuple(values.shape) for name, values in build().state_dict().items()}
-    given = {name: values.shape for name, values in arrays.items()}
-    wrong = sorted(name for name in wanted.keys() | given.keys() if wanted.get(name) != given.get(name))
-    if wrong:
-        name = wrong[0]
-        raise ValueError(f"{len(wrong)} arrays do not fit: {name} is {given.get(name)}, should be {wanted.get(name)}")
+        require_fitting(build().state_dict(), arrays)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         network = build()
     network.load_state_dict({name: torch.from_numpy(np.array(values)) for name, values in arrays.items()})

@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from pydantic import Field, PrivateAttr
 
 from anomgen.config import PathText
+from anomgen.models.described import require_fitting
 from anomgen.score.backbone import LITE0, Backbone, strides_of
 from anomgen.score.detectors.base import Detector, Training
 from anomgen.score.detectors.networks import Arrays, arrays_of, device, in_parts, loaded, seeded, tensor
@@ -101,8 +102,8 @@ class Memory(Detector):
         weights = {name.removeprefix(BACKBONE): arrays[name] for name in arrays if name.startswith(BACKBONE)}
         self._backbone = loaded(lambda: Backbone(self.backbone, self.strides, layers=self.layers, blank=True), weights)
         memory = arrays[MEMORY]
-        if memory.ndim != 2 or memory.shape[1] != self.dimensions:
-            raise ValueError(f"the memory is {memory.shape}, for {self.dimensions} features")
+        wanted = torch.empty(max(1, len(memory)), self.dimensions, device="meta")
+        require_fitting({MEMORY: wanted}, {MEMORY: memory})
         self._memory = torch.from_numpy(memory).to(device())
         self._pooling = pooling(self._backbone.channels, self.dimensions)
 

@@ -18,6 +18,7 @@ from torch import nn
 
 from anomgen.config import Share
 from anomgen.generators.nsa import NSA
+from anomgen.models.described import require_fitting
 from anomgen.score.detectors.base import Batch, Training
 from anomgen.score.detectors.networks import (
     Arrays,
@@ -98,6 +99,7 @@ class NSAEncoderDecoder(NetworkDetector):
     def restore(self, arrays: Arrays) -> None:
         """See `Detector.restore`."""
         super().restore({name: values for name, values in arrays.items() if name != SQUARED})
+        require_fitting({SQUARED: np.array(False)}, {SQUARED: arrays[SQUARED]})
         self._squared = bool(arrays[SQUARED])
 
     def built(self, arrays: Arrays) -> nn.Module:  # noqa: ARG002

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 
 from anomgen.cards import TAGS, as_yaml, render_template
@@ -125,7 +126,6 @@ def _what_it_is_instead(folder: Path) -> str:
 def _restore(detector: Detector, folder: Path, description: Description) -> None:
     """Let a detector learn the weights of a folder."""
     from safetensors import SafetensorError
-    from safetensors.numpy import load
 
     path = folder / WEIGHTS
     try:
@@ -137,15 +137,24 @@ def _restore(detector: Detector, folder: Path, description: Description) -> None
     if hashlib.sha256(data).hexdigest() != description.weights:
         raise UsageError(f"{path}: are not the weights that {DESCRIPTION} tells of: half-written or changed; {AGAIN}")
     try:
-        arrays = load(data)
+        arrays = _loaded(data)
         detector.restore(arrays)
         if surplus := sorted(arrays.keys() - detector.arrays().keys()):
             raise ValueError(f"{len(surplus)} arrays have no place in it, the first is {surplus[0][:200]}")
     except UsageError as error:
         raise UsageError(f"{folder}: {error}") from None
     except (SafetensorError, ValueError, KeyError, IndexError, TypeError, RuntimeError, OverflowError) as error:
-        told = (str(error).splitlines() or [""])[0]
+        told = f"{error} is missing" if isinstance(error, KeyError) else (str(error).splitlines() or [""])[0]
         raise UsageError(f"{path}: the weights do not fit detector {detector.kind} ({told}); {AGAIN}") from None
+
+
+def _loaded(data: bytes) -> dict[str, np.ndarray]:
+    from safetensors.numpy import load
+
+    try:
+        return load(data)
+    except KeyError as error:
+        raise ValueError(f"an array is of the type {error.args[0]}, which NumPy does not know") from None
 
 
 # --- the card -------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from anomgen.score.limits import Bound, choose, rule_text
 from anomgen.score.metrics import Curve, Reducer
@@ -23,6 +23,12 @@ LARGEST = 3.4e38
 OfMap = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
 On = Literal["recipe", "real"]
 """Images that a threshold is chosen on."""
+
+
+def _increasing(pair: tuple[int, int]) -> tuple[int, int]:
+    if not 0 <= pair[0] < pair[1] <= 65535:
+        raise ValueError("a range is [low, high] with 0 ≤ low < high ≤ 65535")
+    return pair
 
 
 class Data(JsonRecord):
@@ -94,7 +100,7 @@ class Description(JsonRecord):
     """Height, width and channels of the images that it sees."""
     depth: Literal["uint8", "uint16"]
     """Of these images."""
-    value_range: tuple[int, int] | None = None
+    value_range: Annotated[tuple[int, int], AfterValidator(_increasing)] | None = None
     """Range of 16-bit values that is stretched to the whole depth."""
     score: Reducer = "window"
     """How a map becomes the image's score."""
