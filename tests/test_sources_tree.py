@@ -12,7 +12,7 @@ from anomgen.sources.labelled import listing
 from anomgen.sources.layouts import MVTecAD
 from anomgen.sources.pairing import normal_among
 from anomgen.sources.sorting import sorted_pictures
-from anomgen.sources.tree import left_out, mask_places, not_read, tree_of
+from anomgen.sources.tree import Tree, left_out, mask_places, not_read, tree_of
 
 PICTURE = np.random.default_rng(0).integers(0, 255, (32, 40, 3)).astype(np.uint8)
 MASK = np.zeros((32, 40), np.uint8)
@@ -101,12 +101,21 @@ def test_files_of_other_kinds_are_counted_by_extension_and_named(tmp_path):
         (tmp_path / name).write_text("")
     files = tree_of(tmp_path)
     assert files.pictures == ["a.png", "b/c.JPG"] and files.others == ["README", "b/y.HEIC", "x.heic", "z.txt"]
-    assert not_read(files.others) == (
+    assert not_read(files) == (
         "left out 4 files, of kinds that are not read (.heic 2, .txt 1, no extension 1): "
         "README, b/y.HEIC, x.heic, z.txt",
     )
     assert files.below("k").pictures == ["k/a.png", "k/b/c.JPG"]
-    assert not_read([]) == left_out([], "nothing") == ()
+    assert not_read(Tree([], [], [])) == left_out([], "nothing") == ()
+
+
+def test_hidden_pictures_are_counted_and_no_other_hidden_file(tmp_path):
+    put(tmp_path, "a.png", "._a.png", "b/.c.jpg", "b/.thumbs/d.png", ".git/objects/e.png")
+    (tmp_path / ".DS_Store").write_text("")
+    files = tree_of(tmp_path)
+    assert files[:2] == (["a.png"], []) and files.below("k").hidden[0] == "k/._a.png"
+    note = "left out 3 files, hidden by a dot in front of a name: ._a.png, b/.c.jpg, b/.thumbs/d.png"
+    assert not_read(files) == (note,) and note in Folder(path=str(tmp_path)).open().notes
 
 
 def test_what_is_not_read_is_said_where_no_image_is_found(tmp_path):

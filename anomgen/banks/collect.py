@@ -122,15 +122,13 @@ def _of_annotations(root: Path, files: Tree, found: Sequence[Annotation]) -> Col
         candidates.append(Candidate(name, own.defect_type, _reading(read, own.image), _at(own)))
     known = {own.image for own in found}
     notes = left_out([name for name in files.pictures if name not in known], "without annotations")
-    return _under_licence(tuple(candidates), notes, root)
+    return _under_licence(tuple(candidates), notes, root, files._replace(others=[]))
 
 
-def _under_licence(
-    candidates: tuple[Candidate, ...], notes: tuple[str, ...], root: Path, others: Sequence[str] = ()
-) -> Collected:
+def _under_licence(candidates: tuple[Candidate, ...], notes: tuple[str, ...], root: Path, files: Tree) -> Collected:
     place = root.resolve()
     found = license_beside(place, place.parent)
-    return Collected(candidates, found.license, (*notes, *not_read(others, found.file), *found.notes), root)
+    return Collected(candidates, found.license, (*notes, *not_read(files, found.file), *found.notes), root)
 
 
 def _at(own: Annotation) -> Mask:
@@ -196,7 +194,7 @@ def _paired(root: Path, files: Tree, place: Path, there: Tree) -> Collected:
     notes += () if is_theirs else left_out(sorted(beside), "other masks")
     if not candidates:
         raise UsageError(f"{root}: holds no picture of a defect; give the folder of these")
-    return _under_licence(candidates, notes, root, files.others)
+    return _under_licence(candidates, notes, root, files)
 
 
 # --- choosing -------------------------------------------------------------------------------------------------------

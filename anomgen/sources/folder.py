@@ -57,7 +57,7 @@ def listed_in(root: Path, files: Tree, license: Evidence) -> Listed:
     """
     read = FileReader(root.resolve())
     normal = normal_among(files.pictures, read, str(root))
-    left = (*normal.notes, *not_read(files.others, license.file))
+    left = (*normal.notes, *not_read(files, license.file))
     if not normal.images:
         raise UsageError(f"{root}: no picture is a normal image: {'; '.join(left)}")
     notes = (*left, *license.notes)

@@ -138,7 +138,7 @@ def photos(path: str) -> Listing:
     read = FileReader(place)
     normal = normal_among(files.pictures, read, path)
     evidence = license_of_folder(place)
-    left = (*normal.notes, *not_read(files.others, evidence.file))
+    left = (*normal.notes, *not_read(files, evidence.file))
     if not normal.images:
         raise UsageError(f"{path}: no picture is a normal image: {'; '.join(left)}")
     found = tuple(LabelledImage(name, NORMAL, True, name) for name in normal.images)
@@ -205,7 +205,7 @@ def _files(path: str, *, alone: bool = False) -> Listing:
         *taken,
         *left_out(unlabelled, "whose labels are not public"),
         *left_out(sorted(masks - used), "masks of no anomalous image"),
-        *not_read(files.others, evidence.file),
+        *not_read(files, evidence.file),
         *evidence.notes,
     )
     return Listing(place.name, found, read, is_split, evidence.license, place, notes)

@@ -45,7 +45,7 @@ class Layout(ScannedConfig):
         files = tree_of(folder / normal).below(normal)
         files = files._replace(pictures=self._training(folder, files.pictures))
         if not files.pictures:
-            why = (f"{folder}: no normal training image in {normal} ({extensions_text()})", *not_read(files.others))
+            why = (f"{folder}: no normal training image in {normal} ({extensions_text()})", *not_read(files))
             raise UsageError("; ".join(why))
         place = folder.resolve()
         listed = listed_in(folder, files, license_beside(place, place.parent))

@@ -52,10 +52,14 @@ _PARTNERS = ("image", "img", "photo", "picture", "pic", "rgb", "input")
 
 
 class Tree(NamedTuple):
-    """Files below a folder, as POSIX paths relative to it, sorted by their bytes. others: those that are not read."""
+    """Files below a folder, as POSIX paths relative to it, sorted by their bytes.
+
+    others: those of kinds that are not read. hidden: pictures whose names begin with a dot, or whose folders' do.
+    """
 
     pictures: list[str]
     others: list[str]
+    hidden: list[str]
 
     def below(self, folder: str) -> Tree:
         """Return the same files as seen from the folder above, in which theirs is `folder`."""
@@ -65,13 +69,16 @@ class Tree(NamedTuple):
 def tree_of(root: Path) -> Tree:
     """Return the files below a folder.
 
-    Hidden files and folders and ``__MACOSX`` are left out. Links are followed, but no folder is listed twice: links may
-    go round in circles. Raises UsageError when a folder cannot be listed.
+    Hidden files and folders are left out, but for the names of pictures in them, and so is ``__MACOSX``. Links are
+    followed, but no folder is listed twice: links may go round in circles. Raises UsageError when a folder cannot be
+    listed.
     """
     names = sorted(_walk(root), key=os.fsencode)
-    pictures = [name for name in names if PurePosixPath(name).suffix.lower() in EXTENSIONS]
-    known = set(pictures)
-    return Tree(pictures, [name for name in names if name not in known])
+    hidden = [name for name in names if name.startswith(".") or "/." in name]
+    known = set(hidden)
+    pictures = [name for name in names if name not in known and PurePosixPath(name).suffix.lower() in EXTENSIONS]
+    known.update(pictures)
+    return Tree(pictures, [name for name in names if name not in known], hidden)
 
 
 def image_files(root: Path) -> list[str]:
@@ -100,13 +107,24 @@ def _walk(root: Path) -> Iterator[str]:
         except OSError as error:
             raise _unlisted(folder, error) from error
         for entry in entries:
-            if entry.name.startswith(".") or entry.name == "__MACOSX":
+            if entry.name == "__MACOSX":
                 continue
             path = folder / entry.name  # unlike the entry, it does not raise at a link to itself
-            if path.is_dir():
+            if entry.name.startswith("."):
+                yield from (f"{prefix}{name}" for name in _hidden_pictures(path))
+            elif path.is_dir():
                 (linked if path.is_symlink() else waiting).append((path, f"{prefix}{entry.name}/"))
             else:  # a pipe of a picture's name, too: what reads it says that it is none
                 yield prefix + entry.name
+
+
+def _hidden_pictures(path: Path) -> list[str]:
+    """Return the picture that is hidden at a path, or those in the folder that is; not those further below."""
+    try:
+        names = [f"{path.name}/{own.name}" for own in path.iterdir()] if path.is_dir() else [path.name]
+    except OSError:
+        return []
+    return [name for name in names if PurePosixPath(name).suffix.lower() in EXTENSIONS]
 
 
 def folders_in(root: Path) -> list[str]:
@@ -243,17 +261,18 @@ def listed(names: Sequence[str]) -> str:
 
 def no_image(where: str, files: Tree, what: str = "image") -> UsageError:
     """Return the error for a folder that holds none of what is wanted, which says what it holds instead."""
-    return UsageError("; ".join((f"{where}: holds no {what} ({extensions_text()})", *not_read(files.others))))
+    return UsageError("; ".join((f"{where}: holds no {what} ({extensions_text()})", *not_read(files))))
 
 
-def not_read(others: Sequence[str], licence: str = "") -> tuple[str, ...]:
-    """Return a note that counts, by extension, files of kinds that are not read.
+def not_read(files: Tree, licence: str = "") -> tuple[str, ...]:
+    """Return notes that count hidden pictures and, by extension, files of kinds that are not read.
 
     licence: the files, as `Evidence.file` has them, that were read after all.
     """
-    others = [name for name in others if name not in licence.split(" and ")]
+    hidden = left_out(files.hidden, "hidden by a dot in front of a name")
+    others = [name for name in files.others if name not in licence.split(" and ")]
     if not others:
-        return ()
+        return hidden
     kinds = Counter(PurePosixPath(name).suffix.lower() or "no extension" for name in others)
     counts = ", ".join(f"{kind} {number}" for kind, number in sorted(kinds.items(), key=lambda kind: (-kind[1], kind)))
-    return left_out(others, f"of kinds that are not read ({counts})")
+    return (*hidden, *left_out(others, f"of kinds that are not read ({counts})"))

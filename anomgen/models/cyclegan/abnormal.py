@@ -42,7 +42,7 @@ class Abnormal(ScannedConfig):
             raise UsageError(f"{self.path}: holds no abnormal image ({extensions_text()}); give a folder of such")
         entries = [(name, name) for name in abnormal.images]
         found = license_beside(root.resolve())
-        notes = (*abnormal.notes, *not_read(files.others, found.file), *found.notes)
+        notes = (*abnormal.notes, *not_read(files, found.file), *found.notes)
         return Listed(str(root), entries, read, found.license, notes=notes)
 
     def _anomalous_rows(self, dataset: Dataset) -> Listed:
