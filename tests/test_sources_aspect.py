@@ -71,15 +71,16 @@ def test_what_happened_to_the_images_is_said(tmp_path, settings, note):
 
 
 def test_images_that_are_transparent_in_parts_are_told(tmp_path):
-    """What was behind the object is white in the dataset: terminal, dry run and card say so."""
-    for k in range(3):
+    """What was behind the object is white in the dataset: all say so, and where alpha is ignored."""
+    for k in range(4):
         picture = np.random.default_rng(k).integers(0, 255, (48, 48, 4)).astype(np.uint8)
-        picture[..., 3] = 255 if k else picture[..., 3]
+        picture[..., 3] = {0: picture[..., 3], 3: 1}.get(k, 255)
         (tmp_path / "s").mkdir(exist_ok=True)
         cv2.imwrite(str(tmp_path / f"s/{k}.png"), picture)
-    note = "1 of 3 images are transparent in parts, which are shown white"
+    note = "1 of 4 images are transparent in parts, which are shown white, such as 0.png"
+    other = "1 of 4 images are transparent all over, or but for a speck, and are shown as if opaque, such as 3.png"
     recipe = load_recipe("cutpaste", source=tmp_path / "s", size=48, count=4)
-    assert plan_of(recipe, tmp_path / "d")["notes"] == [note]
+    assert plan_of(recipe, tmp_path / "d")["notes"] == [note, other]
     make(recipe, tmp_path / "d")
     assert note in (tmp_path / "d/README.md").read_text()
 

@@ -16,7 +16,7 @@ from PIL import Image, ImageFile
 
 from anomgen.errors import SourceError
 from anomgen.sources import images
-from anomgen.sources.images import fit_image, is_laid_on_white, read_image
+from anomgen.sources.images import fit_image, read_image, transparency
 
 
 def pixels(height=40, width=50, channels=3, dtype=np.uint8, seed=0):
@@ -146,19 +146,19 @@ def test_alpha_is_composited_on_white(dtype):
     assert np.abs(read_image(data) - expected[..., :1]).max() <= 1
 
 
-def test_what_is_shown_white_through_alpha_is_told():
-    """Not where alpha is opaque, or zero all over, and also where a single grey or colour is transparent."""
+def test_how_alpha_is_taken_is_told():
+    """White shows through it, also where a single grey or colour is transparent; zero all over it is ignored."""
     array = pixels(channels=4)
     alpha = {"part": array[..., 3].copy(), "opaque": 255, "zero": 0}
     told = {}
     for name, values in alpha.items():
         array[..., 3] = values
-        told[name] = is_laid_on_white(cv_bytes(array), name)
-    assert told == {"part": True, "opaque": False, "zero": False}
+        told[name] = transparency(cv_bytes(array), name)
+    assert told == {"part": "white", "opaque": "", "zero": "ignored"}
     grey = pixels(channels=1, dtype=np.uint16)
     key = chunk(b"tRNS", struct.pack(">H", int(grey[0, 0, 0])))
-    assert is_laid_on_white(png16(grey, 0, key), "key") and not is_laid_on_white(png16(grey, 0), "none")
-    assert not is_laid_on_white(cv_bytes(array[..., :3]), "colour")
+    assert transparency(png16(grey, 0, key), "key") == "white" and not transparency(png16(grey, 0), "none")
+    assert not transparency(cv_bytes(array[..., :3]), "colour")
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -188,7 +188,7 @@ def test_alpha_that_says_nothing_leaves_the_picture(dtype, value):
     speck[0, 0, 3] = np.iinfo(dtype).max
     for odd in (array, speck):
         assert np.array_equal(read_image(cv_bytes(odd)), colour)
-        assert not is_laid_on_white(cv_bytes(odd), "odd")
+        assert transparency(cv_bytes(odd), "odd") == "ignored"
 
 
 @pytest.mark.parametrize(("dtype", "most"), [(np.uint8, 1), (np.uint16, 1), (np.uint16, 255), (np.uint8, 100)])
@@ -199,7 +199,7 @@ def test_alpha_on_a_scale_of_its_own_is_opaque_at_its_largest(dtype, most):
     array[..., 3] = shown * most
     got = read_image(cv_bytes(array))
     assert np.array_equal(got[:, shown], array[:, shown, :3]) and (got[:, ~shown] == np.iinfo(dtype).max).all()
-    assert is_laid_on_white(cv_bytes(array), "scale")
+    assert transparency(cv_bytes(array), "scale") == "white"
 
 
 def bmp32(array):

@@ -92,16 +92,18 @@ def read_picture(file: str | Path | bytes, name: str | None = None) -> Picture:
         return Picture(np.ascontiguousarray(pixels), orientation)
 
 
-def is_laid_on_white(data: bytes, name: str) -> bool:
-    """Return whether `read_image` shows white through parts of a picture that are transparent."""
+def transparency(data: bytes, name: str) -> Literal["", "white", "ignored"]:
+    """Return how `read_image` takes transparent pixels: as white, or, where alpha was not meant, as if opaque."""
     image = open_header(data, name)
     key = image.info.get("transparency")
     if image.mode.startswith("I"):
-        return isinstance(key, int) and bool((np.asarray(image) == key).any())
+        return "white" if isinstance(key, int) and (np.asarray(image) == key).any() else ""
     if not image.has_transparency_data:
-        return False
+        return ""
     pixels = deep_colour(image, data, name) if is_deep(image, data) else _shallow(image, name)
-    return pixels.shape[2] in (2, 4) and _opacity(pixels) is not None
+    if pixels.shape[2] in (1, 3) or (pixels[..., -1] == value_max(pixels.dtype)).all():
+        return ""
+    return "ignored" if _opacity(pixels) is None else "white"
 
 
 def opaque_part(data: bytes, name: str) -> np.ndarray | None:

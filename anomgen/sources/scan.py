@@ -20,12 +20,12 @@ from anomgen.sources.base import SourceConfig
 from anomgen.sources.images import (
     Fit,
     fit_image,
-    is_laid_on_white,
     opaque_part,
     quiet,
     read_bytes,
     read_image,
     read_picture,
+    transparency,
 )
 from anomgen.sources.orientation import UPRIGHT, Turn
 from anomgen.sources.pixels import is_alike, to_channels, value_max
@@ -102,8 +102,8 @@ class _Checked(NamedTuple):
     counts: np.ndarray | None = None
     before: tuple[int, ...] = ()
     after: tuple[int, ...] = ()
-    on_white: bool = False
-    """Whether it is transparent in parts, which show white."""
+    transparency: str = ""
+    """See `anomgen.sources.images.transparency`."""
     orientation: int | None = None
 
 
@@ -129,10 +129,9 @@ class ScannedSource:
         self._kept = {place: self._finished(self._kept[i]) for place, i in enumerate(good) if i in self._kept}
         self._files = tuple(checked[index].digest for index in good)
         self.notes += resized(config.fit, [(checked[index].before, checked[index].after) for index in good])
-        seen_through = sum(checked[index].on_white for index in good)
-        if seen_through:
-            self.notes += (f"{seen_through} of {len(good)} images are transparent in parts, which are shown white",)
-        self.is_cut_out = seen_through == len(good)
+        taken = [checked[index].transparency for index in good]
+        self.notes += tuple(_seen_through(self._ids, taken))
+        self.is_cut_out = set(taken) == {"white"}
         turns = {entries[index][0]: Turn(checked[index].orientation, checked[index].before) for index in good}
         self.turns = {name: turn for name, turn in turns.items() if turn.orientation not in (None, UPRIGHT)}
         shapes = {checked[index].after for index in good}
@@ -229,7 +228,7 @@ class ScannedSource:
             counted(image),
             stored.shape[:2],
             image.shape[:2],
-            is_laid_on_white(data, name),
+            transparency(data, name),
             orientation,
         )
 
@@ -248,6 +247,17 @@ class ScannedSource:
                     if checked.counts is not None:
                         self._counts = checked.counts if self._counts is None else self._counts + checked.counts
                     yield checked._replace(image=None, counts=None)
+
+
+def _seen_through(names: Sequence[str], taken: Sequence[str]) -> Iterator[str]:
+    """Yield notes on images that are transparent, by how they are taken: see `transparency`."""
+    said = {
+        "white": "are transparent in parts, which are shown white",
+        "ignored": "are transparent all over, or but for a speck, and are shown as if opaque",
+    }
+    for how, what in said.items():
+        if found := [name for name, own in zip(names, taken, strict=True) if own == how]:
+            yield f"{len(found)} of {len(names)} images {what}, such as {_readable(found[0])}"
 
 
 def resized(fit: Fit, changes: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]) -> tuple[str, ...]:
