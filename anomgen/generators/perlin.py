@@ -3,20 +3,22 @@
 Zavrtanik, Kristan, Skočaj: DRAEM – A discriminatively trained reconstruction embedding for surface anomaly detection,
 ICCV 2021, arXiv 2108.07610.
 
-Note: the defaults are those of the official code. The paper draws the opacity from 0.1 to 1 and the threshold at random
-(`opacity_range: [0.1, 1.0]`, `threshold_range: [lo, hi]`). The rotation of the whole normal image, which the code
-applies to three of ten, is an augmentation for training and is left out: outside the mask the image is the input. The
-official code keeps empty masks as normal samples; here the region is drawn again. There a turned region ends at black
-corners; here noise covers them, and a 3 × 3 median removes specks: regions cover .057 of a 256 × 256 image in the mean,
-the code's .049, and .051 without its empty ones (`python benchmarks/notes.py DATA`, 3,000 draws). No cell of the noise
-is below 4 pixels, of which the median would leave little: at 64×64 regions cover .046 so, and .037 with the 32 cells
-that the code may draw there, its own .041; from 128×128 on nothing changes. A texture that is turned is mirrored into
-its corners, where the code leaves 12 % of it black. Grey textures have nine operations, since hue and saturation mean
-nothing there. Its textures are the 5,640 photographs of DTD (`texture: {kind: folder, path: dtd/images}`); by default
-ours are procedural, which need no download. It labels whole regions, here a pixel must change by more than one grey
-level of 255, as all but .7 % do on MVTec AD's bottles. It knows no foreground; the bundled recipe cuts the regions to
-the object (`foreground: none` does not), as RealNet does: .042 of the bottles' images instead of .060. The paper's
-opacity lowers the mean change in the masks from .176 to .161 of the range, DTD's photographs raise it to .183
+Note: the defaults are those of the official code. The paper draws the opacity from 0.1 to 1 and the threshold at
+random (`opacity_range: [0.1, 1.0]`, `threshold_range: [lo, hi]`). The rotation of the whole normal image, which the
+code applies to three of ten, is an augmentation for training and is left out: outside the mask the image is the input.
+The official code keeps empty masks as normal samples; here the region is drawn again. There a turned region ends at
+black corners; here noise covers them, and a 3 × 3 median removes specks: regions cover .057 of a 256 × 256 image in
+the mean, the code's .049, and .051 without its empty ones (`python benchmarks/notes.py DATA`, 3,000 draws). No cell of
+the noise is below 4 pixels, of which the median would leave little: at 64×64 regions cover .046 so, and .037 with the
+32 cells that the code may draw there, its own .041; from 128×128 on nothing changes. A texture that is turned is
+mirrored into its corners, where the code leaves 12 % of it black. Grey textures have nine operations, since hue and
+saturation mean nothing there, and grey images stored as RGB get them (`colourful`), where the code's keep their
+colours: on KolektorSDD stored so the median detectability is 1.3, with colours 19 (docs/reference/methods.md). Its
+textures are the 5,640 photographs of DTD (`texture: {kind: folder, path: dtd/images}`); by default ours are
+procedural, which need no download. It labels whole regions, here a pixel must change by more than one grey level of
+255, as all but .7 % do on MVTec AD's bottles. It knows no foreground; the bundled recipe cuts the regions to the
+object (`foreground: none` does not), as RealNet does: .042 of the bottles' images instead of .060. The paper's opacity
+lowers the mean change in the masks from .176 to .161 of the range, DTD's photographs raise it to .183
 (docs/reference/methods.md).
 """
 
