@@ -97,6 +97,8 @@ def load(group: str, name: str) -> Any:
         raise UsageError(f"{plugin} fails to load: {reason}") from error
     if not (isinstance(found, type) and issubclass(found, Config)):
         raise UsageError(f"{plugin} is no class of settings; derive it from anomgen's base class of {group}")
+    if (kind := getattr(found, "kind", None)) != name:
+        raise UsageError(f"{plugin} says kind = {kind!r}; kind and the name of its entry point must be the same")
     return found
 
 

@@ -3,6 +3,7 @@
 import importlib
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
+from typing import ClassVar
 
 import pytest
 import yaml
@@ -105,12 +106,22 @@ def test_it_refuses_what_the_program_refuses(change, validator):
 
 def test_a_broken_plug_in_is_named_and_left_out(monkeypatch, tmp_path):
     class Odd(Config):
+        kind: ClassVar[str] = "odd"
         callback: Callable[[], None]
+
+    class Leaves(Config):
+        kind: ClassVar[str] = "leaves"
+
+        @classmethod
+        def __get_pydantic_json_schema__(cls, *_):
+            raise SystemExit(9)
 
     (tmp_path / "leaves.py").write_text("raise SystemExit(3)\n")
     monkeypatch.syspath_prepend(tmp_path)
     plugins = {"exits": "leaves:It", "gone": "no_such_module:It", "odd": f"{__name__}:Odd", "plain": "json:dumps"}
+    plugins["leaves"] = f"{__name__}:Leaves"
     monkeypatch.setitem(globals(), "Odd", Odd)
+    monkeypatch.setitem(globals(), "Leaves", Leaves)
     found = {name: EntryPoint(name, value, "anomgen.generators") for name, value in plugins.items()}
     monkeypatch.setattr(registry, "_plugins", lambda group: found if group == "generators" else {})
     with pytest.warns(AnomgenWarning) as caught:

@@ -1,5 +1,7 @@
 """Plug-ins are found by name, bundled ones first; a fault in one is told with its name and touches no other."""
 
+import sys
+
 import pytest
 
 from anomgen import registry
@@ -24,6 +26,7 @@ def plugins(tmp_path, monkeypatch):
     registry._plugins.cache_clear()
     yield
     registry._plugins.cache_clear()
+    sys.modules.pop("no_such_module", None)
 
 
 @pytest.mark.parametrize("group", registry.BUNDLED)
@@ -55,6 +58,16 @@ def test_a_bundled_name_cannot_be_taken(plugins):
 
 def test_a_broken_plug_in_is_named_with_its_error(plugins):
     with pytest.raises(UsageError, match=r"plug-in generator 'broken' \(no_such_module:It\).*No module named"):
+        registry.load("generators", "broken")
+
+
+@pytest.mark.parametrize("code", ["kind = 'nsa'", "pass"])
+def test_a_plug_in_whose_kind_is_not_its_name_is_told(plugins, tmp_path, code):
+    """It would be drawn, recorded and blamed under the other name, or fall when it is used."""
+    (tmp_path / "no_such_module.py").write_text(
+        f"from anomgen.generators.base import Generator\n\n\nclass It(Generator):\n    {code}\n"
+    )
+    with pytest.raises(UsageError, match=r"plug-in generator 'broken' .* must be the same"):
         registry.load("generators", "broken")
 
 

@@ -64,7 +64,7 @@ def _options(group: str, definitions: dict[str, Any]) -> list[dict[str, Any]]:
         own = f"{group}.{name}."
         try:
             option = keys_of(load(group, name), name, own)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a plug-in's own schema may exit
             warnings.warn(f"left out of the schema: {group[:-1]} {name!r}: {error}", AnomgenWarning, stacklevel=3)
             continue
         for inner, definition in option.pop("$defs", {}).items():
