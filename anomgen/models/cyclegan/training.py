@@ -1,15 +1,14 @@
 """Train a Cycle-GAN between normal and abnormal images, which need not show the same objects.
 
-Bougaham, Delchevalerie, El Adoui, Frénay: Industrial and medical anomaly detection through cycle-consistent adversarial
-networks, Neurocomputing 614:128762, 2025, arXiv 2302.05154, after Zhu, Park, Isola, Efros, ICCV 2017,
-arXiv 1703.10593. The networks and their losses are in `networks.py`.
+Bougaham, Delchevalerie, El Adoui, Frénay: Industrial and medical anomaly detection through cycle-consistent
+adversarial networks, Neurocomputing 614:128762, 2025, arXiv 2302.05154, after Zhu, Park, Isola, Efros, ICCV 2017,
+arXiv 1703.10593. Its networks: `networks.py`.
 
-Note: every draw follows from (seed, number of the image), there is no seed in the paper. Its code pairs the images once
-and turns both of a pair alike; here abnormal image and orientations are drawn anew each time. A tenth of the normal
-images is held back, for the threshold; biases begin at 0, theirs as torch draws them; the rate falls each step, theirs
-each epoch, at most a 180th later. docs/reference/methods.md says what that changes (`benchmarks/trainings.py`). The
-preset `paper` makes 20,000 steps; the paper's 200 epochs of nine orientations are some 25,000 for MVTec AD's tiles and
-44,000 for its hazelnuts, whose effect nobody has measured.
+Note: every draw follows from (seed, number of the image), there is no seed in the paper. Its code pairs the images
+once and turns both of a pair alike; here abnormal image and orientations are drawn anew each time. A tenth of the
+normal images is held back, for the threshold; biases begin at 0, theirs as torch draws them; the rate falls each step,
+theirs each epoch (docs/reference/methods.md, `benchmarks/trainings.py`). The preset `paper` makes 20,000 steps; 200
+epochs of nine orientations are 25,000 for MVTec AD's tiles, 44,000 for its hazelnuts: not measured.
 """
 
 from __future__ import annotations
