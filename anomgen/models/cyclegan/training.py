@@ -1,8 +1,7 @@
 """Train a Cycle-GAN between normal and abnormal images, which need not show the same objects.
 
 Bougaham, Delchevalerie, El Adoui, Frénay: Industrial and medical anomaly detection through cycle-consistent
-adversarial networks, Neurocomputing 614:128762, 2025, arXiv 2302.05154, after Zhu, Park, Isola, Efros, ICCV 2017,
-arXiv 1703.10593. Its networks: `networks.py`.
+adversarial networks, Neurocomputing 614:128762, 2025, arXiv 2302.05154, after Zhu et al., ICCV 2017, arXiv 1703.10593.
 
 Note: every draw follows from (seed, number of the image), there is no seed in the paper. Its code pairs the images
 once and turns both of a pair alike; here abnormal image and orientations are drawn anew each time. A tenth of the
