@@ -51,6 +51,22 @@ def test_images_whose_mask_marks_something_are_not_normal(contents):
     )
 
 
+def test_a_mask_drawn_in_alpha_is_empty_where_it_is_transparent(contents):
+    for k in range(3):
+        alpha = MASK if k == 2 else np.zeros_like(MASK)
+        white = np.full_like(MASK, 255)
+        contents[f"{k}_GT.png"] = cv2.imencode(".png", np.dstack([white, white, white, alpha]))[1].tobytes()
+    assert normal_among(list(contents), contents.__getitem__, "d").images == ["0.png", "1.png", "3.png"]
+
+
+def test_masks_that_are_perhaps_inverted_are_told(contents):
+    for k in range(3):
+        mask = 255 - (MASK if k == 2 else np.zeros_like(MASK))
+        contents[f"{k}_GT.png"] = cv2.imencode(".png", mask)[1].tobytes()
+    found = normal_among(list(contents), contents.__getitem__, "d")
+    assert found.images == ["3.png"] and "3 of 3 images' masks mark more than half, as if inverted" in found.notes[1]
+
+
 def test_images_whose_mask_is_empty_are_not_abnormal(contents):
     contents |= {"good/9.png": contents["3.png"], "ground_truth/3.png": contents["2_GT.png"]}
     found = abnormal_among(list(contents), contents.__getitem__, "d")

@@ -42,9 +42,10 @@ _INSET = 0.8
 def read_mask(data: bytes, name: str) -> np.ndarray:
     """Return a mask file's contents as bool (H, W), upright: True where any colour is not zero, whatever it means.
 
-    Alpha says nothing, unless it alone differs from pixel to pixel: then the mask was drawn in it. What is stored with
-    losses, JPEG or WebP, has no exact zeros and is cut at half of its range. Raises SourceError, which calls the file
-    `name`, when it is no image, damaged, too large, has several frames, or holds small labels stored with losses.
+    Alpha says nothing, unless it alone differs from pixel to pixel, or hides all of a single colour: then the mask was
+    drawn in it. What is stored with losses, JPEG or WebP, has no exact zeros and is cut at half of its range. Raises
+    SourceError, which calls the file `name`, when it is no image, damaged, too large, has several frames, or holds
+    small labels stored with losses.
     """
     return _marked(_read(data, name).pixels, data)
 
@@ -239,12 +240,12 @@ def _decoded(image: Image.Image, data: bytes, name: str) -> np.ndarray:
 
 
 def _meant(pixels: np.ndarray) -> np.ndarray:
-    """Return the colours of what may be a mask, or its alpha where that alone differs from pixel to pixel."""
+    """Return the colours of what may be a mask, or its alpha where that alone differs, or hides a single colour."""
     if pixels.shape[2] not in (2, 4):
         return pixels
     colours, alpha = pixels[..., :-1], pixels[..., -1:]
-    drawn_in_alpha = (colours == colours[0, 0]).all() and (alpha != alpha[0, 0]).any()
-    return alpha if drawn_in_alpha else colours
+    is_silent = alpha[0, 0, 0] > 0 and (alpha == alpha[0, 0]).all()
+    return alpha if not is_silent and (colours == colours[0, 0]).all() else colours
 
 
 def _marked(pixels: np.ndarray, data: bytes) -> np.ndarray:

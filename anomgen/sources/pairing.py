@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
-
-import numpy as np
 
 from anomgen.errors import SourceError
 from anomgen.sources.mask_files import read_mask
@@ -20,6 +18,9 @@ from anomgen.sources.tree import (
     nearness,
     place_of,
 )
+
+_NEARLY_ALL = 0.9
+"""Share of a folder's masks that, marking more than half of their images, are taken for inverted ones."""
 
 
 def paired(images: Sequence[str], masks: Sequence[str], path: str, others: Sequence[str] = ()) -> dict[str, list[str]]:
@@ -114,7 +115,11 @@ def _ends(place: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 
 def marks(masks: Sequence[str], read: Callable[[str], bytes]) -> bool:
     """Return whether one of several mask files marks a pixel."""
-    return any(bool(np.any(read_mask(read(mask), mask))) for mask in masks)
+    return any(_marked_share(mask, read) for mask in masks)
+
+
+def _marked_share(mask: str, read: Callable[[str], bytes]) -> float:
+    return float(read_mask(read(mask), mask).mean())
 
 
 class ChosenPictures(NamedTuple):
@@ -128,9 +133,21 @@ def normal_among(pictures: Sequence[str], read: Callable[[str], bytes], path: st
     """Return the pictures that are neither masks nor have one beside them that marks an anomaly."""
     images, masks, notes = sorted_pictures(pictures, read, path)
     masks_of = paired(images, sorted(masks), path)
-    marked = [name for name in images if name in masks_of and marks(masks_of[name], read)]
-    notes += left_out(sorted(masks), "masks") + left_out(marked, "whose masks mark an anomaly")
+    shares = {name: max(_marked_share(mask, read) for mask in masks_of[name]) for name in images if name in masks_of}
+    marked = [name for name, share in shares.items() if share]
+    notes += left_out(sorted(masks), "masks") + left_out(marked, f"whose masks mark an anomaly{_as_inverted(shares)}")
     return ChosenPictures([name for name in images if name not in set(marked)], notes)
+
+
+def _as_inverted(shares: Mapping[str, float]) -> str:
+    """Return what to say where nearly every mask marks more than half of its image; shares: what each one marks."""
+    most = sum(share > 0.5 for share in shares.values())
+    if most < _NEARLY_ALL * len(shares):
+        return ""
+    return (
+        f" ({most} of {len(shares)} images' masks mark more than half, as if inverted: a mask is black where the image "
+        "is normal)"
+    )
 
 
 def abnormal_among(pictures: Sequence[str], read: Callable[[str], bytes], path: str) -> ChosenPictures:
