@@ -10,6 +10,7 @@ from scipy.sparse.linalg import spsolve
 
 from anomgen.synthesis.blend import alpha_blend, poisson_blend
 from anomgen.synthesis.freeform import _Torus
+from anomgen.synthesis.masks import ellipse
 
 
 def direct_solution(target, source, mask, guidance, weight, inner=None):
@@ -195,6 +196,21 @@ def test_a_free_form_takes_few_transforms_however_large(name, monkeypatch):
     target, source = scene(9, 200, 180, 3, np.uint8)
     poisson_blend(target, source, free_form(name, 200, 180))
     assert 3 <= len(solved) <= 12
+
+
+@pytest.mark.parametrize(("h", "w", "seed"), [(12, 63, 27), (25, 128, 135), (22, 107, 327)])
+def test_a_thin_form_of_16_bits_is_solved_as_far_as_numbers_go(h, w, seed, monkeypatch):
+    """Law: where rounding keeps corrections from vanishing, the iteration ends soon, near the solution."""
+    solved = []
+    solve = _Torus.solve
+    monkeypatch.setattr(_Torus, "solve", lambda torus, charges: solved.append(1) or solve(torus, charges))
+    rng = np.random.default_rng(seed)
+    target, source = rng.integers(0, 1 << 16, (2, h, w, 3)).astype(np.uint16)
+    mask = ellipse(h, w, 0.3)
+    mask[[0, -1]] = mask[:, [0, -1]] = False
+    result = poisson_blend(target, source, mask)
+    assert np.abs(result - direct_solution(target, source, mask, "normal", 1.0)).max() < 64
+    assert len(solved) <= 40
 
 
 def test_a_large_free_form_mask_is_padded_to_a_fast_size_and_stays_exact():

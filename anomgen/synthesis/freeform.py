@@ -25,6 +25,8 @@ fiftieth of a grey level on the mean of many, and a tenth at most."""
 NOTHING = 1e-3
 """A correction, in grey levels, below which it stops in any case: smooth functions alone may solve small forms."""
 LIMIT = 500
+PATIENCE = 10
+"""Steps without half of the last correction after which rounding is all that is left, as on thin forms of 16 bits."""
 FREQUENCIES = (2.0, 4.0, 6.0)
 """Of the smooth functions that are kept out of the iteration, radians over half of the form's longer side."""
 NEGLIGIBLE = 1e-13
@@ -45,6 +47,7 @@ def solve_free_form(excess: np.ndarray, inside: np.ndarray, free: Sides) -> np.n
     answer = search = form.respond(residual)
     tiny = np.finfo(residual.dtype).tiny
     energy = first = np.maximum(_dot(residual, answer[1]), tiny)
+    least, reached = np.inf, 0
     for iteration in range(LIMIT):
         correction = np.abs(answer[1]).max()
         if correction < NOTHING:
@@ -57,6 +60,10 @@ def solve_free_form(excess: np.ndarray, inside: np.ndarray, free: Sides) -> np.n
             removed = 1 - float((energy / first).max()) ** (0.5 / max(iteration, 1))
             if correction < TOLERANCE * removed**2:
                 break
+        if correction < least / 2:
+            least, reached = correction, iteration
+        if iteration - reached >= PATIENCE or (energy < 0).any():  # energies are positive but for rounding
+            break
         answer = form.respond(residual)
         previous, energy = energy, _dot(residual, answer[1])
         search = answer + energy / np.maximum(previous, tiny) * search
