@@ -342,3 +342,9 @@ def test_a_card_whose_licence_is_one_of_its_own_or_taken_back_or_no_name_names_n
     source = Hub(path=str(folder), size=32).open()
     assert known(source.license) is None
     assert note is None or note in source.notes[0]
+
+
+def test_a_licence_file_beside_the_rows_goes_before_the_card(local):
+    (local / "data" / "LICENSE").write_text("All rights reserved.")
+    source = Hub(path=str(local), size=32).open()
+    assert source.license is None and source.notes[0].startswith("licence unknown: data/LICENSE says")

@@ -242,6 +242,9 @@ def test_a_scikit_image_without_the_texture_is_an_error(monkeypatch, tmp_path):
         ("folder", "our_part/train/good", {"our_part/readme.txt": "CC BY-NC 4.0"}, "cc-by-nc-4.0"),
         ("folder", "our_part/train/good", {"our_part/train/good/LICENSE": "CC BY-SA 4.0"}, "cc-by-sa-4.0"),
         ("folder", "our_part/train", {"LICENSE": "CC BY-SA 4.0"}, None),
+        ("mvtec", "our_part", {"our_part/train/good/LICENSE": "Ours.", "LICENSE": "CC BY 4.0"}, None),
+        ("folder", "our_part/train/good", {"our_part/train/TERMS": "Ours.", "LICENSE": "CC BY 4.0"}, None),
+        ("folder", "our_part", {"our_part/train/good/LICENSE": "CC BY-SA 4.0"}, "cc-by-sa-4.0"),
     ],
 )
 def test_the_licence_is_that_of_a_file_beside_the_images(tmp_path, kind, path, files, license):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -122,13 +122,19 @@ def _of_annotations(root: Path, files: Tree, found: Sequence[Annotation]) -> Col
         candidates.append(Candidate(name, own.defect_type, _reading(read, own.image), _at(own)))
     known = {own.image for own in found}
     notes = left_out([name for name in files.pictures if name not in known], "without annotations")
-    return _under_licence(tuple(candidates), notes, root, files._replace(others=[]))
+    return _under_licence(tuple(candidates), notes, root, known, files._replace(others=[]))
 
 
-def _under_licence(candidates: tuple[Candidate, ...], notes: tuple[str, ...], root: Path, files: Tree) -> Collected:
+def _under_licence(
+    candidates: tuple[Candidate, ...],
+    notes: tuple[str, ...],
+    root: Path,
+    images: Iterable[str],
+    files: Tree,
+) -> Collected:
     place = root.resolve()
-    found = license_beside(place, place.parent)
-    return Collected(candidates, found.license, (*notes, *not_read(files, found.file), *found.notes), root)
+    found = license_beside(place, place.parent, pictures=images)
+    return Collected(candidates, found.license, (*notes, *not_read(files, found.read), *found.notes), root)
 
 
 def _at(own: Annotation) -> Mask:
@@ -194,7 +200,7 @@ def _paired(root: Path, files: Tree, place: Path, there: Tree) -> Collected:
     notes += () if is_theirs else left_out(sorted(beside), "other masks")
     if not candidates:
         raise UsageError(f"{root}: holds no picture of a defect; give the folder of these")
-    return _under_licence(candidates, notes, root, files)
+    return _under_licence(candidates, notes, root, images, files)
 
 
 # --- choosing -------------------------------------------------------------------------------------------------------

@@ -7,7 +7,9 @@ import html
 import json
 import os
 import re
-from pathlib import Path
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from anomgen.licenses.cards import Card, doubt_in, tells
@@ -54,11 +56,15 @@ _CODE = re.compile(
 
 
 class Evidence(NamedTuple):
-    """Which licence something is under, and which words of which file say so. license: None where nothing does."""
+    """Which licence something is under, and which words of which file say so. license: None where nothing does.
+
+    read: all the files that were looked into, as `file` is written.
+    """
 
     license: str | None = None
     file: str = ""
     words: str = ""
+    read: tuple[str, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -111,29 +117,61 @@ def _shortened(text: str) -> str:
     return text if len(text) <= _WORDS else text[: _WORDS - 1].rstrip() + "…"
 
 
-def license_beside(*folders: Path) -> Evidence:
-    """Return which licence of the images in the first folder a file there, or in one of the others, names.
+def license_beside(root: Path, *above: Path, pictures: Iterable[str] = ()) -> Evidence:
+    """Return which licence of the images in a folder a file there, below it, or in one of the others above, names.
 
-    The nearest folder with a licence file (LICENSE, LICENCE.txt, LICENSE-DATASET, …) or with a readme.txt that tells of
-    rights decides, whether it can be understood or not, as does a README.md in the first folder. Where one of these
-    files, or another one so far whose name tells of rights (NOTICE, TERMS.txt, …), takes back what another one says,
-    nothing is claimed.
+    pictures: the images, as POSIX paths relative to `root`; the folders between them and it are looked into, too. Of
+    the folders above each image the nearest with a licence file (LICENSE, LICENCE.txt, LICENSE-DATASET, …) or with a
+    readme.txt that tells of rights decides, whether it can be understood or not, as does a README.md in or below
+    `root`. Where one of these files, or another one so far whose name tells of rights (NOTICE, TERMS.txt, …), takes
+    back what another one says, or not all images have the same licence, nothing is claimed.
     """
-    others: list[Path] = []
-    for folder in folders:
+    look = _Look(root)
+    places = {PurePosixPath(name).parent for name in pictures} or {PurePosixPath()}
+    told = {place: look.nearest([root / each for each in (place, *place.parents)] + [*above]) for place in places}
+    said = [told[place] for place in sorted(told) if told[place].file]
+    agreed = _agreed(said) if said else Evidence()
+    silent = min((place for place in told if not told[place].file), default=None)
+    if agreed.license and silent is not None:
+        agreed = Evidence(None, agreed.file, f"is not beside the images in {(root / silent).name}")
+    return agreed._replace(read=tuple(look.read))
+
+
+class _Look:
+    """What the files say that lie in the folders above images, each read once. read: their names, seen from `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.read: dict[str, None] = {}
+        self._there = cache(self._look_into)
+        self._back = cache(self._takes_back)
+
+    def nearest(self, folders: list[Path]) -> Evidence:
+        """Return what the first of some folders says that says anything, and what was found so far leaves of it."""
+        others: list[Path] = []
+        for folder in folders:
+            found, more = self._there(folder)
+            others += more
+            if found:
+                doubts = (self._back(file, found) for file in others if found.license)
+                return next(filter(None, doubts), found)
+        return Evidence()
+
+    def _look_into(self, folder: Path) -> tuple[Evidence | None, list[Path]]:
+        """Return what a folder says, if anything, and the other files in it that may take back what is said."""
         try:
             there = list(folder.iterdir())
             files = sorted(file for file in there if _tells(file.name.lower()) and file.is_file())
         except OSError:
-            continue
+            return None, []
         code = next((file.name for file in there if _CODE.search(file.name)), None)
-        found = [_of_images(evidence, code) for evidence in _read(files, folders[0])]
-        others += sorted(file for file in there if file not in files and _may_take_back(file))
-        if found:
-            agreed = _agreed(found)
-            doubts = (_taken_back(file, agreed, folders[0]) for file in others if agreed.license)
-            return next(filter(None, doubts), agreed)
-    return Evidence()
+        found = [_of_images(evidence, code) for evidence in _read(files, self.root)]
+        others = sorted(file for file in there if not (found and file in files) and _may_take_back(file))
+        self.read |= dict.fromkeys(_seen_from(self.root, file) for file in (*files, *others))
+        return (_agreed(found) if found else None), others
+
+    def _takes_back(self, file: Path, agreed: Evidence) -> Evidence | None:
+        return _taken_back(file, agreed, self.root)
 
 
 def _may_take_back(file: Path) -> bool:
@@ -141,12 +179,12 @@ def _may_take_back(file: Path) -> bool:
     return bool(_MAY_TAKE_BACK.fullmatch(name)) and not _CODE.search(name) and file.is_file()
 
 
-def _taken_back(file: Path, agreed: Evidence, first: Path) -> Evidence | None:
+def _taken_back(file: Path, agreed: Evidence, root: Path) -> Evidence | None:
     """Return what another file says that is not understood to be what is agreed; None where it says the same.
 
     In a readme only what tells of rights counts.
     """
-    license, text, place, title = agreed.license or "", text_of(file), _seen_from(first, file), _title(file)
+    license, text, place, title = agreed.license or "", text_of(file), _seen_from(root, file), _title(file, root)
     if not text.strip():
         return Evidence(None, place, f"cannot be read beside {agreed.file}")
     if file.name.lower().startswith("readme"):
@@ -165,19 +203,21 @@ def _taken_back(file: Path, agreed: Evidence, first: Path) -> Evidence | None:
     return Evidence(None, place, f"says {_shortened(doubt)!r} beside {agreed.file}") if doubt else None
 
 
-def _title(file: Path) -> str:
-    return "/".join(file.absolute().parts[-3:-1])
+def _title(file: Path, root: Path) -> str:
+    """Return what the data beside a file may be called: its folder and those above, to that above `root`."""
+    parts = file.absolute().parts[:-1]
+    return "/".join(parts[max(0, min(len(parts), len(root.absolute().parts)) - 2) :])
 
 
-def _read(files: list[Path], first: Path) -> list[Evidence]:
-    """Return what the licence files and readmes of a folder say; a README.md alone says it in the first folder only."""
+def _read(files: list[Path], root: Path) -> list[Evidence]:
+    """Return what the licence files and readmes of a folder say; a README.md alone says it in or below `root` only."""
     texts = {file: text_of(file) for file in files}
     decisive = [file for file in files if _LICENSE_FILE.fullmatch(file.name.lower())]
-    found = [_claim(texts[file], _seen_from(first, file), _title(file)) for file in decisive]
+    found = [_claim(texts[file], _seen_from(root, file), _title(file, root)) for file in decisive]
     named = next((one.license for one in found if one.license), None)
     for file in files:
-        place, title = _seen_from(first, file), _title(file)
-        if file in decisive or not (decisive or file.parent == first or file.name.lower() != "readme.md"):
+        place, title = _seen_from(root, file), _title(file, root)
+        if file in decisive or not (decisive or root in file.parents or file.name.lower() != "readme.md"):
             continue
         card = Card.parse(texts[file])
         if named and not card.stated:
@@ -225,10 +265,10 @@ def _tells(name: str) -> bool:
 
 def _agreed(found: list[Evidence]) -> Evidence:
     """Return what several files say, if it is the same; what is not understood goes before."""
-    licenses = {evidence.license for evidence in found}
-    if None in licenses or len(licenses) == 1:
-        return next((evidence for evidence in found if evidence.license is None), found[0])
-    return Evidence(None, " and ".join(evidence.file for evidence in found), "do not say the same")
+    by_license = {evidence.license: evidence for evidence in reversed(found)}
+    if None in by_license or len(by_license) == 1:
+        return by_license.get(None, found[0])
+    return Evidence(None, " and ".join(sorted(each.file for each in by_license.values())), "do not say the same")
 
 
 def text_of(file: Path) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from anomgen.errors import UsageError, near_miss
-from anomgen.licenses import Evidence, license_beside
+from anomgen.licenses import license_beside
 from anomgen.places import home, is_url
 from anomgen.sources.base import PathText
 from anomgen.sources.images import read_bytes
@@ -36,7 +36,7 @@ class Folder(ScannedConfig):
         if not files.pictures:
             raise no_image(self.path, files)
         refuse_anomalous(files.pictures, self.path)
-        return listed_in(root, files, license_of(root.resolve()))
+        return listed_in(root, files, *folders_above(root.resolve()))
 
 
 @dataclass(frozen=True)
@@ -50,25 +50,25 @@ class FileReader:
         return read_bytes(self.root / relative, relative)
 
 
-def listed_in(root: Path, files: Tree, license: Evidence) -> Listed:
+def listed_in(root: Path, files: Tree, *above: Path) -> Listed:
     """Return the normal images among files below `root`; what is left out is in the notes.
 
-    Raises UsageError when none is left.
+    above: folders above `root` whose licence is that of the images, too. Raises UsageError when none is left.
     """
     read = FileReader(root.resolve())
     normal = normal_among(files.pictures, read, str(root))
-    left = (*normal.notes, *not_read(files, license.file))
+    license = license_beside(root.resolve(), *above, pictures=normal.images)
+    left = (*normal.notes, *not_read(files, license.read))
     if not normal.images:
         raise UsageError(f"{root}: no picture is a normal image: {'; '.join(left)}")
     notes = (*left, *license.notes)
     return Listed(str(root), [(name, name) for name in normal.images], read, license.license, notes=notes)
 
 
-def license_of(root: Path) -> Evidence:
-    """Return the licence that a file beside the images names; for ``bottle/train/good`` also in or above ``bottle``."""
-    if root.name.lower() not in NORMAL_NAMES or root.parent.name.lower() != "train":
-        return license_beside(root)
-    return license_beside(root, root.parent.parent, root.parent.parent.parent)
+def folders_above(root: Path) -> tuple[Path, ...]:
+    """Return the folders above whose licence counts, too: of ``bottle/train/good`` up to that of ``bottle``."""
+    is_of_layout = root.name.lower() in NORMAL_NAMES and root.parent.name.lower() == "train"
+    return tuple(root.parents)[:3] if is_of_layout else ()
 
 
 def existing_folder(path: str, what: str = "normal images") -> Path:

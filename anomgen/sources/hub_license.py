@@ -8,6 +8,7 @@ from typing import Any
 from anomgen.errors import SourceError
 from anomgen.licenses import OTHER, Evidence, known, license_beside, license_of_card, text_of
 from anomgen.places import home
+from anomgen.sources.tree import tree_of
 
 _BESIDE = [
     f"{name}{end}" for name in ("LICENSE", "LICENCE", "COPYING", "NOTICE", "TERMS") for end in ("", ".txt", ".md")
@@ -34,6 +35,12 @@ def _told_on_the_hub(path: str, revision: str | None) -> Evidence:
     )
 
 
+def _told_in(folder: Path) -> Evidence:
+    files = tree_of(folder)
+    rows = [name for name in files.others if name.endswith((".parquet", ".arrow"))]
+    return license_beside(folder, pictures=[*files.pictures, *rows])
+
+
 def license_of(path: str, revision: str | None, dataset: Any) -> Evidence:
     """Return the licence that the dataset's card, the files beside it, or else its information, names.
 
@@ -44,7 +51,7 @@ def license_of(path: str, revision: str | None, dataset: Any) -> Evidence:
 
     folder = home(path)
     try:
-        told = license_beside(folder) if folder.is_dir() else _told_on_the_hub(path, revision)
+        told = _told_in(folder) if folder.is_dir() else _told_on_the_hub(path, revision)
     except (EntryNotFoundError, OSError) as error:
         is_local = isinstance(error, LocalEntryNotFoundError)  # the Hub was not reached, or failed
         if (is_local and not constants.HF_HUB_OFFLINE) or not isinstance(error, EntryNotFoundError):

@@ -18,8 +18,7 @@ from anomgen.errors import SourceError, UsageError, brief
 from anomgen.licenses import license_beside
 from anomgen.places import home
 from anomgen.sources import detect
-from anomgen.sources.folder import FileReader, existing_folder, missing_hint, refuse_anomalous
-from anomgen.sources.folder import license_of as license_of_folder
+from anomgen.sources.folder import FileReader, existing_folder, folders_above, missing_hint, refuse_anomalous
 from anomgen.sources.hub import (
     HUB_ID,
     Hub,
@@ -137,8 +136,8 @@ def photos(path: str) -> Listing:
     refuse_anomalous(files.pictures, path)
     read = FileReader(place)
     normal = normal_among(files.pictures, read, path)
-    evidence = license_of_folder(place)
-    left = (*normal.notes, *not_read(files, evidence.file))
+    evidence = license_beside(place, *folders_above(place), pictures=normal.images)
+    left = (*normal.notes, *not_read(files, evidence.read))
     if not normal.images:
         raise UsageError(f"{path}: no picture is a normal image: {'; '.join(left)}")
     found = tuple(LabelledImage(name, NORMAL, True, name) for name in normal.images)
@@ -200,12 +199,12 @@ def _files(path: str, *, alone: bool = False) -> Listing:
     )
     is_split = table is not None or any(folders_of(name) & (_TRAIN | _TEST) for name in images)
     used = {mask for own in masks_of.values() for mask in own}
-    evidence = license_beside(place, place.parent)
+    evidence = license_beside(place, place.parent, pictures=images)
     notes = (
         *taken,
         *left_out(unlabelled, "whose labels are not public"),
         *left_out(sorted(masks - used), "masks of no anomalous image"),
-        *not_read(files, evidence.file),
+        *not_read(files, evidence.read),
         *evidence.notes,
     )
     return Listing(place.name, found, read, is_split, evidence.license, place, notes)

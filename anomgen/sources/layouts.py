@@ -14,7 +14,6 @@ from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
 from anomgen.errors import SourceError, UsageError, brief, near_miss
-from anomgen.licenses import license_beside
 from anomgen.sources.base import PathText
 from anomgen.sources.folder import existing_folder, listed_in
 from anomgen.sources.scan import Listed, ScannedConfig
@@ -47,8 +46,7 @@ class Layout(ScannedConfig):
         if not files.pictures:
             why = (f"{folder}: no normal training image in {normal} ({extensions_text()})", *not_read(files))
             raise UsageError("; ".join(why))
-        place = folder.resolve()
-        listed = listed_in(folder, files, license_beside(place, place.parent))
+        listed = listed_in(folder, files, folder.resolve().parent)
         return listed._replace(notes=(*_masks_beside(folder, normal), *listed.notes))
 
     @classmethod

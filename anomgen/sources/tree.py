@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -264,13 +264,13 @@ def no_image(where: str, files: Tree, what: str = "image") -> UsageError:
     return UsageError("; ".join((f"{where}: holds no {what} ({extensions_text()})", *not_read(files))))
 
 
-def not_read(files: Tree, licence: str = "") -> tuple[str, ...]:
+def not_read(files: Tree, licence: Collection[str] = ()) -> tuple[str, ...]:
     """Return notes that count hidden pictures and, by extension, files of kinds that are not read.
 
-    licence: the files, as `Evidence.file` has them, that were read after all.
+    licence: the files, as `Evidence.read` has them, that were read after all.
     """
     hidden = left_out(files.hidden, "hidden by a dot in front of a name")
-    others = [name for name in files.others if name not in licence.split(" and ")]
+    others = [name for name in files.others if name not in licence]
     if not others:
         return hidden
     kinds = Counter(PurePosixPath(name).suffix.lower() or "no extension" for name in others)

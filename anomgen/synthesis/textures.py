@@ -219,7 +219,7 @@ class _FolderPictures:
 
     @property
     def license(self) -> str | None:
-        return license_beside(self.files.root).license
+        return license_beside(self.files.root, pictures=self.names).license
 
 
 class HubTextures(_PictureTextures):

@@ -41,8 +41,8 @@ class Abnormal(ScannedConfig):
         if not abnormal.images:
             raise UsageError(f"{self.path}: holds no abnormal image ({extensions_text()}); give a folder of such")
         entries = [(name, name) for name in abnormal.images]
-        found = license_beside(root.resolve())
-        notes = (*abnormal.notes, *not_read(files, found.file), *found.notes)
+        found = license_beside(root.resolve(), pictures=abnormal.images)
+        notes = (*abnormal.notes, *not_read(files, found.read), *found.notes)
         return Listed(str(root), entries, read, found.license, notes=notes)
 
     def _anomalous_rows(self, dataset: Dataset) -> Listed:
