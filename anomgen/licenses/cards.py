@@ -24,6 +24,9 @@ _MORE = re.compile(
     re.M,
 )
 """Other metadata: terms, what those who ask for access must agree to, whose data these extend, a model's card."""
+_MARKS = re.compile(r"^[ \t]*(?:- +)*(?:['\"]?[\w.-]+['\"]?:(?=\s)[ \t]*(?:[|>][+-]?\d?)?|- +|#+)", re.MULTILINE)
+_LIST = re.compile(r"^[ \t]*\[(.*)\][ \t]*$", re.MULTILINE)
+"""What parts the values of metadata: keys, dashes and marks of comments, and lists on one line."""
 _UNSEEN = re.compile(r"<!--.{0,4000}?-->|<(?!https?:|[^>\s]{1,80}@)/?[a-z][^>]{0,500}>", re.DOTALL | re.IGNORECASE)
 _FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 _CODE = re.compile(r"\b(?:scripts?|(?:source|training) code|notebooks?)\b", re.IGNORECASE)
@@ -34,12 +37,16 @@ _HEADING = re.compile(r"\s*(#+) ")
 
 
 class Card(NamedTuple):
-    """A card: its metadata's licence as written and as the Hub calls it, a remark, more metadata on terms, its text."""
+    """A card: its metadata's licence as written and as the Hub calls it, a remark, more metadata on terms, its text.
+
+    values: what the other metadata say, each a paragraph.
+    """
 
     stated: str
     license: str | None
     remark: str
     more: dict[str, str]
+    values: str
     body: str
 
     @classmethod
@@ -57,6 +64,7 @@ class Card(NamedTuple):
             named if named and has_identifier(named) else None,
             remark,
             more,
+            _values(front[1]) if front else "",
             text[front.end() :] if front else text,
         )
 
@@ -72,7 +80,13 @@ class Card(NamedTuple):
                 return f"{key}: {value}"
         if self.remark and not understood(self.remark, license):
             return self.remark
-        return doubt_in(self.body, license)
+        return doubt_in(self.values, license) or doubt_in(self.body, license)
+
+
+def _values(front: str) -> str:
+    """Return what metadata say but for the licence and its terms: each value a paragraph, on however many lines."""
+    values = _MARKS.sub("\n\n", _MORE.sub("", _LICENSE.sub("", front + "\n")))
+    return _LIST.sub(lambda values: values[1].replace(",", "\n\n"), values)
 
 
 def doubt_in(body: str, license: str) -> str | None:
