@@ -240,6 +240,10 @@ def test_plain_words_of_the_data_claim_their_licence(tmp_path, text, license):
         ("cc-by-4.0", "The images were downloaded from a shop."),
         ("cc-by-4.0", "We found the photos on the web."),
         ("cc-by-4.0", "We do not know who took them."),
+        ("cc-by-4.0", "Taken from MVTec AD."),
+        ("cc-by-4.0", "The pictures come from a competitor's website."),
+        ("cc-by-4.0", "Please keep these in house."),
+        ("cc-by-4.0", "Bottles (internal, not for publication)"),
         ("cc-by-4.0", "They fall under the conditions of the plant."),
         ("cc-by-4.0", "See Jane's page for the images."),
         ("cc-by-4.0", "A rights-of-use form is needed."),
@@ -291,6 +295,10 @@ The dataset is licensed under the [CC BY 4.0](https://creativecommons.org/licens
     [
         ("cc-by-4.0", HUB),
         ("cc-by-4.0", f"{BY} They were not resized; 40 show scratches."),
+        (
+            "cc-by-4.0",
+            "Taken from above, of internal threads; they come from three lines and were shot in house.",
+        ),
         (
             "cc-by-4.0",
             "Of course all are new; seen from the right, by a diffusion model &amp; taken in the course of a day.",
