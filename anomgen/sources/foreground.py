@@ -340,7 +340,8 @@ def parse_foreground(value: Any) -> Foreground:
 
 
 def _means_path(value: str) -> bool:
-    return value.startswith((".", "~")) or ("/" in value and value.partition("/")[0] not in ("realnet", "nsa"))
+    of_papers = {name.partition("/")[0] for name in PRESETS}
+    return value.startswith((".", "~")) or ("/" in value and value.partition("/")[0] not in of_papers)
 
 
 PRESETS: Mapping[str, Foreground] = {name: Foreground.model_validate(own) for name, own in settings().items()}

@@ -51,27 +51,27 @@ def sorted_pictures(pictures: Sequence[str], read: Callable[[str], bytes], path:
     return Sorted(images, masks, _taken(sorted(called_masks)) + _doubted(sorting.made(masks | called_masks)))
 
 
+def _told(names: Sequence[str], one: str, several: str, advice: str = "") -> tuple[str, ...]:
+    """Return a note on files; one: what is said of a single one, several: of more, behind their number."""
+    said = one if len(names) == 1 else f"{len(names)} {several}"
+    return (f"{said}: {listed(names)}{advice}",) if names else ()
+
+
 def _taken(photos: Sequence[str]) -> tuple[str, ...]:
-    if not photos:
-        return ()
-    said = (
-        "1 file is called like a mask but holds a picture, and was taken for an image"
-        if len(photos) == 1
-        else f"{len(photos)} files are called like masks but hold pictures, and were taken for images"
+    return _told(
+        photos,
+        "1 file is called like a mask but holds a picture, and was taken for an image",
+        "files are called like masks but hold pictures, and were taken for images",
     )
-    return (f"{said}: {listed(photos)}",)
 
 
 def _doubted(made: Sequence[str]) -> tuple[str, ...]:
-    if not made:
-        return ()
-    said = (
-        "1 file has the name of another image, with an ending as overlays and depth maps have, and was taken for one"
-        if len(made) == 1
-        else f"{len(made)} files have the names of other images, with endings as overlays and depth maps have, and "
-        "were taken for images"
+    return _told(
+        made,
+        "1 file has the name of another image, with an ending as overlays and depth maps have, and was taken for one",
+        "files have the names of other images, with endings as overlays and depth maps have, and were taken for images",
+        ". Move those that are no photos out of the folder",
     )
-    return (f"{said}: {listed(made)}. Move those that are no photos out of the folder",)
 
 
 class _Claim(NamedTuple):
