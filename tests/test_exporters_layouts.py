@@ -54,12 +54,47 @@ def test_a_class_may_get_the_name_of_another_generators_class(dataset, tmp_path)
     assert features["defect_type"]["names"] == ["normal", "nsa", "scratch"]
 
 
+@pytest.mark.parametrize("names", [{"nsa": "defect", "scar": "defect"}, {"scar": "nsa"}, "defect"], ids=str)
+@pytest.mark.parametrize("name", ["ader", "coco", "folder", "labelstudio", "mvtec", "visa", "yolo"])
+def test_types_of_one_name_are_one_class(dataset, rows, tmp_path, name, names):
+    out, called = tmp_path / "out", names if isinstance(names, str) else names["scar"]
+    exported = export(dataset, name, out, overrides={"names": names})
+    assert {kind for part in exported.splits.values() for kind in part} == {"normal", called}
+    assert sum(part.get(called, 0) for part in exported.splits.values()) == sum(row["label"] for row in rows.values())
+    note = f"The class {called!r} holds the defect types nsa, scar."
+    assert note in exported.notes and note in (out / "README.md").read_text()
+    assert not any("scar" in path.name for path in out.rglob("*"))
+
+
+def test_one_class_has_one_number(dataset, tmp_path):
+    yolo, coco, visa = (export(dataset, name, tmp_path / name, overrides={"names": "defect"}).path for name in NUMBERED)
+    assert yaml.safe_load((yolo / "data.yaml").read_text())["names"] == {0: "defect"}
+    lines = "".join(path.read_text() for path in yolo.rglob("labels/*/*.txt")).splitlines()
+    assert len(lines) > 12 and {line.split()[0] for line in lines} == {"0"}
+    for file in coco.glob("annotations/*.json"):
+        found = json.loads(file.read_text())
+        assert [(each["id"], each["name"]) for each in found["categories"]] == [(1, "defect")]
+        assert {each["category_id"] for each in found["annotations"]} == {1}
+    assert {int(pixels(path).max()) for path in visa.rglob("Masks/Anomaly/*.png")} == {1}
+
+
+NUMBERED = ("yolo", "coco", "visa")
+
+
+def test_two_types_may_change_their_names(dataset, tmp_path):
+    export(dataset, "yolo", tmp_path / "out", overrides={"names": {"nsa": "scar", "scar": "nsa"}})
+    assert yaml.safe_load((tmp_path / "out" / "data.yaml").read_text())["names"] == {0: "scar", 1: "nsa"}
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [
         ({"nas": "chip"}, "no defect type 'nas'; did you mean 'nsa'"),
-        ({"nsa": "scar"}, "'scar' would stand for two classes"),
-        ({"nsa": "normal"}, "'normal' would stand for two classes"),
+        ({"nsa": "normal"}, "'normal' cannot be the name of a defect type"),
+        ({"nsa": ""}, "'' cannot be the name of a defect type"),
+        ("normal", "'normal' cannot be the name of a defect type"),
+        ("", r"names: must have at least 1 character"),
+        (["defect"], r"names: must be a mapping, such as {nsa: scratch}"),
     ],
 )
 def test_a_name_that_cannot_be_is_refused(dataset, tmp_path, names, message):

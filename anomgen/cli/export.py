@@ -34,7 +34,10 @@ def export(
     changes: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="Change a setting: train_share=0.5, category=bottle. Repeatable."
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a setting: train_share=0.5, category=bottle; names=defect makes all types one class. "
+            "Repeatable.",
         ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the export in the output folder.")] = False,

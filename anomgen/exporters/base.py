@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import IO, Annotated, Any, ClassVar, cast
 
@@ -17,7 +18,6 @@ import numpy as np
 from pydantic import Field
 
 from anomgen.config import Config, Share, validated
-from anomgen.dataset.columns import Columns
 from anomgen.dataset.reader import Dataset, shard_rows
 from anomgen.dataset.record import Record
 from anomgen.dataset.row import LABELS, NORMAL
@@ -140,8 +140,13 @@ class Exporter(Config):
     bits: ClassVar[int] = 16
     """How many bits a channel the format's readers keep; a dataset with more is refused."""
 
-    names: dict[str, str] = Field(default_factory=dict)
-    """What defect types are called in the export, ``{nsa: scratch}``; by default as in the dataset."""
+    names: dict[str, str] | Annotated[str, Field(min_length=1)] = Field(default_factory=dict)
+    """What defect types are called in the export, ``{nsa: scratch}``, or one name for all of them; by default as in the
+    dataset. Types of one name are one class."""
+
+    def called(self, defect_type: str) -> str:
+        """Return what a defect type of the dataset is called in the export."""
+        return self.names if isinstance(self.names, str) else self.names.get(defect_type, defect_type)
 
     def renamed(self, dataset: Dataset) -> Dataset:
         """Return the dataset with its defect types called as `names` says. Raises UsageError where that cannot be.
@@ -151,17 +156,24 @@ class Exporter(Config):
         if not self.names:
             return dataset
         known = dataset.columns.defect_types
-        for name in self.names:
+        for name in () if isinstance(self.names, str) else self.names:
             if name not in known:
                 listed = ", ".join(known)
                 raise UsageError(f"names: no defect type {name!r}{near_miss(name, known)} (there is {listed})")
-        types = tuple(self.names.get(name, name) for name in known)
-        twice = next((name for name in types if not name or (LABELS[NORMAL], *types).count(name) > 1), None)
-        if twice is not None:
-            raise UsageError(f"names: {twice!r} would stand for two classes, or for none; give each a name of its own")
+        types = tuple(dict.fromkeys(map(self.called, known)))
+        for name in types:
+            if name in ("", LABELS[NORMAL]):
+                raise UsageError(f"names: {name!r} cannot be the name of a defect type; give another")
         result = copy(dataset)
-        result.columns = Columns(types, dataset.columns.keep_normal, vocabulary=())
+        result.columns = replace(dataset.columns, defect_types=types, vocabulary=())
         return result
+
+    def merged(self, dataset: Dataset) -> dict[str, list[str]]:
+        """Return which defect types of the dataset become one class, by its name; none where each has its own."""
+        classes: dict[str, list[str]] = {}
+        for name in dataset.columns.defect_types:
+            classes.setdefault(self.called(name), []).append(name)
+        return {name: types for name, types in classes.items() if len(types) > 1}
 
     def write(self, dataset: Dataset, records: Iterable[Record], files: Files) -> None:
         """Write every record.
@@ -228,17 +240,18 @@ def category_of(dataset: Dataset, category: str | None) -> str:
     return name
 
 
-def check_types(dataset: Dataset, names: Mapping[str, str], taken: Iterable[str] = (LABELS[NORMAL],)) -> None:
+def check_types(dataset: Dataset, names: Mapping[str, str] | str, taken: Iterable[str] = (LABELS[NORMAL],)) -> None:
     """Raise UsageError when a defect type cannot be a folder's name, or is one that the layout itself takes.
 
     names: see `Exporter.names`, as which the dataset's types are called.
     """
-    stored = {new: old for old, new in names.items()}
+    stored = {} if isinstance(names, str) else {new: old for old, new in names.items()}
     for name in dataset.columns.defect_types:
         if name in taken or not PLAIN_NAME.fullmatch(name):
+            other = "NAME" if isinstance(names, str) else f"'{{{stored.get(name, name)}: NAME}}'"
             raise UsageError(
                 f"{dataset.path}: the defect type {name!r} cannot be the name of a folder in this format; export it "
-                f"--to coco, or give it another with --set names='{{{stored.get(name, name)}: NAME}}'"
+                f"--to coco, or give it another with --set names={other}"
             )
 
 

@@ -173,8 +173,7 @@ def _written(dataset: Dataset, exporter: Exporter, folder: Path, progress: Progr
         for record in dataset.records():
             if record.index in dataset.left_out:
                 continue
-            name = exporter.names.get(record.defect_type, record.defect_type)
-            yield record if name == record.defect_type else replace(record, defect_type=name)
+            yield replace(record, defect_type=exporter.called(record.defect_type)) if record.is_anomalous else record
             taken += 1
             progress(taken, _kept(dataset))
 
@@ -188,6 +187,8 @@ def _written(dataset: Dataset, exporter: Exporter, folder: Path, progress: Progr
             f"the exporter {exporter.kind!r} took {taken} of {_kept(dataset)} rows and counted {counted}; tell its "
             "author"
         )
+    for name, types in exporter.merged(dataset).items():
+        files.notes.append(f"The class {name!r} holds the defect types {', '.join(types)}.")
     if dataset.left_out:
         files.notes.append(f"Rows that were thrown out and are not in this export: {len(dataset.left_out)}.")
     files.write("README.md", _readme(dataset, exporter, files))
