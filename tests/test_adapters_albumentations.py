@@ -64,8 +64,39 @@ def test_albumentations_leaves_boxes_and_says_what_is_missing(compose):
     with_boxes = A.Compose([compose.transforms[0]], bbox_params=boxes)
     item = with_boxes(image=outside(), mask=np.zeros((80, 72), bool), bboxes=[[1, 2, 30, 40]], names=["a"])
     assert np.allclose(item["bboxes"], [[1, 2, 30, 40]]) and item["mask"].dtype == bool and item["mask"].any()
-    with pytest.raises(UsageError, match="a mask of zeros"):
-        compose(image=outside())
+    for nothing in ({}, {"mask": None}, {"masks": [np.zeros((80, 72), np.uint8)]}):
+        with pytest.raises(UsageError, match="a mask of zeros"):
+            compose(image=outside(), **nothing)
+
+
+PARTS = np.arange(80 * 72, dtype=np.uint8).reshape(80, 72) % 7
+"""A segmentation: numbers of classes."""
+
+
+def test_albumentations_marks_one_mask_and_leaves_others(compose):
+    import albumentations as A
+
+    zeros, others = np.zeros((80, 72), np.uint8), {"parts": "mask", "defect": "mask"}
+    item = A.Compose(compose.transforms, additional_targets=others)(
+        image=outside(), mask=zeros, parts=PARTS, masks=[PARTS, zeros]
+    )
+    assert item["mask"].any() and np.array_equal(item["parts"], PARTS)
+    assert np.array_equal(item["masks"], [PARTS, zeros])
+    named = A.Compose(
+        [type(compose.transforms[0])(recipe(overrides=ALWAYS), marks="defect")], additional_targets=others
+    )
+    item = named(image=outside(), mask=PARTS, defect=zeros)
+    assert item["defect"].any() and np.array_equal(item["mask"], PARTS)
+    with pytest.raises(UsageError, match=r"a mask of zeros, 'defect'.*given: image, mask"):
+        named(image=outside(), mask=PARTS)
+    each = A.Compose([type(compose.transforms[0])(recipe(overrides=ALWAYS), marks="masks")])
+    assert all(mask.any() for mask in each(image=outside(), masks=[zeros, zeros])["masks"])
+
+
+@pytest.mark.parametrize("mask", [PARTS, 255 * (PARTS > 3), -1.0 * PARTS, np.full((80, 72), np.nan)], ids=range(4))
+def test_albumentations_refuses_a_mask_of_other_meaning(compose, mask):
+    with pytest.raises(UsageError, match=r"the mask for anomalies holds .*marked with 1"):
+        compose(image=outside(), mask=mask)
 
 
 def test_albumentations_refuses_a_second_image_and_alpha(compose):
@@ -73,7 +104,7 @@ def test_albumentations_refuses_a_second_image_and_alpha(compose):
     import albumentations as A
 
     mask = np.zeros((80, 72), np.uint8)
-    pair = A.Compose([compose.transforms[0]], additional_targets={"right": "image", "other": "mask"})
+    pair = A.Compose([compose.transforms[0]], additional_targets={"right": "image"})
     with pytest.raises(UsageError, match=r"one image and a mask.*given: image, right, mask"):
         pair(image=outside(0), right=outside(1), mask=mask)
     with pytest.raises(UsageError, match="given: image, images, mask"):
@@ -81,7 +112,5 @@ def test_albumentations_refuses_a_second_image_and_alpha(compose):
     unchecked = A.Compose([compose.transforms[0]], is_check_shapes=False)
     with pytest.raises(UsageError, match="the mask has 60×72 pixels"):
         unchecked(image=outside(0), mask=mask[:60])
-    item = pair(image=outside(0), mask=mask, other=mask)
-    assert np.array_equal(item["mask"], item["other"]) and item["mask"].any()
     with pytest.raises(UsageError, match=r"1 channel or 3, not \(80, 72, 4\); take transparency"):
         compose(image=np.dstack([outside(), mask]), mask=mask)

@@ -68,6 +68,11 @@ def test_torchvision_says_what_is_wrong(transform):
     image, mask = torch.rand(3, 64, 64), tv_tensors.Mask(torch.zeros(1, 64, 64))
     with pytest.raises(UsageError, match="1 images and 0 masks"):
         transform(image)
+    with pytest.raises(UsageError, match=r"1 images and 2 masks.*others to transforms before or after it"):
+        transform(image, mask, tv_tensors.Mask(torch.ones(1, 64, 64)))
+    for value in (2, 255):
+        with pytest.raises(UsageError, match=f"the mask for anomalies holds {value}; they are marked with 1"):
+            transform(image, tv_tensors.Mask(torch.full((1, 64, 64), value, dtype=torch.uint8)))
     with pytest.raises(UsageError, match="draw before normalising"):
         transform(image * 4 - 2, mask)
     with pytest.raises(UsageError, match="not int32"):

@@ -255,6 +255,16 @@ class Converted:
         return self._source.fingerprint()
 
 
+def check_values(mask: np.ndarray) -> None:
+    """Raise UsageError for a mask with values beyond 0..1, among which the anomaly's ones would be lost."""
+    beyond = mask[~((mask >= 0) & (mask <= 1))]
+    if beyond.size:
+        raise UsageError(
+            f"the mask for anomalies holds {beyond[0]:g}; they are marked with 1, so give one of zeros, or of 1 where "
+            "there are some already. A mask of other meaning is none for them"
+        )
+
+
 def _read_only(image: np.ndarray) -> np.ndarray:
     view = image.view()
     view.flags.writeable = False

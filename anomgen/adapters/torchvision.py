@@ -14,24 +14,25 @@ import torch
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from anomgen.adapters.base import Drawer
+from anomgen.adapters.base import Drawer, check_values
 from anomgen.adapters.torch import draw_on_tensors
 from anomgen.errors import UsageError
 from anomgen.making.engine import Recipe
 
 
 class Anomaly(v2.Transform):
-    """Draws an anomaly on the image, with the recipe's `anomaly_ratio`, and adds it to the Mask given with it.
+    """Draws an anomaly on the image, with the recipe's `anomaly_ratio`, and marks it in the Mask given with it.
 
-    Takes any structure with one image (tv_tensors.Image, a tensor, or PIL) and one or more tv_tensors.Mask, zeros
-    where nothing is marked yet; in these the anomaly's pixels become 1 (True). Give images before normalising them:
+    Takes any structure with one image (tv_tensors.Image, a tensor, or PIL) and one tv_tensors.Mask, zeros where nothing
+    is marked yet; in it the anomaly's pixels become 1 (True). Give images before normalising them:
     uint8, uint16, or floating point in 0..1; (C, H, W), or a batch (B, C, H, W). All else passes unchanged.
 
     What is drawn follows from the recipe's seed and torch's generator: `torch.manual_seed` repeats it, loader workers
     differ. `anomgen.adapters.torch.Seeded` makes it follow from (seed, epoch, index).
 
     recipe, options: a Recipe, or what `anomgen.load_recipe` takes; `float_range` and `value_range` are `Drawer`'s.
-    Raises UsageError for inputs without a Mask (the anomaly's would be lost) or with several images.
+    Raises UsageError for inputs without a Mask (the anomaly's would be lost), with several images or Masks, of which
+    another, such as a segmentation, would be written to, and with a Mask of values beyond 0..1.
     """
 
     def __init__(self, recipe: Recipe | str, **options: Any):
@@ -42,10 +43,11 @@ class Anomaly(v2.Transform):
         """Draw the anomaly: the new image and its mask."""
         masks = [value for value in flat_inputs if isinstance(value, tv_tensors.Mask)]
         images = [value for value in flat_inputs if _is_image(value)]
-        if len(images) != 1 or not masks:
+        if len(images) != 1 or len(masks) != 1:
             raise UsageError(
-                f"Anomaly needs one image and a tv_tensors.Mask to mark the anomaly in, and was given {len(images)} "
-                f"images and {len(masks)} masks; start with a Mask of zeros, (1, H, W)"
+                f"Anomaly needs one image and one tv_tensors.Mask to mark the anomaly in, and was given {len(images)} "
+                f"images and {len(masks)} masks; give a Mask of zeros, (1, H, W), and others to transforms before or "
+                "after it"
             )
         image = images[0]
         batch = _pixels(image) if isinstance(image, PIL.Image.Image) else image.as_subclass(torch.Tensor)
@@ -79,6 +81,7 @@ def _pixels(image: PIL.Image.Image) -> torch.Tensor:
 
 def _marked(mask: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
     """Return a mask with 1 where the anomaly is; drawn: (1, H, W) or (B, 1, H, W), 0 or 1."""
+    check_values(mask.detach().float().cpu().numpy())
     where = drawn.to(mask.device) > 0
     if mask.shape == where.shape[:-3] + where.shape[-2:]:  # masks without an axis for channels
         where = where[..., 0, :, :]
