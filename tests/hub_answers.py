@@ -16,7 +16,10 @@ from hub_repos import Repo, git_hash, is_large, row_of, sibling_of
 if TYPE_CHECKING:
     from hub_server import Server
 
-LICENSES = {"mit", "apache-2.0", "cc0-1.0", "cc-by-4.0", "cc-by-nc-4.0", "cc-by-sa-4.0", "cc-by-nc-sa-4.0", "unknown"}
+LICENSES = {
+    *("mit", "apache-2.0", "cc0-1.0", "cc-by-4.0", "cc-by-nc-4.0", "cc-by-sa-4.0", "cc-by-nc-sa-4.0"),
+    *("unknown", "other"),
+}
 
 
 class Answer(Exception):

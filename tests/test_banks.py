@@ -51,6 +51,12 @@ def test_a_bank_holds_each_picture_its_mask_its_type_and_the_hash_of_its_file(fe
     assert (few / "bank" / "preview.png").is_file() and "cc-by-4.0" in (few / "bank" / "README.md").read_text()
 
 
+def test_a_licence_of_a_bank_is_one_that_the_hub_lists(few):
+    with pytest.raises(UsageError, match=r"--license: the Hub has no licence 'ccby4'"):
+        bank(few / "defects", few / "bank", masks=few / "masks", license="ccby4")
+    assert not (few / "bank").exists()
+
+
 def test_masks_beside_the_pictures_are_none_of_them(few):
     """Law: which pictures are masks, is decided as everywhere; --masks says which of the masks count."""
     for mask in sorted((few / "masks").rglob("*.png")):

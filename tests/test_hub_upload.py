@@ -116,6 +116,8 @@ def test_a_non_commercial_source_stays_non_commercial(hub, made, tmp_path):
         (None, None, "its licence is not known"),
         (None, "unknown", "--license unknown: names no licence"),
         (None, "mit\n---\n# hi", "--license: a licence is one line"),
+        (None, "cc-by-5.0", r"--license: the Hub has no licence 'cc-by-5.0'; did you mean 'cc-by-4.0'.*license_name"),
+        ("cc-by-1.0", None, r"other: the Hub has no licence 'cc-by-1.0'; did you mean"),
         ("cc-by-nc-4.0", "mit", "forbids commercial use"),
     ],
 )
@@ -169,10 +171,23 @@ def test_configurations_of_one_repository_have_licences_that_go_together(hub, ma
         push(made, "me/mvtec", config="free", license="cc-by-4.0")
 
 
-def test_a_licence_that_the_hub_does_not_know_is_told(hub, made):
+def test_a_licence_that_the_hub_does_not_know_is_told(hub, made, monkeypatch):
+    monkeypatch.setattr("anomgen.hub.upload.unlisted", lambda license: None)  # one that it has no more
     with pytest.raises(UsageError, match=r"does not take the card's metadata: \"license\" must be one of"):
         push(made, "me/bottle", license="cc-by-5.0")
     assert not hub.repos
+
+
+def test_a_licence_of_ones_own_is_other_with_its_name(hub, tmp_path):
+    own = write_dataset(tmp_path / "own", license="bolts-eula")
+    with pytest.raises(UsageError, match=r"the Hub has no licence 'bolts-eula'. One that it does not list is 'other'"):
+        push(own, "me/bolts")
+    assert any("add license_name and license_link" in note for note in push(own, "me/bolts", license="other").notes)
+    card = (own / "README.md").read_text()
+    (own / "README.md").write_text(card.replace("license:", "license_name: bolts-eula\nlicense:", 1))
+    pushed = push(own, "me/named", license="other")
+    assert front(hub.repos["dataset", "me/named"])["license_name"] == "bolts-eula" and pushed.license == "other"
+    assert not any("license_name" in note for note in pushed.notes)
 
 
 def test_only_what_lies_in_a_local_folder_is_pushed(hub):

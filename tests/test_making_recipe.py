@@ -166,6 +166,14 @@ def test_fingerprints_tell_recipes_apart_and_hold_no_path():
     assert "alice" not in here.portable().to_yaml()
 
 
+def test_a_licence_of_a_recipe_is_one_that_the_hub_lists():
+    """A stored one may be another: what was made is read as it is."""
+    with pytest.raises(RecipeError, match=r"license: the Hub has no licence 'cc-by-4'; did you mean 'cc-by-4.0'"):
+        load_recipe("perlin", license="cc-by-4")
+    assert load_recipe("perlin", overrides=["license=CC BY 4.0"]).license == "CC BY 4.0"
+    assert parse_recipe({**load_recipe("perlin").as_dict(), "license": "bolts-eula"}).license == "bolts-eula"
+
+
 @pytest.mark.parametrize("license", ["mit\n---\n# hi", "x" * 101])
 def test_a_licence_of_a_recipe_is_one_short_line(license):
     """It is written into the card."""

@@ -17,7 +17,7 @@ from anomgen.banks.propose import SIDE, Proposer
 from anomgen.dataset.preview import foreground_sheet, write_sheet
 from anomgen.errors import Progress, SourceError, UsageError, silent
 from anomgen.files import Earlier, file_digest, holds_earlier, locked, refuse_inside, refuse_linked, remove_matching
-from anomgen.licenses import normalised, unfit
+from anomgen.licenses import normalised, unfit, unlisted
 from anomgen.places import home, local
 from anomgen.sources.base import build_source
 from anomgen.sources.images import fit_image, read_picture
@@ -240,7 +240,7 @@ def add_defect(out: Path, defect: Defect, license: str | None = None, instead_of
 
 def _named(license: str | None) -> str | None:
     """Return a licence as the Hub writes it. Raises UsageError for what cannot be one."""
-    if license and (fault := unfit(license)):
+    if license and (fault := unfit(license) or unlisted(license)):
         raise UsageError(f"--license: {fault}")
     return normalised(license) if license else None
 

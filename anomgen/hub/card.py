@@ -13,6 +13,7 @@ from typing import Any
 
 from anomgen.cards import Card, entries_of, listed, name_of
 from anomgen.dataset.card import size_category
+from anomgen.licenses import OTHER
 
 
 def merged(before: Card, now: Card, chapter: str, *, new: bool) -> tuple[Card, list[str]]:
@@ -32,6 +33,10 @@ def merged(before: Card, now: Card, chapter: str, *, new: bool) -> tuple[Card, l
     if "configs" in now.data:
         data.update(_with_config(before.data, now.data["configs"][0], now.data["dataset_info"][0]))
     text, notes = _with_chapter(before.text, chapter, now.text, new)
+    if listed(data["license"]) == [OTHER] and not data.get("license_name"):
+        notes.append(
+            f"the card says license: {OTHER}; add license_name and license_link to README.md, so that all know which"
+        )
     return Card(data, text), notes
 
 

@@ -22,7 +22,7 @@ from anomgen.dataset.reader import SHARD_PATTERN, Dataset
 from anomgen.dataset.statistics import statistics
 from anomgen.errors import UsageError
 from anomgen.files import json_object, lies_in
-from anomgen.licenses import first_conflict, forbidden, known, unfit
+from anomgen.licenses import first_conflict, forbidden, known, unfit, unlisted
 from anomgen.models.folder import PICKLES, recorded_data
 from anomgen.places import read_within
 
@@ -311,8 +311,8 @@ def _pipeline_notes(folder: Path, files: Mapping[str, Path]) -> tuple[str, ...]:
 
 
 def check_license(given: str | None) -> None:
-    """Raise UsageError for what names no licence; None is none given."""
-    if given is not None and (fault := unfit(given)):
+    """Raise UsageError for what names no licence that a card on the Hub can have; None is none given."""
+    if given is not None and (fault := unfit(given) or unlisted(given)):
         raise UsageError(f"--license: {fault}")
     if given is not None and known(given) is None:
         raise UsageError(f"--license {given}: names no licence; give one such as cc-by-4.0")
@@ -331,6 +331,8 @@ def _license(given: str | None, own: Card, recorded: list[str | None], folder: P
         raise UsageError(f"{folder}: its card names {len(own.licenses)} licences; choose one with --license")
     for license in (given, *own.licenses, *recorded):
         if name := known(license):
+            if fault := unlisted(name):
+                raise UsageError(f"{folder}: {fault}")
             return name
     raise NoLicense(
         f"{folder}: its licence is not known, and nothing is published without one; it is that of the source images, "

@@ -1,7 +1,17 @@
 """Licences: which may follow from which, and which one the files beside pictures say that they are under."""
 
 from anomgen.licenses.beside import Evidence, license_beside, license_in, license_of_card, text_of
-from anomgen.licenses.terms import OTHER, conflict, first_conflict, forbidden, inherited, known, normalised, unfit
+from anomgen.licenses.terms import (
+    OTHER,
+    conflict,
+    first_conflict,
+    forbidden,
+    inherited,
+    known,
+    normalised,
+    unfit,
+    unlisted,
+)
 
 __all__ = [
     "OTHER",
@@ -17,4 +27,5 @@ __all__ = [
     "normalised",
     "text_of",
     "unfit",
+    "unlisted",
 ]

@@ -6,6 +6,7 @@ Creative Commons is what their deeds say of adapted material; nothing here is le
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable
 
@@ -33,10 +34,16 @@ IDENTIFIERS = frozenset(
         *("gpl", "gpl-2.0", "gpl-3.0", "agpl-3.0", "lgpl", "lgpl-2.1", "lgpl-3.0", "lgpl-lr", "openrail", "openrail++"),
         *("bigscience-openrail-m", "creativeml-openrail-m", "bigcode-openrail-m", "bigscience-bloom-rail-1.0"),
         *("apple-ascl", "apple-amlr", "deepfloyd-if-license", "fair-noncommercial-research-license", "gemma"),
-        *("llama2", "llama3", "llama3.1", "llama3.2", "llama3.3", "llama4"),
+        *("llama2", "llama3", "llama3.1", "llama3.2", "llama3.3", "llama4", "grok2-community"),
     }
 )
 """What the Hub calls licences, beside those of the form ``cc-by-4.0``."""
+LISTED = IDENTIFIERS | {
+    *("cc-by-2.0", "cc-by-2.5", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0", "cc-by-nd-4.0"),
+    *("cc-by-nc-2.0", "cc-by-nc-3.0", "cc-by-nc-4.0", "cc-by-nc-nd-3.0", "cc-by-nc-nd-4.0"),
+    *("cc-by-nc-sa-2.0", "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0"),
+}
+"""All that the Hub takes in a card, beside `UNKNOWN`: of Creative Commons it has these versions alone."""
 
 MAX_LENGTH = 100
 """Characters of a licence's name."""
@@ -50,7 +57,7 @@ def normalised(license: str) -> str:
 
 
 def has_identifier(license: str) -> bool:
-    """Return whether the Hub has a licence of that name."""
+    """Return whether that is an identifier of a licence, of Creative Commons in any version."""
     return license in IDENTIFIERS or _CC.fullmatch(license) is not None
 
 
@@ -61,6 +68,22 @@ def unfit(license: str) -> str | None:
     return f"a licence is one line of at most {MAX_LENGTH} printable characters, such as cc-by-4.0"
 
 
+def unlisted(license: str) -> str | None:
+    """Return why the Hub takes no card with that licence, with the identifiers that are like it; None where it does."""
+    name = normalised(license)
+    if name in LISTED | UNKNOWN:
+        return None
+    bare, names = re.sub(r"(?:^the-)|-licen[cs]e$", "", name), sorted(LISTED - {OTHER}, reverse=True)
+    alike = [each for each in names if re.match(rf"{re.escape(bare)}-\d", each)] or difflib.get_close_matches(
+        bare, names, cutoff=0.7
+    )
+    meant = f"; did you mean {' or '.join(map(repr, alike[:3]))}?" if alike else "."
+    return (
+        f"the Hub has no licence {license!r}{meant} One that it does not list is {OTHER!r}, with its name as "
+        "license_name and its address as license_link in the README.md"
+    )
+
+
 def known(license: str | None) -> str | None:
     """Return the identifier, None where none is named, or what cannot be one."""
     return None if license is None or normalised(license) in UNKNOWN or unfit(license) else normalised(license)
@@ -69,7 +92,7 @@ def known(license: str | None) -> str | None:
 def conflict(source: str, published: str) -> str | None:
     """Return why what is made of material under `source` cannot be published under `published`; None when it can.
 
-    A licence that is not known here must stay as it is.
+    A licence that is not known here must stay as it is; one without an identifier is `OTHER` on the Hub.
     """
     source, published = normalised(source), normalised(published)
     terms, version = _cc(source)
@@ -77,6 +100,8 @@ def conflict(source: str, published: str) -> str | None:
     if "nd" in terms:
         return f"{source} allows nothing that is derived from it to be published"
     if source == published or source in PUBLIC_DOMAIN:
+        return None
+    if published == OTHER and not has_identifier(source):
         return None
     if not terms and source not in ATTRIBUTION:
         return f"{source} must stay {source}"

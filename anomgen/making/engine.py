@@ -83,7 +83,7 @@ class Recipe(Config, Pictured):
     keep_normal: bool = False
     """Whether each row also holds its untouched image, in the column `normal`."""
     license: License | None = None
-    """Licence of what comes out; by default that of the source, where it is known."""
+    """Licence of what comes out, as the Hub calls it (cc-by-4.0); by default that of the source, where it is known."""
 
     @field_serializer("source", "generator")
     def _with_kind(self, part: SourceConfig | Generator) -> dict[str, Any]:

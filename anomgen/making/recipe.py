@@ -12,6 +12,7 @@ from anomgen.config import Config, validated
 from anomgen.config.text import Overrides, changed, decoded, read_yaml, refuse_two, size_of
 from anomgen.errors import RecipeError, UsageError, near_miss
 from anomgen.generators.base import build_generator
+from anomgen.licenses import unlisted
 from anomgen.making.engine import Recipe
 from anomgen.places import bundled, place, read_within
 from anomgen.sources.base import build_source
@@ -120,7 +121,10 @@ def load_recipe(
         mapping["source"] = {**kept, **source}
     refuse_two(overrides, {**named, **given})
     mapping = changed(changed(mapping, overrides), {key: value for key, (_, value) in given.items()})
-    return parse_recipe(mapping, str(name_or_file))
+    recipe = parse_recipe(mapping, str(name_or_file))
+    if recipe.license and (fault := unlisted(recipe.license)):
+        raise RecipeError([("license", fault)], name=str(name_or_file))
+    return recipe
 
 
 def _of_options(size: Any, values: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
