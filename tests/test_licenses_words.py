@@ -102,6 +102,28 @@ def test_a_file_with_one_sentence_that_is_not_understood_claims_nothing(tmp_path
         assert told(tmp_path, name, text).license is None
 
 
+UNTRUE_TITLES = [
+    "The following dataset",
+    "Old Bolts Dataset",
+    "Annotations of Bolts",
+    "We compare with the MVTec AD dataset",
+    "Excluded from the license:",
+    "By Invitation Only",
+    "Draft",
+    "Copyright holder: ask us",
+    "Copyright Bolts, Inc. or others",
+    "Copyright Bolts, Inc. and affiliates only",
+]
+
+
+@pytest.mark.parametrize("text", [*DOUBTS, *(f"{title}\n\n{BY}" for title in UNTRUE_TITLES)])
+def test_where_lines_and_paragraphs_end_makes_no_claim(tmp_path, text):
+    together = text.replace("\n\n", "\n")
+    for number, before in enumerate(("", "Copyright 2024 Jane Doe\n", "Bolts Dataset\n")):
+        for more, written in enumerate((together, together.replace("licensed under", "licensed\nunder"))):
+            assert told(tmp_path / f"{number}{more}", "LICENSE", before + written).license is None
+
+
 MVTEC = """Attribution
 -----------
 If you use the dataset in scientific work, please cite:
@@ -128,6 +150,14 @@ Contact
 If you have any questions or comments about the dataset, feel free to
 contact us via: jane@example.org, john@example.org
 """
+OWNERS = [
+    "",
+    "Copyright 2024 Amazon.com, Inc. or its affiliates.",
+    "Copyright (c) Bolts Platforms, Inc. and affiliates",
+    "© 2024 Bolts Co., Ltd. and its affiliates",
+    "Copyright holder: Jane Doe",
+]
+TITLED = "Bolts Dataset\nThis dataset is licensed under the Creative Commons\nAttribution 4.0 International License."
 DEED = """This dataset is licensed under [CC BY-SA 4.0](https://creativecommons.org/licenses/by-sa/4.0/).
 
 **You are free to:**
@@ -166,6 +196,9 @@ DEED = """This dataset is licensed under [CC BY-SA 4.0](https://creativecommons.
             "this license, visit http://creativecommons.org/licenses/by/4.0/ or send a letter to Creative Commons, PO.",
             "cc-by-4.0",
         ),
+        *[(f"{owner}\n{TITLED}", "cc-by-4.0") for owner in OWNERS],
+        ("Copyright Bolts, Inc. or its affiliates. The images are licensed under CC BY 4.0.", "cc-by-4.0"),
+        ("SPDX-FileCopyrightText: 2024 Jane Doe <a@b.org>\nSPDX-License-Identifier: CC-BY-4.0", "cc-by-4.0"),
         ("# Bolts\n\nLicence: CC BY 4.0", "cc-by-4.0"),
         ("# Bolts\n## Licence\nCC BY 4.0", "cc-by-4.0"),
         ("Photos of bolts\n\nDie Bilder stehen unter der Lizenz CC BY 4.0.", "cc-by-4.0"),

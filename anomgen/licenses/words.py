@@ -46,7 +46,8 @@ _URL = (
     r"|(?<![a-z])(?:tos|nda|nc|use|usage)(?![a-z])))(?:https?://|www\.)\S+"
 )
 _PERSON = (
-    r"(?:(?-i:[A-Z0-9&À-Þ])[\w.&'’/-]*|and|of|the|contributors|authors|others|et|al\.?|d[aeiu]|van|von|der|für|\S+@\S+)"
+    r"(?:(?-i:[A-Z0-9&À-Þ])[\w.&'’/-]*|and|of|the|contributors|authors|others|et|al\.?|d[aeiu]|van|von|der|für|\S+@\S+"
+    r"|(?:and|or)(?: its)? affiliates)"
 )
 _PEOPLE = rf"{_PERSON}(?: (?:{_PERSON}|{_URL})){{0,14}}"
 _YEARS = r"(?:(?:19|20)\d\d(?: ?- ?(?:(?:19|20)?\d\d|present))? ?)*"
@@ -109,7 +110,10 @@ _DEED = {
 """What the deed of a licence says, and how the licence is called that says it."""
 _deeds = {_forms(pattern): re.compile(needs).match for pattern, needs in _DEED.items()}
 
-_OWNERS = rf"(?:copyright|©|c(?= (?:19|20)\d\d))(?: (?:copyright|©|c))* ?:? ?{_YEARS}(?:by )?(?:{_PEOPLE})?"
+_OWNERS = (
+    r"(?:copyright(?: holders?)?|spdx-filecopyrighttext|©|c(?= (?:19|20)\d\d))(?: (?:copyright|©|c))* ?:? ?"
+    rf"{_YEARS}(?:by )?(?:{_PEOPLE})?"
+)
 _WORK = r"(?:scientific |academic |own )?(?:work|research|publications?|papers?|projects?)"
 _USING = rf"(?:(?:if|when) you (?:use|make use of) (?:this|these|our|the) {_DATA}(?: in (?:your )?{_WORK})? )?"
 _CITED = r"(?:us|our|the|this|following|paper|work|article|publication|reference|data ?set|authors?|below|and|as)"
@@ -241,7 +245,7 @@ def units(text: str, known: Callable[[str], bool]) -> list[str]:
         elif lines[0].lstrip().startswith("@") or (found and _LEADS_TO_CITATION.match(found[-1] + "\n")):
             found.append("Citation: " + " ".join(" ".join(lines).split()))
         else:
-            found += _sentences(lines)
+            found += _sentences(lines, known)
     return found
 
 
@@ -251,17 +255,24 @@ _LEADS_TO_CITATION = re.compile(
 )
 _OWN_LINE = re.compile(r"\s*(?:#+ |copyright\b|\(c\)|©)", re.IGNORECASE)
 _ENTRY = re.compile(r"\s*(?:[-*+|>] ?|\d+\. |\[[^]]+\]: )")
+_CAPITAL = re.compile(r"\W*[A-Z]")
+_ENDS = re.compile(
+    r"(?<!i\.e\.)(?<!e\.g\.)(?<!et al\.)(?<=[.!?;])\s+"
+    r"(?!(?:(?<=inc\. )|(?<=ltd\. )|(?<=corp\. )|(?<=co\. ))(?:and|or) )",
+    re.IGNORECASE,
+)
 _UNDERLINED = re.compile(r"^(?=.*\w)(.+)\n[ \t]*[-=~]{3,}[ \t]*$", re.MULTILINE)
 
 
-def _sentences(lines: list[str]) -> list[str]:
+def _sentences(lines: list[str], known: Callable[[str], bool]) -> list[str]:
     parts: list[list[str]] = [[]]
     for number, line in enumerate(lines):
-        if _OWN_LINE.match(line) or (number == 0 and _heads(plain(line))):
+        is_title = not parts[-1] and _CAPITAL.match("".join(lines[number + 1 :])) and known(line) and not claims(line)
+        if _OWN_LINE.match(line) or is_title or (number == 0 and _heads(plain(line))):
             parts += [[line], []]
         elif _ENTRY.match(line):
             parts.append([line])
         else:
             parts[-1].append(line)
     joined = (" ".join(" ".join(part).split()) for part in parts if part)
-    return [each for part in joined for each in re.split(r"(?<!i\.e\.)(?<!e\.g\.)(?<!et al\.)(?<=[.!?;])\s+", part)]
+    return [each for part in joined for each in _ENDS.split(part)]
