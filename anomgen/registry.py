@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -118,7 +119,42 @@ def build(group: str, values: Mapping[str, Any]) -> Any:
         model = load(group, values["kind"])
     except UsageError as error:
         raise RecipeError([("kind", str(error))]) from None
-    return validated(model, {key: value for key, value in values.items() if key != "kind"})
+    found = validated(model, {key: value for key, value in values.items() if key != "kind"})
+    if values["kind"] not in BUNDLED[group]:
+        check_stored(found)
+    return found
+
+
+def check_stored(config: Config) -> None:
+    """Raise RecipeError where settings of a plug-in are not the same after they were stored as JSON and read again."""
+    plain = as_json(config)
+    try:
+        again = validated(type(config), plain)
+    except RecipeError as error:
+        told = [
+            (key, f"{_unfit(config, key.partition('.')[0])}: read again, it {text}") for key, text in error.problems
+        ]
+        raise RecipeError(told) from None
+    for key in plain:
+        if getattr(again, key) != getattr(config, key):
+            raise RecipeError([(key, _unfit(config, key))])
+
+
+def as_json(config: Config) -> dict[str, Any]:
+    """Return a plug-in's settings as plain JSON. Raises RecipeError for one that is no JSON."""
+    plain: dict[str, Any] = {}
+    for key in type(config).model_fields:
+        try:
+            values = config.model_dump(mode="json", include={key}, warnings="error")
+            plain |= json.loads(json.dumps(values, allow_nan=False, ensure_ascii=False).encode())
+        except (ValueError, TypeError, RecursionError):
+            raise RecipeError([(key, _unfit(config, key))]) from None
+    return plain
+
+
+def _unfit(config: Config, key: str) -> str:
+    value = repr(getattr(config, key, None))[:80]
+    return f"{value} of a plug-in is no value that this setting can have in a recipe, which is JSON; tell its author"
 
 
 class _Called(ModuleType):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from small import recipe
 
-from anomgen.errors import AnomgenError
+from anomgen.errors import AnomgenError, RecipeError
 from anomgen.generators.base import Generator
 from anomgen.generators.mix import Mix
 from anomgen.making.engine import Plan, Renderer
@@ -22,7 +22,9 @@ class Rogue(Generator):
     def prepared(self, pool):
         if self.how == "leaves early":
             sys.exit(0)
-        return self
+        if self.how == "prepares nothing":
+            return None
+        return self.model_copy(update={"how": np.float32(0.25)}) if self.how == "measures" else self
 
     def sample(self, rng, image, pool):
         mask = np.zeros(image.shape[:2], bool)
@@ -91,6 +93,18 @@ def test_what_is_wrong_is_told_with_the_name_and_the_row(how, inside):
 def test_so_is_what_it_does_before_the_first_row():
     with pytest.raises(AnomgenError, match="'rogue': looking at the normal images: it raised SystemExit"):
         renderer_of(Rogue(how="leaves early"))
+
+
+def test_so_is_what_it_makes_of_its_settings():
+    with pytest.raises(
+        AnomgenError, match=r"'rogue': looking at the normal images: .* prepared must return a generator"
+    ):
+        renderer_of(Rogue(how="prepares nothing"))
+    for rogue in (Rogue(how="measures"), Mix(parts=({"weight": 1.0, "generator": Rogue(how="measures")},))):
+        with pytest.raises(
+            RecipeError, match=r"generator\..* of a plug-in is no value that this setting can have in a recipe"
+        ):
+            renderer_of(rogue)
 
 
 def test_one_that_keeps_the_contract_draws_and_ctrl_c_stays_ctrl_c(monkeypatch):

@@ -102,3 +102,42 @@ def test_whatever_a_plug_in_raises_while_it_loads_is_told(plugins, tmp_path, cod
     (tmp_path / "no_such_module.py").write_text(code)
     with pytest.raises(UsageError, match=rf"plug-in generator 'broken' .* fails to load: {text}"):
         registry.load("generators", "broken")
+
+
+UNFIT = {
+    "Any = object()": "<object object",
+    "Any = len": "<built-in function len>",
+    "Any = numpy.float32(0.25)": r"np.float32\(0.25\)",
+    "Any = numpy.zeros(2)": "array",
+    "Any = float('nan')": "nan",
+    "str = '\\ud800'": r"'\\ud800'",
+    "bytes = b'\\xff'": r"b'\\xff'",
+    "set[int] = {1, 2}": r"{1, 2} .* read again, it must be a valid set",
+    "datetime.date = datetime.date(2020, 1, 1)": "datetime.date.* read again, it must be a valid date",
+    "tuple[float, float] = (0.5, 1.0)": r"\(0.5, 1.0\) .* read again, it must be two numbers",
+    "dict[int, str] = {1: 'x'}": r"{1: 'x'} .* read again, it must be a whole number",
+}
+
+
+@pytest.mark.parametrize("declared", UNFIT)
+def test_a_setting_that_no_recipe_can_hold_is_refused(plugins, tmp_path, monkeypatch, declared):
+    """Else a dataset would be made that cannot be read, or the run would end in the middle of its records."""
+    (tmp_path / "extra_plugin.py").write_text(
+        "import datetime\nfrom typing import Any\nimport numpy\nfrom anomgen.generators.cutpaste import CutPaste\n\n\n"
+        f"class Mine(CutPaste):\n    kind = 'mine'\n    own: {declared}\n"
+    )
+    monkeypatch.delitem(sys.modules, "extra_plugin", raising=False)
+    with pytest.raises(RecipeError, match=f"own.*: {UNFIT[declared]}") as error:
+        registry.build("generators", {"kind": "mine"})
+    assert "of a plug-in is no value that this setting can have in a recipe" in str(error.value)
+
+
+def test_what_a_recipe_can_hold_is_taken(plugins, tmp_path, monkeypatch):
+    (tmp_path / "extra_plugin.py").write_text(
+        "from typing import Any, Literal\nfrom anomgen.generators.cutpaste import CutPaste\n"
+        "from anomgen.generators.base import ShareRange\n\n\nclass Mine(CutPaste):\n    kind = 'mine'\n"
+        "    one: ShareRange = (0.5, 1.0)\n    two: Any = None\n    three: dict[str, int] = {'ä': 10**30}\n"
+        "    four: Literal['auto'] | tuple[str, ...] = 'auto'\n    five: list[float] = [0.5]\n"
+    )
+    monkeypatch.delitem(sys.modules, "extra_plugin", raising=False)
+    assert registry.build("generators", {"kind": "mine"}).config()["three"] == {"ä": 10**30}

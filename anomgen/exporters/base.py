@@ -23,12 +23,14 @@ from anomgen.dataset.record import Record
 from anomgen.dataset.row import LABELS, NORMAL
 from anomgen.errors import UsageError, near_miss
 from anomgen.files import digest, file_digest, writing
-from anomgen.registry import load
+from anomgen.registry import BUNDLED, check_stored, load
 
 
 def build_exporter(kind: str, settings: Mapping[str, Any] | None = None) -> Exporter:
     """Return the exporter of a format. Raises UsageError for an unknown one, RecipeError for a wrong setting."""
     exporter: Exporter = validated(load("exporters", kind), settings or {})
+    if kind not in BUNDLED["exporters"]:
+        check_stored(exporter)
     return exporter
 
 

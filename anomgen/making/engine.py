@@ -24,7 +24,7 @@ from anomgen.errors import AnomgenError, SourceError, UsageError
 from anomgen.files import fingerprint_of
 from anomgen.generators.base import Generator
 from anomgen.making.drawn import VISIBLE, DetectabilityRange, on_stored, visible
-from anomgen.making.plugged import drawn, named
+from anomgen.making.plugged import drawn, prepared
 from anomgen.making.rejected import PATIENT, NoAnomaly, Patience, Rejected
 from anomgen.making.splits import Part, is_anomalous, parts_of, train_count
 from anomgen.making.threads import single_threaded
@@ -194,9 +194,7 @@ class Plan:
             if detectability is not None:
                 remember_fit(found.pool, detectability)
             boundary = _boundary(recipe, found.pool)
-            ready = recipe.generator.drafted if draft else recipe.generator.prepared
-            with named(recipe.generator, "looking at the normal images"):
-                generator = ready(found.pool)
+            generator = prepared(recipe.generator, found.pool, draft=draft)
         return cls(recipe, found.source, generator, found.foreground, found.notes, found.surprises, boundary)
 
     def judged(self, result: Sample | Reject, value_range: ValueRange | None = None) -> Sample | Reject:

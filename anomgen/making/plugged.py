@@ -8,8 +8,9 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from anomgen.errors import AnomgenError, brief, lacks_memory
+from anomgen.errors import AnomgenError, RecipeError, brief, lacks_memory
 from anomgen.generators.base import Generator
+from anomgen.registry import as_json
 from anomgen.sources.base import Images
 from anomgen.synthesis.sample import Reject, Sample
 
@@ -42,6 +43,20 @@ def drawn(
                 raise AnomgenError(f"{_who(generator)}: row {row}: {fault}")
         results += found
     return results
+
+
+def prepared(generator: Generator, pool: Images, *, draft: bool = False) -> Generator:
+    """Return what `Generator.prepared` does, or `drafted`; of a plug-in only what a dataset can record."""
+    with named(generator, "looking at the normal images"):
+        found = (generator.drafted if draft else generator.prepared)(pool)
+        if not isinstance(found, Generator):
+            raise TypeError(f"{'drafted' if draft else 'prepared'} must return a generator, not {type(found).__name__}")
+    if found.plug_ins():
+        try:
+            as_json(found)
+        except RecipeError as error:
+            raise error.inside("generator") from None
+    return found
 
 
 @contextmanager
