@@ -7,15 +7,19 @@ import pytest
 
 pytest.importorskip("diffusers", reason="needs the extra `diffusion`")
 
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from docs_pages import read
 from learned import TINY, TINY_GUIDE, disc, pictures
 from typer.testing import CliRunner
 
 from anomgen.cli import app
 from anomgen.errors import AnomgenWarning, SourceError, UsageError
+from anomgen.models import device as devices
 from anomgen.models import start
 from anomgen.models.cyclegan.model import load_translators
 from anomgen.models.folder import read_record
+from anomgen.models.sdas.settings import TrainSDAS
 from anomgen.models.start import train
 
 SMALL = {key: list(value) if isinstance(value, tuple) else value for key, value in TINY.items()}
@@ -118,3 +122,18 @@ def test_a_record_says_what_was_asked_for(data, tmp_path):
     train("sdas", data / "good", tmp_path / "m", size=32, steps=1, overrides={**SMALL, "learning_rate": 1e-4})
     settings = read_record(tmp_path / "m")["settings"]
     assert (settings["steps"], settings["learning_rate"], settings["channels"]) == (1, 1e-4, [32, 32])
+
+
+@pytest.fixture
+def fresh():
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.mark.parametrize(("before", "device"), [("bf16", "cpu"), ("no", "gpu")])
+def test_another_precision_or_device_in_one_process_is_an_error_that_says_so(fresh, monkeypatch, before, device):
+    Accelerator(cpu=True, mixed_precision=before)
+    monkeypatch.setattr(devices, "has_accelerator", lambda: True)
+    with pytest.raises(UsageError, match="train in a new process"):
+        devices.accelerator_for(TrainSDAS(), device)

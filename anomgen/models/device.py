@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 
 DEVICES = ("auto", "cpu", "gpu")
+_ANOTHER = (
+    "this process has used another device or precision than {} with mixed_precision: {}, and accelerate keeps one for "
+    "the whole process; train in a new process, or say the same device and mixed_precision"
+)
 
 
 def require_diffusion() -> None:
@@ -37,7 +41,9 @@ def require_device(device: str) -> str:
 def accelerator_for(settings: TrainingSettings, device: str = "auto") -> Accelerator:
     """Return the device layout: what `accelerate launch` says, otherwise the one GPU there is, otherwise the CPU.
 
-    device: one of `DEVICES`; with cpu a GPU is left alone.
+    device: one of `DEVICES`; with cpu a GPU is left alone. Raises UsageError where it is not there, where a batch does
+    not split into its parts, and where this process has trained on another device or in another precision, of which
+    accelerate keeps one.
     """
     import torch
     from accelerate import Accelerator
@@ -45,10 +51,19 @@ def accelerator_for(settings: TrainingSettings, device: str = "auto") -> Acceler
     precision = settings.mixed_precision
     if precision == "auto":
         precision = "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "no"
-    alone = require_device(device) == "cpu"
-    if alone:
+    wanted = require_device(device)
+    if wanted == "cpu":
         precision = "no"
-    accelerator = Accelerator(cpu=alone, mixed_precision=precision, gradient_accumulation_steps=settings.accumulation)
+    try:
+        accelerator = Accelerator(
+            cpu=wanted == "cpu", mixed_precision=precision, gradient_accumulation_steps=settings.accumulation
+        )
+    except ValueError as error:
+        if "already been initialized" not in str(error):
+            raise
+        raise UsageError(_ANOTHER.format(wanted, precision)) from None
+    if device == "gpu" and accelerator.device.type == "cpu":
+        raise UsageError(_ANOTHER.format(wanted, precision))
     share = settings.accumulation * accelerator.num_processes
     if settings.batch_size % share:
         raise UsageError(
