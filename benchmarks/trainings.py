@@ -6,11 +6,14 @@ python benchmarks/trainings.py cyclegan DATA             trained on half of its 
 python benchmarks/trainings.py shrinking DATA…           how far images shrunk as the papers' code does are from ours
 
 DATA are categories as `anomgen score` takes them. What is trained is a small form of the preset `paper`, for one to two
-minutes of one core. sdas prints the mean squared error of the predicted noise on held-out normal images, the same noise
-for all, and the distance of samples to these images (`kid_lite0`, see benchmarks/sdas.py); classifier how many held-out
-images it tells apart at all levels of noise, and the mean of log p; cyclegan how far held-out normal images are from
-themselves after a translation there and back, in grey levels of 255, pixel AP and image AUROC of what the translation
-to normal ones changes, and the distance of images made abnormal to held-out abnormal ones.
+minutes of one core. With `--wide` it is the paper's classifier, or its diffusion model in the width of `gpu`, at 64×64
+pixels on a GPU.
+
+sdas prints the mean squared error of the predicted noise on held-out normal images, the same noise for all, and the
+distance of samples to these images (`kid_lite0`, see benchmarks/sdas.py); classifier how many held-out images it tells
+apart at all levels of noise, and the mean of log p; cyclegan how far held-out normal images are from themselves after a
+translation there and back, in grey levels of 255, pixel AP and image AUROC of what the translation to normal ones
+changes, and the distance of images made abnormal to held-out abnormal ones.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -78,6 +82,17 @@ SMALL: dict[str, Any] = {
     "learning_rate": 1e-3,
 }
 """The paper's networks of noised images, narrow."""
+WIDE_SIDE = 64
+WIDE: dict[str, dict[str, Any]] = {
+    "sdas": {
+        "channels": TrainSDAS.presets["gpu"]["channels"],
+        "attention": TrainSDAS.presets["gpu"]["attention"],
+        "batch_size": 16,
+        "accumulation": 1,
+    },
+    "classifier": {},
+}
+"""What is not the paper's in trainings that are wide; their images have the side above."""
 NARROW: dict[str, Any] = {
     "preset": "paper",
     "width": 16,
@@ -98,10 +113,10 @@ class Variant:
     swaps: Sequence[tuple[Any, str, Any]] = ()
     precision: str = "no"
 
-    def accelerator(self, parts: int) -> Accelerator:
-        """Return the CPU at this precision."""
+    def accelerator(self, parts: int, cpu: bool = True) -> Accelerator:
+        """Return the CPU, or what torch sees, at this precision."""
         AcceleratorState._reset_state()
-        return Accelerator(cpu=True, mixed_precision=self.precision, gradient_accumulation_steps=parts)
+        return Accelerator(cpu=cpu, mixed_precision=self.precision, gradient_accumulation_steps=parts)
 
     def trained(self, build: Callable[[], Task]) -> Task:
         """Return the task after all of its steps."""
@@ -181,7 +196,9 @@ class AveragedSDAS(SDASTask):
         share = 0.9999 ** (PAPER_STEPS / self.settings.steps)
         decays = {"averages decay by .9999": 0.9999, f"averages decay by {share:.4f}": share, "no averages": 0.0}
         parameters = list(self.net.parameters())
-        self.others = {name: EMAModel(parameters, decay=decay, min_decay=decay) for name, decay in decays.items()}
+        self.others = {
+            name: EMAModel(parameters, decay=decay, min_decay=decay, foreach=True) for name, decay in decays.items()
+        }
         for other in self.others.values():
             other.optimization_step = 1  # the first step of diffusers' forgets what it began with
 
@@ -193,13 +210,16 @@ class AveragedSDAS(SDASTask):
         return losses
 
 
-def sdas(paths: Sequence[str], seed: int, steps: int, variant: Variant) -> Iterator[tuple[str, Figures]]:
+def sdas(
+    paths: Sequence[str], seed: int, steps: int, variant: Variant, wide: bool = False
+) -> Iterator[tuple[str, Figures]]:
     """Train on one data set and judge; of the training as it is, other averages, too."""
-    data = load(paths[0], SIDE)
-    settings = TrainSDAS(**SMALL, **{"batch_size": 6, "steps": steps, "seed": seed, **variant.values})
+    data = load(paths[0], WIDE_SIDE if wide else SIDE)
+    form = WIDE["sdas"] if wide else {**SMALL, "batch_size": 6}
+    settings = TrainSDAS(**{"preset": "paper", **form, "steps": steps, "seed": seed, **variant.values})
     kind = AveragedSDAS if variant == CASES["sdas"][AS_IT_IS] else SDASTask
-    build = lambda: kind(settings, variant.accelerator(settings.accumulation), [Category("normal", data.train)])  # noqa: E731
-    task: Any = variant.trained(build)
+    accelerator = variant.accelerator(settings.accumulation, cpu=not wide)
+    task: Any = variant.trained(lambda: kind(settings, accelerator, [Category("normal", data.train)]))
     held_out = normals(data)
     yield "", _denoising(task, held_out)
     for name, average in getattr(task, "others", {}).items():
@@ -209,12 +229,13 @@ def sdas(paths: Sequence[str], seed: int, steps: int, variant: Variant) -> Itera
 
 @torch.no_grad()
 def _denoising(task: SDASTask, held_out: np.ndarray) -> Figures:
-    levels, clean = task.noise_levels, batch_of(held_out[:HELD_OUT])
+    levels, clean = task.noise_levels.cpu(), batch_of(held_out[:HELD_OUT])
     errors = []
     with task._averaged() as pipeline:
-        for noisy, t, noise in noises(clean, levels):
+        for each in noises(clean, levels):
+            noisy, t, noise = (part.to(task.accelerator.device) for part in each)
             output = pipeline.unet(noisy, t).sample[:, : clean.shape[1]]
-            level = levels[t].view(-1, 1, 1, 1)
+            level = task.noise_levels[t].view(-1, 1, 1, 1)
             if task.settings.prediction == "v_prediction":
                 output = level.sqrt() * output + (1 - level).sqrt() * noisy
             errors.append(((output - noise) ** 2).mean().item())
@@ -226,25 +247,36 @@ def _denoising(task: SDASTask, held_out: np.ndarray) -> Figures:
 # --- classifier -------------------------------------------------------------------------------------------------------
 
 
-def classifier(paths: Sequence[str], seed: int, steps: int, variant: Variant) -> Iterator[tuple[str, Figures]]:
+def classifier(
+    paths: Sequence[str], seed: int, steps: int, variant: Variant, wide: bool = False
+) -> Iterator[tuple[str, Figures]]:
     """Train on some data sets and judge."""
-    sets = [load(path, SIDE) for path in paths]
+    side = WIDE_SIDE if wide else SIDE
+    sets = [load(path, side) for path in paths]
     noise = TrainSDAS(preset="paper", channels=(32, 32), attention=(False, False))
-    pipeline = SDASPipeline(build_unet(noise, (SIDE, SIDE, 3)), build_scheduler(noise))
+    pipeline = SDASPipeline(build_unet(noise, (side, side, 3)), build_scheduler(noise))
     guided = SDASModel("benchmark", pipeline, ("normal",), "")
-    settings = TrainClassifier(**SMALL, **{"batch_size": 20, "steps": steps, "seed": seed, **variant.values})
+    form = WIDE["classifier"] if wide else {**SMALL, "batch_size": 20}
+    settings = TrainClassifier(**{"preset": "paper", **form, "steps": steps, "seed": seed, **variant.values})
     categories = [Category(data.name, data.train) for data in sets]
-    task: Any = variant.trained(lambda: ClassifierTask(settings, variant.accelerator(1), categories, guided))
+    accelerator = variant.accelerator(1, cpu=not wide)
+    task: Any = variant.trained(lambda: ClassifierTask(settings, accelerator, categories, guided))
     right, likelihood = [], []
-    net = task.net.eval()
+    task.net.eval()
     for number, data in enumerate(sets):
         images = normals(data)[:HELD_OUT]
         clean = batch_of(np.repeat(images, 3, axis=3) if images.shape[3] == 1 else images)
         with torch.no_grad():
-            told = torch.cat([net(noisy, t).float().log_softmax(1) for noisy, t, _ in noises(clean, task.levels)])
+            told = torch.cat([_told(task, noisy, t) for noisy, t, _ in noises(clean, task.levels.cpu())])
         right.append((told.argmax(1) == number).float().mean().item())
         likelihood.append(told[:, number].mean().item())
     yield "", f"right {np.mean(right):.3f}, log p {np.mean(likelihood):.3f}"
+
+
+def _told(task: Any, noisy: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+    device = task.accelerator.device
+    result: torch.Tensor = task.net(noisy.to(device), t.to(device)).float().log_softmax(1).cpu()
+    return result
 
 
 # --- cyclegan ---------------------------------------------------------------------------------------------------------
@@ -363,7 +395,11 @@ CASES: dict[str, dict[str, Variant]] = {
         "nearest neighbours": Variant({"upsampling": "nearest"}),
     },
 }
-TRAININGS = {"sdas": sdas, "classifier": classifier, "cyclegan": cyclegan}
+TRAININGS: dict[str, Callable[..., Iterator[tuple[str, Figures]]]] = {
+    "sdas": sdas,
+    "classifier": classifier,
+    "cyclegan": cyclegan,
+}
 
 
 def main() -> None:
@@ -373,6 +409,7 @@ def main() -> None:
     parser.add_argument("data", nargs="+")
     parser.add_argument("--seeds", default="0,1", type=lambda text: [int(part) for part in text.split(",")])
     parser.add_argument("--steps", type=int)
+    parser.add_argument("--wide", action="store_true", help="of sdas and classifier: wide networks, on a GPU")
     parser.add_argument("--only", type=lambda text: text.split(";"), help="these departures alone")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
@@ -381,12 +418,13 @@ def main() -> None:
             print(f"{path}: {shrinking(path, 256)} grey levels of 255")
         return
     cases = CASES[chosen.model]
+    train = partial(TRAININGS[chosen.model], wide=True) if chosen.wide else TRAININGS[chosen.model]
     for name in chosen.only or cases:
         for seed in chosen.seeds:
             started = time.process_time()
             steps = chosen.steps or STEPS[chosen.model]
             with single_threaded():
-                for reading, figures in TRAININGS[chosen.model](chosen.data, seed, steps, cases[name]):
+                for reading, figures in train(chosen.data, seed, steps, cases[name]):
                     spent = time.process_time() - started
                     print(f"seed {seed}, {reading or name:35}{figures}   {spent:.0f} s", flush=True)
 
