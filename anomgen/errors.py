@@ -111,31 +111,36 @@ class UsageError(AnomgenError):
 
 
 class RecipeError(UsageError):
-    """A recipe does not say something valid; names the keys."""
+    """A recipe does not say something valid; names the keys. more: how many problems there are beside those given."""
 
-    def __init__(self, problems: "str | list[tuple[str, str]]", *, name: str = ""):
+    def __init__(self, problems: "str | list[tuple[str, str]]", *, name: str = "", more: int = 0):
         self.problems = [("", problems)] if isinstance(problems, str) else problems
-        self.name = name
-        lines = [f"{key}: {text}" if key else text for key, text in self.problems]
-        lead = f"{name}: " if name else ""
-        super().__init__(lead + lines[0] if len(lines) == 1 else "\n  ".join([f"{lead}{len(lines)} problems", *lines]))
+        self.name, self.more = name, more
+        lines = [f"{key}: {text}" if key else text for key, text in self.problems[:_LISTED]]
+        lead, count = f"{name}: " if name else "", len(self.problems) + more
+        rest = [f"and {count - len(lines)} more"] if count > len(lines) else []
+        super().__init__(lead + lines[0] if count == 1 else "\n  ".join([f"{lead}{count} problems", *lines, *rest]))
 
     @property
     def first(self) -> str:
         """Return the first problem, and of how many it is the first."""
         key, text = self.problems[0]
-        lead = f"{len(self.problems)} problems, the first is " if len(self.problems) > 1 else ""
+        count = len(self.problems) + self.more
+        lead = f"{count} problems, the first is " if count > 1 else ""
         return f"{lead}{key}: {text}" if key else f"{lead}{text}"
 
     def inside(self, key: str) -> "RecipeError":
         """Return the same error as seen from one level up, where the faulty part is called `key`."""
-        return RecipeError(
-            [(f"{key}.{inner}" if inner else key, text) for inner, text in self.problems], name=self.name
-        )
+        problems = [(f"{key}.{inner}" if inner else key, text) for inner, text in self.problems]
+        return RecipeError(problems, name=self.name, more=self.more)
 
     def named(self, name: str) -> "RecipeError":
         """Return the same error with the file's or recipe's name in front."""
-        return RecipeError(self.problems, name=self.name or name)
+        return RecipeError(self.problems, name=self.name or name, more=self.more)
+
+
+_LISTED = 10
+"""Problems that an error lists; of damaged records there may be very many."""
 
 
 class Unwritable(AnomgenError):

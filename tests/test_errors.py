@@ -161,3 +161,22 @@ def test_what_a_server_sends_is_read_in_time():
         started = time.thread_time()
         redacted(part * (50_000 // len(part)))
         assert time.thread_time() - started < 4, part
+
+
+def test_of_many_problems_the_first_ten_are_listed():
+    error = RecipeError([(f"k{number}", "unknown key") for number in range(30)], name="mine.yaml", more=400)
+    lines = str(error).splitlines()
+    assert lines[0] == "mine.yaml: 430 problems" and lines[10:] == ["  k9: unknown key", "  and 420 more"]
+    inner = str(error.inside("generator").named("other"))
+    assert inner.startswith("mine.yaml: 430 problems\n  generator.k0: ") and inner.endswith("and 420 more")
+    assert error.first == "430 problems, the first is k0: unknown key"
+
+
+def test_a_recipe_of_nonsense_is_told_shortly():
+    from anomgen.making.recipe import parse_recipe
+
+    values = {"name": "x", "source": {f"s{k}": 1 for k in range(2000)}, **{f"k{k}": 1 for k in range(5000)}}
+    values["source"]["kind"] = "builtin"
+    with pytest.raises(RecipeError, match=r"^mine: 70\d\d problems\n") as error:
+        parse_recipe(values, "mine")
+    assert len(str(error.value).splitlines()) == 12

@@ -12,7 +12,7 @@ pytest.importorskip("diffusers")
 from anomgen.errors import AnomgenWarning, UsageError
 from anomgen.generators.base import build_generator
 from anomgen.generators.conformance import TestPool
-from anomgen.models.folder import RECORD, check_folder, prepare
+from anomgen.models.folder import RECORD, check_folder, prepare, read_record, recorded_data
 from anomgen.sources.value_range import ValueRange
 
 
@@ -43,6 +43,15 @@ def test_a_models_folder_that_is_a_link_is_refused(cyclegan_model, tmp_path):
     with pytest.raises(UsageError, match="sheets is a link, and files are replaced and removed in it"):
         prepare(model, {"kind": "cyclegan", "settings": {}, "data": []}, resume=False, overwrite=True)
     assert before and sorted((tmp_path / "victim").iterdir()) == before
+
+
+@pytest.mark.parametrize("read", [read_record, recorded_data])
+def test_of_a_damaged_record_the_first_problem_is_told_and_how_many_there_are(tmp_path, read):
+    many = {"kind": "sdas", "settings": {}, "data": [{"files": [1] * 20_000}]}
+    (tmp_path / RECORD).write_text(json.dumps(many))
+    with pytest.raises(UsageError, match=r"damaged \(20000 problems, the first is data.0.files.0: must be") as error:
+        read(tmp_path)
+    assert len(str(error.value)) < 300
 
 
 @pytest.mark.parametrize(

@@ -21,17 +21,21 @@ Item = TypeVar("Item")
 
 
 def validated(model: type[Config], values: Mapping[str, Any]) -> Any:
-    """Return ``model(**values)``; every fault becomes a line of one RecipeError that names its key."""
+    """Return ``model(**values)``; the faults become one RecipeError that names their keys."""
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        faults = error.errors()
+        faults, count = error.errors()[:_MOST_FAULTS], error.error_count()
         plain = [fault for fault in faults if fault["type"] != "literal_error"]
         named = {_explain(model, fault, values)[0] for fault in plain}
         # Of a key that takes a word or a value, the fault of the value says more than that it is not the word.
         told = [f for f in faults if f["type"] != "literal_error" or _explain(model, f, values)[0] not in named]
         told = [f for f in told if f["type"] != "too_short" or not _holds_another(f, told)]
-        raise RecipeError([_explain(model, fault, values) for fault in told]) from None
+        raise RecipeError([_explain(model, fault, values) for fault in told], more=count - len(faults)) from None
+
+
+_MOST_FAULTS = 100
+"""Faults that are explained, which takes a while for each."""
 
 
 def _holds_another(fault: Any, faults: Sequence[Any]) -> bool:

@@ -34,21 +34,24 @@ def parse_recipe(values: Any, name: str = "recipe") -> Recipe:
     """Return the recipe that a mapping describes. Raises RecipeError, which names every faulty key."""
     if not isinstance(values, Mapping):
         raise RecipeError(f"a recipe is a mapping of keys to values, this is {type(values).__name__}", name=name)
-    ready, problems = dict(values), []
+    ready, more = dict(values), 0
+    problems: list[tuple[str, str]] = []
     for key, build in PARTS.items():
         if key in ready and not isinstance(ready[key], Config):
             try:
                 ready[key] = build(ready[key])
             except RecipeError as error:
                 problems += error.inside(key).problems
+                more += error.more
                 del ready[key]
     wrong = {key.partition(".")[0] for key, _ in problems}
     try:
         recipe: Recipe = validated(Recipe, ready)
     except RecipeError as error:
         problems += [(key, _advised(key, text)) for key, text in error.problems if key not in wrong]
+        more += error.more
     if problems:
-        raise RecipeError(problems, name=name)
+        raise RecipeError(problems, name=name, more=more)
     return recipe
 
 

@@ -194,7 +194,8 @@ def read_record(out: Path) -> dict[str, Any] | None:
         return None
     except (ValueError, RecipeError) as error:
         raise UsageError(
-            f"{out / RECORD} is damaged ({error}); take it from a copy of the model, or train it anew in another folder"
+            f"{out / RECORD} is damaged ({_first(error)}); take it from a copy of the model, or train it anew in "
+            "another folder"
         ) from None
     return record
 
@@ -210,9 +211,13 @@ def recorded_data(folder: Path) -> list[dict[str, Any]]:
         return []
     except (ValueError, RecipeError) as error:
         raise UsageError(
-            f"{folder / RECORD}: is damaged ({error}); take it from a copy of the model, or train it anew"
+            f"{folder / RECORD}: is damaged ({_first(error)}); take it from a copy of the model, or train it anew"
         ) from error
     return [part.model_dump() for part in found]
+
+
+def _first(error: Exception) -> str:
+    return error.first if isinstance(error, RecipeError) else str(error)
 
 
 def write_record(out: Path, record: Mapping[str, Any]) -> None:
