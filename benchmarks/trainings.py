@@ -80,7 +80,7 @@ SMALL: dict[str, Any] = {
 }
 """The paper's networks of noised images, narrow."""
 WIDE_SIDE = 64
-WIDE: dict[str, dict[str, Any]] = {
+WIDE_FORM: dict[str, dict[str, Any]] = {
     "sdas": {
         "channels": TrainSDAS.presets["gpu"]["channels"],
         "attention": TrainSDAS.presets["gpu"]["attention"],
@@ -176,7 +176,7 @@ def sdas(
 ) -> Iterator[tuple[str, Figures]]:
     """Train on one data set and judge; of the training as it is, other averages, too."""
     data = load(paths[0], WIDE_SIDE if wide else SIDE)
-    form = WIDE["sdas"] if wide else {**SMALL, "batch_size": 6}
+    form = WIDE_FORM["sdas"] if wide else {**SMALL, "batch_size": 6}
     settings = TrainSDAS(**{"preset": "paper", **form, "steps": steps, "seed": seed, **variant.values})
     kind = AveragedSDAS if variant == CASES["sdas"][AS_IT_IS] else SDASTask
     accelerator = variant.accelerator(settings.accumulation, cpu=not wide)
@@ -217,7 +217,7 @@ def classifier(
     noise = TrainSDAS(preset="paper", channels=(32, 32), attention=(False, False))
     pipeline = SDASPipeline(build_unet(noise, (side, side, 3)), build_scheduler(noise))
     guided = SDASModel("benchmark", pipeline, ("normal",), "")
-    form = WIDE["classifier"] if wide else {**SMALL, "batch_size": 20}
+    form = WIDE_FORM["classifier"] if wide else {**SMALL, "batch_size": 20}
     settings = TrainClassifier(**{"preset": "paper", **form, "steps": steps, "seed": seed, **variant.values})
     categories = [Category(data.name, data.train) for data in sets]
     accelerator = variant.accelerator(1, cpu=not wide)
