@@ -10,7 +10,7 @@ import pytest
 from anomgen.dataset.png import decode_png, encode_png
 from anomgen.errors import SourceError
 from anomgen.sources.images import read_image
-from anomgen.sources.mask_files import read_mask
+from anomgen.sources.mask_files import read_object_mask
 
 
 def chunks_of(data):
@@ -115,7 +115,7 @@ def test_a_broken_png_is_refused_and_no_library_prints_anything(damage, capfd):
         with pytest.raises(ValueError, match=r"its PNG (is cut off|cannot be|holds)|checksum of its PNG is wrong"):
             decode_png(broken)
         with pytest.raises(SourceError, match=r"^x: cannot be read as an image: it is damaged or truncated"):
-            read_mask(broken, "x")
+            read_object_mask(broken, "x")
         with pytest.raises(SourceError, match=r"^x: is damaged or truncated"):
             read_image(broken, "x")
     assert capfd.readouterr() == ("", "")
@@ -124,7 +124,7 @@ def test_a_broken_png_is_refused_and_no_library_prints_anything(damage, capfd):
 def test_a_colour_profile_is_left_out_without_a_word(capfd):
     deep, mask = pictures()["noise"].astype(np.uint16) * 257, pictures()["mask"]
     profile = (b"iCCP", b"x\0\0" + zlib.compress(b"no profile"))
-    for image, read in ((deep, read_image), (mask, read_mask)):
+    for image, read in ((deep, read_image), (mask, read_object_mask)):
         header, pixels, end = chunks_of(encode_png(image))
         odd = of_chunks(header, profile, pixels, end) + b"more"
         assert np.array_equal(read(odd, "x"), image)
@@ -140,7 +140,7 @@ def test_what_stands_for_more_than_its_size_is_refused_before_it_is_inflated(sid
     data = of_chunks((b"IHDR", header), (b"IDAT", packed), (b"IEND", b""))
     with pytest.raises(ValueError, match=f"far more than the {side} × {side} pixels that it claims"):
         decode_png(data)
-    for read in (read_image, read_mask):
+    for read in (read_image, read_object_mask):
         with pytest.raises(SourceError, match=f"^x: holds far more than its {side} × {side} pixels"):
             read(data, "x")
     assert capfd.readouterr() == ("", "")

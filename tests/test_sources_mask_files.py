@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from anomgen.errors import SourceError
-from anomgen.sources.mask_files import read_defect_mask, read_mask, read_object_mask
+from anomgen.sources.mask_files import read_defect_mask, read_object_mask
 
 BLOB = np.zeros((48, 64), bool)
 BLOB[10:30, 12:40] = True
@@ -33,20 +33,20 @@ def test_whatever_is_not_zero_is_marked(format, value):
 def test_palettes_colours_and_one_bit_are_read_by_their_colours():
     colour = Image.fromarray(np.where(BLOB[..., None], np.uint8([0, 0, 7]), np.uint8(0)))
     for image in (colour, colour.quantize(4), grey().convert("1")):
-        assert np.array_equal(read_mask(stored(image), "m"), BLOB)
+        assert np.array_equal(read_object_mask(stored(image), "m"), BLOB)
 
 
 @pytest.mark.parametrize("options", [{"quality": 30}, {"quality": 60}, {"quality": 95}, {"lossless": True}])
 def test_webp_masks_do_not_grow(options):
     """The zeros of a lossy file are not exact: taken literally they mark more than was drawn."""
-    mask = read_mask(stored(grey().convert("RGB"), "WEBP", **options), "m")
+    mask = read_object_mask(stored(grey().convert("RGB"), "WEBP", **options), "m")
     assert (mask != BLOB).sum() <= 0.05 * BLOB.sum()
     with_alpha = stored(grey().convert("RGBA"), "WEBP", **options)  # another kind of file, of several chunks
-    assert (read_mask(with_alpha, "m") != BLOB).sum() <= 0.05 * BLOB.sum()
+    assert (read_object_mask(with_alpha, "m") != BLOB).sum() <= 0.05 * BLOB.sum()
 
 
 def test_jpeg_masks_do_not_grow():
-    assert (read_mask(stored(grey(), "JPEG", quality=50), "m") != BLOB).sum() <= 0.05 * BLOB.sum()
+    assert (read_object_mask(stored(grey(), "JPEG", quality=50), "m") != BLOB).sum() <= 0.05 * BLOB.sum()
 
 
 @pytest.mark.parametrize("format", ["JPEG", "WEBP"])
@@ -68,18 +68,18 @@ def test_masks_are_turned_as_images_are(format, orientation):
     options = {"lossless": True} if format == "WEBP" else {}
     data = stored(image, format, exif=exif, **options)
     upright = read_image(data)[..., 0] > 127
-    mask = read_mask(data, "m")
+    mask = read_object_mask(data, "m")
     assert mask.shape == upright.shape == (BLOB.shape if orientation < 5 else BLOB.shape[::-1])
     assert np.array_equal(mask, upright)
 
 
 def test_alpha_says_nothing_unless_it_alone_says_something():
     opaque = np.dstack([BLOB * np.uint8(200)] * 3 + [np.full(BLOB.shape, 255, np.uint8)])
-    assert np.array_equal(read_mask(stored(Image.fromarray(opaque)), "m"), BLOB)
+    assert np.array_equal(read_object_mask(stored(Image.fromarray(opaque)), "m"), BLOB)
     for colour in (0, 255):
         drawn = np.dstack([np.full(BLOB.shape, colour, np.uint8)] * 3 + [BLOB * np.uint8(255)])
         assert np.array_equal(read_defect_mask(stored(Image.fromarray(drawn)), "m"), BLOB)
-        assert np.array_equal(read_mask(stored(Image.fromarray(drawn[..., [0, 3]])), "m"), BLOB)
+        assert np.array_equal(read_object_mask(stored(Image.fromarray(drawn[..., [0, 3]])), "m"), BLOB)
 
 
 def test_a_mask_of_the_surroundings_or_of_everything_is_refused():
@@ -88,7 +88,7 @@ def test_a_mask_of_the_surroundings_or_of_everything_is_refused():
     for image in (inverted, everything):
         with pytest.raises(SourceError, match=r"x_mask.png: marks (82|100)% of the image and all of its rim"):
             read_defect_mask(stored(image), "x_mask.png")
-        assert read_mask(stored(image), "an object may fill its image").mean() > 0.5
+        assert read_object_mask(stored(image), "an object may fill its image").mean() > 0.5
     large = np.zeros((48, 64), np.uint8)
     large[:, 6:] = 255
     assert read_defect_mask(stored(Image.fromarray(large)), "a large defect").mean() > 0.9
@@ -104,7 +104,7 @@ def test_a_picture_in_the_place_of_a_mask_is_refused():
 def test_what_is_no_image_is_refused():
     for data in (b"", b"GIF89a", b"nothing"):
         with pytest.raises(SourceError, match=r"m\.png: (is empty|is not a PNG|cannot be read as an image)"):
-            read_mask(data, "m.png")
+            read_object_mask(data, "m.png")
 
 
 def photograph(shape=(96, 128)):
@@ -157,11 +157,23 @@ def test_an_inverted_mask_within_a_frame_is_refused_and_a_large_defect_is_not(ri
     assert np.array_equal(read_defect_mask(stored(Image.fromarray(frame * np.uint8(255))), "large"), frame)
 
 
+@pytest.mark.parametrize("format", ["JPEG", "WEBP"])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_smooth_dark_photograph_that_was_stored_with_losses_is_a_picture(format, mode):
+    """Cut at half of its range it would mark its brightest part."""
+    y, x = np.mgrid[:96, :128]
+    grain = np.random.default_rng(0).normal(0, 2, (96, 128))
+    smooth = 45 + 110 * np.exp(-((y - 48) ** 2 + (x - 64) ** 2) / 900) + grain
+    shown = Image.fromarray(np.dstack([smooth, smooth * 0.9, smooth * 0.8]).astype(np.uint8)).convert(mode)
+    with pytest.raises(SourceError, match=r"m: is a picture, perhaps .* \([\d,]+ (colours|grey levels)\)"):
+        read_defect_mask(stored(shown, format, quality=70), "m")
+
+
 @pytest.mark.parametrize("grey", [False, True])
 def test_photographs_are_no_masks_of_objects_but_cut_outs_are(grey):
     photo = photograph() // 2 + 60
     shown = Image.fromarray(photo).convert("L") if grey else Image.fromarray(photo)
-    with pytest.raises(SourceError, match="is a picture, not a mask"):
+    with pytest.raises(SourceError, match=r"is a picture .*; a mask is black but for what it marks"):
         read_object_mask(stored(shown), "p")
     opaque = np.zeros(photo.shape[:2], np.uint8)
     opaque[20:70, 30:90] = 255

@@ -15,7 +15,7 @@ from anomgen.errors import AnomgenNote, SourceError
 from anomgen.sources.folder import Folder
 from anomgen.sources.foreground import Foreground
 from anomgen.sources.images import read_image, read_picture
-from anomgen.sources.mask_files import read_mask, united_mask
+from anomgen.sources.mask_files import read_object_mask, united_mask
 from anomgen.sources.objects import opened
 from anomgen.sources.orientation import Drawn, Turn
 
@@ -63,7 +63,7 @@ def test_a_picture_says_which_orientation_was_applied(format, orientation):
 
 @pytest.mark.parametrize("orientation", SIDEWAYS)
 def test_where_sizes_tell_a_mask_of_what_is_stored_is_turned_with_its_picture(orientation):
-    upright = read_mask(stored(blob(), orientation), "m")
+    upright = read_object_mask(stored(blob(), orientation), "m")
     mask, drawn = united(stored(blob()), orientation)
     assert np.array_equal(mask, upright) and drawn is Drawn.STORED
     mask, drawn = united(stored(upright.astype(np.uint8)), orientation)
@@ -82,7 +82,7 @@ def test_where_no_size_tells_a_mask_is_read_as_shown_and_that_is_said(orientatio
 def test_a_mask_with_an_orientation_of_its_own_is_read_by_it(orientation):
     mask = stored(blob(SQUARE), orientation)
     found = united(mask, 6, SQUARE)
-    assert np.array_equal(found.mask, read_mask(mask, "m")) and found.drawn is Drawn.SHOWN
+    assert np.array_equal(found.mask, read_object_mask(mask, "m")) and found.drawn is Drawn.SHOWN
     assert united(stored(blob()), None).drawn is united(stored(blob()), 1).drawn is Drawn.SHOWN
 
 
@@ -117,7 +117,7 @@ def test_a_bank_says_so_once_and_its_masks_lie_as_its_pictures(tmp_path):
         assert re.search(pattern, notes), notes
         assert len(re.findall(pattern, " ".join(printed.split()))) == 1
     found = {own.item: own for own in made.defects()}
-    assert np.array_equal(found["test/crack/0.png"].mask, read_mask(stored(blob(), 6), "m"))
+    assert np.array_equal(found["test/crack/0.png"].mask, read_object_mask(stored(blob(), 6), "m"))
     assert np.array_equal(found["test/crack/1.png"].mask, blob() > 0)
 
 
@@ -181,4 +181,4 @@ def test_what_the_studio_paints_is_not_in_doubt(tmp_path):
     session = Session(config.path, tmp_path / "studio")
     place = session.save_mask("zone", stored(blob(SQUARE)))
     found = opened(config, Foreground(roi=str(place)))
-    assert found.surprises == () and np.array_equal(read_mask(place.read_bytes(), "zone"), blob(SQUARE) > 0)
+    assert found.surprises == () and np.array_equal(read_object_mask(place.read_bytes(), "zone"), blob(SQUARE) > 0)

@@ -3,10 +3,14 @@
 import cv2
 import numpy as np
 import pytest
+from test_sources_sorting import write
 from test_sources_tree import MASK, PICTURE
 
 from anomgen.errors import SourceError
+from anomgen.sources.folder import FileReader
+from anomgen.sources.labelled import defects_in, listing, photos
 from anomgen.sources.pairing import abnormal_among, normal_among, paired
+from anomgen.sources.tree import tree_of
 
 
 @pytest.mark.parametrize(
@@ -59,12 +63,40 @@ def test_a_mask_drawn_in_alpha_is_empty_where_it_is_transparent(contents):
     assert normal_among(list(contents), contents.__getitem__, "d").images == ["0.png", "1.png", "3.png"]
 
 
-def test_masks_that_are_perhaps_inverted_are_told(contents):
-    for k in range(3):
-        mask = 255 - (MASK if k == 2 else np.zeros_like(MASK))
-        contents[f"{k}_GT.png"] = cv2.imencode(".png", mask)[1].tobytes()
-    found = normal_among(list(contents), contents.__getitem__, "d")
-    assert found.images == ["3.png"] and "3 of 3 images' masks mark more than half, as if inverted" in found.notes[1]
+GREY = cv2.cvtColor(PICTURE, cv2.COLOR_BGR2GRAY)
+NO_MASKS = {
+    "inverted": (
+        [255 - MASK],
+        r"marks 70% of the image and all of its rim, as if inverted \(2 grey levels\); a mask is ",
+    ),
+    "of everything": ([MASK * 0 + 255], r"marks 100% .* as if inverted \(1 grey level\); a mask is black but for"),
+    "a photograph": ([PICTURE], r"is a picture, perhaps .* \(\d,\d+ colours\); a mask is black but for the defect"),
+    "in grey": ([GREY], r"(is a picture, .*|marks 100% .* as a photograph does) \(\d+ grey levels\)"),
+    "all inverted": ([255 - MASK] * 8, r"marks 70%(.|\n)*\n  … and 3 more\nInvert masks that are inverted"),
+}
+READERS = {
+    "make, train, preview": lambda root: normal_among(tree_of(root).pictures, FileReader(root), "d").images,
+    "train cyclegan": lambda root: abnormal_among(tree_of(root).pictures, FileReader(root), "d").images,
+    "score": lambda root: [image.id for image in listing(str(root)).found],
+    "fit": lambda root: [image.id for image in photos(str(root)).found],
+    "bank": lambda root: [image.id for image in defects_in(str(root)).found],
+}
+
+
+@pytest.mark.parametrize("place", [0, 7])
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("what", NO_MASKS)
+def test_what_is_no_mask_of_a_defect_is_refused_by_name_whoever_reads_it(tmp_path, what, reader, place):
+    """Nothing is an anomaly because of such a file, whether it was opened to tell masks from images or not."""
+    odd, said = NO_MASKS[what]
+    for k in range(8):
+        write(tmp_path / f"{k}.png", PICTURE)
+        write(tmp_path / f"{k}_GT.png", MASK if k == 3 else MASK * 0)
+    assert READERS[reader](tmp_path)
+    for k, pixels in enumerate(odd):
+        write(tmp_path / f"{(place + k) % 8}_GT.png", pixels)
+    with pytest.raises(SourceError, match=rf": {len(odd)} of 8 masks cannot be used:\n  \d_GT\.png: {said}"):
+        READERS[reader](tmp_path)
 
 
 def test_images_whose_mask_is_empty_are_not_abnormal(contents):

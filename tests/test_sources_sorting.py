@@ -165,7 +165,9 @@ def test_a_mask_with_soft_edges_is_a_mask(tmp_path, name):
     assert sort(tmp_path).masks == {name}
 
 
-@pytest.mark.parametrize("name", ["bottle 0 mask.png", "mask_bottle 0.png", "bottle 0_GT.png", "masks/good/7.png"])
+@pytest.mark.parametrize(
+    "name", ["bottle 0 mask.png", "mask_bottle 0.png", "bottle 0_GT.png", "masks/good/7.png", "labels/bottle 0.png"]
+)
 def test_a_photograph_that_is_called_like_a_mask_is_an_image_and_this_is_said(tmp_path, name):
     put(tmp_path, "bottle 0.png", name)
     found = sort(tmp_path)

@@ -13,10 +13,10 @@ from anomgen.sources.images import fit_image, quiet, read_picture
 from anomgen.sources.labelled import LabelledImage, Listing
 from anomgen.sources.mask_files import united_mask
 from anomgen.sources.orientation import Drawn, Turn
+from anomgen.sources.tree import listed_problems
 from anomgen.versions import cores
 
 _HALF = 0.5 - 1e-5  # area averages of float32 miss an exact half by less
-_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,9 @@ def decoded(listed: Listing, shape: tuple[int, int], path: str) -> list[Decoded]
         results = list(executor.map(read, listed.found))
     problems = [result for result in results if isinstance(result, str)]
     if problems:
-        more = [f"… and {len(problems) - _NAMED} more"] if len(problems) > _NAMED else []
-        lines = "\n  ".join([*problems[:_NAMED], *more])
         raise SourceError(
-            f"{path}: {len(problems)} of {len(results)} images cannot be used:\n  {lines}\nMend or remove them"
+            f"{path}: {len(problems)} of {len(results)} images cannot be used:\n{listed_problems(problems)}\n"
+            "Mend or remove them"
         )
     return [result for result in results if isinstance(result, Decoded)]
 

@@ -31,7 +31,7 @@ from anomgen.sources.hub import (
 )
 from anomgen.sources.hub_license import license_of
 from anomgen.sources.layouts import visa_training
-from anomgen.sources.pairing import marks, normal_among, paired
+from anomgen.sources.pairing import marked, normal_among, paired
 from anomgen.sources.sorting import sorted_pictures
 from anomgen.sources.tree import (
     MASK_NAMES,
@@ -219,7 +219,8 @@ def _types_by_masks(
     masks_of = paired(images, sorted(masks), path)
     if any(name not in masks_of for name in images):
         return None
-    return {name: SOME if marks(masks_of[name], read) else NORMAL for name in images}
+    anomalous = marked(masks_of, read, path)
+    return {name: SOME if name in anomalous else NORMAL for name in images}
 
 
 def _category(root: Path, path: str) -> Path:

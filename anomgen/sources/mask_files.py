@@ -39,41 +39,36 @@ _INSET = 0.8
 """Share of either side that what is marked spans, within an unmarked rim, where it looks inverted."""
 
 
-def read_mask(data: bytes, name: str) -> np.ndarray:
-    """Return a mask file's contents as bool (H, W), upright: True where any colour is not zero, whatever it means.
-
-    Alpha says nothing, unless it alone differs from pixel to pixel, or hides all of a single colour: then the mask was
-    drawn in it. What is stored with losses, JPEG or WebP, has no exact zeros and is cut at half of its range. Raises
-    SourceError, which calls the file `name`, when it is no image, damaged, too large, has several frames, or holds
-    small labels stored with losses.
-    """
-    return _marked(_read(data, name).pixels, data)
-
-
 def read_object_mask(data: bytes, name: str) -> np.ndarray:
-    """Return what `read_mask` does for a mask of an object or a region, which may fill its image.
+    """Return a mask of an object or a region, which may fill its image, as bool (H, W), upright.
 
-    A picture with alpha that differs from pixel to pixel, as a cut-out has it, marks what is opaque by half. Raises
-    SourceError also for another picture.
+    True is where any colour is not zero, whatever it means. Alpha says nothing, unless it alone differs from pixel to
+    pixel, or hides all of a single colour: then the mask was drawn in it. What is stored with losses, JPEG or WebP, has
+    no exact zeros and is cut at half of its range. A picture with alpha that differs from pixel to pixel, as a cut-out
+    has it, marks what is opaque by half.
+
+    Raises SourceError, which calls the file `name`, when it is no image, damaged, too large, has several frames, or is
+    another picture.
     """
     pixels = _pixels(data, name).pixels
     if not _is_picture(pixels, data):
         return _marked(pixels, data)
     alpha = pixels[..., -1] if pixels.shape[2] in (2, 4) else np.zeros((1, 1), np.uint8)
     if (alpha == alpha[0, 0]).all():
-        raise SourceError(f"{name}: is a picture, not a mask; a mask is black, and of another colour where it marks")
+        raise SourceError(f"{name}: is a picture ({_values_of(pixels)}); a mask is black but for what it marks")
     return np.asarray(alpha > alpha.max() / 2)
 
 
 def drawn_picture(data: bytes, name: str, turn: Turn) -> Drawn:
-    """Return on what the mask in a file was drawn, of an image that EXIF turns. Raises SourceError as `read_mask`."""
+    """Return on what the mask in a file was drawn, of an image that EXIF turns; SourceError for what is no image."""
     return drawn_on(_pixels(data, name), turn)
 
 
 def read_defect_mask(data: bytes, name: str) -> np.ndarray:
-    """Return what `read_mask` does for a mask of a defect, of which there is less than of its surroundings.
+    """Return what `read_object_mask` does for a mask of a defect, of which there is less than of its surroundings.
 
-    Raises SourceError also for a picture in the place of a mask, and for a mask of everything or of the surroundings.
+    Raises SourceError for any picture in the place of a mask, for a mask of everything or of the surroundings, and for
+    small labels stored with losses.
     """
     return _defect_mask(data, name).pixels
 
@@ -82,16 +77,18 @@ def _defect_mask(data: bytes, name: str) -> Picture:
     """Return what `read_defect_mask` does, bool (H, W), and the orientation that the file carries."""
     pixels, orientation = _read(data, name)
     mask = _marked(pixels, data)
-    advice = "a mask is black where the image is normal, and of another colour where the defect is"
     if _is_picture(pixels, data):
-        raise SourceError(f"{name}: is a picture, perhaps with the defect drawn over it, not a mask; {advice}")
-    if _is_inverted(mask):
-        raise SourceError(f"{name}: marks {mask.mean():.0%} of the image and all of its rim, as if inverted; {advice}")
-    return Picture(mask, orientation)
+        fault = "is a picture, perhaps with the defect drawn over it"
+    elif _is_inverted(mask):
+        how = "as a photograph does" if look_of(data) is Look.PICTURE else "as if inverted"
+        fault = f"marks {mask.mean():.0%} of the image and all of its rim, {how}"
+    else:
+        return Picture(mask, orientation)
+    raise SourceError(f"{name}: {fault} ({_values_of(pixels)}); a mask is black but for the defect")
 
 
 def _read(data: bytes, name: str) -> Picture:
-    """Return what is stored. Raises SourceError as `read_mask`."""
+    """Return what is stored. Raises SourceError for what is no image, and for small labels stored with losses."""
     found = _pixels(data, name)
     pixels, noise = found.pixels, 0 if data.startswith(_JPEG) else _NOISE
     if _is_lossy(data) and not _marked(pixels, data).any() and _meant(pixels).max() > noise:
@@ -169,7 +166,7 @@ def look_of(data: bytes) -> Look:
         return Look.EMPTY
     flatness, pixels = _flatness(pixels), _thinned(pixels)
     if _is_lossy(data):
-        extreme = (np.abs(pixels.astype(np.int16) - 127) > 127 - _NEAR).mean()
+        extreme = _extreme(pixels).mean()
         if extreme > 0.98:
             return Look.MASK
         flatness = min(flatness, extreme)  # losses make photographs flat, too
@@ -210,7 +207,7 @@ def _flatness(pixels: np.ndarray) -> float:
 
 
 def _pixels(data: bytes, name: str) -> Picture:
-    """Return what is stored, upright, of any dtype. Raises SourceError as `read_mask`."""
+    """Return what is stored, upright, of any dtype. Raises SourceError for what is no single image."""
     with quiet():
         image = open_header(data, name)
         require_one(image, data, name)
@@ -271,16 +268,36 @@ def _is_lossy(data: bytes) -> bool:
 
 
 def _is_picture(pixels: np.ndarray, data: bytes) -> bool:
-    """Return whether an image has more colours than a mask could mean, or is uneven where it is no black or white."""
+    """Return whether an image has more colours than a mask could mean, or is uneven where it is no black or white.
+
+    What is stored with losses is one, too, where much of it is neither black nor white, and not flat.
+    """
     if not _is_lossy(data) and _has_many_colours(pixels):
         return True
     shown = _eight_bits(pixels[..., : 3 if pixels.shape[2] >= 3 else 1])
     is_grey = shown.shape[2] == 1 or int(np.ptp(shown.astype(np.int16), axis=2).max()) <= _NEAR
     square = np.ones((3, 3), np.uint8)
     differs = cv2.dilate(shown, square).reshape(shown.shape) - cv2.erode(shown, square).reshape(shown.shape)
+    if _is_lossy(data) and _extreme(shown).mean() < _ROUGH and _flatness(shown) < _FLAT:
+        return True
     is_uneven = differs > (_EVEN_LOSSY if _is_lossy(data) else _EVEN)
     between = is_uneven & (shown > _NEAR) & (shown < 255 - _NEAR)
     return bool(between.any(axis=2).mean() > (_UNEVEN_GREY if is_grey else _UNEVEN))
+
+
+def _extreme(pixels: np.ndarray) -> np.ndarray:
+    """Return where pixels, uint8, are nearly black or white, as losses leave those of a mask."""
+    return np.asarray(np.abs(pixels.astype(np.int16) - 127) > 127 - _NEAR)
+
+
+def _values_of(pixels: np.ndarray) -> str:
+    """Return how many grey levels or colours an image (H, W, C) holds, in words; alpha is none."""
+    colours = pixels[..., : 3 if pixels.shape[2] >= 3 else 1]
+    if (colours == colours[..., :1]).all():
+        count, what = len(np.unique(colours[..., 0])), "grey level"
+    else:
+        count, what = len(np.unique(colours.reshape(-1, 3), axis=0)), "colour"
+    return f"{count:,} {what}{'s' if count > 1 else ''}"
 
 
 def _has_many_colours(pixels: np.ndarray) -> bool:

@@ -6,21 +6,19 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from anomgen.errors import SourceError
-from anomgen.sources.mask_files import read_mask
+from anomgen.errors import SourceError, tell
+from anomgen.sources.mask_files import read_defect_mask
 from anomgen.sources.sorting import sorted_pictures
 from anomgen.sources.tree import (
     NORMAL_NAMES,
     bases,
     folders_of,
     left_out,
+    listed_problems,
     mask_places,
     nearness,
     place_of,
 )
-
-_NEARLY_ALL = 0.9
-"""Share of a folder's masks that, marking more than half of their images, are taken for inverted ones."""
 
 
 def paired(images: Sequence[str], masks: Sequence[str], path: str, others: Sequence[str] = ()) -> dict[str, list[str]]:
@@ -113,13 +111,27 @@ def _ends(place: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         yield place[start:]
 
 
-def marks(masks: Sequence[str], read: Callable[[str], bytes]) -> bool:
-    """Return whether one of several mask files marks a pixel."""
-    return any(_marked_share(mask, read) for mask in masks)
+def marked(masks_of: Mapping[str, Sequence[str]], read: Callable[[str], bytes], path: str) -> set[str]:
+    """Return the images of which a mask marks a pixel; each one's masks are as `paired` has them.
 
-
-def _marked_share(mask: str, read: Callable[[str], bytes]) -> float:
-    return float(read_mask(read(mask), mask).mean())
+    Raises SourceError, which calls the folder `path` and names the files, for masks that `read_defect_mask` refuses.
+    """
+    found, problems = set[str](), list[str]()
+    pairs = [(image, mask) for image, masks in masks_of.items() for mask in masks]
+    for done, (image, mask) in enumerate(pairs):
+        tell(done, len(pairs), "reading the masks")
+        try:
+            if read_defect_mask(read(mask), mask).any():
+                found.add(image)
+        except SourceError as error:
+            problems.append(str(error))
+    if problems:
+        raise SourceError(
+            f"{path}: {len(problems)} of {len(pairs)} masks cannot be used:\n{listed_problems(problems)}\n"
+            "Invert masks that are inverted. Move photographs out of the folder, and masks of the object or a region: "
+            "these are given by --set foreground=FOLDER and --roi FOLDER"
+        )
+    return found
 
 
 class ChosenPictures(NamedTuple):
@@ -133,31 +145,18 @@ def normal_among(pictures: Sequence[str], read: Callable[[str], bytes], path: st
     """Return the pictures that are neither masks nor have one beside them that marks an anomaly."""
     images, masks, notes = sorted_pictures(pictures, read, path)
     masks_of = paired(images, sorted(masks), path)
-    shares = {name: max(_marked_share(mask, read) for mask in masks_of[name]) for name in images if name in masks_of}
-    marked = [name for name, share in shares.items() if share]
-    notes += left_out(sorted(masks), "masks") + left_out(marked, f"whose masks mark an anomaly{_as_inverted(shares)}")
-    return ChosenPictures([name for name in images if name not in set(marked)], notes)
-
-
-def _as_inverted(shares: Mapping[str, float]) -> str:
-    """Return what to say where nearly every mask marks more than half of its image; shares: what each one marks."""
-    most = sum(share > 0.5 for share in shares.values())
-    if most < _NEARLY_ALL * len(shares):
-        return ""
-    return (
-        f" ({most} of {len(shares)} images' masks mark more than half, as if inverted: a mask is black where the image "
-        "is normal)"
-    )
+    anomalous = marked(masks_of, read, path)
+    notes += left_out(sorted(masks), "masks")
+    notes += left_out([name for name in images if name in anomalous], "whose masks mark an anomaly")
+    return ChosenPictures([name for name in images if name not in anomalous], notes)
 
 
 def abnormal_among(pictures: Sequence[str], read: Callable[[str], bytes], path: str) -> ChosenPictures:
     """Return the pictures that are no masks, in no folder of normal images, and have no empty mask beside them."""
     images, masks, notes = sorted_pictures(pictures, read, path)
-    masks_of = paired(images, sorted(masks), path)
-    normal = [
-        name
-        for name in images
-        if folders_of(name) & NORMAL_NAMES or (name in masks_of and not marks(masks_of[name], read))
-    ]
+    apart = {name for name in images if folders_of(name) & NORMAL_NAMES}
+    masks_of = {name: own for name, own in paired(images, sorted(masks), path).items() if name not in apart}
+    empty = masks_of.keys() - marked(masks_of, read, path)
+    normal = [name for name in images if name in apart | empty]
     notes += left_out(sorted(masks), "masks") + left_out(normal, "normal images")
     return ChosenPictures([name for name in images if name not in set(normal)], notes)

@@ -29,14 +29,13 @@ from anomgen.sources.images import (
 )
 from anomgen.sources.orientation import UPRIGHT, Turn
 from anomgen.sources.pixels import is_alike, to_channels, value_max
-from anomgen.sources.tree import tree_of
+from anomgen.sources.tree import listed_problems, tree_of
 from anomgen.sources.value_range import RangeField, ValueRange, counted, measured, only_value, told
 
 KEPT_BYTES = 1 << 28
 """Decoded images that a source keeps from its check, so that a small source is decoded once."""
 
 _KEPT_IMAGE_BYTES = KEPT_BYTES >> 4
-_NAMED = 5  # bad images that an error message names
 SKIP_HINT = "--set source.on_bad_image=skip"
 
 
@@ -302,10 +301,10 @@ def _usable(checked: list[_Checked], entries: Sequence[tuple[str, Any]], skip: b
     problems = [entry.problem for entry in checked if entry.problem]
     good = [index for index, entry in enumerate(checked) if not entry.problem]
     if not good:
-        raise SourceError(f"{where}: none of the {len(checked)} images can be used:\n{_listed(problems)}")
+        raise SourceError(f"{where}: none of the {len(checked)} images can be used:\n{listed_problems(problems)}")
     if problems and not skip:
         raise SourceError(
-            f"{where}: {len(problems)} of {len(checked)} images cannot be used:\n{_listed(problems)}\n"
+            f"{where}: {len(problems)} of {len(checked)} images cannot be used:\n{listed_problems(problems)}\n"
             f"Mend or remove them, or leave them out with {SKIP_HINT}"
         )
     depths = Counter(checked[index].dtype for index in good)
@@ -317,11 +316,6 @@ def _usable(checked: list[_Checked], entries: Sequence[tuple[str, Any]], skip: b
             f"{depths[most]} of {len(good)} images are {most}. Separate them, or leave the fewer out with {SKIP_HINT}"
         )
     return [index for index in good if checked[index].dtype == most]
-
-
-def _listed(problems: list[str]) -> str:
-    more = [f"  … and {len(problems) - _NAMED} more"] if len(problems) > _NAMED else []
-    return "\n".join([*(f"  {problem}" for problem in problems[:_NAMED]), *more])
 
 
 def _readable(name: str) -> str:

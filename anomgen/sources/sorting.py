@@ -146,18 +146,38 @@ class _Sorting:
         if says and all(map(_is_flat, looks)) and (says == "sure" or all(map(self._has_image, some))):
             yield from names
         elif all(look is Look.PICTURE for look in looks):
-            self.called_masks.update(names if says == "sure" else ())
+            self._take(names)
         elif says:
-            yield from filter(self._is_called_mask, names)
+            yield from self._of_mixed(names)
         elif 2 * sum(map(self._has_image, some)) > len(some):
             self._refuse_empty(some, looks)
             yield from filter(self._is_silent_mask, names)
+
+    def _of_mixed(self, names: Sequence[str]) -> Iterator[str]:
+        """Yield the masks among files that are called masks, or perhaps are; some of those opened look so, not all.
+
+        Pictures of the name of an image at hand are masks, too, where others are: what reads them says what they hold.
+        """
+        masks = set(filter(self._is_called_mask, names))
+        pictures = [name for name in names if self._look(name) is Look.PICTURE]
+        are_masks = any(map(self._has_image, masks))
+        masks |= {name for name in pictures if are_masks and self._is_at_hand(name)}
+        self._take([name for name in pictures if name not in masks])
+        yield from masks
+
+    def _is_at_hand(self, name: str) -> bool:
+        """Return whether an image that a file may belong to lies beside it, or beside its folder of masks."""
+        return any(nearness(name, image) > 2 for image in self._claims[name].images)
+
+    def _take(self, pictures: Sequence[str]) -> None:
+        """Remember which pictures are called masks, or lie in a folder that is called so, but are images."""
+        claims = ((name, self._claims[name]) for name in pictures)
+        self.called_masks.update(name for name, own in claims if own.says == "sure" or (own.says and not own.ending))
 
     def _is_called_mask(self, name: str) -> bool:
         """Return whether a file is a mask whose name says so, or perhaps does."""
         look, is_sure = self._look(name), self._claims[name].says == "sure"
         if look is Look.PICTURE:
-            self.called_masks.update([name] if is_sure else ())
             return False
         if look is Look.UNCLEAR and is_sure and not self._has_image(name):
             raise self._unclear(name)

@@ -259,6 +259,12 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(name if name.isprintable() else ascii(name)[1:-1] for name in names[:_NAMED]) + more
 
 
+def listed_problems(problems: Sequence[str]) -> str:
+    """Return the first few of several problems for a message, one a line, and how many more there are."""
+    more = [f"… and {len(problems) - _NAMED} more"] if len(problems) > _NAMED else []
+    return "\n".join(f"  {problem}" for problem in [*problems[:_NAMED], *more])
+
+
 def no_image(where: str, files: Tree, what: str = "image") -> UsageError:
     """Return the error for a folder that holds none of what is wanted, which says what it holds instead."""
     return UsageError("; ".join((f"{where}: holds no {what} ({extensions_text()})", *not_read(files))))
