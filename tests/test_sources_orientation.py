@@ -121,6 +121,64 @@ def test_a_bank_says_so_once_and_its_masks_lie_as_its_pictures(tmp_path):
     assert np.array_equal(found["test/crack/1.png"].mask, blob() > 0)
 
 
+def annotations(form, height, width, said):
+    """Return the file and the contents of an annotation of rows 4 to 19, columns 6 to 17 of a picture `a.png`."""
+    corners = np.array([(6.5, 4.5), (17.5, 4.5), (17.5, 19.5), (6.5, 19.5)])
+    if form == "yolo":
+        return "labels/a.txt", " ".join(map(str, [0, *(corners / (width, height)).ravel()]))
+    if form == "labelstudio":
+        points = (corners / (width, height) * 100).tolist()
+        region = {"type": "polygonlabels", "value": {"points": points, "polygonlabels": ["dent"]}}
+        region |= {"original_height": height, "original_width": width}
+        return "tasks.json", json.dumps([{"data": {"image": "a.png"}, "annotations": [{"result": [region]}]}])
+    mask = np.zeros((height, width), bool)
+    mask[4:20, 6:18] = True
+    flat = np.concatenate([[False], mask.T.ravel(), [False]])
+    runs = np.diff(np.flatnonzero(np.diff(flat)), prepend=0, append=mask.size)
+    polygon, lengths = [corners.ravel().tolist()], {"size": [height, width], "counts": runs.tolist()}
+    image = {"id": 1, "file_name": "a.png"} | ({"height": height, "width": width} if said else {})
+    marks = {"image_id": 1, "segmentation": lengths if form == "run lengths" else polygon}
+    return "marks.json", json.dumps({"images": [image], "annotations": [marks]})
+
+
+@pytest.mark.parametrize(
+    ("forms", "orientation", "shape", "is_stored", "said"),
+    [
+        (("coco", "run lengths", "labelstudio"), 6, WIDE, True, "their size, drawn on what is stored; these are"),
+        (("coco", "run lengths", "labelstudio"), 6, WIDE, False, ""),
+        (("coco", "run lengths", "labelstudio", "yolo"), 8, SQUARE, False, "no size tells on what they were drawn"),
+        (("coco", "run lengths", "labelstudio", "yolo"), 3, WIDE, False, "no size tells on what they were drawn"),
+        (("no size", "yolo"), 6, WIDE, False, "no size tells on what they were drawn"),
+        (("coco", "run lengths", "labelstudio", "yolo"), 1, WIDE, False, ""),
+    ],
+)
+def test_annotations_of_a_turned_picture_are_turned_or_told_of_as_masks_are(
+    tmp_path, forms, orientation, shape, is_stored, said
+):
+    for form in forms:
+        data = tmp_path / form
+        height, width = shape[::-1] if orientation in SIDEWAYS and not is_stored else shape
+        name, text = annotations(form, height, width, form != "no size")
+        put(data / "images/a.png", stored(photo(0, shape), orientation))
+        put(data / name, text.encode())
+        made = bank(data, tmp_path / f"bank of {form}")
+        mask = np.zeros((height, width), np.uint8)
+        mask[4:20, 6:18] = 255
+        expected = read_object_mask(stored(mask, orientation if is_stored else None), "m")
+        (found,) = Bank(made.path).defects()
+        assert np.array_equal(found.mask, expected), form
+        notes = [note for note in made.notes if "EXIF" in note]
+        assert len(notes) == bool(said) and all(said in note and ": images/a.png" in note for note in notes), form
+
+
+def test_annotations_of_another_size_are_refused_on_turned_pictures_too(tmp_path):
+    name, text = annotations("coco", 40, 40, True)
+    put(tmp_path / "data/images/a.png", stored(photo(0), 6))
+    put(tmp_path / "data" / name, text.encode())
+    with pytest.raises(SourceError, match=r"images/a\.png: was annotated at 40 × 40 pixels, but is 80 × 48"):
+        bank(tmp_path / "data", tmp_path / "bank")
+
+
 def test_score_says_so_in_a_dry_run_and_what_it_splits_off_is_not_in_doubt(tmp_path):
     pytest.importorskip("torch")
     data = category(tmp_path / "data")

@@ -18,7 +18,7 @@ from anomgen.sources.annotations.yolo import label_files, read_yolo
 from anomgen.sources.folder import FileReader, existing_folder
 from anomgen.sources.labelled import SOME, Listing, defects_in, named_type
 from anomgen.sources.mask_files import PairedMask, united_mask
-from anomgen.sources.orientation import Drawn, Turn
+from anomgen.sources.orientation import Turn
 from anomgen.sources.pairing import paired
 from anomgen.sources.sorting import sorted_pictures
 from anomgen.sources.tree import NORMAL_NAMES, Tree, folders_of, left_out, not_read, tree_of
@@ -119,7 +119,7 @@ def _of_annotations(root: Path, files: Tree, found: Sequence[Annotation]) -> Col
     candidates = []
     for own in sorted(found, key=lambda own: (os.fsencode(own.image), own.defect_type)):
         name = f"{own.image}#{own.defect_type}" if own.image in several else own.image
-        candidates.append(Candidate(name, own.defect_type, _reading(read, own.image), _at(own)))
+        candidates.append(Candidate(name, own.defect_type, _reading(read, own.image), own.mask))
     known = {own.image for own in found}
     notes = left_out([name for name in files.pictures if name not in known], "without annotations")
     return _under_licence(tuple(candidates), notes, root, known, files._replace(others=[]))
@@ -135,10 +135,6 @@ def _under_licence(
     place = root.resolve()
     found = license_beside(place, place.parent, pictures=images)
     return Collected(candidates, found.license, (*notes, *not_read(files, found.read), *found.notes), root)
-
-
-def _at(own: Annotation) -> Mask:
-    return lambda turn: PairedMask(own.mask((turn.shape[0], turn.shape[1])), Drawn.SHOWN)
 
 
 # --- masks given beside ---------------------------------------------------------------------------------------------

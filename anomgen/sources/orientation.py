@@ -31,6 +31,12 @@ class Turn(NamedTuple):
     orientation: int | None
     shape: tuple[int, ...]
 
+    @property
+    def stored(self) -> tuple[int, int]:
+        """Return the (height, width) of the picture as it is stored."""
+        height, width = self.shape[:2]
+        return (width, height) if self.orientation in (5, 6, 7, 8) else (height, width)
+
 
 class Drawn(Enum):
     """What a mask was drawn on: a picture as EXIF turns it, the same as it is stored, or nobody can tell."""
@@ -83,11 +89,19 @@ def upright_png(mask: np.ndarray) -> bytes:
 
 def drawn_on(mask: Picture, turn: Turn) -> Drawn:
     """Return what a mask was drawn on, as far as its own orientation and the sizes of both tell."""
-    if mask.orientation is not None or turn.orientation in (None, UPRIGHT):
+    return Drawn.SHOWN if mask.orientation is not None else drawn_at(mask.pixels.shape[:2], turn)
+
+
+def drawn_at(size: tuple[int, ...] | None, turn: Turn) -> Drawn:
+    """Return what a mask of a (height, width) that has no orientation was drawn on; size: None where nothing says it.
+
+    Sizes of the same aspect as the picture's fit it.
+    """
+    if turn.orientation in (None, UPRIGHT):
         return Drawn.SHOWN
-    height, width = turn.shape[:2]
-    stored = (width, height) if turn.orientation in (5, 6, 7, 8) else (height, width)
-    fits_shown, fits_stored = (is_alike(mask.pixels.shape[:2], shape) for shape in ((height, width), stored))
+    if size is None or min(size) < 1:
+        return Drawn.UNKNOWN
+    fits_shown, fits_stored = (is_alike(size, shape) for shape in (turn.shape[:2], turn.stored))
     if fits_shown == fits_stored:
         return Drawn.UNKNOWN
     return Drawn.SHOWN if fits_shown else Drawn.STORED

@@ -14,6 +14,8 @@ from anomgen.config.text import decoded
 from anomgen.config.text import read_json as text_of_json
 from anomgen.errors import SourceError
 from anomgen.places import read_within
+from anomgen.sources.mask_files import PairedMask
+from anomgen.sources.orientation import Drawn, Turn, drawn_at, turned
 
 MAX_BYTES = 1 << 28
 """Larger files are not read as annotations."""
@@ -21,26 +23,40 @@ _UPLOADED = re.compile(r"[0-9a-f]{8}-")
 """What Label Studio puts before the name of an uploaded file."""
 
 
+class Shape(NamedTuple):
+    """One form that marks a defect."""
+
+    size: tuple[int, int] | None
+    """Height and width of the picture that it was drawn on, None where nothing says them."""
+    mask: Callable[[tuple[int, int]], np.ndarray]
+    """Returns the mask, bool (H, W), for the picture's height and width, which are those above where they are said."""
+
+
 class Annotation(NamedTuple):
-    """What marks defects of one type on one picture."""
+    """What marks defects of one type on one picture, in one or more shapes."""
 
     image: str
     """The picture's path, as in the list of pictures that the reader was given."""
     defect_type: str
-    mask: Callable[[tuple[int, int]], np.ndarray]
-    """Returns the mask, bool (H, W), for the picture's height and width; SourceError for one of another size."""
+    shapes: Sequence[Shape]
 
+    def mask(self, turn: Turn) -> PairedMask:
+        """Return what all shapes mark on a picture; where they were drawn on it as it is stored, it is turned, too.
 
-def annotation(image: str, defect_type: str, masks: Sequence[Callable[[tuple[int, int]], np.ndarray]]) -> Annotation:
-    """Return the annotation of what several shapes mark together."""
-
-    def united(shape: tuple[int, int]) -> np.ndarray:
-        mask = np.zeros(shape, bool)
-        for own in masks:
-            mask |= own(shape)
-        return mask
-
-    return Annotation(image, defect_type, united)
+        Raises SourceError for a picture of another size.
+        """
+        said = next((own.size for own in self.shapes if own.size is not None), None)
+        drawn = drawn_at(said, turn)
+        size = turn.stored if drawn is Drawn.STORED else (turn.shape[0], turn.shape[1])
+        mask = np.zeros(size, bool)
+        for own in self.shapes:
+            if own.size is not None and own.size != size:
+                there, here = (f"{height} × {width}" for height, width in (own.size, size))
+                raise SourceError(
+                    f"{self.image}: was annotated at {there} pixels, but is {here}; export its annotations anew"
+                )
+            mask |= own.mask(size)
+        return PairedMask(turned(mask, turn.orientation) if drawn is Drawn.STORED else mask, drawn)
 
 
 def read_json(path: Path) -> Any:
@@ -105,12 +121,3 @@ def filled(polygons: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarray
         inside = np.clip(np.floor(points), 0, np.array((shape[1] - 1, shape[0] - 1)))
         cv2.fillPoly(mask, [inside.astype(np.int32)], 1)
     return mask.view(bool)
-
-
-def refuse_size(name: str, said: tuple[int, int], shape: tuple[int, int]) -> None:
-    """Raise SourceError when annotations were drawn on a picture of another height and width."""
-    if said != shape:
-        raise SourceError(
-            f"{name}: was annotated at {said[0]} × {said[1]} pixels, but is {shape[0]} × {shape[1]}; export the "
-            "annotations for this picture"
-        )

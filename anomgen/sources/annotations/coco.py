@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from anomgen.errors import SourceError
-from anomgen.sources.annotations.base import Annotation, Pictures, annotation, filled, refuse_size
+from anomgen.sources.annotations.base import Annotation, Pictures, Shape, filled
 
 
 def is_coco(content: Any) -> bool:
@@ -26,21 +26,19 @@ def read_coco(content: Mapping[str, Any], path: Path, pictures: Pictures) -> lis
     try:
         names = {entry["id"]: str(entry["name"]) for entry in content.get("categories") or ()}
         images = {entry["id"]: entry for entry in content["images"]}
-        masks: dict[tuple[str, str], list[Callable[[tuple[int, int]], np.ndarray]]] = defaultdict(list)
+        shapes: dict[tuple[str, str], list[Shape]] = defaultdict(list)
         for entry in content["annotations"]:
             image = images[entry["image_id"]]
             name = pictures.find(str(image["file_name"]), path.name, path.stem)
             said = (int(image["height"]), int(image["width"])) if image.get("height") else None
             kind = names.get(entry.get("category_id"), "defect")
-            masks[name, kind].append(_mask(entry.get("segmentation"), name, said, path.name))
+            shapes[name, kind].append(_shape(entry.get("segmentation"), name, said, path.name))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise SourceError(f"{path.name}: is no COCO file of instances ({type(error).__name__}: {error})") from error
-    return [annotation(name, kind, own) for (name, kind), own in masks.items()]
+    return [Annotation(name, kind, own) for (name, kind), own in shapes.items()]
 
 
-def _mask(
-    segmentation: Any, name: str, said: tuple[int, int] | None, where: str
-) -> Callable[[tuple[int, int]], np.ndarray]:
+def _shape(segmentation: Any, name: str, said: tuple[int, int] | None, where: str) -> Shape:
     if not segmentation:
         raise SourceError(f"{where}: {name} has a box and no segmentation; a mask is needed, so annotate the outline")
     if isinstance(segmentation, Mapping):
@@ -50,20 +48,13 @@ def _mask(
         if runs.ndim != 1 or (runs < 0).any() or int(runs.sum()) != height * width:
             raise SourceError(f"{where}: the run lengths of {name} do not fill its {height} × {width} pixels")
 
-        def decoded(shape: tuple[int, int]) -> np.ndarray:
-            refuse_size(name, (height, width), shape)
+        def decoded(_: tuple[int, int]) -> np.ndarray:
             flat = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
             return flat.reshape(width, height).T
 
-        return decoded
+        return Shape((height, width), decoded)
     polygons = [np.array(part, dtype=np.float64).reshape(-1, 2) for part in segmentation]
-
-    def drawn(shape: tuple[int, int]) -> np.ndarray:
-        if said is not None:
-            refuse_size(name, said, shape)
-        return filled(polygons, shape)
-
-    return drawn
+    return Shape(said, lambda size: filled(polygons, size))
 
 
 def uncompressed(text: str) -> list[int]:

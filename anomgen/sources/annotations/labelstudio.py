@@ -6,7 +6,7 @@ The brush's run lengths are those of the package rle-pack (https://github.com/th
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import numpy as np
 
 from anomgen.errors import SourceError
-from anomgen.sources.annotations.base import Annotation, Pictures, annotation, filled, refuse_size
+from anomgen.sources.annotations.base import Annotation, Pictures, Shape, filled
 
 
 def is_labelstudio(content: Any) -> bool:
@@ -28,7 +28,7 @@ def read_labelstudio(content: list[Any], path: Path, pictures: Pictures) -> list
 
     Raises SourceError, which names the file, for what is damaged.
     """
-    masks: dict[tuple[str, str], list[Callable[[tuple[int, int]], np.ndarray]]] = defaultdict(list)
+    shapes: dict[tuple[str, str], list[Shape]] = defaultdict(list)
     try:
         for task in content:
             results = [result for own in task.get("annotations") or () for result in own.get("result") or ()]
@@ -38,10 +38,10 @@ def read_labelstudio(content: list[Any], path: Path, pictures: Pictures) -> list
             name = pictures.find(_file(task["data"]), path.name)
             for region in regions:
                 kind = (region["value"].get(region["type"]) or ["defect"])[0]
-                masks[name, str(kind)].append(_mask(region, name, path.name))
+                shapes[name, str(kind)].append(_shape(region, name, path.name))
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise SourceError(f"{path.name}: holds no tasks of Label Studio ({type(error).__name__}: {error})") from error
-    return [annotation(name, kind, own) for (name, kind), own in masks.items()]
+    return [Annotation(name, kind, own) for (name, kind), own in shapes.items()]
 
 
 def _file(data: Mapping[str, Any]) -> str:
@@ -51,7 +51,7 @@ def _file(data: Mapping[str, Any]) -> str:
     return unquote(parse_qs(url.query).get("d", [url.path])[0])
 
 
-def _mask(region: Mapping[str, Any], name: str, where: str) -> Callable[[tuple[int, int]], np.ndarray]:
+def _shape(region: Mapping[str, Any], name: str, where: str) -> Shape:
     size = int(region["original_height"]), int(region["original_width"])
     value = region["value"]
     if region.get("image_rotation"):
@@ -63,12 +63,7 @@ def _mask(region: Mapping[str, Any], name: str, where: str) -> Callable[[tuple[i
         mask = filled([corners], size)
     else:
         raise SourceError(f"{where}: {name} has {region['type']}, which are no masks; use the brush or polygons")
-
-    def checked(shape: tuple[int, int]) -> np.ndarray:
-        refuse_size(name, size, shape)
-        return mask
-
-    return checked
+    return Shape(size, lambda _: mask)
 
 
 def unbrushed(data: bytes, size: tuple[int, int]) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -11,7 +11,7 @@ import yaml
 
 from anomgen.config.text import read_yaml
 from anomgen.errors import SourceError
-from anomgen.sources.annotations.base import Annotation, Pictures, annotation, filled, read_file
+from anomgen.sources.annotations.base import Annotation, Pictures, Shape, filled, read_file
 
 _TABLES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt")
 """Files that name the classes."""
@@ -42,15 +42,12 @@ def read_yolo(root: Path, labels: Sequence[str], pictures: Pictures) -> list[Ann
         folder = "/".join("images" if part == "labels" else part for part in PurePosixPath(label).parts[:-1])
         image = pictures.find(f"{folder}/{file}", label)
         for number, own in polygons.items():
-            found.append(annotation(image, classes.get(number, f"class {number}"), [_drawn(own)]))
+            found.append(Annotation(image, classes.get(number, f"class {number}"), [_shape(own)]))
     return found
 
 
-def _drawn(shares: Sequence[np.ndarray]) -> Callable[[tuple[int, int]], np.ndarray]:
-    def drawn(shape: tuple[int, int]) -> np.ndarray:
-        return filled([points * (shape[1], shape[0]) for points in shares], shape)
-
-    return drawn
+def _shape(shares: Sequence[np.ndarray]) -> Shape:
+    return Shape(None, lambda size: filled([points * (size[1], size[0]) for points in shares], size))
 
 
 def _polygons(path: Path, name: str) -> dict[int, list[np.ndarray]]:
