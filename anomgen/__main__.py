@@ -6,7 +6,7 @@ import sys
 from contextlib import suppress
 from types import FrameType
 
-SECONDS = 0.05
+SECONDS = 0.002
 """Between two looks at whether a library is still being loaded."""
 STOPPING = b"stopping as soon as a library is loaded; Ctrl-C again stops at once\n"
 

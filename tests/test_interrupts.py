@@ -28,6 +28,22 @@ def test_a_library_that_swallows_it_while_it_is_loaded_only_delays_it(tmp_path):
     assert done.stdout == "True\n"
 
 
+def test_it_does_not_miss_the_short_work_between_two_libraries(tmp_path):
+    """A small command would else be done before it is looked at again whether a library is being loaded."""
+    for k in range(20):
+        (tmp_path / f"library_{k}.py").write_text("import time\ntime.sleep(0.04)\n")
+    code = (
+        "import importlib, signal, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from anomgen.__main__ import _defer_interrupts\n_defer_interrupts()\n"
+        "import threading\nthreading.Timer(0.02, signal.raise_signal, [signal.SIGINT]).start()\n"
+        "try:\n    for k in range(20):\n        importlib.import_module(f'library_{k}')\n"
+        "        end = time.monotonic() + 0.01\n        while time.monotonic() < end:\n            pass\n"
+        "except KeyboardInterrupt:\n    print(k)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout and int(done.stdout) <= 1
+
+
 def test_processes_that_start_do_not_hear_it():
     """Law: it is blocked in them from before their first import, and in the parent as it was."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
