@@ -159,6 +159,7 @@ def test_a_change_of_what_an_alias_names_changes_one_place():
         ("count", "write it as key=value, for instance --set x=1"),
         ("=3", "write it as key=value"),
         ("count=", "the value is empty"),
+        ("names={nsa:scratch,scar:dent}", "put a space behind each colon"),
         ("count= ", "the value is empty"),
         ("count=[1", "the value is not valid YAML"),
         ("a.2=1", "'2' is no position in a list of 2"),

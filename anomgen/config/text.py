@@ -281,10 +281,13 @@ def _pairs(overrides: Overrides, example: str) -> Iterator[tuple[str, Any, str]]
         if not value.strip():
             raise UsageError(f"--set {text}: the value is empty; give one, or leave the setting at its default")
         try:
-            yield key, read_yaml(value), text
+            read = read_yaml(value)
         except yaml.YAMLError as error:
             reason = getattr(error, "problem", None) or error
             raise UsageError(f"--set {text[:80]}: the value is not valid YAML: {reason}") from None
+        if isinstance(read, dict) and any(held is None and ":" in str(name) for name, held in read.items()):
+            raise UsageError(f"--set {text[:80]}: put a space behind each colon, {{KEY: VALUE}}")
+        yield key, read, text
 
 
 def texts_of(overrides: Overrides, example: str = "generator.blend=mixed") -> tuple[str, ...]:
