@@ -185,6 +185,28 @@ def test_a_flat_source_of_16_bits_has_no_range_and_asks_for_one(tmp_path):
     assert Folder(path=str(folder), range=[0, 4095]).open().value_range == (0, 4095)
 
 
+@pytest.mark.parametrize("reader", ["load", "load_training"])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_flat_normal_images_of_16_bits_are_not_scored_either(tmp_path, bits, reader):
+    """No key gives `score` a range, and in the whole depth nothing would be seen."""
+    from anomgen.score import data
+
+    dtype = np.uint8 if bits == 8 else np.uint16
+    image = np.full((128, 128), 123, dtype)
+    for folder in ("good", "bad"):
+        (tmp_path / "d" / folder).mkdir(parents=True)
+    for k in range(6):
+        image[0, 0] = 124 + k
+        cv2.imwrite(str(tmp_path / f"d/good/{k}.png"), image)
+    image[20:40, 20:40] = 200
+    cv2.imwrite(str(tmp_path / "d/bad/0.png"), image)
+    if bits == 8:
+        assert getattr(data, reader)(str(tmp_path / "d"), 128).value_range is None
+        return
+    with pytest.raises(SourceError, match=r"d: \(nearly\) all pixels of the 16-bit images are 123, .* save all"):
+        getattr(data, reader)(str(tmp_path / "d"), 128)
+
+
 def test_a_range_can_be_given(tmp_path):
     folder = pictures(tmp_path / "s", 500, 1205)
     assert Pool(Folder(path=str(folder), size=None, range=[0, 4095]).open())[0].max() < 65535 / 3

@@ -22,7 +22,7 @@ from anomgen.sources.labelled import NORMAL, Listing, listing, photos
 from anomgen.sources.orientation import drawn_notes
 from anomgen.sources.pixels import to_channels
 from anomgen.sources.scan import resized
-from anomgen.sources.value_range import ValueRange, counted_on, measured, stretched, told
+from anomgen.sources.value_range import ValueRange, counted_on, measured_of, stretched, told
 
 VALIDATION_SHARE = 0.2
 """Of the normal training images."""
@@ -142,8 +142,9 @@ def load(
     on it); a smaller count is a part of a larger one.
 
     Raises UsageError when the data set or the request is wrong, SourceError when images or masks cannot be used, when
-    one image is in two parts, or when the mask of an anomalous image marks no pixel: it was forgotten or lost, and as
-    ground truth it would punish whoever finds the defect. A mask that only loses its pixels at `size` is no error.
+    16-bit normal images have one value nearly everywhere, when one image is in two parts, or when the mask of an
+    anomalous image marks no pixel: it was forgotten or lost, and as ground truth it would punish whoever finds the
+    defect. A mask that only loses its pixels at `size` is no error.
     """
     if not 0 <= real_share < 1:
         raise UsageError(f"the share of real anomalies to train on is {real_share}; give one from 0 to below 1")
@@ -185,7 +186,8 @@ def _split(
     trained, tested = [*training, *validation, *real], [*test_normals, *anomalies]
     _refuse_common({"training": trained, "test": tested}, path)
     counts = counted_on(image.pixels for image in (*training, *validation))
-    value_range = measured(counts)
+    advice = "look whether the normal ones show the product; if they do, save all images with 8 bits"
+    value_range = measured_of(counts, path, advice)
     training = _limited(training, train_count, path)
     _refuse_mixed([*training, *validation, *test_normals, *anomalous], path)
     channels = max(image.pixels.shape[2] for image in (*training, *validation))

@@ -30,7 +30,7 @@ from anomgen.sources.images import (
 from anomgen.sources.orientation import UPRIGHT, Turn
 from anomgen.sources.pixels import is_alike, to_channels, value_max
 from anomgen.sources.tree import listed_problems, tree_of
-from anomgen.sources.value_range import RangeField, ValueRange, counted, measured, only_value, told
+from anomgen.sources.value_range import RangeField, ValueRange, counted, measured_of, told
 
 KEPT_BYTES = 1 << 28
 """Decoded images that a source keeps from its check, so that a small source is decoded once."""
@@ -284,13 +284,8 @@ def _range_of(config: ScannedConfig, counts: np.ndarray | None, dtype: str, wher
     """
     top = value_max(np.dtype(dtype))
     if isinstance(config.range, str):
-        value = None if counts is None else only_value(counts)
-        if value is not None:
-            raise SourceError(
-                f"{where}: (nearly) all pixels of the 16-bit images are {value}, so no range can be measured of them; "
-                "say what is black and what is white, as in --set source.range=[0,4095]"
-            )
-        return measured(counts) if dtype == "uint16" else None
+        advice = "say what is black and what is white, as in --set source.range=[0,4095]"
+        return measured_of(counts, where, advice) if dtype == "uint16" else None
     if config.range[1] > top:
         raise UsageError(f"source.range: {list(config.range)} ends above {top}, and the images are {dtype}")
     return None if config.range == (0, top) else ValueRange(*config.range)

@@ -14,6 +14,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 from pydantic import BeforeValidator, WithJsonSchema
 
+from anomgen.errors import SourceError
 from anomgen.sources.pixels import value_max
 
 OUTLIERS = 1e-4
@@ -92,10 +93,19 @@ def measured(counts: np.ndarray | None) -> ValueRange | None:
     return None if high <= low or high - low >= FULL * (len(counts) - 1) else ValueRange(low, high)
 
 
-def only_value(counts: np.ndarray) -> int | None:
-    """Return the value of all pixels but those that `measured` leaves out; None where there are several, a range."""
-    low, high = _ends(_without_strays(counts), OUTLIERS)
-    return low if low == high else None
+def measured_of(counts: np.ndarray | None, where: str, advice: str) -> ValueRange | None:
+    """Return what `measured` does of the images of a source, which messages call `where`.
+
+    Raises SourceError, which ends in `advice`, where all pixels but those that `measured` leaves out have one value.
+    """
+    if counts is not None:
+        low, high = _ends(_without_strays(counts), OUTLIERS)
+        if low == high:
+            raise SourceError(
+                f"{where}: (nearly) all pixels of the 16-bit images are {low}, so no range can be measured of them; "
+                f"{advice}"
+            )
+    return measured(counts)
 
 
 def _ends(counts: np.ndarray, share: float) -> tuple[int, int]:
