@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -56,7 +56,20 @@ def prepared(generator: Generator, pool: Images, *, draft: bool = False) -> Gene
             as_json(found)
         except RecipeError as error:
             raise error.inside("generator") from None
+        with named(found, "looking at what it says of itself"):
+            _check_told(found)
     return found
+
+
+def _check_told(generator: Generator) -> None:
+    """Raise TypeError for what a generator says of itself, beside its settings, that no dataset can record."""
+    for what, told in (
+        ("defect_types", generator.defect_types),
+        ("licenses()", generator.licenses()),
+        ("resources()", [text for pair in generator.resources().items() for text in pair]),
+    ):
+        if not isinstance(told, Collection) or isinstance(told, str) or not all(isinstance(one, str) for one in told):
+            raise TypeError(f"{what} must be texts, not {told!r:.80}")
 
 
 @contextmanager
