@@ -3,13 +3,14 @@
 import os
 import subprocess
 import time
+import weakref
 
 import pytest
 from small import command, count_shards, digests, recipe, uncounted
 
 from anomgen.errors import AnomgenError
 from anomgen.generators.cutpaste import CutPaste
-from anomgen.making.engine import Plan
+from anomgen.making.engine import Plan, Renderer
 from anomgen.making.runners.base import Shard
 from anomgen.making.runners.local import run
 
@@ -55,3 +56,19 @@ def test_workers_end_when_the_parent_is_killed(tmp_path):
     after = count_shards(out)
     time.sleep(0.5)  # a worker that lived would make several
     assert count_shards(out) == after
+
+
+def test_a_large_row_goes_before_the_next_is_drawn(tmp_path, monkeypatch):
+    monkeypatch.setattr("anomgen.making.engine.HELD_BYTES", 1)
+    block, drawn = Renderer.block, []
+
+    def watched(renderer, indices):
+        assert len(indices) == 1 and all(row() is None for row in drawn)
+        rows = block(renderer, indices)
+        drawn.extend(map(weakref.ref, rows))
+        return rows
+
+    monkeypatch.setattr(Renderer, "block", watched)
+    told = []
+    run(Plan.of(recipe("cutpaste", 20)), [Shard(tmp_path / "0.parquet", range(20), {})], 1, told.append)
+    assert told == [16, 4] and len(drawn) == 20

@@ -161,8 +161,7 @@ def shard_metadata(path: Path) -> dict[str, Any] | None:
 def _row_groups(rows: Iterable[Row], encoder: Encoder) -> Iterator[list[dict[str, Any]]]:
     group: list[dict[str, Any]] = []
     held = 0
-    for row in rows:
-        cells = encoder.cells(row)
+    for cells in map(encoder.cells, rows):  # no name for a row: a large one goes before the next is drawn
         group.append(cells)
         held += sum(len(cells[name]["bytes"]) for name in IMAGE_COLUMNS if cells.get(name))
         if held >= ROW_GROUP_BYTES:

@@ -114,7 +114,7 @@ class Generator(Preset):
         try:
             return self.sample(rng, image, pool)
         except Reject as reject:
-            return reject
+            return reject.with_traceback(None)  # which holds what was drawn
 
     def plug_ins(self) -> tuple[str, ...]:
         """Return the kinds, its own or those of its parts, that are not anomgen's: what they draw is verified."""

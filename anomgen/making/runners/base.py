@@ -34,11 +34,11 @@ def make_shard(renderer: Renderer, encoder: Encoder, shard: Shard, rows_done: Ro
     log = dict(shard.log)
 
     def rows() -> Iterator[Row]:
-        block = renderer.plan.recipe.block_size
-        for done, row in enumerate(renderer.rows(shard.indices), 1):
-            yield row
-            if done % block == 0 or done == len(shard.indices):
-                rows_done((done - 1) % block + 1)
+        step = renderer.plan.recipe.block_size
+        for start in range(shard.indices.start, shard.indices.stop, step):
+            block = range(start, min(start + step, shard.indices.stop))
+            yield from renderer.rows(block)  # no name for a row: a large one goes before the next is drawn
+            rows_done(len(block))
         log["rejects"] = dict(sorted(renderer.rejects.items()))
 
     write_shard(shard.path, rows(), renderer.plan.columns, log, encoder=encoder)
