@@ -14,6 +14,7 @@ import numpy as np
 from zlib_ng import zlib_ng
 
 from anomgen.sources.inflation import MAX_INFLATION, bare, compressed, swollen
+from anomgen.sources.pixels import strips
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _COLOUR = 0, 2
@@ -97,7 +98,8 @@ def encode_png(image: np.ndarray) -> bytes:
     height, width = array.shape[:2]
     colour = _COLOUR if channels == 3 else _GREY
     header = struct.pack(">IIBBBBB", width, height, 8 * array.itemsize, colour, 0, 0, 0)
-    return _SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", _deflated(_filtered(array))) + _chunk(b"IEND", b"")
+    chunks = (*_chunk(b"IHDR", header), *_chunk(b"IDAT", _deflated(_filtered(array))), *_chunk(b"IEND", b""))
+    return b"".join((_SIGNATURE, *chunks))
 
 
 def _filtered(array: np.ndarray) -> np.ndarray:
@@ -113,14 +115,15 @@ def _filtered(array: np.ndarray) -> np.ndarray:
 
 def _deflated(lines: np.ndarray) -> bytes:
     flat = lines.reshape(-1)
-    repeated = np.count_nonzero(flat[1:] == flat[:-1])
+    ahead, behind = flat[1:], flat[:-1]
+    repeated = sum(np.count_nonzero(ahead[part] == behind[part]) for part in strips(ahead))
     strategy = _RLE if repeated > MANY_RUNS * flat.size else _HUFFMAN_ONLY
     stream = zlib_ng.compressobj(1, zlib_ng.DEFLATED, 15, 9, strategy)
     return bytes(stream.compress(flat) + stream.flush())
 
 
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib_ng.crc32(data, zlib_ng.crc32(kind)))
+def _chunk(kind: bytes, data: bytes) -> tuple[bytes, ...]:
+    return struct.pack(">I", len(data)), kind, data, struct.pack(">I", zlib_ng.crc32(data, zlib_ng.crc32(kind)))
 
 
 def encode_soft_mask(soft_mask: np.ndarray) -> bytes:

@@ -165,7 +165,7 @@ class NSA(Generator):
         self, rng: np.random.Generator, image: np.ndarray, donor: np.ndarray, pool: Images
     ) -> tuple[Composite, dict[str, Any]]:
         assert self.patches != "auto"
-        near = _Object.of(foreground_of(pool, image))
+        near = foreground_of(pool, image)
         far = _Object.of(foreground_of(pool, donor), image.shape)
         donor = fitted(donor, image.shape)
         weight = float(rng.uniform(*WEIGHT_RANGE)) if self.label == "continuous" else 1.0
@@ -187,7 +187,7 @@ class NSA(Generator):
             support = majority(changed & support, np.ones_like(support))
         result = composite(image, drawn, support, box=hull, tolerance=self.tolerance)
         pixels = np.count_nonzero(result.mask)
-        if near is not None and np.count_nonzero(result.mask & near.mask) < self.min_foreground * pixels:
+        if near is not None and np.count_nonzero(result.mask & near) < self.min_foreground * pixels:
             raise Reject("mostly off the foreground")
         return result._replace(parts=tuple(boxes)), {"boxes": [list(box) for box in boxes], "weight": weight}
 
@@ -197,7 +197,7 @@ class NSA(Generator):
         drawn: np.ndarray,
         support: np.ndarray,
         donor: np.ndarray,
-        objects: tuple[_Object | None, _Object | None],
+        objects: tuple[np.ndarray | None, _Object | None],
         weight: float,
     ) -> Box | None:
         """Blend one patch into `drawn`, add it to `support` (both in place), and return where; None if skipped."""
@@ -222,7 +222,7 @@ class NSA(Generator):
         if box is None:
             return None
         if content_object is not None and near is not None:
-            outline &= _widened(content_object | near.mask[box.slices], drawn.shape)
+            outline &= _widened(content_object | near[box.slices], drawn.shape)
         smallest = max(4, min(MIN_PIXELS, MIN_PIXELS * drawn.shape[0] * drawn.shape[1] // 256**2))
         if np.count_nonzero(outline) < smallest:
             return None
@@ -270,7 +270,7 @@ class NSA(Generator):
         shape: tuple[int, ...],
         size: tuple[int, int],
         content_object: np.ndarray | None,
-        near: _Object | None,
+        near: np.ndarray | None,
     ) -> Box | None:
         """Draw where the patch lands: inside the image, enough of its object on the image's object."""
         h, w = size
@@ -282,7 +282,7 @@ class NSA(Generator):
             return None
         for _ in range(TRIES):
             box = Box(int(rng.integers(1, shape[0] - h)), int(rng.integers(1, shape[1] - w)), h, w)
-            overlap = np.count_nonzero(content_object & near.mask[box.slices])
+            overlap = np.count_nonzero(content_object & near[box.slices])
             if overlap > self.min_overlap * pixels:
                 return box
         return None
@@ -355,8 +355,8 @@ class _Object:
         self.integral = integral(mask)
 
     @classmethod
-    def of(cls, mask: np.ndarray | None, shape: tuple[int, ...] = ()) -> _Object | None:
-        return None if mask is None else cls(fitted(mask, shape or mask.shape))
+    def of(cls, mask: np.ndarray | None, shape: tuple[int, ...]) -> _Object | None:
+        return None if mask is None else cls(fitted(mask, shape))
 
 
 def _widened(objects: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

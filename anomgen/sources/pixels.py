@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 
 from anomgen.errors import AnomgenError
 
+STRIP = 1 << 18
+"""Values in a strip of an image."""
+
 
 def value_max(dtype: np.dtype) -> int:
     """Return the largest value of an image's dtype: 255 or 65535."""
     return int(np.iinfo(dtype).max)
+
+
+def strips(array: np.ndarray) -> Iterator[slice]:
+    """Yield slices of an array's rows, about a million values each, for what is computed of every pixel alone.
+
+    So of a large image what lies between, in floating point, takes little memory, and stays in the processor's cache.
+    """
+    step = max(STRIP * len(array) // max(array.size, 1), 1)
+    for top in range(0, len(array), step):
+        yield slice(top, top + step)
 
 
 def levels(image: np.ndarray, white: float = 255.0) -> np.ndarray:

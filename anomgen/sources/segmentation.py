@@ -135,9 +135,12 @@ def border_distance(image: np.ndarray, lightness: float = 1.0) -> np.ndarray:
     rim = [space[:edge], space[-edge:], space[:, :edge], space[:, -edge:]]
     colour = np.median(np.concatenate([part.reshape(-1, space.shape[2]) for part in rim]), axis=0)
     squares = np.zeros(space.shape[:2], dtype=np.float32)
-    for plane, level, weight in zip(cv2.split(space), colour, weights, strict=True):
-        squares += ((plane - np.float32(level)) * np.float32(weight)) ** 2
-    return cv2.convertScaleAbs(np.sqrt(squares))
+    for channel, (level, weight) in enumerate(zip(colour, weights, strict=True)):
+        away = cv2.extractChannel(space, channel) - np.float32(level)
+        away *= np.float32(weight)
+        away *= away
+        squares += away
+    return cv2.convertScaleAbs(np.sqrt(squares, out=squares))
 
 
 def snapped(image: np.ndarray, mask: np.ndarray, distance: np.ndarray) -> np.ndarray:
@@ -150,12 +153,25 @@ def snapped(image: np.ndarray, mask: np.ndarray, distance: np.ndarray) -> np.nda
     """
     if not mask.any() or mask.all():
         return mask
-    scale, markers = _scale(image.shape), np.zeros(mask.shape, np.int32)
+    scale = _scale(image.shape)
+    found = _parted(image, mask, distance, scale)
+    _put_back(found, mask, distance, scale)
+    return _settled(image, found, scale)
+
+
+def _parted(image: np.ndarray, mask: np.ndarray, distance: np.ndarray, scale: float) -> np.ndarray:
+    """Return the mask whose outline lies where the watershed of an 8-bit image parts both sides."""
+    markers = np.zeros(mask.shape, np.int32)
     markers[_grown(_closed(mask, NOTCH * scale), REACH * scale) == 0] = 1
     sure = (mask & (distance >= np.median(distance[mask > 0]))) | (1 - _grown(1 - mask, DEEP * scale))
     markers[sure > 0] = 2
     cv2.watershed(np.ascontiguousarray(to_channels(image, 3)), markers)
     found: np.ndarray = (markers == 2).view(np.uint8) | ((markers == -1) & (mask > 0)).view(np.uint8)
+    return found
+
+
+def _put_back(found: np.ndarray, mask: np.ndarray, distance: np.ndarray, scale: float) -> None:
+    """Add to `found`, in place, what it took away from the mask where the mask's outline was sharp."""
     gone = mask & (1 - found)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(gone, connectivity=8)
     sharp = _sharpness(distance, scale)
@@ -168,7 +184,6 @@ def snapped(image: np.ndarray, mask: np.ndarray, distance: np.ndarray) -> np.nda
         outer = own & (outline[box] > 0)
         if outer.any() and np.median(sharp[box][outer]) > SOFT * usual:
             found[box] |= own.view(np.uint8)
-    return _settled(image, found, scale)
 
 
 def _settled(image: np.ndarray, mask: np.ndarray, scale: float) -> np.ndarray:
@@ -176,15 +191,19 @@ def _settled(image: np.ndarray, mask: np.ndarray, scale: float) -> np.ndarray:
     square = np.ones((2 * max(round(scale), 1) + 1,) * 2, np.uint8)
     object_, background = cv2.erode(mask, square), 1 - cv2.dilate(mask, square)
     beside = np.flatnonzero(object_ == background)
-    pixels = image.reshape(mask.size, -1)
     side = min(2 * max(round(2 * scale), 2) + 1, 15)  # its sums go into 16 bits, and are the same on every machine
+
+    def sums(plane: np.ndarray) -> np.ndarray:
+        return cv2.boxFilter(plane, cv2.CV_16U, (side, side), normalize=False).reshape(-1)[beside]
+
     distances = []
     for part in (object_, background):
-        count = cv2.boxFilter(part, cv2.CV_16U, (side, side), normalize=False).reshape(-1)[beside]
-        total = cv2.boxFilter(cv2.bitwise_and(image, image, mask=part), cv2.CV_16U, (side, side), normalize=False)
-        mean = total.reshape(pixels.shape)[beside] / np.maximum(count, 1).astype(np.float32)[:, None]
-        squares = np.square(pixels[beside] - mean)
-        distances.append(np.where(count > 0, sum(squares.T), np.nan))
+        count = sums(part)
+        squares, divisor = np.zeros(len(beside), np.float32), np.maximum(count, 1).astype(np.float32)
+        for channel in range(image.shape[2]):
+            plane = cv2.extractChannel(image, channel)
+            squares += np.square(plane.reshape(-1)[beside] - sums(plane * part) / divisor)
+        distances.append(np.where(count > 0, squares, np.nan))
     nearer, known = distances[0] < distances[1], ~np.isnan(distances[0] + distances[1])
     found = mask.copy()
     found.reshape(-1)[beside[known]] = nearer[known]
@@ -194,10 +213,10 @@ def _settled(image: np.ndarray, mask: np.ndarray, scale: float) -> np.ndarray:
 def _sharpness(distance: np.ndarray, scale: float) -> np.ndarray:
     """Return how much of the change around each pixel lies close to it, float32 in [0, 1]: 1 for an edge."""
     near, far = (
-        cv2.morphologyEx(distance, cv2.MORPH_GRADIENT, np.ones((side, side), np.uint8)).astype(np.float32)
+        cv2.morphologyEx(distance, cv2.MORPH_GRADIENT, np.ones((side, side), np.uint8))
         for side in (2 * round(scale) + 1, 2 * round(4 * scale) + 1)
     )
-    result: np.ndarray = near / np.maximum(far, 1)
+    result: np.ndarray = np.divide(near, np.maximum(far, 1), dtype=np.float32)
     return result
 
 

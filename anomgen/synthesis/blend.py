@@ -14,7 +14,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from anomgen.sources.pixels import quantise
+from anomgen.sources.pixels import quantise, strips
 from anomgen.synthesis.freeform import solve_free_form
 from anomgen.synthesis.poisson import Rectangle, Sides, membrane_correction
 from anomgen.synthesis.sample import Box
@@ -65,26 +65,23 @@ def poisson_blend(
         box.w + (not free.left) + (not free.right),
     )
     precision = np.float32 if target.dtype == np.uint8 else np.float64
-    near = _channels_first(target[ring.slices], precision)
-    far = _channels_first(source[ring.slices], precision)
-    inside = mask[box.slices]
+    near, far, inside = target[ring.slices], source[ring.slices], mask[box.slices]
     if inside.all() and guidance == "normal" and inner is None:
-        correction = weight * membrane_correction(far - near, free)
+        correction = membrane_correction(_difference(near, far, precision), free)
+        correction *= weight
     else:
-        across, down = _excess(near, far, guidance, weight)
-        if inner is not None:
-            across *= inner[ring.slices][:, :-1]
-            down *= inner[ring.slices][:-1]
-        excess = _divergence(across, down)[:, *free.core]
+        leads = None if inner is None else inner[ring.slices]
+        excess = _excess(near, far, guidance, weight, leads, precision)[:, *free.core]
         correction = (
             Rectangle(excess.shape, free, precision).solve(excess)
             if inside.all()
             else solve_free_form(excess, inside, free)
         )
-    blended = near[:, *free.core] + correction
-    drawn = cv2.merge(list(quantise(blended, target.dtype)))
-    kept = cv2.copyTo(drawn, inside.view(np.uint8), result[box.slices].copy())  # np.copyto takes ten times as long
-    result[box.slices] = kept.reshape(result[box.slices].shape)
+    drawn = result[box.slices]
+    for rows in strips(drawn):
+        blended = _channels_first(near[free.core][rows], precision) + correction[:, rows]
+        values = cv2.merge(list(quantise(blended, target.dtype)))
+        cv2.copyTo(values, inside[rows].view(np.uint8), drawn[rows])  # np.copyto takes ten times as long
     return result
 
 
@@ -103,7 +100,45 @@ def _channels_first(image: np.ndarray, precision: type) -> np.ndarray:
 # --- guidance -----------------------------------------------------------------------------------------------------
 
 
-def _excess(target: np.ndarray, source: np.ndarray, guidance: Guidance, weight: float) -> tuple[np.ndarray, np.ndarray]:
+def _difference(target: np.ndarray, source: np.ndarray, precision: type) -> np.ndarray:
+    """Return source − target, (C, H, W), of images (H, W, C)."""
+    difference = np.empty((target.shape[2], *target.shape[:2]), precision)
+    for rows in strips(target):
+        near, far = _channels_first(target[rows], precision), _channels_first(source[rows], precision)
+        np.subtract(far, near, out=difference[:, rows])
+    return difference
+
+
+def _excess(
+    target: np.ndarray,
+    source: np.ndarray,
+    guidance: Guidance,
+    weight: float,
+    leads: np.ndarray | None,
+    precision: type,
+) -> np.ndarray:
+    """Return the divergence of guidance − ∇target, (C, H, W), of images (H, W, C); see `_divergence`.
+
+    leads: bool (H, W), from which pixels the guidance leads on; None for all.
+    """
+    excess = np.empty((target.shape[2], *target.shape[:2]), precision)
+    for rows in strips(target):
+        around = slice(max(rows.start - 1, 0), rows.stop + 1)
+        near, far = _channels_first(target[around], precision), _channels_first(source[around], precision)
+        across, down = _on_edges(near, far, guidance, weight)
+        if leads is not None:
+            across *= leads[around][:, :-1]
+            down *= leads[around][:-1]
+        own = _divergence(across, down)
+        if own.shape == excess.shape:
+            return own
+        excess[:, rows] = own[:, rows.start - around.start :][:, : rows.stop - rows.start]
+    return excess
+
+
+def _on_edges(
+    target: np.ndarray, source: np.ndarray, guidance: Guidance, weight: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Return guidance − ∇target on the horizontal and the vertical edges: (C, h, w − 1) and (C, h − 1, w)."""
     if guidance == "pii":
         gradients = [(np.diff(target, axis=axis), np.diff(source, axis=axis)) for axis in (2, 1)]

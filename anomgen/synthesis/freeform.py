@@ -8,7 +8,7 @@ Nicolaides, SIAM J. Numer. Anal. 24, 1987).
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
 from functools import cache
 from threading import Lock
 
@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from anomgen.sources.cache import bounded
-from anomgen.synthesis.poisson import Sides
+from anomgen.synthesis.poisson import Sides, parts_of
 
 TOLERANCE = 0.7
 """The iteration stops when the last correction of every pixel is below this many grey levels, times the square of the
@@ -39,10 +39,10 @@ def solve_free_form(excess: np.ndarray, inside: np.ndarray, free: Sides) -> np.n
 
     The potential on the torus, cut to the form, is the preconditioner. It is wrong only where the form ends: every
     residual lives on the form's rim, and so do all vectors of the iteration. What has been found is kept as charges
-    on the rim, whose potential is computed once at the end.
+    on the rim, whose potential is computed once at the end. The excess is overwritten.
     """
     form = _Form(excess, inside, free)
-    residual = form.without_smooth(-form.outflow(form.potential()))
+    residual = form.without_smooth(-form.outflow())
     found = np.zeros_like(residual)
     answer = search = form.respond(residual)
     tiny = np.finfo(residual.dtype).tiny
@@ -79,28 +79,38 @@ class _Form:
     def __init__(self, excess: np.ndarray, inside: np.ndarray, free: Sides):
         (h, w), self._excess, self._inside = inside.shape, excess, inside
         self._torus = _torus((_roomy(h + 2), _roomy(w + 2)), excess.dtype.type)
-        self._charges = np.zeros((len(excess), *self._torus.shape), dtype=excess.dtype)
+        self._parts = parts_of(excess)
         self._rim = _Rim(inside, free, self._torus.shape)
         self._smooth = _Smooth(self._rim, (h, w))
 
-    def potential(self, charges: np.ndarray | None = None) -> np.ndarray:
-        """Return the potential on the torus, (C, N, M), of the excess, and of charges on the rim."""
-        field = np.zeros_like(self._charges)
+    def _nothing(self, part: slice) -> np.ndarray:
+        """Return the torus, (c, N, M), of some channels without charges."""
+        return np.zeros((len(self._excess[part]), *self._torus.shape), dtype=self._excess.dtype)
+
+    def _potential(self, part: slice, charges: np.ndarray | None = None) -> np.ndarray:
+        """Return the potential on the torus, (c, N, M), of the excess, and of charges on the rim, of some channels."""
+        field = self._nothing(part)
         h, w = self._inside.shape
-        np.multiply(self._excess, self._inside, out=field[:, 1 : h + 1, 1 : w + 1])
+        np.multiply(self._excess[part], self._inside, out=field[:, 1 : h + 1, 1 : w + 1])
         if charges is not None:
-            _flat(field)[:, self._rim.pixels] += charges
+            _flat(field)[:, self._rim.pixels] += charges[part]
         field[:, 0, 0] = -field.sum(axis=(1, 2))  # next to no pixel of the form; the sum must be zero
         return self._torus.solve(field)
 
-    def outflow(self, potential: np.ndarray) -> np.ndarray:
-        """Return A of a potential on the torus less its charges: (C, rim)."""
-        return self._rim.outflow(self._rim.seen(potential))
+    def outflow(self) -> np.ndarray:
+        """Return A of the excess's potential on the torus less its charges: (C, rim)."""
+        seen = [self._rim.seen(self._potential(part)) for part in self._parts]
+        return self._rim.outflow(np.concatenate(seen))
+
+    def _responses(self, charges: np.ndarray) -> Iterator[np.ndarray]:
+        for part in self._parts:
+            field = self._nothing(part)
+            _flat(field)[:, self._rim.pixels] = charges[part]
+            yield self._rim.seen(self._torus.solve(field))
 
     def respond(self, charges: np.ndarray) -> np.ndarray:
         """Return charges on the rim, their potential and A of it, without smooth functions: (3, C, rim)."""
-        _flat(self._charges)[:, self._rim.pixels] = charges
-        seen = self._rim.seen(self._torus.solve(self._charges))
+        seen = np.concatenate(list(self._responses(charges)))
         answer = np.empty((3, *charges.shape))
         answer[0], answer[1] = charges, seen[:, : charges.shape[1]]
         np.add(charges, self._rim.outflow(seen), out=answer[2])
@@ -113,11 +123,19 @@ class _Form:
         return result
 
     def solution(self, charges: np.ndarray) -> np.ndarray:
-        """Return u, (C, h, w): the potential with these charges, and the smooth function that its residual asks for."""
-        potential = self.potential(charges)
-        h, w = self._inside.shape
-        result = self._smooth.function(-charges - self.outflow(potential)).astype(potential.dtype)
-        result += potential[:, 1 : h + 1, 1 : w + 1]
+        """Return u, (C, h, w): the potential with these charges, and the smooth function that its residual asks for.
+
+        It stands where the excess was.
+        """
+        result, seen, (h, w) = self._excess, [], self._inside.shape
+        for part in self._parts:
+            potential = self._potential(part, charges)
+            seen.append(self._rim.seen(potential))
+            result[part] = potential[:, 1 : h + 1, 1 : w + 1]
+            del potential
+        amounts = self._smooth.amounts(-charges - self._rim.outflow(np.concatenate(seen)))
+        for part in self._parts:
+            result[part] += self._smooth.function(amounts[part]).astype(result.dtype)
         result *= self._inside
         return result
 
@@ -183,9 +201,13 @@ class _Smooth:
         self.both = np.stack((self._turn @ here, self._turn @ there))
         self.values, self.images = self.both
 
-    def function(self, residual: np.ndarray) -> np.ndarray:
-        """Return the combination of them whose image has the same products with them as a residual; (C, h, w)."""
-        amounts = residual @ self.values.T @ self._turn
+    def amounts(self, residual: np.ndarray) -> np.ndarray:
+        """Return of each how much it takes for an image with the same products with them as a residual; (C, 4 F)."""
+        result: np.ndarray = residual @ self.values.T @ self._turn
+        return result
+
+    def function(self, amounts: np.ndarray) -> np.ndarray:
+        """Return them added up, (C, h, w)."""
         down, across = self._down[:, 1:-1], self._across[:, 1:-1]
         result: np.ndarray = (amounts[:, :, None] * down).transpose(0, 2, 1) @ across
         return result
@@ -215,7 +237,8 @@ class _Torus:
         eigenvalues = rows[:, None] + columns[halves[1]]
         eigenvalues[:, [0, -1]] = rows[halves[0], None] + columns[halves[1][[0, -1]]]
         eigenvalues[0, 0] = np.inf  # the constant is in the null space and is dropped
-        self._inverse_eigenvalues = (1 / (eigenvalues * eigenvalues.size)).astype(precision)
+        eigenvalues *= eigenvalues.size
+        self._inverse_eigenvalues = np.divide(1, eigenvalues, out=eigenvalues).astype(precision)
 
     @property
     def nbytes(self) -> int:
@@ -223,13 +246,12 @@ class _Torus:
         return int(self._inverse_eigenvalues.nbytes)
 
     def solve(self, charges: np.ndarray) -> np.ndarray:
-        """Solve −Δu = charges, whose sum is zero; (C, N, M), the mean of u is zero."""
-        potential = np.empty_like(charges)
-        for values, result in zip(charges, potential, strict=True):
+        """Solve −Δu = charges, whose sum is zero; (C, N, M). The mean of u is zero, and it stands where they were."""
+        for values in charges:
             spectrum = cv2.dft(values)
             spectrum *= self._inverse_eigenvalues
-            cv2.dft(spectrum, dst=result, flags=cv2.DFT_INVERSE)
-        return potential
+            cv2.dft(spectrum, dst=values, flags=cv2.DFT_INVERSE)
+        return charges
 
 
 TORI_BYTES = 1 << 24

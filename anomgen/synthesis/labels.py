@@ -11,6 +11,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from anomgen.sources.pixels import strips
 from anomgen.synthesis.sample import Composite
 
 MEDIAN_SIZE = 9
@@ -48,14 +49,17 @@ def _filtered(result: Composite, curve: Callable[[np.ndarray], np.ndarray]) -> n
     """
     border = MEDIAN_SIZE // 2
     change = cv2.copyMakeBorder(result.change, border, border, border, border, cv2.BORDER_CONSTANT, value=[0.0])
-    levels = np.rint(curve(change) * np.float32(255)).astype(np.uint8)
+    levels = np.empty(change.shape, np.uint8)
+    for rows in strips(change):
+        levels[rows] = np.rint(curve(change[rows]) * np.float32(255))
+    del change
     label = np.zeros(result.mask.shape, dtype=np.float32)
     for whole in result.parts or (result.box,):
         part = whole.around(result.mask)
         y, x = part.y - result.box.y, part.x - result.box.x
         around = levels[y : y + part.h + 2 * border, x : x + part.w + 2 * border]
         filtered = cv2.medianBlur(around, MEDIAN_SIZE)[border:-border, border:-border]
-        label[part.slices] = np.where(result.mask[part.slices], filtered, 0) / np.float32(255)
+        np.divide(np.where(result.mask[part.slices], filtered, 0), np.float32(255), out=label[part.slices])
     return label
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from anomgen.sources.cache import bounded
+from anomgen.sources.pixels import STRIP
 
 
 class Sides(NamedTuple):
@@ -27,6 +28,12 @@ class Sides(NamedTuple):
             slice(int(not self.top), None if self.bottom else -1),
             slice(int(not self.left), None if self.right else -1),
         )
+
+
+def parts_of(values: np.ndarray) -> list[slice]:
+    """Return which channels of (C, h, w) are solved for at once: all of few pixels; of many, to save memory, one."""
+    step = max(STRIP // values[0].size, 1)
+    return [slice(first, first + step) for first in range(0, len(values), step)]
 
 
 class _Axis:
@@ -56,9 +63,9 @@ class _Axis:
         return result
 
     def inverse(self, coefficients: np.ndarray, axis: int) -> np.ndarray:
-        """Undo `forward`."""
+        """Undo `forward`; the coefficients may be overwritten."""
         if self.matrix is None:
-            return _sine_transform(coefficients, axis)
+            return _sine_transform(coefficients, axis, overwrite=True)
         result: np.ndarray = coefficients @ self.matrix.T if axis == -1 else self.matrix @ coefficients
         return result
 
@@ -107,10 +114,10 @@ def _axis(n: int, free_low: bool, free_high: bool, precision: type) -> _Axis:
         return _axes[key]
 
 
-def _sine_transform(values: np.ndarray, axis: int) -> np.ndarray:
+def _sine_transform(values: np.ndarray, axis: int, *, overwrite: bool = False) -> np.ndarray:
     from scipy.fft import dst
 
-    result: np.ndarray = dst(values, type=1, axis=axis, norm="ortho")
+    result: np.ndarray = dst(values, type=1, axis=axis, norm="ortho", overwrite_x=overwrite)
     return result
 
 
@@ -123,11 +130,13 @@ class Rectangle:
         eigenvalues = self.rows.eigenvalues[:, None] + self.columns.eigenvalues
         if all(free):  # the constant is in the null space and is dropped
             eigenvalues[0, 0] = np.inf
-        self.inverse_eigenvalues = 1 / eigenvalues
+        self.inverse_eigenvalues = np.divide(1, eigenvalues, out=eigenvalues)
 
     def solve(self, excess: np.ndarray) -> np.ndarray:
-        """Solve −Δu = excess, u = 0 around the rectangle; (C, h, w)."""
-        return self.from_coefficients(self.columns.forward(self.rows.forward(excess, -2), -1))
+        """Solve −Δu = excess, u = 0 around the rectangle; (C, h, w). The solution stands where the excess was."""
+        for part in parts_of(excess):
+            excess[part] = self.from_coefficients(self.columns.forward(self.rows.forward(excess[part], -2), -1))
+        return excess
 
     def from_coefficients(self, coefficients: np.ndarray) -> np.ndarray:
         """Solve for a right-hand side given by its coefficients, which are overwritten."""
@@ -138,24 +147,28 @@ class Rectangle:
 def membrane_correction(difference: np.ndarray, free: Sides) -> np.ndarray:
     """Return difference − membrane, the membrane being harmonic inside and equal to `difference` on the ring.
 
-    For guidance `normal` on a rectangle. The membrane's right-hand side lives on the ring alone, so its
-    coefficients are four outer products and half of the transforms are saved.
+    For guidance `normal` on a rectangle. The membrane's right-hand side lives on the ring alone, so its coefficients
+    are four outer products and half of the transforms are saved. The result stands where the difference was.
     """
     core = difference[:, *free.core]
     if all(free):
-        centred: np.ndarray = core - core.mean(axis=(1, 2), keepdims=True)
-        return centred
+        core -= core.mean(axis=(1, 2), keepdims=True)
+        return core
     rectangle = Rectangle(core.shape, free, difference.dtype.type)
     rows, columns = rectangle.rows, rectangle.columns
     inner_rows, inner_columns = free.core
-    coefficients = np.zeros_like(core)
+    level, upright = [], []
     for is_free, at, end in ((free.top, 0, 0), (free.bottom, -1, 1)):
         if not is_free:
-            line = columns.forward(difference[:, at, inner_columns], -1)
-            coefficients += rows.ends[end][:, None] * line[:, None, :]
+            level.append((rows.ends[end][:, None], columns.forward(difference[:, at, inner_columns], -1)))
     for is_free, at, end in ((free.left, 0, 0), (free.right, -1, 1)):
         if not is_free:
-            line = rows.forward(difference[:, inner_rows, at][..., None], -2)
-            coefficients += line * columns.ends[end]
-    result: np.ndarray = core - rectangle.from_coefficients(coefficients)
-    return result
+            upright.append((rows.forward(difference[:, inner_rows, at][..., None], -2), columns.ends[end]))
+    for part in parts_of(core):
+        coefficients = np.zeros_like(core[part])
+        for ends, line in level:
+            coefficients += ends * line[part, None, :]
+        for line, ends in upright:
+            coefficients += line[part] * ends
+        core[part] -= rectangle.from_coefficients(coefficients)
+    return core

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from anomgen.sources.pixels import value_max
+from anomgen.sources.pixels import strips, value_max
 
 TOLERANCE = 1.0
 """Change, in grey levels of 255, up to which a pixel counts as unchanged (NSA, arXiv 2109.15222)."""
@@ -96,11 +96,12 @@ class Composite(NamedTuple):
 
 def change_between(image: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Return mean_c |image − other| as float32 (H, W), in grey levels of 255 whatever the bit depth."""
-    difference = np.atleast_3d(cv2.absdiff(image, other)).astype(np.float32)
-    channels = difference.shape[2]
-    total = difference[..., 0] if channels == 1 else cv2.transform(difference, np.ones((1, channels), np.float32))
-    result: np.ndarray = total * np.float32(255 / (value_max(image.dtype) * channels))
-    return result
+    channels, change = image.shape[2], np.empty(image.shape[:2], np.float32)
+    for rows in strips(image):
+        difference = np.atleast_3d(cv2.absdiff(image[rows], other[rows])).astype(np.float32)
+        total = difference[..., 0] if channels == 1 else cv2.transform(difference, np.ones((1, channels), np.float32))
+        np.multiply(total, np.float32(255 / (value_max(image.dtype) * channels)), out=change[rows])
+    return change
 
 
 def composite(
@@ -130,8 +131,7 @@ def composite(
     pixels = np.count_nonzero(local)
     if pixels < smallest_mask(image.shape) or 2 * np.count_nonzero(changed & local) < pixels:
         raise Reject("nothing visible changed")
-    kept = cv2.copyTo(drawn[window], local.view(np.uint8), image[window].copy())  # np.copyto takes 20 times as long
-    drawn[window] = kept.reshape(drawn[window].shape)
+    cv2.copyTo(image[window], (~local).view(np.uint8), drawn[window])  # np.copyto takes 20 times as long
     mask = np.zeros(image.shape[:2], dtype=bool)
     mask[window] = local
     return Composite(drawn, mask, box, cv2.copyTo(change, local.view(np.uint8)))

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from anomgen.generators.defects.scene import Layer, Scene, blurred, toned
-from anomgen.sources.pixels import quantise, value_max
+from anomgen.sources.pixels import quantise, strips, value_max
 from anomgen.synthesis.detectability import Detectability
 from anomgen.synthesis.sample import Box, Composite, composite
 
@@ -94,17 +94,19 @@ def _drawn(
         box = box.union(layer.box)
     total = np.zeros((box.h, box.w, image.shape[2]), dtype=np.float32)
     for layer, peak in zip(layers, peaks, strict=True):
-        own, change = layer.box, layer.change
-        if layer.limit is not None:
-            change = change * np.float32(min(strength, layer.limit) / max(peak, 1e-6))
-            change = change if layer.covers else toned(scene.values[own.slices], change)
-        if layer.on_object and scene.foreground is not None:
-            change = change * _within(scene, own)[..., None]
-        rows, columns = slice(own.y - box.y, own.y - box.y + own.h), slice(own.x - box.x, own.x - box.x + own.w)
-        total[rows, columns] += change
+        own = layer.box
+        within = _within(scene, own) if layer.on_object and scene.foreground is not None else None
+        values, sum_ = scene.values[own.slices], total[own.y - box.y :, own.x - box.x :][: own.h, : own.w]
+        for rows in strips(values):
+            change = layer.change[rows]
+            if layer.limit is not None:
+                change = change * np.float32(min(strength, layer.limit) / max(peak, 1e-6))
+                change = change if layer.covers else toned(values[rows], change)
+            sum_[rows] += change if within is None else change * within[rows][..., None]
     drawn = image.copy()
-    top = value_max(image.dtype)
-    drawn[box.slices] = quantise((scene.values[box.slices] + total) * np.float32(top / 255), image.dtype)
+    top, values, shown = value_max(image.dtype), scene.values[box.slices], drawn[box.slices]
+    for rows in strips(values):
+        shown[rows] = quantise((values[rows] + total[rows]) * np.float32(top / 255), image.dtype)
     support = np.zeros(image.shape[:2], dtype=bool)
     support[box.slices] = _closed(scene, _largest(total) > 0.5, box)
     return drawn, support, box

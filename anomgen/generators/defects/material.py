@@ -36,12 +36,14 @@ def measured(images: Iterable[tuple[np.ndarray, np.ndarray | None]], light: floa
         shown = np.ones(image.shape[:2], dtype=bool) if foreground is None else foreground
         if not shown.any():
             continue
-        values = levels(image)
-        grey = _mean(values)
+        grey = _mean(image)
         size = max(round(WINDOW * float(np.sqrt(grey.size))), 3)
         mean, square = cv2.blur(grey, (size, size)), cv2.blur(grey * grey, (size, size))
-        deviations.append(float(np.median(np.sqrt(np.maximum(square - mean * mean, 0))[shown])))
-        colours.append(float(_farthest(values, grey)[shown].std()))
+        np.square(mean, out=mean)
+        np.subtract(square, mean, out=square)
+        deviations.append(float(np.median(np.sqrt(np.maximum(square, 0, out=square), out=square)[shown])))
+        del mean, square
+        colours.append(float(_farthest(image, grey)[shown].std()))
         slopes.append(_slope(grey, shown))
         blurs.append(blur_of(grey, shown) * 256 / float(np.sqrt(grey.size)))
     if not deviations:
@@ -80,20 +82,20 @@ def _steepness(grey: np.ndarray) -> np.ndarray:
     return result
 
 
-def _mean(values: np.ndarray) -> np.ndarray:
-    """Return the mean over the channels, float32 (H, W), as numpy's own, which is slow over a short last axis."""
-    total = values[..., 0].copy()
-    for channel in range(1, values.shape[2]):
-        total += values[..., channel]
-    total /= np.float32(values.shape[2])
+def _mean(image: np.ndarray) -> np.ndarray:
+    """Return the mean over the channels in grey levels of 255, float32 (H, W)."""
+    total = levels(image[..., 0])
+    for channel in range(1, image.shape[2]):
+        total += levels(image[..., channel])
+    total /= np.float32(image.shape[2])
     return total
 
 
-def _farthest(values: np.ndarray, grey: np.ndarray) -> np.ndarray:
-    """Return how far the farthest channel is from grey, float32 (H, W)."""
-    farthest: np.ndarray = np.abs(values[..., 0] - grey)
-    for channel in range(1, values.shape[2]):
-        np.maximum(farthest, np.abs(values[..., channel] - grey), out=farthest)
+def _farthest(image: np.ndarray, grey: np.ndarray) -> np.ndarray:
+    """Return how far the farthest channel is from grey, in grey levels of 255, float32 (H, W)."""
+    farthest = np.zeros_like(grey)
+    for channel in range(image.shape[2]):
+        cv2.max(farthest, cv2.absdiff(levels(image[..., channel]), grey), dst=farthest)
     return farthest
 
 
