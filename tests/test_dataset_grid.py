@@ -1,5 +1,7 @@
 """The grid of samples: a crop holds the anomaly and lies in the image; any size and depth can be shown."""
 
+import weakref
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -34,6 +36,19 @@ def test_any_size_depth_and_channels_are_laid_out(shape, dtype):
     assert one.dtype == np.uint8 and one.shape[0] > two.shape[0] and one.shape[1] < two.shape[1]
     beside = grid_sheet([Group("a", panels), Group("b", panels[:1])], 1)
     assert (beside == 238).all(axis=2).any()  # b has no second sample
+
+
+def test_a_sample_goes_before_the_next_is_read():
+    read = []
+
+    def panel():
+        assert all(before() is None for before in read)
+        shown = Panel(np.full((20, 20, 3), 9, np.uint8), np.eye(20, dtype=bool), None, None, "")
+        read.append(weakref.ref(shown))
+        return shown
+
+    grid_sheet([Group("a", (panel() for _ in range(5)))], 2)
+    assert len(read) == 5
 
 
 def test_an_outline_runs_through_the_rim_of_each_piece():

@@ -135,7 +135,7 @@ def test_a_long_caption_is_cut_to_the_width_of_the_sheet():
 
 def test_rows_are_spread_over_the_dataset_and_over_its_defect_types(tmp_path):
     dataset = Dataset(write_dataset(tmp_path / "d", made_rows(40)))
-    chosen = dataset_panels(dataset, 6)
+    chosen = list(dataset_panels(dataset, 6))
     assert sum("nsa" in panel.caption for panel in chosen) == 3
     assert sum("scar" in panel.caption for panel in chosen) == 3
     numbers = [int(panel.caption.split()[1]) for panel in chosen]
@@ -147,7 +147,7 @@ def test_rows_are_spread_over_the_dataset_and_over_its_defect_types(tmp_path):
 @pytest.mark.parametrize("count", [1, 6, 100])
 def test_no_more_rows_are_shown_than_there_are(tmp_path, count):
     dataset = Dataset(write_dataset(tmp_path / "d"))
-    assert len(dataset_panels(dataset, count)) == min(count, 6)
+    assert len(list(dataset_panels(dataset, count))) == min(count, 6)
 
 
 def test_a_rare_defect_type_is_shown(tmp_path):
@@ -156,7 +156,7 @@ def test_a_rare_defect_type_is_shown(tmp_path):
     for index in range(30):
         sample = anomalous(image, index, soft=False, defect_type="scar" if index == 17 else "nsa")
         rows.append(Row.of_sample(sample, index=index, seed=7, attempt=0, source_id="a", normal=image))
-    chosen = dataset_panels(Dataset(write_dataset(tmp_path / "d", rows)), 4)
+    chosen = list(dataset_panels(Dataset(write_dataset(tmp_path / "d", rows)), 4))
     assert sum("row 17 · scar" in panel.caption for panel in chosen) == 1
     assert all(panel.normal is None for panel in chosen)
 
@@ -164,7 +164,7 @@ def test_a_rare_defect_type_is_shown(tmp_path):
 def test_a_dataset_of_normal_rows_is_shown_too(tmp_path):
     rows = [row for row in made_rows(6) if not row.label]
     dataset = Dataset(write_dataset(tmp_path / "d", rows))
-    assert len(dataset_panels(dataset)) == 3
+    assert len(list(dataset_panels(dataset))) == 3
     complete_preview(dataset, tmp_path / "p.png")
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from importlib import resources
 from io import BytesIO
@@ -57,10 +58,10 @@ CROP_SIDE = 256
 
 @dataclass(frozen=True)
 class Group:
-    """Samples of one recipe or dataset, under its name."""
+    """Samples of one recipe or dataset, under its name; what draws them takes them one by one, once."""
 
     name: str
-    panels: Sequence[Panel]
+    panels: Iterable[Panel]
 
 
 def complete_preview(dataset: Dataset, path: Path, count: int = 8, pool: Pool | None = None) -> None:
@@ -94,16 +95,12 @@ def grid_sheet(groups: Sequence[Group], columns: int, title: str = "", side: int
     columns: samples a line; several groups stand side by side instead, one a column, so that a line shows sample k of
     each. side: longest one of a picture. told: lines of text below each, at most.
     """
-    if len(groups) > 1:
-        count = max(len(group.panels) for group in groups)
-        lines = [[group.panels[k] if k < len(group.panels) else None for group in groups] for k in range(count)]
-        heads = [group.name for group in groups]
-    else:
-        panels = list(groups[0].panels)
-        lines = [list(panels[k : k + columns]) for k in range(0, len(panels), columns)]
-        heads = []
-    cells = [[None if panel is None else _Cell.of(panel, side) for panel in line] for line in lines]
-    return _laid_out(cells, heads, title, side, told)
+    cells = [list(map(partial(_Cell.of, longest=side), group.panels)) for group in groups]
+    lines: list[Sequence[_Cell | None]] = list(zip_longest(*cells))
+    if len(groups) == 1:
+        lines = [cells[0][k : k + columns] for k in range(0, len(cells[0]), columns)]
+    heads = [group.name for group in groups] if len(groups) > 1 else []
+    return _laid_out(lines, heads, title, side, told)
 
 
 @dataclass(frozen=True)

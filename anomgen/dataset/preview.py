@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -122,15 +122,16 @@ def inspection_sheet(panels: Sequence[InspectionPanel], title: str = "", limit: 
     return laid_out(title, ["image", "mask", "map"], rows)
 
 
-def dataset_panels(dataset: Dataset, count: int = 8, pool: Pool | None = None) -> list[Panel]:
-    """Return panels of anomalous rows of a dataset: spread evenly, and over all defect types.
+def dataset_panels(dataset: Dataset, count: int = 8, pool: Pool | None = None) -> Iterator[Panel]:
+    """Yield panels of anomalous rows of a dataset: spread evenly, and over all defect types.
 
     Rows without a normal image, neither in the dataset nor in `pool`, are shown without it. A dataset of normal
     rows alone gives panels of normal rows.
     """
     normals = NormalImages(dataset, pool)
     value_range = dataset.value_range if pool is None else pool.value_range
-    return [Panel.of_stored(dataset.row(index), normals, value_range) for index in _chosen(dataset, count)]
+    for index in _chosen(dataset, count):
+        yield Panel.of_stored(dataset.row(index), normals, value_range)
 
 
 def write_sheet(sheet: np.ndarray, path: Path) -> None:

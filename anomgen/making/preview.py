@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -22,7 +22,7 @@ from anomgen.dataset.preview import dataset_panels, foreground_sheet, preview_sh
 from anomgen.dataset.reader import Dataset
 from anomgen.errors import UsageError, tell
 from anomgen.files import refuse_inside, replacing
-from anomgen.making.engine import Recipe
+from anomgen.making.engine import Recipe, Renderer
 from anomgen.making.memory import recalled_source
 from anomgen.making.output import refuse_in_source
 from anomgen.making.recipe import load_recipe, recipe_of
@@ -196,17 +196,24 @@ def _draw_recipes(recipes: Sequence[Recipe], out: Path, rows: int, cols: int | N
     """Draw the first anomalous rows that `make` would write of each; return what was resolved, of several by name."""
     sampler, groups, resolved = Sampler(), [], {}
     for number, recipe in enumerate(recipes):
-        renderer, panels = sampler.renderer(recipe), []
-        plan = renderer.plan
-        with single_threaded():
-            for index in _first_anomalous(recipe, rows):
-                panels.append(Panel.of_row(renderer.row(index)))
-                tell(number * rows + len(panels), rows * len(recipes), "drawing samples")
-        groups.append(Group(recipe.name, panels))
-        resolved[recipe.name] = {**plan.resolved, "notes": list(plan.notes)}
+        renderer = sampler.renderer(recipe)
+        groups.append(Group(recipe.name, _panels(renderer, rows, number * rows, len(recipes) * rows)))
+        resolved[recipe.name] = {**renderer.plan.resolved, "notes": list(renderer.plan.notes)}
     names = ", ".join(group.name for group in groups)
     _draw(groups, out, cols, f"{names} on {_source_name(recipes[0].source.config())}", views=views)
     return resolved if len(recipes) > 1 else next(iter(resolved.values()))
+
+
+def _panels(renderer: Renderer, rows: int, before: int, of: int) -> Iterator[Panel]:
+    """Draw the first anomalous rows, each when it is asked for; before, of: samples that are told of beside them."""
+
+    def panel(index: int) -> Panel:
+        with single_threaded():
+            return Panel.of_row(renderer.row(index))
+
+    for done, index in enumerate(_first_anomalous(renderer.plan.recipe, rows), 1):
+        yield panel(index)
+        tell(before + done, of, "drawing samples")
 
 
 def _source_name(source: Mapping[str, Any]) -> str:
@@ -230,7 +237,7 @@ def _draw(
     if out.suffix.lower() == PAGE:
         write_gallery(groups, out, title, [f"Drawn by anomgen {version('anomgen')}."], cols)
     elif views:
-        _write(preview_sheet(groups[0].panels, title), out)
+        _write(preview_sheet(list(groups[0].panels), title), out)
     else:
         _write(grid_sheet(groups, cols or COLUMNS, title, told=told), out)
 
