@@ -45,7 +45,7 @@ def at_severity(
     """
     most = max((layer.limit or 0.0 for layer in layers), default=0.0)
     strength = min(float(np.clip(3 * scene.material.deviation * severity**0.8, 10, STRONGEST)), most)
-    peaks = [float(_largest(layer.change).max()) for layer in layers]
+    peaks = [max(float(_largest(layer.change[rows]).max()) for rows in strips(layer.change)) for layer in layers]
     for attempt in range(TRIES):
         drawn, support, box = _drawn(image, scene, layers, peaks, strength)
         tolerance = float(np.clip(FAINT * strength, *TOLERANCES))
@@ -96,17 +96,20 @@ def _drawn(
     for layer, peak in zip(layers, peaks, strict=True):
         own = layer.box
         within = _within(scene, own) if layer.on_object and scene.foreground is not None else None
-        values, sum_ = scene.values[own.slices], total[own.y - box.y :, own.x - box.x :][: own.h, : own.w]
+        values, part = scene.values[own.slices], total[own.y - box.y :, own.x - box.x :][: own.h, : own.w]
         for rows in strips(values):
             change = layer.change[rows]
             if layer.limit is not None:
                 change = change * np.float32(min(strength, layer.limit) / max(peak, 1e-6))
                 change = change if layer.covers else toned(values[rows], change)
-            sum_[rows] += change if within is None else change * within[rows][..., None]
+            part[rows] += change if within is None else change * within[rows][..., None]
     drawn = image.copy()
     top, values, shown = value_max(image.dtype), scene.values[box.slices], drawn[box.slices]
+    changed = np.empty((box.h, box.w), dtype=bool)
     for rows in strips(values):
         shown[rows] = quantise((values[rows] + total[rows]) * np.float32(top / 255), image.dtype)
+        changed[rows] = _largest(total[rows]) > 0.5
+    del total, part
     support = np.zeros(image.shape[:2], dtype=bool)
-    support[box.slices] = _closed(scene, _largest(total) > 0.5, box)
+    support[box.slices] = _closed(scene, changed, box)
     return drawn, support, box
