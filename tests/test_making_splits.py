@@ -1,5 +1,7 @@
 """A split for testing: no image, nor what was made with it, is in both parts, and without one nothing changes."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -118,5 +120,26 @@ def test_too_few_rows_or_images_for_two_parts_are_refused(photos_of_all, recipe)
         load_recipe("nsa", source=photos_of_all, count=1, overrides={"test_share": 0.25})
     plan = Plan.of(recipe)
     object.__setattr__(plan, "source", Subset(plan.source, range(3)))
-    with pytest.raises(UsageError, match="test_share: either part needs 2"):
+    with pytest.raises(
+        UsageError, match="test_share: either part needs 2 different normal images or more, and there are 3"
+    ):
         Renderer(plan)
+
+
+def test_equal_images_are_in_one_part_and_count_once(photos_of_all, tmp_path, recipe):
+    from PIL import Image
+
+    for file in sorted(Path(photos_of_all).iterdir()):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+        Image.open(file).save(tmp_path / f"y{file.stem}.bmp")  # other bytes, the same pixels
+    source = load_recipe("nsa", source=str(tmp_path), size=48).source
+    renderer = Renderer(Plan.of(recipe.model_copy(update={"source": source})))
+    train, test = ([name.removeprefix("y")[:2] for name in ids(part)] for part in renderer._parts)
+    assert len(train) == 18 and len(test) == 6 and not set(train) & set(test)
+    renderer.plan.source._contents = renderer.plan.source._contents[:3] * 8
+    with pytest.raises(UsageError, match=r"there are 3 among 24: some are equal, such as 00\.png and 03\.png"):
+        Renderer(renderer.plan)
+
+
+def ids(part):
+    return [part.pool.source.id(k) for k in range(len(part.pool))]

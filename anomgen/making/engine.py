@@ -193,6 +193,7 @@ class Plan:
             found = source if isinstance(source, Opened) else opened(recipe.source, recipe.foreground, source)
             if detectability is not None:
                 remember_fit(found.pool, detectability)
+            parts_of(found.pool, recipe.test_share, recipe.train_count, recipe.seed)  # too few are told at once
             boundary = _boundary(recipe, found.pool)
             generator = prepared(recipe.generator, found.pool, draft=draft)
         return cls(recipe, found.source, generator, found.foreground, found.notes, found.surprises, boundary)

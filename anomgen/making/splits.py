@@ -10,10 +10,11 @@ from weakref import WeakKeyDictionary
 
 from anomgen.errors import UsageError
 from anomgen.rng import order_of
+from anomgen.sources.pixels import digest_of
 from anomgen.sources.pool import Pool
 
 FEWEST = 2
-"""Normal images that either part needs at least: one to change, one to take from."""
+"""Different normal images that either part needs at least: one to change, one to take from."""
 
 
 @dataclass(frozen=True)
@@ -52,19 +53,44 @@ def split_files(data: Path) -> list[Path]:
 def parts_of(pool: Pool, test_share: float, train_rows: int, seed: int) -> list[Part]:
     """Return the part of a dataset for training, and that for testing where there is one; they share no image.
 
-    Raises UsageError where there are too few images.
+    Equal images stay together. Raises UsageError where there are too few different ones.
     """
-    count = len(pool)
     if not test_share:
-        return [Part(0, pool, range(count))]
-    if count < 2 * FEWEST:
-        raise UsageError(f"test_share: either part needs {FEWEST} normal images or more, and there are {count}")
+        return [Part(0, pool, range(len(pool)))]
     key = test_share, seed
     if pool not in _halves or _halves[pool][0] != key:
-        held = min(max(round(test_share * count), FEWEST), count - FEWEST)
-        order = [int(position) for position in order_of(seed, 0, count)]
-        _halves[pool] = key, [(pool.of_images(own), own) for own in (sorted(order[held:]), sorted(order[:held]))]
+        _halves[pool] = key, [(pool.of_images(own), own) for own in _divided(pool, test_share, seed)]
     return [Part(start, *half) for start, half in zip((0, train_rows), _halves[pool][1], strict=True)]
+
+
+def _divided(pool: Pool, test_share: float, seed: int) -> tuple[list[int], list[int]]:
+    """Return which images are for training, and which for testing: a share of the different ones."""
+    contents = _contents(pool)
+    order = list(dict.fromkeys(contents[position] for position in order_of(seed, 0, len(pool))))
+    count = len(order)
+    if count < 2 * FEWEST:
+        raise UsageError(
+            f"test_share: either part needs {FEWEST} different normal images or more, and there are {count}"
+            f"{_equal(pool, contents)}"
+        )
+    held = set(order[: min(max(round(test_share * count), FEWEST), count - FEWEST)])
+    training = [position for position, content in enumerate(contents) if content not in held]
+    return training, [position for position, content in enumerate(contents) if content in held]
+
+
+def _equal(pool: Pool, contents: Sequence[str]) -> str:
+    """Return, for a message, which images are equal; nothing where all are different."""
+    for position, content in enumerate(contents):
+        if (first := contents.index(content)) < position:
+            names = [pool.source.id(place) for place in (first, position)]
+            return f" among {len(contents)}: some are equal, such as {' and '.join(names)}"
+    return ""
+
+
+def _contents(pool: Pool) -> Sequence[str]:
+    """Return a hash of each image's pixels; a source that keeps it is not read again."""
+    known = getattr(pool.source, "contents", None)
+    return [digest_of(pool.stored(k)) for k in range(len(pool))] if known is None else known()
 
 
 _halves: MutableMapping[Pool, tuple[tuple[float, int], list[tuple[Pool, list[int]]]]] = WeakKeyDictionary()

@@ -15,12 +15,12 @@ import numpy as np
 from anomgen.errors import SourceError, UsageError
 from anomgen.files import fingerprint_of
 from anomgen.places import home
-from anomgen.score.decoded import Decoded, decoded, digest_of
+from anomgen.score.decoded import Decoded, decoded
 from anomgen.sources.base import Source
 from anomgen.sources.folder import NotAllNormal
 from anomgen.sources.labelled import NORMAL, Listing, listing, photos
 from anomgen.sources.orientation import drawn_notes
-from anomgen.sources.pixels import to_channels
+from anomgen.sources.pixels import digest_of, to_channels
 from anomgen.sources.scan import resized
 from anomgen.sources.value_range import ValueRange, counted_on, measured_of, stretched, told
 

@@ -13,6 +13,7 @@ from anomgen.sources.images import fit_image, quiet, read_picture
 from anomgen.sources.labelled import LabelledImage, Listing
 from anomgen.sources.mask_files import united_mask
 from anomgen.sources.orientation import Drawn, Turn
+from anomgen.sources.pixels import digest_of
 from anomgen.sources.tree import listed_problems
 from anomgen.versions import cores
 
@@ -95,11 +96,3 @@ def covered_mask(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Return which share of each pixel at `shape` (height, width) a mask covers, float32."""
     covered = (mask != 0).astype(np.float32)[..., None]
     return fit_image(covered, (shape[0], shape[1]), "stretch")[..., 0]
-
-
-def digest_of(image: np.ndarray) -> str:
-    """Return a hash of an image's pixels that is the same when grey is stored as colour."""
-    if image.shape[2] == 3 and (image == image[..., :1]).all():
-        image = image[..., :1]
-    head = f"{image.shape} {image.dtype}".encode()
-    return file_digest(head + np.ascontiguousarray(image).tobytes())

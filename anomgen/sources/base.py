@@ -36,7 +36,7 @@ class Source(Protocol):
 
     A source may also have `notes`, sentences on what else was left out or done to the images; `dataset`, the id on the
     Hub that they were read from; `shape`, the (height, width) of all, None where they differ; `value_range`, see
-    `anomgen.sources.value_range`, None for the whole depth.
+    `anomgen.sources.value_range`, None for the whole depth; `contents()`, a hash of each image's pixels.
     """
 
     def __len__(self) -> int: ...

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from anomgen.errors import AnomgenError
+from anomgen.files import file_digest
 
 STRIP = 1 << 18
 """Values in a strip of an image."""
@@ -77,6 +78,14 @@ def to_channels(image: np.ndarray, channels: int) -> np.ndarray:
     if channels == 1:
         return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
     return np.repeat(image, channels, axis=2)
+
+
+def digest_of(image: np.ndarray) -> str:
+    """Return a hash of the pixels of an image (H, W, C) that is the same when grey is stored as colour."""
+    if image.shape[2] == 3 and (image == image[..., :1]).all():
+        image = image[..., :1]
+    head = f"{image.shape} {image.dtype}".encode()
+    return file_digest(head + np.ascontiguousarray(image).tobytes())
 
 
 def to_lab(image: np.ndarray) -> np.ndarray:

@@ -28,7 +28,7 @@ from anomgen.sources.images import (
     transparency,
 )
 from anomgen.sources.orientation import UPRIGHT, Turn
-from anomgen.sources.pixels import is_alike, to_channels, value_max
+from anomgen.sources.pixels import digest_of, is_alike, to_channels, value_max
 from anomgen.sources.tree import listed_problems, tree_of
 from anomgen.sources.value_range import RangeField, ValueRange, counted, measured_of, told
 
@@ -117,6 +117,7 @@ class ScannedSource:
         where, entries, self._read, self.license, self.dataset, self.notes = listed
         self._config, self._size, self.fit = config, config.size, config.fit
         self._counts: np.ndarray | None = None
+        self._contents: tuple[str, ...] = ()
         self._kept: dict[int, np.ndarray] = {}
         checked = list(self._check_all(entries))
         good = _usable(checked, entries, config.on_bad_image == "skip", where)
@@ -145,6 +146,7 @@ class ScannedSource:
         """Return the source without some of its images; their names are among the skipped ones."""
         left, gone = [k for k in range(len(self)) if k not in set(indices)], [self._ids[k] for k in sorted(indices)]
         other = copy(self)
+        other._contents = ()
         other.skipped += tuple(map(_readable, gone))
         other.turns = {name: turn for name, turn in self.turns.items() if name not in gone}
         other._ids, other._keys, other._files = (
@@ -193,6 +195,11 @@ class ScannedSource:
     def files(self) -> tuple[str, ...]:
         """Return a hash of the file of each image: `file_digest` of its bytes."""
         return self._files
+
+    def contents(self) -> tuple[str, ...]:
+        """Return a hash of the pixels of each image, see `digest_of`; they are read when it is first asked for."""
+        self._contents = self._contents or tuple(digest_of(self[index]) for index in range(len(self)))
+        return self._contents
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_kept": {}}

@@ -29,7 +29,7 @@ class Subset:
         return self.source.id(self.positions[index])
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("source", "positions") or name.startswith("__"):  # not there yet while it is unpickled
+        if name in ("source", "positions", "contents") or name.startswith("__"):  # not there yet while it is unpickled
             raise AttributeError(name)
         found = getattr(self.source, name)
         return (lambda index: found(self.positions[index])) if name == "opaque" else found
