@@ -32,7 +32,7 @@ app = App()
 @app.command(epilog="Example: anomgen preview --recipes nsa,perlin,defects -s photos -o look.html")
 def preview(
     dataset: Annotated[
-        Path | None, typer.Argument(metavar="[DATASET]", parser=place, help="Finished dataset, or its URL, to look at.")
+        Any, typer.Argument(metavar="[DATASET]", parser=place, help="Finished dataset, or its URL, to look at.")
     ] = None,
     recipe: Annotated[str | None, typer.Option("--recipe", "-r", help="Look at what a recipe would make.")] = None,
     recipes: Annotated[str | None, typer.Option(help="Several, side by side: nsa,perlin,defects.")] = None,

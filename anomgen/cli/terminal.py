@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -27,8 +26,8 @@ SourceOption = Annotated[
     ),
 ]
 AgainOption = Annotated[str | None, typer.Option("--source", "-s", help="Where the normal images are now.")]
-DatasetArgument = Annotated[
-    Path, typer.Argument(metavar="DATASET", parser=place, help="Folder that `anomgen make` wrote, or its URL.")
+DatasetArgument = Annotated[  # of what is annotated as a Path, some releases of typer make one
+    Any, typer.Argument(metavar="DATASET", parser=place, help="Folder that `anomgen make` wrote, or its URL.")
 ]
 SizeOption = Annotated[str | None, typer.Option(help="Image size: N, HxW, or native.")]
 SeedOption = Annotated[int | None, typer.Option(help="Seed; every sample follows from it and its index.")]
