@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
-from anomgen.config.text import decoded, read_yaml, write_yaml
+from anomgen.config.text import MAX_CARD, decoded, front_matter, write_yaml
 from anomgen.errors import UsageError, printable
 from anomgen.licenses import known
 from anomgen.places import bundled, read_within
@@ -101,10 +101,6 @@ def as_code(text: Any) -> str:
     return "`" + str(text).replace("`", "'").replace("\n", " ").replace("|", "¦") + "`"
 
 
-MAX_CARD = 1 << 22
-"""Bytes of a card; the Hub's own limit is near."""
-_METADATA = re.compile(r"---[^\n]*\n(.*?)\n---", re.DOTALL)
-
 TAG = "anomgen"
 """The tag in a card's metadata that marks a repository as one that anomgen has pushed to."""
 
@@ -139,8 +135,7 @@ class Card(NamedTuple):
         if not content.lstrip().startswith("---"):  # of which DatasetCard would warn
             return cls({}, content)
         try:
-            head = _METADATA.match(content.lstrip())
-            names = read_yaml(head[1] if head else "") or ()  # strictly, before a library reads it
+            names = front_matter(content) or ()  # strictly, before a library reads it
             card = DatasetCard(content)
         except yaml.YAMLError as error:
             raise UsageError(f"{where}: the metadata in its first lines is not valid YAML ({error}); mend it") from None

@@ -14,7 +14,7 @@ from PIL import Image
 from anomgen.errors import SourceError, UsageError
 from anomgen.licenses import known
 from anomgen.sources.conformance import check_source
-from anomgen.sources.hub import Hub, _with_bytes
+from anomgen.sources.hub import Hub, _with_bytes, datasets_library, split_names
 
 try:
     import datasets
@@ -68,6 +68,11 @@ def parquet(root, dataset, split="train", card=None):
 def local(tmp_path):
     parquet(tmp_path / "set", table(), "test")
     return parquet(tmp_path / "set", table(), card="license: cc-by-4.0")
+
+
+def split_names_of(path):
+    with datasets_library() as library:
+        return split_names(library, Hub(path=path), path)
 
 
 def ids(source):
@@ -195,6 +200,31 @@ def test_configurations(tmp_path):
         Hub(path=str(tmp_path), name="larg").open()
     source = Hub(path=str(tmp_path), name="large").open()
     assert len(source) == 5 and source.license is None  # two licences are not one
+
+
+def bomb(line_end):
+    lines = ["x0: &x0 [1,1,1,1,1,1,1,1,1,1]"]
+    lines += [f"x{k}: &x{k} [{','.join([f'*x{k - 1}'] * 10)}]" for k in range(1, 9)]
+    return line_end.join(["---", *lines, "dataset_info:", "  splits: *x8", "---", ""]).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("README.md", bomb("\n"), "more than 20 aliases"),
+        ("README.md", bomb("\r"), "more than 20 aliases"),
+        (".huggingface.yaml", bomb("\n").strip(b"-\n"), "more than 20 aliases"),
+        ("README.md", b"---\nx: \x97\n---\n", "UTF-8"),
+        ("README.md", b"---\nx: 1\nx: 2\n---\n", "'x' is given twice"),
+        ("README.md", b"---\nx: " + b"a" * (1 << 22) + b"\n---\n", "holds more than"),
+    ],
+    ids=["aliases", "carriage returns", "standalone", "encoding", "twice", "size"],
+)
+@pytest.mark.parametrize("use", [lambda path: Hub(path=path).open(), split_names_of], ids=["open", "splits"])
+def test_metadata_are_read_strictly_before_the_library_reads_them(local, use, name, content, expected):
+    (local / name).write_bytes(content)
+    with pytest.raises(UsageError, match=rf"{name}: .*{expected}"):
+        use(str(local))
 
 
 def test_what_is_not_there(tmp_path):

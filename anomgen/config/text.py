@@ -115,6 +115,20 @@ def read_yaml(text: str) -> Any:
     return values
 
 
+MAX_CARD = 1 << 22
+"""Bytes of a card; the Hub's own limit is near."""
+_FRONT = re.compile(r"\s*---(?:\r\n|\r|\n)(.*?)(?:\r\n|\r|\n)---[ \t]*(?:\r\n|\r|\n|$)", re.DOTALL)
+
+
+def front_matter(text: str) -> Any:
+    """Return the metadata in a card's first lines, found as the Hub's library finds them; None where there are none.
+
+    Raises yaml.YAMLError as `read_yaml` does. That library reads all that aliases stand for, so this goes before it.
+    """
+    found = _FRONT.match(text)
+    return read_yaml(found[1]) if found else None
+
+
 def write_yaml(values: Any, *, width: int = 100, flow: bool | None = False) -> str:
     """Return YAML that `read_yaml`, and any reader of YAML 1.1, takes for equal values.
 

@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import unquote
 
+import yaml
+
+from anomgen.config.text import MAX_CARD, decoded, front_matter, read_yaml
 from anomgen.errors import AnomgenError, SourceError, UsageError, near_miss, require
-from anomgen.places import home, is_url
+from anomgen.places import home, is_url, read_within
 from anomgen.sources.base import PathText
 from anomgen.sources.folder import missing_hint
 from anomgen.sources.hub_license import license_of
@@ -152,15 +155,17 @@ def roots_of(datasets: Any, path: str) -> tuple[Path, ...]:
 
 @contextmanager
 def datasets_library() -> Iterator[Any]:
-    """Give the library with its progress bars off."""
+    """Give the library with its progress bars and its log off."""
     require("hub", "a source of kind hub", "datasets")
     import datasets
 
-    bars = not datasets.are_progress_bars_disabled()
+    bars, loud = not datasets.are_progress_bars_disabled(), datasets.logging.get_verbosity()
     datasets.disable_progress_bars()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what it logs, its errors say
     try:
         yield datasets
     finally:
+        datasets.logging.set_verbosity(loud)
         if bars:
             datasets.enable_progress_bars()
 
@@ -172,6 +177,7 @@ def load_split(datasets: Any, config: Hub, path: str, split: str) -> Any:
         raise UsageError(
             f"{path}: there is no such folder, nor is it an id OWNER/NAME of the Hub{missing_hint(folder)}"
         )
+    _check_metadata(path, config.revision)
     try:
         if (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file():
             return _split_of(datasets.load_from_disk(str(folder)), path, split)
@@ -189,6 +195,7 @@ def load_split(datasets: Any, config: Hub, path: str, split: str) -> Any:
 def split_names(datasets: Any, config: Hub, path: str) -> list[str]:
     """Return the names of a dataset's splits, or raise what the library's error means for the user."""
     folder = home(path)
+    _check_metadata(path, config.revision)
     try:
         if (folder / "state.json").is_file():
             return ["train"]
@@ -200,6 +207,34 @@ def split_names(datasets: Any, config: Hub, path: str) -> list[str]:
         raise
     except Exception as error:  # as in `load_split`
         raise _explained(error, datasets, config, path, "train") from error
+
+
+def _check_metadata(path: str, revision: str | None) -> None:
+    """Raise UsageError where a dataset's metadata are no YAML or stand for too much: the library reads it all."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
+
+    folder = home(path)
+    for name, read in (("README.md", front_matter), (".huggingface.yaml", read_yaml)):
+        try:
+            file = folder / name
+            if not folder.is_dir():
+                file = Path(hf_hub_download(path, name, repo_type="dataset", revision=revision)).resolve()
+        except (HfHubHTTPError, OSError) as error:
+            if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
+                continue
+            return  # the library says what is wrong
+        where = str(folder / name) if folder.is_dir() else f"{path}: {name}"
+        try:
+            read(decoded(read_within(file, MAX_CARD)))
+        except FileNotFoundError:
+            continue
+        except yaml.YAMLError as error:
+            raise UsageError(f"{where}: the metadata in it is not valid YAML ({error}); mend or remove it") from None
+        except ValueError as error:
+            raise UsageError(f"{where}: {error}") from None
+        except OSError as error:
+            raise UsageError(f"{where}: cannot be read ({error.strerror or error})") from None
 
 
 def _load_part(datasets: Any, config: Hub, path: str, split: str, first: int, last: int) -> Any:
@@ -265,7 +300,8 @@ def _explained(error: Exception, datasets: Any, config: Hub, path: str, split: s
     if isinstance(error, FileNotFoundError):
         return UsageError(f"{path}: holds no data that the library datasets can load ({error})")
     if isinstance(error, ValueError) and not isinstance(error, ArrowException):
-        return UsageError(f"{path}: {_wrong_name(datasets, config, path, split) or error}")
+        cause = f" ({error.__cause__})" if error.__cause__ else ""
+        return UsageError(f"{path}: {_wrong_name(datasets, config, path, split) or f'{error}{cause}'}")
     return SourceError(f"{path}: cannot be loaded ({type(error).__name__}: {error})")
 
 
