@@ -20,7 +20,7 @@ from anomgen.cards import Card
 from anomgen.dataset.left_out import without_left_out
 from anomgen.dataset.origin import LEFT_OUT, is_ours
 from anomgen.dataset.reader import Dataset
-from anomgen.errors import AnomgenError, Interrupted, Progress, UsageError, noted, silent
+from anomgen.errors import AnomgenError, Interrupted, MissingExtra, Progress, UsageError, noted, require, silent
 from anomgen.hub.changes import TEXT, Changes, PushOptions, changes_of, refuse_token, size_of
 from anomgen.hub.client import Repository, check_id, library, require_token
 from anomgen.hub.faults import AGAIN, Moved
@@ -32,6 +32,7 @@ from anomgen.hub.upload import (
     check_terms,
     config_name,
     is_model,
+    model_kind,
     upload_of,
 )
 from anomgen.licenses import normalised
@@ -95,9 +96,10 @@ def push(
     """Push the dataset or the model in a folder to the Hub; the options are those of `anomgen push`.
 
     config: name of a dataset's configuration, by default its recipe's. license: by default that of the source images.
-    check: as `anomgen check` does. overwrite: replace another dataset or model of the same name. adopt: add to a
-    repository that anomgen did not make. progress: told how many rows are checked and how many megabytes sent. api: an
-    `HfApi`, by default one that finds endpoint and token as the library does. wait: sleeps between two tries.
+    check: as `anomgen check` does, or that a detector can be read. overwrite: replace another dataset or model of the
+    same name. adopt: add to a repository that anomgen did not make. progress: told how many rows are checked and how
+    many megabytes sent. api: an `HfApi`, by default one that finds endpoint and token as the library does. wait: sleeps
+    between two tries.
 
     Raises UsageError for what must not be published as it is, AnomgenError for what a check finds or the Hub refuses.
     The same call goes on where an interrupted one stopped.
@@ -228,7 +230,7 @@ def _check_options(options: PushOptions) -> None:
 
 
 def _check_content(upload: Upload, progress: Progress) -> tuple[str, ...]:
-    """Verify a dataset as `anomgen check` does; return a note when the source's images are not at hand.
+    """Verify a dataset as `anomgen check` does, and that a detector can be read; return notes on what was not seen.
 
     Raises AnomgenError when something does not hold.
     """
@@ -236,7 +238,7 @@ def _check_content(upload: Upload, progress: Progress) -> tuple[str, ...]:
     from anomgen.making.replay import pool_of
 
     if upload.dataset is None:
-        return ()
+        return _check_detector(upload.folder) if upload.kind == "model" else ()
     pool, missing = pool_of(upload.dataset)
     report = check_dataset(upload.dataset, pool, progress=noted(progress, "rows checked"))
     if not report.ok:
@@ -247,6 +249,20 @@ def _check_content(upload: Upload, progress: Progress) -> tuple[str, ...]:
         )
     again = f"`anomgen check {upload.folder} --source WHERE_THEY_ARE` compares with them, too"
     return (f"checked without the source images, which are not at hand; {again}",) if missing else ()
+
+
+def _check_detector(folder: Path) -> tuple[str, ...]:
+    """Read a detector, where a folder holds one; return a note where what reads it is not installed."""
+    if model_kind(folder) != "detector":
+        return ()
+    try:
+        require("score", "a trained detector", "torch", "safetensors", "timm")
+    except MissingExtra as error:
+        return (f"pushed without a look at its weights: {error}",)
+    from anomgen.score.kept.folder import load_detector
+
+    load_detector(folder)
+    return ()
 
 
 def _with_license_there(error: NoLicense, folder: Path, repo_id: str, api: Any, wait: Any) -> UsageError:

@@ -141,6 +141,8 @@ def _restore(detector: Detector, folder: Path, description: Description) -> None
         detector.restore(arrays)
         if surplus := sorted(arrays.keys() - detector.arrays().keys()):
             raise ValueError(f"{len(surplus)} arrays have no place in it, the first is {surplus[0][:200]}")
+        if damaged := [name for name, array in arrays.items() if not np.isfinite(array).all()]:
+            raise ValueError(f"{damaged[0][:200]} holds values that are no finite numbers")
     except UsageError as error:
         raise UsageError(f"{folder}: {error}") from None
     except (SafetensorError, ValueError, KeyError, IndexError, TypeError, RuntimeError, OverflowError) as error:
