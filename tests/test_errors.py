@@ -14,6 +14,7 @@ from anomgen.errors import (
     RecipeError,
     SourceError,
     UsageError,
+    lacks_memory,
     redacted,
     require,
 )
@@ -161,6 +162,21 @@ def test_what_a_server_sends_is_read_in_time():
         started = time.thread_time()
         redacted(part * (50_000 // len(part)))
         assert time.thread_time() - started < 4, part
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (MemoryError(), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:127] data. DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("CUDA out of memory. Tried to allocate 20 GiB"), True),
+        (RuntimeError("can't start new thread"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_memory_that_ran_out_is_known_in_each_library_s_words(error, told):
+    assert lacks_memory(error) == told
 
 
 def test_of_many_problems_the_first_ten_are_listed():

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from anomgen.cards import TAGS, as_yaml, render_template
 from anomgen.config import first_fault
 from anomgen.config.text import read_json
-from anomgen.errors import UsageError
+from anomgen.errors import UsageError, lacks_memory
 from anomgen.files import Earlier, holds_earlier, remove, replacing
 from anomgen.models.folder import pickle_told
 from anomgen.models.use import model_folder
@@ -146,6 +146,8 @@ def _restore(detector: Detector, folder: Path, description: Description) -> None
     except UsageError as error:
         raise UsageError(f"{folder}: {error}") from None
     except (SafetensorError, ValueError, KeyError, IndexError, TypeError, RuntimeError, OverflowError) as error:
+        if lacks_memory(error):
+            raise
         told = f"{error} is missing" if isinstance(error, KeyError) else (str(error).splitlines() or [""])[0]
         raise UsageError(f"{path}: the weights do not fit detector {detector.kind} ({told}); {AGAIN}") from None
 
