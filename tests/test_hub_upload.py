@@ -37,6 +37,18 @@ def test_a_dataset_without_its_card_says_how_to_write_it(hub, made):
     assert not hub.log
 
 
+def test_a_dataset_that_lost_its_rows_for_training_is_refused(hub, tmp_path):
+    import anomgen
+
+    recipe = anomgen.load_recipe("scar", count=6, overrides=["source.size=48", "test_share=0.5"])
+    anomgen.make(recipe, tmp_path / "made")
+    for file in (tmp_path / "made" / "data").glob("train-*"):
+        file.unlink()
+    with pytest.raises(UsageError, match=r"no data/train-\*\.parquet"):
+        push(tmp_path / "made", "me/bottle", license="mit", check=False)
+    assert not hub.log
+
+
 def test_finish_writes_a_lost_card_anew(tmp_path):
     import anomgen
 

@@ -129,6 +129,10 @@ def config_name(name: str) -> str:
 def _dataset(dataset: Dataset, repo_id: str, config: str | None, license: str | None) -> Upload:
     name = config_name(config or str(dataset.recipe.get("name")))
     folder = dataset.path
+    if "train" not in dataset.splits:
+        raise UsageError(
+            f"{folder}: there is no data/train-*.parquet, so rows are lost; `anomgen check {folder}` says which"
+        )
     files = {f"{name}/data/{shard.name}": shard for shard in dataset.shards}
     for extra in ("recipe.yaml", "provenance.json", "preview.png"):
         if (folder / extra).exists():
