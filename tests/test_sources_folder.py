@@ -210,6 +210,11 @@ def test_missing_folders_say_what_was_probably_meant(good):
         (["bottle/test/good/a.png", "bottle/test/crack/b.png"], "crack/ beside good/"),
         (["Normal/a.png", "Anomaly/b.png"], "Anomaly/ beside Normal/"),
         (["bottle/train/good/a.png", "bottle/test/good/b.png"], "/bottle holds test images"),
+        (["ok_front/a.png", "def_front/b.png"], "def_front/ beside ok_front/"),
+        (["0_normal/a.png", "1_defect/b.png"], "1_defect/ beside 0_normal/"),
+        (["Class1/a.png", "Class1_def/b.png", "Class2/c.png"], "Class1_def/ beside Class1/"),
+        (["top/ok-1/a.png", "top/NotOK 1/b.png"], "NotOK 1/ beside ok-1/"),
+        (["no_defects/a.png", "defects/b.png"], "holds defects/ beside no_defects/"),
     ],
 )
 def test_test_images_and_masks_are_never_taken_for_normal_ones(tmp_path, names, text):
@@ -221,9 +226,10 @@ def test_test_images_and_masks_are_never_taken_for_normal_ones(tmp_path, names, 
 
 
 def test_folders_of_normal_images_by_any_name_are_taken(tmp_path):
-    for name in ("line1/good/a.png", "line2/good/a.png", "test_bench/a.png"):
+    names = ["line1/good/a.png", "line2/good/a.png", "test_bench/a.png", "normal_light/a.png", "dim_light/a.png"]
+    for name in (*names, "no_defects/a.png", "defect-free 2/a.png", "book/a.png", "Class1/a.png"):
         write(tmp_path / name)
-    assert len(Folder(path=str(tmp_path)).open()) == 3
+    assert len(Folder(path=str(tmp_path)).open()) == 9
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights on Windows")

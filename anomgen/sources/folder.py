@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -14,7 +15,17 @@ from anomgen.sources.base import PathText
 from anomgen.sources.images import read_bytes
 from anomgen.sources.pairing import normal_among
 from anomgen.sources.scan import Listed, ScannedConfig
-from anomgen.sources.tree import MASK_NAMES, NORMAL_NAMES, Tree, folder_name, no_image, not_read, tree_of
+from anomgen.sources.tree import (
+    MASK_NAMES,
+    NORMAL_NAMES,
+    Tree,
+    folder_name,
+    no_image,
+    not_read,
+    says_normal,
+    tree_of,
+    without_verdict,
+)
 
 
 class NotAllNormal(UsageError):
@@ -115,12 +126,27 @@ def refuse_anomalous(ids: list[str], path: str) -> None:
             problem = f"{where} holds test images ({names[tests[0]]}/)"
         elif normal and others:
             problem = f"{where} holds {names[others[0]]}/ beside {names[normal[0]]}/"
+        elif told := _told_apart(sorted(children)):
+            problem = f"{where} holds {told[1]}/ beside {told[0]}/"
         else:
             continue
         raise NotAllNormal(
             f"{problem}, but every image of a source must be a normal one; give the folder of the normal images, "
             "such as train/good, or for a known layout its kind (mvtec, visa, btad, mpdd)"
         )
+
+
+def _told_apart(names: Sequence[str]) -> tuple[str, str] | None:
+    """Return the first of some folders that a word calls normal, and the first that one calls anomalous.
+
+    ``a`` counts as normal beside ``a_def``. None where there are no two such folders.
+    """
+    for anomalous in (name for name in names if says_normal(name) is False):
+        plain = without_verdict(anomalous)
+        for name in names:
+            if says_normal(name) or (says_normal(name) is None and plain == without_verdict(name)):
+                return name, anomalous
+    return None
 
 
 def _subfolders(ids: list[str]) -> dict[str, set[str]]:

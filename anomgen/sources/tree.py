@@ -14,6 +14,11 @@ from anomgen.errors import UsageError
 
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
 NORMAL_NAMES = frozenset({"good", "ok", "normal"})
+_ANOMALOUS_WORDS = frozenset(
+    {"abnormal", "anomalies", "anomalous", "anomaly", "bad", "def", "defect", "defective", "defects", "faulty", "ko"}
+    | {"damaged", "ng", "nok"}
+)
+_DENIALS = frozenset({"free", "no", "non", "not", "without"})
 MASK_NAMES = frozenset({"ground_truth", "groundtruth", "gt", "mask", "masks"})
 """Folders of masks."""
 PERHAPS_MASK_NAMES = frozenset(
@@ -147,6 +152,21 @@ def _unlisted(folder: Path, error: OSError) -> UsageError:
 def folders_of(name: str) -> set[str]:
     """Return the names of the folders that a file is in, in small letters; of masks, perhaps, as the sets above do."""
     return {folder_name(part) for part in PurePosixPath(name).parts[:-1]}
+
+
+def says_normal(folder: str) -> bool | None:
+    """Return whether a word of a folder's name says that it holds normal images, or anomalous ones; None for neither.
+
+    ``0_normal``, ``ok_front`` and ``no defects`` do, ``1_defect``, ``def_front`` and ``NotOK`` do not.
+    """
+    words = set(re.split(r"[\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", folder).lower()))
+    is_anomalous = bool(words & _ANOMALOUS_WORDS)
+    return is_anomalous == bool(words & _DENIALS) if is_anomalous or words & NORMAL_NAMES else None
+
+
+def without_verdict(folder: str) -> list[str]:
+    """Return the parts of a folder's name, in small letters, but for those that call its images anomalous."""
+    return [part for part in re.split(r"[\W_]+", folder.lower()) if part not in _ANOMALOUS_WORDS]
 
 
 def folder_name(part: str) -> str:
