@@ -2,6 +2,7 @@
 
 import json
 import os
+import struct
 import subprocess
 import sys
 import tracemalloc
@@ -329,3 +330,24 @@ def test_records_hold_what_rows_hold_and_name_the_row_that_is_damaged(tmp_path, 
             next(dataset.records())
     with pytest.raises(AnomgenError, match="row 0 is damaged: its mask: its PNG cannot be decoded"):
         _ = replace(next(Dataset.of(dataset.path).records()), mask=b"no PNG").mask_pixels
+
+
+def test_a_record_of_pictures_or_boxes_that_do_not_go_together_is_refused_undecoded(tmp_path, monkeypatch):
+    write_dataset(tmp_path, made_rows())
+    dataset = Dataset(tmp_path)
+    cells = next(dataset.stored_rows())
+    huge = cells["image"]["bytes"][:16] + struct.pack(">II", 60_000, 60_000) + cells["image"]["bytes"][24:]
+    for change, fault in (
+        ({"image": {"bytes": b"garbage"}}, "its image: its PNG cannot be decoded"),
+        ({"image": {"bytes": huge}}, "its image: its PNG claims 60000 × 60000 pixels"),
+        ({"image": cells["mask"]}, None),  # a grey image with its mask is a row
+        ({"mask": cells["image"]}, "its mask is 48×40×3 uint8, the image 48×40×3 uint8"),
+        ({"boxes": [[0, 0, 10**6, 10**6]]}, "its box .* does not lie in the image of 48×40 pixels"),
+        ({"source_id": "x" * 10**5}, "its source_id has 100000 characters"),
+    ):
+        monkeypatch.setattr(dataset, "stored_rows", lambda change=change: [{**cells, **change}])
+        if fault is None:
+            assert next(dataset.records()).index == 0
+            continue
+        with pytest.raises(UsageError, match=f"row 0 is damaged: {fault}"):
+            next(dataset.records())

@@ -31,7 +31,7 @@ def decode_png(data: bytes) -> np.ndarray:
     Raises ValueError when the bytes are damaged, of another kind, or too few or too many for the size that they
     claim.
     """
-    height, width, channels, dtype = _plausible(data)
+    height, width, channels, dtype = png_kind(data)
     data = bare(data)
     if not data[_INTERLACED]:
         lines = _lines(data, height, width * channels * dtype.itemsize)
@@ -44,8 +44,8 @@ def decode_png(data: bytes) -> np.ndarray:
     return image[..., None] if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-def _plausible(data: bytes) -> tuple[int, int, int, np.dtype]:
-    """Return height, width, channels and dtype of a PNG.
+def png_kind(data: bytes) -> tuple[int, int, int, np.dtype]:
+    """Return height, width, channels and dtype of a PNG, of which the pixels are not decoded.
 
     Raises ValueError for what OpenCV would decode to something else, or make room for in vain.
     """

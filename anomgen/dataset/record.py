@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 
 from anomgen.dataset.columns import IMAGE_COLUMNS
-from anomgen.dataset.png import decode_png
+from anomgen.dataset.png import decode_png, png_kind
 from anomgen.dataset.row import ANOMALY, NORMAL, image_name
 from anomgen.errors import AnomgenError
 
 OPTIONAL = ("soft_mask", "normal", "detectability")
 """Columns in which a row may hold nothing."""
+MAX_ID = 10_000
+"""Characters of a normal image's name."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,10 @@ class Record:
     def of_cells(cls, cells: Mapping[str, Any], defect_names: Sequence[str]) -> Record:
         """Return the record of a row as stored, images as {"bytes", "path"}, the defect type as a number.
 
-        Raises AnomgenError where `fault_in` the row finds one.
+        Raises AnomgenError where `fault_in` the row finds one, and where its pictures do not go together by what their
+        headers say, or its boxes do not lie in them.
         """
-        if fault := fault_in(cells, defect_names):
+        if fault := fault_in(cells, defect_names) or _misfit_in(cells):
             raise AnomgenError(_damaged(cells["index"], fault))
         values = {name: cell["bytes"] if isinstance(cell, dict) else cell for name, cell in cells.items()}
         return cls(**{**values, "defect_type": defect_names[cells["defect_type"]]})
@@ -128,8 +131,34 @@ def fault_in(cells: Mapping[str, Any], defect_names: Sequence[str]) -> str | Non
         return f"there is no label {cells['label']}"
     if not 0 <= cells.get("defect_type", 0) < len(defect_names):
         return f"there is no defect type {cells['defect_type']}"
+    if len(cells.get("source_id", "")) > MAX_ID:
+        return f"its source_id has {len(cells['source_id'])} characters"
     low = next((name for name in ("index", "attempt") if cells.get(name, 0) < 0), None)
     return low and f"its {low} is {cells[low]}"
+
+
+def _misfit_in(cells: Mapping[str, Any]) -> str | None:
+    """Return what of a row's pictures, by their headers, and its boxes cannot be; None where they go together."""
+    kinds = {}
+    for name in IMAGE_COLUMNS:
+        if (cell := cells.get(name)) is not None:
+            try:
+                kinds[name] = png_kind(cell["bytes"])
+            except ValueError as error:
+                return f"its {name}: {error}"
+    height, width, *_ = kinds["image"]
+    for name, kind in kinds.items():
+        if kind != (kinds["image"] if name in ("image", "normal") else (height, width, 1, np.dtype(np.uint8))):
+            return f"its {name} is {_words(kind)}, the image {_words(kinds['image'])}"
+    for x, y, w, h in cells["boxes"]:
+        if not (0 <= x < x + w <= width and 0 <= y < y + h <= height):
+            return f"its box {[x, y, w, h]} does not lie in the image of {height}×{width} pixels"
+    return None
+
+
+def _words(kind: tuple[int, int, int, np.dtype]) -> str:
+    height, width, channels, dtype = kind
+    return f"{height}×{width}×{channels} {dtype}"
 
 
 def _damaged(index: int | None, why: str) -> str:
