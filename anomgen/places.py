@@ -372,7 +372,8 @@ def read_within(path: Path, most: int) -> bytes:
                 data += more
         if len(data) <= most:
             return data
-    raise OSError(errno.EINVAL, f"holds more than {most / 1e6:.3g} MB, too much for what it should be", str(path))
+    bound = f"{most / 1e6:.3g} MB" if most < 1e9 else f"{most / 1e9:.3g} GB"
+    raise OSError(errno.EINVAL, f"holds more than {bound}, too much for what it should be", str(path))
 
 
 def readable(path: Path) -> Path | IO[bytes]:

@@ -230,6 +230,10 @@ def test_only_regular_files_of_bounded_size_are_read(tmp_path):
             read_within(tmp_path / name, 5)
     with pytest.raises(OSError, match="holds more than"):
         read_within(tmp_path / "file", 4)
+    (tmp_path / "large").touch()
+    os.truncate(tmp_path / "large", 5 << 30)
+    with pytest.raises(OSError, match=r"holds more than 4\.29 GB, too much"):
+        read_within(tmp_path / "large", 4 << 30)
 
 
 def test_reading_a_file_takes_the_memory_of_its_size(tmp_path):
