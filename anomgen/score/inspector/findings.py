@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import heapq
 import json
 import os
@@ -40,6 +41,8 @@ AT_ONCE = 16
 """Images that are decoded and inspected together."""
 PIXELS_AT_ONCE = 64_000_000
 """Their pixels, where they are large: about what is held in memory."""
+LONGEST = 200
+"""Bytes of a name, without its ending, from which on a map's or mask's is shortened."""
 SHOWN = 12
 """Images on the sheet: those of the highest scores."""
 
@@ -244,7 +247,17 @@ def _map_names(names: Sequence[str]) -> dict[str, str]:
     """Return how the maps and masks of images are called, without the ending: as these, where two share a stem."""
     stems = {name: str(PurePosixPath(name).with_suffix("")) for name in names}
     counts = Counter(stems.values())
-    return {name: name if counts[stem] > 1 else stem for name, stem in stems.items()}
+    return {name: _shortened(name if counts[stem] > 1 else stem) for name, stem in stems.items()}
+
+
+def _shortened(stem: str) -> str:
+    """Return a path whose last part leaves room for an ending, and for what is added while it is written."""
+    path = PurePosixPath(stem)
+    if len(path.name.encode()) <= LONGEST:
+        return stem
+    digest = hashlib.sha256(path.name.encode()).hexdigest()[:16]
+    start = path.name.encode()[: LONGEST - 1 - len(digest)].decode(errors="ignore")
+    return str(path.with_name(f"{start}-{digest}"))
 
 
 def _cell(value: Any) -> Any:
@@ -308,5 +321,5 @@ def _images_in(lines: Path) -> set[str]:
         for line in file:
             with suppress(ValueError, KeyError, TypeError):
                 name = str(read_json(line)["image"])
-                known |= {name, str(PurePosixPath(name).with_suffix(""))}
+                known |= {_shortened(name), _shortened(str(PurePosixPath(name).with_suffix("")))}
     return known
