@@ -281,6 +281,20 @@ def test_flat_images_are_no_masks_where_not_many_are_among_photographs(tmp_path,
     assert found.masks == set() and len(found.images) == len(names)
 
 
+@pytest.mark.parametrize("folder", ["ground_truth", "ground_truth/ko", "Masks", "SegmentationClass", "set_GroundTruth"])
+def test_drawn_files_alone_are_refused_where_their_folder_says_so(tmp_path, folder):
+    names = [f"{k}.png!" for k in range(5)]
+    for path in (tmp_path / folder, tmp_path / "binary"):
+        path.mkdir(parents=True)
+        put(path, *names)
+    read = lambda name: (tmp_path / folder / name).read_bytes()  # noqa: E731
+    pictures = [name.rstrip("!") for name in names]
+    with pytest.raises(SourceError, match=r"all of 5 images that were opened .* lie in a folder .*: 0\.png"):
+        sorted_pictures(pictures, read, str(tmp_path / folder))
+    (note,) = sorted_pictures(pictures, read, str(tmp_path / "binary")).notes
+    assert "hold a few flat greys" in note and "give the folder of the photographs" in note
+
+
 # --- few files are opened ---------------------------------------------------------------------------------------------
 
 

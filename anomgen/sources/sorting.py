@@ -7,11 +7,22 @@ import re
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from anomgen.errors import SourceError
 from anomgen.sources.mask_files import Look, is_drawn, look_of
-from anomgen.sources.tree import MASK_NAMES, bases, folders_of, listed, nearness, says_made, says_mask
+from anomgen.sources.tree import (
+    MASK_NAMES,
+    PERHAPS_MASK_NAMES,
+    bases,
+    folder_name,
+    folders_of,
+    listed,
+    nearness,
+    says_made,
+    says_mask,
+)
 
 _OPENED = 6
 """Files of a group that are opened to see what the group is."""
@@ -22,6 +33,8 @@ _PARTNERS = 8
 
 _SAMPLED = 16
 """Images of a folder that are opened to see whether masks are among them that no name gives away."""
+_ABOVE = 3
+"""Folders, the source's own and those above it, whose names may say that masks lie in it."""
 _DRAWN_SHARE = 0.2
 """Share of drawn ones among a folder's images, and at least two, that no folder of photographs has."""
 
@@ -48,7 +61,8 @@ def sorted_pictures(pictures: Sequence[str], read: Callable[[str], bytes], path:
     images = [name for name in pictures if name not in masks]
     sorting.refuse_drawn(images)
     called_masks = sorting.called_masks - masks
-    return Sorted(images, masks, _taken(sorted(called_masks)) + _doubted(sorting.made(masks | called_masks)))
+    notes = _taken(sorted(called_masks)) + _doubted(sorting.made(masks | called_masks))
+    return Sorted(images, masks, notes + sorting.all_drawn(images))
 
 
 def _told(names: Sequence[str], one: str, several: str, advice: str = "") -> tuple[str, ...]:
@@ -219,6 +233,24 @@ class _Sorting:
             photos = sum(self._look(name) is Look.PICTURE for name in names)
             if len(drawn) >= max(2, _DRAWN_SHARE * len(names)) and 2 * photos >= len(names) - len(drawn) > 0:
                 raise self._drawn(drawn, len(names))
+
+    def all_drawn(self, images: Sequence[str]) -> tuple[str, ...]:
+        """Return a note where all images that were opened look drawn; refuse masks in a folder that is named so."""
+        some = [name for name in images if name in self._looks]
+        looks = [self._look(name) for name in some]
+        if Look.MASK not in looks or not all(map(_is_flat, looks)):
+            return ()
+        seen = f"all of {len(some)} images that were opened hold a few flat greys or colours as masks do"
+        folders = Path(self._path).absolute().parts[-_ABOVE:]
+        above = [part for part in folders if folder_name(part) in MASK_NAMES | PERHAPS_MASK_NAMES]
+        if above:
+            raise SourceError(
+                f"{self._path}: {seen}, and lie in a folder {above[-1]!r}: {listed(some)}. Give the folder of the "
+                "photographs, or call this one otherwise if they are meant"
+            )
+        if not all(map(self._is_drawn, some)):
+            return ()
+        return (f"{seen}: {listed(some)}. If they are masks, give the folder of the photographs",)
 
     def _is_drawn(self, name: str) -> bool:
         look = self._look(name)
