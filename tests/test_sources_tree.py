@@ -12,7 +12,7 @@ from anomgen.sources.labelled import listing
 from anomgen.sources.layouts import MVTecAD
 from anomgen.sources.pairing import normal_among
 from anomgen.sources.sorting import sorted_pictures
-from anomgen.sources.tree import Tree, left_out, mask_places, not_read, tree_of
+from anomgen.sources.tree import Tree, left_out, mask_places, not_read, perhaps_annotated, tree_of
 
 PICTURE = np.random.default_rng(0).integers(0, 255, (32, 40, 3)).astype(np.uint8)
 MASK = np.zeros((32, 40), np.uint8)
@@ -158,3 +158,23 @@ def test_masks_beside_the_normal_images_of_a_layout_are_named(tmp_path):
 def test_a_note_names_a_few_and_has_no_control_characters():
     assert left_out(["a\x1b[31m.png"], "w") == ("left out 1 file, w: a\\x1b[31m.png",)
     assert left_out([f"{k}.png" for k in range(9)], "w")[0].endswith("4.png and 4 more")
+
+
+@pytest.mark.parametrize(
+    ("name", "is_told"),
+    [
+        ("1.json", True),
+        ("labels/1.txt", True),
+        ("xml/1.XML", True),
+        ("_annotations.coco.json", True),
+        ("labels.txt", True),
+        ("gt.csv", True),
+        ("notes.txt", False),
+        ("budget.csv", False),
+        ("1.md", False),
+    ],
+)
+def test_files_that_may_annotate_the_images_are_told(name, is_told):
+    notes = perhaps_annotated(Tree(["0.png", "train/1.png"], [name], []))
+    assert bool(notes) == is_told
+    assert not is_told or (name in notes[0] and "may say which images are anomalous" in notes[0])

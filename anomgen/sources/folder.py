@@ -22,6 +22,7 @@ from anomgen.sources.tree import (
     folder_name,
     no_image,
     not_read,
+    perhaps_annotated,
     says_normal,
     tree_of,
     without_verdict,
@@ -72,7 +73,7 @@ def listed_in(root: Path, files: Tree, *above: Path) -> Listed:
     left = (*normal.notes, *not_read(files, license.read))
     if not normal.images:
         raise UsageError(f"{root}: no picture is a normal image: {'; '.join(left)}")
-    notes = (*left, *license.notes)
+    notes = (*left, *perhaps_annotated(files), *license.notes)
     return Listed(str(root), [(name, name) for name in normal.images], read, license.license, notes=notes)
 
 

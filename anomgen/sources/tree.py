@@ -31,6 +31,9 @@ PLAIN_NAMES = frozenset({"data", "images", "image", "imgs"})
 """Folders whose names say nothing."""
 
 _NAMED = 5
+_ANNOTATING = frozenset({".json", ".xml", ".csv", ".txt"})
+_ANNOTATED = re.compile(r"annot|label|coco|defect|anomal|ground.?truth|(?:^|_)gt(?:_|$)", re.IGNORECASE)
+"""How files are called that may say what is on images."""
 _SURE = re.compile(r"(.+)[ ._-]\(?(?:masks?|gt|ground[ _-]?truth)\)?|(?:masks?|gt|ground[ _-]?truth)[ ._-](.+)")
 _PERHAPS = re.compile(
     r"(.+)[ ._-]\(?(?:labels?|labelids|seg|segmentation|annotations?|anomal(?:y|ies)|defects?|binary)\)?"
@@ -302,3 +305,20 @@ def not_read(files: Tree, licence: Collection[str] = ()) -> tuple[str, ...]:
     kinds = Counter(PurePosixPath(name).suffix.lower() or "no extension" for name in others)
     counts = ", ".join(f"{kind} {number}" for kind, number in sorted(kinds.items(), key=lambda kind: (-kind[1], kind)))
     return (*hidden, *left_out(others, f"of kinds that are not read ({counts})"))
+
+
+def perhaps_annotated(files: Tree) -> tuple[str, ...]:
+    """Return a note on files that may say which pictures are anomalous: called like one, or as annotations are."""
+    stems = {PurePosixPath(name).stem.casefold() for name in files.pictures}
+    found = []
+    for name in files.others:
+        place = PurePosixPath(name)
+        if place.suffix.lower() in _ANNOTATING and (place.stem.casefold() in stems or _ANNOTATED.search(place.stem)):
+            found.append(name)
+    if not found:
+        return ()
+    count = f"{len(found)} {'file' if len(found) == 1 else 'files'}"
+    return (
+        f"{count}, not read, may say which images are anomalous: {listed(found)}. Take these images out of the folder; "
+        "`anomgen bank` reads COCO, YOLO and Label Studio",
+    )
