@@ -141,7 +141,7 @@ def test_an_image_that_was_drawn_on_again_counts_once():
         ("licenses", lambda self: [3]),
         ("resources", lambda self: {"a": 1}),
     ],
-    ids=str,
+    ids=["defect_types", "licenses", "resources"],
 )
 def test_what_it_says_of_itself_is_verified(monkeypatch, name, told):
     monkeypatch.setattr(Rogue, name, told)
