@@ -12,7 +12,7 @@ from anomgen.dataset import writer
 from anomgen.dataset.png import decode_png, encode_png
 from anomgen.dataset.reader import Dataset
 from anomgen.dataset.writer import shard_name
-from anomgen.errors import UsageError
+from anomgen.errors import RecipeError, UsageError
 from anomgen.making.check import check, check_dataset
 from anomgen.making.make import make
 from anomgen.making.recipe import load_recipe
@@ -364,6 +364,22 @@ def test_images_that_are_not_at_hand_are_a_note_unless_they_were_named(photos, t
     assert found.as_dict() == report.as_dict()
     with pytest.raises(UsageError, match="nowhere"):
         check(made, source=tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("change", [("anomgen: 1", "anomgen: 2"), ("name: fpi", "name: ../x"), ("fpi", "fip")])
+def test_a_broken_recipe_is_in_the_report_where_the_images_are_named_too(photos, tmp_path, change):
+    made = make(load_recipe("fpi", source=photos, size=48, count=6), tmp_path / "made").path
+    file = made / "recipe.yaml"
+    file.write_text(file.read_text().replace(*change))
+    report = check(made, source=photos)
+    assert "record" in {each.rule for each in report.violations}
+    assert any(change[1].split()[-1] in text for each in report.violations for text in each.examples)
+
+
+def test_a_wrong_override_stays_an_error(photos, tmp_path):
+    made = make(load_recipe("fpi", source=photos, size=48, count=6), tmp_path / "made").path
+    with pytest.raises(RecipeError, match="tolerance"):
+        check(made, source=photos, overrides=["foreground=auto", "foreground.tolerance=x"])
 
 
 @pytest.mark.parametrize("value", [None, "/dev/zero", [[None]], 0, -1.0, float("inf")])

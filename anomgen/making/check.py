@@ -21,7 +21,7 @@ from anomgen.dataset.reader import Dataset, shard_rows
 from anomgen.dataset.record import missing_in
 from anomgen.dataset.row import LABELS, NORMAL
 from anomgen.dataset.statistics import statistics
-from anomgen.errors import Progress, UsageError, silent
+from anomgen.errors import Progress, RecipeError, UsageError, silent
 from anomgen.generators.base import build_generator
 from anomgen.making.replay import pool_of, recorded_fit
 from anomgen.making.report import MAX_INVISIBLE, RULES, Faults, Report, Violation
@@ -62,7 +62,12 @@ def check(
         opened = Dataset.of(dataset)
     except Damaged as error:
         return Report.of_damage(str(dataset), error.rule, str(error))
-    pool, note = pool_of(opened, source, overrides)
+    try:
+        pool, note = pool_of(opened, source, overrides)
+    except RecipeError as error:
+        if not any(recipe_faults(opened)):  # then it is of the overrides
+            raise
+        pool, note = None, str(error)
     return replace(check_dataset(opened, pool, progress=progress), note=note)
 
 
