@@ -100,6 +100,14 @@ def test_an_output_that_holds_something_is_refused(made, tmp_path):
         make(recipe(), tmp_path / "file")
 
 
+def test_a_dataset_whose_recipe_was_written_anew_is_told_from_other_files(made, tmp_path):
+    out = shutil.copytree(made, tmp_path / "out")
+    (out / "recipe.yaml").write_text(recipe().to_yaml())
+    for options in ({}, {"resume": True}, {"overwrite": True}):
+        with pytest.raises(UsageError, match=r"holds rows of a dataset, but its recipe\.yaml is not as"):
+            make(recipe(), out, **options)
+
+
 def test_a_recipe_of_the_users_own_does_not_make_a_folder_ours(tmp_path):
     (tmp_path / "recipe.yaml").write_text(recipe().to_yaml())
     (tmp_path / "README.md").write_text("my project")

@@ -55,6 +55,11 @@ def _refuse_foreign_shards(data: Path) -> None:
 
 def _earlier(out: Path) -> Earlier | None:
     if not is_ours(out):
+        if any(SHARD_PATTERN.fullmatch(file.name) for file in split_files(out / DATA)):
+            raise UsageError(
+                f"{out} holds rows of a dataset, but its {RECIPE} is not as `anomgen make` wrote it, beginning with "
+                f"{MARK.strip()!r}. Put that file back, or choose another folder with -o"
+            )
         return None
     if (out / PROVENANCE).is_file():
         return Earlier("a finished dataset", can_go_on=False)
