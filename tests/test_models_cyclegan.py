@@ -89,11 +89,12 @@ def test_orientations_are_undone(way):
 
 
 def test_masks_and_normal_images_in_the_abnormal_folder_are_left_out(tmp_path):
-    for place in ("test/crack", "test/hole", "test/good", "ground_truth/crack", "train/good"):
+    for place in ("test/crack", "test/hole", "test/good", "train/good"):
         pictures(tmp_path / place, 3)
-    cv2.imwrite(
-        str(tmp_path / "test/crack/000_mask.png"), np.kron(np.eye(4, dtype=np.uint8) * 255, np.ones((8, 8), np.uint8))
-    )
+    (tmp_path / "ground_truth/crack").mkdir(parents=True)
+    mask = np.kron(np.eye(4, dtype=np.uint8) * 255, np.ones((8, 8), np.uint8))
+    for name in ("test/crack/000_mask.png", "ground_truth/crack/001_mask.png", "ground_truth/crack/002_mask.png"):
+        cv2.imwrite(str(tmp_path / name), mask)
     source = Abnormal(path=str(tmp_path)).open()
     assert {source.id(k).rpartition("/")[0] for k in range(len(source))} == {"test/crack", "test/hole"}
     assert len(source) == 6
