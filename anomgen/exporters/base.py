@@ -201,7 +201,8 @@ class SplitExporter(Exporter):
     def training_sources(self, dataset: Dataset, *, normal_only: bool = False) -> frozenset[str]:
         """Return the ids of the normal images whose rows are for training.
 
-        normal_only: the share is of the images of normal rows. Raises UsageError when there are too few to split.
+        Equal images under two ids are told apart here, unlike by `test_share`. normal_only: the share is of the images
+        of normal rows. Raises UsageError when there are too few to split.
         """
         if "test" in dataset.splits:
             rows = (row for file in dataset.splits["train"] for row in shard_rows(file, ["source_id", "label"]))
