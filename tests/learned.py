@@ -100,3 +100,12 @@ def tiny_sdas(out, *, folder=None, steps=2, count=8, size=32, resume=False, **se
     return train_sdas(
         [Category("brick", source)], TrainSDAS(steps=steps, **{**TINY, **settings}), out, resume=resume
     ).path
+
+
+def quick_detector(folder) -> Path:
+    """Fit a probe in two steps on six pictures in ``folder/photos``, 32×32, and return where it is kept."""
+    import anomgen
+
+    pictures(folder / "photos", 6)
+    quick = {"steps": 2, "size": 32, "overrides": ["detector.probe.batch_size=2"]}
+    return anomgen.fit(folder / "photos", "boxes", folder / "kept", **quick).path

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from learned import pictures
+from learned import quick_detector
 
 pytest.importorskip("timm", reason="scoring is an extra")
 pytest.importorskip("onnxscript", reason="exporting is an extra")
@@ -20,13 +20,6 @@ from anomgen.score.kept.folder import DESCRIPTION, WEIGHTS
 pytestmark = pytest.mark.filterwarnings("ignore::anomgen.errors.AnomgenNote")
 
 
-@pytest.fixture
-def kept(tmp_path):
-    pictures(tmp_path / "photos", 6)
-    quick = {"steps": 2, "size": 32, "overrides": ["detector.probe.batch_size=2"]}
-    return anomgen.fit(tmp_path / "photos", "boxes", tmp_path / "kept", **quick).path
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -34,7 +27,8 @@ def kept(tmp_path):
         (lambda arrays, name: arrays.pop(name), "is missing"),
     ],
 )
-def test_damaged_weights_are_neither_used_nor_exported_nor_published(kept, hub, tmp_path, change, message):
+def test_damaged_weights_are_neither_used_nor_exported_nor_published(hub, tmp_path, change, message):
+    kept = quick_detector(tmp_path)
     arrays = load_file(kept / WEIGHTS)
     change(arrays, next(name for name, array in arrays.items() if array.ndim == 4))
     save_file(arrays, kept / WEIGHTS)
