@@ -32,7 +32,7 @@ from anomgen.dataset.origin import (
 )
 from anomgen.dataset.pictures import Pictured, page_of
 from anomgen.dataset.png import decode_png
-from anomgen.dataset.record import OPTIONAL, Record, fault_in
+from anomgen.dataset.record import OPTIONAL, Record, fault_in, kind_fault
 from anomgen.dataset.row import StoredRow
 from anomgen.errors import AnomgenError, SourceError, UsageError, near_miss
 from anomgen.places import file_in, place, read_within
@@ -173,8 +173,11 @@ class Dataset(Pictured):
             yield self._decoded(cells, cells.get("index", position))
 
     def records(self) -> Iterator[Record]:
-        """Yield every row as a record, its images not decoded. Raises Damaged for one that is, or is there twice."""
-        before = -1
+        """Yield every row as a record, its images not decoded.
+
+        Raises Damaged for one that is, is there twice, or has other channels or another depth than the first.
+        """
+        before, usual = -1, None
         for cells in self.stored_rows():
             try:
                 record = Record.of_cells(cells, self.columns.defect_names)
@@ -186,6 +189,9 @@ class Dataset(Pictured):
                 )
             if record.index <= before:
                 raise Damaged(f"{self.path}: row {record.index} stands after row {before}; {_AGAIN}")
+            usual = usual or record.kind
+            if fault := kind_fault(record.kind, usual):
+                raise Damaged(f"{self.path}: row {record.index}: {fault}; {_AGAIN}")
             before = record.index
             yield record
 

@@ -72,6 +72,11 @@ class Record:
         """Return ``000123``."""
         return self.name.removesuffix(".png")
 
+    @property
+    def kind(self) -> tuple[int, np.dtype]:
+        """Return channels and dtype of the image, by its header."""
+        return png_kind(self.image)[2:]
+
     @cached_property
     def image_pixels(self) -> np.ndarray:
         """Return the image, (H, W, C). Raises AnomgenError when its PNG is damaged, as the others do."""
@@ -159,6 +164,14 @@ def _misfit_in(cells: Mapping[str, Any]) -> str | None:
 def _words(kind: tuple[int, int, int, np.dtype]) -> str:
     height, width, channels, dtype = kind
     return f"{height}×{width}×{channels} {dtype}"
+
+
+def kind_fault(kind: tuple[int, np.dtype], usual: tuple[int, np.dtype]) -> str | None:
+    """Return what is wrong with a row whose image has other channels or another depth than the dataset's first."""
+    if kind == usual:
+        return None
+    here, there = (f"{'grey' if channels == 1 else 'colour'} {dtype}" for channels, dtype in (kind, usual))
+    return f"its image is {here}, that of the dataset's first row {there}"
 
 
 def _damaged(index: int | None, why: str) -> str:

@@ -120,6 +120,7 @@ class _Checker:
         self.value_range = dataset.value_range
         self.small = [name for name in dataset.columns.names if name not in IMAGE_COLUMNS]
         self.boundary = recorded_fit(dataset)
+        self.usual: tuple[int, np.dtype] | None = None
         self.violations: dict[str, Violation] = {}
         self.by_type: dict[str, int] = {}
         self.expected = expected_indices(dataset)
@@ -179,7 +180,8 @@ class _Checker:
             yield "image", f"{name} cannot be decoded"
         if record.broken:
             return
-        shapes = list(shape_faults(record.images))
+        self.usual = self.usual or record.kind
+        shapes = list(shape_faults(record, self.usual))
         yield from shapes
         if shapes:
             return

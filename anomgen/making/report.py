@@ -25,7 +25,7 @@ RULES = {
     "label": "label, defect type, seed and parameters are consistent",
     "name": "the images of row k are called 00000k.png",
     "image": "every image can be decoded",
-    "shape": "image, masks and normal image agree in size, channels and depth",
+    "shape": "image, masks and normal image agree in size, channels and depth, all images in channels and depth",
     "mask values": "a mask holds 0 and 255 only",
     "mask": "an anomalous row has a mask large enough to see (16 pixels at 256×256), a normal row an empty one",
     "soft mask": "a soft mask is zero outside the mask, and present in all normal rows or in none",

@@ -16,6 +16,7 @@ from anomgen.dataset.columns import IMAGE_COLUMNS
 from anomgen.dataset.origin import RECIPE
 from anomgen.dataset.png import decode_png
 from anomgen.dataset.reader import SHARD_PATTERN, Dataset, shard_rows
+from anomgen.dataset.record import kind_fault
 from anomgen.dataset.row import ANOMALY, LABELS, NORMAL, area_of, boxes_of, image_name, severity_of
 from anomgen.errors import RecipeError, UsageError
 from anomgen.licenses import known
@@ -54,6 +55,11 @@ class DecodedRow:
     def image(self) -> np.ndarray:
         """Return the image, (H, W, C)."""
         return self.images["image"]
+
+    @property
+    def kind(self) -> tuple[int, np.dtype]:
+        """Return channels and dtype of the image."""
+        return self.image.shape[2], self.image.dtype
 
     @property
     def mask(self) -> np.ndarray:
@@ -98,10 +104,12 @@ def _is_json_object(text: str) -> bool:
         return False
 
 
-def shape_faults(images: dict[str, np.ndarray]) -> Faults:
-    """Yield the images of a row that do not go together."""
-    image = images["image"]
-    for name, other in images.items():
+def shape_faults(record: DecodedRow, usual: tuple[int, np.dtype]) -> Faults:
+    """Yield the images of a row that do not go together, or with the first row's, of `usual` channels and dtype."""
+    image = record.image
+    if fault := kind_fault(record.kind, usual):
+        yield "shape", fault
+    for name, other in record.images.items():
         if name == "normal":
             fits = other.shape == image.shape and other.dtype == image.dtype
         else:
