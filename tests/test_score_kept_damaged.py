@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -43,3 +44,17 @@ def test_damaged_weights_are_neither_used_nor_exported_nor_published(hub, tmp_pa
         with pytest.raises(UsageError, match=f"the weights do not fit detector probe .*{message}"):
             use(kept)
     assert not hub.repos and not (tmp_path / "x.onnx").exists()
+
+
+def test_nothing_of_other_weights_is_held_in_memory(tmp_path):
+    """A hole of a gigabyte takes no room on the disk, and an untrusted folder may hold one."""
+    kept = quick_detector(tmp_path)
+    anomgen.Inspector.load(kept)  # imports what it needs
+    for size, told in ((1 << 27, "are not the weights that"), (5 << 30, "holds more than 4.29 GB")):
+        with (kept / WEIGHTS).open("wb") as file:
+            file.truncate(size)
+        tracemalloc.start()
+        with pytest.raises(UsageError, match=told):
+            anomgen.Inspector.load(kept)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 25
+        tracemalloc.stop()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from anomgen.errors import UsageError, lacks_memory
 from anomgen.files import Earlier, holds_earlier, remove, replacing
 from anomgen.models.folder import pickle_told
 from anomgen.models.use import model_folder
-from anomgen.places import read_within
+from anomgen.places import CHUNK, read_within, regular
 from anomgen.score.detectors.base import Detector, build_detector
 from anomgen.score.kept.record import VERSION, Description
 
@@ -129,12 +131,12 @@ def _restore(detector: Detector, folder: Path, description: Description) -> None
 
     path = folder / WEIGHTS
     try:
-        data = read_within(path, MAX_WEIGHTS)
+        data = _weights(path, description.weights)
     except FileNotFoundError:
         raise UsageError(f"{path}: the weights are missing; {AGAIN}") from None
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror or error}); {AGAIN}") from None
-    if hashlib.sha256(data).hexdigest() != description.weights:
+    if data is None:
         raise UsageError(f"{path}: are not the weights that {DESCRIPTION} tells of: half-written or changed; {AGAIN}")
     try:
         arrays = _loaded(data)
@@ -150,6 +152,24 @@ def _restore(detector: Detector, folder: Path, description: Description) -> None
             raise
         told = f"{error} is missing" if isinstance(error, KeyError) else (str(error).splitlines() or [""])[0]
         raise UsageError(f"{path}: the weights do not fit detector {detector.kind} ({told}); {AGAIN}") from None
+
+
+def _weights(path: Path, sha256: str) -> bytes | None:
+    """Return the contents of a file, None where their hash is another one: of those nothing is held in memory.
+
+    Raises OSError, FileNotFoundError among them, for what is no file and for one of more than `MAX_WEIGHTS` bytes.
+    """
+    with regular(path).open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > MAX_WEIGHTS:
+            raise OSError(errno.EINVAL, f"holds more than {MAX_WEIGHTS / 1e9:.3g} GB", str(path))
+        found = hashlib.sha256()
+        while (block := file.read(CHUNK)) and file.tell() <= size:
+            found.update(block)
+        if found.hexdigest() != sha256:
+            return None
+        file.seek(0)
+        return file.read(size)
 
 
 def _loaded(data: bytes) -> dict[str, np.ndarray]:
