@@ -175,6 +175,6 @@ def test_a_note_names_a_few_and_has_no_control_characters():
     ],
 )
 def test_files_that_may_annotate_the_images_are_told(name, is_told):
-    notes = perhaps_annotated(Tree(["0.png", "train/1.png"], [name], []))
+    notes = perhaps_annotated(Tree(["0.png", "train/1.png"], [name], []), {})
     assert bool(notes) == is_told
     assert not is_told or (name in notes[0] and "may say which images are anomalous" in notes[0])

@@ -11,6 +11,7 @@ from typing import ClassVar
 from anomgen.errors import UsageError, near_miss
 from anomgen.licenses import license_beside
 from anomgen.places import home, is_url
+from anomgen.sources.annotations.marked import unmarked
 from anomgen.sources.base import PathText
 from anomgen.sources.images import read_bytes
 from anomgen.sources.pairing import normal_among
@@ -69,12 +70,15 @@ def listed_in(root: Path, files: Tree, *above: Path) -> Listed:
     """
     read = FileReader(root.resolve())
     normal = normal_among(files.pictures, read, str(root))
-    license = license_beside(root.resolve(), *above, pictures=normal.images)
-    left = (*normal.notes, *not_read(files, license.read))
-    if not normal.images:
-        raise UsageError(f"{root}: no picture is a normal image: {'; '.join(left)}")
-    notes = (*left, *perhaps_annotated(files), *license.notes)
-    return Listed(str(root), [(name, name) for name in normal.images], read, license.license, notes=notes)
+    told = unmarked(root, normal.images, files.others)
+    license = license_beside(root.resolve(), *above, pictures=told.images)
+    left = (*normal.notes, *told.notes, *not_read(files, {*license.read, *told.read}))
+    if not told.images:
+        advice = "; give pictures of defects to `anomgen bank`" if normal.images else ""
+        raise UsageError(f"{root}: no picture is a normal image: {'; '.join(left)}{advice}")
+    unread = files._replace(others=[name for name in files.others if name not in told.read])
+    notes = (*left, *perhaps_annotated(unread, told.damaged), *license.notes)
+    return Listed(str(root), [(name, name) for name in told.images], read, license.license, notes=notes)
 
 
 def folders_above(root: Path) -> tuple[Path, ...]:

@@ -18,7 +18,7 @@ from anomgen.errors import SourceError, UsageError, brief
 from anomgen.licenses import license_beside
 from anomgen.places import home
 from anomgen.sources import detect
-from anomgen.sources.folder import FileReader, existing_folder, folders_above, missing_hint, refuse_anomalous
+from anomgen.sources.folder import FileReader, existing_folder, folders_above, listed_in, missing_hint, refuse_anomalous
 from anomgen.sources.hub import (
     HUB_ID,
     Hub,
@@ -31,7 +31,7 @@ from anomgen.sources.hub import (
 )
 from anomgen.sources.hub_license import license_of
 from anomgen.sources.layouts import visa_training
-from anomgen.sources.pairing import marked, normal_among, paired
+from anomgen.sources.pairing import marked, paired
 from anomgen.sources.sorting import sorted_pictures
 from anomgen.sources.tree import (
     MASK_NAMES,
@@ -134,22 +134,9 @@ def photos(path: str) -> Listing:
     if not files.pictures:
         raise no_image(path, files)
     refuse_anomalous(files.pictures, path)
-    read = FileReader(place)
-    normal = normal_among(files.pictures, read, path)
-    evidence = license_beside(place, *folders_above(place), pictures=normal.images)
-    left = (*normal.notes, *not_read(files, evidence.read))
-    if not normal.images:
-        raise UsageError(f"{path}: no picture is a normal image: {'; '.join(left)}")
-    found = tuple(LabelledImage(name, NORMAL, True, name) for name in normal.images)
-    return Listing(
-        place.name,
-        found,
-        read,
-        True,
-        evidence.license,
-        place,
-        (*left, *evidence.notes),
-    )
+    listed = listed_in(root, files, *folders_above(place))
+    found = tuple(LabelledImage(name, NORMAL, True, key) for name, key in listed.entries)
+    return Listing(place.name, found, listed.read, True, listed.license, place, listed.notes)
 
 
 def _kind(path: str) -> str:

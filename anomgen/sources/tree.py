@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -307,18 +307,27 @@ def not_read(files: Tree, licence: Collection[str] = ()) -> tuple[str, ...]:
     return (*hidden, *left_out(others, f"of kinds that are not read ({counts})"))
 
 
-def perhaps_annotated(files: Tree) -> tuple[str, ...]:
-    """Return a note on files that may say which pictures are anomalous: called like one, or as annotations are."""
+def perhaps_annotated(files: Tree, damaged: Mapping[str, str]) -> tuple[str, ...]:
+    """Return a note on files that may say which pictures are anomalous: called like one, or as annotations are.
+
+    damaged: why files, these or others, cannot be read that should.
+    """
     stems = {PurePosixPath(name).stem.casefold() for name in files.pictures}
     found = []
     for name in files.others:
         place = PurePosixPath(name)
-        if place.suffix.lower() in _ANNOTATING and (place.stem.casefold() in stems or _ANNOTATED.search(place.stem)):
+        if (
+            name not in damaged
+            and place.suffix.lower() in _ANNOTATING
+            and (place.stem.casefold() in stems or _ANNOTATED.search(place.stem))
+        ):
             found.append(name)
+    found += damaged
     if not found:
         return ()
+    why = f" ({next(iter(damaged.values()))})" if damaged else ""
     count = f"{len(found)} {'file' if len(found) == 1 else 'files'}"
     return (
-        f"{count}, not read, may say which images are anomalous: {listed(found)}. Take these images out of the folder; "
-        "`anomgen bank` reads COCO, YOLO and Label Studio",
+        f"{count}, not read, may say which images are anomalous: {listed(found)}{why}. Take these images out of the "
+        "folder; `anomgen bank` reads COCO, YOLO and Label Studio",
     )

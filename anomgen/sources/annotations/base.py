@@ -13,13 +13,15 @@ import numpy as np
 from anomgen.config.text import decoded
 from anomgen.config.text import read_json as text_of_json
 from anomgen.errors import SourceError
-from anomgen.places import read_within
+from anomgen.places import read_within, regular
 from anomgen.sources.mask_files import PairedMask
 from anomgen.sources.orientation import Drawn, Turn, drawn_at, turned
 
 MAX_BYTES = 1 << 28
 """Larger files are not read as annotations."""
-_UPLOADED = re.compile(r"[0-9a-f]{8}-")
+_LEAST = 1 << 12
+"""Bytes at a file's beginning by which it is told whether it may hold annotations."""
+UPLOADED = re.compile(r"[0-9a-f]{8}-")
 """What Label Studio puts before the name of an uploaded file."""
 
 
@@ -59,21 +61,40 @@ class Annotation(NamedTuple):
         return PairedMask(turned(mask, turn.orientation) if drawn is Drawn.STORED else mask, drawn)
 
 
-def read_json(path: Path) -> Any:
-    """Return the contents of a JSON file. Raises SourceError when it cannot be read."""
+class Mark(NamedTuple):
+    """That something of a class is on a picture.
+
+    called: the picture's path as the file that says so has it, None for the picture that the file is called like.
+    """
+
+    called: str | None
+    defect_type: str
+
+
+def read_json(path: Path, most: int = MAX_BYTES) -> Any:
+    """Return the contents of a JSON file of at most so many bytes. Raises SourceError when it cannot be read."""
     try:
-        return text_of_json(read_file(path, path.name))
+        return text_of_json(read_file(path, path.name, most))
     except ValueError as error:
         raise SourceError(f"{path.name}: {error}") from error
 
 
-def read_file(path: Path, name: str) -> str:
+def read_file(path: Path, name: str, most: int = MAX_BYTES) -> str:
     """Return the text of a file of annotations. Raises SourceError, which calls it `name`, when it cannot be read."""
     try:
-        return decoded(read_within(path, MAX_BYTES))
+        return decoded(read_within(path, most))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise SourceError(f"{name}: cannot be read ({reason})") from error
+
+
+def beginning(path: Path) -> bytes:
+    """Return the first bytes of a file, none of what is no file or cannot be read."""
+    try:
+        with regular(path).open("rb") as file:
+            return file.read(_LEAST)
+    except OSError:
+        return b""
 
 
 class Pictures:
@@ -93,7 +114,7 @@ class Pictures:
         """
         parts = PurePosixPath(called.replace("\\", "/")).parts
         file = parts[-1] if parts else ""
-        found = self._by_file.get(file) or self._by_file.get(_UPLOADED.sub("", file, count=1)) or []
+        found = self._by_file.get(file) or self._by_file.get(UPLOADED.sub("", file, count=1)) or []
         if not found:
             raise SourceError(f"{where}: names the picture {called!r}, which is not there")
         fits = {name: _common_end(parts[:-1], PurePosixPath(name).parts[:-1]) for name in found}

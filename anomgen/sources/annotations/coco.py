@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from anomgen.errors import SourceError
-from anomgen.sources.annotations.base import Annotation, Pictures, Shape, filled
+from anomgen.sources.annotations.base import Annotation, Mark, Pictures, Shape, filled
+
+_UNFIT = (KeyError, TypeError, ValueError, AttributeError)
 
 
 def is_coco(content: Any) -> bool:
@@ -23,19 +25,39 @@ def read_coco(content: Mapping[str, Any], path: Path, pictures: Pictures) -> lis
 
     Raises SourceError, which names the file, for what is damaged, and for boxes without masks.
     """
+    shapes: dict[tuple[str, str], list[Shape]] = defaultdict(list)
     try:
-        names = {entry["id"]: str(entry["name"]) for entry in content.get("categories") or ()}
-        images = {entry["id"]: entry for entry in content["images"]}
-        shapes: dict[tuple[str, str], list[Shape]] = defaultdict(list)
-        for entry in content["annotations"]:
-            image = images[entry["image_id"]]
+        for image, kind, entry in _entries(content):
             name = pictures.find(str(image["file_name"]), path.name, path.stem)
             said = (int(image["height"]), int(image["width"])) if image.get("height") else None
-            kind = names.get(entry.get("category_id"), "defect")
             shapes[name, kind].append(_shape(entry.get("segmentation"), name, said, path.name))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise SourceError(f"{path.name}: is no COCO file of instances ({type(error).__name__}: {error})") from error
+    except _UNFIT as error:
+        raise _damaged(path, error) from error
     return [Annotation(name, kind, own) for (name, kind), own in shapes.items()]
+
+
+def coco_marks(content: Mapping[str, Any], path: Path) -> list[Mark]:
+    """Return what has a box or a mask. Raises SourceError, which names the file, for what is damaged."""
+    try:
+        return [
+            Mark(str(image["file_name"]), kind)
+            for image, kind, entry in _entries(content)
+            if entry.get("segmentation") or entry.get("bbox")
+        ]
+    except _UNFIT as error:
+        raise _damaged(path, error) from error
+
+
+def _entries(content: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], str, Mapping[str, Any]]]:
+    """Yield the image, the category's name and the entry of each annotation."""
+    names = {entry["id"]: str(entry["name"]) for entry in content.get("categories") or ()}
+    images = {entry["id"]: entry for entry in content["images"]}
+    for entry in content["annotations"]:
+        yield images[entry["image_id"]], names.get(entry.get("category_id"), "defect"), entry
+
+
+def _damaged(path: Path, error: Exception) -> SourceError:
+    return SourceError(f"{path.name}: is no COCO file of instances ({type(error).__name__}: {error})")
 
 
 def _shape(segmentation: Any, name: str, said: tuple[int, int] | None, where: str) -> Shape:

@@ -6,7 +6,7 @@ The brush's run lengths are those of the package rle-pack (https://github.com/th
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -14,7 +14,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import numpy as np
 
 from anomgen.errors import SourceError
-from anomgen.sources.annotations.base import Annotation, Pictures, Shape, filled
+from anomgen.sources.annotations.base import Annotation, Mark, Pictures, Shape, filled
+
+_UNFIT = (KeyError, TypeError, ValueError, AttributeError, IndexError)
 
 
 def is_labelstudio(content: Any) -> bool:
@@ -30,25 +32,45 @@ def read_labelstudio(content: list[Any], path: Path, pictures: Pictures) -> list
     """
     shapes: dict[tuple[str, str], list[Shape]] = defaultdict(list)
     try:
-        for task in content:
-            results = [result for own in task.get("annotations") or () for result in own.get("result") or ()]
-            regions = [result for result in results if str(result.get("type", "")).endswith("labels")]
-            if not regions:
-                continue
-            name = pictures.find(_file(task["data"]), path.name)
-            for region in regions:
-                kind = (region["value"].get(region["type"]) or ["defect"])[0]
-                shapes[name, str(kind)].append(_shape(region, name, path.name))
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise SourceError(f"{path.name}: holds no tasks of Label Studio ({type(error).__name__}: {error})") from error
+        for called, kind, region in _regions(content):
+            name = pictures.find(called, path.name)
+            shapes[name, kind].append(_shape(region, name, path.name))
+    except _UNFIT as error:
+        raise _damaged(path, error) from error
     return [Annotation(name, kind, own) for (name, kind), own in shapes.items()]
+
+
+def labelstudio_marks(content: list[Any], path: Path) -> list[Mark]:
+    """Return what the tasks mark in any way. Raises SourceError, which names the file, for what is damaged."""
+    try:
+        return [Mark(called, kind) for called, kind, _ in _regions(content)]
+    except _UNFIT as error:
+        raise _damaged(path, error) from error
+
+
+def _regions(content: list[Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Yield the picture's path, the label and the region of each one."""
+    for task in content:
+        results = [result for own in task.get("annotations") or () for result in own.get("result") or ()]
+        for region in results:
+            if str(region.get("type", "")).endswith("labels"):
+                kind = (region["value"].get(region["type"]) or ["defect"])[0]
+                yield _file(task["data"]), str(kind), region
+
+
+def _damaged(path: Path, error: Exception) -> SourceError:
+    return SourceError(f"{path.name}: holds no tasks of Label Studio ({type(error).__name__}: {error})")
 
 
 def _file(data: Mapping[str, Any]) -> str:
     """Return the picture's path in a task: the only value that is a path, a URL, or names a local file."""
-    text = str(data.get("image") or next(value for value in data.values() if isinstance(value, str) and "." in value))
+    text = str(data.get("image") or _first_path(data))
     url = urlsplit(text)
     return unquote(parse_qs(url.query).get("d", [url.path])[0])
+
+
+def _first_path(data: Mapping[str, Any]) -> str:
+    return next((value for value in data.values() if isinstance(value, str) and "." in value), "")
 
 
 def _shape(region: Mapping[str, Any], name: str, where: str) -> Shape:

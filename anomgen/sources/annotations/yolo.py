@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -11,10 +11,14 @@ import yaml
 
 from anomgen.config.text import read_yaml
 from anomgen.errors import SourceError
-from anomgen.sources.annotations.base import Annotation, Pictures, Shape, filled, read_file
+from anomgen.sources.annotations.base import Annotation, Mark, Pictures, Shape, filled, read_file
 
 _TABLES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt")
 """Files that name the classes."""
+_DIGITS = 6
+"""Digits from which on a number is none of a class."""
+_SLACK = 0.01
+"""Share of a picture by which a box may lie beyond it: tools round."""
 
 
 def label_files(others: Sequence[str]) -> list[str]:
@@ -30,7 +34,7 @@ def read_yolo(root: Path, labels: Sequence[str], pictures: Pictures) -> list[Ann
     stems: dict[str, str] = {}
     for name in pictures.names:
         stems.setdefault(PurePosixPath(name).stem, PurePosixPath(name).name)
-    classes = _classes(root)
+    classes = classes_of((root, root.parent))
     found = []
     for label in labels:
         polygons = _polygons(root / label, label)
@@ -68,9 +72,31 @@ def _polygons(path: Path, name: str) -> dict[int, list[np.ndarray]]:
     return found
 
 
-def _classes(root: Path) -> dict[int, str]:
-    """Return number → name of the classes, as far as a file beside the pictures says them."""
-    for folder in (root, root.parent):
+def yolo_marks(text: str, classes: Mapping[int, str]) -> list[Mark] | None:
+    """Return what a label file marks by boxes or polygons; None for a text that is no label file."""
+    found = []
+    for line in text.splitlines():
+        number, *shares = line.split() or [""]
+        if not number:
+            continue
+        try:
+            values = [float(share) for share in shares]
+        except ValueError:
+            return None
+        is_class = number.isascii() and number.isdecimal() and len(number) < _DIGITS
+        is_inside = len(values) >= 4 and all(-_SLACK <= value <= 1 + _SLACK for value in values)
+        if not is_class or not is_inside or (len(values) < 6 and min(values[2:4]) <= 0):
+            return None
+        found.append(Mark(None, classes.get(int(number), f"class {int(number)}")))
+    return found
+
+
+def classes_of(folders: Sequence[Path]) -> dict[int, str]:
+    """Return number → name of the classes, as far as a file in one of the folders says them.
+
+    Raises SourceError for a file that should, and does not.
+    """
+    for folder in folders:
         for name in _TABLES:
             file = folder / name
             if not file.is_file():
@@ -78,8 +104,8 @@ def _classes(root: Path) -> dict[int, str]:
             try:
                 text = read_file(file, name)
                 names = text.split("\n") if name.endswith(".txt") else (read_yaml(text) or {}).get("names")
-            except (yaml.YAMLError, AttributeError) as error:
+                pairs = names.items() if isinstance(names, dict) else enumerate(names or ())
+                return {int(number): str(kind).strip() for number, kind in pairs if str(kind).strip()}
+            except (yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
                 raise SourceError(f"{name}: does not name the classes ({error})") from error
-            pairs = names.items() if isinstance(names, dict) else enumerate(names or ())
-            return {int(number): str(kind).strip() for number, kind in pairs if str(kind).strip()}
     return {}
