@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from anomgen.errors import AnomgenError
 from anomgen.making.runners.workers import Workers, died
 
 started = {}
@@ -70,6 +71,36 @@ def test_a_worker_that_dies_idle_is_replaced():
     assert second != first
 
 
+def exit_once_started(place):
+    """Start the first time, exit with 7 from then on."""
+    if place.exists():
+        os._exit(7)
+    place.touch()
+
+
+def test_a_replacement_that_dies_as_it_starts_is_told_by_what_was_seen(tmp_path):
+    """Law: that it may lack what to import is a guess, and none where another worker could."""
+    with Workers(1, exit_once_started, (tmp_path / "begun",)) as workers:
+        workers._ready[0].result()
+        with pytest.raises(AnomgenError, match=r"^a worker process died as it started \(exit code 7\); what is"):
+            done_by(workers, [1, 2], die)
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_worker_that_is_killed_as_it_starts_is_told_by_the_signal(replaced):
+    with Workers(1, time.sleep, (60 * (not replaced),)) as workers:
+        if replaced:
+            workers._arguments = (60,)
+            workers._ready[0].result()
+            workers._processes[0].kill()
+            until(lambda: workers._pools[0]._broken)
+            workers._replace(0)
+        workers._processes[0].kill()
+        with pytest.raises(AnomgenError, match=r"\(signal 9, Killed.*\), for lack of memory perhaps: use") as error:
+            done_by(workers, [0], answer)
+        assert "__main__" not in str(error.value)
+
+
 def test_tasks_that_may_not_begin_are_returned():
     with Workers(1, start, ("hello",)) as workers:
         found, left = done_by(workers, range(5), answer, may_begin=lambda task: task < 2)
@@ -95,6 +126,7 @@ def test_the_environment_is_that_of_the_workers_alone():
 
 PARENT = """
 import os, pathlib, sys
+from anomgen.errors import AnomgenError
 from anomgen.making.runners.workers import Workers
 import test_making_runners_workers as here
 
@@ -105,6 +137,7 @@ if __name__ == "__main__":
 
 
 UNGUARDED = """
+from anomgen.errors import AnomgenError
 from anomgen.making.runners.workers import Workers
 import test_making_runners_workers as here
 
@@ -119,7 +152,9 @@ def test_a_script_that_a_worker_cannot_import_ends_with_what_to_do(size, tmp_pat
     path = os.pathsep.join([os.path.dirname(__file__), *sys.path])  # noqa: PTH120
     command, environment = [sys.executable, tmp_path / "script.py"], {**os.environ, "PYTHONPATH": path}
     ended = subprocess.run(command, check=False, capture_output=True, text=True, env=environment, timeout=60)
-    assert ended.returncode == 1 and "died as it started" in ended.stderr  # Python's own warning may come after it
+    assert (
+        ended.returncode == 1 and "died as it started (exit code 1): for" in ended.stderr
+    )  # Python's own warning may come after it
     assert "if __name__ == '__main__':" in ended.stderr
 
 

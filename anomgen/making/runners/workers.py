@@ -13,6 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import wait as wait_for
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -30,11 +31,13 @@ def died(future: Future[Any]) -> bool:
 
 PIPE = 1 << 14
 """Bytes that are sent to a process directly; more go through a file."""
-NEVER_STARTED = (
-    "a worker process died as it started: for lack of memory (use fewer --workers), or because it could not import "
-    "what the parent has (a script needs `if __name__ == '__main__':` around what it does, a plug-in a module to be "
-    "imported from); what is finished is kept: run again"
+NOTHING_IMPORTED = (
+    ": for lack of memory (use fewer --workers), or because it could not import what the parent has (a script needs "
+    "`if __name__ == '__main__':` around what it does, a plug-in a module to be imported from)"
 )
+"""What may be wrong where no worker has started and none was killed."""
+KILL = 9
+"""Number of the signal that a system sends for lack of memory."""
 
 
 class Workers:
@@ -63,6 +66,8 @@ class Workers:
         self._content = self._sent(content)
         self._running: dict[Future[Any], tuple[int, Any]] = {}
         self._ready: dict[int, Future[None]] = {}
+        self._processes: dict[int, BaseProcess] = {}
+        self._has_started = False
         self._pools = [self._pool(place) for place in range(count)]
 
     def __enter__(self) -> Self:
@@ -107,9 +112,7 @@ class Workers:
             for future in done:
                 place, task = running.pop(future)
                 if died(future):
-                    if died(self._ready[place]):
-                        raise AnomgenError(NEVER_STARTED)
-                    self._pools[place] = self._pool(place)
+                    self._replace(place)
                 ended(task, future)
                 free.append(place)
         return waiting
@@ -119,10 +122,27 @@ class Workers:
         try:
             return self._pools[place].submit(work, task)
         except BrokenProcessPool:
-            if died(self._ready[place]):
-                raise AnomgenError(NEVER_STARTED) from None
-            self._pools[place] = self._pool(place)
+            self._replace(place)
             return self._pools[place].submit(work, task)
+
+    def _replace(self, place: int) -> None:
+        """Start a process in the place of one that died. Raises AnomgenError where that one had not started."""
+        if died(self._ready[place]):
+            raise AnomgenError(self._never_started(place)) from None
+        self._has_started = True
+        self._pools[place] = self._pool(place)
+
+    def _never_started(self, place: int) -> str:
+        """Return what was seen of a process that died as it started, and what may be the reason."""
+        self._pools[place].shutdown()  # waits until its exit code is known
+        code = self._processes[place].exitcode or 0
+        others = any(ready.done() and not died(ready) for ready in self._ready.values())
+        if code < 0:
+            seen = f"signal {-code}, {signal.strsignal(-code)}"
+            guess = ", for lack of memory perhaps: use fewer --workers" * (-code == KILL)
+        else:
+            seen, guess = f"exit code {code}", "" if self._has_started or others else NOTHING_IMPORTED
+        return f"a worker process died as it started ({seen}){guess}; what is finished is kept: run again"
 
     def _sent(self, content: Any) -> bytes | Path | None:
         """Return what a process is sent of the content: its pickle, or the file that holds it."""
@@ -140,6 +160,7 @@ class Workers:
         with _environment(self._environment), _later():
             # The process starts now, with the environment as it is now.
             self._ready[place] = pool.submit(_ready)
+        (self._processes[place],) = pool._processes.values()
         return pool
 
 
