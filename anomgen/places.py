@@ -349,12 +349,31 @@ def file_in(folder: Path, name: str | Path) -> Path:
     path = folder / name
     if isinstance(path, Remote):
         return path
-    real = Path(os.path.realpath(folder))
-    blobs = [up.parent.parent / "blobs" for up in (real, *real.parents) if up.parent.name == "snapshots"]
-    target = Path(os.path.realpath(path))
+    target, real, blobs = _resolved(path, folder)
     if not any(target.is_relative_to(home) for home in (real, *blobs)):
         raise OSError(errno.EINVAL, "a link leads out of the folder; put a copy in its place", str(path))
     return path
+
+
+def _resolved(path: Path, folder: Path) -> tuple[Path, Path, list[Path]]:
+    """Return where a path and a folder lead, and the folders of blobs where the folder is in a download of the Hub."""
+    real = Path(os.path.realpath(folder))
+    blobs = [up.parent.parent / "blobs" for up in (real, *real.parents) if up.parent.name == "snapshots"]
+    return Path(os.path.realpath(path)), real, blobs
+
+
+def foreign(path: Path, folder: Path) -> str | None:
+    """Return why what is at a path cannot be published with a folder: a link to elsewhere may lead to a secret.
+
+    None for a regular file of the folder, or in the blobs of a download of the Hub, and for nothing.
+    """
+    if isinstance(path, Remote) or not (path.is_symlink() or path.exists()):
+        return None
+    target, real, blobs = _resolved(path, folder)
+    homes = blobs if path.is_symlink() else [real, *blobs]
+    if target.is_file() and any(target.is_relative_to(home) for home in homes):
+        return None
+    return f"{path}: is a link, or no file; only files of the folder itself are published: copy it there, or remove it"
 
 
 def read_within(path: Path, most: int) -> bytes:

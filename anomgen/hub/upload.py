@@ -21,10 +21,10 @@ from anomgen.dataset.card import HERE, front_matter, render_card
 from anomgen.dataset.reader import SHARD_PATTERN, Dataset
 from anomgen.dataset.statistics import statistics
 from anomgen.errors import UsageError
-from anomgen.files import json_object, lies_in
+from anomgen.files import json_object
 from anomgen.licenses import first_conflict, forbidden, known, unfit, unlisted
 from anomgen.models.folder import PICKLES, recorded_data
-from anomgen.places import read_within
+from anomgen.places import foreign, read_within
 
 MODEL_MARKS = ("model_index.json", "anomgen_model.json")
 """Files that make a folder a trained model: of diffusers, and of anomgen's own."""
@@ -365,14 +365,9 @@ def _read_record(file: Path) -> dict[str, Any]:
 
 
 def _require_own(file: Path, folder: Path) -> None:
-    """Raise UsageError for what is there but no regular file of the folder itself: a link may lead to a secret."""
-    if not file.is_symlink() and not file.exists():
-        return
-    if file.is_symlink() or not file.is_file() or not lies_in(file, folder):
-        raise UsageError(
-            f"{file}: is a link, or no regular file; only files of the folder itself are published: put a copy in its "
-            "place, or remove it"
-        )
+    """Raise UsageError for what is there but no regular file of the folder itself."""
+    if fault := foreign(file, folder):
+        raise UsageError(fault)
 
 
 def check_size(upload: Upload) -> None:

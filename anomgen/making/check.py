@@ -34,6 +34,7 @@ from anomgen.making.rules import (
     kind_of,
     mask_faults,
     measure_faults,
+    preview_faults,
     recipe_faults,
     record_faults,
     shape_faults,
@@ -259,6 +260,7 @@ class _Checker:
     def _faults_of_the_whole(self) -> Faults:
         yield from recipe_faults(self.dataset)
         yield from card_faults(self.dataset)
+        yield from preview_faults(self.dataset)
         recorded = self.dataset.provenance["source"]["count"]
         if self.pool is not None and len(self.pool.source) != recorded:
             yield "record", f"the provenance says {recorded} normal images, {len(self.pool.source)} are there"

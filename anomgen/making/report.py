@@ -17,6 +17,7 @@ MAX_INVISIBLE = 0.5
 RULES = {
     "record": "recipe.yaml and provenance.json say what they should",
     "card": "the card's metadata say nothing else than the records of licence, source and numbers of rows",
+    "preview": "the preview, if there is one, is a regular file of the folder, and no link",
     "file": "every shard can be read",
     "shards": "the shards are all there, as many as the provenance says",
     "count": "the numbers of rows are those of the recipe and the provenance",

@@ -15,7 +15,7 @@ from anomgen.dataset.card import license_of
 from anomgen.dataset.columns import IMAGE_COLUMNS
 from anomgen.dataset.origin import RECIPE
 from anomgen.dataset.png import decode_png
-from anomgen.dataset.reader import SHARD_PATTERN, Dataset, shard_rows
+from anomgen.dataset.reader import PREVIEW, SHARD_PATTERN, Dataset, shard_rows
 from anomgen.dataset.record import kind_fault
 from anomgen.dataset.row import ANOMALY, LABELS, NORMAL, area_of, boxes_of, image_name, severity_of
 from anomgen.errors import RecipeError, UsageError
@@ -23,6 +23,7 @@ from anomgen.licenses import known
 from anomgen.making.output import DATA, foreign_files
 from anomgen.making.recipe import parse_recipe
 from anomgen.making.report import EXAMPLES, Faults, Violation
+from anomgen.places import foreign
 from anomgen.sources.foreground import parse_foreground
 from anomgen.sources.value_range import ValueRange, stretched
 from anomgen.synthesis.detectability import Detectability
@@ -255,6 +256,9 @@ def card_faults(dataset: Dataset) -> Faults:
 
     A licence that the records lack may be added there.
     """
+    if fault := foreign(dataset.path / "README.md", dataset.path):
+        yield "card", fault
+        return
     try:
         card = Card.read(dataset.path)
     except UsageError as error:
@@ -273,6 +277,12 @@ def card_faults(dataset: Dataset) -> Faults:
             files, stated = dataset.splits.get(str(split.get("name"))), split.get("num_examples")
             if files is not None and stated not in (None, rows := dataset.rows_in(files)):
                 yield "card", f"says {stated} rows in the split {split['name']}, {rows} are there"
+
+
+def preview_faults(dataset: Dataset) -> Faults:
+    """Yield why the sheet of samples, if there is one, could not be published with the rest."""
+    if fault := foreign(dataset.path / PREVIEW, dataset.path):
+        yield "preview", fault
 
 
 def _holds_keys(written: Any, keys: Any) -> bool:
