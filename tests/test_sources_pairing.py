@@ -38,6 +38,17 @@ def test_masks_that_fit_twice_are_refused():
         paired(["a/0.png"], ["gt/0_mask.png", "gt/0_gt.png"], "d")
 
 
+def test_masks_of_an_image_in_two_folders_are_refused_whatever_they_are_called():
+    """ISIC 2018 has masks of lesions and of their attributes, none of which is that `of no anomalous image`."""
+    masks = ["Task1_GroundTruth/0_segmentation.png", "Task2_GroundTruth/0_attribute_globules.png"]
+    told = (
+        r"Task1_GroundTruth/0_segmentation\.png and Task2_GroundTruth/0_attribute_globules\.png are masks of the same"
+    )
+    with pytest.raises(SourceError, match=f"{told} image; the folders .* both hold masks: move one of them away"):
+        paired(["Task1-2_Input/0.jpg"], masks, "d")
+    assert paired(["Task1-2_Input/0.jpg"], masks[1:], "d") == {"Task1-2_Input/0.jpg": masks[1:]}
+
+
 @pytest.fixture
 def contents():
     """Return the pictures of a folder as KolektorSDD2 has it: 0 and 1 normal, 2 with a defect, 3 without a mask."""

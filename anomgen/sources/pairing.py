@@ -29,11 +29,14 @@ def paired(images: Sequence[str], masks: Sequence[str], path: str, others: Seque
     ``test/logical/001.png`` has ``ground_truth/logical/001/000.png`` and the others there. Of the masks left, each
     belongs to the image whose stem is most of its own: ``bad/b0.jpg`` has ``y/b0_0.png`` and ``y/b0_1.png``. others:
     further images, of which no masks are wanted. Raises SourceError for masks that fit several images, or of which
-    several fit one.
+    several fit one, in two folders, too.
     """
     masks_of = _by_places(images, masks, path)
     used = {mask for own in masks_of.values() for mask in own}
     for image, own in _by_stems(images, [mask for mask in masks if mask not in used], path, others).items():
+        for first in masks_of.get(image, ())[:1]:
+            if elsewhere := [mask for mask in own if mask.rpartition("/")[0] != first.rpartition("/")[0]]:
+                raise _twice(path, first, elsewhere[0])
         masks_of.setdefault(image, own)
     return masks_of
 
