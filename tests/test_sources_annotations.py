@@ -7,11 +7,11 @@ import re
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from layouts import write
+from layouts import plain, write
 
 from anomgen.errors import UsageError
 from anomgen.sources.folder import Folder
-from anomgen.sources.labelled import photos
+from anomgen.sources.labelled import listing, photos
 from anomgen.sources.layouts import MVTecAD
 
 BOX = "0 .5 .5 .2 .2\n"
@@ -239,3 +239,22 @@ def test_a_layout_and_photos_of_a_detector_leave_out_what_is_marked(tmp_path):
     found = MVTecAD(path=str(tmp_path / "part")).listed()
     assert [name for name, _ in found.entries] == [f"train/good/{k}.png" for k in (0, 2, 3, 4)]
     assert [own.id for own in photos(str(good)).found] == [f"{k}.png" for k in (0, 2, 3, 4)]
+
+
+def test_a_data_set_of_score_has_no_normal_images_that_are_marked(tmp_path):
+    """Law: neither for training nor as normal ones of the test; what lies among anomalous images changes nothing."""
+    plain(tmp_path)
+    (tmp_path / "good" / "1.json").write_text(labelme("dent"))
+    (tmp_path / "bad" / "2.json").write_text(labelme("good"))
+    found = listing(str(tmp_path))
+    assert [own.id for own in found.found if own.defect_type == "normal"] == [
+        f"good/{k}.png" for k in (0, *range(2, 10))
+    ]
+    assert len(found.found) == 12 and "left out 1 file, which annotations mark (dent on 1): good/1.png" in found.notes
+    (tmp_path / "good" / "c.json").write_text(coco(*((k, "dent") for k in range(5))))
+    for k in range(5, 10):
+        (tmp_path / "good" / f"{k}.txt").write_text(BOX)
+    with pytest.raises(
+        UsageError, match=r"no image is normal: left out 10 files, which annotations mark \(dent on 5, "
+    ):
+        listing(str(tmp_path))

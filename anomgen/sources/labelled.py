@@ -18,6 +18,7 @@ from anomgen.errors import SourceError, UsageError, brief
 from anomgen.licenses import license_beside
 from anomgen.places import home
 from anomgen.sources import detect
+from anomgen.sources.annotations.marked import unmarked
 from anomgen.sources.folder import FileReader, existing_folder, folders_above, listed_in, missing_hint, refuse_anomalous
 from anomgen.sources.hub import (
     HUB_ID,
@@ -177,12 +178,17 @@ def _files(path: str, *, alone: bool = False) -> Listing:
     noted = _noted_types(root)
     types |= {name: noted[name] for name in anomalous if noted.get(name)}
     normal = [name for name in images if types[name] == NORMAL]
+    told = unmarked(place, normal, files.others)
+    if normal and not told.images and not alone:
+        raise UsageError(f"{path}: no image is normal: {'; '.join(told.notes)}")
+    gone = set(normal) - set(told.images)
     masks_of = paired(anomalous, sorted(mask for mask in masks if not folders_of(mask) & NORMAL_NAMES), path, normal)
     if masks_of:
         _refuse_missing([name for name in anomalous if name not in masks_of], len(anomalous), path)
     found = tuple(
         LabelledImage(name, types[name], name in training and types[name] == NORMAL, name, masks_of.get(name))
         for name in images
+        if name not in gone
     )
     is_split = table is not None or any(folders_of(name) & (_TRAIN | _TEST) for name in images)
     used = {mask for own in masks_of.values() for mask in own}
@@ -191,7 +197,8 @@ def _files(path: str, *, alone: bool = False) -> Listing:
         *taken,
         *left_out(unlabelled, "whose labels are not public"),
         *left_out(sorted(masks - used), "masks of no anomalous image"),
-        *not_read(files, evidence.read),
+        *told.notes,
+        *not_read(files, {*evidence.read, *told.read}),
         *evidence.notes,
     )
     return Listing(place.name, found, read, is_split, evidence.license, place, notes)
