@@ -98,8 +98,8 @@ def test_an_image_called_like_a_mask_is_an_image(tmp_path):
     root = mvtec(tmp_path)
     for name in ("train/good/000", "test/good/000"):
         (root / f"{name}.png").rename(root / f"{name}_gt.png")
-    for kind in ("_mask", "_GT"):
-        write(root, {f"test/good/002{kind}.png": blob(0)})
+    for number, kind in (("001", "_mask"), ("002", "_GT")):
+        write(root, {f"test/good/{number}{kind}.png": np.zeros_like(blob(0))})
     data = load(str(root), 32)
     ids = [source.id(i) for source in (data.train, data.validation) for i in range(len(source))]
     assert "train/good/000_gt.png" in ids and len(ids) == 10

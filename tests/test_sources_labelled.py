@@ -4,7 +4,7 @@ import pytest
 from test_sources_tree import put
 
 from anomgen.errors import AnomgenError
-from anomgen.sources.labelled import listing
+from anomgen.sources.labelled import defects_in, listing
 
 
 def said(root):
@@ -73,3 +73,64 @@ def test_where_neither_folders_nor_masks_say_what_is_normal_nothing_is_guessed(t
     put(tmp_path, "0.png", "0_GT.png!", "1.png")
     with pytest.raises(AnomgenError, match=r"no folder says whether 0\.png is normal"):
         listing(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("normal", "anomalous", "type"),
+    [
+        ("train/ok_front", "train/def_front", "def_front"),
+        ("0_normal", "1_defect", "1_defect"),
+        ("NODefect_images/231", "Defect_images", "Defect_images"),
+        ("Class1", "Class1_def", "Class1_def"),
+        ("test/good/img", "test/Ungood/img", "Ungood"),
+    ],
+)
+def test_words_of_folders_say_what_is_normal(tmp_path, normal, anomalous, type):
+    put(tmp_path, *(f"{folder}/{k}.png" for folder in (normal, anomalous) for k in range(3)))
+    put(tmp_path, *(f"train/{normal}/{k}.png" for k in range(2) if normal.startswith("test")))
+    found = listing(str(tmp_path)).found
+    assert {image.defect_type for image in found if not image.id.startswith(anomalous)} == {"normal"}
+    assert {image.defect_type for image in found if image.id.startswith(anomalous)} == {type}
+
+
+def test_where_a_folder_is_called_good_words_of_others_are_types(tmp_path):
+    put(tmp_path, *(f"{folder}/0.png" for folder in ("good", "ok_scratch", "1_defect")))
+    assert said(tmp_path)[0] == {"normal": 1, "ok_scratch": 1, "1_defect": 1}
+
+
+def test_pairs_of_several_products_are_not_taken_as_one(tmp_path):
+    put(tmp_path, *(f"Class{k}{end}/{n}.png" for k in (1, 2) for end in ("", "_def") for n in range(3)))
+    with pytest.raises(AnomgenError, match=r"no normal training images|no folder says"):
+        listing(str(tmp_path))
+
+
+def test_dagm_as_published_has_masks_of_defects_alone(tmp_path):
+    put(tmp_path, *(f"{part}/{k:04d}.PNG" for part in ("Train", "Test") for k in range(4)))
+    put(tmp_path, "Train/Label/0001_label.PNG!", "Test/Label/0002_label.PNG!")
+    (tmp_path / "Train/Label/Labels.txt").write_text("1\n")
+    types, masks, notes = said(tmp_path)
+    assert (types, masks) == ({"normal": 6, "anomaly": 2}, 2)
+    assert notes[0].startswith("no folder says what is normal, and 6 images without masks were taken for it: Test/0000")
+    assert [image.id for image in defects_in(str(tmp_path)).found] == ["Test/0002.PNG", "Train/0001.PNG"]
+
+
+def test_mvtec_3d_as_published_leaves_out_what_was_measured_beside_the_colours(tmp_path):
+    for place in ("train/good", "validation/good", "test/good", "test/crack"):
+        put(tmp_path, *(f"{place}/rgb/{k:03d}.png" for k in range(2)))
+        for k in range(2):
+            (tmp_path / place / "xyz").mkdir(exist_ok=True)
+            (tmp_path / place / "xyz" / f"{k:03d}.tiff").write_bytes(b"II*\0, floating point")
+    put(tmp_path, *(f"test/{kind}/gt/{k:03d}.png!" for kind in ("crack",) for k in range(2)))
+    types, masks, notes = said(tmp_path)
+    assert (types, masks) == ({"normal": 6, "crack": 2}, 2)
+    assert (
+        notes[0].startswith("left out 8 files, called as an image and as what is made from one") and "xyz" in notes[0]
+    )
+
+
+def test_a_normal_image_whose_mask_marks_an_anomaly_is_left_out_and_named(tmp_path):
+    put(tmp_path, *(f"{folder}/{k}.png" for folder in ("good", "bad") for k in range(3)))
+    put(tmp_path, "good/1_mask.png!", *(f"bad/{k}_mask.png!" for k in range(3)))
+    types, masks, notes = said(tmp_path)
+    assert (types, masks) == ({"normal": 2, "bad": 3}, 3)
+    assert "in a folder of normal images, but whose masks mark an anomaly: good/1.png" in notes[0]

@@ -21,7 +21,8 @@ from anomgen.sources.mask_files import PairedMask, united_mask
 from anomgen.sources.orientation import Turn
 from anomgen.sources.pairing import paired
 from anomgen.sources.sorting import sorted_pictures
-from anomgen.sources.tree import NORMAL_NAMES, Tree, folders_of, left_out, not_read, tree_of
+from anomgen.sources.tree import Tree, folders_of, left_out, not_read, tree_of
+from anomgen.sources.verdicts import normal_folders
 
 TYPE = "defect"
 """The defect type where nothing says more."""
@@ -171,7 +172,8 @@ def _paired(root: Path, files: Tree, place: Path, there: Tree) -> Collected:
     pictures = [name for name in files.pictures if is_theirs or inside is None or not name.startswith(f"{inside}/")]
     read, read_mask = FileReader(root.resolve()), FileReader(place.resolve())
     images, beside, notes = sorted_pictures(pictures, read, str(root))
-    images = [name for name in images if not folders_of(name) & NORMAL_NAMES]
+    good = normal_folders(images)
+    images = [name for name in images if not folders_of(name) & good]
     masks = sorted(sorted_pictures(there.pictures, read_mask, str(place)).masks) if is_theirs else there.pictures
     virtual = {f"masks/{name}": name for name in masks}
     masks_of = paired(images, sorted(virtual), str(place))
@@ -185,7 +187,7 @@ def _paired(root: Path, files: Tree, place: Path, there: Tree) -> Collected:
     candidates = tuple(
         Candidate(
             name,
-            named_type(name) or TYPE,
+            named_type(name, good) or TYPE,
             _reading(read, name),
             _of_files([virtual[mask] for mask in masks_of[name]], read_mask, name),
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -18,16 +16,14 @@ from anomgen.sources.pairing import normal_among
 from anomgen.sources.scan import Listed, ScannedConfig
 from anomgen.sources.tree import (
     MASK_NAMES,
-    NORMAL_NAMES,
     Tree,
     folder_name,
     no_image,
     not_read,
     perhaps_annotated,
-    says_normal,
     tree_of,
-    without_verdict,
 )
+from anomgen.sources.verdicts import NORMAL_NAMES, folders_beside, normal_names, says_normal
 
 
 class NotAllNormal(UsageError):
@@ -118,47 +114,22 @@ def missing_hint(folder: Path) -> str:
 
 def refuse_anomalous(ids: list[str], path: str) -> None:
     """Raise NotAllNormal when the subfolders' names say that not all of the images are normal ones."""
-    for parent, children in sorted(_subfolders(ids).items()):
+    for parent, children in sorted(folders_beside(ids).items()):
         names = {folder_name(child): child for child in sorted(children)}
         where = f"{path}/{parent}".rstrip("/")
-        normal = sorted(NORMAL_NAMES & names.keys())
+        normal = normal_names(sorted(children))
         masks = sorted(MASK_NAMES & names.keys())
         tests = [name for name in names if name.startswith("test")]
-        others = sorted(names.keys() - NORMAL_NAMES)
+        others = sorted(children - set(normal), key=lambda name: (says_normal(name) is not False, name))
         if masks:
             problem = f"{where} holds masks ({names[masks[0]]}/)"
         elif "train" in names and tests:
             problem = f"{where} holds test images ({names[tests[0]]}/)"
         elif normal and others:
-            problem = f"{where} holds {names[others[0]]}/ beside {names[normal[0]]}/"
-        elif told := _told_apart(sorted(children)):
-            problem = f"{where} holds {told[1]}/ beside {told[0]}/"
+            problem = f"{where} holds {others[0]}/ beside {normal[0]}/"
         else:
             continue
         raise NotAllNormal(
             f"{problem}, but every image of a source must be a normal one; give the folder of the normal images, "
             "such as train/good, or for a known layout its kind (mvtec, visa, btad, mpdd)"
         )
-
-
-def _told_apart(names: Sequence[str]) -> tuple[str, str] | None:
-    """Return the first of some folders that a word calls normal, and the first that one calls anomalous.
-
-    ``a`` counts as normal beside ``a_def``. None where there are no two such folders.
-    """
-    for anomalous in (name for name in names if says_normal(name) is False):
-        plain = without_verdict(anomalous)
-        for name in names:
-            if says_normal(name) or (says_normal(name) is None and plain == without_verdict(name)):
-                return name, anomalous
-    return None
-
-
-def _subfolders(ids: list[str]) -> dict[str, set[str]]:
-    """Return, for every folder above an image, its subfolders that hold images."""
-    children: dict[str, set[str]] = defaultdict(set)
-    for name in ids:
-        parts = name.split("/")[:-1]
-        for depth, part in enumerate(parts):
-            children["/".join(parts[:depth])].add(part)
-    return children

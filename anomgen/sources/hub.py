@@ -21,7 +21,7 @@ from anomgen.sources.folder import missing_hint
 from anomgen.sources.hub_license import license_of
 from anomgen.sources.images import read_bytes
 from anomgen.sources.scan import Listed, ScannedConfig
-from anomgen.sources.tree import NORMAL_NAMES
+from anomgen.sources.verdicts import normal_names
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 """owner/name, the only ids that the Hub gives today."""
@@ -361,7 +361,7 @@ def _rows(datasets: Any, dataset: Any, config: Hub) -> list[int]:
         if not is_class and (column.lower() not in _LABEL_COLUMNS or feature.dtype != "string"):
             continue
         labels = set(labels_of(dataset, column))
-        normal = sorted(label for label in labels if label.lower() in NORMAL_NAMES)
+        normal = normal_names(sorted(labels))
         if normal and len(labels) > len(normal):
             others = ", ".join(sorted(labels - set(normal))[:5])
             raise UsageError(

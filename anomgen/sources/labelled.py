@@ -36,22 +36,23 @@ from anomgen.sources.pairing import marked, paired
 from anomgen.sources.sorting import sorted_pictures
 from anomgen.sources.tree import (
     MASK_NAMES,
-    NORMAL_NAMES,
     PLAIN_NAMES,
     folders_of,
     image_files,
     left_out,
+    listed,
     no_image,
     not_read,
     tree_of,
 )
+from anomgen.sources.verdicts import NORMAL_NAMES, normal_folders, normal_names
 
 NORMAL = "normal"
 """The defect type of a normal image."""
 SOME = "anomaly"
 """The defect type of an anomalous one of which nothing says more."""
 
-_TRAIN = frozenset({"train", "validation", "val"})
+_TRAIN = frozenset({"train", "validation", "val", "valid"})
 _TEST = frozenset({"test", "test_public"})
 _UNLABELLED = frozenset({"test_private", "test_private_mixed"})  # of MVTec AD 2, whose labels its authors keep
 _SAMPLE = re.compile(r"S\d{4}")  # the folder of one object in Real-IAD
@@ -100,19 +101,19 @@ def listing(path: str) -> Listing:
     kind = _kind(path)
     if kind == "builtin":
         raise UsageError(f"{path}: built-in textures have no real anomalies to test a detector on; give a data set")
-    listed = _rows(path) if kind == "hub" else _files(path)
-    normals = [found for found in listed.found if found.defect_type == NORMAL]
-    if not normals or (listed.is_split and not any(found.for_training for found in normals)):
+    data = _rows(path) if kind == "hub" else _files(path)
+    normals = [found for found in data.found if found.defect_type == NORMAL]
+    if not normals or (data.is_split and not any(found.for_training for found in normals)):
         raise UsageError(
             f"{path}: no normal training images; they are looked for in train/good, in a folder good beside those of "
             "the defects, or in rows labelled good, of a split for training"
         )
-    if len(normals) == len(listed.found):
+    if len(normals) == len(data.found):
         raise UsageError(
             f"{path}: no anomalous images, and without real anomalies nothing can be scored; they are looked for in "
             "test/DEFECT, in a folder bad or DEFECT beside good, or in rows with another label than good"
         )
-    return listed
+    return data
 
 
 def defects_in(path: str) -> Listing:
@@ -121,8 +122,8 @@ def defects_in(path: str) -> Listing:
     Unlike `listing` it needs no normal image: where no folder or column tells normal ones, all are anomalous. Raises
     UsageError and SourceError as `listing` does.
     """
-    listed = _rows(path, alone=True) if _kind(path) == "hub" else _files(path, alone=True)
-    return replace(listed, found=tuple(found for found in listed.found if found.defect_type != NORMAL))
+    data = _rows(path, alone=True) if _kind(path) == "hub" else _files(path, alone=True)
+    return replace(data, found=tuple(found for found in data.found if found.defect_type != NORMAL))
 
 
 def photos(path: str) -> Listing:
@@ -169,57 +170,70 @@ def _files(path: str, *, alone: bool = False) -> Listing:
     images, masks, taken = sorted_pictures(pictures, read, path)
     table = visa_training(root, images) if (root / "Data" / "Images").is_dir() else None
     training = {name for name in images if folders_of(name) & _TRAIN} if table is None else set(table)
-    types = _types_by_masks(images, masks, read, path) or {
-        name: named_type(name) or (SOME if alone else _refuse_unnamed(name, path)) for name in images
+    is_split = table is not None or any(folders_of(name) & (_TRAIN | _TEST) for name in images)
+    good = normal_folders(images)
+    types, told = ({}, ()) if good else _types_by_masks(images, masks, read, path, need_all=not is_split)
+    by_masks = bool(types)
+    types = types or {
+        name: named_type(name, good) or (SOME if alone else _refuse_unnamed(name, path)) for name in images
     }
     if alone:
-        types |= {name: named_type(name) or kind for name, kind in types.items() if kind != NORMAL}
+        types |= {name: named_type(name, good) or kind for name, kind in types.items() if kind != NORMAL}
     anomalous = [name for name in images if types[name] != NORMAL]
     noted = _noted_types(root)
     types |= {name: noted[name] for name in anomalous if noted.get(name)}
     normal = [name for name in images if types[name] == NORMAL]
-    told = unmarked(place, normal, files.others)
-    if normal and not told.images and not alone:
-        raise UsageError(f"{path}: no image is normal: {'; '.join(told.notes)}")
-    gone = set(normal) - set(told.images)
-    masks_of = paired(anomalous, sorted(mask for mask in masks if not folders_of(mask) & NORMAL_NAMES), path, normal)
+    by_files = unmarked(place, normal, files.others)
+    if normal and not by_files.images and not alone:
+        raise UsageError(f"{path}: no image is normal: {'; '.join(by_files.notes)}")
+    masks_of = paired(anomalous, sorted(mask for mask in masks if not folders_of(mask) & good), path, normal)
     if masks_of:
         _refuse_missing([name for name in anomalous if name not in masks_of], len(anomalous), path)
+    used = {mask for own in masks_of.values() for mask in own}
+    others = {} if by_masks else paired(normal, sorted(masks - used), path, anomalous)
+    doubtful = marked(others, read, path)
+    gone = doubtful | (set(normal) - set(by_files.images))
     found = tuple(
         LabelledImage(name, types[name], name in training and types[name] == NORMAL, name, masks_of.get(name))
         for name in images
         if name not in gone
     )
-    is_split = table is not None or any(folders_of(name) & (_TRAIN | _TEST) for name in images)
-    used = {mask for own in masks_of.values() for mask in own}
     evidence = license_beside(place, place.parent, pictures=images)
     notes = (
         *taken,
+        *told,
         *left_out(unlabelled, "whose labels are not public"),
+        *left_out(sorted(doubtful), "in a folder of normal images, but whose masks mark an anomaly"),
         *left_out(sorted(masks - used), "masks of no anomalous image"),
-        *told.notes,
-        *not_read(files, {*evidence.read, *told.read}),
+        *by_files.notes,
+        *not_read(files, {*evidence.read, *by_files.read}),
         *evidence.notes,
     )
     return Listing(place.name, found, read, is_split, evidence.license, place, notes)
 
 
 def _types_by_masks(
-    images: Sequence[str], masks: set[str], read: Callable[[str], bytes], path: str
-) -> dict[str, str] | None:
-    """Return what the masks say, where no folder names normal images and each image has a mask; None elsewhere."""
-    if not masks or any(folders_of(name) & NORMAL_NAMES for name in images):
-        return None
+    images: Sequence[str], masks: set[str], read: Callable[[str], bytes], path: str, *, need_all: bool
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return what masks say of images in folders of which none is told to be of normal ones, and a note; else nothing.
+
+    An image without a mask is normal where its folders name no defect, as in DAGM's Train and Test, unless `need_all`.
+    """
     masks_of = paired(images, sorted(masks), path)
-    if any(name not in masks_of for name in images):
-        return None
+    without = [name for name in images if name not in masks_of]
+    if not masks_of or (without and need_all) or any(named_type(name) for name in without):
+        return {}, ()
     anomalous = marked(masks_of, read, path)
-    return {name: SOME if name in anomalous else NORMAL for name in images}
+    count = "1 image without a mask was" if len(without) == 1 else f"{len(without)} images without masks were"
+    told = (f"no folder says what is normal, and {count} taken for it: {listed(without)}",) if without else ()
+    return {name: SOME if name in anomalous else NORMAL for name in images}, told
 
 
 def _category(root: Path, path: str) -> Path:
     """Return the folder of one category: the path itself, or the only one below it that has normal images."""
-    names = sorted({_leading(name) for name in image_files(root) if folders_of(name) & NORMAL_NAMES})
+    pictures = image_files(root)
+    good = normal_folders(pictures)
+    names = sorted({_leading(name, good) for name in pictures if folders_of(name) & good})
     if "" in names or not names:
         return root
     if len(names) > 1:
@@ -228,17 +242,20 @@ def _category(root: Path, path: str) -> Path:
     return root / names[0]
 
 
-def _leading(name: str) -> str:
+def _leading(name: str, good: frozenset[str]) -> str:
     """Return the folders of an image above the first whose name says what is in it."""
     folders = PurePosixPath(name).parts[:-1]
-    telling = _TRAIN | _TEST | PLAIN_NAMES | NORMAL_NAMES | MASK_NAMES
+    telling = _TRAIN | _TEST | PLAIN_NAMES | good | MASK_NAMES
     return "/".join(takewhile(lambda folder: folder.lower() not in telling, folders))
 
 
-def named_type(name: str) -> str | None:
-    """Return the defect type that an image's folders name, None where they name none; "bad/scratch" is scratch."""
+def named_type(name: str, good: frozenset[str] = NORMAL_NAMES) -> str | None:
+    """Return the defect type that an image's folders name, None where they name none; "bad/scratch" is scratch.
+
+    good: the names, in small letters, of folders of normal images.
+    """
     parts = [part for part in PurePosixPath(name).parts[:-1] if part.lower() not in _TRAIN | _TEST | PLAIN_NAMES]
-    if any(part.lower() in NORMAL_NAMES for part in parts):
+    if any(part.lower() in good for part in parts):
         return NORMAL
     parts = [part for part in parts if not _SAMPLE.fullmatch(part)]
     if len(parts) > 1 and parts[0].lower() in _BAD:
@@ -357,8 +374,8 @@ def _defect_types(dataset: Any, path: str, alone: bool) -> list[str]:
     columns = list(dict.fromkeys([*(known[name] for name in _LABEL_COLUMNS if name in known), *classes]))
     for column in columns:
         labels = labels_of(dataset, column)
-        if any(label.lower() in NORMAL_NAMES for label in labels):
-            return [NORMAL if label.lower() in NORMAL_NAMES else label for label in labels]
+        if normal := set(normal_names(sorted(set(labels)))):
+            return [NORMAL if label in normal else label for label in labels]
         if set(labels) <= {"0", "1"} or set(labels) <= {"False", "True"}:
             return [NORMAL if label in ("0", "False") else SOME for label in labels]
     if alone:

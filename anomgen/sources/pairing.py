@@ -10,7 +10,6 @@ from anomgen.errors import SourceError, tell
 from anomgen.sources.mask_files import read_defect_mask
 from anomgen.sources.sorting import sorted_pictures
 from anomgen.sources.tree import (
-    NORMAL_NAMES,
     bases,
     folders_of,
     left_out,
@@ -19,6 +18,7 @@ from anomgen.sources.tree import (
     nearness,
     place_of,
 )
+from anomgen.sources.verdicts import normal_folders
 
 
 def paired(images: Sequence[str], masks: Sequence[str], path: str, others: Sequence[str] = ()) -> dict[str, list[str]]:
@@ -157,7 +157,8 @@ def normal_among(pictures: Sequence[str], read: Callable[[str], bytes], path: st
 def abnormal_among(pictures: Sequence[str], read: Callable[[str], bytes], path: str) -> ChosenPictures:
     """Return the pictures that are no masks, in no folder of normal images, and have no empty mask beside them."""
     images, masks, notes = sorted_pictures(pictures, read, path)
-    apart = {name for name in images if folders_of(name) & NORMAL_NAMES}
+    good = normal_folders(images)
+    apart = {name for name in images if folders_of(name) & good}
     masks_of = {name: own for name, own in paired(images, sorted(masks), path).items() if name not in apart}
     empty = masks_of.keys() - marked(masks_of, read, path)
     normal = [name for name in images if name in apart | empty]

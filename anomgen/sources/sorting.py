@@ -18,6 +18,7 @@ from anomgen.sources.tree import (
     bases,
     folder_name,
     folders_of,
+    left_out,
     listed,
     nearness,
     says_made,
@@ -33,6 +34,7 @@ _PARTNERS = 8
 
 _SAMPLED = 16
 """Images of a folder that are opened to see whether masks are among them that no name gives away."""
+_MADE = "called as an image and as what is made from one (overlays, depth maps); give photographs other names"
 _ABOVE = 3
 """Folders, the source's own and those above it, whose names may say that masks lie in it."""
 _DRAWN_SHARE = 0.2
@@ -40,7 +42,7 @@ _DRAWN_SHARE = 0.2
 
 
 class Sorted(NamedTuple):
-    """The pictures of a folder, apart. notes: what was taken for an image although its name says something else."""
+    """The pictures of a folder, apart. notes: what was taken for an image although its name says else, and left out."""
 
     images: list[str]
     masks: set[str]
@@ -52,16 +54,18 @@ def sorted_pictures(pictures: Sequence[str], read: Callable[[str], bytes], path:
 
     A mask lies in a folder of masks, or is called like an image, beside it or in another folder, perhaps with an
     ending (``_mask``, ``_GT``, ``_0``) or a beginning, and looks like one. Only what is called so is opened, and of
-    many that are called alike a few, which show whether the others must be. Of what is left, a sample of each folder is
-    opened. Raises SourceError, which calls the folder `path`, where neither names nor contents tell, and where drawn
-    files are among photographs.
+    many that are called alike a few, which show whether the others must be. What is called as made from another image
+    (``_overlay``, ``_depth``, ``xyz`` beside ``rgb``) is neither, unless it has a mask of its own. Of what is left, a
+    sample of each folder is opened. Raises SourceError, which calls the folder `path`, where neither names nor contents
+    tell, and where drawn files are among photographs.
     """
     sorting = _Sorting(pictures, read, path)
     masks = sorting.masks()
-    images = [name for name in pictures if name not in masks]
-    sorting.refuse_drawn(images)
     called_masks = sorting.called_masks - masks
-    notes = _taken(sorted(called_masks)) + _doubted(sorting.made(masks | called_masks))
+    made = set(sorting.made(masks))
+    images = [name for name in pictures if name not in masks | made]
+    sorting.refuse_drawn(images)
+    notes = _taken(sorted(called_masks - made)) + left_out(sorted(made), _MADE)
     return Sorted(images, masks, notes + sorting.all_drawn(images))
 
 
@@ -76,15 +80,6 @@ def _taken(photos: Sequence[str]) -> tuple[str, ...]:
         photos,
         "1 file is called like a mask but holds a picture, and was taken for an image",
         "files are called like masks but hold pictures, and were taken for images",
-    )
-
-
-def _doubted(made: Sequence[str]) -> tuple[str, ...]:
-    return _told(
-        made,
-        "1 file has the name of another image, with an ending as overlays and depth maps have, and was taken for one",
-        "files have the names of other images, with endings as overlays and depth maps have, and were taken for images",
-        ". Move those that are no photos out of the folder",
     )
 
 
@@ -263,13 +258,15 @@ class _Sorting:
             "end; put what are images into a folder of their own"
         )
 
-    def made(self, known: set[str]) -> list[str]:
-        """Return the pictures, none of the `known` ones, whose names say that they were made from another image."""
-        return sorted(
+    def made(self, masks: set[str]) -> list[str]:
+        """Return the pictures without a mask whose names, or folders', say that they were made from another image."""
+        claims = (self._claims.get(mask) for mask in masks)
+        masked = {claim.images[0] for claim in claims if claim and claim.images}
+        return [
             name
             for name, claim in self._claims.items()
-            if name not in known and says_made(claim.ending) and not known.issuperset(claim.images)
-        )
+            if name not in masks | masked and any(says_made(name, claim.ending, image) for image in claim.images)
+        ]
 
     def _strays(self, masks: set[str]) -> set[str]:
         """Return masks of images that are not there: in a folder of masks alone, what looks like one."""

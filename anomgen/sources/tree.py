@@ -13,12 +13,6 @@ from typing import NamedTuple
 from anomgen.errors import UsageError
 
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
-NORMAL_NAMES = frozenset({"good", "ok", "normal"})
-_ANOMALOUS_WORDS = frozenset(
-    {"abnormal", "anomalies", "anomalous", "anomaly", "bad", "def", "defect", "defective", "defects", "faulty", "ko"}
-    | {"damaged", "ng", "nok"}
-)
-_DENIALS = frozenset({"free", "no", "non", "not", "without"})
 MASK_NAMES = frozenset({"ground_truth", "groundtruth", "gt", "mask", "masks"})
 """Folders of masks."""
 PERHAPS_MASK_NAMES = frozenset(
@@ -27,7 +21,7 @@ PERHAPS_MASK_NAMES = frozenset(
 """Folders of masks, where their files are called like images elsewhere; they may also be what is on the images."""
 _PERHAPS_WORDS = MASK_NAMES | PERHAPS_MASK_NAMES | {"seg", "segmentationclass", "segmentationobject"}
 """Words of such folders' names: ``masks_png``, ``binary masks``, ``SegmentationClass``."""
-PLAIN_NAMES = frozenset({"data", "images", "image", "imgs"})
+PLAIN_NAMES = frozenset({"data", "images", "image", "img", "imgs", "rgb"})
 """Folders whose names say nothing."""
 
 _NAMED = 5
@@ -47,6 +41,10 @@ _MADE_ENDING = re.compile(
     r"|pred(?:s|ict\w*)?(?![a-z])|recon|contour|outline|bbox|boxes|marked|highlight|diff(?![a-z]))"
 )
 """What says there that a file was drawn over an image, or computed from it."""
+_MADE_FOLDER = re.compile(
+    r"(?:xyz|depth|disparity|heat[ _-]?map|overlay|saliency|point[ _-]?cloud|pred|prediction|visuali[sz]ation)s?"
+)
+"""How a folder of such files beside that of the images is called."""
 _PARTING = re.compile(r"(?<=.)[ ._()-]+(?=.)")
 _GLUED = re.compile(
     r"(.+?)((?:masks?|gt|labels?|seg)\d*)|(masks?|gt|labels?|segmentations?|seg|ground[ _-]?truth)[ ._-]?(.+)"
@@ -157,21 +155,6 @@ def folders_of(name: str) -> set[str]:
     return {folder_name(part) for part in PurePosixPath(name).parts[:-1]}
 
 
-def says_normal(folder: str) -> bool | None:
-    """Return whether a word of a folder's name says that it holds normal images, or anomalous ones; None for neither.
-
-    ``0_normal``, ``ok_front`` and ``no defects`` do, ``1_defect``, ``def_front`` and ``NotOK`` do not.
-    """
-    words = set(re.split(r"[\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", folder).lower()))
-    is_anomalous = bool(words & _ANOMALOUS_WORDS)
-    return is_anomalous == bool(words & _DENIALS) if is_anomalous or words & NORMAL_NAMES else None
-
-
-def without_verdict(folder: str) -> list[str]:
-    """Return the parts of a folder's name, in small letters, but for those that call its images anomalous."""
-    return [part for part in re.split(r"[\W_]+", folder.lower()) if part not in _ANOMALOUS_WORDS]
-
-
 def folder_name(part: str) -> str:
     """Return a folder's name in small letters; of one of masks, perhaps, one that is in a set above."""
     name = re.sub(r"[ -]", "_", part.lower())
@@ -188,9 +171,18 @@ def says_mask(name: str, ending: str = "") -> str:
     return "perhaps" if folders & PERHAPS_MASK_NAMES or _PERHAPS_ENDING.search(ending) else ""
 
 
-def says_made(ending: str) -> bool:
-    """Return whether what a stem has beyond that of an image says that the file was made from the image."""
-    return bool(_PERHAPS_ENDING.search(ending) or _MADE_ENDING.search(ending))
+def says_made(name: str, ending: str, image: str) -> bool:
+    """Return whether a picture's name says that it was made from an image whose stem it has.
+
+    ending: what its own stem has beyond that. The name of its folder says it, too, where the image's is beside it.
+    """
+    folder, other = PurePosixPath(name).parent, PurePosixPath(image).parent
+    by_folder = folder.parent == other.parent and _is_made(folder.name) and not _is_made(other.name)
+    return bool(_PERHAPS_ENDING.search(ending) or _MADE_ENDING.search(ending) or by_folder)
+
+
+def _is_made(folder: str) -> bool:
+    return _MADE_FOLDER.fullmatch(folder.casefold()) is not None
 
 
 def bases(stem: str) -> Iterator[tuple[str, str]]:

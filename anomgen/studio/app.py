@@ -20,7 +20,8 @@ from anomgen.cards import papers_of
 from anomgen.errors import AnomgenError, RecipeError
 from anomgen.making import catalogue
 from anomgen.making.threads import single_threaded
-from anomgen.sources.tree import NORMAL_NAMES, PLAIN_NAMES
+from anomgen.sources.tree import PLAIN_NAMES
+from anomgen.sources.verdicts import NORMAL_NAMES
 from anomgen.studio.browsing import Making
 from anomgen.studio.controls import sections_of
 from anomgen.studio.drawing import Drawing

@@ -17,7 +17,8 @@ from anomgen.files import file_digest, json_object, refuse_taken
 from anomgen.making.recipe import bundled_recipes
 from anomgen.places import home, read_within
 from anomgen.sources.cache import bounded
-from anomgen.sources.tree import MASK_NAMES, NORMAL_NAMES, folders_in
+from anomgen.sources.tree import MASK_NAMES, folders_in
+from anomgen.sources.verdicts import normal_names
 from anomgen.studio.looking import Asked, Looked, Looking
 from anomgen.studio.questions import Desk, asked_of, field, name_of, png
 from anomgen.studio.real import banks_in, laid_out
@@ -165,10 +166,11 @@ def _inside(root: Path) -> list[Path]:
 
 def _holds_defects(folder: Path) -> bool:
     """Return whether a folder looks like a data set with real defects; `score` says what is wrong with one."""
-    names = {entry.name.lower() for entry in _inside(folder)}
-    if {"train", "test"} <= names:
+    names = {entry.name.lower(): entry.name for entry in _inside(folder)}
+    if {"train", "test"} <= names.keys():
         return True
-    return folder.name not in ("train", "test") and bool(names & NORMAL_NAMES and names - NORMAL_NAMES - MASK_NAMES)
+    images = {name for lower, name in names.items() if lower not in MASK_NAMES}
+    return folder.name not in ("train", "test") and 0 < len(normal_names(sorted(images))) < len(images)
 
 
 def _about(folder: Path) -> dict[str, Any] | None:

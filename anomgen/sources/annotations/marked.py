@@ -26,9 +26,9 @@ from anomgen.sources.tree import (
     listed,
     nearness,
     place_of,
-    says_normal,
     tree_of,
 )
+from anomgen.sources.verdicts import says_normal
 
 _BYTES = {".txt": 1 << 22, ".xml": 1 << 24, ".json": 1 << 25, ".csv": 1 << 25}
 """The kinds of files that are read, and the bytes of the largest."""
