@@ -1,5 +1,7 @@
 """Sheets: any size, depth and channel count; what they show is where it belongs; the same bytes every time."""
 
+import weakref
+
 import cv2
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from PIL import Image
 
 from anomgen.dataset.grid import complete_preview
 from anomgen.dataset.panel import Panel
+from anomgen.dataset.pictures import factor_of, saturated
 from anomgen.dataset.preview import (
     TILE,
     dataset_panels,
@@ -122,6 +125,29 @@ def test_samples_of_different_sizes_share_a_sheet():
     assert len(pictures(sheet)) == 10
 
 
+@pytest.mark.parametrize("kind", ["views", "foreground"])
+def test_a_sheet_holds_one_sample_at_a_time(kind):
+    """Law: whoever draws many large samples needs memory for one, and for the sheet."""
+    drawn = []
+
+    def sample():
+        assert all(image() is None for image in drawn)
+        (panel,) = panels(1, shape=(300, 520, 3))
+        drawn.append(weakref.ref(panel.image))
+        return panel if kind == "views" else (panel.image, panel.mask, "")
+
+    samples = (sample() for _ in range(3))
+    sheet = preview_sheet(samples) if kind == "views" else foreground_sheet(samples)
+    assert len(drawn) == 3 and sheet.shape[0] > 3 * 140
+
+
+def test_a_factor_saturates_a_tenth_of_the_changed_pixels_at_most():
+    faint = np.repeat(np.float32([0, 30, 200]), [80, 18, 2])
+    assert factor_of(saturated(faint)) == 8
+    assert factor_of(saturated(faint) + saturated(np.float32([200]))) == 1
+    assert factor_of(saturated(np.zeros(9, np.float32))) == 1
+
+
 def test_a_long_caption_is_cut_to_the_width_of_the_sheet():
     (panel,) = panels(1)
     short = preview_sheet([panel])
@@ -199,14 +225,14 @@ def test_colours_survive_the_file(tmp_path):
 def test_the_background_is_dimmed_and_the_foreground_left_as_it_is(shape, dtype):
     image, mask = np.full(shape, np.iinfo(dtype).max, dtype), np.zeros(shape[:2], bool)
     mask[: shape[0] // 2] = True
-    sheet = foreground_sheet([image], [mask], ["half"])
+    sheet = foreground_sheet([(image, mask, "half")])
     pink = (sheet == (255, 0, 160)).all(axis=2)
     assert pink.any()
     assert (sheet == round(0.2 * 255 + 25.5)).all(axis=2).sum() > 0.2 * pink.sum()
 
 
 def test_an_image_without_background_is_shown_as_it_is():
-    sheet = foreground_sheet([normal_image(0)], [None])
+    sheet = foreground_sheet([(normal_image(0), None, "")])
     boxes = pictures(sheet)
     assert len(boxes) == 2
     (x1, y1, w, h), (x2, y2, *_) = boxes

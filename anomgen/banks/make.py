@@ -276,15 +276,17 @@ def _write_preview(bank: Bank) -> None:
 
 def bank_sheet(bank: Bank, count: int) -> np.ndarray:
     """Return a sheet, (H, W, 3) uint8, of up to `count` defects of a bank, evenly spaced."""
+    title = f"{bank.record['name']} · {len(bank)} defects"
+    return foreground_sheet(_shown(bank, count), title, heading="defect")
+
+
+def _shown(bank: Bank, count: int) -> Iterator[tuple[np.ndarray, np.ndarray, str]]:
+    """Yield images, masks and captions for a sheet."""
     shown = {round(k) for k in np.linspace(0, len(bank) - 1, min(count, len(bank)))}
-    images, masks, captions = [], [], []
     for number, own in enumerate(bank.defects()):
         if number in shown:
             image = fit_image(own.image, SIDE, "keep") if max(own.image.shape[:2]) > SIDE else own.image
             mask = fit_image(own.mask.astype(np.float32)[..., None], (image.shape[0], image.shape[1]), "stretch")
-            images.append(image)
-            masks.append(mask[..., 0] > min(0.5, 0.9 * float(mask.max())))
             proposal = " · proposed" if own.proposed else ""
-            captions.append(f"{own.item} · {own.defect_type}{proposal}")
-    title = f"{bank.record['name']} · {len(bank)} defects"
-    return foreground_sheet(images, masks, captions, title, heading="defect")
+            caption = f"{own.item} · {own.defect_type}{proposal}"
+            yield image, mask[..., 0] > min(0.5, 0.9 * float(mask.max())), caption

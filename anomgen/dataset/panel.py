@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from anomgen.dataset.normals import NormalImages
-from anomgen.dataset.pictures import coloured, displayable, factor_of, grey, scale_of
+from anomgen.dataset.pictures import coloured, displayable, factor_of, grey, saturated, scale_of
 from anomgen.dataset.row import ANOMALY, Row
 from anomgen.sources.pixels import value_max
 from anomgen.sources.value_range import ValueRange, stretched
@@ -84,7 +84,7 @@ class Panel:
         if view == "normal":
             return displayable(self.normal, scale)
         changes = difference(self)
-        return coloured(changes * factor_of([changes]))
+        return coloured(changes * factor_of(saturated(changes)))
 
 
 def difference(panel: Panel) -> np.ndarray:

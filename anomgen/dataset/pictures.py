@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Sequence
 from html import escape
 
 import cv2
@@ -60,11 +59,20 @@ def displayable(image: np.ndarray, scale: float) -> np.ndarray:
     return to_channels(shown, 3)
 
 
-def factor_of(differences: Sequence[np.ndarray]) -> int:
-    """Return the largest factor that saturates no more than a few of the changed pixels."""
-    changed = [difference[difference > 0] for difference in differences if difference.any()]
-    strongest = float(np.quantile(np.concatenate(changed), 0.9)) if changed else 255.0
-    return max(factor for factor in FACTORS if factor == 1 or factor * strongest <= 255)
+def saturated(difference: np.ndarray) -> np.ndarray:
+    """Return how many values of a difference, in levels of 255, are not 0, and how many each of `FACTORS` saturates."""
+    changed = difference[difference > 0]
+    return np.array([changed.size, *(np.count_nonzero(changed * factor > 255) for factor in FACTORS)])
+
+
+def factor_of(counts: np.ndarray) -> int:
+    """Return the largest factor that saturates a tenth of the changed pixels at most.
+
+    counts: what `saturated` returns, or the sum of several.
+    """
+    changed, few = counts[0], 0.1 * counts[0]
+    fitting = (factor for factor, count in zip(FACTORS, counts[1:], strict=True) if count <= few)
+    return max(fitting, default=1) if changed else 1
 
 
 def grey(values: np.ndarray) -> np.ndarray:

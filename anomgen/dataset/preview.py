@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 
 from anomgen.dataset.normals import NormalImages
 from anomgen.dataset.panel import Panel, difference
-from anomgen.dataset.pictures import coloured, displayable, factor_of, grey, outlined, scale_of
+from anomgen.dataset.pictures import coloured, displayable, factor_of, grey, outlined, saturated, scale_of
 from anomgen.dataset.reader import Dataset
 from anomgen.dataset.row import ANOMALY
 from anomgen.errors import printable
@@ -39,18 +40,19 @@ EMPTY = 238
 TITLE_SIZE, HEADING_SIZE, CAPTION_SIZE = 17, 14, 13
 
 
-def preview_sheet(panels: Sequence[Panel], title: str = "") -> np.ndarray:
+def preview_sheet(panels: Iterable[Panel], title: str = "") -> np.ndarray:
     """Return a sheet, (H, W, 3) uint8: normal | anomalous | mask | soft mask | difference, one sample a row.
 
     The column of soft masks is left out where no sample has one. The difference is the mean over the channels,
-    multiplied by a factor that the heading states. 16-bit images are scaled to the largest value of their row.
+    multiplied by a factor that the heading states. 16-bit images are scaled to the largest value of their row. The
+    samples are taken one by one, and only what is shown of each is kept.
     """
-    soft = any(panel.soft_mask is not None for panel in panels)
-    factor = factor_of([difference(panel) for panel in panels if panel.normal is not None])
+    shown = list(map(_Shown.of, panels))
+    soft = any(one.soft_mask is not None for one in shown)
+    factor = factor_of(np.sum([one.saturated for one in shown], axis=0))
     headings = ["normal", "anomalous", "mask", *(["soft mask"] if soft else [])]
     headings.append("difference" if factor == 1 else f"difference x{factor}")
-    rows = [(_tiles(panel, soft, factor), panel.caption) for panel in panels]
-    return laid_out(title, headings, rows)
+    return laid_out(title, headings, [(one.tiles(soft, factor), one.caption) for one in shown])
 
 
 def tile(panel: Panel) -> np.ndarray:
@@ -62,25 +64,20 @@ def tile(panel: Panel) -> np.ndarray:
 
 
 def foreground_sheet(
-    images: Sequence[np.ndarray],
-    masks: Sequence[np.ndarray | None],
-    captions: Sequence[str] | None = None,
-    title: str = "",
-    heading: str = "foreground",
+    samples: Iterable[tuple[np.ndarray, np.ndarray | None, str]], title: str = "", heading: str = "foreground"
 ) -> np.ndarray:
     """Return a sheet, (H, W, 3) uint8: image | the same with the background dimmed and the foreground outlined.
 
-    images: (H, W, C) uint8 or uint16. masks: bool (H, W), or None where the whole image is foreground. heading: what
-    the masks are of.
+    samples: image (H, W, C) uint8 or uint16, mask, bool (H, W), or None where the whole image is foreground, and
+    caption; taken one by one, and not kept. heading: what the masks are of.
     """
-    captions = captions if captions is not None else [""] * len(images)
-    rows = []
-    for image, mask, caption in zip(images, masks, captions, strict=True):
-        shown = displayable(image, scale_of(image))
-        share = "no background: the whole image" if mask is None else f"{mask.mean():.0%} of the image"
-        text = f"{caption} · {share}" if caption else share
-        rows.append(([fitted(shown), _dimmed(shown, mask)], text))
-    return laid_out(title, ["image", heading], rows)
+    return laid_out(title, ["image", heading], list(itertools.starmap(_segmented, samples)))
+
+
+def _segmented(image: np.ndarray, mask: np.ndarray | None, caption: str) -> Line:
+    shown = displayable(image, scale_of(image))
+    share = "no background: the whole image" if mask is None else f"{mask.mean():.0%} of the image"
+    return [fitted(shown), _dimmed(shown, mask)], f"{caption} · {share}" if caption else share
 
 
 @dataclass(frozen=True)
@@ -188,17 +185,43 @@ def _chosen(dataset: Dataset, count: int) -> list[int]:
 # --- pictures -------------------------------------------------------------------------------------------------------
 
 
-def _tiles(panel: Panel, soft: bool, factor: int) -> list[np.ndarray | str]:
-    scale = scale_of(panel.image, panel.normal)
-    tiles: list[np.ndarray | str] = [
-        "not in the dataset" if panel.normal is None else fitted(displayable(panel.normal, scale)),
-        fitted(displayable(panel.image, scale)),
-        fitted(grey(panel.mask * np.float32(255))),
-    ]
-    if soft:
-        tiles.append("none" if panel.soft_mask is None else fitted(grey(panel.soft_mask * np.float32(255))))
-    tiles.append("not known" if panel.normal is None else fitted(coloured(difference(panel) * factor)))
-    return tiles
+@dataclass(frozen=True)
+class _Shown:
+    """What a sheet shows of a panel, as tiles, (H, W, 3) uint8.
+
+    difference: float32 (H, W), in levels of 255. saturated: see `anomgen.dataset.pictures.saturated`.
+    """
+
+    normal: np.ndarray | None
+    image: np.ndarray
+    mask: np.ndarray
+    soft_mask: np.ndarray | None
+    difference: np.ndarray | None
+    saturated: np.ndarray
+    caption: str
+
+    @classmethod
+    def of(cls, panel: Panel) -> _Shown:
+        scale, soft = scale_of(panel.image, panel.normal), panel.soft_mask
+        changes = None if panel.normal is None else difference(panel)
+        return cls(
+            None if panel.normal is None else fitted(displayable(panel.normal, scale)),
+            fitted(displayable(panel.image, scale)),
+            fitted(grey(panel.mask * np.float32(255))),
+            None if soft is None else fitted(grey(soft * np.float32(255))),
+            None if changes is None else fitted(changes),
+            saturated(np.zeros(0) if changes is None else changes),
+            panel.caption,
+        )
+
+    def tiles(self, soft: bool, factor: int) -> list[np.ndarray | str]:
+        return [
+            "not in the dataset" if self.normal is None else self.normal,
+            self.image,
+            self.mask,
+            *(["none" if self.soft_mask is None else self.soft_mask] if soft else []),
+            "not known" if self.difference is None else coloured(self.difference * factor),
+        ]
 
 
 def _size(shape: tuple[int, ...]) -> tuple[int, int]:

@@ -237,7 +237,7 @@ def _draw(
     if out.suffix.lower() == PAGE:
         write_gallery(groups, out, title, [f"Drawn by anomgen {version('anomgen')}."], cols)
     elif views:
-        _write(preview_sheet(list(groups[0].panels), title), out)
+        _write(preview_sheet(groups[0].panels, title), out)
     else:
         _write(grid_sheet(groups, cols or COLUMNS, title, told=told), out)
 
@@ -287,8 +287,7 @@ def _draw_foreground(recipe: Recipe, out: Path, rows: int) -> dict[str, Any]:
     with single_threaded():
         source, foreground, notes, pool, _ = opened(recipe.source, recipe.foreground)
         picked = [round(k) for k in np.linspace(0, len(pool) - 1, min(rows, len(pool)))]
-        shown = [pool[k] for k in picked]
-        masks = [pool.foreground(image) for image in shown]
-    _write(foreground_sheet(shown, masks, [source.id(k) for k in picked], f"foreground: {foreground.method}"), out)
+        samples = ((pool[k], pool.foreground(pool[k]), source.id(k)) for k in picked)
+        _write(foreground_sheet(samples, f"foreground: {foreground.method}"), out)
     settings = foreground.model_dump(mode="json", exclude_defaults=True)
     return {"foreground": {"method": foreground.method, **settings}, "notes": list(notes)}
