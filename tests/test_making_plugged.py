@@ -11,7 +11,6 @@ from anomgen.generators.base import Generator
 from anomgen.generators.mix import Mix
 from anomgen.making.engine import Plan, Renderer
 from anomgen.making.rejected import Rejected
-from anomgen.sources.base import SourceConfig
 from anomgen.synthesis.sample import Reject, Sample
 
 
@@ -147,58 +146,3 @@ def test_what_it_says_of_itself_is_verified(monkeypatch, name, told):
     monkeypatch.setattr(Rogue, name, told)
     with pytest.raises(AnomgenError, match=r"'rogue': looking at what it says of itself: it raised (Zero|TypeError)"):
         renderer_of(Rogue())
-
-
-class Odd(SourceConfig):
-    kind = "odd"
-    how: str = "well"
-
-    def open(self):
-        if self.how == "leaves":
-            sys.exit(0)
-        return None if self.how == "nothing" else OddSource(self.how)
-
-
-class OddSource:
-    license, skipped = None, ()
-
-    def __init__(self, how):
-        self.how = how
-
-    def __len__(self):
-        return 0 if self.how == "empty" else 4
-
-    def __getitem__(self, index):
-        if self.how == "raises":
-            raise ValueError("boom")
-        if self.how == "text":
-            return "text"
-        return np.zeros((64, 64) if self.how == "flat" else (64, 64, 3), "f4" if self.how == "floats" else "u1")
-
-    def id(self, index):
-        return str(index)
-
-    def fingerprint(self):
-        return "f" * 32
-
-
-@pytest.mark.parametrize(
-    ("how", "fault"),
-    [
-        ("leaves", "it raised SystemExit: 0; tell its author"),
-        ("nothing", r"it raised TypeError: open\(\) must return a Source, not NoneType"),
-        ("raises", "it raised ValueError: boom"),
-        ("empty", "it has no images; images are uint8"),
-        ("text", "its first image is str; images are"),
-        ("flat", r"its first image is uint8 \(64, 64\); images are"),
-        ("floats", r"its first image is float32 \(64, 64, 3\); images are"),
-    ],
-)
-def test_a_source_that_others_wrote_is_named_with_what_is_wrong(how, fault):
-    asked = recipe("cutpaste", count=8).model_copy(update={"source": Odd(how=how)})
-    with pytest.raises(AnomgenError, match=f"^the plug-in source 'odd': {fault}"):
-        Plan.of(asked)
-
-
-def test_a_source_that_others_wrote_is_opened():
-    assert len(Plan.of(recipe("cutpaste", count=8).model_copy(update={"source": Odd()})).source) == 4

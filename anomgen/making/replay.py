@@ -19,6 +19,7 @@ from anomgen.making.threads import single_threaded
 from anomgen.sources import detect
 from anomgen.sources.base import Source
 from anomgen.sources.objects import opened
+from anomgen.sources.plugged import open_source
 from anomgen.sources.pool import Pool
 from anomgen.synthesis.detectability import Detectability
 from anomgen.versions import processor, versions
@@ -166,7 +167,7 @@ def pool_of(dataset: Dataset, source: str | Path | None = None, overrides: Overr
     """
     try:
         recipe, note = dataset_recipe(dataset, source, overrides), ""
-        images = recipe.source.open()
+        images = open_source(recipe.source)
         try:
             with single_threaded():
                 pool = opened(recipe.source, recipe.foreground, images).pool

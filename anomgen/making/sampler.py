@@ -16,6 +16,7 @@ from anomgen.making.threads import single_threaded
 from anomgen.sources.base import Source, SourceConfig
 from anomgen.sources.foreground import Foreground
 from anomgen.sources.objects import LOOKED_AT, Opened, opened
+from anomgen.sources.plugged import open_source
 from anomgen.sources.pool import DEFAULT_CACHE_BYTES, Pool
 
 KEPT_POOLS = 3
@@ -35,7 +36,7 @@ class Sampler:
         self,
         cache_bytes: int = DEFAULT_CACHE_BYTES,
         looked_at: int = LOOKED_AT,
-        open_source: Callable[[SourceConfig], Source] = lambda config: config.open(),
+        open_source: Callable[[SourceConfig], Source] = open_source,
         patience: Patience = PATIENT,
     ) -> None:
         self._limits = cache_bytes, looked_at

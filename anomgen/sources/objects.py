@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from anomgen.errors import AnomgenError, SourceError, brief, lacks_memory, tell
-from anomgen.registry import BUNDLED
+from anomgen.errors import SourceError, tell
 from anomgen.sources.base import Source, SourceConfig, notes_of
 from anomgen.sources.choosing import overlooked
 from anomgen.sources.foreground import Foreground, segmented
+from anomgen.sources.plugged import open_source
 from anomgen.sources.pool import DEFAULT_CACHE_BYTES, Pool
 from anomgen.sources.scan import ScannedSource
 from anomgen.sources.tree import left_out, listed
@@ -35,30 +35,6 @@ class Opened(NamedTuple):
     """What of the notes should be known before a run."""
 
 
-def _open(config: SourceConfig) -> Source:
-    """Return what a configuration opens; of a plug-in one that keeps the contract with its first image."""
-    if config.kind in BUNDLED["sources"]:
-        return config.open()
-    who = f"the plug-in source {config.kind!r}"
-    try:
-        source = config.open()
-        if not isinstance(source, Source):
-            raise TypeError(f"open() must return a Source, not {type(source).__name__}")
-        source.fingerprint()
-        image = source[0] if len(source) else None
-    except (AnomgenError, KeyboardInterrupt):
-        raise
-    except BaseException as error:  # a plug-in may call sys.exit, and no run ends without a word
-        if isinstance(error, Exception) and lacks_memory(error):
-            raise
-        raise SourceError(f"{who}: it raised {brief(error)}; tell its author") from error
-    form = (image.dtype, image.shape) if isinstance(image, np.ndarray) else (type(image).__name__, ())
-    if form[0] not in (np.uint8, np.uint16) or len(form[1]) != 3 or form[1][2] not in (1, 3):
-        what = "it has no images" if image is None else f"its first image is {form[0]} {form[1] or ''}".rstrip()
-        raise SourceError(f"{who}: {what}; images are uint8 or uint16, (height, width, 1 or 3)")
-    return source
-
-
 def opened(
     config: SourceConfig,
     foreground: Foreground,
@@ -72,7 +48,7 @@ def opened(
     pixels, over all images, that are looked at to name those without an object. Raises what these raise, and
     SourceError when images without an object are to be left out and no other is there.
     """
-    source = _open(config) if source is None else source
+    source = open_source(config) if source is None else source
     plain = Pool(source, cache_bytes=cache_bytes)
     is_auto, foreground = foreground.method == "auto", foreground.resolved(plain)
     told = foreground.doubts(source)

@@ -19,6 +19,7 @@ from anomgen.places import regular
 from anomgen.sources.base import Source, SourceConfig
 from anomgen.sources.glimpse import Glimpse, glimpse_of
 from anomgen.sources.images import quiet
+from anomgen.sources.plugged import open_source
 
 TRIED = 16
 """Files among which the first picture is looked for."""
@@ -46,7 +47,7 @@ class Reading:
     def open(self, config: SourceConfig) -> Source:
         """Return a source, at a glimpse where it holds many images.
 
-        Raises what `config.open` raises; what a check beside it refused, until `anew`.
+        Raises what `open_source` raises; what a check beside it refused, until `anew`.
         """
         key = fingerprint_of(config.config())
         if key in self._checks:
@@ -57,7 +58,7 @@ class Reading:
             return self._found.pop(key)
         glimpse = glimpse_of(config)
         if glimpse is None:
-            return config.open()
+            return open_source(config)
         thread = threading.Thread(target=self._check, args=(key, config, glimpse), daemon=True)
         self._checks[key] = glimpse, thread
         thread.start()
