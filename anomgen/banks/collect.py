@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -11,9 +12,11 @@ from anomgen.errors import SourceError, UsageError
 from anomgen.files import file_digest, lies_in
 from anomgen.licenses import license_beside
 from anomgen.places import home
-from anomgen.sources.annotations.base import Annotation, Pictures, read_json
+from anomgen.sources.annotations.base import Annotation, Pictures, beginning, read_file, read_json
 from anomgen.sources.annotations.coco import is_coco, read_coco
+from anomgen.sources.annotations.labelme import is_labelme, read_labelme
 from anomgen.sources.annotations.labelstudio import is_labelstudio, read_labelstudio
+from anomgen.sources.annotations.runs import is_runs, read_runs
 from anomgen.sources.annotations.yolo import label_files, read_yolo
 from anomgen.sources.folder import FileReader, existing_folder
 from anomgen.sources.labelled import SOME, Listing, defects_in, named_type
@@ -22,7 +25,7 @@ from anomgen.sources.orientation import Turn
 from anomgen.sources.pairing import paired
 from anomgen.sources.sorting import sorted_pictures
 from anomgen.sources.tree import Tree, folders_of, left_out, not_read, tree_of
-from anomgen.sources.verdicts import normal_folders
+from anomgen.sources.verdicts import normal_folders, says_normal
 
 TYPE = "defect"
 """The defect type where nothing says more."""
@@ -52,13 +55,13 @@ class Collected(NamedTuple):
 def collected(path: str, masks: str | None = None) -> Collected:
     """Return the pictures of defects at a path: a folder, a known layout, annotations beside them, a Hub dataset.
 
-    masks: a folder of masks or of YOLO's labels, or a file of COCO or Label Studio, where these lie elsewhere. Raises
+    masks: a folder of masks or of YOLO's labels, or a file of annotations, where these lie elsewhere. Raises
     UsageError when there are no pictures of defects, SourceError when masks cannot be paired with them.
     """
     if masks is not None:
         return _with_masks(existing_folder(path, "pictures of defects"), home(masks))
     root = home(path)
-    if root.is_file() and root.suffix.lower() == ".json":
+    if root.is_file() and root.suffix.lower() in (".json", ".csv"):
         return _with_masks(root.parent, root)
     found = _annotated(root, tree_of(root)) if root.is_dir() else None
     if found is not None:
@@ -98,25 +101,35 @@ def _annotated(root: Path, files: Tree) -> Collected | None:
     pictures = Pictures(files.pictures)
     found: list[Annotation] = []
     for name in files.others:
-        if name.lower().endswith(".json") and len(PurePosixPath(name).parts) <= 3:
-            found += _of_json(root / name, pictures) or []
+        if len(PurePosixPath(name).parts) <= 3:
+            found += _of_file(root / name, pictures) or []
     labels = label_files(files.others)
     if not found and labels:
         found = read_yolo(root, labels, pictures)
     return _of_annotations(root, files, found) if found else None
 
 
-def _of_json(path: Path, pictures: Pictures) -> list[Annotation] | None:
-    """Return what a JSON file annotates, None when it is of no known kind."""
+def _of_file(path: Path, pictures: Pictures) -> list[Annotation] | None:
+    """Return what a JSON file or a table of run lengths annotates, None when it is of no known kind."""
+    kind = path.suffix.lower()
+    if kind == ".csv" and is_runs(beginning(path)):
+        return read_runs(read_file(path, path.name), path, pictures)
+    if kind != ".json":
+        return None
     content = read_json(path)
     if is_coco(content):
         return read_coco(content, path, pictures)
+    if is_labelme(content):
+        return read_labelme(content, path, pictures)
     return read_labelstudio(content, path, pictures) if is_labelstudio(content) else None
 
 
 def _of_annotations(root: Path, files: Tree, found: Sequence[Annotation]) -> Collected:
+    found = [own for own in found if says_normal(own.defect_type) is not True]
+    if not found:
+        raise UsageError(f"{root}: annotations mark nothing but what is normal")
     read = FileReader(root.resolve())
-    several = {name for name in (own.image for own in found) if sum(own.image == name for own in found) > 1}
+    several = {name for name, count in Counter(own.image for own in found).items() if count > 1}
     candidates = []
     for own in sorted(found, key=lambda own: (os.fsencode(own.image), own.defect_type)):
         name = f"{own.image}#{own.defect_type}" if own.image in several else own.image
@@ -144,9 +157,10 @@ def _under_licence(
 def _with_masks(root: Path, place: Path) -> Collected:
     files = tree_of(root)
     if place.is_file():
-        found = _of_json(place, Pictures(files.pictures))
+        found = _of_file(place, Pictures(files.pictures))
         if found is None:
-            raise UsageError(f"--masks {place}: is neither COCO nor tasks of Label Studio; give these, or a folder")
+            kinds = "COCO, Labelme, tasks of Label Studio nor a table of run lengths"
+            raise UsageError(f"--masks {place}: is neither {kinds}; give these, or a folder")
         if not found:
             raise SourceError(f"--masks {place}: annotates nothing")
         return _of_annotations(root, files, found)

@@ -65,8 +65,8 @@ def bank(
     """Make a bank of real defects in the folder `out`, by default ``bank``; the options are those of `anomgen bank`.
 
     defects: a folder of pictures, a known layout, a file of annotations, a Hub dataset; or a bank, whose proposed masks
-    are then approved (`yes`), without some of them. masks: a folder of masks or of YOLO's labels, or a file of COCO or
-    Label Studio. normal: normal images; pictures without masks get masks by their difference to them, which must be
+    are then approved (`yes`), without some of them. masks: a folder of masks or of YOLO's labels, or a file of
+    annotations. normal: normal images; pictures without masks get masks by their difference to them, which must be
     approved. count: how many to take, by their contents. without: items to leave out.
 
     Raises UsageError for a wrong request, SourceError for pictures and masks that cannot be used.

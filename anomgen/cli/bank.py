@@ -23,14 +23,14 @@ def bank(
         str,
         typer.Argument(
             metavar="DEFECTS",
-            help="Pictures of real defects: a folder, a category of a known layout, a COCO or Label Studio file, a Hub "
+            help="Pictures of real defects: a folder, a category of a known layout, a file of annotations, a Hub "
             "dataset; or a bank, to approve its masks.",
         ),
     ],
     masks: Annotated[
         str | None,
         typer.Option(
-            "--masks", "-m", help="Where the masks are: a folder of them or of YOLO's labels, a COCO or LS file."
+            "--masks", "-m", help="Where the masks are: a folder of them or of YOLO's labels, or a file of annotations."
         ),
     ] = None,
     normal: Annotated[

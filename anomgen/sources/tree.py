@@ -321,5 +321,5 @@ def perhaps_annotated(files: Tree, damaged: Mapping[str, str]) -> tuple[str, ...
     count = f"{len(found)} {'file' if len(found) == 1 else 'files'}"
     return (
         f"{count}, not read, may say which images are anomalous: {listed(found)}{why}. Take these images out of the "
-        "folder; `anomgen bank` reads COCO, YOLO and Label Studio",
+        "folder; `anomgen bank` reads COCO, YOLO, Labelme, Label Studio and run lengths",
     )

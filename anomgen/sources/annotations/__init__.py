@@ -1,1 +1,1 @@
-"""Annotations of other tools, read as masks: COCO, YOLO segmentation, Label Studio."""
+"""Annotations of other tools: which pictures they mark, and, of those that hold masks, the masks."""
