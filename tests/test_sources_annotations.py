@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from layouts import plain, write
 
 from anomgen.errors import UsageError
+from anomgen.sources.annotations import marked
 from anomgen.sources.folder import Folder
 from anomgen.sources.labelled import listing, photos
 from anomgen.sources.layouts import MVTecAD
@@ -173,6 +174,23 @@ def test_a_file_that_never_ends_is_not_read(tmp_path):
     assert len(listed(tmp_path / "photos")[0]) == 2
 
 
+@pytest.mark.parametrize(("bound", "value"), [("_LISTS", 1), ("_BYTES", {".json": 20})])
+def test_what_is_read_is_bounded_and_told(tmp_path, monkeypatch, bound, value):
+    monkeypatch.setattr(marked, bound, value)
+    images, notes = put(tmp_path / "photos", {"a.json": coco((1, "dent")), "coco.json": coco((2, "dent"))})
+    why = {"_LISTS": "one of 2", "_BYTES": "a.json: cannot be read (holds more than 2e-05 MB"}[bound]
+    assert (
+        len(images) == 5 and f"2 files, not read, may say which images are anomalous: a.json, coco.json ({why}" in notes
+    )
+
+
+def test_a_folder_of_very_many_things_above_is_no_data_set(tmp_path, monkeypatch):
+    files = {"../train.csv": runs("1.png,1,3 4")}
+    assert len(put(tmp_path / "photos", files)[0]) == 4
+    monkeypatch.setattr(marked, "_ENTRIES", 1)
+    assert len(listed(tmp_path / "photos")[0]) == 5
+
+
 # --- which image is meant -------------------------------------------------------------------------------------------
 
 
@@ -228,9 +246,12 @@ def test_a_source_of_which_all_images_are_marked_is_refused(tmp_path):
         assert "if they mark no defects, move them elsewhere" in str(error.value)
 
 
-def test_one_class_on_all_images_is_what_they_show(tmp_path):
-    images, notes = put(tmp_path / "photos", {"_annotations.coco.json": coco(*((k, "bottle") for k in range(5)))})
-    assert len(images) == 5 and "all of 5 images are annotated with bottle (_annotations.coco.json)" in notes
+@pytest.mark.parametrize("kind", ["bottle", ""])
+def test_one_class_on_all_images_is_what_they_show(tmp_path, kind):
+    """A class without a name is one, too."""
+    images, notes = put(tmp_path / "photos", {"_annotations.coco.json": coco(*((k, kind) for k in range(5)))})
+    assert len(images) == 5
+    assert f"all of 5 images are annotated with {kind or 'object'} (_annotations.coco.json)" in notes
 
 
 def test_a_layout_and_photos_of_a_detector_leave_out_what_is_marked(tmp_path):

@@ -30,7 +30,7 @@ def read_coco(content: Mapping[str, Any], path: Path, pictures: Pictures) -> lis
         for image, kind, entry in _entries(content):
             name = pictures.find(str(image["file_name"]), path.name, path.stem)
             said = (int(image["height"]), int(image["width"])) if image.get("height") else None
-            shapes[name, kind].append(_shape(entry.get("segmentation"), name, said, path.name))
+            shapes[name, kind or "defect"].append(_shape(entry.get("segmentation"), name, said, path.name))
     except _UNFIT as error:
         raise _damaged(path, error) from error
     return [Annotation(name, kind, own) for (name, kind), own in shapes.items()]
@@ -40,7 +40,7 @@ def coco_marks(content: Mapping[str, Any], path: Path) -> list[Mark]:
     """Return what has a box or a mask. Raises SourceError, which names the file, for what is damaged."""
     try:
         return [
-            Mark(str(image["file_name"]), kind)
+            Mark(str(image["file_name"]), kind or "object")
             for image, kind, entry in _entries(content)
             if entry.get("segmentation") or entry.get("bbox")
         ]
@@ -53,7 +53,7 @@ def _entries(content: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], st
     names = {entry["id"]: str(entry["name"]) for entry in content.get("categories") or ()}
     images = {entry["id"]: entry for entry in content["images"]}
     for entry in content["annotations"]:
-        yield images[entry["image_id"]], names.get(entry.get("category_id"), "defect"), entry
+        yield images[entry["image_id"]], names.get(entry.get("category_id"), ""), entry
 
 
 def _damaged(path: Path, error: Exception) -> SourceError:

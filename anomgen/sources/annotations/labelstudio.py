@@ -34,7 +34,7 @@ def read_labelstudio(content: list[Any], path: Path, pictures: Pictures) -> list
     try:
         for called, kind, region in _regions(content):
             name = pictures.find(called, path.name)
-            shapes[name, kind].append(_shape(region, name, path.name))
+            shapes[name, kind or "defect"].append(_shape(region, name, path.name))
     except _UNFIT as error:
         raise _damaged(path, error) from error
     return [Annotation(name, kind, own) for (name, kind), own in shapes.items()]
@@ -43,7 +43,7 @@ def read_labelstudio(content: list[Any], path: Path, pictures: Pictures) -> list
 def labelstudio_marks(content: list[Any], path: Path) -> list[Mark]:
     """Return what the tasks mark in any way. Raises SourceError, which names the file, for what is damaged."""
     try:
-        return [Mark(called, kind) for called, kind, _ in _regions(content)]
+        return [Mark(called, kind or "object") for called, kind, _ in _regions(content)]
     except _UNFIT as error:
         raise _damaged(path, error) from error
 
@@ -54,7 +54,7 @@ def _regions(content: list[Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]
         results = [result for own in task.get("annotations") or () for result in own.get("result") or ()]
         for region in results:
             if str(region.get("type", "")).endswith("labels"):
-                kind = (region["value"].get(region["type"]) or ["defect"])[0]
+                kind = (region["value"].get(region["type"]) or [""])[0]
                 yield _file(task["data"]), str(kind), region
 
 

@@ -6,7 +6,7 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -172,6 +172,7 @@ class _Level:
             self._by_stem[_stem(name)].append(prefix + name)
             self._by_file[name.rpartition("/")[2]].append(prefix + name)
         self._holding = {_folder(name) for names in self._by_file.values() for name in names}
+        self._above = {"".join(parts) for folder in self._holding for parts in _beginnings(folder)}
 
     @cached_property
     def classes(self) -> dict[int, str]:
@@ -193,7 +194,7 @@ class _Level:
         if _folder(name) in self._holding:
             fits = [image for image in alike if _folder(image) == _folder(name)]
         else:
-            fits = [image for image in alike if place_of(image) == place_of(name)]
+            fits = [image for image in alike if _place(image) == _place(name)]
         if not fits and _folder(name) not in self._holding and self._up < 2 and len(alike) <= _ALIKE:
             near = [(nearness(name, image), image) for image in alike if not _is_in_normal(image)]
             fits = [image for how, image in near if how and how == max(near)[0] and not self._is_beside(image)]
@@ -205,14 +206,14 @@ class _Level:
         Raises SourceError where it may be another.
         """
         called = called.replace("\\", "/")
-        file, said = called.rpartition("/")[2], place_of(called)[:-1]
+        file, said = called.rpartition("/")[2], _place(called)[:-1]
         alike = self._by_file.get(file) or self._by_file.get(UPLOADED.sub("", file, count=1), [])
         if not alike and not _suffix(file):
             alike = self._by_stem.get(file.casefold(), [])
         below = f"{_folder(by)}/".lstrip("/")
-        if any(f"{folder}/".startswith(below) for folder in self._holding):  # it speaks of these
+        if below in self._above:  # it speaks of these
             alike = [image for image in alike if image.startswith(below)]
-        fits = [image for image in alike if _agree(said, place_of(image)[:-1]) and not _is_of_other_split(by, image)]
+        fits = [image for image in alike if _agree(said, _place(image)[:-1]) and not _is_of_other_split(by, image)]
         hinted = [image for image in fits if _words(_stem(by)) & _words(_folder(image))]
         if not fits:
             return None
@@ -256,6 +257,9 @@ def _others(folder: Path) -> list[str]:
         return []
 
 
+_place = lru_cache(maxsize=1 << 16)(place_of)
+
+
 def _agree(one: Sequence[str], other: Sequence[str]) -> bool:
     """Return whether the shorter of two paths is the end of the longer."""
     return all(a == b for a, b in zip(reversed(one), reversed(other), strict=False))
@@ -273,6 +277,12 @@ def _is_in_normal(image: str) -> bool:
 
 def _folder(name: str) -> str:
     return name.rpartition("/")[0]
+
+
+def _beginnings(folder: str) -> Iterator[list[str]]:
+    """Yield the parts of a folder's path and of those above it, each with a slash behind it."""
+    parts = [f"{part}/" for part in folder.split("/") if part]
+    return (parts[:count] for count in range(len(parts) + 1))
 
 
 def _stem(name: str) -> str:
