@@ -200,38 +200,6 @@ def test_missing_folders_say_what_was_probably_meant(good):
         Folder(path=str(good / "empty")).open()
 
 
-@pytest.mark.parametrize(
-    ("names", "text"),
-    [
-        (["train/good/a.png", "test/crack/b.png"], r"test images \(test/\)"),
-        (["Train/a.png", "Test_public/b.png"], "test images"),
-        (["train/good/a.png", "ground_truth/crack/b.png"], r"masks \(ground_truth/\)"),
-        (["images/a.png", "Masks/a.png"], r"masks \(Masks/\)"),
-        (["bottle/test/good/a.png", "bottle/test/crack/b.png"], "crack/ beside good/"),
-        (["Normal/a.png", "Anomaly/b.png"], "Anomaly/ beside Normal/"),
-        (["bottle/train/good/a.png", "bottle/test/good/b.png"], "/bottle holds test images"),
-        (["ok_front/a.png", "def_front/b.png"], "def_front/ beside ok_front/"),
-        (["0_normal/a.png", "1_defect/b.png"], "1_defect/ beside 0_normal/"),
-        (["Class1/a.png", "Class1_def/b.png", "Class2/c.png"], "Class1_def/ beside Class1/"),
-        (["top/ok-1/a.png", "top/NotOK 1/b.png"], "NotOK 1/ beside ok-1/"),
-        (["no_defects/a.png", "defects/b.png"], "holds defects/ beside no_defects/"),
-    ],
-)
-def test_test_images_and_masks_are_never_taken_for_normal_ones(tmp_path, names, text):
-    for name in names:
-        write(tmp_path / name)
-    with pytest.raises(UsageError, match=text) as caught:
-        Folder(path=str(tmp_path)).open()
-    assert "every image of a source must be a normal one" in str(caught.value)
-
-
-def test_folders_of_normal_images_by_any_name_are_taken(tmp_path):
-    names = ["line1/good/a.png", "line2/good/a.png", "test_bench/a.png", "normal_light/a.png", "dim_light/a.png"]
-    for name in (*names, "no_defects/a.png", "defect-free 2/a.png", "book/a.png", "Class1/a.png"):
-        write(tmp_path / name)
-    assert len(Folder(path=str(tmp_path)).open()) == 9
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights on Windows")
 def test_links_are_followed_but_not_in_circles(good, tmp_path):
     write(tmp_path / "other" / "n.png")

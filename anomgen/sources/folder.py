@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
 from anomgen.errors import UsageError, near_miss
@@ -23,7 +23,7 @@ from anomgen.sources.tree import (
     perhaps_annotated,
     tree_of,
 )
-from anomgen.sources.verdicts import NORMAL_NAMES, folders_beside, normal_names, says_normal
+from anomgen.sources.verdicts import NORMAL_NAMES, folders_beside, opposed, says_normal
 
 
 class NotAllNormal(UsageError):
@@ -113,23 +113,30 @@ def missing_hint(folder: Path) -> str:
 
 
 def refuse_anomalous(ids: list[str], path: str) -> None:
-    """Raise NotAllNormal when the subfolders' names say that not all of the images are normal ones."""
+    """Raise NotAllNormal when the names of folders, or of images, say that not all of the images are normal ones."""
     for parent, children in sorted(folders_beside(ids).items()):
         names = {folder_name(child): child for child in sorted(children)}
         where = f"{path}/{parent}".rstrip("/")
-        normal = normal_names(sorted(children))
         masks = sorted(MASK_NAMES & names.keys())
         tests = [name for name in names if name.startswith("test")]
-        others = sorted(children - set(normal), key=lambda name: (says_normal(name) is not False, name))
         if masks:
             problem = f"{where} holds masks ({names[masks[0]]}/)"
         elif "train" in names and tests:
             problem = f"{where} holds test images ({names[tests[0]]}/)"
-        elif normal and others:
-            problem = f"{where} holds {others[0]}/ beside {normal[0]}/"
+        elif told := opposed(sorted(children)):
+            problem = f"{where} holds {told[1]}/ beside {told[0]}/"
         else:
             continue
-        raise NotAllNormal(
-            f"{problem}, but every image of a source must be a normal one; give the folder of the normal images, "
-            "such as train/good, or for a known layout its kind (mvtec, visa, btad, mpdd)"
-        )
+        raise _not_all_normal(problem)
+    anomalous = {PurePosixPath(name).parent for name in ids if says_normal(PurePosixPath(name).stem) is False}
+    for folder in sorted(anomalous):
+        files = {file.stem: file.name for name in ids if (file := PurePosixPath(name)).parent == folder}
+        if told := opposed(sorted(files)):
+            raise _not_all_normal(f"{path}/{folder} holds {files[told[1]]} beside {files[told[0]]}".replace("/. ", " "))
+
+
+def _not_all_normal(problem: str) -> NotAllNormal:
+    return NotAllNormal(
+        f"{problem}, but every image of a source must be a normal one; give the folder of the normal images, "
+        "such as train/good, or for a known layout its kind (mvtec, visa, btad, mpdd)"
+    )

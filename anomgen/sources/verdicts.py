@@ -6,13 +6,90 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
-NORMAL_NAMES = frozenset({"good", "ok", "normal"})
-_ANOMALOUS_WORDS = frozenset(
-    {"abnormal", "anomalies", "anomalous", "anomaly", "bad", "def", "defect", "defective", "defects", "faulty", "ko"}
-    | {"damaged", "ng", "nok", "ungood"}
+NORMAL_NAMES = frozenset({"good", "ok", "normal", "healthy", "intact", "undamaged"})
+_NORMAL_WORDS = NORMAL_NAMES | frozenset(
+    {
+        "accepted",
+        "acceptable",
+        "bon",
+        "bonne",
+        "buena",
+        "bueno",
+        "buono",
+        "conform",
+        "conforme",
+        "conforming",
+        "gut",
+        "io",
+    }
+    | {"pass", "passed", "合格", "正常", "良品"}
 )
-_DENIALS = frozenset({"free", "no", "non", "not", "without"})
+_ANOMALOUS_WORDS = frozenset(
+    {
+        "abnormal",
+        "anomalies",
+        "anomalous",
+        "anomaly",
+        "bad",
+        "damaged",
+        "def",
+        "defect",
+        "defective",
+        "defects",
+        "diseased",
+    }
+    | {
+        "fail",
+        "failed",
+        "fault",
+        "faulty",
+        "flawed",
+        "infected",
+        "ko",
+        "ng",
+        "nok",
+        "nonconforming",
+        "reject",
+        "rejected",
+    }
+    | {
+        "rejects",
+        "scrap",
+        "ungood",
+        "unhealthy",
+        "ausschuss",
+        "defekt",
+        "fehlerhaft",
+        "nio",
+        "schlecht",
+        "defaut",
+        "défaut",
+    }
+    | {
+        "défauts",
+        "mauvais",
+        "defecto",
+        "defectuoso",
+        "malo",
+        "difetto",
+        "difettoso",
+        "scarto",
+        "不合格",
+        "不良",
+        "不良品",
+    }
+    | {"异常", "異常", "欠陥", "缺陷"}
+)
+_DENIALS = frozenset({"free", "no", "non", "not", "without", "ohne", "kein", "keine", "sans", "sin", "senza"})
+_OPPOSITES = (("negative", "positive"),)
+"""Words of which fields differ in which one is the normal one."""
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
+def _words(name: str) -> set[str]:
+    """Return the words of a name, in small letters, and what its letters spell (``n.i.O.``)."""
+    words = re.split(r"[\W\d_]+", _CAMEL.sub("_", name).lower())
+    return {*words, "".join(words)}
 
 
 def says_normal(name: str) -> bool | None:
@@ -20,9 +97,25 @@ def says_normal(name: str) -> bool | None:
 
     ``0_normal``, ``ok_front``, ``NODefect`` and ``no defects`` do, ``1_defect``, ``def_front`` and ``NotOK`` do not.
     """
-    words = set(re.split(r"[\W\d_]+", _CAMEL.sub("_", name).lower()))
+    words = _words(name)
     is_anomalous = bool(words & _ANOMALOUS_WORDS)
-    return is_anomalous == bool(words & _DENIALS) if is_anomalous or words & NORMAL_NAMES else None
+    return is_anomalous == bool(words & _DENIALS) if is_anomalous or words & _NORMAL_WORDS else None
+
+
+def opposed(names: Iterable[str]) -> tuple[str, str] | None:
+    """Return two of some names, the normal one first, of which one says that not all of them are of normal images.
+
+    None where none does. Of ``Negative`` and ``Positive`` either may be first.
+    """
+    names = list(names)
+    normal = normal_names(names)
+    if normal and (others := [name for name in names if name not in normal]):
+        return normal[0], min(others, key=lambda name: says_normal(name) is not False)
+    for pair in _OPPOSITES:
+        found = [next((name for name in names if word in _words(name)), None) for word in pair]
+        if found[0] and found[1]:
+            return found[0], found[1]
+    return None
 
 
 def normal_names(names: Iterable[str]) -> list[str]:
