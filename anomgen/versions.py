@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import cv2
 
@@ -54,6 +56,21 @@ def processor() -> str:
 def cores() -> int:
     """Return how many processor cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+_LIMIT = Path("/sys/fs/cgroup/memory.max")
+"""What a container of Linux may use, in bytes."""
+
+
+def memory() -> int | None:
+    """Return how many bytes of memory this process may use, of a container or of the machine; None: not known."""
+    try:
+        known = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    except (AttributeError, ValueError, OSError):  # not on this system
+        return None
+    with suppress(OSError, ValueError):  # there is none, or it is "max"
+        known.append(int(_LIMIT.read_text()))
+    return min(known)
 
 
 def versions_text(found: Mapping[str, str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 import shutil
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from anomgen.places import cache_folder
-from anomgen.versions import cores, versions, versions_text
+from anomgen.versions import cores, memory, versions, versions_text
 
 OWN_EXTRAS = ("all", "dev", "test", "check", "docs")
 """Extras that no command needs …"""
@@ -80,10 +79,8 @@ def _is_installed(name: str) -> bool:
 
 
 def _memory() -> str:
-    try:
-        return f", {os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f} GB of memory"
-    except (AttributeError, ValueError, OSError):  # not on this system
-        return ""
+    known = memory()
+    return "" if known is None else f", {known / 2**30:.1f} GB of memory"
 
 
 def _gpu() -> Checked:

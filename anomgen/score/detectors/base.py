@@ -100,6 +100,8 @@ class Detector(Preset):
     """False: it can learn from images that are only said to be anomalous; the masks of its batches mean nothing."""
     rate: ClassVar[float] = 1.0
     """Seconds of one CPU core per million pixels shown in training: what `cost` is estimated from."""
+    footprint: ClassVar[float] = 450.0
+    """Bytes of memory that the map of an image takes for each of its pixels, about."""
     widths: ClassVar[tuple[str, ...]] = ()
     """Settings that say how many features the network has: what a step costs grows with them."""
 

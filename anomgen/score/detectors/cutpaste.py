@@ -68,6 +68,7 @@ class CutPasteGDE(NetworkDetector):
     paper: ClassVar[str] = CutPaste.paper
     rate: ClassVar[float] = 0.65
     """Per million pixels of windows, for a network of width 32."""
+    footprint: ClassVar[float] = 1000.0
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "default": {},
         "image": {"steps": 250, "window": 1.0, "windows": 1},

@@ -23,6 +23,8 @@ from anomgen.sources.pixels import value_max
 Loss = Callable[[Batch, torch.device], torch.Tensor]
 Arrays = Mapping[str, np.ndarray]
 """What was learnt, by name."""
+PIXELS = 1 << 22
+"""Of the images that maps are computed of at once, where each has fewer."""
 
 
 class NetworkDetector(Detector):
@@ -171,11 +173,12 @@ def normal_batches(train: Training, detector: Detector, rng: np.random.Generator
 
 
 def in_parts(images: np.ndarray, run: Callable[[torch.Tensor], torch.Tensor], size: int = 16) -> np.ndarray:
-    """Return `run` of all images, (N, …) float32, worked off in parts of `size` without gradients.
+    """Return `run` of all images, (N, …) float32, worked off in parts without gradients.
 
-    images: (N, H, W, C). run: takes float32 (n, 3, H, W) in [0, 1].
+    images: (N, H, W, C). run: takes float32 (n, 3, H, W) in [0, 1]. size: images of a part; of large ones as many as
+    have `PIXELS`, or one.
     """
-    where = device()
+    where, size = device(), max(1, min(size, PIXELS // (images.shape[1] * images.shape[2])))
     with torch.inference_mode():
         parts = [run(tensor(images[k : k + size], where)).float().cpu().numpy() for k in range(0, len(images), size)]
     return np.concatenate(parts)

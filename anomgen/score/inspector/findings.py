@@ -161,7 +161,7 @@ def _inspected(
             found = inspector.inspect_seen([seen for _, _, seen in good], [image.shape for _, image, _ in good])
             for (name, image, _), finding in zip(good, found, strict=True):
                 yield name, image, finding
-            largest = max((image.shape[0] * image.shape[1] for _, image, _ in good), default=1)
+            largest = max((shown.shape[0] * shown.shape[1] for _, *both in good for shown in both), default=1)
             count = max(1, min(AT_ONCE, PIXELS_AT_ONCE // largest))
 
 

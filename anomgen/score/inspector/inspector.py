@@ -13,7 +13,7 @@ from typing import Self
 import cv2
 import numpy as np
 
-from anomgen.errors import AnomgenError, AnomgenNote, AnomgenWarning, SourceError, require
+from anomgen.errors import AnomgenError, AnomgenNote, AnomgenWarning, SourceError, UsageError, require
 from anomgen.score.detectors.base import Detector
 from anomgen.score.kept.record import Description, Threshold
 from anomgen.score.limits import bounds_of, bounds_of_rule
@@ -22,6 +22,7 @@ from anomgen.sources.base import MIN_SIDE
 from anomgen.sources.images import fit_image, read_image
 from anomgen.sources.pixels import to_channels
 from anomgen.sources.value_range import stretched
+from anomgen.versions import memory
 
 _telling = threading.Lock()
 
@@ -62,12 +63,14 @@ class Inspector:
         limit: ``fn=0``, ``fpr=0.02`` or both: another threshold than the kept one, chosen on the same validation
         images. Of a kept one that its rule does not choose there, a note is told, and of one that nothing there
         reaches, a warning; of a threshold for pixels below zero, where no score is, a note. Raises UsageError
-        for a folder that is none, damaged, or of another version, Unreachable for limits that no threshold keeps.
+        for a folder that is none, damaged, of another version, or of a detector that sees larger images than this
+        machine has the memory for, Unreachable for limits that no threshold keeps.
         """
         require("score", "a trained detector", "torch", "safetensors", "timm")
         from anomgen.score.kept.folder import load_detector
 
         detector, description = load_detector(folder)
+        _require_memory(folder, detector, description)
         bounds = bounds_of([limit] if isinstance(limit, str) else limit)
         if bounds:
             description = description.model_copy(update={"threshold": Threshold.of(description.validation, bounds)})
@@ -154,6 +157,23 @@ class Inspector:
             self._told.add(what)
         if new:
             warnings.warn(text, AnomgenNote, stacklevel=4)
+
+
+def _require_memory(folder: str | Path, detector: Detector, description: Description) -> None:
+    """Raise UsageError where one image, at the size that the detector sees, takes more than all of the memory.
+
+    An accelerator says itself that it has too little.
+    """
+    from anomgen.score.detectors.networks import device
+
+    height, width, _ = description.shape
+    needed, there = detector.footprint * height * width, memory()
+    if there is not None and needed > there and device().type == "cpu":
+        raise UsageError(
+            f"{folder}: the detector sees images of {height}×{width} pixels, of which one takes about "
+            f"{needed / 1e9:.3g} GB of memory, and this machine has {there / 1e9:.3g}; use a larger one, or make the "
+            "detector anew with a smaller --size"
+        )
 
 
 def _tell_of_threshold(folder: str | Path, description: Description) -> None:
