@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -166,13 +166,24 @@ class _Level:
     def __init__(self, base: Path, images: Sequence[str], prefix: str, files: Sequence[str], beside: Sequence[Path]):
         self.base, self.files = base, [name for name in files if _suffix(name) in _BYTES]
         self._prefix, self._up, self._beside = prefix, prefix.count("/"), beside
-        self._by_stem: dict[str, list[str]] = defaultdict(list)
-        self._by_file: dict[str, list[str]] = defaultdict(list)
-        for name in images if self.files else ():
-            self._by_stem[_stem(name)].append(prefix + name)
-            self._by_file[name.rpartition("/")[2]].append(prefix + name)
-        self._holding = {_folder(name) for names in self._by_file.values() for name in names}
-        self._above = {"".join(parts) for folder in self._holding for parts in _beginnings(folder)}
+        self._images = [prefix + name for name in images]
+
+    @cached_property
+    def _by_stem(self) -> dict[str, list[str]]:
+        return _grouped(self._images, _stem)
+
+    @cached_property
+    def _by_file(self) -> dict[str, list[str]]:
+        return _grouped(self._images, lambda image: image.rpartition("/")[2])
+
+    @cached_property
+    def _holding(self) -> set[str]:
+        return set(map(_folder, self._images))
+
+    @cached_property
+    def _above(self) -> set[str]:
+        """The folders that hold images at any depth, each with a slash behind it."""
+        return {"".join(parts) for folder in self._holding for parts in _beginnings(folder)}
 
     @cached_property
     def classes(self) -> dict[int, str]:
@@ -188,9 +199,9 @@ class _Level:
 
     def own(self, name: str) -> str | None:
         """Return the image that a file is called like, in its folder or one beside; None where that is not sure."""
-        alike = self._by_stem.get(_stem(name), [])
-        if not alike or _suffix(name) == ".csv" or (self._up and not _folder(name)):
+        if _suffix(name) == ".csv" or (self._up and not _folder(name)):
             return None
+        alike = self._by_stem.get(_stem(name), [])
         if _folder(name) in self._holding:
             fits = [image for image in alike if _folder(image) == _folder(name)]
         else:
@@ -277,6 +288,13 @@ def _is_in_normal(image: str) -> bool:
 
 def _folder(name: str) -> str:
     return name.rpartition("/")[0]
+
+
+def _grouped(names: Sequence[str], key: Callable[[str], str]) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        groups[key(name)].append(name)
+    return groups
 
 
 def _beginnings(folder: str) -> Iterator[list[str]]:
