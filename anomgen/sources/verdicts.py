@@ -7,78 +7,20 @@ from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
 NORMAL_NAMES = frozenset({"good", "ok", "normal", "healthy", "intact", "undamaged"})
-_NORMAL_WORDS = NORMAL_NAMES | frozenset(
-    {
-        "accepted",
-        "acceptable",
-        "bon",
-        "bonne",
-        "buena",
-        "bueno",
-        "buono",
-        "conform",
-        "conforme",
-        "conforming",
-        "gut",
-        "io",
-    }
-    | {"pass", "passed", "合格", "正常", "良品"}
+_WORDS = re.compile(r"\w+")
+_NORMAL_WORDS = NORMAL_NAMES.union(
+    _WORDS.findall(
+        """accepted acceptable bon bonne buena bueno buono conform conforme conforming gut io pass passed
+        合格 正常 良品"""
+    )
 )
 _ANOMALOUS_WORDS = frozenset(
-    {
-        "abnormal",
-        "anomalies",
-        "anomalous",
-        "anomaly",
-        "bad",
-        "damaged",
-        "def",
-        "defect",
-        "defective",
-        "defects",
-        "diseased",
-    }
-    | {
-        "fail",
-        "failed",
-        "fault",
-        "faulty",
-        "flawed",
-        "infected",
-        "ko",
-        "ng",
-        "nok",
-        "nonconforming",
-        "reject",
-        "rejected",
-    }
-    | {
-        "rejects",
-        "scrap",
-        "ungood",
-        "unhealthy",
-        "ausschuss",
-        "defekt",
-        "fehlerhaft",
-        "nio",
-        "schlecht",
-        "defaut",
-        "défaut",
-    }
-    | {
-        "défauts",
-        "mauvais",
-        "defecto",
-        "defectuoso",
-        "malo",
-        "difetto",
-        "difettoso",
-        "scarto",
-        "不合格",
-        "不良",
-        "不良品",
-    }
-    | {"异常", "異常", "欠陥", "缺陷"}
+    _WORDS.findall(
+        """abnormal anomalies anomalous anomaly bad damaged def defect defective defects diseased fail failed fault
+        faulty flawed infected ko ng nok nonconforming reject rejected rejects scrap ungood unhealthy
+        ausschuss defekt fehlerhaft nio schlecht defaut défaut défauts mauvais defecto defectuoso malo difetto difettoso
+        scarto 不合格 不良 不良品 异常 異常 欠陥 缺陷"""
+    )
 )
 _DENIALS = frozenset({"free", "no", "non", "not", "without", "ohne", "kein", "keine", "sans", "sin", "senza"})
 _OPPOSITES = (("negative", "positive"),)
