@@ -166,6 +166,8 @@ class Failing(Exporter):
                     raise KeyboardInterrupt
                 if self.how == "leaves":
                     sys.exit(0)
+                if self.how == "wrong":
+                    raise ValueError("boom")
                 if self.how == "full":
                     raise OSError(28, "No space left on device")
                 return
@@ -182,8 +184,11 @@ def test_what_fails_leaves_nothing_and_the_earlier_export(dataset, tmp_path):
         export(dataset, Failing(), out, overwrite=True)
     with pytest.raises(AnomgenError, match="took 3 of 24 rows and counted 4; tell its author"):
         export(dataset, Failing(how="stops"), out, overwrite=True)
-    with pytest.raises(AnomgenError, match="the exporter 'failing' raised SystemExit: 0; tell its author"):
-        export(dataset, Failing(how="leaves"), out, overwrite=True)
+    for how, told in (("leaves", "SystemExit: 0"), ("wrong", "ValueError: boom")):
+        with pytest.raises(AnomgenError, match=f"'failing' raised {told} after 3 of 24 rows; tell its author"):
+            export(dataset, Failing(how=how), out, overwrite=True)
+    with pytest.raises(OSError, match="No space left"):
+        export(dataset, Failing(how="full"), out, overwrite=True)
     assert contents(out) == before and sorted(path.name for path in tmp_path.iterdir()) == ["out"]
 
 

@@ -18,10 +18,11 @@ from anomgen.cards import as_yaml
 from anomgen.config.text import Overrides, changed
 from anomgen.dataset.reader import Dataset
 from anomgen.dataset.record import Record
-from anomgen.errors import AnomgenError, Progress, UsageError, brief, silent
+from anomgen.errors import AnomgenError, Progress, UsageError, brief, lacks_memory, silent
 from anomgen.exporters.base import FOLDER, SHELL_FOLDER, Exporter, Files, build_exporter, license_of
 from anomgen.files import Earlier, digest, holds_earlier, is_left_over, json_object, lies_in, locked, writing
 from anomgen.places import local, regular
+from anomgen.registry import BUNDLED
 
 MANIFEST = "anomgen-export.json"
 """Lists what an export wrote, with digests: how a folder of ours, and a file that somebody changed, are known."""
@@ -179,8 +180,13 @@ def _written(dataset: Dataset, exporter: Exporter, folder: Path, progress: Progr
 
     try:
         exporter.write(exporter.renamed(dataset), records(), files)
-    except (SystemExit, GeneratorExit) as error:  # of a plug-in: a run does not end without a word
-        raise AnomgenError(f"the exporter {exporter.kind!r} raised {brief(error)}; tell its author") from error
+    except (AnomgenError, OSError, KeyboardInterrupt):  # of a full disk, for instance, the command says so itself
+        raise
+    except BaseException as error:  # of a plug-in: a run does not end without a word
+        if isinstance(error, Exception) and (exporter.kind in BUNDLED["exporters"] or lacks_memory(error)):
+            raise
+        at = f"after {taken} of {_kept(dataset)} rows"
+        raise AnomgenError(f"the exporter {exporter.kind!r} raised {brief(error)} {at}; tell its author") from error
     counted = sum(sum(types.values()) for types in files.counts.values())
     if not taken == counted == _kept(dataset):
         raise AnomgenError(
