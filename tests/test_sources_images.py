@@ -16,7 +16,8 @@ from PIL import Image, ImageFile
 
 from anomgen.errors import SourceError
 from anomgen.sources import images
-from anomgen.sources.images import fit_image, read_image, transparency
+from anomgen.sources.alpha import transparency
+from anomgen.sources.images import fit_image, read_image
 
 
 def pixels(height=40, width=50, channels=3, dtype=np.uint8, seed=0):

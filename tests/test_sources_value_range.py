@@ -1,6 +1,8 @@
 """The range of a source's values: measured once, and all that is drawn is drawn in it."""
 
 import json
+import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -23,7 +25,7 @@ NAMES = ("boxes", "cutpaste", "fpi", "nsa", "perlin", "pii", "scar")
 
 
 def measured_on(images):
-    return measured(counted_on(images))
+    return measured(counted_on((image, None) for image in images))
 
 
 def pictures(folder, low, high, count=6, outlier=None):
@@ -94,6 +96,91 @@ def test_markers_and_hot_pixels_are_not_in_the_range(name):
 def test_many_hot_pixels_of_any_value_widen_the_range_little():
     low, high = measured_on(list(spoilt("hot pixels everywhere")))
     assert 2000 - 765 <= low <= 2001 and 2764 <= high <= 2765 + 765
+
+
+def product(low=2000, high=2765, count=4, shape=(60, 80)):
+    """Return a round product of a 12-bit camera's values, and where it is."""
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    inside = (rows - shape[0] / 2) ** 2 + (columns - shape[1] / 2) ** 2 < (0.4 * min(shape)) ** 2
+    return [noisy(low + k, high, (*shape, 1)) for k in range(count)], inside
+
+
+def keyed(image, key):
+    """Return the PNG of a grey picture of 16 bits, of which one value is transparent."""
+    data, chunk = cv2.imencode(".png", image)[1].tobytes(), b"tRNS" + struct.pack(">H", key)
+    return data[:33] + struct.pack(">I", 2) + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[33:]
+
+
+@pytest.mark.parametrize("size", [None, 48, 120], ids=["native", "shrunk", "enlarged"])
+@pytest.mark.parametrize("how", ["alpha", "faint alpha", "a transparent value"])
+def test_transparent_pixels_are_not_in_the_range(tmp_path, how, size):
+    """The white beneath them is no value of the camera, nor are its mixtures with the product's at the rim."""
+    folder = tmp_path / "s"
+    folder.mkdir()
+    images, inside = product()
+    for k, image in enumerate(images):
+        if how == "a transparent value":
+            (folder / f"{k}.png").write_bytes(keyed(np.where(inside[..., None], image, 77).astype(np.uint16), 77))
+        else:
+            alpha = inside * (65535 if how == "alpha" else noisy(65300, 65535, inside.shape))
+            cv2.imwrite(str(folder / f"{k}.png"), np.dstack([image] * 3 + [alpha.astype(np.uint16)]))
+    source = Folder(path=str(folder), size=size).open()
+    low, high = source.value_range
+    assert 2000 <= low < 2765 and high <= 2765 + (0 if how != "faint alpha" else 235), (low, high)
+    share = 1 - inside.mean()
+    (note,) = (note for note in source.notes if note.startswith("16 bits"))
+    told = float(note.partition("; ")[2].partition("%")[0]) / 100
+    assert "lie far outside, such as" in note and "65535, and are left as they are" in note
+    assert abs(told - share) < (0.01 if size is None else 0.1)
+    for row in Renderer(plan("perlin", folder, "foreground=none")).rows(range(4)):
+        assert row.image[row.mask].max() <= 3000 and not row.mask[~inside].any()
+        assert (row.image[~inside] == 65535).all()
+
+
+def test_score_does_not_count_what_is_transparent_either(tmp_path):
+    from anomgen.score.data import load
+
+    images, inside = product(count=8)
+    for k, image in enumerate(images):
+        place = tmp_path / "d" / ("bad" if k > 5 else "good") / f"{k}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(place), np.dstack([image] * 3 + [inside * np.uint16(65535)]))
+    data = load(str(tmp_path / "d"), 48)
+    assert data.value_range.high <= 2765
+    assert any("lie far outside" in note and "65535, and are left as they are" in note for note in data.notes)
+
+
+@pytest.mark.parametrize("size", [None, 48, 120], ids=["native", "shrunk", "enlarged"])
+@pytest.mark.parametrize("filled", ["a strip", "all but the product", "a strip beside zeros"])
+def test_an_area_at_the_depths_largest_value_is_not_in_the_range(tmp_path, filled, size):
+    """However large: no value leads up to it."""
+    folder = tmp_path / "s"
+    folder.mkdir()
+    images, inside = product()
+    where = ~inside if filled == "all but the product" else np.indices(inside.shape)[0] < 15
+    for k, image in enumerate(images):
+        image[where] = 65535
+        if filled.endswith("zeros"):
+            image[-2:] = 0
+        cv2.imwrite(str(folder / f"{k}.png"), image)
+    source = Folder(path=str(folder), size=size).open()
+    low, high = source.value_range
+    assert (size is not None or low >= 2000) and high <= 2765
+    (note,) = (note for note in source.notes if note.startswith("16 bits"))
+    assert "% of the pixels lie far outside, such as" in note and "65535" in note.partition(";")[2]
+    for row in Renderer(plan("perlin", folder, "foreground=none")).rows(range(4)):
+        assert (row.image[where] == 65535).all() and not row.mask[where].any()
+
+
+@pytest.mark.parametrize("fill", [65535, 4095])
+def test_what_is_overexposed_is_in_the_range(fill):
+    """Values lead up to it, or it is near to them, or it is not the depth's largest."""
+    rows = np.linspace(0, 1.4, 200)[:, None, None]
+    image = np.minimum(np.repeat(rows * fill, 100, axis=1), fill).astype(np.uint16)
+    assert (image == fill).mean() > 0.2
+    assert (measured_on([image]) or (0, 65535))[1] == fill
+    half = np.where(image == fill, fill, image * 0.6).astype(np.uint16)
+    assert (measured_on([half]) or (0, 65535))[1] == fill
 
 
 @pytest.mark.parametrize("scale", [900, 5000])

@@ -185,7 +185,7 @@ def _split(
         )
     trained, tested = [*training, *validation, *real], [*test_normals, *anomalies]
     _refuse_common({"training": trained, "test": tested}, path)
-    counts = counted_on(image.pixels for image in (*training, *validation))
+    counts = counted_on((image.pixels, image.part) for image in (*training, *validation))
     advice = "look whether the normal ones show the product; if they do, save all images with 8 bits"
     value_range = measured_of(counts, path, advice)
     training = _limited(training, train_count, path)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from anomgen.errors import SourceError
 from anomgen.files import file_digest
+from anomgen.sources.alpha import measured_part
 from anomgen.sources.images import fit_image, quiet, read_picture
 from anomgen.sources.labelled import LabelledImage, Listing
 from anomgen.sources.mask_files import united_mask
@@ -25,6 +26,7 @@ class Decoded:
     """An image at the wanted size. mask: at the size, None where there are none.
 
     digest: of its pixels as stored. file: of the file. before: height and width as stored. drawn: on what the mask was.
+    part: of 16 bits what was measured, see `measured_part`.
     """
 
     found: LabelledImage
@@ -35,6 +37,7 @@ class Decoded:
     file: str = ""
     before: tuple[int, ...] = ()
     drawn: Drawn = Drawn.SHOWN
+    part: np.ndarray | None = None
 
     @property
     def order(self) -> tuple[str, str]:
@@ -67,10 +70,12 @@ def _read(found: LabelledImage, listed: Listing, shape: tuple[int, int], has_mas
     stored = listed.read(found.key)
     (image, orientation), file = read_picture(stored, found.id), file_digest(stored)
     pixels = fit_image(image, shape, "stretch", found.id)
+    part = None if image.dtype == np.uint8 else measured_part(stored, image, shape, "stretch", found.id)
+    result = Decoded(found, digest_of(image), pixels, None, file=file, before=image.shape[:2], part=part)
     if not has_masks:
-        return Decoded(found, digest_of(image), pixels, None, file=file, before=image.shape[:2])
+        return result
     if found.mask is None:
-        return Decoded(found, digest_of(image), pixels, np.zeros(shape, bool), file=file, before=image.shape[:2])
+        return replace(result, mask=np.zeros(shape, bool))
     names = [key if isinstance(key, str) else f"mask of {found.id}" for key in found.mask]
     stored_masks = [(listed.read(key), name) for key, name in zip(found.mask, names, strict=True)]
     mask, drawn = united_mask(stored_masks, Turn(orientation, image.shape), found.id)
@@ -81,9 +86,7 @@ def _read(found: LabelledImage, listed: Listing, shape: tuple[int, int], has_mas
             "put the image among the normal ones"
         )
     mask_digest = digest_of(mask[..., None])
-    return Decoded(
-        found, digest_of(image), pixels, resized_mask(mask, shape), mask_digest, file, image.shape[:2], drawn
-    )
+    return replace(result, mask=resized_mask(mask, shape), mask_digest=mask_digest, drawn=drawn)
 
 
 def resized_mask(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

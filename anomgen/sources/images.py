@@ -92,31 +92,6 @@ def read_picture(file: str | Path | bytes, name: str | None = None) -> Picture:
         return Picture(np.ascontiguousarray(pixels), orientation)
 
 
-def transparency(data: bytes, name: str) -> Literal["", "white", "ignored"]:
-    """Return how `read_image` takes transparent pixels: as white, or, where alpha was not meant, as if opaque."""
-    image = open_header(data, name)
-    key = image.info.get("transparency")
-    if image.mode.startswith("I"):
-        return "white" if isinstance(key, int) and (np.asarray(image) == key).any() else ""
-    if not image.has_transparency_data:
-        return ""
-    pixels = deep_colour(image, data, name) if is_deep(image, data) else _shallow(image, name)
-    if pixels.shape[2] in (1, 3) or (pixels[..., -1] == value_max(pixels.dtype)).all():
-        return ""
-    return "ignored" if _opacity(pixels) is None else "white"
-
-
-def opaque_part(data: bytes, name: str) -> np.ndarray | None:
-    """Return where a picture is opaque by half, bool (H, W), upright; None where alpha says nothing."""
-    with quiet():
-        image = open_header(data, name)
-        if not image.has_transparency_data or image.mode.startswith("I"):
-            return None
-        pixels = deep_colour(image, data, name) if is_deep(image, data) else upright(_shallow(image, name), image)
-        opacity = _opacity(pixels) if pixels.shape[2] in (2, 4) else None
-    return None if opacity is None else np.asarray(2 * opacity[..., 0] > value_max(pixels.dtype))
-
-
 def read_bytes(path: Path, name: str) -> bytes:
     """Return a regular file's contents; SourceError when it cannot be read."""
     try:
@@ -291,9 +266,9 @@ def is_deep(image: Image.Image, data: bytes) -> bool:
 def _grey_or_colour(image: Image.Image, data: bytes, name: str) -> np.ndarray:
     """Decode everything, and return it upright with 1 or 3 channels."""
     if not is_deep(image, data):
-        shallow = _over_white(_shallow(image, name), name)
-        is_grey = image.mode in ("P", "PA") and (shallow == shallow[..., :1]).all()
-        return upright(shallow[..., :1] if is_grey else shallow, image)
+        shown = _over_white(shallow(image, name), name)
+        is_grey = image.mode in ("P", "PA") and (shown == shown[..., :1]).all()
+        return upright(shown[..., :1] if is_grey else shown, image)
     grey = image.format == "PNG" and data[_PNG_COLOUR_TYPE] in (0, 4)
     if image.mode.startswith("I"):
         return upright(deep_grey(image), image)
@@ -301,7 +276,7 @@ def _grey_or_colour(image: Image.Image, data: bytes, name: str) -> np.ndarray:
     return pixels[..., :1] if grey else pixels
 
 
-def _shallow(image: Image.Image, name: str) -> np.ndarray:
+def shallow(image: Image.Image, name: str) -> np.ndarray:
     """Return an image of 8 bits, (H, W, 1 or 3), or 2 or 4 with alpha."""
     image.load()
     mode = image.mode
@@ -361,7 +336,7 @@ def _over_white(pixels: np.ndarray, name: str) -> np.ndarray:
     """Return (H, W, C) from (H, W, C + 1) with alpha, composited on white; without alpha, the pixels themselves."""
     if pixels.shape[2] in (1, 3):
         return pixels
-    colour, opacity = pixels[..., :-1], _opacity(pixels)
+    colour, opacity = pixels[..., :-1], opacity_of(pixels)
     white = value_max(pixels.dtype)
     if opacity is None:
         if not pixels[..., -1].any() and (colour == colour[0, 0]).all():
@@ -372,7 +347,7 @@ def _over_white(pixels: np.ndarray, name: str) -> np.ndarray:
     return shown
 
 
-def _opacity(pixels: np.ndarray) -> np.ndarray | None:
+def opacity_of(pixels: np.ndarray) -> np.ndarray | None:
     """Return how opaque pixels (H, W, C + 1) are, (H, W, 1) uint32 up to the largest value; None where that is unsaid.
 
     Alpha that is the same all over, as programs leave it that do not use it, was not meant: no picture is invisible.

@@ -16,16 +16,15 @@ from pydantic import model_validator
 from anomgen.errors import SourceError, UsageError, tell
 from anomgen.files import file_digest, fingerprint_of
 from anomgen.places import home
+from anomgen.sources.alpha import measured_part, opaque_part, transparency
 from anomgen.sources.base import SourceConfig
 from anomgen.sources.images import (
     Fit,
     fit_image,
-    opaque_part,
     quiet,
     read_bytes,
     read_image,
     read_picture,
-    transparency,
 )
 from anomgen.sources.orientation import UPRIGHT, Turn
 from anomgen.sources.pixels import digest_of, is_alike, to_channels, value_max
@@ -63,7 +62,8 @@ class ScannedConfig(SourceConfig):
     `center`: the centre, not scaled."""
     range: RangeField = "auto"
     """Darkest and brightest value that means something. auto: of 8 bits all, of 16 bits what all but 1 in 10,000 pixels
-    at either end take, measured once; few that lie far from all other values, markers and hot pixels, do not count."""
+    at either end take, measured once. What is transparent does not count, nor what lies far from all other values: few
+    pixels, as markers and hot ones, or any number of 65535."""
     on_bad_image: Literal["error", "skip"] = "error"
     """What happens to a file that cannot be used: stop, or leave it out and list it in the card."""
 
@@ -102,7 +102,7 @@ class _Checked(NamedTuple):
     before: tuple[int, ...] = ()
     after: tuple[int, ...] = ()
     transparency: str = ""
-    """See `anomgen.sources.images.transparency`."""
+    """See `anomgen.sources.alpha.transparency`."""
     orientation: int | None = None
 
 
@@ -224,6 +224,7 @@ class ScannedSource:
             return _Checked(problem=str(error))
         except UnicodeEncodeError:
             return _Checked(problem=f"{_readable(name)}: its name is not valid Unicode; rename it")
+        part = None if image.dtype == np.uint8 else measured_part(data, stored, self._size, self.fit, name)
         kept = image if image.nbytes <= _KEPT_IMAGE_BYTES else None
         return _Checked(
             file_digest(data),
@@ -231,7 +232,7 @@ class ScannedSource:
             image.shape[2],
             kept,
             "",
-            counted(image),
+            counted(image, part),
             stored.shape[:2],
             image.shape[:2],
             transparency(data, name),

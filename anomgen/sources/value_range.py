@@ -76,21 +76,28 @@ def _table(range: ValueRange, dtype: str) -> np.ndarray:
     return result
 
 
-def counted(image: np.ndarray) -> np.ndarray | None:
-    """Return how often each value occurs in a 16-bit image, (65536,) int; None for 8 bits, which all count."""
-    return None if image.dtype == np.uint8 else np.bincount(image.reshape(-1), minlength=value_max(image.dtype) + 1)
+def counted(image: np.ndarray, part: np.ndarray | None = None) -> np.ndarray | None:
+    """Return how often each value occurs in a 16-bit image, (2, 65536) int: in all of it, and in what was measured.
+
+    part: what was measured, bool (H, W); None for all. None for 8 bits, which all count.
+    """
+    if image.dtype == np.uint8:
+        return None
+    parts = (image, image if part is None else image[part])
+    return np.stack([np.bincount(values.reshape(-1), minlength=value_max(image.dtype) + 1) for values in parts])
 
 
 def measured(counts: np.ndarray | None) -> ValueRange | None:
-    """Return the range of images in which the values occur as often as `counts` says; None for the whole depth.
+    """Return the range of images in which the values occur as often as `counted` says; None for the whole depth.
 
     It leaves out `OUTLIERS` of the pixels at either end, and of those that lie far from all others up to `STRAY`, or
-    `MARKER` of one value. A range of most of the depth, or of one value, is the whole.
+    `MARKER` of one value, of the depth's largest any number. A range of most of the depth, or of one value, is the
+    whole.
     """
     if counts is None or not counts.any():
         return None
-    low, high = _ends(_without_strays(counts), OUTLIERS)
-    return None if high <= low or high - low >= FULL * (len(counts) - 1) else ValueRange(low, high)
+    low, high = _ends(_without_strays(counts[1]), OUTLIERS)
+    return None if high <= low or high - low >= FULL * (counts.shape[1] - 1) else ValueRange(low, high)
 
 
 def measured_of(counts: np.ndarray | None, where: str, advice: str) -> ValueRange | None:
@@ -99,7 +106,7 @@ def measured_of(counts: np.ndarray | None, where: str, advice: str) -> ValueRang
     Raises SourceError, which ends in `advice`, where all pixels but those that `measured` leaves out have one value.
     """
     if counts is not None:
-        low, high = _ends(_without_strays(counts), OUTLIERS)
+        low, high = _ends(_without_strays(counts[1]), OUTLIERS)
         if low == high:
             raise SourceError(
                 f"{where}: (nearly) all pixels of the 16-bit images are {low}, so no range can be measured of them; "
@@ -116,19 +123,21 @@ def _ends(counts: np.ndarray, share: float) -> tuple[int, int]:
 
 def _without_strays(counts: np.ndarray) -> np.ndarray:
     """Return the counts without values that few pixels have and that lie far from all others, at either end."""
+    if counts[-1]:  # where sensors saturate, or programs fill an area, nothing was measured
+        counts = _without_marker(counts[::-1], 1)[::-1]
     for turned in (1, -1):  # the darkest first, and then the brightest
-        counts = _without_marker(counts[::turned])[::turned]
+        counts = _without_marker(counts[::turned], MARKER)[::turned]
     low, high = _ends(counts, STRAY)
     return _cut(_cut(counts, high, high - low)[::-1], len(counts) - 1 - low, high - low)[::-1]
 
 
-def _without_marker(counts: np.ndarray) -> np.ndarray:
-    """Return the counts without the first value that occurs, where few pixels have it and no other is near."""
+def _without_marker(counts: np.ndarray, share: float) -> np.ndarray:
+    """Return the counts without the first value that occurs, where a share at most has it and no other is near."""
     first = int(np.argmax(counts > 0))
     others = counts.copy()
     others[first] = 0
     low, high = _ends(others, STRAY)
-    return others if counts[first] <= MARKER * counts.sum() and low - first > FAR * (high - low) > 0 else counts
+    return others if counts[first] <= share * counts.sum() and low - first > FAR * (high - low) > 0 else counts
 
 
 def _cut(counts: np.ndarray, high: int, span: int) -> np.ndarray:
@@ -140,7 +149,8 @@ def _cut(counts: np.ndarray, high: int, span: int) -> np.ndarray:
 
 
 def told(range: ValueRange | None, counts: np.ndarray) -> str:
-    """Return a sentence on the range of 16-bit images in which the values occur as often as `counts` says."""
+    """Return a sentence on the range of 16-bit images in which the values occur as often as `counted` says."""
+    counts = counts[0]
     low, high = range or (0, len(counts) - 1)
     text = f"16 bits: values from {low} to {high} are taken for black to white (source.range)"
     values = np.flatnonzero(counts)
@@ -160,11 +170,11 @@ def range_hint(range: ValueRange | None, dtype: np.dtype) -> str:
     return text if dtype == np.uint16 else ""
 
 
-def counted_on(images: Iterable[np.ndarray]) -> np.ndarray | None:
-    """Return how often each value occurs in several images of one dtype; see `counted`."""
+def counted_on(images: Iterable[tuple[np.ndarray, np.ndarray | None]]) -> np.ndarray | None:
+    """Return how often each value occurs in several images of one dtype, each with its part; see `counted`."""
     total: np.ndarray | None = None
-    for image in images:
-        counts = counted(image)
+    for image, part in images:
+        counts = counted(image, part)
         if counts is not None:
             total = counts if total is None else total + counts
     return total
