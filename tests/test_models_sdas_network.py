@@ -178,7 +178,9 @@ def test_a_training_begins_with_openais_weights(published, tmp_path):
         for name, tensor in fresh.state_dict().items()
         if name != "class_embedding.weight"
     )
-    assert json.loads((tmp_path / "model/training.json").read_text())["init"]["name"] == "weights.safetensors"
+    record = json.loads((tmp_path / "model/training.json").read_text())
+    assert record["init"]["name"] == "weights.safetensors" and record["licenses"] == [None]
+    assert "\nlicense: unknown\n" in (tmp_path / "model/README.md").read_text()
 
 
 def test_weights_that_do_not_fit_are_refused(published, tmp_path):

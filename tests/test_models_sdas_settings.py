@@ -87,7 +87,8 @@ def test_a_start_from_another_model_takes_its_weights(tmp_path):
     assert all(torch.allclose(after[name], before[name], atol=1e-6) for name in before)
     assert set(after) - set(before) == {"class_embedding.weight"}
     assert load_sdas(str(tmp_path / "second")).shape == (64, 64, 1)
-    assert json.loads((tmp_path / "second" / "training.json").read_text())["init"]["name"] == "first"
+    record = json.loads((tmp_path / "second" / "training.json").read_text())
+    assert record["init"]["name"] == "first" and record["licenses"] == ["cc0-1.0"]
     with pytest.raises(UsageError, match="channels"):
         run(tmp_path / "third", {"steps": 1}, [Category("x", brick(name="immunohistochemistry"))], init=str(first))
     with pytest.raises(UsageError, match="prediction: the model to start from has v_prediction"):

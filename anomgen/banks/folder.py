@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from anomgen.cards import Card
 from anomgen.config.text import read_json
 from anomgen.dataset import parquet
 from anomgen.dataset.columns import IMAGE, IMAGE_TYPE
@@ -207,11 +208,13 @@ class Bank:
 def open_bank(name: str | Path) -> Bank:
     """Return a bank: in a folder, or in a dataset of the Hub, ``OWNER/NAME`` or ``OWNER/NAME:BANK``.
 
+    The card there says the licence of one whose record names none.
+
     Raises UsageError when there is none.
     """
     base, colon, chosen = str(name).partition(":")
     inside = chosen or "*"
-    patterns = [f"{inside}/{RECORD}", f"{inside}/{DATA.as_posix()}"]
+    patterns = [f"{inside}/{RECORD}", f"{inside}/{DATA.as_posix()}", "README.md"]
     place = hub_folder(name, patterns, "bank", "bank DEFECTS", repo_type="dataset", inside=colon + chosen)
     if place == home(name):
         return Bank(place)
@@ -223,7 +226,10 @@ def open_bank(name: str | Path) -> Bank:
             if found
             else f"{name}: holds no bank of defects"
         )
-    return Bank(found[0])
+    bank, card = Bank(found[0]), Card.read(place)
+    if bank.license is None and card is not None and len(card.licenses) == 1:  # given when it was published
+        bank.record["license"] = card.licenses[0]
+    return bank
 
 
 def _fingerprint(entries: Sequence[DefectRecord]) -> str:

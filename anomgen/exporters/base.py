@@ -18,6 +18,7 @@ import numpy as np
 from pydantic import Field
 
 from anomgen.config import Config, Share, validated
+from anomgen.dataset import card
 from anomgen.dataset.reader import Dataset, shard_rows
 from anomgen.dataset.record import Record
 from anomgen.dataset.row import LABELS, NORMAL
@@ -259,9 +260,8 @@ def check_types(dataset: Dataset, names: Mapping[str, str] | str, taken: Iterabl
 
 
 def license_of(dataset: Dataset) -> str | None:
-    """Return the licence that a dataset's card names, None where it is not known."""
-    result: str | None = dataset.recipe.get("license") or dataset.provenance.get("source", {}).get("license")
-    return result
+    """Return the licence that a dataset's records give it, None where it is not known."""
+    return card.license_of(dataset.provenance, dataset.recipe)
 
 
 def json_text(values: Any) -> str:

@@ -251,7 +251,7 @@ def _readme(dataset: Dataset, exporter: Exporter, files: Files) -> str:
         "",
         f"{_kept(dataset)} images with synthetic anomalies and their exact masks, made by anomgen and exported from",
         "the dataset of that name, whose card says how they were made. "
-        + (f"Licence: {license}." if license else "Its licence is not known; that of the normal images binds."),
+        + (f"Licence: {license}." if license else "Its licence is not known; that of what it was made of binds."),
         "",
         "| part | what | images |",
         "|---|---|---:|",

@@ -130,8 +130,15 @@ class Generator(Preset):
         return {key: contents_digest(text, f"generator.{key}") for key, text in located_texts(self)}
 
     def licenses(self) -> tuple[str, ...]:
-        """Return the licences, where known, of what goes into anomalies beside the source: textures, models."""
+        """Return the licences, where known, of what goes into anomalies beside the source: textures, banks, models."""
         return ()
+
+    def unlicensed(self) -> dict[str, str]:
+        """Return why the licence of something that goes into anomalies is not known, by its key in the recipe.
+
+        What is made of it has no known licence either, until the user gives one.
+        """
+        return {}
 
     def trained_on(self) -> frozenset[str]:
         """Return the hash (`anomgen.files.file_digest`) of each image file that its models learnt from."""
@@ -140,6 +147,19 @@ class Generator(Preset):
     def cost(self, shape: tuple[int, ...]) -> float:  # noqa: ARG002
         """Return about how many seconds of one processor core an anomaly of (H, W, C) takes; only networks count."""
         return 0.0
+
+
+def terms_of(generator: Generator) -> tuple[str | None, ...]:
+    """Return the licences of all that goes into a generator's anomalies beside the source, None for unknown ones."""
+    return (*generator.licenses(), *([None] if generator.unlicensed() else []))
+
+
+def notes_on_terms(generator: Generator) -> tuple[str, ...]:
+    """Return a sentence on each thing whose licence is not known, which leaves that of the dataset unknown."""
+    return tuple(
+        f"licence unknown: that of generator.{key} is not known ({why}); find it out, and give --license"
+        for key, why in generator.unlicensed().items()
+    )
 
 
 def foreground_of(pool: Images, image: np.ndarray) -> np.ndarray | None:

@@ -100,6 +100,13 @@ class CycleGAN(Generator):
 
         return () if self.model is None else model_licenses(self._folder(self.model))
 
+    def unlicensed(self) -> dict[str, str]:
+        """See `Generator.unlicensed`."""
+        from anomgen.models.use import why_unlicensed
+
+        why = None if self.model is None else why_unlicensed(self._folder(self.model))
+        return {"model": why} if why else {}
+
     def trained_on(self) -> frozenset[str]:
         """See `Generator.trained_on`."""
         from anomgen.models.use import trained_on

@@ -137,6 +137,11 @@ class Mix(Generator):
         """Return those of all parts, each once."""
         return tuple(dict.fromkeys(name for part in self.parts for name in part.generator.licenses()))
 
+    def unlicensed(self) -> dict[str, str]:
+        """Return those of all parts, under ``parts.N``."""
+        told = ((number, part.generator.unlicensed()) for number, part in enumerate(self.parts))
+        return {f"parts.{number}.{key}": why for number, found in told for key, why in found.items()}
+
     def trained_on(self) -> frozenset[str]:
         """Return those of all parts."""
         return frozenset().union(*(part.generator.trained_on() for part in self.parts))

@@ -144,6 +144,10 @@ class Perlin(PerlinRegion):
         """See `Generator.licenses`."""
         return self.texture.licenses()
 
+    def unlicensed(self) -> dict[str, str]:
+        """See `Generator.unlicensed`."""
+        return self.texture.unlicensed()
+
     def sample(self, rng: np.random.Generator, image: np.ndarray, pool: Images) -> Sample:
         """Draw one textured anomaly; see `Generator.sample`."""
         region, drawn_region = self.draw_region(rng, image.shape, foreground_of(pool, image))

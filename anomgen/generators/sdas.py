@@ -19,7 +19,7 @@ beat GANs on image synthesis, NeurIPS 2021, arXiv 2105.05233, algorithms 1 and 2
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
@@ -187,28 +187,36 @@ class SDAS(PerlinRegion):
             return self.texture.licenses()
         from anomgen.models.use import model_licenses
 
-        return tuple(dict.fromkeys(license for folder in self._folders() for license in model_licenses(folder)))
+        return tuple(dict.fromkeys(name for folder in self._folders().values() for name in model_licenses(folder)))
+
+    def unlicensed(self) -> dict[str, str]:
+        """See `Generator.unlicensed`."""
+        if self.texture is not None:
+            return self.texture.unlicensed()
+        from anomgen.models.use import why_unlicensed
+
+        return {key: why for key, folder in self._folders().items() if (why := why_unlicensed(folder))}
 
     def trained_on(self) -> frozenset[str]:
         """See `Generator.trained_on`."""
         from anomgen.models.use import trained_on
 
-        return frozenset().union(*map(trained_on, self._folders()))
+        return frozenset().union(*map(trained_on, self._folders().values()))
 
     def cost(self, shape: tuple[int, ...]) -> float:
         """See `Generator.cost`; that of the model that `anomgen train sdas` makes by default."""
         share = sum(self.start_range) / 2
         return 0.0 if self.model is None else STEP_COST * share * self.steps * shape[0] * shape[1]
 
-    def _folders(self) -> Iterator[Path]:
-        """Yield where the models lie that decide what is sampled."""
+    def _folders(self) -> dict[str, Path]:
+        """Return where the models lie that decide what is sampled, by their keys."""
         from anomgen.models.classifier.model import FILES, MAKER
         from anomgen.models.use import model_folder
 
-        if self.model is not None:
-            yield self._folder(self.model)
+        found = {} if self.model is None else {"model": self._folder(self.model)}
         if self.classifier is not None:
-            yield model_folder(self.classifier, MAKER, FILES)
+            found["classifier"] = model_folder(self.classifier, MAKER, FILES)
+        return found
 
     def _folder(self, model: str) -> Path:
         from anomgen.models.sdas.model import FILES

@@ -23,7 +23,7 @@ from anomgen.dataset.statistics import statistics
 from anomgen.errors import UsageError
 from anomgen.files import json_object
 from anomgen.licenses import first_conflict, forbidden, known, unfit, unlisted
-from anomgen.models.folder import PICKLES, recorded_data
+from anomgen.models.folder import PICKLES, recorded_licenses
 from anomgen.places import foreign, read_within
 
 MODEL_MARKS = ("model_index.json", "anomgen_model.json")
@@ -242,7 +242,7 @@ def _model(folder: Path, repo_id: str, license: str | None) -> Upload:
     content = _read_record(folder / record)
     if content.get("finished") is False:
         raise UsageError(f"{folder}: its training is not finished; go on with `anomgen train … --resume`")
-    sources = tuple(part["license"] for part in recorded_data(folder))
+    sources = recorded_licenses(folder, record)
     _refuse_derivatives(folder, sources)
     license = _license(license, own, list(dict.fromkeys(sources)) if len(set(sources)) == 1 else [], folder)
     files, left_out = _model_files(folder, own.text)

@@ -132,14 +132,13 @@ def forbidden(sources: Iterable[str | None]) -> str | None:
     return next((conflict(name, name) for name in map(known, sources) if name and conflict(name, name)), None)
 
 
-def inherited(source: str | None, others: Iterable[str]) -> str | None:
+def inherited(source: str | None, others: Iterable[str | None]) -> str | None:
     """Return the licence of what is made of images under `source` and of `others`: the first that suits all.
 
-    None where that of the images is not known, or where none of them does.
+    None where one of them is not known, or where none suits all.
     """
-    several = dict.fromkeys(
-        name for name in map(known, (source, *others)) if name
-    )  # each once: a stranger may list many
-    if known(source) is None:
+    names = dict.fromkeys(map(known, (source, *others)))  # each once: a stranger may list many
+    several = [name for name in names if name]
+    if len(several) < len(names):
         return None
     return next((name for name in several if first_conflict(several, name) is None), None)

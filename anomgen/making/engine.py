@@ -22,7 +22,7 @@ from anomgen.dataset.pictures import Pictured, page_of
 from anomgen.dataset.row import Row
 from anomgen.errors import AnomgenError, SourceError, UsageError
 from anomgen.files import fingerprint_of
-from anomgen.generators.base import Generator
+from anomgen.generators.base import Generator, notes_on_terms
 from anomgen.making.drawn import VISIBLE, DetectabilityRange, on_stored, visible
 from anomgen.making.plugged import drawn, prepared
 from anomgen.making.rejected import PATIENT, NoAnomaly, Patience, Rejected
@@ -196,7 +196,8 @@ class Plan:
             parts_of(found.pool, recipe.test_share, recipe.train_count, recipe.seed)  # too few are told at once
             boundary = _boundary(recipe, found.pool)
             generator = prepared(recipe.generator, found.pool, draft=draft)
-        return cls(recipe, found.source, generator, found.foreground, found.notes, found.surprises, boundary)
+            notes = (*found.notes, *notes_on_terms(generator))
+        return cls(recipe, found.source, generator, found.foreground, notes, found.surprises, boundary)
 
     def judged(self, result: Sample | Reject, value_range: ValueRange | None = None) -> Sample | Reject:
         """Return a sample with its detectability, or why it is none: an empty mask, or outside the range asked for.

@@ -26,6 +26,7 @@ from anomgen.dataset.statistics import row_counts, statistics
 from anomgen.dataset.writer import Encoder, shard_metadata
 from anomgen.errors import AnomgenError, AnomgenNote, AnomgenWarning, Progress, UsageError, noted, silent, tell
 from anomgen.files import locked, remove, replacing, sweep
+from anomgen.generators.base import terms_of
 from anomgen.licenses import inherited
 from anomgen.making.engine import Plan, Recipe, Renderer
 from anomgen.making.memory import remember_source
@@ -258,7 +259,7 @@ def _finish(plan: Plan, out: Path, shards: list[Shard], before: tuple[Any, Any])
             "range": value_range and list(value_range),
             "shape": list(shape) if (shape := getattr(plan.source, "shape", None)) else None,
         },
-        "licenses": list(plan.generator.licenses()),
+        "licenses": list(terms_of(plan.generator)),
         "detectability": plan.detectability and plan.detectability.as_dict(),
         "resolved": plan.resolved,
         "rows": row_counts(dataset),
@@ -317,7 +318,7 @@ def plan_of(
         "range": renderer.pool.value_range and list(renderer.pool.value_range),
         "rows": f"{recipe.count}: {anomalous} anomalous, {recipe.count - anomalous} normal",
         "shards": f"{len(shards)}" + (f", {len(done)} of them there already" if done else ""),
-        "license": recipe.license or inherited(plan.source.license, plan.generator.licenses()) or "unknown",
+        "license": recipe.license or inherited(plan.source.license, terms_of(plan.generator)) or "unknown",
         "generator": plan.resolved["generator"],
         "foreground": plan.resolved["foreground"],
         "megabytes": megabytes,

@@ -66,6 +66,7 @@ def _check_told(generator: Generator) -> None:
     for what, told in (
         ("defect_types", generator.defect_types),
         ("licenses()", generator.licenses()),
+        ("unlicensed()", [text for pair in generator.unlicensed().items() for text in pair]),
         ("resources()", [text for pair in generator.resources().items() for text in pair]),
     ):
         if not isinstance(told, Collection) or isinstance(told, str) or not all(isinstance(one, str) for one in told):

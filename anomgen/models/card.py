@@ -15,10 +15,11 @@ def write_card(
 ) -> None:
     """Write the card of a model from the template that is called as its generator, `kind`.
 
-    record: of its training. shape: (H, W, C). values: what the template needs of the model's own. front: the Hub's
-    metadata, beside the licence; `tags` are those that other models do not have.
+    record: of its training; what it began with counts for the licence, too. shape: (H, W, C). values: what the template
+    needs of the model's own. front: the Hub's metadata, beside the licence; `tags` are those that other models do not
+    have.
     """
-    license = common_license([part["license"] for part in record["data"]])
+    license = common_license([*(part["license"] for part in record["data"]), *record.get("licenses", ())])
     front = {"license": license or "unknown", **front, "tags": [*TAGS, *front["tags"]]}
     shared = {
         "height": shape[0],

@@ -22,6 +22,7 @@ from anomgen.files import (
     remove_matching,
     replacing,
 )
+from anomgen.licenses import known
 from anomgen.sources.base import Source
 from anomgen.sources.pixels import value_max
 from anomgen.sources.scan import ScannedSource
@@ -70,6 +71,8 @@ class _Trained(Config):
     model_config = ConfigDict(extra="allow")  # each model's own keys, and those of later versions
 
     data: list[_Data] | None = None
+    licenses: list[Text | None] = Field(default_factory=list)
+    """Of what it was made of beside these images: the model that it began with, the anomalies that it saw."""
 
 
 class TrainingRecord(_Trained):
@@ -205,15 +208,25 @@ def recorded_data(folder: Path) -> list[dict[str, Any]]:
 
     Raises UsageError where it is damaged.
     """
+    return [part.model_dump() for part in _trained(folder).data or []]
+
+
+def recorded_licenses(folder: Path, record: str = RECORD) -> tuple[str | None, ...]:
+    """Return the licences of all that a model was made of, None for unknown ones; see `recorded_data`."""
+    found = _trained(folder, record)
+    return tuple(map(known, [*(part.license for part in found.data or []), *found.licenses]))
+
+
+def _trained(folder: Path, record: str = RECORD) -> _Trained:
     try:
-        found = validated(_Trained, json_object(folder / RECORD)).data or []
+        found: _Trained = validated(_Trained, json_object(folder / record))
     except FileNotFoundError:
-        return []
+        return _Trained()
     except (ValueError, RecipeError) as error:
         raise UsageError(
-            f"{folder / RECORD}: is damaged ({_first(error)}); take it from a copy of the model, or train it anew"
+            f"{folder / record}: is damaged ({_first(error)}); take it from a copy of the model, or train it anew"
         ) from error
-    return [part.model_dump() for part in found]
+    return found
 
 
 def _first(error: Exception) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from anomgen.errors import AnomgenWarning
-from anomgen.models.folder import recorded_data
+from anomgen.models.folder import recorded_data, recorded_licenses
 from anomgen.sources.base import Images
 from anomgen.sources.hub import hub_folder
 from anomgen.sources.pixels import value_max
@@ -52,8 +52,24 @@ def model_licenses(folder: Path) -> tuple[str, ...]:
 
     card = Card.read(folder)
     found = card.licenses if card is not None else []
-    found += [part["license"] for part in recorded_data(folder) if part["license"]]
+    found += [license for license in recorded_licenses(folder) if license]
     return tuple(dict.fromkeys(found))
+
+
+def why_unlicensed(folder: Path) -> str | None:
+    """Return why the licence of a model is not known, None where it is.
+
+    A card that names one is believed. One that names none is that of a model of images under several licences, which
+    bind together, or the licence is not known, whatever the record says.
+    """
+    from anomgen.cards import Card
+
+    card, recorded = Card.read(folder), set(recorded_licenses(folder))
+    if card is not None and card.licenses:
+        return None
+    if not recorded or None in recorded:
+        return "neither its card nor its record names that of all that it learnt from"
+    return "its card names none" if card is not None and len(recorded) == 1 else None
 
 
 def trained_on(folder: Path) -> frozenset[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from threading import Lock
 from typing import Annotated, Any, Literal, Protocol
 
@@ -19,7 +19,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator
 
 from anomgen.config import Config
 from anomgen.errors import RecipeError, SourceError, UsageError, near_miss
-from anomgen.licenses import license_beside
+from anomgen.licenses import Evidence, license_beside
 from anomgen.places import home
 from anomgen.rng import Stream, rng_for
 from anomgen.sources.base import PathText
@@ -67,6 +67,10 @@ class Textures(Config):
     def licenses(self) -> tuple[str, ...]:
         """Return the licence of the pictures; empty where there are none, or it is not known."""
         return ()
+
+    def unlicensed(self) -> dict[str, str]:
+        """Return why the licence of the pictures is not known, under the recipe's key; empty where it is."""
+        return {}
 
 
 class ProceduralTextures(Textures):
@@ -135,8 +139,8 @@ class _Pictures(Protocol):
         """Return a hash of all pictures."""
 
     @property
-    def license(self) -> str | None:
-        """Return the licence of the pictures, None where it is not known."""
+    def evidence(self) -> Evidence:
+        """Return what is known of the licence of the pictures."""
 
 
 class _PictureTextures(Textures):
@@ -154,8 +158,14 @@ class _PictureTextures(Textures):
 
     def licenses(self) -> tuple[str, ...]:
         """See `Textures.licenses`."""
-        license = _pictures(self).license
+        license = _pictures(self).evidence.license
         return () if license is None else (license,)
+
+    def unlicensed(self) -> dict[str, str]:
+        """See `Textures.unlicensed`."""
+        found = _pictures(self).evidence
+        why = f"{found.file} {found.words}" if found.file else "no file beside the pictures names one"
+        return {} if found.license else {"texture": why}
 
     def _open(self) -> _Pictures:
         raise NotImplementedError
@@ -217,9 +227,9 @@ class _FolderPictures:
     def fingerprint(self) -> str:
         return self.files.fingerprint(self.names)
 
-    @property
-    def license(self) -> str | None:
-        return license_beside(self.files.root, pictures=self.names).license
+    @cached_property
+    def evidence(self) -> Evidence:
+        return license_beside(self.files.root, pictures=self.names)
 
 
 class HubTextures(_PictureTextures):
@@ -271,9 +281,8 @@ class _HubPictures:
         return str(self.source.fingerprint())
 
     @property
-    def license(self) -> str | None:
-        license: str | None = self.source.license
-        return license
+    def evidence(self) -> Evidence:
+        return Evidence(self.source.license)
 
 
 KINDS: Mapping[str, type[Textures]] = {

@@ -27,6 +27,7 @@ from anomgen.generators.defects.placing import drawn_spot
 from anomgen.generators.defects.scene import Material, Scene
 from anomgen.generators.transplant.laying import Pose, Turned, change, turned
 from anomgen.generators.transplant.patch import Background, Patch, Patches, Scale, patch_of
+from anomgen.licenses import known
 from anomgen.sources.base import PathText
 from anomgen.sources.images import Fit
 from anomgen.sources.pixels import levels, quantise, value_max
@@ -141,6 +142,10 @@ class Transplant(Generator):
         """See `Generator.licenses`."""
         license = None if self.bank is None else self._bank.license
         return () if license is None else (license,)
+
+    def unlicensed(self) -> dict[str, str]:
+        """See `Generator.unlicensed`."""
+        return {} if self.bank is None or known(self._bank.license) else {"bank": "the bank's record names none"}
 
     def trained_on(self) -> frozenset[str]:
         """Return the hashes of the bank's pictures; see `Generator.trained_on`."""

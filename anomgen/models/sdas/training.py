@@ -31,13 +31,14 @@ from anomgen.models.images import unscaled
 from anomgen.models.sdas.bound import variational_bound
 from anomgen.models.sdas.guided import SUFFIXES, guided_file
 from anomgen.models.sdas.latent import fit_transform
-from anomgen.models.sdas.model import load_sdas
+from anomgen.models.sdas.model import FILES, load_sdas
 from anomgen.models.sdas.network import as_in, begun_unet, build_scheduler
 from anomgen.models.sdas.noised import Category, NoisedImages, descend, noised
 from anomgen.models.sdas.pipeline import SDASPipeline
 from anomgen.models.sdas.settings import TrainSDAS
 from anomgen.models.sheet import Sheet, likeness
 from anomgen.models.training import Task, Trained, train
+from anomgen.models.use import model_folder, model_licenses, why_unlicensed
 from anomgen.rng import Stream, rng_for
 from anomgen.sources.scan import files_fingerprint
 from anomgen.versions import versions
@@ -235,7 +236,7 @@ def train_sdas(
     file of guided-diffusion's for the network of the settings. Raises UsageError for settings that do not fit,
     SourceError for unusable images, and what `anomgen.models.training.train` raises.
     """
-    start, weights = _start(init)
+    start, weights, licenses = _start(init)
     if isinstance(start, SDASPipeline):
         settings = as_in(start, settings)
     record = {
@@ -243,6 +244,7 @@ def train_sdas(
         "anomgen": versions()["anomgen"],
         "settings": settings.model_dump(mode="json"),
         "init": None if init is None else {"name": portable_path(init), "weights": weights},
+        "licenses": licenses,
         "data": [data_record(category.name, category.source) for category in categories],
     }
     return train(
@@ -257,12 +259,12 @@ def train_sdas(
     )
 
 
-def _start(init: str | None) -> tuple[SDASPipeline | Path | None, str | None]:
-    """Return what a training starts from, and the hash of its weights."""
+def _start(init: str | None) -> tuple[SDASPipeline | Path | None, str | None, list[str | None]]:
+    """Return what a training starts from, the hash of its weights, and the licences that bind it, None for unknown."""
     if init is None:
-        return None, None
+        return None, None, []
     if init.endswith(SUFFIXES):
         file = guided_file(init)
-        return file, files_fingerprint(file.parent, [file.name])
-    model = load_sdas(init)
-    return model.pipeline, model.fingerprint
+        return file, files_fingerprint(file.parent, [file.name]), [None]
+    model, folder = load_sdas(init), model_folder(init, "train sdas", FILES)
+    return model.pipeline, model.fingerprint, [*model_licenses(folder), *([None] if why_unlicensed(folder) else [])]

@@ -109,11 +109,11 @@ def fit(
         checkpoint = Checkpoint(
             place / TRAINING, cell_key(task.data, task.entry, task.detector, seed, request.anomalies)
         )
-        learnt, loader = _trained(task, request, progress, checkpoint)
+        learnt, loader, licenses = _trained(task, request, progress, checkpoint)
         test = task.data.test
         tested = learnt.anomaly_maps(test.images) if len(test) else None
         held = test if task.on == "real" else loader.validation
-        told = Fitting(task.entry, seed, task.score, task.bounds, task.on, _command(task, request))
+        told = Fitting(task.entry, seed, task.score, task.bounds, task.on, _command(task, request), licenses)
         description, unreachable = described(task.data, learnt, held, learnt.anomaly_maps(held.images), tested, told)
         description = save_detector(place, learnt, description, time.perf_counter() - started)
         checkpoint.remove()
@@ -164,8 +164,14 @@ def _notes(task: _Task) -> list[str]:
 # --- training -------------------------------------------------------------------------------------------------------
 
 
-def _trained(task: _Task, request: Request, progress: Progress, checkpoint: Checkpoint) -> tuple[Detector, Loader]:
-    """Return the fitted detector, and what it was trained on. It is the one of `score`'s cell of the same settings."""
+def _trained(
+    task: _Task, request: Request, progress: Progress, checkpoint: Checkpoint
+) -> tuple[Detector, Loader, tuple[str | None, ...]]:
+    """Return the fitted detector, and what it was trained on. It is the one of `score`'s cell of the same settings.
+
+    Third come the licences of what went into the anomalies that it learnt from; see `terms_of`.
+    """
+    from anomgen.generators.base import notes_on_terms, terms_of
     from anomgen.making.threads import single_threaded
     from anomgen.models.use import threads_for
     from anomgen.rng import Stream, rng_for
@@ -177,6 +183,9 @@ def _trained(task: _Task, request: Request, progress: Progress, checkpoint: Chec
 
     recipe, detector = task.entry.definition, task.detector.unfitted()
     plan = None if recipe is None else plan_of(recipe, task.entry, task.data)
+    learns_from = plan.generator if plan is not None and detector.uses_anomalies else None
+    for note in () if learns_from is None else notes_on_terms(learns_from):
+        warnings.warn(note, AnomgenNote, stacklevel=2)
     with temporary_folder() as folder, single_threaded(), threads_for(device()):
         drawn = None
         if plan is not None and uses_network(task.entry):
@@ -187,7 +196,7 @@ def _trained(task: _Task, request: Request, progress: Progress, checkpoint: Chec
         loader.told, loader.checkpoint = progress, checkpoint
         detector.fit(loader, rng_for(task.seed, Stream.TRAINING))
         loader.validation  # noqa: B018 - drawn while the generator's models are at hand
-    return detector, loader
+    return detector, loader, () if learns_from is None else terms_of(learns_from)
 
 
 # --- what is said of it ----------------------------------------------------------------------------------------------

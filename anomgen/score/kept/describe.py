@@ -26,7 +26,7 @@ VERSIONED = ("anomgen", "torch", "timm", "numpy", "opencv-python")
 class Fitting:
     """What a detector was trained for. bounds: limits that its threshold keeps; on: of which images.
 
-    command: the command line that makes it again.
+    command: the command line that makes it again. licenses: of what went into the anomalies that it was trained on.
     """
 
     entry: Entry
@@ -35,6 +35,7 @@ class Fitting:
     bounds: tuple[Bound, ...]
     on: On
     command: str
+    licenses: tuple[str | None, ...] = ()
 
 
 def described(
@@ -84,6 +85,7 @@ def described(
                 files=(*getattr(data.train, "files", ()), *data.validation.files),
             )
         ],
+        licenses=told.licenses,
         command=told.command,
         seconds=0.0,
         versions=dict(installed(VERSIONED)),

@@ -17,6 +17,7 @@ from anomgen.config import first_fault
 from anomgen.config.text import read_json
 from anomgen.errors import UsageError, lacks_memory
 from anomgen.files import Earlier, holds_earlier, remove, replacing
+from anomgen.licenses import inherited
 from anomgen.models.folder import pickle_told
 from anomgen.models.use import model_folder
 from anomgen.places import CHUNK, read_within, regular
@@ -187,8 +188,9 @@ def _loaded(data: bytes) -> dict[str, np.ndarray]:
 def _card(description: Description) -> str:
     detector, data, threshold = build_detector(description.detector), description.data[0], description.threshold
     height, width, channels = description.shape
+    license = inherited(data.license, description.licenses)
     front = {
-        "license": data.license or "unknown",
+        "license": license or "unknown",
         "library_name": "anomgen",
         "pipeline_tag": "image-classification" if description.pixel_threshold is None else "image-segmentation",
         "tags": [*TAGS, detector.kind],
@@ -201,7 +203,8 @@ def _card(description: Description) -> str:
         "category": data.category,
         "images": data.images,
         "held_out": data.held_out,
-        "license": data.license,
+        "license": license,
+        "images_license": data.license,
         "fingerprint": data.fingerprint,
         "height": height,
         "width": width,

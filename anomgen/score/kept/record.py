@@ -117,6 +117,8 @@ class Description(JsonRecord):
     """What the recipe was called on the command line."""
     seed: Count
     data: list[Data]
+    licenses: tuple[str | None, ...] = ()
+    """Of what went into the anomalies that it was trained on, beside these images; None for an unknown one."""
     command: str
     """The command line that makes it again."""
     seconds: float
