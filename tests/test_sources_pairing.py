@@ -49,6 +49,70 @@ def test_masks_of_an_image_in_two_folders_are_refused_whatever_they_are_called()
     assert paired(["Task1-2_Input/0.jpg"], masks[1:], "d") == {"Task1-2_Input/0.jpg": masks[1:]}
 
 
+GOING_ON = [
+    ({"{k}_im.jpg": "{k}_GT.png"}, False),
+    ({"s{k}_cam0.png": "s{k}_mask.png"}, False),
+    ({"{k}_image_0.png": "{k}_mask.png"}, False),
+    ({"a{k}_L.png": "masks/a{k}.png"}, False),
+    ({"00{k}.png": "masks_{k}.png"}, False),
+    ({"00{k}_im.png": "{k}_GT.png"}, False),
+    ({"s{k}_cam0.png": "s{k}_mask.png", "s{k}_cam1.png": "s{k}_mask.png"}, True),
+]
+
+
+@pytest.mark.parametrize(("layout", "shared"), GOING_ON)
+def test_a_mask_goes_to_images_whose_names_go_on_from_its_own(tmp_path, layout, shared):
+    """Where it may be that of several, none of them is a normal one, and whose it is, is not guessed."""
+    for k in range(6):
+        for image, mask in layout.items():
+            write(tmp_path / "all" / image.format(k=k), PICTURE)
+            write(tmp_path / "all" / mask.format(k=k), MASK if k > 3 else MASK * 0)
+    read = FileReader(tmp_path / "all")
+    images, marked = ([image.format(k=k) for image in layout for k in which] for which in (range(4), (4, 5)))
+    found = normal_among(tree_of(tmp_path / "all").pictures, read, "d")
+    assert sorted(found.images) == sorted(images)
+    assert found.notes[1].startswith(f"left out {len(marked)} files, whose masks mark an anomaly: ")
+    write(tmp_path / "good/g.png", PICTURE)
+    if shared:
+        with pytest.raises(
+            SourceError, match=r"s0_mask\.png could be the mask of .*s0_cam0\.png and of .*s0_cam1\.png"
+        ):
+            listing(str(tmp_path))
+    else:
+        expected = {
+            f"all/{image.format(k=k)}": [f"all/{layout[image].format(k=k)}"] for image in layout for k in range(6)
+        }
+        assert {own.id: own.mask for own in listing(str(tmp_path)).found} == expected | {"good/g.png": None}
+        assert {own.id: own.mask for own in defects_in(str(tmp_path)).found} == expected
+
+
+def test_a_mask_goes_to_no_image_that_only_begins_like_others():
+    images = ["a_0.png", "a_1.png", "b_1.png", "b_01.png", "c_2_im.png", "ca.png"]
+    assert paired(images, ["a_9_mask.png", "1_mask.png", "b_001_GT.png", "c_GT.png"], "d") == {
+        "c_2_im.png": ["c_GT.png"]
+    }
+
+
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [("IMG{k}.png", "mask_of_{k}.png"), ("cam/p{k}.png", "gt/g{k}.png"), ("s{k}/images/a.png", "s{k}/masks/b.png")],
+)
+def test_masks_that_mark_something_on_no_known_image_are_refused(tmp_path, image, mask):
+    for k in range(5):
+        write(tmp_path / "in" / image.format(k=k), PICTURE)
+        write(tmp_path / "in" / mask.format(k=k), MASK * 0)
+    names = tree_of(tmp_path / "in").pictures
+    assert len(normal_among(names, FileReader(tmp_path / "in"), "d").images) == 5
+    write(tmp_path / "in" / mask.format(k=3), MASK)
+    told = rf"1 mask marks something, .* of which 5 have no mask, such as .*: {mask.format(k=3)}\. Call masks as"
+    with pytest.raises(SourceError, match=told):
+        normal_among(names, FileReader(tmp_path / "in"), "d")
+    (tmp_path / "in").rename(tmp_path / "good")
+    write(tmp_path / "bad/0.png", PICTURE)
+    with pytest.raises(SourceError, match=r"1 mask marks something"):
+        listing(str(tmp_path))
+
+
 @pytest.fixture
 def contents():
     """Return the pictures of a folder as KolektorSDD2 has it: 0 and 1 normal, 2 with a defect, 3 without a mask."""

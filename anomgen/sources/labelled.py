@@ -32,7 +32,7 @@ from anomgen.sources.hub import (
 )
 from anomgen.sources.hub_license import license_of
 from anomgen.sources.layouts import visa_training
-from anomgen.sources.pairing import marked, paired
+from anomgen.sources.pairing import marked, paired, refuse_strays, without
 from anomgen.sources.sorting import sorted_pictures
 from anomgen.sources.tree import (
     MASK_NAMES,
@@ -189,9 +189,12 @@ def _files(path: str, *, alone: bool = False) -> Listing:
     masks_of = paired(anomalous, sorted(mask for mask in masks if not folders_of(mask) & good), path, normal)
     if masks_of:
         _refuse_missing([name for name in anomalous if name not in masks_of], len(anomalous), path)
-    used = {mask for own in masks_of.values() for mask in own}
-    others = {} if by_masks else paired(normal, sorted(masks - used), path, anomalous)
+    left = without(masks_of, masks)
+    others = {} if by_masks else paired(normal, left, path, anomalous, shared=True)
     doubtful = marked(others, read, path)
+    if not by_masks and not alone:
+        beside = [mask for mask in without(others, left) if folders_of(mask) & good]
+        refuse_strays([name for name in normal if name not in others], beside, read, path)
     gone = doubtful | (set(normal) - set(by_files.images))
     found = tuple(
         LabelledImage(name, types[name], name in training and types[name] == NORMAL, name, masks_of.get(name))
@@ -204,7 +207,7 @@ def _files(path: str, *, alone: bool = False) -> Listing:
         *told,
         *left_out(unlabelled, "whose labels are not public"),
         *left_out(sorted(doubtful), "in a folder of normal images, but whose masks mark an anomaly"),
-        *left_out(sorted(masks - used), "masks of no anomalous image"),
+        *left_out(left, "masks of no anomalous image"),
         *by_files.notes,
         *not_read(files, {*evidence.read, *by_files.read}),
         *evidence.notes,
@@ -220,12 +223,13 @@ def _types_by_masks(
     An image without a mask is normal where its folders name no defect, as in DAGM's Train and Test, unless `need_all`.
     """
     masks_of = paired(images, sorted(masks), path)
-    without = [name for name in images if name not in masks_of]
-    if not masks_of or (without and need_all) or any(named_type(name) for name in without):
+    bare = [name for name in images if name not in masks_of]
+    if not masks_of or (bare and need_all) or any(named_type(name) for name in bare):
         return {}, ()
     anomalous = marked(masks_of, read, path)
-    count = "1 image without a mask was" if len(without) == 1 else f"{len(without)} images without masks were"
-    told = (f"no folder says what is normal, and {count} taken for it: {listed(without)}",) if without else ()
+    refuse_strays(bare, without(masks_of, masks), read, path)
+    count = "1 image without a mask was" if len(bare) == 1 else f"{len(bare)} images without masks were"
+    told = (f"no folder says what is normal, and {count} taken for it: {listed(bare)}",) if bare else ()
     return {name: SOME if name in anomalous else NORMAL for name in images}, told
 
 

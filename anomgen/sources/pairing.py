@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from anomgen.errors import SourceError, tell
@@ -11,9 +12,12 @@ from anomgen.sources.mask_files import read_defect_mask
 from anomgen.sources.sorting import sorted_pictures
 from anomgen.sources.tree import (
     bases,
+    beginnings,
     folders_of,
     left_out,
+    listed,
     listed_problems,
+    mask_bases,
     mask_places,
     nearness,
     place_of,
@@ -21,15 +25,21 @@ from anomgen.sources.tree import (
 from anomgen.sources.verdicts import normal_folders
 
 
-def paired(images: Sequence[str], masks: Sequence[str], path: str, others: Sequence[str] = ()) -> dict[str, list[str]]:
+def paired(
+    images: Sequence[str], masks: Sequence[str], path: str, others: Sequence[str] = (), *, shared: bool = False
+) -> dict[str, list[str]]:
     """Return the masks of each image that has any: one, or several that together say what is anomalous.
 
     A mask's folders, without the one that says that it holds masks, are the last ones of the image's:
     ``test/crack/001.jpg`` has ``ground_truth/crack/001_mask.png``, ``bad/001.jpg`` has ``masks/001.png`` and
     ``test/logical/001.png`` has ``ground_truth/logical/001/000.png`` and the others there. Of the masks left, each
-    belongs to the image whose stem is most of its own: ``bad/b0.jpg`` has ``y/b0_0.png`` and ``y/b0_1.png``. others:
-    further images, of which no masks are wanted. Raises SourceError for masks that fit several images, or of which
-    several fit one, in two folders, too.
+    belongs to the image whose stem is most of its own: ``bad/b0.jpg`` has ``y/b0_0.png`` and ``y/b0_1.png``. What is
+    left after that goes to the image whose stem goes on from what the mask's has beside a word of masks, as ``b0_cam1``
+    does from ``b0_GT``, or to the only one that differs from it in zeros before numbers.
+
+    others: further images, of which no masks are wanted. shared: whether a mask belongs to all images that go on from
+    it, where there are several. Raises SourceError for masks that fit several images, or of which several fit one, in
+    two folders, too.
     """
     masks_of = _by_places(images, masks, path)
     used = {mask for own in masks_of.values() for mask in own}
@@ -38,6 +48,10 @@ def paired(images: Sequence[str], masks: Sequence[str], path: str, others: Seque
             if elsewhere := [mask for mask in own if mask.rpartition("/")[0] != first.rpartition("/")[0]]:
                 raise _twice(path, first, elsewhere[0])
         masks_of.setdefault(image, own)
+    used.update(mask for own in masks_of.values() for mask in own)
+    if left := [mask for mask in masks if mask not in used]:
+        alone = [image for image in images if image not in masks_of]
+        masks_of |= _by_beginnings(alone, left, path, others, shared)
     return masks_of
 
 
@@ -89,6 +103,55 @@ def _by_stems(images: Sequence[str], masks: Sequence[str], path: str, others: Se
     return {image: own for image, own in masks_of.items() if image in wanted}
 
 
+def _by_beginnings(
+    images: Sequence[str], masks: Sequence[str], path: str, others: Sequence[str], shared: bool
+) -> dict[str, list[str]]:
+    """Return the masks of which images' stems are what goes on, or what differs in zeros before numbers."""
+    masks_of: dict[str, list[str]] = defaultdict(list)
+    wanted = set(images)
+    claims = _going_on((*images, *others), masks, str)
+    for mask, fitting in claims.items():
+        if len(fitting) > 1 and not shared and wanted.intersection(fitting):
+            raise _ambiguous(path, mask, *fitting[:2])
+        for image in fitting:
+            masks_of[image].append(mask)
+    free = [image for image in (*images, *others) if image not in masks_of]
+    claims = _going_on(free, [mask for mask in masks if mask not in claims], _without_zeros)
+    claimed = Counter(image for fitting in claims.values() for image in fitting)
+    for mask, fitting in claims.items():
+        if len(fitting) == 1 == claimed[fitting[0]]:
+            masks_of[fitting[0]].append(mask)
+    for own in masks_of.values():
+        if elsewhere := [mask for mask in own if mask.rpartition("/")[0] != own[0].rpartition("/")[0]]:
+            raise _twice(path, own[0], elsewhere[0])
+    return {image: own for image, own in masks_of.items() if image in wanted}
+
+
+def _going_on(images: Sequence[str], masks: Sequence[str], plain: Callable[[str], str]) -> dict[str, list[str]]:
+    """Return the images of each mask that go on from its stem, in the nearest folders, both stems made plain."""
+    by_beginning: dict[str, list[str]] = defaultdict(list)
+    for image in images:
+        for beginning in beginnings(place_of(image)[-1]):
+            by_beginning[plain(beginning)].append(image)
+    claims: dict[str, list[str]] = {}
+    for mask in masks:
+        for base in mask_bases(mask):
+            near = [(nearness(mask, image), image) for image in by_beginning.get(plain(base), ())]
+            if fitting := [image for how, image in near if how and how == max(near)[0]]:
+                claims[mask] = fitting
+                break
+    return claims
+
+
+def _without_zeros(stem: str) -> str:
+    return re.sub(r"(?<!\d)0+(?=\d)", "", stem)
+
+
+def without(masks_of: Mapping[str, Sequence[str]], masks: Collection[str]) -> list[str]:
+    """Return the masks, sorted, that belong to no image."""
+    return sorted(set(masks) - {mask for own in masks_of.values() for mask in own})
+
+
 def _twice(path: str, first: str, second: str) -> SourceError:
     return SourceError(f"{path}: {first} and {second} are masks of the same image; {_way_out(first, second)}")
 
@@ -137,6 +200,22 @@ def marked(masks_of: Mapping[str, Sequence[str]], read: Callable[[str], bytes], 
     return found
 
 
+def refuse_strays(images: Sequence[str], masks: Sequence[str], read: Callable[[str], bytes], path: str) -> None:
+    """Raise SourceError where masks that belong to no image mark something, and `images`, which have none, are near."""
+    folders = {image.rpartition("/")[0]: image for image in reversed(images)}
+    near = {mask: [image for image in folders.values() if nearness(mask, image)] for mask in masks}
+    strays = sorted(marked({mask: [mask] for mask in masks if near[mask]}, read, path))
+    if not strays:
+        return
+    count = f"{len(strays)} {'mask marks' if len(strays) == 1 else 'masks mark'}"
+    raise SourceError(
+        f"{path}: {count} something, but nothing says on which images, of which {len(images)} have no mask, such as "
+        f"{near[strays[0]][0]}: {listed(strays)}. Call masks as their images with _mask at the end, remove those of "
+        "images that are not there, and move masks of the object or a region out of the folder: these are given by "
+        "--set foreground=FOLDER and --roi FOLDER"
+    )
+
+
 class ChosenPictures(NamedTuple):
     """The pictures of a folder that are images of one sort, and notes on what was left out."""
 
@@ -147,8 +226,9 @@ class ChosenPictures(NamedTuple):
 def normal_among(pictures: Sequence[str], read: Callable[[str], bytes], path: str) -> ChosenPictures:
     """Return the pictures that are neither masks nor have one beside them that marks an anomaly."""
     images, masks, notes = sorted_pictures(pictures, read, path)
-    masks_of = paired(images, sorted(masks), path)
+    masks_of = paired(images, sorted(masks), path, shared=True)
     anomalous = marked(masks_of, read, path)
+    refuse_strays([name for name in images if name not in masks_of], without(masks_of, masks), read, path)
     notes += left_out(sorted(masks), "masks")
     notes += left_out([name for name in images if name in anomalous], "whose masks mark an anomaly")
     return ChosenPictures([name for name in images if name not in anomalous], notes)
@@ -159,7 +239,9 @@ def abnormal_among(pictures: Sequence[str], read: Callable[[str], bytes], path: 
     images, masks, notes = sorted_pictures(pictures, read, path)
     good = normal_folders(images)
     apart = {name for name in images if folders_of(name) & good}
-    masks_of = {name: own for name, own in paired(images, sorted(masks), path).items() if name not in apart}
+    masks_of = {
+        name: own for name, own in paired(images, sorted(masks), path, shared=True).items() if name not in apart
+    }
     empty = masks_of.keys() - marked(masks_of, read, path)
     normal = [name for name in images if name in apart | empty]
     notes += left_out(sorted(masks), "masks") + left_out(normal, "normal images")

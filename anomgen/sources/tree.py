@@ -199,6 +199,19 @@ def bases(stem: str) -> Iterator[tuple[str, str]]:
         yield glued[1] or glued[4], glued[2] or glued[3]
 
 
+def mask_bases(mask: str) -> Iterator[str]:
+    """Yield what is left of a mask's stem, in small letters, without what says that it is a mask, the longest first."""
+    for base, ending in bases(place_of(mask)[-1]):
+        if says_mask(mask) if not ending else _SURE_ENDING.match(ending) or _PERHAPS_ENDING.match(ending):
+            yield base
+
+
+def beginnings(stem: str) -> Iterator[str]:
+    """Yield a stem, and what is before each place at which it may be parted."""
+    yield stem
+    yield from (stem[: parting.start()] for parting in _PARTING.finditer(stem))
+
+
 def _with_partners(stem: str, ending: str) -> Iterator[tuple[str, str]]:
     """Yield a stem, and those with a word of images where it has one of masks, which the ending then begins with."""
     yield stem, ending
