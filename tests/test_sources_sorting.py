@@ -293,12 +293,49 @@ def test_empty_masks_that_no_name_gives_away_are_refused_as_well(tmp_path, mask)
         [f"a{k}.png!" for k in range(5)],  # binary products, all alike
         [*(f"a{k}.png" for k in range(9)), "b.png!"],  # a single one
         [*(f"a{k}.png" for k in range(14)), "b.png!", "c.png!"],  # few of many
-        [*(f"u/a{k}.png" for k in range(5)), *(f"v/b{k}.png!" for k in range(5))],  # in a folder of their own
+        [*(f"u/a{k}.png!" for k in range(5)), *(f"v/b{k}.png!" for k in range(5))],  # in both folders
+        [*(f"u/a{k}.png" for k in range(5)), "v/b.png!"],  # a single one in a folder of its own
     ],
 )
 def test_flat_images_are_no_masks_where_not_many_are_among_photographs(tmp_path, names):
     found = sort(put(tmp_path, *names))
     assert found.masks == set() and len(found.images) == len(names)
+
+
+CLASSES = cv2.resize(instances(64, 3), (256, 256), interpolation=cv2.INTER_NEAREST)
+
+
+@pytest.mark.parametrize("mask", [MASK, CLASSES, CLASSES // 9, np.dstack([CLASSES * 20, CLASSES * 5, CLASSES])])
+@pytest.mark.parametrize(
+    ("image", "name"),
+    [
+        ("leftImg8bit/x_{k}_leftImg8bit.png", "gtFine/x_{k}_gtFine_labelIds.png"),
+        ("imagesTr/a{k}_0000.png", "labelsTr/a{k}.png"),
+        ("images/a{k}_image.png", "annotations/a{k}_anno.png"),
+        ("photo/p{k}.png", "segm/s{k}.png"),
+        ("p/{k}_L.jpg", "q/{k}_M.png"),
+        ("photos/IMG_{k}.jpg", "targets/TGT_{k}.png"),
+        ("scans/s{k}/im.png", "seg/s{k}/gt.png"),
+    ],
+)
+def test_folders_of_masks_whose_names_are_unlike_the_images_are_refused(tmp_path, image, name, mask):
+    for k in range(6):
+        put(tmp_path, image.format(k=k))
+        write(tmp_path / name.format(k=k), mask if k > 2 else mask * 0)
+    with pytest.raises(SourceError, match=rf"d: 6 of 12 images hold one colour .* photographs: {name.format(k=0)}"):
+        sort(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+@pytest.mark.parametrize("how", [lambda scene: scene // 60, lambda scene: scene // 20, lambda scene: 255 - scene // 60])
+def test_dark_and_overexposed_photographs_beside_others_are_images(tmp_path, suffix, how):
+    rng = np.random.default_rng(0)
+    for k in range(4):
+        scene = cv2.GaussianBlur(rng.normal(120, 900, (96, 128)), (0, 0), 8) + rng.normal(0, 4, (96, 128))
+        scene = np.clip(scene, 0, 255).astype(np.uint8)
+        put(tmp_path, f"day/a{k}.png")
+        write(tmp_path / f"night/b{k}{suffix}", how(scene))
+    assert len(sort(tmp_path).images) == 8
 
 
 @pytest.mark.parametrize("folder", ["ground_truth", "ground_truth/ko", "Masks", "SegmentationClass", "set_GroundTruth"])
@@ -328,6 +365,7 @@ def test_drawn_files_alone_are_refused_where_their_folder_says_so(tmp_path, fold
         (["{k}.png", "{k}_mask.png!"], 6 + 16, 1),
         (["images/{k}.png", "masks/{k}.png!"], 16, 1),
         (["images/{k}.png", "labels/{k}.png!"], 24 + 16, 1),
+        (["u/{k}.png", "v/b{k}.png!"], 2 * 16, None),
     ],
 )
 def test_the_number_of_files_that_are_opened_does_not_grow_with_the_folder(layout, most, masks):
@@ -339,5 +377,10 @@ def test_the_number_of_files_that_are_opened_does_not_grow_with_the_folder(layou
         opened.append(name)
         return contents[kinds[name]]
 
-    assert len(sorted_pictures(sorted(kinds), read, "d").masks) == 500 * masks
-    assert len(opened) == len(set(opened)) <= most
+    if masks is None:
+        with pytest.raises(SourceError, match="500 of 1000 images"):
+            sorted_pictures(sorted(kinds), read, "d")
+    else:
+        assert len(sorted_pictures(sorted(kinds), read, "d").masks) == 500 * masks
+        assert len(opened) == len(set(opened))
+    assert len(set(opened)) <= most

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
+from itertools import product
 from typing import NamedTuple
 
 import cv2
@@ -29,6 +30,9 @@ _MOST_COLOURS = 256
 """Different colours in a mask of classes or of instances; a photograph has more."""
 _FLAT, _ROUGH = 0.9, 0.6
 """Share of pixels that are as the next one, at least in masks, and at most in photographs that nothing is cut from."""
+_PAINTED, _SPECKS, _DARK = 0.95, 0.02, 64
+"""The first share in what is painted, the share of specks among pixels unlike one beside them, and how many values a
+dark photograph spans."""
 _LINES = 128
 """About how many rows and columns are looked at."""
 _EVEN, _EVEN_LOSSY = 5, 12
@@ -180,11 +184,27 @@ def look_of(data: bytes) -> Look:
 
 
 def is_drawn(data: bytes) -> bool:
-    """Return whether a file that looks like a mask is flat and has 2 to 5 greys and no colour, as no camera's has."""
+    """Return whether a file that looks like a mask is flat and has 2 to 5 greys and no colour, as no camera's has.
+
+    What is stored with losses is black and white: dark photographs are black alone.
+    """
     pixels = _meant(_pixels(data, "").pixels)
-    if not _is_lossy(data) and not 2 <= len(np.unique(pixels[..., 0])) <= _MOST_DRAWN:
+    if _is_lossy(data):
+        return bool(pixels.min() <= _NEAR and pixels.max() >= 255 - _NEAR)
+    if not 2 <= len(np.unique(pixels[..., 0])) <= _MOST_DRAWN:
         return False
-    return _is_lossy(data) or (bool((pixels == pixels[..., :1]).all()) and _flatness(pixels) >= _FLAT)
+    return bool((pixels == pixels[..., :1]).all()) and _flatness(pixels) >= _FLAT
+
+
+def is_painted(data: bytes) -> bool:
+    """Return whether a file that looks like a mask is drawn, with any number of colours and however dark.
+
+    A dark photograph has few greys, too, but its areas are smaller and have specks in them.
+    """
+    pixels = _meant(_pixels(data, "").pixels)
+    if _is_lossy(data) or (is_drawn(data) and int(pixels.max()) - int(pixels.min()) > _DARK):
+        return is_drawn(data)
+    return _flatness(pixels) >= _PAINTED and _specks(pixels) <= _SPECKS
 
 
 def _values(channel: np.ndarray) -> int:
@@ -203,7 +223,17 @@ def _flatness(pixels: np.ndarray) -> float:
     """Return the share of pixels that are as the next one, in some rows and columns."""
     rows, columns = _thinned(pixels), _thinned(pixels.swapaxes(0, 1))
     across, down = rows[:, 1:] == rows[:, :-1], columns[:, 1:] == columns[:, :-1]
-    return float(np.mean([same.all(axis=2).mean() for same in (across, down)]))
+    return float(np.mean([same.all(axis=2).mean() if same.size else 1.0 for same in (across, down)]))
+
+
+def _specks(pixels: np.ndarray) -> float:
+    """Return the share, of the pixels that differ from one of the eight around them, of those like at most one."""
+    height, width = pixels.shape[:2]
+    padded = np.pad(pixels, ((1, 1), (1, 1), (0, 0)), mode="edge")
+    alike = np.zeros((height, width), np.uint8)  # each pixel is like itself
+    for top, left in product(range(3), repeat=2):
+        alike += (padded[top : top + height, left : left + width] == pixels).all(axis=2)
+    return float((alike <= 2).sum() / max((alike < 9).sum(), 1))
 
 
 def _pixels(data: bytes, name: str) -> Picture:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from anomgen.errors import SourceError
-from anomgen.sources.mask_files import Look, is_drawn, look_of
+from anomgen.sources.mask_files import Look, is_drawn, is_painted, look_of
 from anomgen.sources.tree import (
     MASK_NAMES,
     PERHAPS_MASK_NAMES,
@@ -57,7 +57,7 @@ def sorted_pictures(pictures: Sequence[str], read: Callable[[str], bytes], path:
     many that are called alike a few, which show whether the others must be. What is called as made from another image
     (``_overlay``, ``_depth``, ``xyz`` beside ``rgb``) is neither, unless it has a mask of its own. Of what is left, a
     sample of each folder is opened. Raises SourceError, which calls the folder `path`, where neither names nor contents
-    tell, and where drawn files are among photographs.
+    tell, and where drawn files are among photographs, or in a folder beside one of these.
     """
     sorting = _Sorting(pictures, read, path)
     masks = sorting.masks()
@@ -92,7 +92,7 @@ class _Claim(NamedTuple):
 
 
 class _Sorting:
-    """One decision over all pictures of a folder; every file is opened once at most."""
+    """One decision over all pictures of a folder; few files are opened, most of them once."""
 
     def __init__(self, pictures: Sequence[str], read: Callable[[str], bytes], path: str):
         self._pictures, self._read, self._path = pictures, read, path
@@ -213,7 +213,7 @@ class _Sorting:
         )
 
     def refuse_drawn(self, images: Sequence[str]) -> None:
-        """Raise SourceError where a notable part of a folder's images, or all, look drawn, and others do not."""
+        """Raise SourceError where a notable part of a folder's images, or a whole one, looks drawn, others do not."""
         folders: dict[str, list[str]] = defaultdict(list)
         for name in images:
             folders[_shape(name.rpartition("/")[0])].append(name)
@@ -221,6 +221,11 @@ class _Sorting:
         blank = [key for key, some in sampled.items() if all(self._look(name) is Look.EMPTY for name in some)]
         if 0 < len(blank) < len(folders):
             raise self._drawn(folders[blank[0]], len(images))
+        if any(map(self._are_photographs, sampled.values())):
+            painted = [key for key, some in sampled.items() if all(map(self._is_painted, some))]
+            drawn = [name for key in painted for name in folders[key]]
+            if len(drawn) > 1:
+                raise self._drawn(drawn, len(images))
         for key, names in folders.items():
             if len({_is_flat(self._look(name)) for name in sampled[key]}) < 2:
                 continue
@@ -251,11 +256,18 @@ class _Sorting:
         look = self._look(name)
         return look is Look.EMPTY or (look is Look.MASK and is_drawn(self._read(name)))
 
+    def _is_painted(self, name: str) -> bool:
+        look = self._look(name)
+        return look is Look.EMPTY or (look is Look.MASK and is_painted(self._read(name)))
+
+    def _are_photographs(self, names: Sequence[str]) -> bool:
+        return 2 * sum(self._look(name) is Look.PICTURE for name in names) > len(names)
+
     def _drawn(self, drawn: Sequence[str], count: int) -> SourceError:
         return SourceError(
-            f"{self._path}: {len(drawn)} of {count} images hold one colour or a few flat greys as masks do, while the "
-            f"others are photographs: {listed(drawn)}. Remove masks, or call them as their images with _mask at the "
-            "end; put what are images into a folder of their own"
+            f"{self._path}: {len(drawn)} of {count} images hold one colour or a few flat greys or colours as masks do, "
+            f"while others are photographs: {listed(drawn)}. Remove masks, or call them as their images with _mask at "
+            "the end; give what are images alone, in a folder of their own"
         )
 
     def made(self, masks: set[str]) -> list[str]:
