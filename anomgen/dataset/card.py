@@ -87,7 +87,7 @@ def front_matter(
         "tags": list(TAGS),
         "task_categories": list(TASKS),
         "annotations_creators": ["machine-generated"],
-        "source_datasets": [dataset_id or "original"],
+        **({"source_datasets": [dataset_id]} if dataset_id else {}),
         "size_categories": [size_category(stats["rows"])],
         "configs": [
             {
