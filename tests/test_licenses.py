@@ -19,6 +19,12 @@ from anomgen.licenses.texts import TEXTS
         ("see <http://creativecommons.org/licenses/by-nc-sa/4.0/>", "cc-by-nc-sa-4.0"),
         ("CC BY-NC-SA 4.0, https://creativecommons.org/licenses/by-nc-sa/4.0/", "cc-by-nc-sa-4.0"),
         ("CC BY 4.0", "cc-by-4.0"),
+        ("CC0", "cc0-1.0"),
+        ("CC0 1.0", "cc0-1.0"),
+        ("CC0 1.0 Universal", "cc0-1.0"),
+        ("https://creativecommons.org/publicdomain/zero/1.0/", "cc0-1.0"),
+        ("https://creativecommons.org/publicdomain/mark/1.0/", None),
+        ("CC0, but for the night images", None),
         ("Attribution-NonCommercial-NoDerivatives 4.0", "cc-by-nc-nd-4.0"),
         ("Attribution-NoDerivs 3.0", "cc-by-nd-3.0"),
         ("Attribution Share Alike 3.0", "cc-by-sa-3.0"),
@@ -296,7 +302,6 @@ def test_the_bsd_licence_of_two_clauses_and_a_mention_are_no_others():
     for text in (
         "MIT License",
         "Apache License, Version 2.0, January 2004",
-        "CC0 1.0 Universal",
         "BSD 3-Clause License",
     ):
         assert license_in(text) is None

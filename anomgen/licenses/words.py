@@ -171,8 +171,7 @@ _NO_TITLE = re.compile(
 def claims(sentence: str) -> frozenset[str]:
     """Return the licences that a sentence gives the data."""
     text, names = with_names(sentence)
-    is_deed = plain(sentence).lower().endswith("public domain dedication")
-    if _states(text) or (_is_name(text) and (is_deed or all(name.startswith("cc-by") for name in names))):
+    if _states(text) or (_is_name(text) and all(name.startswith("cc") for name in names)):
         return names
     return frozenset()
 
