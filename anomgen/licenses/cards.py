@@ -7,6 +7,7 @@ import re
 from typing import NamedTuple
 
 from anomgen.licenses.names import with_names
+from anomgen.licenses.origins import of_others
 from anomgen.licenses.rights import speaks_of_rights
 from anomgen.licenses.terms import FOR_SOFTWARE, OTHER, conflict, has_identifier, known
 from anomgen.licenses.words import understood, units
@@ -92,7 +93,7 @@ def _values(front: str) -> str:
 def doubt_in(body: str, license: str) -> str | None:
     """Return the first sentence of a card's text on rights that does not say that the data are under a licence.
 
-    Under a heading on rights every sentence counts.
+    So is one that names a public data set of another licence. Under a heading on rights every sentence counts.
     """
     text = _FENCED.sub(
         lambda match: re.sub(r"^#+", "", match[0], flags=re.MULTILINE), html.unescape(_UNSEEN.sub("", body))
@@ -105,6 +106,8 @@ def doubt_in(body: str, license: str) -> str | None:
         source = _SOURCES.fullmatch(unit)
         if source and conflict(source[1], license) is None:
             continue
+        if of_others(unit, license):
+            return unit
         if (level or tells(unit) or (license in FOR_SOFTWARE and _CODE.search(unit))) and not understood(unit, license):
             return unit
     return None

@@ -27,6 +27,8 @@ _DONE = (
     r"|reproduced?|transferred|disclosed?|upload(?:ed)?|post(?:ed)?|released?)"
 )
 _USE = r"(?:research|academic|education\w*|teaching|scientific|private|personal|evaluation|internal|review)"
+_SOMEBODY = r"(?!(?-i:RGB|HSV|CAD|RAW|BMP|PNG|TIFF?|JPE?G|HDR|CT|[A-Z])\b)(?-i:[A-Z])\w*"
+"""A name: a word with a capital that is no format or kind of image."""
 _PHRASES = (
     r"third[ -]part(?:y|ies)",
     r"(?:belongs? to|property of)(?!.{0,40}\b(?:class|categor|type|split|label|set|group|fold))",
@@ -51,7 +53,12 @@ _PHRASES = (
     r"request form|sign(?:ed|ing)? (?:\w+ ){0,3}form|research use|only for|(?:the|a|my|our|this) course(?! of)",
     r"not know (?:who|whose)|competitors?|keep (?:\w+ ){0,3}(?:in[- ]house|private|internal)",
     r"not for (?:\w+ )?(?:publication|release|distribution|sharing)",
-    r"(?:taken|comes?|came|extracted|obtained|copied) from (?:the )?(?-i:[A-Z])\w*",
+    rf"(?:taken|comes?|came|extracted|obtained|copied|derived|adapted|originat\w+) from (?:the )?{_SOMEBODY}",
+    r"(?:subset|excerpt|derivative|re-?release|(?:modified|converted|resized) (?:copy|version)) of "
+    rf"(?:the )?{_SOMEBODY}",
+    rf"(?:based|built) (?:up)?on (?:the )?(?:\w+['’]s? |{_SOMEBODY} |their |his |her ){{1,4}}(?:\w+ )?"
+    r"(?:images?|pictures?|photo(?:graph)?s?|scans?|data ?sets?|database)",
+    r"original (?:data ?sets?|data|images?|pictures?|photos?|source) ?: ?\w+|itar|export[ -]controll?ed|dual[ -]use",
     r"(?:hand|give|pass)(?:ed|ing)? (?:\w+ )?(?:on|out|away)(?= (?:to|or|without)|$|\W)",
     r"found .{0,40}\b(?:web|internet|online)|(?:fall|come)s? under",
     r"(?:see|refer to) .{1,60} for (?:the )?(?:images|pictures|photos|data)",
