@@ -6,22 +6,21 @@ import re
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 from urllib.parse import unquote
 
 import yaml
+from pydantic import BeforeValidator
 
 from anomgen.config.text import MAX_CARD, decoded, front_matter, read_yaml
 from anomgen.errors import AnomgenError, SourceError, UsageError, near_miss, require
-from anomgen.places import home, is_url, read_within
+from anomgen.places import home, read_within
 from anomgen.sources.base import PathText
 from anomgen.sources.folder import missing_hint
 from anomgen.sources.hub_license import license_of
-from anomgen.sources.images import read_bytes
+from anomgen.sources.hub_rows import Rows, refuse_anomalous_rows, roots_of
 from anomgen.sources.scan import Listed, ScannedConfig
-from anomgen.sources.verdicts import normal_names
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 """owner/name, the only ids that the Hub gives today."""
@@ -32,7 +31,8 @@ _PART = re.compile(r"([^\[\]]+)\[(\d*):(\d+)\]")
 _UNPACKED = re.compile(r"(?:zip|tar|gzip|bz2|xz|lz4|zstd)://")
 """How an address begins that names a file in an archive behind it."""
 
-_LABEL_COLUMNS = frozenset({"label", "class"})
+Label = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
+"""A label; numbers and booleans, as YAML reads 0 and False, are taken as text."""
 
 
 def hub_folder(
@@ -80,11 +80,11 @@ class Hub(ScannedConfig):
     revision: str | None = None
     """Branch, tag or commit on the Hub."""
     column: str | None = None
-    """Default the first column of images."""
+    """Default `image`, else the first column of images that are no masks."""
     label_column: str | None = None
-    """Default the only column of class labels."""
-    label: str | None = None
-    """Only the rows with this label."""
+    """Default the only column of class labels. Without it and `label`, rows that labels call anomalous are refused."""
+    label: Label | None = None
+    """Only the rows with this label; of numbers and booleans as in 0 or False."""
 
     def listed(self) -> Listed:
         """Load the dataset and find the rows.
@@ -95,14 +95,27 @@ class Hub(ScannedConfig):
         path, split = self.path_and_split()
         with datasets_library() as datasets:
             dataset = load_split(datasets, self, path, split)
-            column = _image_column(datasets, dataset, self)
-            rows = _rows(datasets, dataset, self)
-            images = dataset.select_columns([column]).cast_column(column, datasets.Image(decode=False))
+            rows = Rows(datasets, dataset, self.path, split, roots_of(datasets, path))
+            column = _image_column(rows, self)
+            chosen, notes = self.chosen(rows, column)
+            reader = rows.reader(column)
             license = license_of(path, self.revision, dataset)
-        entries = [(f"{split}/{row:06d}", row) for row in rows]
+        entries = [(rows.id(row), row) for row in chosen]
         dataset_id = None if home(path).is_dir() else path
-        reader = RowReader(images, column, roots_of(datasets, path))
-        return Listed(self.path, entries, reader, license.license, dataset_id, license.notes)
+        return Listed(self.path, entries, reader, license.license, dataset_id, (*notes, *license.notes))
+
+    def chosen(self, rows: Rows, column: str) -> tuple[list[int], tuple[str, ...]]:
+        """Return the rows of normal images, and notes on those that were left out; column: that of the images."""
+        if self.label is None and self.label_column is None:
+            refuse_anomalous_rows(rows)
+            chosen = list(range(len(rows)))
+        else:
+            chosen = _labelled_rows(rows, self)
+        _, mask = rows.image_columns()
+        kept, notes = rows.unmarked(chosen, None if mask == column else mask)
+        if chosen and not kept:
+            raise UsageError(f"{self.path}: no row is a normal image: {'; '.join(notes)}")
+        return kept, notes
 
     def path_and_split(self) -> tuple[str, str]:
         """Return the id or folder, and the split that is meant."""
@@ -114,43 +127,19 @@ class Hub(ScannedConfig):
         return path, after
 
 
-@dataclass(frozen=True)
-class RowReader:
-    """Reads the encoded image of a row; pickles as a reference to the dataset's files."""
+class HubPictures(Hub):
+    """The same with every row, whatever it shows, for textures; refused where labels name normal rows beside others."""
 
-    dataset: Any
-    column: str
-    roots: tuple[Path, ...]
-    """Folders of the dataset; of files elsewhere, which its rows may name, none is read."""
-
-    def __call__(self, row: int) -> bytes:
-        """Return the image file's contents; SourceError when the row has none."""
-        cell = self.dataset[row][self.column]
-        if cell is None:
-            raise SourceError(f"row {row}: has no image in column {self.column!r}")
-        data = cell["bytes"]
-        return read_bytes(self._inside(row, cell["path"]), f"row {row}") if data is None else data
-
-    def _inside(self, row: int, named: str | None) -> Path:
-        """Return the file that a row names. Raises SourceError where it is none of the dataset's."""
-        path = Path(named or "")
-        if named and not path.is_absolute():
-            path = self.roots[0] / path
-        if not named or is_url(named) or ".." in path.parts or not any(map(path.is_relative_to, self.roots)):
-            raise SourceError(
-                f"row {row}: names the file {str(named)[:200]!r}, which is not the dataset's; store the images in it"
-            )
-        return path
-
-
-def roots_of(datasets: Any, path: str) -> tuple[Path, ...]:
-    """Return where the files of a dataset lie: its folder, and where the libraries keep what they load and unpack."""
-    from huggingface_hub import constants
-
-    folder, config = home(path), datasets.config
-    own = (folder.absolute(), folder.resolve()) if folder.is_dir() else ()
-    kept = (config.HF_DATASETS_CACHE, config.DOWNLOADED_DATASETS_PATH, constants.HF_HUB_CACHE)
-    return (*own, *(Path(where).absolute() for where in kept))
+    def chosen(self, rows: Rows, column: str) -> tuple[list[int], tuple[str, ...]]:  # noqa: ARG002
+        """Return all rows. Raises UsageError where some are normal images, which would be no anomalies."""
+        for labels in rows.told():
+            if labels.normal and labels.others and not labels.are_flags:
+                some = sorted(labels.normal)[0]
+                raise UsageError(
+                    f"{self.path}: {labels.column} is {some} beside {labels.others[0]}: pictures of normal images make "
+                    "no anomalies; give a dataset without them"
+                )
+        return list(range(len(rows))), ()
 
 
 @contextmanager
@@ -334,62 +323,39 @@ def _no_such(what: str, name: str, known: list[str]) -> str:
     return f"no {what} {name!r} (there is {', '.join(known) or 'none'}){near_miss(name, known)}"
 
 
-def _image_column(datasets: Any, dataset: Any, config: Hub) -> str:
-    images = [name for name, feature in dataset.features.items() if isinstance(feature, datasets.Image)]
+def _image_column(rows: Rows, config: Hub) -> str:
+    images, mask = rows.image_columns()
+    images = [*images, mask] if mask else images
     if config.column is None and images:
-        result: str = images[0]
-        return result
+        return images[0]
     if config.column is not None and config.column in images:
         return config.column
     found = ", ".join(
         f"{name} ({getattr(feature, 'dtype', None) or type(feature).__name__})"
-        for name, feature in dataset.features.items()
+        for name, feature in rows.features.items()
     )
     if config.column is None:
         raise UsageError(f"{config.path}: has no column of images; its columns are {found}")
-    if config.column in dataset.features:
+    if config.column in rows.features:
         raise UsageError(f"{config.path}: column {config.column!r} does not hold images; its columns are {found}")
     raise UsageError(f"{config.path}: {_no_such('column of images', config.column, images)}")
 
 
-def _rows(datasets: Any, dataset: Any, config: Hub) -> list[int]:
-    """Return the rows of normal images. Raises UsageError when the labels say that some are not."""
-    if config.label is not None or config.label_column is not None:
-        return _labelled_rows(datasets, dataset, config)
-    for column, feature in dataset.features.items():
-        is_class = isinstance(feature, datasets.ClassLabel)
-        if not is_class and (column.lower() not in _LABEL_COLUMNS or feature.dtype != "string"):
-            continue
-        labels = set(labels_of(dataset, column))
-        normal = normal_names(sorted(labels))
-        if normal and len(labels) > len(normal):
-            others = ", ".join(sorted(labels - set(normal))[:5])
-            raise UsageError(
-                f"{config.path}: not all rows are normal images: {column} is also {others}. Choose the normal ones "
-                f"with --set source.label_column={column} --set source.label={normal[0]}"
-            )
-    return list(range(len(dataset)))
-
-
-def _labelled_rows(datasets: Any, dataset: Any, config: Hub) -> list[int]:
-    classes = [name for name, feature in dataset.features.items() if isinstance(feature, datasets.ClassLabel)]
+def _labelled_rows(rows: Rows, config: Hub) -> list[int]:
+    """Return the rows with the label that is wanted."""
+    classes = rows.class_columns()
     column = config.label_column or (classes[0] if len(classes) == 1 else None)
     if column is None:
         raise UsageError(
             f"{config.path}: source.label needs source.label_column; class labels: {', '.join(classes) or 'none'}"
         )
-    if column not in dataset.features:
-        raise UsageError(f"{config.path}: {_no_such('column', column, list(dataset.features))}")
-    labels = labels_of(dataset, column)
-    known = sorted(set(labels))
+    if column not in rows.features:
+        raise UsageError(f"{config.path}: {_no_such('column', column, list(rows.features))}")
+    labels = rows.labels(column)
+    known = sorted(set(labels) - {""})
     if config.label is None:
         raise UsageError(f"{config.path}: source.label_column needs source.label, one of {', '.join(known)}")
-    if config.label not in known:
+    fits = {config.label} & set(known) or {label for label in known if label.lower() == config.label.lower()}
+    if not fits:
         raise UsageError(f"{config.path}: {_no_such(f'{column}', config.label, known)}")
-    return [row for row, label in enumerate(labels) if label == config.label]
-
-
-def labels_of(dataset: Any, column: str) -> list[str]:
-    """Return a column's values as text; class labels as their names."""
-    names = getattr(dataset.features[column], "names", None)
-    return [names[value] if names and value is not None else str(value) for value in dataset[column]]
+    return [row for row, label in enumerate(labels) if label in fits]

@@ -20,17 +20,9 @@ from anomgen.places import home
 from anomgen.sources import detect
 from anomgen.sources.annotations.marked import unmarked
 from anomgen.sources.folder import FileReader, existing_folder, folders_above, listed_in, missing_hint, refuse_anomalous
-from anomgen.sources.hub import (
-    HUB_ID,
-    Hub,
-    RowReader,
-    datasets_library,
-    labels_of,
-    load_split,
-    roots_of,
-    split_names,
-)
+from anomgen.sources.hub import HUB_ID, Hub, datasets_library, load_split, split_names
 from anomgen.sources.hub_license import license_of
+from anomgen.sources.hub_rows import RowReader, Rows, roots_of
 from anomgen.sources.layouts import visa_training
 from anomgen.sources.pairing import marked, paired, refuse_strays, without
 from anomgen.sources.sorting import sorted_pictures
@@ -45,7 +37,7 @@ from anomgen.sources.tree import (
     not_read,
     tree_of,
 )
-from anomgen.sources.verdicts import NORMAL_NAMES, normal_folders, normal_names
+from anomgen.sources.verdicts import NORMAL_NAMES, normal_folders
 
 NORMAL = "normal"
 """The defect type of a normal image."""
@@ -57,8 +49,6 @@ _TEST = frozenset({"test", "test_public"})
 _UNLABELLED = frozenset({"test_private", "test_private_mixed"})  # of MVTec AD 2, whose labels its authors keep
 _SAMPLE = re.compile(r"S\d{4}")  # the folder of one object in Real-IAD
 _BAD = frozenset({"bad", "ko", "ng", "anomaly", "anomalous", "abnormal", "defect", "defective"})
-_LABEL_COLUMNS = ("defect_type", "defect", "label", "class", "anomaly", "is_anomaly")
-_MASK_COLUMNS = MASK_NAMES | {"label_mask", "anomaly_mask"}
 _NAMED = 5
 
 
@@ -309,13 +299,16 @@ def _rows(path: str, *, alone: bool = False) -> Listing:
         splits = [named] if base != path else _splits(split_names(datasets, config, base), path)
         readers: dict[tuple[str, str], RowReader] = {}
         found: list[LabelledImage] = []
+        notes: tuple[str, ...] = ()
         for split in splits:
             dataset = load_split(datasets, config, base, split)
-            image, mask = _image_columns(datasets, dataset, path)
-            for column in filter(None, (image, mask)):
-                cells = dataset.select_columns([column]).cast_column(column, datasets.Image(decode=False))
-                readers[split, column] = RowReader(cells, column, roots_of(datasets, base))
-            found += _split_rows(dataset, path, split, (image, mask), alone)
+            rows = Rows(datasets, dataset, path, split, roots_of(datasets, base))
+            images, mask = rows.image_columns()
+            if not images:
+                raise UsageError(f"{path}: has no column of images; its columns are {', '.join(rows.features)}")
+            readers |= {(split, column): rows.reader(column) for column in (images[0], mask) if column}
+            own, told = _split_rows(rows, images[0], mask, alone)
+            found, notes = found + own, notes + told
         license = license_of(base, config.revision, dataset)
     anomalous = [row for row in found if row.defect_type != NORMAL]
     if any(row.mask for row in anomalous):
@@ -326,7 +319,7 @@ def _rows(path: str, *, alone: bool = False) -> Listing:
 
     root = home(base).resolve() if home(base).is_dir() else None
     name = base.rpartition("/")[2] if root is None else root.name
-    return Listing(name, tuple(found), read, len(splits) > 1, license.license, root, license.notes)
+    return Listing(name, tuple(found), read, len(splits) > 1, license.license, root, (*notes, *license.notes))
 
 
 def _splits(names: list[str], path: str) -> list[str]:
@@ -337,55 +330,50 @@ def _splits(names: list[str], path: str) -> list[str]:
     raise UsageError(f"{path}: has the splits {', '.join(names)}; name the one to use, as in {path}:{names[0]}")
 
 
-def _image_columns(datasets: Any, dataset: Any, path: str) -> tuple[str, str | None]:
-    """Return the columns of the images and of the masks, None where there are no masks."""
-    images = [name for name, feature in dataset.features.items() if isinstance(feature, datasets.Image)]
-    masks = [name for name in images if name.lower() in _MASK_COLUMNS]
-    others = [name for name in images if name not in masks]
-    if not others:
-        raise UsageError(f"{path}: has no column of images; its columns are {', '.join(dataset.features)}")
-    return ("image" if "image" in others else others[0]), (masks[0] if masks else None)
-
-
-def _split_rows(
-    dataset: Any, path: str, split: str, columns: tuple[str, str | None], alone: bool
-) -> list[LabelledImage]:
-    image, mask = columns
-    types = _defect_types(dataset, path, alone)
-    has_mask = [False] * len(types)
-    if mask is not None:
-        batches = dataset.select_columns([mask]).with_format("arrow").iter(256)
-        has_mask = [valid for batch in batches for valid in batch[mask].is_valid().to_pylist()]
-    return [
+def _split_rows(rows: Rows, image: str, mask: str | None, alone: bool) -> tuple[list[LabelledImage], tuple[str, ...]]:
+    """Return the rows of a split but for those that are called normal although something is marked on them."""
+    types, notes = _types_by_labels(rows), tuple[str, ...]()
+    if types is None and alone:
+        columns = rows.label_columns()
+        types = rows.labels(columns[0]) if columns else [SOME] * len(rows)
+    if types is None:
+        clean = set(rows.unmarked(range(len(rows)), mask)[0]) if mask or rows.box_columns else set[int]()
+        if not clean:
+            raise _untold(rows)
+        types = [NORMAL if row in clean else SOME for row in range(len(rows))]
+    elif not alone:
+        kept, notes = rows.unmarked([row for row, kind in enumerate(types) if kind == NORMAL], mask)
+        clean = set(kept)
+        silent = [rows.id(row) for row, kind in enumerate(types) if not kind]
+        notes += left_out(silent, "without a label", "row")
+    given = rows.given(mask)
+    found = [
         LabelledImage(
-            f"{split}/{row:06d}",
+            rows.id(row),
             kind,
-            split == "train" and kind == NORMAL,
-            (split, image, row),
-            [(split, mask, row)] if kind != NORMAL and has_mask[row] else None,
+            rows.split == "train" and kind == NORMAL,
+            (rows.split, image, row),
+            [(rows.split, mask, row)] if kind != NORMAL and given[row] else None,
         )
         for row, kind in enumerate(types)
+        if kind and (kind != NORMAL or alone or row in clean)
     ]
+    return found, notes
 
 
-def _defect_types(dataset: Any, path: str, alone: bool) -> list[str]:
-    """Return the rows' defect types by the first column that tells normal rows from others, by name or as 0 and 1.
+def _types_by_labels(rows: Rows) -> list[str] | None:
+    """Return the rows' defect types, "" for none, by the first column that tells normal ones; None where none does."""
+    for labels in rows.told():
+        if labels.are_flags or labels.normal:
+            others = {label: SOME if labels.are_flags and label else label for label in set(labels.of)}
+            return [NORMAL if label in labels.normal else others[label] for label in labels.of]
+    return None
 
-    alone: where no column does, by the first one of labels.
-    """
-    known = {name.lower(): name for name in dataset.features}
-    classes = [name for name, feature in dataset.features.items() if getattr(feature, "names", None)]
-    columns = list(dict.fromkeys([*(known[name] for name in _LABEL_COLUMNS if name in known), *classes]))
-    for column in columns:
-        labels = labels_of(dataset, column)
-        if normal := set(normal_names(sorted(set(labels)))):
-            return [NORMAL if label in normal else label for label in labels]
-        if set(labels) <= {"0", "1"} or set(labels) <= {"False", "True"}:
-            return [NORMAL if label in ("0", "False") else SOME for label in labels]
-    if alone:
-        return labels_of(dataset, columns[0]) if columns else [SOME] * len(dataset)
-    seen = "; ".join(f"{column}: {', '.join(sorted(set(labels_of(dataset, column)))[:_NAMED])}" for column in columns)
-    raise UsageError(
-        f"{path}: no column says which rows are normal (good, ok, normal, or 0 among 0 and 1); "
-        + (f"labels are {seen}" if seen else f"its columns are {', '.join(dataset.features)}")
+
+def _untold(rows: Rows) -> UsageError:
+    seen = {column: ", ".join(sorted(set(rows.labels(column)))[:_NAMED]) for column in rows.label_columns()}
+    labels = "; ".join(f"{column}: {some}" for column, some in seen.items())
+    return UsageError(
+        f"{rows.path}: no column says which rows are normal (good, ok, normal, 0 among 0 and 1, or masks that mark "
+        "nothing); " + (f"labels are {labels}" if seen else f"its columns are {', '.join(rows.features)}")
     )

@@ -24,6 +24,11 @@ from anomgen.sources.tree import (
 )
 from anomgen.sources.verdicts import normal_folders
 
+_ADVICE = (
+    "Invert masks that are inverted. Move photographs out of the folder, and masks of the object or a region: these "
+    "are given by --set foreground=FOLDER and --roi FOLDER"
+)
+
 
 def paired(
     images: Sequence[str], masks: Sequence[str], path: str, others: Sequence[str] = (), *, shared: bool = False
@@ -177,10 +182,13 @@ def _ends(place: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         yield place[start:]
 
 
-def marked(masks_of: Mapping[str, Sequence[str]], read: Callable[[str], bytes], path: str) -> set[str]:
+def marked(
+    masks_of: Mapping[str, Sequence[str]], read: Callable[[str], bytes], path: str, *, advice: str = _ADVICE
+) -> set[str]:
     """Return the images of which a mask marks a pixel; each one's masks are as `paired` has them.
 
-    Raises SourceError, which calls the folder `path` and names the files, for masks that `read_defect_mask` refuses.
+    Raises SourceError, which calls the folder `path`, names the files and ends in `advice`, for masks that
+    `read_defect_mask` refuses.
     """
     found, problems = set[str](), list[str]()
     pairs = [(image, mask) for image, masks in masks_of.items() for mask in masks]
@@ -193,9 +201,7 @@ def marked(masks_of: Mapping[str, Sequence[str]], read: Callable[[str], bytes], 
             problems.append(str(error))
     if problems:
         raise SourceError(
-            f"{path}: {len(problems)} of {len(pairs)} masks cannot be used:\n{listed_problems(problems)}\n"
-            "Invert masks that are inverted. Move photographs out of the folder, and masks of the object or a region: "
-            "these are given by --set foreground=FOLDER and --roi FOLDER"
+            f"{path}: {len(problems)} of {len(pairs)} masks cannot be used:\n{listed_problems(problems)}\n{advice}"
         )
     return found
 

@@ -274,11 +274,11 @@ def mask_places(name: str) -> Iterator[tuple[str, ...]]:
 # --- what to say of files that are not taken ------------------------------------------------------------------------
 
 
-def left_out(names: Sequence[str], why: str) -> tuple[str, ...]:
-    """Return a note that names files and says why they were left out; none where there are none."""
+def left_out(names: Sequence[str], why: str, what: str = "file") -> tuple[str, ...]:
+    """Return a note that names files, or what else, and says why they were left out; none where there are none."""
     if not names:
         return ()
-    return (f"left out {len(names)} {'file' if len(names) == 1 else 'files'}, {why}: {listed(names)}",)
+    return (f"left out {len(names)} {what if len(names) == 1 else f'{what}s'}, {why}: {listed(names)}",)
 
 
 def listed(names: Sequence[str]) -> str:

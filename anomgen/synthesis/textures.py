@@ -254,11 +254,11 @@ class HubTextures(_PictureTextures):
         _pictures(self)
 
     def _open(self) -> _Pictures:
-        from anomgen.sources.hub import Hub
+        from anomgen.sources.hub import HubPictures
 
         values = self.model_dump(exclude={"kind"}, exclude_none=True)
         try:
-            return _HubPictures(Hub(**values, size=None).open())
+            return _HubPictures(HubPictures(**values, size=None).open())
         except (UsageError, SourceError) as error:
             raise type(error)(f"texture: {error}") from error
 

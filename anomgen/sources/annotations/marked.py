@@ -64,23 +64,34 @@ def unmarked(root: Path, images: Sequence[str], others: Sequence[str]) -> Unmark
     found = _Found()
     for level in _levels(root, images, others):
         found.look(level)
-    kinds = Counter(kind for own in found.kinds.values() for kind in own)
-    names = [name for name in images if name in found.kinds]
-    if not names:
+    if not found.kinds:
         return Unmarked(list(images), (), found.read, found.damaged)
     files = listed(sorted(found.marking))
-    if len(names) == len(images) and len(kinds) == 1 and says_normal(next(iter(kinds))) is None:
+    left, notes = without_marked(images, found.kinds, files)
+    if len(left) < len(images):
+        notes += (f"annotations were read from {files}; if they mark no defects, move them elsewhere",)
+    return Unmarked(left, notes, found.read, found.damaged)
+
+
+def without_marked(
+    images: Sequence[str], kinds_of: Mapping[str, set[str]], by: str, what: str = "image"
+) -> tuple[list[str], tuple[str, ...]]:
+    """Return the images on which nothing is marked, and a note on the others.
+
+    kinds_of: the classes on each of them; where it is one on all images, that need not be a defect, they stay. by: what
+    marks them, what: what messages call an image.
+    """
+    kinds = Counter(kind for own in kinds_of.values() for kind in own)
+    names = [name for name in images if name in kinds_of]
+    if names and len(names) == len(images) and len(kinds) == 1 and says_normal(next(iter(kinds))) is None:
         note = (
-            f"all of {len(images)} images are annotated with {listed(list(kinds))} ({files}), which is taken for what "
+            f"all of {len(images)} {what}s are annotated with {listed(list(kinds))} ({by}), which is taken for what "
             "they normally show; if it is a defect they are no normal images: give them to `anomgen bank`"
         )
-        return Unmarked(list(images), (note,), found.read, found.damaged)
+        return list(images), (note,)
     why = ", ".join(f"{listed([kind])} on {count}" for kind, count in islice(kinds.most_common(), 5))
-    notes = (
-        *left_out(names, f"which annotations mark ({why})"),
-        f"annotations were read from {files}; if they mark no defects, move them elsewhere",
-    )
-    return Unmarked([name for name in images if name not in found.kinds], notes, found.read, found.damaged)
+    noted = left_out(names, f"which annotations mark ({why})", "file" if what == "image" else what)
+    return [name for name in images if name not in kinds_of], noted
 
 
 class _Found:

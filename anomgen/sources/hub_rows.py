@@ -1,0 +1,254 @@
+"""The rows of a Hugging Face dataset: what reads their images, and which of them its columns call normal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from anomgen.errors import SourceError, UsageError
+from anomgen.places import home, is_url
+from anomgen.sources.annotations.marked import without_marked
+from anomgen.sources.images import read_bytes
+from anomgen.sources.pairing import marked
+from anomgen.sources.tree import MASK_NAMES, left_out
+from anomgen.sources.verdicts import normal_names, says_normal
+
+MASK_COLUMNS = MASK_NAMES | {"label_mask", "anomaly_mask"}
+BOX_COLUMNS = frozenset({"objects", "bbox", "bboxes", "boxes"})
+_LABEL_COLUMNS = ("defect_type", "defect", "label", "class", "anomaly", "is_anomaly")
+_CLASS_KEYS = ("category", "categories", "label", "labels", "class", "classes", "name", "names")
+_BATCH = 256
+_MASK_ADVICE = (
+    "Invert masks that are inverted. Where the column holds something else, such as masks of the object, remove it, or "
+    "give it another name"
+)
+
+
+@dataclass(frozen=True)
+class RowReader:
+    """Reads the encoded image of a row; pickles as a reference to the dataset's files."""
+
+    dataset: Any
+    column: str
+    roots: tuple[Path, ...]
+    """Folders of the dataset; of files elsewhere, which its rows may name, none is read."""
+
+    def __call__(self, row: int) -> bytes:
+        """Return the image file's contents; SourceError when the row has none."""
+        cell = self.dataset[row][self.column]
+        if cell is None:
+            raise SourceError(f"row {row}: has no image in column {self.column!r}")
+        data = cell["bytes"]
+        return read_bytes(self._inside(row, cell["path"]), f"row {row}") if data is None else data
+
+    def _inside(self, row: int, named: str | None) -> Path:
+        """Return the file that a row names. Raises SourceError where it is none of the dataset's."""
+        path = Path(named or "")
+        if named and not path.is_absolute():
+            path = self.roots[0] / path
+        if not named or is_url(named) or ".." in path.parts or not any(map(path.is_relative_to, self.roots)):
+            raise SourceError(
+                f"row {row}: names the file {str(named)[:200]!r}, which is not the dataset's; store the images in it"
+            )
+        return path
+
+
+def roots_of(datasets: Any, path: str) -> tuple[Path, ...]:
+    """Return where the files of a dataset lie: its folder, and where the libraries keep what they load and unpack."""
+    from huggingface_hub import constants
+
+    folder, config = home(path), datasets.config
+    own = (folder.absolute(), folder.resolve()) if folder.is_dir() else ()
+    kept = (config.HF_DATASETS_CACHE, config.DOWNLOADED_DATASETS_PATH, constants.HF_HUB_CACHE)
+    return (*own, *(Path(where).absolute() for where in kept))
+
+
+class Labels(NamedTuple):
+    """A column that tells normal rows from others. of: the label of each row; normal: which labels are normal ones."""
+
+    column: str
+    of: list[str]
+    normal: frozenset[str]
+
+    @property
+    def are_flags(self) -> bool:
+        """Return whether the labels are 0 and 1, or true and false."""
+        return _are_flags({label for label in self.of if label})
+
+    @property
+    def others(self) -> list[str]:
+        """Return the labels of rows that are not normal."""
+        return sorted(set(self.of) - self.normal)
+
+
+class Rows:
+    """The rows of a split of a dataset, loaded by the library `datasets`. path: of the dataset, as the user gave it."""
+
+    def __init__(self, datasets: Any, dataset: Any, path: str, split: str, roots: tuple[Path, ...]):
+        self.path, self.split = path, split
+        self._library, self._dataset, self._roots = datasets, dataset, roots
+        self.features: Mapping[str, Any] = dataset.features
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def id(self, row: int) -> str:
+        """Return what a row is called."""
+        return f"{self.split}/{row:06d}"
+
+    def reader(self, column: str) -> RowReader:
+        """Return what reads a column of images."""
+        images = self._dataset.select_columns([column])
+        return RowReader(images.cast_column(column, self._library.Image(decode=False)), column, self._roots)
+
+    def image_columns(self) -> tuple[list[str], str | None]:
+        """Return the columns of images, the likeliest first, and that of masks; None where there are no masks."""
+        images = [name for name, feature in self.features.items() if isinstance(feature, self._library.Image)]
+        masks = [name for name in images if name.lower() in MASK_COLUMNS]
+        others = [name for name in images if name not in masks]
+        return sorted(others, key=lambda name: name != "image"), (masks[0] if masks else None)
+
+    @property
+    def box_columns(self) -> list[str]:
+        """Return the columns of objects or of their boxes."""
+        return [name for name in self.features if name.lower() in BOX_COLUMNS]
+
+    def class_columns(self) -> list[str]:
+        """Return the columns of class labels."""
+        return [name for name, feature in self.features.items() if getattr(feature, "names", None)]
+
+    def given(self, column: str | None) -> list[bool]:
+        """Return which rows have something in a column; none has where there is no column."""
+        if column is None:
+            return [False] * len(self)
+        batches = self._dataset.select_columns([column]).with_format("arrow").iter(_BATCH)
+        return [valid for batch in batches for valid in batch[column].is_valid().to_pylist()]
+
+    def label_columns(self) -> list[str]:
+        """Return the columns whose names or kinds say that they may tell normal rows, the likeliest first."""
+        kinds = (self._library.Value, self._library.ClassLabel)
+        known = {name.lower(): name for name, feature in self.features.items() if isinstance(feature, kinds)}
+        named = [known[name] for name in _LABEL_COLUMNS if name in known]
+        flags = [name for name in known.values() if says_normal(name) is not None and self._is_whole(name)]
+        return list(dict.fromkeys([*named, *self.class_columns(), *flags]))
+
+    def _is_whole(self, column: str) -> bool:
+        return str(self.features[column].dtype).startswith(("bool", "int", "uint"))
+
+    def labels(self, column: str) -> list[str]:
+        """Return a column's values as text: class labels as their names, "" for none."""
+        names = getattr(self.features[column], "names", None)
+        return [_text(value, names) for value in self._dataset[column]]
+
+    def told(self) -> Iterator[Labels]:
+        """Yield the columns whose labels tell normal rows from others, by name or as 0 and 1, the likeliest first.
+
+        1 is anomalous, unless the column's name says that it is normal, as ``is_good``. Where words call some labels
+        anomalous and no label normal, none is.
+        """
+        for column in self.label_columns():
+            labels = self.labels(column)
+            normal = _normal_of(column, set(labels) - {""})
+            if normal is not None:
+                yield Labels(column, labels, normal)
+
+    def unmarked(self, rows: Sequence[int], mask: str | None) -> tuple[list[int], tuple[str, ...]]:
+        """Return those of some rows that neither a mask nor an object marks, and notes on the others.
+
+        mask: the column of masks, None for none. Classes called normal mark nothing. Raises SourceError for masks that
+        `read_defect_mask` refuses.
+        """
+        kept, notes = self._without_masks(rows, mask) if mask is not None else (list(rows), ())
+        for column in self.box_columns:
+            kinds = {self.id(row): own for row, own in self._objects(column, kept)}
+            left, told = without_marked([self.id(row) for row in kept], kinds, f"column {column}", what="row")
+            if len(left) < len(kept):
+                told += (f"annotations were read from column {column}; if they mark no defects, remove it",)
+            staying = set(left)
+            kept, notes = [row for row in kept if self.id(row) in staying], notes + told
+        return kept, notes
+
+    def _without_masks(self, rows: Sequence[int], mask: str) -> tuple[list[int], tuple[str, ...]]:
+        """Return the rows that no mask marks, and a note on the others."""
+        given = self.given(mask)
+        row_of = {self.id(row): row for row in rows if given[row]}
+        read, where = self.reader(mask), f"{self.path}: column {mask}"
+        gone = marked({name: [name] for name in row_of}, lambda name: read(row_of[name]), where, advice=_MASK_ADVICE)
+        names = [name for name in row_of if name in gone]
+        kept = [row for row in rows if self.id(row) not in gone]
+        return kept, left_out(names, f"whose masks, in column {mask}, mark an anomaly", "row")
+
+    def _objects(self, column: str, rows: Sequence[int]) -> Iterator[tuple[int, set[str]]]:
+        """Yield the rows that have objects, and the classes of these; "object" for those without."""
+        wanted, names = set(rows), _names_in(self.features[column])
+        batches = self._dataset.select_columns([column]).with_format("arrow").iter(_BATCH)
+        cells = (cell for batch in batches for cell in batch[column].to_pylist())
+        for row, cell in enumerate(cells):
+            kinds = {kind for kind in _kinds(cell, names) if says_normal(kind) is not True} if row in wanted else None
+            if kinds:
+                yield row, kinds
+
+
+def refuse_anomalous_rows(rows: Rows) -> None:
+    """Raise UsageError when labels say that not all rows are normal."""
+    for labels in rows.told():
+        if not labels.others:
+            continue
+        column, others = labels.column, ", ".join(label or "nothing" for label in labels.others[:5])
+        normal = sorted(labels.normal & set(labels.of))
+        if normal:
+            raise UsageError(
+                f"{rows.path}: not all rows are normal images: {column} is also {others}. Choose the normal ones with "
+                f"--set source.label_column={column} --set source.label={normal[0]}"
+            )
+        raise UsageError(
+            f"{rows.path}: no row is said to be a normal image: {column} is {others}. Give images of defects to "
+            f"`anomgen bank`; if they are normal, choose them with --set source.label_column={column} --set "
+            f"source.label={labels.others[-1]}"
+        )
+
+
+def _text(value: Any, names: Sequence[str] | None) -> str:
+    if value is None or (names and value < 0):  # -1 is a row of which the label is kept
+        return ""
+    if names:
+        return str(names[value])
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _are_flags(labels: Set[str]) -> bool:
+    return labels <= {"0", "1"} or {label.lower() for label in labels} <= {"false", "true"}
+
+
+def _normal_of(column: str, labels: Set[str]) -> frozenset[str] | None:
+    """Return which labels of a column are normal ones, None where they do not tell."""
+    if labels and _are_flags(labels):
+        normal = {"1", "true"} if says_normal(column) else {"0", "false"}
+        return frozenset(label for label in labels if label.lower() in normal)
+    found = frozenset(normal_names(sorted(labels)))
+    return found if found or any(says_normal(label) is False for label in labels) else None
+
+
+def _names_in(feature: Any) -> dict[str, Sequence[str]]:
+    """Return the names of the classes of objects, by key, where a column's feature holds them."""
+    while feature is not None and not isinstance(feature, Mapping):
+        feature = feature[0] if isinstance(feature, list) and feature else getattr(feature, "feature", None)
+    ends: dict[str, Any] = {key: getattr(value, "feature", value) for key, value in (feature or {}).items()}
+    return {key: end.names for key, end in ends.items() if getattr(end, "names", None)}
+
+
+def _kinds(cell: Any, names: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Yield the class of each object in a cell: a list of objects or of boxes, one box, or lists by key."""
+    if isinstance(cell, Mapping):
+        lists = {key: value for key, value in cell.items() if isinstance(value, list)}
+        count = max(map(len, lists.values()), default=0)
+        cell = [{key: value[k] for key, value in lists.items() if k < len(value)} for k in range(count)]
+    if not isinstance(cell, list):
+        return
+    if cell and all(isinstance(value, int | float) for value in cell):
+        cell = [cell]
+    for one in cell:
+        known = [key for key in (*names, *_CLASS_KEYS) if isinstance(one, Mapping) and one.get(key) is not None]
+        yield (_text(one[known[0]], names.get(known[0])) if known else "") or "object"
