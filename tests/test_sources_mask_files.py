@@ -2,6 +2,7 @@
 
 import io
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -47,6 +48,49 @@ def test_webp_masks_do_not_grow(options):
 
 def test_jpeg_masks_do_not_grow():
     assert (read_object_mask(stored(grey(), "JPEG", quality=50), "m") != BLOB).sum() <= 0.05 * BLOB.sum()
+
+
+def drawn(shape):
+    mask = np.zeros((160, 192), np.uint8)
+    if shape == "line":
+        cv2.line(mask, (20, 30), (150, 110), 255, 3)
+    else:
+        cv2.ellipse(mask, (100, 80), (36, 18), 30, 0, 360, 255, -1)
+    return mask
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize("shape", ["ellipse", "line"])
+@pytest.mark.parametrize("options", [("JPEG", 30), ("JPEG", 75), ("JPEG", 95), ("WEBP", 50)])
+def test_masks_that_were_stored_with_losses_before_do_not_grow_as_png(options, shape, mode):
+    """Their zeros are no more exact than those of the file that they were read from."""
+    lossy = stored(Image.fromarray(drawn(shape)).convert(mode), options[0], quality=options[1])
+    again = Image.open(io.BytesIO(lossy))
+    exif = Image.Exif()
+    exif[274] = 6
+    mask = read_object_mask(stored(again), "m")
+    assert np.array_equal(mask, read_defect_mask(stored(again, "BMP"), "m"))
+    assert np.array_equal(np.rot90(mask, -1), read_object_mask(stored(again, exif=exif), "m"))
+    assert abs(mask.sum() / (drawn(shape) > 0).sum() - 1) <= 0.02
+
+
+def soft(mask):
+    """Yield masks with soft edges, as filters, feathering and networks leave them."""
+    signed = cv2.distanceTransform(mask, 2, 5) - cv2.distanceTransform(255 - mask, 2, 5)
+    for width in (0.7, 1.5, 3, 6):
+        yield cv2.GaussianBlur(mask, (0, 0), width)
+        yield cv2.blur(mask, (int(2 * width) + 1, int(2 * width) + 1))
+        yield np.uint8(255 * np.clip(0.5 + signed / (2 * width), 0, 1))
+        yield np.uint8(255 / (1 + np.exp(-np.clip(signed / width, -50, 50))))
+
+
+@pytest.mark.parametrize("shape", ["ellipse", "line"])
+def test_soft_masks_and_numbered_instances_are_marked_where_they_are_not_zero(shape):
+    numbers = cv2.resize(np.uint8(np.arange(256)).reshape(16, 16), (160, 160), interpolation=cv2.INTER_NEAREST)
+    two = np.where(drawn(shape) > 0, np.uint8(numbers[:, :1] % 4 * 80), np.uint8(0))
+    few = drawn(shape) - np.uint8(2) * (drawn(shape) > 0) * (np.arange(192) % 9 < 3).astype(np.uint8)
+    for mask in (*soft(drawn(shape)), numbers, two, few):
+        assert np.array_equal(read_object_mask(stored(Image.fromarray(mask)), "m"), mask > 0)
 
 
 @pytest.mark.parametrize("format", ["JPEG", "WEBP"])

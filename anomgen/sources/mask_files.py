@@ -22,6 +22,8 @@ _NEAR = 24
 """How far from black and from white the losses of JPEG and WebP leave most pixels of a mask."""
 _NOISE = 3
 """Values up to which a lossy WebP of a black picture strays from black; a JPEG's does not."""
+_RINGING, _PEAKS = 32, 0.005
+"""How far values ring around black and white, and the least share of the dark ones that are above all around them."""
 _MOST_VALUES = 32
 """Different values in a channel of a mask; anything drawn by a camera has more."""
 _MOST_DRAWN = 5
@@ -47,9 +49,9 @@ def read_object_mask(data: bytes, name: str) -> np.ndarray:
     """Return a mask of an object or a region, which may fill its image, as bool (H, W), upright.
 
     True is where any colour is not zero, whatever it means. Alpha says nothing, unless it alone differs from pixel to
-    pixel, or hides all of a single colour: then the mask was drawn in it. What is stored with losses, JPEG or WebP, has
-    no exact zeros and is cut at half of its range. A picture with alpha that differs from pixel to pixel, as a cut-out
-    has it, marks what is opaque by half.
+    pixel, or hides all of a single colour: then the mask was drawn in it. What is stored with losses, JPEG or WebP, or
+    was before it was saved anew, has no exact zeros and is cut at half of its range. A picture with alpha that differs
+    from pixel to pixel, as a cut-out has it, marks what is opaque by half.
 
     Raises SourceError, which calls the file `name`, when it is no image, damaged, too large, has several frames, or is
     another picture.
@@ -278,8 +280,27 @@ def _meant(pixels: np.ndarray) -> np.ndarray:
 def _marked(pixels: np.ndarray, data: bytes) -> np.ndarray:
     """Return where a colour is not zero, or, stored with losses, above half; what is no number is not marked."""
     pixels = _meant(pixels)
-    found = pixels > _HALF_LOSSY if _is_lossy(data) else np.nan_to_num(pixels) != 0
+    found = pixels > _HALF_LOSSY if _is_lossy(data) or _rings(pixels) else np.nan_to_num(pixels) != 0
     return np.asarray(found.any(axis=2))
+
+
+def _rings(pixels: np.ndarray) -> bool:
+    """Return whether a black and white mask was once stored with losses: both ring, and black in single pixels.
+
+    Soft edges are as often between as near black and white, and their values rise to the mask from pixel to pixel.
+    """
+    if pixels.dtype != np.uint8:
+        return False
+    counts = np.bincount(pixels.ravel(), minlength=256)
+    dark, bright = counts[1:_RINGING], counts[256 - _RINGING : 255]
+    ringing, between = dark.sum() + bright.sum(), counts[_RINGING : 256 - _RINGING].sum()
+    if min(np.count_nonzero(dark), np.count_nonzero(bright)) < 2 or between >= ringing:
+        return False
+    around = np.ones((3, 3), np.uint8)
+    around[1, 1] = 0
+    highest = cv2.dilate(np.ascontiguousarray(pixels), around).reshape(pixels.shape)
+    peaks = (pixels < _RINGING) & (pixels > highest)
+    return bool(2 * (counts[0] + counts[255]) > pixels.size and peaks.sum() > _PEAKS * dark.sum())
 
 
 def _is_lossy(data: bytes) -> bool:
