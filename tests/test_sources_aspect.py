@@ -78,7 +78,7 @@ def test_images_that_are_transparent_in_parts_are_told(tmp_path):
         (tmp_path / "s").mkdir(exist_ok=True)
         cv2.imwrite(str(tmp_path / f"s/{k}.png"), picture)
     note = "1 of 4 images are transparent in parts, which are shown white, such as 0.png"
-    other = "1 of 4 images are transparent all over, or but for a speck, and are shown as if opaque, such as 3.png"
+    other = "1 of 4 images have the same alpha all over, or show but a speck, and are shown as if opaque, such as 3.png"
     recipe = load_recipe("cutpaste", source=tmp_path / "s", size=48, count=4)
     assert plan_of(recipe, tmp_path / "d")["notes"] == [note, other]
     make(recipe, tmp_path / "d")

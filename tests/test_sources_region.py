@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from anomgen.adapters.base import Drawer
-from anomgen.errors import UsageError
+from anomgen.errors import SourceError, UsageError
 from anomgen.making.check import check
 from anomgen.making.engine import Plan, Renderer
 from anomgen.making.make import make
@@ -95,6 +95,26 @@ def test_a_picture_that_cannot_serve_is_told_before_anything_is_drawn(drawn, sai
     roi = str(tmp_path / "roi.png") if drawn is None else picture(tmp_path / "roi.png", **drawn)
     with pytest.raises(UsageError, match=said):
         Plan.of(load_recipe("perlin", source=good, size=90, overrides={"foreground.roi": roi}))
+
+
+@pytest.mark.parametrize("fit", ["keep", "stretch", "crop"])
+def test_a_mask_of_another_aspect_than_its_image_is_named_before_anything_is_drawn(fit, good, tmp_path):
+    for number in range(6):
+        picture(tmp_path / "masks" / f"{number}.png", columns=slice(10, 40))
+    picture(tmp_path / "masks" / "1.png", columns=slice(10, 40), shape=(30, 45))
+    if fit != "keep":  # drawn on the image as it becomes
+        picture(tmp_path / "masks" / "2.png", columns=slice(10, 40), shape=(64, 64))
+    changes = {"foreground": {"method": "folder", "path": str(tmp_path / "masks")}, "source.fit": fit}
+    recipe = load_recipe("perlin", source=good, size=64, overrides=changes)
+    assert Plan.of(recipe).foreground.method == "folder"
+    picture(tmp_path / "masks" / "4.png", columns=slice(10, 40), shape=(90, 60))
+    with pytest.raises(
+        SourceError, match=r"1 of 6 masks .*\n  4\.png, the mask of 4\.png: is 90 × 60 .* image 60 × 90"
+    ):
+        Plan.of(recipe)
+    (tmp_path / "masks" / "4.png").rename(tmp_path / "masks" / "4.jpg")
+    with pytest.raises(SourceError, match=r"no mask of 4\.png: .*; 4\.jpg is not taken, as it may be the photograph"):
+        Plan.of(recipe)
 
 
 def test_keys_beside_auto_refine_what_it_chose(tmp_path):

@@ -24,6 +24,7 @@ from anomgen.sources.foreground_presets import settings
 from anomgen.sources.images import Fit, fit_image
 from anomgen.sources.pixels import value_max
 from anomgen.sources.region import (
+    advice_on_jpeg,
     file_for,
     forget,
     orientation_notes,
@@ -31,6 +32,7 @@ from anomgen.sources.region import (
     region_digest,
     region_of,
     require_aspect,
+    require_aspects,
 )
 from anomgen.sources.segmentation import (
     REFERENCE_SIZE,
@@ -126,8 +128,9 @@ class Foreground(Config):
         """Return a concrete method: `auto` looks at up to 16 images; a texture gives `none`, cut-outs, all
         with alpha, `alpha`. Keys given win.
 
-        A folder is checked to hold a mask for every image. Raises UsageError for a folder that is not there, a key that
-        the chosen method lacks, and pictures that leave no room for an anomaly; SourceError for a missing mask.
+        A folder is checked to hold a mask for every image, of its aspect. Raises UsageError for a folder that is not
+        there, a key that the chosen method lacks, and pictures that leave no room for an anomaly; SourceError for a
+        mask that is missing or of another aspect.
         """
         if self.method == "auto":
             is_cut_out = getattr(getattr(pool, "source", None), "is_cut_out", False)
@@ -282,6 +285,7 @@ class Foreground(Config):
             relative = PurePosixPath(source_id).with_suffix("")
             raise SourceError(
                 f"foreground: {self.path} holds no mask of {source_id}: neither {relative}.png nor {relative}_mask.png"
+                f"{advice_on_jpeg(home(self.path or '.'), source_id)}"
             )
         return name
 
@@ -289,9 +293,12 @@ class Foreground(Config):
         if not home(self.path or ".").is_dir():
             raise UsageError(f"foreground.path: {self.path}: there is no such folder of masks")
         source = getattr(pool, "source", None)
-        if source is not None:
-            for index in range(len(source)):
-                self._mask_file(source.id(index))
+        if source is None:
+            return
+        files = {name: self._mask_file(name) for name in map(source.id, range(len(source)))}
+        turned = {name: (turn.stored,) for name, turn in getattr(source, "turns", {}).items()}
+        sizes = {name: (*found, *turned.get(name, ())) for name, found in getattr(source, "sizes", {}).items()}
+        require_aspects(str(home(self.path or ".")), files, sizes)
 
 
 def choose(pool: Images) -> Foreground:

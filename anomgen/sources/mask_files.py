@@ -70,6 +70,12 @@ def drawn_picture(data: bytes, name: str, turn: Turn) -> Drawn:
     return drawn_on(_pixels(data, name), turn)
 
 
+def stored_size(data: bytes, name: str) -> tuple[int, int]:
+    """Return the (height, width) that a file's header says, before EXIF turns it; SourceError for what is no image."""
+    width, height = open_header(data, name).size
+    return height, width
+
+
 def read_defect_mask(data: bytes, name: str) -> np.ndarray:
     """Return what `read_object_mask` does for a mask of a defect, of which there is less than of its surroundings.
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from anomgen.errors import SourceError, UsageError
+from anomgen.errors import SourceError, UsageError, tell
 from anomgen.places import home
 from anomgen.sources.images import Fit, fit_image
-from anomgen.sources.mask_files import drawn_picture, read_object_mask
+from anomgen.sources.mask_files import drawn_picture, read_object_mask, stored_size
 from anomgen.sources.orientation import Drawn, Turn, drawn_notes
 from anomgen.sources.pixels import is_alike
 from anomgen.sources.scan import KnownFiles
-from anomgen.sources.tree import image_files
+from anomgen.sources.tree import image_files, listed_problems
 
 EXTENSIONS = (".png", ".bmp", ".tif", ".tiff", ".gif", ".webp")
-"""Formats of masks; JPEG is left to photographs."""
+"""Formats of masks; JPEG is left to photographs, which may lie beside them."""
+_PHOTOGRAPHS = (".jpg", ".jpeg")
 
 
 def region_of(path: str, key: str, source_id: str | None, shape: tuple[int, int], fit: Fit) -> np.ndarray:
@@ -47,13 +48,50 @@ def read_drawn(folder: str, name: str, called: str) -> np.ndarray:
 
 def file_for(folder: Path, source_id: str) -> str | None:
     """Return which picture in a folder is drawn for an image, ``NAME.png`` or ``NAME_mask.png``; None for none."""
+    return _named_as(folder, source_id, EXTENSIONS)
+
+
+def advice_on_jpeg(folder: Path, source_id: str) -> str:
+    """Return what to do about a JPEG where `file_for` finds no picture, as a part of a message; nothing without one."""
+    name = _named_as(folder, source_id, _PHOTOGRAPHS)
+    return f"; {name} is not taken, as it may be the photograph: save masks as PNG" if name else ""
+
+
+def _named_as(folder: Path, source_id: str, extensions: tuple[str, ...]) -> str | None:
     image = PurePosixPath(source_id)
     for stem in (image.stem, f"{image.stem}_mask"):
-        for extension in (*EXTENSIONS, *(known.upper() for known in EXTENSIONS)):
+        for extension in (*extensions, *(known.upper() for known in extensions)):
             name = image.with_name(stem + extension)
             if (folder / name).is_file():
                 return name.as_posix()
     return None
+
+
+def require_aspects(folder: str, files: Mapping[str, str], sizes: Mapping[str, Sequence[tuple[int, ...]]]) -> None:
+    """Raise SourceError for masks in a folder of another aspect than their images, as far as whole pixels allow.
+
+    files: the mask of each image. sizes: (height, width) of an image's file, and others that its mask may have as well.
+    """
+    problems = []
+    for done, (source_id, file) in enumerate(files.items()):
+        tell(done, len(files), "looking at the masks")
+        shapes, called = sizes.get(source_id, ()), f"{PurePosixPath(file).name}, the mask of {source_id}"
+        data = _known(folder).read(file, called)
+        if not shapes or _is_like_any(stored_size(data, called), shapes):
+            continue
+        found = read_object_mask(data, called).shape
+        if not _is_like_any(found, shapes):
+            sides = (" × ".join(map(str, shape)) for shape in (found, shapes[0]))
+            problems.append("{}: is {} pixels, the image {}".format(called, *sides))
+    if problems:
+        raise SourceError(
+            f"foreground: {len(problems)} of {len(files)} masks are of another aspect than their images (height × "
+            f"width); draw them on the images:\n{listed_problems(problems)}"
+        )
+
+
+def _is_like_any(shape: tuple[int, ...], others: Sequence[tuple[int, ...]]) -> bool:
+    return any(is_alike(shape, other) or is_alike(other, shape) for other in others)
 
 
 def require_aspect(path: str, key: str, source_id: str | None, shape: tuple[int, int]) -> None:

@@ -134,6 +134,7 @@ class ScannedSource:
         self.is_cut_out = set(taken) == {"white"}
         turns = {entries[index][0]: Turn(checked[index].orientation, checked[index].before) for index in good}
         self.turns = {name: turn for name, turn in turns.items() if turn.orientation not in (None, UPRIGHT)}
+        self.sizes = {entries[index][0]: (checked[index].before, checked[index].after) for index in good}
         shapes = {checked[index].after for index in good}
         self.shape = shapes.pop() if len(shapes) == 1 else None
         self.value_range = _range_of(config, self._counts, checked[good[0]].dtype, where)
@@ -149,6 +150,7 @@ class ScannedSource:
         other._contents = ()
         other.skipped += tuple(map(_readable, gone))
         other.turns = {name: turn for name, turn in self.turns.items() if name not in gone}
+        other.sizes = {name: sizes for name, sizes in self.sizes.items() if name not in gone}
         other._ids, other._keys, other._files = (
             tuple(values[k] for k in left) for values in (self._ids, self._keys, self._files)
         )
@@ -260,7 +262,7 @@ def _seen_through(names: Sequence[str], taken: Sequence[str]) -> Iterator[str]:
     """Yield notes on images that are transparent, by how they are taken: see `transparency`."""
     said = {
         "white": "are transparent in parts, which are shown white",
-        "ignored": "are transparent all over, or but for a speck, and are shown as if opaque",
+        "ignored": "have the same alpha all over, or show but a speck, and are shown as if opaque",
     }
     for how, what in said.items():
         if found := [name for name, own in zip(names, taken, strict=True) if own == how]:
