@@ -14,6 +14,9 @@ from anomgen.cli.terminal import JsonOption, print_json, progress_of
 if TYPE_CHECKING:
     from anomgen.hub import Pushed
 
+LISTED = 20
+"""Files that a dry run names at most."""
+
 app = App()
 
 
@@ -44,7 +47,8 @@ def push(
     ] = False,
     adopt: Annotated[bool, typer.Option("--adopt", help="Add to a repository that anomgen did not make.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything and print what would change; send nothing.")
+        bool,
+        typer.Option("--dry-run", help="Check everything, print files and card; send nothing. Needs no network."),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -78,6 +82,8 @@ def push(
 
 def _print(pushed: Pushed, folder: str, repo_id: str, *, dry_run: bool, is_private: bool) -> None:
     what = f"{pushed.kind} {pushed.name}" if pushed.kind == "dataset" else "model"
+    if dry_run:
+        print(f"README.md, the card:\n\n{pushed.card}\n")
     new = f" (new{', private' if is_private else ''})" if pushed.new else ""
     print(f"{pushed.url}{new}: {what}, {pushed.license}")
     print(
@@ -87,6 +93,11 @@ def _print(pushed: Pushed, folder: str, repo_id: str, *, dry_run: bool, is_priva
         + f"unchanged: {pushed.unchanged}"
         + (f"; removed: {len(pushed.removed)} of an earlier push" if pushed.removed else "")
     )
+    if dry_run:
+        for file, size in list(zip(pushed.files, pushed.sizes, strict=True))[:LISTED]:
+            print(f"    {file}, {size:,} bytes")
+        if len(pushed.files) > LISTED:
+            print(f"    and {len(pushed.files) - LISTED} more")
     for note in pushed.notes:
         print_remark(f"  note: {note}")
     if dry_run:

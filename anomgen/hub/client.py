@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from anomgen.errors import TOKEN, AnomgenError, AnomgenNote, UsageError, redacted, require
-from anomgen.hub.faults import explained, pause, status_of, symptom
+from anomgen.hub.faults import Away, explained, is_network, pause, reason_of, status_of, symptom
 from anomgen.places import temporary_folder
 
 Answer = TypeVar("Answer")
@@ -61,7 +61,7 @@ class Repository:
     """A repository of one kind, ``dataset`` or ``model``, on the Hub.
 
     api: an `HfApi`; by default one that reads endpoint and token as the library does. wait: called with the seconds
-    before the next try.
+    before the next try. may_be_away: whether Away is raised, at once, where the Hub cannot be asked.
 
     Without a token it can be looked at; see `require_token`. Raises UsageError for an id that is none, and offline. All
     methods raise AnomgenError, without a token in it, for what the Hub refuses.
@@ -71,13 +71,15 @@ class Repository:
     kind: str
     api: Any = None
     wait: Callable[[float], None] = time.sleep
+    may_be_away: bool = False
 
     def __post_init__(self) -> None:
         hub = library()
         from huggingface_hub import constants
 
         check_id(self.id)
-        if constants.HF_HUB_OFFLINE:
+        self._is_offline = constants.HF_HUB_OFFLINE
+        if self._is_offline and not self.may_be_away:
             raise UsageError("HF_HUB_OFFLINE is set: nothing can be pushed; unset it")
         self.api = self.api or hub.HfApi(library_name="anomgen")
         address = urlsplit(self.api.endpoint)
@@ -212,6 +214,8 @@ class Repository:
         expected: errors that the caller wants to see as they are. once: the request must not reach the Hub twice, so
         only a refusal for haste (429) is tried again.
         """
+        if self._is_offline:
+            raise Away("HF_HUB_OFFLINE is set")
         for attempt in range(TRIES):
             try:
                 with self._quietly():
@@ -219,6 +223,8 @@ class Repository:
             except expected:
                 raise
             except Exception as error:
+                if self.may_be_away and is_network(error):
+                    raise Away(reason_of(error, self.redacted)) from error
                 seconds = pause(error, attempt, once)
                 if seconds is None or seconds > MAX_WAIT or attempt == TRIES - 1:
                     raise self._explained(error, doing) from error
@@ -234,6 +240,8 @@ class Repository:
             with self._quietly():
                 yield
         except Exception as error:
+            if self.may_be_away and is_network(error):
+                raise Away(reason_of(error, self.redacted)) from error
             raise self._explained(error, doing) from error
 
     def _explained(self, error: Exception, doing: str) -> AnomgenError:

@@ -22,6 +22,10 @@ class Moved(AnomgenError):
     """Something else was committed between reading a repository and writing to it."""
 
 
+class Away(AnomgenError):
+    """The Hub was not asked, or did not answer."""
+
+
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
@@ -52,7 +56,7 @@ def _is_of_xet(error: Exception) -> bool:
     return asked or _xet_status(error) is not None
 
 
-def _is_network(error: Exception) -> bool:
+def is_network(error: Exception) -> bool:
     """Return whether a request got no answer; true of the errors of every HTTP library that the Hub's has used."""
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -67,7 +71,7 @@ def pause(error: Exception, attempt: int, once: bool) -> float | None:
     busy = status == 409 and "in progress" in str(error)
     if once and status != 429:
         return None
-    if status not in TRANSIENT and not busy and not _is_network(error):
+    if status not in TRANSIENT and not busy and not is_network(error):
         return None
     asked = _retry_after(response.headers) if response is not None else None
     return 2.0**attempt if asked is None else asked
@@ -139,10 +143,15 @@ def explained(error: Exception, where: str, redacted: Callable[[str], str], *, i
         return AnomgenError(f"{where}: the Hub kept failing{said}; {AGAIN}")
     if status is not None:
         return AnomgenError(f"{where}: the Hub refused{said}")
-    reason = redacted(f"{type(error).__name__}: {' '.join(str(error).split())}")[:300]
-    if _is_network(error):
+    reason = reason_of(error, redacted)
+    if is_network(error):
         return AnomgenError(f"{where}: the connection to the Hub{_elsewhere()} broke ({reason}); {AGAIN}")
     return AnomgenError(f"{where}: {reason}")
+
+
+def reason_of(error: Exception, redacted: Callable[[str], str]) -> str:
+    """Return an error in one short line, without tokens."""
+    return redacted(f"{type(error).__name__}: {' '.join(str(error).split())}")[:300]
 
 
 def _elsewhere() -> str:

@@ -23,7 +23,7 @@ from anomgen.dataset.reader import Dataset
 from anomgen.errors import AnomgenError, Interrupted, MissingExtra, Progress, UsageError, noted, require, silent
 from anomgen.hub.changes import TEXT, Changes, PushOptions, changes_of, refuse_token, size_of
 from anomgen.hub.client import Repository, check_id, library, require_token
-from anomgen.hub.faults import AGAIN, Moved
+from anomgen.hub.faults import AGAIN, Away, Moved
 from anomgen.hub.upload import (
     NoLicense,
     Upload,
@@ -54,11 +54,13 @@ class Pushed:
     url: str
     kind: str
     name: str
-    new: bool
-    """Whether the repository did not exist before."""
+    new: bool | None
+    """Whether the repository did not exist before; None where a dry run could not ask the Hub."""
     license: str
     files: tuple[str, ...]
     """What the commit adds or replaces."""
+    sizes: tuple[int, ...]
+    """Bytes of each of `files`."""
     arrived: tuple[str, ...]
     """What of `files` was not sent because it was on the Hub already, from an interrupted push; empty in a dry run."""
     megabytes: float
@@ -70,6 +72,8 @@ class Pushed:
     """The commit that holds it; None in a dry run."""
     tag: str | None = None
     pull_request: str | None = None
+    card: str | None = None
+    """README.md as it would be, of a dry run."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as plain JSON."""
@@ -96,10 +100,10 @@ def push(
     """Push the dataset or the model in a folder to the Hub; the options are those of `anomgen push`.
 
     config: name of a dataset's configuration, by default its recipe's. license: by default that of the source images.
-    check: as `anomgen check` does, or that a detector can be read. overwrite: replace another dataset or model of the
-    same name. adopt: add to a repository that anomgen did not make. progress: told how many rows are checked and how
-    many megabytes sent. api: an `HfApi`, by default one that finds endpoint and token as the library does. wait: sleeps
-    between two tries.
+    dry_run: send nothing; without a network, too. check: as `anomgen check` does, or that a detector can be read.
+    overwrite: replace another dataset or model of the same name. adopt: add to a repository that anomgen did not make.
+    progress: told how many rows are checked and how many megabytes sent. api: an `HfApi`, by default one that finds
+    endpoint and token as the library does. wait: sleeps between two tries.
 
     Raises UsageError for what must not be published as it is, AnomgenError for what a check finds or the Hub refuses.
     The same call goes on where an interrupted one stopped.
@@ -138,15 +142,22 @@ def _pushed(
     dry_run: bool,
 ) -> Pushed:
     upload = _upload(folder, repo_id, config, options, api, wait, dry_run)
-    repository = Repository(repo_id, upload.kind, api, wait)
-    state = repository.state()
-    changes = changes_of(repository, upload, options, state)
-    refuse_token(repository, changes)
-    repository.validate(changes.card.decode())
+    repository = Repository(repo_id, upload.kind, api, wait, may_be_away=dry_run)
+    try:
+        state = repository.state()
+        new: bool | None = state is None
+        changes = changes_of(repository, upload, options, state)
+        refuse_token(repository, changes)
+        repository.validate(changes.card.decode())
+    except Away as away:
+        new, changes = None, changes_of(repository, upload, options, None)
+        refuse_token(repository, changes)
+        told = f"the Hub was not asked ({away}): whether {repo_id} is there, and what is in it, is not known"
+        upload = replace(upload, notes=(*upload.notes, told))
     upload = replace(upload, notes=upload.notes + (_check_content(upload, progress) if check else ()))
     if dry_run:
-        return _result(repository, upload, changes, new=state is None)
-    return _send(repository, upload, options, progress, new=state is None)
+        return _result(repository, upload, changes, new=new, card=changes.card.decode())
+    return _send(repository, upload, options, progress, new=bool(new))
 
 
 def _send(repository: Repository, upload: Upload, options: PushOptions, progress: Progress, *, new: bool) -> Pushed:
@@ -320,7 +331,7 @@ def _verify(repository: Repository, upload: Upload, changes: Changes, commit: st
         )
 
 
-def _result(repository: Repository, upload: Upload, changes: Changes, *, new: bool, **done: Any) -> Pushed:
+def _result(repository: Repository, upload: Upload, changes: Changes, *, new: bool | None, **done: Any) -> Pushed:
     return Pushed(
         url=repository.url,
         kind=upload.kind,
@@ -328,6 +339,7 @@ def _result(repository: Repository, upload: Upload, changes: Changes, *, new: bo
         new=new,
         license=changes.license,
         files=tuple(sorted(changes.files)),
+        sizes=tuple(size_of(changes.files[path]) for path in sorted(changes.files)),
         arrived=tuple(sorted(changes.arrived)),
         megabytes=round(changes.bytes / 1e6, 3),
         unchanged=len(upload.files) + 1 - len(changes.files),
