@@ -1,5 +1,7 @@
 """Which folders are looked into for the licence of images."""
 
+from itertools import product
+
 import pytest
 from test_licenses import put
 
@@ -47,3 +49,112 @@ def test_a_readme_above_that_takes_a_licence_back_counts(tmp_path):
     put(tmp_path, {"LICENSE": OPEN, "set/README.md": SECRET, "set/good/notes.txt": ""})
     found = license_beside(tmp_path / "set/good", tmp_path / "set", tmp_path)
     assert (found.license, found.file) == (None, "../README.md")
+
+
+NAMES = (
+    *("CONFIDENTIAL", "NDA.txt", "DO_NOT_SHARE.txt", "permission.txt", "restrictions.txt", "policy.txt"),
+    *("IMPORTANT.txt", "READ_ME.txt", "00README", "LIESMICH.txt", "Lies mich.txt", "usage.txt", "ATTRIBUTION.txt"),
+    *("Contract.txt", "notes.md", "about.rst", "AUTHORS", "info.txt"),
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_text_of_any_name_says_of_rights_takes_a_licence_back(tmp_path, name):
+    for place, text in product(
+        ("train/good", "train", ".", ".."), (SECRET, "b/3.png: Getty Images, all rights reserved", "A part of VisA.")
+    ):
+        root = tmp_path / f"{place.replace('/', '+')} {len(text)}" / "bolts"
+        put(root, {"../LICENSE": OPEN.replace("BY", "BY-NC"), f"{place}/{name}": text})
+        found = license_beside(root, root.parent, pictures=["train/good/0.png"])
+        assert found.license is None and found.file.endswith(name), (place, text)
+        (root / place / name).unlink()
+        assert license_beside(root, root.parent, pictures=["train/good/0.png"]).license == "cc-by-nc-4.0"
+
+
+@pytest.mark.parametrize("name", ["CONFIDENTIAL", "NDA.txt", "do-not-distribute", "Vertraulich.txt"])
+def test_a_name_that_tells_of_rights_counts_without_words(tmp_path, name):
+    put(tmp_path, {"LICENSE": OPEN, name: ""})
+    assert license_beside(tmp_path).notes == (
+        f"licence unknown: {name} cannot be read beside LICENSE; read it, and give --license",
+    )
+
+
+ROBOFLOW = """bolts - v1 2024-01-01 10:00am
+==============================
+
+This dataset was exported via roboflow.com on January 1, 2024 at 9:00 AM GMT
+
+Roboflow is an end-to-end computer vision platform that helps you
+* collaborate with your team on computer vision projects
+* collect & organize images
+* understand and search unstructured image data
+* annotate, and create datasets
+* export, train, and deploy computer vision models
+* use active learning to improve your dataset over time
+
+For state of the art Computer Vision training notebooks you can use with this dataset,
+visit https://github.com/roboflow/notebooks
+
+To find over 100k other datasets and pre-trained models, visit https://universe.roboflow.com
+
+The dataset includes 300 images.
+Bolts are annotated in YOLOv8 format.
+
+The following pre-processing was applied to each image:
+* Auto-orientation of pixel data (with EXIF-orientation stripping)
+* Resize to 640x640 (Stretch)
+
+No image augmentation techniques were applied.
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("README.roboflow.txt", ROBOFLOW),
+        ("notes.txt", "Camera 3, lamp on the left. Shot by Jane. Image 12 is blurred."),
+        ("classes.txt", "scratch\ndent\nmissing"),
+        ("train.txt", "good/0.png\ngood/1.png"),
+        ("0.txt", "restricted"),
+        ("0.png.txt", "restricted"),
+        ("do_not_touch_1.txt", "0 .5 .5 .1 .1"),
+        ("do_nothing.txt", "0 .5"),
+        ("long.txt", SECRET * 1000),
+        ("AUTHORS", "Jane Doe\nJohn Doe"),
+        ("CONTRIBUTING.md", "Ask before you change the licence."),
+        ("notes.csv", SECRET),
+    ],
+)
+def test_texts_about_other_things_take_nothing_back(tmp_path, name, text):
+    put(tmp_path, {"LICENSE": OPEN, "0.png": "", "do_not_touch_1.png": "", name: text})
+    assert license_beside(tmp_path, pictures=["0.png"]).license == "cc-by-4.0"
+
+
+def test_of_many_texts_a_few_are_read_and_those_that_their_name_tells_of(tmp_path):
+    put(tmp_path, {"LICENSE": OPEN, **{f"annotation{k:03d}": "0 1 2 3" for k in range(300)}, "zz.txt": SECRET})
+    assert license_beside(tmp_path).license == "cc-by-4.0"
+    put(tmp_path, {"zz-permission.txt": "Ask Jane."})
+    assert license_beside(tmp_path).file == "zz-permission.txt"
+
+
+@pytest.mark.parametrize(
+    ("files", "license"),
+    [
+        ({}, "cc-by-4.0"),
+        ({"pool/x/LICENSE": OPEN}, "cc-by-4.0"),
+        ({"pool/x/LICENSE": "All rights reserved."}, None),
+        ({"pool/LICENSE": "The images are licensed under CC BY-NC 4.0."}, None),
+        ({"pool/x/NDA.txt": ""}, None),
+        ({"pool/notes.txt": SECRET}, None),
+        ({"pool/notes.txt": "Camera 3."}, "cc-by-4.0"),
+    ],
+)
+def test_what_lies_beside_the_images_that_links_lead_to_counts(tmp_path, files, license):
+    put(tmp_path, {"pool/x/0.png": "", "set/mine/1.png": "", "set/LICENSE": OPEN, **files})
+    (tmp_path / "set/mine/0.png").symlink_to(tmp_path / "pool/x/0.png")
+    (tmp_path / "set/theirs").symlink_to(tmp_path / "pool/x")
+    for pictures in (["mine/0.png", "mine/1.png"], ["theirs/0.png"]):
+        found = license_beside(tmp_path / "set", pictures=pictures)
+        assert found.license == license
+        assert license or found.file.startswith("theirs/") or "links to images of ../pool/" in found.notes[0], found
+    assert license_beside(tmp_path / "set", pictures=iter(["mine/1.png"])).license == "cc-by-4.0"

@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Iterable
 from functools import cache
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -28,14 +29,25 @@ _LICENSE_FILE = re.compile(
     r"(?:\.(?:txt|md|rst|pdf|html?|rtf|docx?|odt))?"
 )
 """Names of files that say under which terms what lies beside them is given, in small letters."""
-_MAY_TAKE_BACK = re.compile(
+_TERMS = re.compile(
     r"(?!.*\.(?:png|jpe?g|jfif|bmp|tiff?|webp|gif|svg|npy|npz|csv|tsv|jsonl?|parquet|xml|zip|gz|tar|7z)$)"
-    r"(?:readme[\w-]*(?:\.(?:txt|md|rst|markdown))?|.*(?:lizenz|bedingung|rechte).*"
+    r"(?:.*(?:lizenz|bedingung|rechte|vertraulich|geheimhalt).*"
     r"|(?:.*[^a-z])?(?:terms|notices?|eula|conditions?|rights|copy(?:right|ing)|agreement|legal|disclaimer"
-    r"|licen[cs]e(?!s?[ ._-]?plate)|licen[czs](?:i?a|ing)|licença|nutzung|urheber|droits|derechos|condiciones"
-    r"|diritti).*)"
+    r"|licen[cs]e(?!s?[ ._-]?plate)|licen[czs](?:i?a|ing)|licença|nutzung|urheber|droits|derechos|condiciones|diritti"
+    r"|confidential|nda(?![a-z])|do[ _-]?not(?!hing)|permissions?|restrict|polic(?:y|ies)|contract(?!i)|vertrag"
+    r"|proprietary|secret).*)"
 )
-"""Names of other files that may have a word on rights, in small letters; one that is not understood is a doubt."""
+"""Names of other files that have a word on rights, in small letters; one that is not understood is a doubt."""
+_TEXT = re.compile(
+    r"(?!(?:code[ _-]of[ _-]conduct|contributing|security|citation|requirements|pkg-info)\b)"
+    r"(?:[^.]+|.*\.(?:txt|md|rst|markdown))"
+)
+"""Names of texts, in small letters, that may have one: what tells of rights in them is a doubt."""
+_ABOUT = re.compile(r"readme[\w-]*(?:\.(?:txt|md|rst|markdown))?")
+"""Names of those that are read however long they are."""
+_PICTURE = re.compile(r"(.+)\.(?:png|jpe?g|jfif|bmp|tiff?|webp|gif)", re.IGNORECASE)
+MAX_TEXT_BYTES, MAX_TEXTS = 20_000, 20
+"""Larger texts, and more in a folder, are data; so are those that are called as a picture is."""
 _README = re.compile(r"readme(?:\.dataset)?\.(?:txt|md)")
 _OF_KAGGLE = "dataset-metadata.json"
 _OF_ROBOFLOW = re.compile(
@@ -123,10 +135,11 @@ def license_beside(root: Path, *above: Path, pictures: Iterable[str] = ()) -> Ev
     pictures: the images, as POSIX paths relative to `root`; the folders between them and it are looked into, too. Of
     the folders above each image the nearest with a licence file (LICENSE, LICENCE.txt, LICENSE-DATASET, …) or with a
     readme.txt that tells of rights decides, whether it can be understood or not, as does a README.md in or below
-    `root`. Where one of these files, or another one so far whose name tells of rights (NOTICE, TERMS.txt, …), takes
-    back what another one says, or not all images have the same licence, nothing is claimed.
+    `root`. Where one of these files, or another one so far whose name or words tell of rights (NOTICE, notes.txt, …),
+    takes back what another one says, or not all images have the same licence, nothing is claimed; nor where links lead
+    to images elsewhere, and what lies beside these says otherwise.
     """
-    look = _Look(root)
+    look, pictures = _Look(root), list(pictures)
     places = {PurePosixPath(name).parent for name in pictures} or {PurePosixPath()}
     told = {place: look.nearest([root / each for each in (place, *place.parents)] + [*above]) for place in places}
     said = [told[place] for place in sorted(told) if told[place].file]
@@ -134,7 +147,25 @@ def license_beside(root: Path, *above: Path, pictures: Iterable[str] = ()) -> Ev
     silent = min((place for place in told if not told[place].file), default=None)
     if agreed.license and silent is not None:
         agreed = Evidence(None, agreed.file, f"is not beside the images in {(root / silent).name}")
+    if agreed.license:
+        others = (look.nearest([folder, *folder.parents][:4], agreed) for folder in _linked(root, places, pictures))
+        other = next((found for found in others if found.file and found.license != agreed.license), None)
+        if other is not None:
+            agreed = Evidence(None, agreed.file, f"is beside links to images of {other.file}, which {_says(other)}")
     return agreed._replace(read=tuple(look.read))
+
+
+def _says(found: Evidence) -> str:
+    return f"is {found.license}" if found.license else found.words
+
+
+def _linked(root: Path, places: Iterable[PurePosixPath], pictures: Iterable[str]) -> list[Path]:
+    """Return the folders outside of `root` in which the images lie that links in it lead to."""
+    files = (os.path.join(root, name) for name in pictures)  # noqa: PTH118 - of thousands
+    folders = {Path(os.path.realpath(root / place)) for place in places}
+    folders |= {Path(os.path.realpath(file)).parent for file in files if os.path.islink(file)}  # noqa: PTH114
+    inside = Path(os.path.realpath(root))
+    return sorted(folder for folder in folders if not folder.is_relative_to(inside))
 
 
 class _Look:
@@ -146,8 +177,11 @@ class _Look:
         self._there = cache(self._look_into)
         self._back = cache(self._takes_back)
 
-    def nearest(self, folders: list[Path]) -> Evidence:
-        """Return what the first of some folders says that says anything, and what was found so far leaves of it."""
+    def nearest(self, folders: list[Path], agreed: Evidence | None = None) -> Evidence:
+        """Return what the first of some folders says that says anything, and what was found so far leaves of it.
+
+        agreed: what is said elsewhere, that other files in them may take back where none says anything.
+        """
         others: list[Path] = []
         for folder in folders:
             found, more = self._there(folder)
@@ -155,7 +189,8 @@ class _Look:
             if found:
                 doubts = (self._back(file, found) for file in others if found.license)
                 return next(filter(None, doubts), found)
-        return Evidence()
+        back = (self._back(file, agreed) for file in others if agreed)
+        return next(filter(None, back), Evidence())
 
     def _look_into(self, folder: Path) -> tuple[Evidence | None, list[Path]]:
         """Return what a folder says, if anything, and the other files in it that may take back what is said."""
@@ -166,28 +201,49 @@ class _Look:
             return None, []
         code = next((file.name for file in there if _CODE.search(file.name)), None)
         found = [_of_images(evidence, code) for evidence in _read(files, self.root)]
-        others = sorted(file for file in there if not (found and file in files) and _may_take_back(file))
-        self.read |= dict.fromkeys(_seen_from(self.root, file) for file in (*files, *others))
+        others = _texts(there, {*files} if found else set())
+        terms = [file for file in others if _is_of(file, _TERMS, _ABOUT)]
+        self.read |= dict.fromkeys(_seen_from(self.root, file) for file in (*files, *terms))
         return (_agreed(found) if found else None), others
 
     def _takes_back(self, file: Path, agreed: Evidence) -> Evidence | None:
         return _taken_back(file, agreed, self.root)
 
 
-def _may_take_back(file: Path) -> bool:
-    name = file.name.lower()
-    return bool(_MAY_TAKE_BACK.fullmatch(name)) and not _CODE.search(name) and file.is_file()
+def _is_of(file: Path, *kinds: re.Pattern[str]) -> bool:
+    return any(kind.fullmatch(file.name.lower()) for kind in kinds)
+
+
+def _texts(there: list[Path], known: set[Path]) -> list[Path]:
+    """Return the files of a folder, but for known ones, that may have a word on rights: by name, and a few small texts.
+
+    What is called as a picture there is about that one.
+    """
+    pictures = {match[1] for file in there if (match := _PICTURE.fullmatch(file.name))}
+    texts = sorted(
+        file
+        for file in there
+        if _is_of(file, _TERMS, _ABOUT, _TEXT)
+        and not {file.stem, PurePosixPath(file.stem).stem} & pictures
+        and file not in known
+        and not _CODE.search(file.name)
+    )
+    named = [file for file in texts if _is_of(file, _TERMS, _ABOUT) and file.is_file()]
+    others = (file for file in texts if not _is_of(file, _TERMS, _ABOUT) and file.is_file())
+    return named + list(islice((file for file in others if file.stat().st_size <= MAX_TEXT_BYTES), MAX_TEXTS))
 
 
 def _taken_back(file: Path, agreed: Evidence, root: Path) -> Evidence | None:
     """Return what another file says that is not understood to be what is agreed; None where it says the same.
 
-    In a readme only what tells of rights counts.
+    Only in a file whose name tells of rights every sentence counts.
     """
     license, text, place, title = agreed.license or "", text_of(file), _seen_from(root, file), _title(file, root)
+    name = file.name.lower()
     if not text.strip():
-        return Evidence(None, place, f"cannot be read beside {agreed.file}")
-    if file.name.lower().startswith("readme"):
+        is_known = _TERMS.fullmatch(name) or _ABOUT.fullmatch(name)
+        return Evidence(None, place, f"cannot be read beside {agreed.file}") if is_known else None
+    if not _TERMS.fullmatch(name):
         doubt = doubt_in(text, license)
     elif _claim(text, place, title).license == license:
         return None
