@@ -123,10 +123,11 @@ def test_long_names_are_cut(tmp_path):
     assert len(Folder(path=str(folder), size=32).open()) == 10
 
 
-def test_a_jpeg_of_a_rare_ending_gets_the_usual_one(tmp_path):
+@pytest.mark.parametrize("ending", [".jfif", ".jpe", ".JIF"])
+def test_a_jpeg_of_a_rare_ending_gets_the_usual_one(tmp_path, ending):
     data = tiny_data(tmp_path / "set")
     for file in sorted((data / "train/good").iterdir()):
-        Image.open(file).save(file.with_suffix(".jfif"), format="JPEG")
+        Image.open(file).save(file.with_suffix(ending), format="JPEG")
         file.unlink()
     ((folder, _),) = write_training_images([str(data)], tmp_path / "models").items()
     assert {file.suffix for file in folder.iterdir()} == {".jpg"}

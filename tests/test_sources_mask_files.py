@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from anomgen.errors import SourceError
-from anomgen.sources.mask_files import read_defect_mask, read_object_mask
+from anomgen.sources.mask_files import Look, is_painted, look_of, read_defect_mask, read_object_mask
 
 BLOB = np.zeros((48, 64), bool)
 BLOB[10:30, 12:40] = True
@@ -226,3 +226,12 @@ def test_photographs_are_no_masks_of_objects_but_cut_outs_are(grey):
     assert np.array_equal(read_object_mask(stored(shown), "cut out"), opaque > 127)
     with pytest.raises(SourceError, match="is a picture"):
         read_defect_mask(stored(shown), "cut out")
+
+
+@pytest.mark.parametrize("shape", [(1, 400), (400, 1), (1, 1)])
+def test_a_mask_of_one_row_is_read_without_a_warning(shape):
+    """Warnings are errors here."""
+    mask = np.arange(shape[0] * shape[1]).reshape(shape) < 100
+    data = stored(Image.fromarray(mask.astype(np.uint8) * np.uint8(255)))
+    assert np.array_equal(read_object_mask(data, "m"), mask)
+    assert look_of(data) in (Look.MASK, Look.EMPTY) and is_painted(data) in (True, False)

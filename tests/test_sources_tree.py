@@ -131,10 +131,25 @@ def test_what_is_not_read_is_said_where_no_image_is_found(tmp_path):
         Folder(path=str(tmp_path), size=32).open()
 
 
-def test_a_jpeg_is_read_whatever_its_ending(tmp_path):
+@pytest.mark.parametrize("ending", ["jpeg", "jpe", "jif", "jfif", "JPE"])
+def test_a_jpeg_is_read_whatever_its_ending(tmp_path, ending):
     put(tmp_path, "a.jpg")
-    (tmp_path / "a.jpg").rename(tmp_path / "a.jfif")
-    assert [name for name, _ in Folder(path=str(tmp_path), size=32).listed().entries] == ["a.jfif"]
+    (tmp_path / "a.jpg").rename(tmp_path / f"a.{ending}")
+    source = Folder(path=str(tmp_path), size=32).open()
+    assert [source.id(k) for k in range(len(source))] == [f"a.{ending}"] and source[0].any()
+
+
+def test_what_a_mac_packs_beside_pictures_is_counted(tmp_path):
+    put(tmp_path, "a.png", "k/b.png")
+    for name in ("__MACOSX/._a.png", "__MACOSX/k/._b.png", "__MACOSX/k/._notes.txt", "k/__MACOSX/._b.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"Mac OS X")
+    files = tree_of(tmp_path)
+    assert (files.pictures, files.others) == (["a.png", "k/b.png"], [])
+    said = (
+        "left out 3 files, hidden by a dot in front of a name: __MACOSX/._a.png, __MACOSX/k/._b.png, k/__MACOSX/._b.png"
+    )
+    assert not_read(files) == (said,)
 
 
 def test_a_file_that_gave_the_licence_was_read(tmp_path):

@@ -30,7 +30,7 @@ _LICENSE_FILE = re.compile(
 )
 """Names of files that say under which terms what lies beside them is given, in small letters."""
 _TERMS = re.compile(
-    r"(?!.*\.(?:png|jpe?g|jfif|bmp|tiff?|webp|gif|svg|npy|npz|csv|tsv|jsonl?|parquet|xml|zip|gz|tar|7z)$)"
+    r"(?!.*\.(?:png|jpe?g|jpe|jf?if|bmp|tiff?|webp|gif|svg|npy|npz|csv|tsv|jsonl?|parquet|xml|zip|gz|tar|7z)$)"
     r"(?:.*(?:lizenz|bedingung|rechte|vertraulich|geheimhalt).*"
     r"|(?:.*[^a-z])?(?:terms|notices?|eula|conditions?|rights|copy(?:right|ing)|agreement|legal|disclaimer"
     r"|licen[cs]e(?!s?[ ._-]?plate)|licen[czs](?:i?a|ing)|licença|nutzung|urheber|droits|derechos|condiciones|diritti"
@@ -45,7 +45,7 @@ _TEXT = re.compile(
 """Names of texts, in small letters, that may have one: what tells of rights in them is a doubt."""
 _ABOUT = re.compile(r"readme[\w-]*(?:\.(?:txt|md|rst|markdown))?")
 """Names of those that are read however long they are."""
-_PICTURE = re.compile(r"(.+)\.(?:png|jpe?g|jfif|bmp|tiff?|webp|gif)", re.IGNORECASE)
+_PICTURE = re.compile(r"(.+)\.(?:png|jpe?g|jpe|jf?if|bmp|tiff?|webp|gif)", re.IGNORECASE)
 MAX_TEXT_BYTES, MAX_TEXTS = 20_000, 20
 """Larger texts, and more in a folder, are data; so are those that are called as a picture is."""
 _README = re.compile(r"readme(?:\.dataset)?\.(?:txt|md)")

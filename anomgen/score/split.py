@@ -21,7 +21,7 @@ from anomgen.sources.images import read_image, read_picture
 from anomgen.sources.labelled import NORMAL, Listing, listing
 from anomgen.sources.mask_files import united_mask
 from anomgen.sources.orientation import UPRIGHT, Turn, upright_png
-from anomgen.sources.tree import EXTENSIONS
+from anomgen.sources.tree import EXTENSIONS, JPEGS
 
 LICENSE = "LICENSE"
 _UNSAFE = re.compile(r"[^\w.-]")
@@ -113,6 +113,6 @@ def _stored(name: str, content: bytes) -> tuple[str, bytes]:
     if ending not in EXTENSIONS:
         with Image.open(BytesIO(content)) as picture:
             ending = f".{_FORMATS.get(picture.format or '', picture.format or '').lower()}"
-    if ending == ".jfif":  # which few tools look for
+    if ending in JPEGS - {".jpeg"}:  # few tools look for the others
         ending = ".jpg"
     return (ending, content) if ending in EXTENSIONS else (".png", encode_png(read_image(content, name)))

@@ -15,11 +15,10 @@ from anomgen.sources.mask_files import drawn_picture, read_object_mask, stored_s
 from anomgen.sources.orientation import Drawn, Turn, drawn_notes
 from anomgen.sources.pixels import is_alike
 from anomgen.sources.scan import KnownFiles
-from anomgen.sources.tree import image_files, listed_problems
+from anomgen.sources.tree import JPEGS, image_files, listed_problems
 
 EXTENSIONS = (".png", ".bmp", ".tif", ".tiff", ".gif", ".webp")
 """Formats of masks; JPEG is left to photographs, which may lie beside them."""
-_PHOTOGRAPHS = (".jpg", ".jpeg")
 
 
 def region_of(path: str, key: str, source_id: str | None, shape: tuple[int, int], fit: Fit) -> np.ndarray:
@@ -53,11 +52,11 @@ def file_for(folder: Path, source_id: str) -> str | None:
 
 def advice_on_jpeg(folder: Path, source_id: str) -> str:
     """Return what to do about a JPEG where `file_for` finds no picture, as a part of a message; nothing without one."""
-    name = _named_as(folder, source_id, _PHOTOGRAPHS)
+    name = _named_as(folder, source_id, sorted(JPEGS))
     return f"; {name} is not taken, as it may be the photograph: save masks as PNG" if name else ""
 
 
-def _named_as(folder: Path, source_id: str, extensions: tuple[str, ...]) -> str | None:
+def _named_as(folder: Path, source_id: str, extensions: Sequence[str]) -> str | None:
     image = PurePosixPath(source_id)
     for stem in (image.stem, f"{image.stem}_mask"):
         for extension in (*extensions, *(known.upper() for known in extensions)):

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from anomgen.errors import UsageError
 
-EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
+JPEGS = frozenset({".jpg", ".jpeg", ".jpe", ".jif", ".jfif"})
+EXTENSIONS = JPEGS | {".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
 MASK_NAMES = frozenset({"ground_truth", "groundtruth", "gt", "mask", "masks"})
 """Folders of masks."""
 PERHAPS_MASK_NAMES = frozenset(
@@ -75,9 +76,9 @@ class Tree(NamedTuple):
 def tree_of(root: Path) -> Tree:
     """Return the files below a folder.
 
-    Hidden files and folders are left out, but for the names of pictures in them, and so is ``__MACOSX``. Links are
-    followed, but no folder is listed twice: links may go round in circles. Raises UsageError when a folder cannot be
-    listed.
+    Hidden files and folders are left out, but for the names of pictures in them, and so is all of ``__MACOSX``. Links
+    are followed, but no folder is listed twice: links may go round in circles. Raises UsageError when a folder cannot
+    be listed.
     """
     names = sorted(_walk(root), key=os.fsencode)
     hidden = [name for name in names if name.startswith(".") or "/." in name]
@@ -113,10 +114,10 @@ def _walk(root: Path) -> Iterator[str]:
         except OSError as error:
             raise _unlisted(folder, error) from error
         for entry in entries:
-            if entry.name == "__MACOSX":
-                continue
             path = folder / entry.name  # unlike the entry, it does not raise at a link to itself
-            if entry.name.startswith("."):
+            if entry.name == "__MACOSX":
+                yield from (f"{prefix}{name}" for name in _resource_forks(path))
+            elif entry.name.startswith("."):
                 yield from (f"{prefix}{name}" for name in _hidden_pictures(path))
             elif path.is_dir():
                 (linked if path.is_symlink() else waiting).append((path, f"{prefix}{entry.name}/"))
@@ -131,6 +132,12 @@ def _hidden_pictures(path: Path) -> list[str]:
     except OSError:
         return []
     return [name for name in names if PurePosixPath(name).suffix.lower() in EXTENSIONS]
+
+
+def _resource_forks(path: Path) -> list[str]:
+    """Return what a Mac packs beside each picture, ``__MACOSX/bad/._0.png``, at any depth."""
+    names = [Path(folder, name) for folder, _, files in os.walk(path) for name in files if name.startswith("._")]
+    return [name.relative_to(path.parent).as_posix() for name in names if name.suffix.lower() in EXTENSIONS]
 
 
 def folders_in(root: Path) -> list[str]:
