@@ -107,3 +107,57 @@ def test_run_lengths_that_fit_no_picture_are_refused(folder, line, told):
     (folder / "other.csv").write_text("a,b\n1,2\n")
     with pytest.raises(AnomgenError, match=r"other.csv: is neither COCO, Labelme, tasks .* nor a table of run lengths"):
         bank(folder, folder.parent / "bank", masks=folder / "other.csv")
+
+
+def coco(folder, *polygons, category=1, categories=({"id": 1, "name": "dent"}, {"id": 2, "name": "crack"})):
+    entries = [{"image_id": 0, "category_id": category, "segmentation": [list(polygon)]} for polygon in polygons]
+    images = [{"id": 0, "file_name": "0.png", "height": HEIGHT, "width": WIDTH}]
+    content = {"images": images, "categories": list(categories), "annotations": entries}
+    (folder / "a.json").write_text(json.dumps(content))
+
+
+def labelstudio(folder, *polygons):
+    shares = np.array([100 / WIDTH, 100 / HEIGHT])
+    regions = [
+        {
+            **{"type": "polygonlabels", "original_height": HEIGHT, "original_width": WIDTH},
+            "value": {"polygonlabels": ["dent"], "points": (np.reshape(own, (-1, 2)) * shares).tolist()},
+        }
+        for own in polygons
+    ]
+    (folder / "a.json").write_text(json.dumps([{"data": {"image": "0.png"}, "annotations": [{"result": regions}]}]))
+
+
+WRITERS = {
+    "coco": coco,
+    "labelstudio": labelstudio,
+    "labelme": lambda folder, *polygons: labelme(
+        folder, 0, *(("dent", "polygon", np.reshape(own, (-1, 2)).tolist()) for own in polygons)
+    ),
+}
+INSIDE = (10, 10, 20, 10, 20, 20, 10, 20)
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.parametrize("move", [(WIDTH, 0), (0, HEIGHT), (-30, 0), (0, -30), (200, 200)])
+def test_polygons_outside_of_their_picture_are_refused_by_its_name(folder, kind, move):
+    """They became a defect of one pixel in the corner; those that reach over the border are cut there."""
+    outside = tuple(np.add(INSIDE, move * 4).tolist())
+    WRITERS[kind](folder, INSIDE, (-9, 30, 99, 30, 99, 35, -9, 35))
+    (mask,) = masks_of(folder).values()
+    assert mask[30:36].all() and mask[10:21, 10:21].all() and mask.sum() == 11 * 11 + 6 * WIDTH
+    WRITERS[kind](folder, INSIDE, outside)
+    told = r"0\.png: is annotated with dent outside of the picture: x from .* of 40 × 48 pixels"
+    with pytest.raises(AnomgenError, match=told):
+        bank(folder, folder.parent / "other")
+
+
+def test_a_category_that_a_coco_file_does_not_name_is_told(folder):
+    coco(folder, INSIDE, INSIDE, category=7)
+    told = r"a\.json: 2 of 2 annotations have a category .* category_id 7; it names 1 \(dent\), 2 \(crack\)\. Mend"
+    with pytest.raises(AnomgenError, match=told):
+        bank(folder, folder.parent / "bank")
+    for given in ({"category": None}, {"categories": ()}):
+        coco(folder, INSIDE, **given)
+        bank(folder, folder.parent / "bank", overwrite=True)
+        assert open_bank(folder.parent / "bank").defect_types == ("defect",)

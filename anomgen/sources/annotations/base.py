@@ -25,13 +25,20 @@ UPLOADED = re.compile(r"[0-9a-f]{8}-")
 """What Label Studio puts before the name of an uploaded file."""
 
 
+class OutsideError(Exception):
+    """A form lies outside of its picture."""
+
+
 class Shape(NamedTuple):
     """One form that marks a defect."""
 
     size: tuple[int, int] | None
     """Height and width of the picture that it was drawn on, None where nothing says them."""
     mask: Callable[[tuple[int, int]], np.ndarray]
-    """Returns the mask, bool (H, W), for the picture's height and width, which are those above where they are said."""
+    """Returns the mask, bool (H, W), for the picture's height and width, which are those above where they are said.
+
+    Raises OutsideError.
+    """
 
 
 class Annotation(NamedTuple):
@@ -45,7 +52,7 @@ class Annotation(NamedTuple):
     def mask(self, turn: Turn) -> PairedMask:
         """Return what all shapes mark on a picture; where they were drawn on it as it is stored, it is turned, too.
 
-        Raises SourceError for a picture of another size.
+        Raises SourceError for a picture of another size, and for what lies outside of it.
         """
         said = next((own.size for own in self.shapes if own.size is not None), None)
         drawn = drawn_at(said, turn)
@@ -57,7 +64,13 @@ class Annotation(NamedTuple):
                 raise SourceError(
                     f"{self.image}: was annotated at {there} pixels, but is {here}; export its annotations anew"
                 )
-            mask |= own.mask(size)
+            try:
+                mask |= own.mask(size)
+            except OutsideError as error:
+                raise SourceError(
+                    f"{self.image}: is annotated with {self.defect_type} outside of the picture: {error}; remove it, "
+                    "or export its annotations anew"
+                ) from error
         return PairedMask(turned(mask, turn.orientation) if drawn is Drawn.STORED else mask, drawn)
 
 
@@ -136,9 +149,20 @@ def _common_end(a: Sequence[str], b: Sequence[str]) -> int:
 
 
 def filled(polygons: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
-    """Return what closed polygons, (N, 2) of x and y in pixels from the image's corner, cover: bool (H, W)."""
+    """Return what closed polygons, (N, 2) of x and y in pixels from the image's corner, cover: bool (H, W).
+
+    Raises OutsideError for one of which nothing is in the image.
+    """
     mask = np.zeros(shape, np.uint8)
     for points in polygons:
+        if not len(points):
+            continue
+        (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
+        if left >= shape[1] or top >= shape[0] or right < 0 or bottom < 0:
+            raise OutsideError(
+                f"x from {left:g} to {right:g} and y from {top:g} to {bottom:g}, of {shape[0]} × {shape[1]} pixels "
+                "(height × width)"
+            )
         inside = np.clip(np.floor(points), 0, np.array((shape[1] - 1, shape[0] - 1)))
         cv2.fillPoly(mask, [inside.astype(np.int32)], 1)
     return mask.view(bool)

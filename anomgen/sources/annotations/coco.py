@@ -12,6 +12,7 @@ import numpy as np
 from anomgen.errors import SourceError
 from anomgen.sources.annotations.base import Annotation, Mark, Pictures, Shape, filled
 
+_NAMED = 5
 _UNFIT = (KeyError, TypeError, ValueError, AttributeError)
 
 
@@ -23,10 +24,12 @@ def is_coco(content: Any) -> bool:
 def read_coco(content: Mapping[str, Any], path: Path, pictures: Pictures) -> list[Annotation]:
     """Return an annotation for each picture and category; a picture without annotations has none.
 
-    Raises SourceError, which names the file, for what is damaged, and for boxes without masks.
+    Raises SourceError, which names the file, for what is damaged, for categories that it does not name, and for boxes
+    without masks.
     """
     shapes: dict[tuple[str, str], list[Shape]] = defaultdict(list)
     try:
+        _require_categories(content, path.name)
         for image, kind, entry in _entries(content):
             name = pictures.find(str(image["file_name"]), path.name, path.stem)
             said = (int(image["height"]), int(image["width"])) if image.get("height") else None
@@ -54,6 +57,17 @@ def _entries(content: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], st
     images = {entry["id"]: entry for entry in content["images"]}
     for entry in content["annotations"]:
         yield images[entry["image_id"]], names.get(entry.get("category_id"), ""), entry
+
+
+def _require_categories(content: Mapping[str, Any], where: str) -> None:
+    names = {entry["id"]: str(entry["name"]) for entry in content.get("categories") or ()}
+    given = [entry.get("category_id") for entry in content["annotations"]]
+    if names and (unknown := [number for number in given if number is not None and number not in names]):
+        known = ", ".join(f"{number!r} ({name})" for number, name in list(names.items())[:_NAMED])
+        raise SourceError(
+            f"{where}: {len(unknown)} of {len(given)} annotations have a category that the file does not name, such as "
+            f"category_id {unknown[0]!r}; it names {known}{', …' if len(names) > _NAMED else ''}. Mend the file"
+        )
 
 
 def _damaged(path: Path, error: Exception) -> SourceError:

@@ -82,7 +82,7 @@ def _shape(region: Mapping[str, Any], name: str, where: str) -> Shape:
         mask = unbrushed(bytes(value["rle"]), size)
     elif region["type"] == "polygonlabels":
         corners = np.array(value["points"], dtype=np.float64).reshape(-1, 2) / 100 * (size[1], size[0])
-        mask = filled([corners], size)
+        return Shape(size, lambda _: filled([corners], size))
     else:
         raise SourceError(f"{where}: {name} has {region['type']}, which are no masks; use the brush or polygons")
     return Shape(size, lambda _: mask)
