@@ -62,7 +62,7 @@ def test_textures_of_an_unknown_licence_leave_that_of_the_dataset_unknown(tmp_pa
     if why:
         assert "licence of something that the anomalies were made of" in card and told[0] in card
         assert why in told[0] and told[0].endswith("give --license")
-        with pytest.raises(NoLicense, match="not known"):
+        with pytest.raises(NoLicense, match=r"not known, .* \(textures, banks, models\)"):
             upload_of(tmp_path / "out", "me/x", None, None)
         assert upload_of(tmp_path / "out", "me/x", None, "cc-by-4.0").card.data["license"] == "cc-by-4.0"
     else:

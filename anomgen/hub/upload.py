@@ -339,8 +339,9 @@ def _license(given: str | None, own: Card, recorded: list[str | None], folder: P
                 raise UsageError(f"{folder}: {fault}")
             return name
     raise NoLicense(
-        f"{folder}: its licence is not known, and nothing is published without one; it is that of the source images, "
-        "so find that out and give it, for instance --license cc-by-4.0 (your own pictures: any that you choose)"
+        f"{folder}: its licence is not known, and nothing is published without one; it is that of the source images "
+        "and of what else went into it (textures, banks, models), so find that out and give it, for instance --license "
+        "cc-by-4.0 (your own pictures: any that you choose)"
     )
 
 
