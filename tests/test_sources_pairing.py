@@ -113,6 +113,20 @@ def test_masks_that_mark_something_on_no_known_image_are_refused(tmp_path, image
         listing(str(tmp_path))
 
 
+def test_all_that_goes_on_from_a_mask_that_marks_something_is_left_out(tmp_path):
+    """As Eyecandies has it: lights, depth and normals of a piece, a mask of it, and masks of each kind of defect."""
+    for k in range(4):
+        for what in ("image_0", "image_1", "depth", "normals"):
+            write(tmp_path / f"{k}_{what}.png", PICTURE)
+        for what in ("mask", "bumps_mask", "colors_mask"):
+            write(tmp_path / f"{k}_{what}.png", MASK if k == 2 and what != "bumps_mask" else MASK * 0)
+    found = normal_among(tree_of(tmp_path).pictures, FileReader(tmp_path), "d")
+    assert {name[0] for name in found.images} == {"0", "1", "3"} and len(found.images) == 12
+    (tmp_path / "2_mask.png").unlink()
+    with pytest.raises(SourceError, match=r"1 mask marks something, .* of which 4 have no mask.*: 2_colors_mask\.png"):
+        normal_among(tree_of(tmp_path).pictures, FileReader(tmp_path), "d")
+
+
 @pytest.fixture
 def contents():
     """Return the pictures of a folder as KolektorSDD2 has it: 0 and 1 normal, 2 with a defect, 3 without a mask."""

@@ -184,7 +184,7 @@ def _files(path: str, *, alone: bool = False) -> Listing:
     doubtful = marked(others, read, path)
     if not by_masks and not alone:
         beside = [mask for mask in without(others, left) if folders_of(mask) & good]
-        refuse_strays([name for name in normal if name not in others], beside, read, path)
+        refuse_strays(normal, others, beside, read, path)
     gone = doubtful | (set(normal) - set(by_files.images))
     found = tuple(
         LabelledImage(name, types[name], name in training and types[name] == NORMAL, name, masks_of.get(name))
@@ -217,7 +217,7 @@ def _types_by_masks(
     if not masks_of or (bare and need_all) or any(named_type(name) for name in bare):
         return {}, ()
     anomalous = marked(masks_of, read, path)
-    refuse_strays(bare, without(masks_of, masks), read, path)
+    refuse_strays(images, masks_of, without(masks_of, masks), read, path)
     count = "1 image without a mask was" if len(bare) == 1 else f"{len(bare)} images without masks were"
     told = (f"no folder says what is normal, and {count} taken for it: {listed(bare)}",) if bare else ()
     return {name: SOME if name in anomalous else NORMAL for name in images}, told

@@ -114,7 +114,7 @@ def _by_beginnings(
     """Return the masks of which images' stems are what goes on, or what differs in zeros before numbers."""
     masks_of: dict[str, list[str]] = defaultdict(list)
     wanted = set(images)
-    claims = _going_on((*images, *others), masks, str)
+    claims = _going_on((*images, *others), masks, str, shared=shared)
     for mask, fitting in claims.items():
         if len(fitting) > 1 and not shared and wanted.intersection(fitting):
             raise _ambiguous(path, mask, *fitting[:2])
@@ -132,20 +132,32 @@ def _by_beginnings(
     return {image: own for image, own in masks_of.items() if image in wanted}
 
 
-def _going_on(images: Sequence[str], masks: Sequence[str], plain: Callable[[str], str]) -> dict[str, list[str]]:
-    """Return the images of each mask that go on from its stem, in the nearest folders, both stems made plain."""
-    by_beginning: dict[str, list[str]] = defaultdict(list)
-    for image in images:
-        for beginning in beginnings(place_of(image)[-1]):
-            by_beginning[plain(beginning)].append(image)
+def _going_on(
+    images: Sequence[str], masks: Sequence[str], plain: Callable[[str], str], *, shared: bool = False
+) -> dict[str, list[str]]:
+    """Return the images of each mask that go on from its stem, in the nearest folders, both stems made plain.
+
+    shared: take those that go on from any part of it that may be an image's, not from the longest alone.
+    """
+    by_beginning = _by_beginning(images, plain)
     claims: dict[str, list[str]] = {}
     for mask in masks:
         for base in mask_bases(mask):
             near = [(nearness(mask, image), image) for image in by_beginning.get(plain(base), ())]
             if fitting := [image for how, image in near if how and how == max(near)[0]]:
-                claims[mask] = fitting
-                break
+                claims[mask] = list(dict.fromkeys((*claims.get(mask, ()), *fitting)))
+                if not shared:
+                    break
     return claims
+
+
+def _by_beginning(images: Sequence[str], plain: Callable[[str], str] = str) -> dict[str, list[str]]:
+    """Return the images by their stems, and by each of the stems that they go on from, made plain."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for image in images:
+        for beginning in beginnings(place_of(image)[-1]):
+            found[plain(beginning)].append(image)
+    return found
 
 
 def _without_zeros(stem: str) -> str:
@@ -206,16 +218,35 @@ def marked(
     return found
 
 
-def refuse_strays(images: Sequence[str], masks: Sequence[str], read: Callable[[str], bytes], path: str) -> None:
-    """Raise SourceError where masks that belong to no image mark something, and `images`, which have none, are near."""
-    folders = {image.rpartition("/")[0]: image for image in reversed(images)}
+def refuse_strays(
+    images: Sequence[str],
+    masks_of: Mapping[str, Sequence[str]],
+    masks: Sequence[str],
+    read: Callable[[str], bytes],
+    path: str,
+) -> None:
+    """Raise SourceError where masks that belong to no image mark something, and images that have none are near.
+
+    images: all of them. masks_of: as `paired` has them; a mask is as good as theirs where its name, up to any ending,
+    is that of images with masks alone: ``1_dents_mask`` where ``1_image`` has ``1_mask``.
+    """
+    bare = [image for image in images if image not in masks_of]
+    folders = {image.rpartition("/")[0]: image for image in reversed(bare)}
     near = {mask: [image for image in folders.values() if nearness(mask, image)] for mask in masks}
-    strays = sorted(marked({mask: [mask] for mask in masks if near[mask]}, read, path))
+    begun, begun_masked = _by_beginning(bare), _by_beginning(list(masks_of))
+
+    def is_known(mask: str) -> bool:
+        stems = [base for base, _ in bases(place_of(mask)[-1])]
+        longest = next((base for base in stems if base in begun or base in begun_masked), "")
+        return longest not in begun and any(nearness(mask, image) for image in begun_masked.get(longest, ()))
+
+    masks = [mask for mask in masks if near[mask] and not is_known(mask)]
+    strays = sorted(marked({mask: [mask] for mask in masks}, read, path))
     if not strays:
         return
     count = f"{len(strays)} {'mask marks' if len(strays) == 1 else 'masks mark'}"
     raise SourceError(
-        f"{path}: {count} something, but nothing says on which images, of which {len(images)} have no mask, such as "
+        f"{path}: {count} something, but nothing says on which images, of which {len(bare)} have no mask, such as "
         f"{near[strays[0]][0]}: {listed(strays)}. Call masks as their images with _mask at the end, remove those of "
         "images that are not there, and move masks of the object or a region out of the folder: these are given by "
         "--set foreground=FOLDER and --roi FOLDER"
@@ -234,7 +265,7 @@ def normal_among(pictures: Sequence[str], read: Callable[[str], bytes], path: st
     images, masks, notes = sorted_pictures(pictures, read, path)
     masks_of = paired(images, sorted(masks), path, shared=True)
     anomalous = marked(masks_of, read, path)
-    refuse_strays([name for name in images if name not in masks_of], without(masks_of, masks), read, path)
+    refuse_strays(images, masks_of, without(masks_of, masks), read, path)
     notes += left_out(sorted(masks), "masks")
     notes += left_out([name for name in images if name in anomalous], "whose masks mark an anomaly")
     return ChosenPictures([name for name in images if name not in anomalous], notes)
