@@ -211,9 +211,9 @@ def test_what_cannot_be_used_is_refused(discs, tmp_path):
             transplant(discs, place=place).prepared(good(discs))
     with pytest.raises(UsageError, match="there is only one"):
         transplant(discs, place="near").prepared([surface(0)])
-    put(tmp_path / "good" / "defect.png", blemished(0)[0])
+    put(tmp_path / "good" / "again.png", blemished(0)[0])
     put(tmp_path / "good" / "normal.png", surface(0))
-    with pytest.raises(UsageError, match=r"disc/0.png is also among the normal images, as defect.png"):
+    with pytest.raises(UsageError, match=r"disc/0.png is also among the normal images, as again.png"):
         transplant(discs).prepared(good(tmp_path))
     bare = bank(discs / "defects", tmp_path / "bare", normal=discs / "good").path
     with pytest.raises(UsageError, match=rf"4 of the masks in .* are proposals.*anomgen bank {bare} --yes"):
