@@ -107,6 +107,8 @@ def test_masks_that_mark_something_on_no_known_image_are_refused(tmp_path, image
     told = rf"1 mask marks something, .* of which 5 have no mask, such as .*: {mask.format(k=3)}\. Call masks as"
     with pytest.raises(SourceError, match=told):
         normal_among(names, FileReader(tmp_path / "in"), "d")
+    with pytest.raises(SourceError, match=told):
+        defects_in(str(tmp_path / "in"))
     (tmp_path / "in").rename(tmp_path / "good")
     write(tmp_path / "bad/0.png", PICTURE)
     with pytest.raises(SourceError, match=r"1 mask marks something"):

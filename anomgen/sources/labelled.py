@@ -179,6 +179,8 @@ def _files(path: str, *, alone: bool = False) -> Listing:
     masks_of = paired(anomalous, sorted(mask for mask in masks if not folders_of(mask) & good), path, normal)
     if masks_of:
         _refuse_missing([name for name in anomalous if name not in masks_of], len(anomalous), path)
+    else:
+        refuse_strays(anomalous, {}, sorted(masks), read, path)
     left = without(masks_of, masks)
     others = {} if by_masks else paired(normal, left, path, anomalous, shared=True)
     doubtful = marked(others, read, path)
