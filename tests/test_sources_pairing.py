@@ -129,6 +129,13 @@ def test_all_that_goes_on_from_a_mask_that_marks_something_is_left_out(tmp_path)
         normal_among(tree_of(tmp_path).pictures, FileReader(tmp_path), "d")
 
 
+def test_a_number_of_a_mask_alone_says_not_of_which_image_it_is():
+    images = [f"a_{k}.png" for k in range(4)]
+    assert paired(images, ["a_mask2.png"], "d", shared=True) == {}
+    assert paired(images, ["a_mask.png"], "d", shared=True) == {image: ["a_mask.png"] for image in images}
+    assert paired([f"a_{k}.png" for k in range(65)], ["a_mask.png"], "d", shared=True) == {}
+
+
 @pytest.fixture
 def contents():
     """Return the pictures of a folder as KolektorSDD2 has it: 0 and 1 normal, 2 with a defect, 3 without a mask."""

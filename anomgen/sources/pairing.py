@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from anomgen.errors import SourceError, tell
@@ -28,6 +29,9 @@ _ADVICE = (
     "Invert masks that are inverted. Move photographs out of the folder, and masks of the object or a region: these "
     "are given by --set foreground=FOLDER and --roi FOLDER"
 )
+
+_VIEWS = 64
+"""Images that one mask may be of, as the views of a part are."""
 
 
 def paired(
@@ -137,14 +141,17 @@ def _going_on(
 ) -> dict[str, list[str]]:
     """Return the images of each mask that go on from its stem, in the nearest folders, both stems made plain.
 
-    shared: take those that go on from any part of it that may be an image's, not from the longest alone.
+    shared: take those that go on from any part of it that may be an image's, not from the longest alone. Of several
+    images a mask with a number of its own, which may be that of one of them, is none, nor is one of very many.
     """
     by_beginning = _by_beginning(images, plain)
     claims: dict[str, list[str]] = {}
     for mask in masks:
-        for base in mask_bases(mask):
+        for base, ending in mask_bases(mask):
             near = [(nearness(mask, image), image) for image in by_beginning.get(plain(base), ())]
-            if fitting := [image for how, image in near if how and how == max(near)[0]]:
+            fitting = [image for how, image in near if how and how == max(near)[0]]
+            is_open = len(fitting) > (1 if re.search(r"\d", ending) else _VIEWS)
+            if fitting and not is_open:
                 claims[mask] = list(dict.fromkeys((*claims.get(mask, ()), *fitting)))
                 if not shared:
                     break
@@ -232,7 +239,16 @@ def refuse_strays(
     """
     bare = [image for image in images if image not in masks_of]
     folders = {image.rpartition("/")[0]: image for image in reversed(bare)}
-    near = {mask: [image for image in folders.values() if nearness(mask, image)] for mask in masks}
+    by_part: dict[str, list[str]] = defaultdict(list)
+    for image in folders.values():
+        for part in place_of(image)[:-1]:
+            by_part[part].append(image)
+
+    def near(mask: str) -> str | None:
+        """Return an image that is near: in a folder of a name that the mask's have, or, if any will do, the first."""
+        named = chain.from_iterable(by_part.get(part, ()) for part in reversed(place_of(mask)[:-1]))
+        return next((image for image in chain(named, bare[:1]) if nearness(mask, image)), None)
+
     begun, begun_masked = _by_beginning(bare), _by_beginning(list(masks_of))
 
     def is_known(mask: str) -> bool:
@@ -240,14 +256,14 @@ def refuse_strays(
         longest = next((base for base in stems if base in begun or base in begun_masked), "")
         return longest not in begun and any(nearness(mask, image) for image in begun_masked.get(longest, ()))
 
-    masks = [mask for mask in masks if near[mask] and not is_known(mask)]
+    masks = [mask for mask in masks if near(mask) and not is_known(mask)]
     strays = sorted(marked({mask: [mask] for mask in masks}, read, path))
     if not strays:
         return
     count = f"{len(strays)} {'mask marks' if len(strays) == 1 else 'masks mark'}"
     raise SourceError(
         f"{path}: {count} something, but nothing says on which images, of which {len(bare)} have no mask, such as "
-        f"{near[strays[0]][0]}: {listed(strays)}. Call masks as their images with _mask at the end, remove those of "
+        f"{near(strays[0])}: {listed(strays)}. Call masks as their images with _mask at the end, remove those of "
         "images that are not there, and move masks of the object or a region out of the folder: these are given by "
         "--set foreground=FOLDER and --roi FOLDER"
     )

@@ -206,11 +206,11 @@ def bases(stem: str) -> Iterator[tuple[str, str]]:
         yield glued[1] or glued[4], glued[2] or glued[3]
 
 
-def mask_bases(mask: str) -> Iterator[str]:
-    """Yield what is left of a mask's stem, in small letters, without what says that it is a mask, the longest first."""
+def mask_bases(mask: str) -> Iterator[tuple[str, str]]:
+    """Yield those `bases` of a mask's stem, and the rest, of which all of the rest says that it is a mask."""
     for base, ending in bases(place_of(mask)[-1]):
         if says_mask(mask) if not ending else _SURE_ENDING.match(ending) or _PERHAPS_ENDING.match(ending):
-            yield base
+            yield base, ending
 
 
 def beginnings(stem: str) -> Iterator[str]:
