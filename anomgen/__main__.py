@@ -5,6 +5,7 @@ import signal
 import sys
 from contextlib import suppress
 from types import FrameType
+from typing import Any
 
 SECONDS = 0.002
 """Between two looks at whether a library is still being loaded."""
@@ -34,6 +35,11 @@ def _defer_interrupts() -> None:
         return
     waiting = False
 
+    def look_again() -> None:
+        if hasattr(signal, "setitimer"):
+            signal.signal(signal.SIGALRM, interrupt)
+            signal.setitimer(signal.ITIMER_REAL, SECONDS)
+
     def interrupt(number: int, frame: FrameType | None) -> None:
         nonlocal waiting
         is_second = waiting and number == signal.SIGINT
@@ -42,17 +48,27 @@ def _defer_interrupts() -> None:
                 with suppress(OSError):
                     os.write(2, STOPPING)  # printing, which may be what was interrupted, cannot be entered twice
             waiting = True
-            signal.signal(signal.SIGALRM, interrupt)
-            signal.setitimer(signal.ITIMER_REAL, SECONDS)
+            look_again()
             return
         waiting = False
+        if errors := sys.modules.get("anomgen.errors"):
+            vars(errors)["interrupted"] = True
         raise KeyboardInterrupt
 
+    def ignored(error: Any) -> None:
+        """Interrupt again where Python ignores it, as it does in what cleans up behind an object."""
+        if error.exc_type is KeyboardInterrupt:
+            look_again()
+        else:
+            sys.__unraisablehook__(error)
+
+    sys.unraisablehook = ignored
     signal.signal(signal.SIGINT, interrupt)
 
 
 def _stop_deferring() -> None:
-    """Stop the timer: it would outlive its handler, which Python takes away as it ends, and end the process itself."""
+    """Stop the timer for good: it would outlive its handler, which Python takes away, and end the process itself."""
+    sys.unraisablehook = sys.__unraisablehook__
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_REAL, 0)
 

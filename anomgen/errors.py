@@ -179,6 +179,35 @@ _TORCH_NO_MEMORY = re.compile(r"DefaultCPUAllocator|out of memory|can't start ne
 """Of a CPU, of an accelerator, and of Python where no thread gets its stack."""
 
 
+interrupted = False
+"""Whether Ctrl-C came: what it ends may swallow it, or make another error of it."""
+
+
+def heed_interrupt() -> None:
+    """Raise KeyboardInterrupt where Ctrl-C came."""
+    if interrupted:
+        raise KeyboardInterrupt from None
+
+
+def forget_interrupt() -> None:
+    """Go on as if Ctrl-C had not come: it was what ends this."""
+    global interrupted
+    interrupted = False
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """End this block with KeyboardInterrupt wherever Ctrl-C came, even if something swallowed it or raised another."""
+    try:
+        yield
+    except Interrupted:
+        raise
+    except BaseException:
+        heed_interrupt()
+        raise
+    heed_interrupt()
+
+
 def lacks_memory(error: Exception) -> bool:
     """Return whether memory ran out, of which OpenCV and torch tell in their own ways."""
     is_opencv = type(error).__module__ == "cv2" and getattr(error, "code", 0) == _NO_MEMORY

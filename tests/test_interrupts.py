@@ -89,3 +89,50 @@ def test_it_is_answered_at_once_and_no_timer_outlives_the_command():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, STOPPING.decode())
+
+
+SWALLOWING = """
+class Gone:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+        print("not reached")
+
+
+def verify(*_, progress, **__):
+    Gone()
+    end = time.monotonic() + 5
+    while time.monotonic() < end:
+        pass
+"""
+TURNING = """
+def verify(*_, progress, **__):
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt as error:
+        raise RuntimeError("serialising") from error
+"""
+FINISHING = """
+def verify(*_, progress, **__):
+    with suppress(BaseException):
+        signal.raise_signal(signal.SIGINT)
+"""
+GOING_ON = """
+def verify(*_, progress, **__):
+    with suppress(BaseException):
+        signal.raise_signal(signal.SIGINT)
+    progress(1, 2)
+    print("not reached")
+"""
+
+
+@pytest.mark.parametrize("verify", [SWALLOWING, TURNING, FINISHING, GOING_ON])
+def test_a_command_ends_so_where_something_swallows_it_or_makes_another_error_of_it(verify):
+    code = (
+        "import signal, sys, time\nfrom contextlib import suppress\n"
+        f"signal.signal(signal.SIGINT, signal.default_int_handler)\n{verify}\n"
+        "import anomgen.making.check\nanomgen.making.check.check = verify\n"
+        "sys.argv = ['anomgen', 'check', 'x']\nfrom anomgen.__main__ import main\nmain()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert [line for line in done.stderr.splitlines() if "getting ready" not in line] == ["error: interrupted"]

@@ -15,7 +15,16 @@ from anomgen.cli import bank, catalogue, check, doctor, export, inspect, make, p
 from anomgen.cli.streams import fault, flush, prepare
 from anomgen.cli.talk import show_warnings
 from anomgen.cli.terminal import print_json
-from anomgen.errors import AnomgenError, Interrupted, UsageError, in_one_block, lacks_memory, printable, redacted
+from anomgen.errors import (
+    AnomgenError,
+    Interrupted,
+    UsageError,
+    in_one_block,
+    interruptible,
+    lacks_memory,
+    printable,
+    redacted,
+)
 
 
 class Commands(TyperGroup):
@@ -24,7 +33,8 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
         try:
-            return super().invoke(ctx)
+            with interruptible():
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             raise Interrupted("interrupted") from None
 

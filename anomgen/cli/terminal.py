@@ -16,7 +16,7 @@ import typer
 
 from anomgen.cli.streams import takes_everything
 from anomgen.cli.talk import Talk, print_hint, talk
-from anomgen.errors import Progress, listening, printable, redacted, silent
+from anomgen.errors import Progress, heed_interrupt, interruptible, listening, printable, redacted, silent
 from anomgen.places import place
 
 SourceOption = Annotated[
@@ -91,13 +91,23 @@ def progress_of(verb: str, *, timed: bool = True) -> Iterator[Progress]:
 
     timed: whether the time left follows from what is done; else the notes say it.
     """
+    with interruptible(), _shown(verb, timed) as show:
+
+        def heeding(done: int, total: int, note: str = "", /) -> None:
+            heed_interrupt()
+            show(done, total, note)
+
+        with listening(heeding):
+            yield heeding
+
+
+@contextmanager
+def _shown(verb: str, timed: bool) -> Iterator[Progress]:
     if talk() is Talk.QUIET:
         yield silent
         return
     with (_bar if sys.stderr.isatty() else _lines)(verb, timed) as bar:
-        show = _stepwise(verb, bar) if talk() is Talk.VERBOSE else bar
-        with listening(show):
-            yield show
+        yield _stepwise(verb, bar) if talk() is Talk.VERBOSE else bar
 
 
 def _stepwise(verb: str, bar: Progress) -> Progress:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from anomgen.errors import AnomgenWarning, UsageError, require
+from anomgen.errors import AnomgenWarning, UsageError, forget_interrupt, require
 from anomgen.places import home, local
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -81,6 +81,7 @@ def studio(
         )
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listener])
+        forget_interrupt()
     return None
 
 
