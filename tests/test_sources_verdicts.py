@@ -42,10 +42,10 @@ def test_test_images_and_masks_are_never_taken_for_normal_ones(tmp_path, names, 
 
 
 def test_folders_and_images_of_any_other_name_are_taken(tmp_path):
-    names = (
-        "line1/good/a line2/good/a test_bench/a normal_light/a dim_light/a no_defects/a defect-free_2/a book/a Class1/a"
-    )
-    paths = [f"{name}.png" for name in (*names.split(), "side/b_def_1", "side/b_def_2", "top/0_ng")]
+    names = """line1/good/a line2/good/a test_bench/a normal_light/a dim_light/a no_defects/a defect-free_2/a book/a
+        Class1/a side/b_def_1 side/b_def_2 top/0_ng pole/positive_terminal/a pole/negative_terminal/a as/gut/a as/ok/a
+        as/good_new/a as/i.O./a trip/DSC_1 trip/DSC_2 trip/Gotthard_pass trip/epic_fail"""
+    paths = [f"{name}.png" for name in names.split()]
     for path in paths:
         write(tmp_path / path)
     assert len(Folder(path=str(tmp_path)).open()) == len(paths)

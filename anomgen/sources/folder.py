@@ -23,7 +23,7 @@ from anomgen.sources.tree import (
     perhaps_annotated,
     tree_of,
 )
-from anomgen.sources.verdicts import NORMAL_NAMES, folders_beside, opposed, says_normal
+from anomgen.sources.verdicts import NORMAL_NAMES, folders_beside, opposed, opposed_images, says_normal
 
 
 class NotAllNormal(UsageError):
@@ -131,12 +131,13 @@ def refuse_anomalous(ids: list[str], path: str) -> None:
     anomalous = {PurePosixPath(name).parent for name in ids if says_normal(PurePosixPath(name).stem) is False}
     for folder in sorted(anomalous):
         files = {file.stem: file.name for name in ids if (file := PurePosixPath(name)).parent == folder}
-        if told := opposed(sorted(files)):
+        if told := opposed_images(sorted(files)):
             raise _not_all_normal(f"{path}/{folder} holds {files[told[1]]} beside {files[told[0]]}".replace("/. ", " "))
 
 
 def _not_all_normal(problem: str) -> NotAllNormal:
     return NotAllNormal(
         f"{problem}, but every image of a source must be a normal one; give the folder of the normal images, "
-        "such as train/good, or for a known layout its kind (mvtec, visa, btad, mpdd)"
+        "such as train/good, or for a known layout its kind (mvtec, visa, btad, mpdd); if all are normal, call them so "
+        "that no word says another thing"
     )

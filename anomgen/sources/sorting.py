@@ -62,10 +62,11 @@ def sorted_pictures(pictures: Sequence[str], read: Callable[[str], bytes], path:
     sorting = _Sorting(pictures, read, path)
     masks = sorting.masks()
     called_masks = sorting.called_masks - masks
-    made = set(sorting.made(masks))
+    masked = sorting.masked(masks)
+    made = set(sorting.made(masks | masked))
     images = [name for name in pictures if name not in masks | made]
     sorting.refuse_drawn(images)
-    notes = _taken(sorted(called_masks - made)) + left_out(sorted(made), _MADE)
+    notes = _taken(sorted(called_masks - made - masked)) + left_out(sorted(made), _MADE)
     return Sorted(images, masks, notes + sorting.all_drawn(images))
 
 
@@ -181,7 +182,7 @@ class _Sorting:
     def _take(self, pictures: Sequence[str]) -> None:
         """Remember which pictures are called masks, or lie in a folder that is called so, but are images."""
         claims = ((name, self._claims[name]) for name in pictures)
-        self.called_masks.update(name for name, own in claims if own.says == "sure" or (own.says and not own.ending))
+        self.called_masks.update(name for name, own in claims if own.says)
 
     def _is_called_mask(self, name: str) -> bool:
         """Return whether a file is a mask whose name says so, or perhaps does."""
@@ -270,14 +271,17 @@ class _Sorting:
             "the end; give what are images alone, in a folder of their own"
         )
 
-    def made(self, masks: set[str]) -> list[str]:
-        """Return the pictures without a mask whose names, or folders', say that they were made from another image."""
+    def masked(self, masks: set[str]) -> set[str]:
+        """Return the image that each mask most likely belongs to."""
         claims = (self._claims.get(mask) for mask in masks)
-        masked = {claim.images[0] for claim in claims if claim and claim.images}
+        return {claim.images[0] for claim in claims if claim and claim.images}
+
+    def made(self, known: set[str]) -> list[str]:
+        """Return the pictures, none of the `known` ones, whose names, or folders', say that others became them."""
         return [
             name
             for name, claim in self._claims.items()
-            if name not in masks | masked and any(says_made(name, claim.ending, image) for image in claim.images)
+            if name not in known and any(says_made(name, claim.ending, image) for image in claim.images)
         ]
 
     def _strays(self, masks: set[str]) -> set[str]:

@@ -37,11 +37,12 @@ _PERHAPS = re.compile(
 _SURE_ENDING = re.compile(r"masks?|msk|label[ ._-]?viz|(?<![a-z])gt(?![a-z])|ground[ _-]?truth")
 _PERHAPS_ENDING = re.compile(r"label|seg|anno|anomal|defect|binary|instance|matte|alpha|(?<![a-z])(?:roi|bw)(?![a-z])")
 """What says that a file is a mask, in what its stem has beyond that of an image."""
-_MADE_ENDING = re.compile(
-    r"(?<![a-z])(?:overla(?:y|id)|vi[sz](?![a-z])|visuali[sz]|depth|disparity|normals(?![a-z])|heat[ ._-]?map|saliency"
-    r"|pred(?:s|ict\w*)?(?![a-z])|recon|contour|outline|bbox|boxes|marked|highlight|diff(?![a-z]))"
+_MADE_WORD = re.compile(
+    r"overla(?:ys?|id)|vi[sz]|visuali[sz]\w*|depths?|disparity|normals|heatmaps?|saliency|pred(?:s|ict\w*)?|recon\w*"
+    r"|contours?|outlines?|bbox(?:es)?|annot\w*|anomal\w*|defects?|segm(?:entation)?s?|semantic|instances?"
+    r"|heat|maps?|colou?r"
 )
-"""What says there that a file was drawn over an image, or computed from it."""
+"""What says there, if all words do, that a file was drawn over an image, or computed from it."""
 _MADE_FOLDER = re.compile(
     r"(?:xyz|depth|disparity|heat[ _-]?map|overlay|saliency|point[ _-]?cloud|pred|prediction|visuali[sz]ation)s?"
 )
@@ -185,7 +186,8 @@ def says_made(name: str, ending: str, image: str) -> bool:
     """
     folder, other = PurePosixPath(name).parent, PurePosixPath(image).parent
     by_folder = folder.parent == other.parent and _is_made(folder.name) and not _is_made(other.name)
-    return bool(_PERHAPS_ENDING.search(ending) or _MADE_ENDING.search(ending) or by_folder)
+    words = re.findall(r"[^\W\d_]+", ending)
+    return by_folder or (bool(words) and all(map(_MADE_WORD.fullmatch, words)))
 
 
 def _is_made(folder: str) -> bool:

@@ -44,20 +44,34 @@ def says_normal(name: str) -> bool | None:
     return is_anomalous == bool(words & _DENIALS) if is_anomalous or words & _NORMAL_WORDS else None
 
 
-def opposed(names: Iterable[str]) -> tuple[str, str] | None:
-    """Return two of some names, the normal one first, of which one says that not all of them are of normal images.
+def opposed(folders: Iterable[str]) -> tuple[str, str] | None:
+    """Return two of some folders' names, the normal one first, that say that not all of them are of normal images.
 
-    None where none does. Of ``Negative`` and ``Positive`` either may be first.
+    None where none do. Of ``Negative`` and ``Positive`` either may be first.
     """
-    names = list(names)
+    names = list(folders)
     normal = normal_names(names)
-    if normal and (others := [name for name in names if name not in normal]):
+    others = [name for name in names if name not in normal and not says_normal(name)]
+    if normal and others:
         return normal[0], min(others, key=lambda name: says_normal(name) is not False)
     for pair in _OPPOSITES:
-        found = [next((name for name in names if word in _words(name)), None) for word in pair]
+        found = [next((name for name in names if _words(name) - {""} == {word}), None) for word in pair]
         if found[0] and found[1]:
             return found[0], found[1]
     return None
+
+
+def opposed_images(stems: Iterable[str]) -> tuple[str, str] | None:
+    """Return what `opposed` does for images: each is called normal or not, or one as another but for the verdict."""
+    names = list(stems)
+    said = {name: says_normal(name) for name in names}
+    anomalous = [name for name in names if said[name] is False]
+    twins = {tuple(_without_verdict(name)): name for name in anomalous}
+    for name in names:
+        if said[name] is None and (twin := twins.get(tuple(_without_verdict(name)))):
+            return name, twin
+    normal = [name for name in names if said[name]]
+    return (normal[0], anomalous[0]) if normal and anomalous and None not in said.values() else None
 
 
 def normal_names(names: Iterable[str]) -> list[str]:

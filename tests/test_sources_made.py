@@ -1,0 +1,53 @@
+"""Pictures called as another image and as what is made from one: overlays, depth maps, drawn defects."""
+
+import pytest
+from test_sources_sorting import sort
+from test_sources_tree import put
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(f"a1{ending}" for ending in ("_overlay", "-vis", "_depth", "_heatmap_0", "_pred", "_annotated", "_defect")),
+        *(f"{folder}/a1" for folder in ("xyz", "Depth", "overlays")),
+    ],
+)
+def test_what_is_called_as_made_from_an_image_is_left_out_and_named(tmp_path, name):
+    images, name = ["a1.png", "a1_back.png", "b_visible.png", "c_depth.png"], f"{name}.png"
+    folder = "" if "/" not in name else "rgb/"
+    put(tmp_path, *(folder + image for image in images), name)
+    found = sort(tmp_path)
+    assert found.masks == set() and found.images == [folder + image for image in images]
+    (note,) = found.notes
+    assert note.startswith("left out 1 file, called as an image and as what is made from one") and note.endswith(name)
+
+
+@pytest.mark.parametrize(
+    "ending", ["_depth_gauge", "_depth_5mm", "_depth5mm", "_vis_a_vis", "_marked", "_diff", "_boxes", "_highlight"]
+)
+def test_other_words_behind_the_name_of_an_image_are_of_photographs(tmp_path, ending):
+    put(tmp_path, "a1.png", f"a1{ending}.png")
+    found = sort(tmp_path)
+    assert (len(found.images), found.masks, found.notes) == (2, set(), ())
+
+
+@pytest.mark.parametrize("ending", ["_label", "_seg", "_bw", "_label_back", "_seg07"])
+def test_photographs_called_perhaps_like_masks_are_images_and_this_is_said(tmp_path, ending):
+    put(tmp_path, "a1.png", f"a1{ending}.png")
+    found = sort(tmp_path)
+    assert len(found.images) == 2 and found.masks == set()
+    assert found.notes == (
+        f"1 file is called like a mask but holds a picture, and was taken for an image: a1{ending}.png",
+    )
+
+
+def test_what_is_called_as_made_from_an_image_but_has_a_mask_is_one(tmp_path):
+    put(tmp_path, "a1.png", "a1_defect.png", "a1_defect_mask.png!")
+    found = sort(tmp_path)
+    assert (found.images, found.notes) == (["a1.png", "a1_defect.png"], ())
+
+
+@pytest.mark.parametrize("folders", [("normals", "defects"), ("boxes", "bottles"), ("depth", "depths"), ("a/xyz", "b")])
+def test_folders_of_equal_names_that_may_hold_photographs_do(tmp_path, folders):
+    put(tmp_path, *(f"{folder}/0.png" for folder in folders))
+    assert sorted(sort(tmp_path).images) == sorted(f"{folder}/0.png" for folder in folders)
