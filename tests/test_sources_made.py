@@ -1,8 +1,13 @@
 """Pictures called as another image and as what is made from one: overlays, depth maps, drawn defects."""
 
+import time
+
+import numpy as np
 import pytest
-from test_sources_sorting import sort
+from test_sources_sorting import MASK, encoded, sort
 from test_sources_tree import put
+
+from anomgen.sources.sorting import sorted_pictures
 
 
 @pytest.mark.parametrize(
@@ -51,3 +56,15 @@ def test_what_is_called_as_made_from_an_image_but_has_a_mask_is_one(tmp_path):
 def test_folders_of_equal_names_that_may_hold_photographs_do(tmp_path, folders):
     put(tmp_path, *(f"{folder}/0.png" for folder in folders))
     assert sorted(sort(tmp_path).images) == sorted(f"{folder}/0.png" for folder in folders)
+
+
+def test_the_time_that_sorting_takes_does_not_grow_with_the_square_of_the_pictures():
+    def took(count):
+        names = [f"{folder}/{k:05d}.png" for folder in ("images", "masks") for k in range(count)]
+        start = time.process_time()
+        assert len(sorted_pictures(names, lambda name: contents[name.startswith("masks")], "d").images) == count
+        return time.process_time() - start
+
+    contents = [encoded(noisy) for noisy in (np.random.default_rng(0).integers(0, 256, (32, 40, 3), np.uint8), MASK)]
+    took(50)
+    assert took(8000) < 10 * took(2000)

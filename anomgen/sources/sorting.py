@@ -64,7 +64,8 @@ def sorted_pictures(pictures: Sequence[str], read: Callable[[str], bytes], path:
     called_masks = sorting.called_masks - masks
     masked = sorting.masked(masks)
     made = set(sorting.made(masks | masked))
-    images = [name for name in pictures if name not in masks | made]
+    apart = masks | made
+    images = [name for name in pictures if name not in apart]
     sorting.refuse_drawn(images)
     notes = _taken(sorted(called_masks - made - masked)) + left_out(sorted(made), _MADE)
     return Sorted(images, masks, notes + sorting.all_drawn(images))
