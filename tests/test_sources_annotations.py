@@ -129,6 +129,17 @@ def test_what_marks_no_image_leaves_none_out(tmp_path, files):
     assert len(images) == 5 and "annotations mark" not in notes
 
 
+@pytest.mark.parametrize("kind", ["prose", "settings of a camera", "other XML"])
+def test_what_lies_beside_images_and_is_no_annotation_is_not_told_of(tmp_path, kind):
+    assert "may say" not in put(tmp_path, SILENT[kind])[1]
+
+
+def test_a_file_of_figures_beside_an_image_is_told_of(tmp_path):
+    for k, kind in enumerate(["figures", "a box of nothing", "one line of several"]):
+        told = "may say which images are anomalous: 1.txt (1.txt: holds figures that are neither boxes nor polygons)"
+        assert told in put(tmp_path / str(k), SILENT[kind])[1]
+
+
 @pytest.mark.parametrize(
     ("files", "told"),
     [

@@ -72,7 +72,7 @@ def listed_in(root: Path, files: Tree, *above: Path) -> Listed:
     if not told.images:
         advice = "; give pictures of defects to `anomgen bank`" if normal.images else ""
         raise UsageError(f"{root}: no picture is a normal image: {'; '.join(left)}{advice}")
-    unread = files._replace(others=[name for name in files.others if name not in told.read])
+    unread = files._replace(others=[name for name in files.others if name not in told.read | told.plain])
     notes = (*left, *perhaps_annotated(unread, told.damaged), *license.notes)
     return Listed(str(root), [(name, name) for name in told.images], read, license.license, notes=notes)
 

@@ -46,12 +46,16 @@ _SPLITS = re.compile(r"(?<![a-z])(?:train|val|test)")
 
 
 class Unmarked(NamedTuple):
-    """The images that no file marks. notes: on the others; read: the files that were read; damaged: why others not."""
+    """The images that no file marks. notes: on the others; read: the files that were read; damaged: why others not.
+
+    plain: the files called like an image that turned out to be no annotations.
+    """
 
     images: list[str]
     notes: tuple[str, ...]
     read: set[str]
     damaged: dict[str, str]
+    plain: set[str]
 
 
 def unmarked(root: Path, images: Sequence[str], others: Sequence[str]) -> Unmarked:
@@ -65,12 +69,12 @@ def unmarked(root: Path, images: Sequence[str], others: Sequence[str]) -> Unmark
     for level in _levels(root, images, others):
         found.look(level)
     if not found.kinds:
-        return Unmarked(list(images), (), found.read, found.damaged)
+        return Unmarked(list(images), (), found.read, found.damaged, found.plain)
     files = listed(sorted(found.marking))
     left, notes = without_marked(images, found.kinds, files)
     if len(left) < len(images):
         notes += (f"annotations were read from {files}; if they mark no defects, move them elsewhere",)
-    return Unmarked(left, notes, found.read, found.damaged)
+    return Unmarked(left, notes, found.read, found.damaged, found.plain)
 
 
 def without_marked(
@@ -100,6 +104,7 @@ class _Found:
     def __init__(self) -> None:
         self.kinds: dict[str, set[str]] = defaultdict(set)
         self.read: set[str] = set()
+        self.plain: set[str] = set()
         self.marking: set[str] = set()
         self.damaged: dict[str, str] = {}
 
@@ -118,6 +123,8 @@ class _Found:
             except SourceError as error:
                 self.damaged[shown] = str(error)[:_SAID]
                 continue
+            if marks is None and name in own:
+                self.plain.add(shown)
             if marks is None or (name not in own and any(mark.called is None for mark in marks)):
                 continue
             self.read.add(shown)
@@ -157,9 +164,10 @@ def _marks(path: Path, classes: Mapping[int, str]) -> list[Mark] | None:
         return labelstudio_marks(content, path) if is_labelstudio(content) else None
     if kind == ".txt":
         try:
-            return yolo_marks(read_file(path, path.name, _BYTES[kind]), classes)
+            text = read_file(path, path.name, _BYTES[kind])
         except SourceError:
             return None
+        return yolo_marks(text, classes, path.name)
     text = read_file(path, path.name, _BYTES[kind])
     return run_marks(text, path) if kind == ".csv" else xml_marks(text, path)
 

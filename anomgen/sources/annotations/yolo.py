@@ -72,21 +72,25 @@ def _polygons(path: Path, name: str) -> dict[int, list[np.ndarray]]:
     return found
 
 
-def yolo_marks(text: str, classes: Mapping[int, str]) -> list[Mark] | None:
-    """Return what a label file marks by boxes or polygons; None for a text that is no label file."""
-    found = []
-    for line in text.splitlines():
-        number, *shares = line.split() or [""]
-        if not number:
-            continue
+def yolo_marks(text: str, classes: Mapping[int, str], name: str) -> list[Mark] | None:
+    """Return what a label file marks by boxes or polygons; None for a text whose first line holds more than figures.
+
+    Raises SourceError, which calls the file `name`, where a line is neither box nor polygon.
+    """
+    found: list[Mark] = []
+    wrong = SourceError(f"{name}: holds figures that are neither boxes nor polygons")
+    lines = [line.split() for line in text.splitlines() if line.strip()]
+    for number, *shares in lines:
         try:
-            values = [float(share) for share in shares]
+            _, *values = map(float, (number, *shares))
         except ValueError:
-            return None
+            if not found:
+                return None
+            raise wrong from None
         is_class = number.isascii() and number.isdecimal() and len(number) < _DIGITS
         is_inside = len(values) >= 4 and all(-_SLACK <= value <= 1 + _SLACK for value in values)
         if not is_class or not is_inside or (len(values) < 6 and min(values[2:4]) <= 0):
-            return None
+            raise wrong
         found.append(Mark(None, classes.get(int(number), f"class {int(number)}")))
     return found
 
