@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import pytest
 import yaml
@@ -146,6 +147,15 @@ def test_changes_reach_any_depth_and_leave_the_original_alone():
     }
     assert before == {"a": {"b": [1, {"c": 2}]}, "d": 3}
     assert changed(before, {"a.b.0": "1e-1", "d": (1, 2)}) == {"a": {"b": ["1e-1", {"c": 2}]}, "d": (1, 2)}
+
+
+@pytest.mark.parametrize("whole", ["foreground=auto", "foreground={method: auto}"])
+def test_a_change_of_the_whole_does_not_undo_one_of_a_part_before_it(whole):
+    part = "foreground.tolerance=20"
+    said = f"--set {whole} undoes --set {part} before it; give it first, or leave one out"
+    with pytest.raises(UsageError, match=re.escape(said)):
+        changed({}, [part, "foregrounds=1", whole])
+    assert changed({}, [whole, part]) == {"foreground": {"method": "auto", "tolerance": 20}}
 
 
 def test_a_change_of_what_an_alias_names_changes_one_place():

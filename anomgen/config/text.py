@@ -245,10 +245,15 @@ def changed(
 ) -> dict[str, Any]:
     """Return settings with values changed at any depth, ``a.b.0.c``; missing mappings on the way are made.
 
-    example: what errors show. Raises UsageError for a text that is no change.
+    example: what errors show. Raises UsageError for a text that is no change, and for one that undoes another.
     """
     result = dict(settings)
+    before: dict[str, str] = {}
     for key, value, text in _pairs(overrides, example):
+        undone = next((said for inner, said in before.items() if inner.startswith(f"{key}.")), None)
+        if undone is not None:
+            raise UsageError(f"--set {text[:80]} undoes --set {undone[:80]} before it; give it first, or leave one out")
+        before[key] = text
         *path, last = key.split(".")
         place: Any = result
         if path == ["foreground"] and isinstance(result.get("foreground"), str):
