@@ -8,7 +8,10 @@ import pytest
 from PIL import Image
 
 from anomgen.errors import SourceError
+from anomgen.sources.folder import FileReader
 from anomgen.sources.mask_files import Look, is_painted, look_of, read_defect_mask, read_object_mask
+from anomgen.sources.sorting import sorted_pictures
+from anomgen.sources.tree import tree_of
 
 BLOB = np.zeros((48, 64), bool)
 BLOB[10:30, 12:40] = True
@@ -235,3 +238,76 @@ def test_a_mask_of_one_row_is_read_without_a_warning(shape):
     data = stored(Image.fromarray(mask.astype(np.uint8) * np.uint8(255)))
     assert np.array_equal(read_object_mask(data, "m"), mask)
     assert look_of(data) in (Look.MASK, Look.EMPTY) and is_painted(data) in (True, False)
+
+
+def rough(low, high, sigma=2.0):
+    """Return a texture of little contrast."""
+    grain = cv2.GaussianBlur(np.random.default_rng(0).normal(size=(96, 128)), (0, 0), sigma)
+    return np.uint8(low + np.round((grain - grain.min()) * ((high - low) / np.ptp(grain))))
+
+
+def dark_field():
+    """Return a bright object with grain on a background that is clipped to black."""
+    lit = 28 * np.exp(-(((np.mgrid[:96, :128] - np.array([48, 64])[:, None, None]) / 16) ** 2).sum(axis=0))
+    return np.clip(lit - 4 + np.random.default_rng(0).normal(0, 0.5, lit.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("low", "high"), [(110, 130), (4, 28), (228, 252), (120, 128)])
+@pytest.mark.parametrize(
+    ("format", "options"),
+    [("PNG", {}), ("JPEG", {"quality": 40}), ("JPEG", {"quality": 75}), ("JPEG", {"quality": 92})],
+)
+def test_photographs_of_few_greys_are_no_masks(low, high, format, options):
+    assert look_of(stored(Image.fromarray(rough(low, high)), format, **options)) is Look.PICTURE
+    coloured = np.dstack([rough(low, high), rough(low, high) // 2, rough(low, high) // 3])
+    assert look_of(stored(Image.fromarray(coloured), "PNG")) is Look.PICTURE
+
+
+def test_a_dark_field_photograph_is_no_mask_for_its_black_background():
+    assert (dark_field() == 0).mean() > 0.7 and len(np.unique(dark_field())) < 32
+    assert look_of(stored(Image.fromarray(dark_field()))) is Look.PICTURE
+
+
+@pytest.mark.parametrize("shape", [(40, 32), (160, 192)])
+@pytest.mark.parametrize("what", ["labels", "dense", "classes", "scratch", "scattered", "soft", "bright"])
+def test_masks_of_few_greys_stay_masks(what, shape):
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    mask = np.zeros(shape, np.uint8)
+    if what == "labels":
+        for k in range(12):
+            cv2.circle(mask, (4 + k % 3 * 11, 4 + k // 3 * 10), 3, k + 1, -1)
+    elif what == "dense":
+        side = max(8, shape[1] // 5)
+        mask[:] = np.where(
+            (rows % side < side - 1) & (columns % side < side - 1), rows // side * 5 + columns // side, 0
+        )
+    elif what == "classes":
+        mask[:] = 1 + rows // (shape[0] // 3) * 3 + columns // (shape[1] // 3)
+    elif what == "scratch":
+        cv2.line(mask, (3, 2), (28, 37), 1)
+    elif what == "scattered":
+        mask[:] = np.random.default_rng(0).random(shape) < 0.01
+    else:
+        cv2.ellipse(mask, (16, 20), (8, 11), 30, 0, 360, 255, -1)
+        mask = cv2.GaussianBlur(mask, (0, 0), 0.7) // 10 * 10 if what == "soft" else mask
+    assert look_of(stored(Image.fromarray(mask))) is Look.MASK
+
+
+@pytest.mark.parametrize("quality", [30, 60, 75, 95])
+@pytest.mark.parametrize("shape", ["line", "ellipse"])
+def test_black_and_white_masks_stay_masks_as_jpeg(shape, quality):
+    assert look_of(stored(Image.fromarray(drawn(shape)), "JPEG", quality=quality)) is Look.MASK
+
+
+@pytest.mark.parametrize(
+    ("name", "pixels"), [("top/{}.png", rough(110, 130)), ("top/{}.jpg", rough(228, 252)), ("{}_uv.png", dark_field())]
+)
+def test_photographs_of_few_greys_are_images_beside_others_of_their_names(tmp_path, name, pixels):
+    base = "bottom/{}.jpg" if "/" in name else "{}.png"
+    for k in range(6):
+        for path, shown in ((base, rough(20, 230)), (name, pixels)):
+            file = tmp_path / path.format(k)
+            file.parent.mkdir(exist_ok=True)
+            cv2.imwrite(str(file), shown)
+    found = sorted_pictures(tree_of(tmp_path).pictures, FileReader(tmp_path), "d")
+    assert (len(found.images), found.masks, found.notes) == (12, set(), ())

@@ -25,7 +25,7 @@ _NOISE = 3
 _RINGING, _PEAKS = 32, 0.005
 """How far values ring around black and white, and the least share of the dark ones that are above all around them."""
 _MOST_VALUES = 32
-"""Different values in a channel of a mask; anything drawn by a camera has more."""
+"""Different values in a channel of a mask; what a camera takes has more, or values side by side."""
 _MOST_DRAWN = 5
 """Greys of a mask that nobody takes for a photograph, whatever it is called."""
 _MOST_COLOURS = 256
@@ -168,21 +168,26 @@ def look_of(data: bytes) -> Look:
     """Return what a file looks like; one that cannot be read is a picture.
 
     Masks are flat: a pixel is as the next one nearly everywhere, and there are few values or colours, or, stored with
-    losses, hardly any but the two extremes.
+    losses, hardly any but the two extremes. Values that lie close together are a mask's only in even areas: those of a
+    photograph in little light or of little contrast are few, too.
     """
     try:
-        pixels = _meant(_pixels(data, "").pixels)
+        whole = _meant(_pixels(data, "").pixels)
     except SourceError:
         return Look.PICTURE
-    if (pixels == pixels[:1, :1]).all():
+    if (whole == whole[:1, :1]).all():
         return Look.EMPTY
-    flatness, pixels = _flatness(pixels), _thinned(pixels)
+    flatness, pixels = _flatness(whole), _thinned(whole)
     if _is_lossy(data):
-        extreme = _extreme(pixels).mean()
-        if extreme > 0.98:
+        extreme, is_both = _extreme(pixels).mean(), _is_black_and_white(pixels)
+        if extreme > 0.98 and is_both:
             return Look.MASK
+        if not is_both and np.bincount(pixels.ravel()).argmax() > _NOISE:
+            return Look.PICTURE  # of something white or dark
         flatness = min(flatness, extreme)  # losses make photographs flat, too
-    elif all(_values(pixels[..., channel]) <= _MOST_VALUES for channel in range(pixels.shape[2])):
+    elif _spans_little(pixels) and not _has_even_areas(whole, flatness):
+        return Look.PICTURE
+    elif flatness >= _ROUGH and _values(pixels) <= _MOST_VALUES:
         return Look.MASK
     if _has_many_colours(pixels):
         return Look.UNCLEAR if flatness >= _FLAT else Look.PICTURE
@@ -198,7 +203,7 @@ def is_drawn(data: bytes) -> bool:
     """
     pixels = _meant(_pixels(data, "").pixels)
     if _is_lossy(data):
-        return bool(pixels.min() <= _NEAR and pixels.max() >= 255 - _NEAR)
+        return _is_black_and_white(pixels)
     if not 2 <= len(np.unique(pixels[..., 0])) <= _MOST_DRAWN:
         return False
     return bool((pixels == pixels[..., :1]).all()) and _flatness(pixels) >= _FLAT
@@ -215,11 +220,31 @@ def is_painted(data: bytes) -> bool:
     return _flatness(pixels) >= _PAINTED and _specks(pixels) <= _SPECKS
 
 
-def _values(channel: np.ndarray) -> int:
-    """Return how many different values there are."""
-    if channel.dtype.kind == "u":
-        return int(np.count_nonzero(np.bincount(channel.ravel())))
-    return len(np.unique(channel))
+def _is_black_and_white(pixels: np.ndarray) -> bool:
+    """Return whether pixels, uint8, hold both, as near as losses leave them."""
+    return bool(pixels.min() <= _NEAR and pixels.max() >= 255 - _NEAR)
+
+
+def _spans_little(pixels: np.ndarray) -> bool:
+    """Return whether all values of each channel lie close together, as those of a dark photograph do."""
+    if pixels.dtype.kind != "u":
+        return False
+    return bool((pixels.max(axis=(0, 1)) - pixels.min(axis=(0, 1))).max() <= _DARK)
+
+
+def _has_even_areas(pixels: np.ndarray, flatness: float) -> bool:
+    """Return whether labels are painted, a few in lines or any in areas without specks, small ones on black."""
+    if flatness >= _FLAT and _values(pixels) <= _MOST_DRAWN:
+        return True
+    return flatness >= (_FLAT if pixels.all() else _ROUGH) and _specks(pixels) <= _SPECKS
+
+
+def _values(pixels: np.ndarray) -> int:
+    """Return how many different values there are in the channel that has most."""
+    channels = [channel.ravel() for channel in np.moveaxis(pixels, 2, 0)]
+    if pixels.dtype.kind == "u":
+        return max(int(np.count_nonzero(np.bincount(channel))) for channel in channels)
+    return max(len(np.unique(channel)) for channel in channels)
 
 
 def _thinned(pixels: np.ndarray) -> np.ndarray:
