@@ -117,7 +117,7 @@ def test_sixteen_bits_and_grey_stay(tmp_path, name):
     assert image.dtype == np.uint16 and image.shape == (40, 48)
 
 
-@pytest.mark.parametrize(("name", "word"), [("mvtec", "good"), ("folder", "a/b")])
+@pytest.mark.parametrize(("name", "word"), [("mvtec", "a;b"), ("folder", "a/b")])
 def test_defect_types_that_are_no_folder_are_refused(dataset, tmp_path, name, word):
     opened = Dataset(dataset)
     object.__setattr__(opened.columns, "defect_types", (word, "scar"))
@@ -125,7 +125,7 @@ def test_defect_types_that_are_no_folder_are_refused(dataset, tmp_path, name, wo
         export(opened, name, tmp_path / "out")
 
 
-@pytest.mark.parametrize("word", ["good", "a/../../b"])
+@pytest.mark.parametrize("word", ["a;b", "a/../../b"])
 def test_a_name_that_is_refused_is_advised_by_the_type_that_it_stands_for(dataset, tmp_path, word):
     kind = Dataset(dataset).columns.defect_types[0]
     with pytest.raises(UsageError, match=f"the defect type '{word}' cannot.*--set names='{{{kind}: NAME}}'"):

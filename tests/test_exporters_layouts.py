@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 
 import numpy as np
@@ -90,9 +91,7 @@ def test_two_types_may_change_their_names(dataset, tmp_path):
     ("names", "message"),
     [
         ({"nas": "chip"}, "no defect type 'nas'; did you mean 'nsa'"),
-        ({"nsa": "normal"}, "'normal' cannot be the name of a defect type"),
-        ({"nsa": ""}, "'' cannot be the name of a defect type"),
-        ("normal", "'normal' cannot be the name of a defect type"),
+        ({"nsa": ""}, "the defect type '' has no name; give it another name with --set names='{nsa: NAME}'"),
         ("", r"names: must have at least 1 character"),
         (["defect"], r"names: must be a mapping, such as {nsa: scratch}"),
     ],
@@ -100,6 +99,15 @@ def test_two_types_may_change_their_names(dataset, tmp_path):
 def test_a_name_that_cannot_be_is_refused(dataset, tmp_path, names, message):
     with pytest.raises(UsageError, match=message):
         export(dataset, "coco", tmp_path / "out", overrides={"names": names})
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["mvtec", "visa", "yolo", "coco", "ader", "folder", "labelstudio"])
+@pytest.mark.parametrize(("names", "other"), [({"nsa": "OK"}, "'{nsa: NAME}'"), ("good", "NAME"), ("normal", "NAME")])
+def test_no_format_calls_a_defect_like_normal_images(dataset, tmp_path, name, names, other):
+    said = f"is called like normal images; give it another name with --set names={other}"
+    with pytest.raises(UsageError, match=re.escape(said)):
+        export(dataset, name, tmp_path / "out", overrides={"names": names})
     assert not (tmp_path / "out").exists()
 
 

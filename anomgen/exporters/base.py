@@ -21,10 +21,11 @@ from anomgen.config import Config, Share, validated
 from anomgen.dataset import card
 from anomgen.dataset.reader import Dataset, shard_rows
 from anomgen.dataset.record import Record
-from anomgen.dataset.row import LABELS, NORMAL
+from anomgen.dataset.row import NORMAL
 from anomgen.errors import UsageError, near_miss
 from anomgen.files import digest, file_digest, writing
 from anomgen.registry import BUNDLED, check_stored, load
+from anomgen.sources.verdicts import NORMAL_NAMES
 
 
 def build_exporter(kind: str, settings: Mapping[str, Any] | None = None) -> Exporter:
@@ -152,12 +153,11 @@ class Exporter(Config):
         return self.names if isinstance(self.names, str) else self.names.get(defect_type, defect_type)
 
     def renamed(self, dataset: Dataset) -> Dataset:
-        """Return the dataset with its defect types called as `names` says. Raises UsageError where that cannot be.
+        """Return the dataset with its defect types called as `names` says.
 
+        Raises UsageError where that cannot be, and where one is then called like normal images: good, ok, normal, ….
         Its rows are still stored under the old names; an exporter gets them as records, under the new ones.
         """
-        if not self.names:
-            return dataset
         known = dataset.columns.defect_types
         for name in () if isinstance(self.names, str) else self.names:
             if name not in known:
@@ -165,8 +165,11 @@ class Exporter(Config):
                 raise UsageError(f"names: no defect type {name!r}{near_miss(name, known)} (there is {listed})")
         types = tuple(dict.fromkeys(map(self.called, known)))
         for name in types:
-            if name in ("", LABELS[NORMAL]):
-                raise UsageError(f"names: {name!r} cannot be the name of a defect type; give another")
+            if not name or name.lower() in NORMAL_NAMES:
+                why = "is called like normal images" if name else "has no name"
+                raise UsageError(f"{dataset.path}: the defect type {name!r} {why}; {another_name(name, self.names)}")
+        if not self.names:
+            return dataset
         result = copy(dataset)
         result.columns = replace(dataset.columns, defect_types=types, vocabulary=())
         return result
@@ -244,19 +247,24 @@ def category_of(dataset: Dataset, category: str | None) -> str:
     return name
 
 
-def check_types(dataset: Dataset, names: Mapping[str, str] | str, taken: Iterable[str] = (LABELS[NORMAL],)) -> None:
-    """Raise UsageError when a defect type cannot be a folder's name, or is one that the layout itself takes.
+def check_types(dataset: Dataset, names: Mapping[str, str] | str) -> None:
+    """Raise UsageError when a defect type cannot be a folder's name.
 
     names: see `Exporter.names`, as which the dataset's types are called.
     """
-    stored = {} if isinstance(names, str) else {new: old for old, new in names.items()}
     for name in dataset.columns.defect_types:
-        if name in taken or not PLAIN_NAME.fullmatch(name):
-            other = "NAME" if isinstance(names, str) else f"'{{{stored.get(name, name)}: NAME}}'"
+        if not PLAIN_NAME.fullmatch(name):
             raise UsageError(
                 f"{dataset.path}: the defect type {name!r} cannot be the name of a folder in this format; export it "
-                f"--to coco, or give it another with --set names={other}"
+                f"--to coco, or {another_name(name, names)}"
             )
+
+
+def another_name(name: str, names: Mapping[str, str] | str) -> str:
+    """Return how to call a defect type otherwise that is called so, perhaps as `names` says; see `Exporter.names`."""
+    stored = {} if isinstance(names, str) else {new: old for old, new in names.items()}
+    other = "NAME" if isinstance(names, str) else f"'{{{stored.get(name, name)}: NAME}}'"
+    return f"give it another name with --set names={other}"
 
 
 def license_of(dataset: Dataset) -> str | None:

@@ -44,7 +44,7 @@ class MVTec(SplitExporter):
 
     def tree(self, dataset: Dataset, records: Iterable[Record], files: Files) -> Iterator[Placed]:
         """Write the tree record by record; yield where each one is now."""
-        check_types(dataset, self.names, taken=("good", "normal"))
+        check_types(dataset, self.names)
         name = category_of(dataset, self.category)
         training = self.training_sources(dataset, normal_only=True)
         seen = 0
