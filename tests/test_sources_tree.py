@@ -152,6 +152,16 @@ def test_what_a_mac_packs_beside_pictures_is_counted(tmp_path):
     assert not_read(files) == (said,)
 
 
+def test_thumbnails_of_a_nas_are_no_images(tmp_path):
+    put(tmp_path, "a.png", "k/b.png", "@eaDir/a.png/SYNOPHOTO_THUMB_XL.jpg", "k/@eaDir/b.png/.thumb.png")
+    (tmp_path / "@eaDir" / "a.png@SynoEAStream").write_bytes(b"")
+    (tmp_path / "my@eaDir.png").write_bytes((tmp_path / "a.png").read_bytes())
+    files = tree_of(tmp_path)
+    assert (files.pictures, files.others) == (["a.png", "k/b.png", "my@eaDir.png"], [])
+    names = "@eaDir/a.png/SYNOPHOTO_THUMB_XL.jpg, k/@eaDir/b.png/.thumb.png"
+    assert not_read(files) == (f"left out 2 files, thumbnails of a NAS in a folder @eaDir: {names}",)
+
+
 def test_a_file_that_gave_the_licence_was_read(tmp_path):
     put(tmp_path, "a.png", "b.png")
     (tmp_path / "LICENSE.txt").write_text("The images are licensed under CC BY 4.0.")

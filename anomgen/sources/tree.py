@@ -25,6 +25,8 @@ _PERHAPS_WORDS = MASK_NAMES | PERHAPS_MASK_NAMES | {"seg", "segmentationclass", 
 PLAIN_NAMES = frozenset({"data", "images", "image", "img", "imgs", "rgb"})
 """Folders whose names say nothing."""
 
+_THUMBNAILS = "@eaDir"
+"""The folder in which Synology's NAS draws thumbnails of the pictures beside it."""
 _NAMED = 5
 _ANNOTATING = frozenset({".json", ".xml", ".csv", ".txt"})
 _ANNOTATED = re.compile(r"annot|label|coco|defect|anomal|ground.?truth|(?:^|_)gt(?:_|$)", re.IGNORECASE)
@@ -62,7 +64,8 @@ _PARTNERS = ("image", "img", "photo", "picture", "pic", "rgb", "input")
 class Tree(NamedTuple):
     """Files below a folder, as POSIX paths relative to it, sorted by their bytes.
 
-    others: those of kinds that are not read. hidden: pictures whose names begin with a dot, or whose folders' do.
+    others: those of kinds that are not read. hidden: pictures whose names begin with a dot, or whose folders' do, and a
+    NAS's thumbnails.
     """
 
     pictures: list[str]
@@ -77,12 +80,12 @@ class Tree(NamedTuple):
 def tree_of(root: Path) -> Tree:
     """Return the files below a folder.
 
-    Hidden files and folders are left out, but for the names of pictures in them, and so is all of ``__MACOSX``. Links
-    are followed, but no folder is listed twice: links may go round in circles. Raises UsageError when a folder cannot
-    be listed.
+    Hidden files and folders are left out, but for the names of pictures in them, and so are ``__MACOSX`` and
+    ``@eaDir``. Links are followed, but no folder is listed twice: links may go round in circles. Raises UsageError when
+    a folder cannot be listed.
     """
     names = sorted(_walk(root), key=os.fsencode)
-    hidden = [name for name in names if name.startswith(".") or "/." in name]
+    hidden = [name for name in names if "/." in f"/{name}" or _is_thumbnail(name)]
     known = set(hidden)
     pictures = [name for name in names if name not in known and PurePosixPath(name).suffix.lower() in EXTENSIONS]
     known.update(pictures)
@@ -116,8 +119,8 @@ def _walk(root: Path) -> Iterator[str]:
             raise _unlisted(folder, error) from error
         for entry in entries:
             path = folder / entry.name  # unlike the entry, it does not raise at a link to itself
-            if entry.name == "__MACOSX":
-                yield from (f"{prefix}{name}" for name in _resource_forks(path))
+            if entry.name in ("__MACOSX", _THUMBNAILS):
+                yield from (f"{prefix}{name}" for name in _packed(path))
             elif entry.name.startswith("."):
                 yield from (f"{prefix}{name}" for name in _hidden_pictures(path))
             elif path.is_dir():
@@ -135,10 +138,15 @@ def _hidden_pictures(path: Path) -> list[str]:
     return [name for name in names if PurePosixPath(name).suffix.lower() in EXTENSIONS]
 
 
-def _resource_forks(path: Path) -> list[str]:
-    """Return what a Mac packs beside each picture, ``__MACOSX/bad/._0.png``, at any depth."""
-    names = [Path(folder, name) for folder, _, files in os.walk(path) for name in files if name.startswith("._")]
+def _packed(path: Path) -> list[str]:
+    """Return what a Mac packs beside each picture, ``__MACOSX/bad/._0.png``, or a NAS draws of it, at any depth."""
+    start = "" if path.name == _THUMBNAILS else "._"
+    names = [Path(folder, name) for folder, _, files in os.walk(path) for name in files if name.startswith(start)]
     return [name.relative_to(path.parent).as_posix() for name in names if name.suffix.lower() in EXTENSIONS]
+
+
+def _is_thumbnail(name: str) -> bool:
+    return _THUMBNAILS in name.split("/")
 
 
 def folders_in(root: Path) -> list[str]:
@@ -312,7 +320,12 @@ def not_read(files: Tree, licence: Collection[str] = ()) -> tuple[str, ...]:
 
     licence: the files, as `Evidence.read` has them, that were read after all.
     """
-    hidden = left_out(files.hidden, "hidden by a dot in front of a name")
+    drawn = [name for name in files.hidden if _is_thumbnail(name)]
+    dotted = [name for name in files.hidden if not _is_thumbnail(name)]
+    hidden = (
+        *left_out(dotted, "hidden by a dot in front of a name"),
+        *left_out(drawn, f"thumbnails of a NAS in a folder {_THUMBNAILS}"),
+    )
     others = [name for name in files.others if name not in licence]
     if not others:
         return hidden
