@@ -1,5 +1,7 @@
 """Which mask belongs to which image, and which pictures of a folder are normal or abnormal by their masks."""
 
+import time
+
 import cv2
 import numpy as np
 import pytest
@@ -202,3 +204,14 @@ def test_images_whose_mask_is_empty_are_not_abnormal(contents):
     found = abnormal_among(list(contents), contents.__getitem__, "d")
     assert found.images == ["2.png", "3.png"]
     assert found.notes[1] == "left out 3 files, normal images: 0.png, 1.png, good/9.png"
+
+
+def test_the_time_that_pairing_takes_does_not_grow_with_the_square_of_equal_names():
+    def took(count):
+        start = time.process_time()
+        masks_of = paired([f"s{k}/rgb.png" for k in range(count)], [f"s{k}/gt.png" for k in range(1, count, 2)], "d")
+        assert masks_of["s1/rgb.png"] == ["s1/gt.png"] and len(masks_of) == count // 2
+        return time.process_time() - start
+
+    took(50)
+    assert took(4000) < 12 * took(1000)

@@ -94,14 +94,16 @@ def _by_places(images: Sequence[str], masks: Sequence[str], path: str) -> dict[s
 def _by_stems(images: Sequence[str], masks: Sequence[str], path: str, others: Sequence[str]) -> dict[str, list[str]]:
     """Return the masks whose stems are, or begin with, those of images in folders that may be theirs."""
     by_stem: dict[str, list[str]] = defaultdict(list)
+    beside: dict[tuple[str, str], list[str]] = defaultdict(list)
     for name in (*images, *others):
-        by_stem[place_of(name)[-1]].append(name)
+        stem = place_of(name)[-1]
+        by_stem[stem].append(name)
+        beside[stem, name.rpartition("/")[0]].append(name)
     wanted, exact = set(images), dict[str, str]()
     masks_of: dict[str, list[str]] = defaultdict(list)
     for mask in masks:
         for base, ending in bases(place_of(mask)[-1]):
-            near = [(nearness(mask, image), image) for image in by_stem.get(base, ())]
-            fitting = [image for how, image in near if how and how == max(near)[0]]
+            fitting = beside.get((base, mask.rpartition("/")[0])) or _nearest(mask, by_stem.get(base, ()))
             if len(fitting) > 1 and wanted.intersection(fitting):
                 raise _ambiguous(path, mask, *fitting[:2])
             if fitting and not ending and exact.setdefault(fitting[0], mask) != mask:
@@ -110,6 +112,13 @@ def _by_stems(images: Sequence[str], masks: Sequence[str], path: str, others: Se
                 masks_of[fitting[0]].append(mask)
                 break
     return {image: own for image, own in masks_of.items() if image in wanted}
+
+
+def _nearest(mask: str, images: Sequence[str]) -> list[str]:
+    """Return those of images of one stem whose folders fit a mask's best; none where none fits."""
+    near = [nearness(mask, image) for image in images]
+    best = max(near, default=0)
+    return [image for how, image in zip(near, images, strict=True) if how and how == best]
 
 
 def _by_beginnings(
