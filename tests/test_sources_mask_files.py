@@ -263,6 +263,14 @@ def test_photographs_of_few_greys_are_no_masks(low, high, format, options):
     assert look_of(stored(Image.fromarray(coloured), "PNG")) is Look.PICTURE
 
 
+def test_a_photograph_of_five_greys_is_no_mask_though_it_is_flat():
+    """Grain sets single pixels of it off."""
+    grain = np.random.default_rng(1).random((96, 128)) < 0.02
+    shown = np.minimum(rough(120, 124, sigma=12) + grain, 124).astype(np.uint8)
+    assert look_of(stored(Image.fromarray(shown))) is Look.PICTURE
+    assert look_of(stored(Image.fromarray(np.uint8(BLOB) + np.uint8(1)))) is Look.MASK
+
+
 def test_a_dark_field_photograph_is_no_mask_for_its_black_background():
     assert (dark_field() == 0).mean() > 0.7 and len(np.unique(dark_field())) < 32
     assert look_of(stored(Image.fromarray(dark_field()))) is Look.PICTURE

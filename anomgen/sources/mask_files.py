@@ -233,8 +233,8 @@ def _spans_little(pixels: np.ndarray) -> bool:
 
 
 def _has_even_areas(pixels: np.ndarray, flatness: float) -> bool:
-    """Return whether labels are painted, a few in lines or any in areas without specks, small ones on black."""
-    if flatness >= _FLAT and _values(pixels) <= _MOST_DRAWN:
+    """Return whether labels are painted: few in lines on black, or any in areas without specks, small ones on black."""
+    if flatness >= _FLAT and not pixels.all() and _values(pixels) <= _MOST_DRAWN:
         return True
     return flatness >= (_FLAT if pixels.all() else _ROUGH) and _specks(pixels) <= _SPECKS
 
