@@ -138,6 +138,6 @@ def refuse_anomalous(ids: list[str], path: str) -> None:
 def _not_all_normal(problem: str) -> NotAllNormal:
     return NotAllNormal(
         f"{problem}, but every image of a source must be a normal one; give the folder of the normal images, "
-        "such as train/good, or for a known layout its kind (mvtec, visa, btad, mpdd); if all are normal, call them so "
-        "that no word says another thing"
+        "such as train/good, or for a known layout its kind (mvtec, visa, btad, mpdd); if all of them are "
+        "normal, rename what says otherwise"
     )
