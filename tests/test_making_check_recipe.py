@@ -51,7 +51,6 @@ def test_a_recipe_that_was_changed_is_told(drawn, tmp_path, key, value):
         ("README.md", "num_examples: 2", "num_examples: 7", "card"),
         ("README.md", "license: cc0-1.0", "license: [", "card"),
         ("provenance.json", '"license": "cc0-1.0"', '"license": "mit"', "card"),
-        ("provenance.json", '"dataset": null', '"dataset": "somebody/else"', "card"),
         ("provenance.json", '"kind": "builtin",\n    "count"', '"kind": "folder",\n    "count"', "record"),
         ("provenance.json", '"count": 2', '"count": 3', "record"),
         ("README.md", "# ", "# Mine: mit, 7 rows. ", None),
@@ -73,3 +72,15 @@ def test_a_file_that_loaders_would_read_as_rows_is_named(tmp_path):
     shutil.copy(folder / "data" / shard_name(0, 2), folder / "data" / "train-extra.parquet")
     (found,) = check_dataset(Dataset(folder)).violations
     assert found.rule == "shards" and "data/train-extra.parquet is no file of anomgen" in found.examples[0]
+
+
+def test_a_card_and_a_provenance_that_name_other_data_sets_are_told(drawn, tmp_path):
+    shutil.copytree(drawn, tmp_path, dirs_exist_ok=True)
+    for file, old, new in (
+        ("README.md", "license: cc0-1.0", "license: cc0-1.0\nsource_datasets: [somebody/screws]"),
+        ("provenance.json", '"dataset": null', '"dataset": "somebody/else"'),
+    ):
+        text = (drawn / file).read_text(encoding="utf-8")
+        assert old in text
+        (tmp_path / file).write_text(text.replace(old, new, 1), encoding="utf-8")
+    assert [violation.rule for violation in check(tmp_path).violations] == ["card"]
