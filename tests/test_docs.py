@@ -116,7 +116,18 @@ def known_extra(word):
     return extras and set((extras[1] or "all").split(",")) <= set(PROJECT["project"]["optional-dependencies"])
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if commands(page) and not GENERATED.match(page)])
+LONG = {"docs/how-to/tune.md"}
+"""Pages whose commands take longest."""
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=[pytest.mark.slow] if page in LONG else [])
+        for page in PAGES
+        if commands(page) and not GENERATED.match(page)
+    ],
+)
 def test_the_commands_of_a_page_run_in_order(page, place):
     for block, words in commands(page):
         if (block.marker and block.marker[0] == "not run") or words[1] in NOT_RUN or REMOTE.search(" ".join(words)):

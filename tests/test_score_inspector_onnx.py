@@ -41,7 +41,14 @@ def kept(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("kind", "score"), [("probe", "window"), ("supersimplenet", "window"), ("unet", "max"), ("unet", "sum")]
+    ("kind", "score"),
+    [
+        pytest.param("probe", "window", marks=pytest.mark.slow),
+        pytest.param("supersimplenet", "window", marks=pytest.mark.slow),
+        ("unet", "window"),
+        ("unet", "max"),
+        ("unet", "sum"),
+    ],
 )
 def test_the_file_says_what_the_detector_says(kept, tmp_path, kind, score):
     inspector = anomgen.Inspector.load(kept(kind))
