@@ -21,17 +21,12 @@ try:
 except ImportError:
     datasets = None
 
-pytestmark = pytest.mark.skipif(datasets is None, reason='needs datasets: pip install ".[hub]"')
+pytestmark = [
+    pytest.mark.skipif(datasets is None, reason='needs datasets: pip install ".[hub]"'),
+    pytest.mark.usefixtures("offline"),
+]
 
 DEEP = np.random.default_rng(0).integers(0, 65535, (5, 40, 50, 3), endpoint=True).astype(np.uint16)
-
-
-@pytest.fixture(autouse=True)
-def offline(tmp_path_factory, monkeypatch):
-    """Keep the library away from the internet and from the user's cache."""
-    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
 
 
 def png(array):

@@ -15,14 +15,9 @@ from anomgen.sources.labelled import listing
 
 datasets = pytest.importorskip("datasets", reason='needs datasets: pip install ".[hub]"')
 V, Image, ClassLabel = datasets.Value, datasets.Image, datasets.ClassLabel
+pytestmark = pytest.mark.usefixtures("offline")
+
 COUNT = 6
-
-
-@pytest.fixture(autouse=True)
-def offline(tmp_path_factory, monkeypatch):
-    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
 
 
 def png(array):

@@ -105,6 +105,13 @@ def product(low=2000, high=2765, count=4, shape=(60, 80)):
     return [noisy(low + k, high, (*shape, 1)) for k in range(count)], inside
 
 
+def opened(folder, size):
+    """Return the range that a folder's images take, low and high, and the note on it."""
+    source = Folder(path=str(folder), size=size).open()
+    (note,) = (note for note in source.notes if note.startswith("16 bits"))
+    return *source.value_range, note
+
+
 def keyed(image, key):
     """Return the PNG of a grey picture of 16 bits, of which one value is transparent."""
     data, chunk = cv2.imencode(".png", image)[1].tobytes(), b"tRNS" + struct.pack(">H", key)
@@ -124,11 +131,9 @@ def test_transparent_pixels_are_not_in_the_range(tmp_path, how, size):
         else:
             alpha = inside * (65535 if how == "alpha" else noisy(65300, 65535, inside.shape))
             cv2.imwrite(str(folder / f"{k}.png"), np.dstack([image] * 3 + [alpha.astype(np.uint16)]))
-    source = Folder(path=str(folder), size=size).open()
-    low, high = source.value_range
+    low, high, note = opened(folder, size)
     assert 2000 <= low < 2765 and high <= 2765 + (0 if how != "faint alpha" else 235), (low, high)
     share = 1 - inside.mean()
-    (note,) = (note for note in source.notes if note.startswith("16 bits"))
     told = float(note.partition("; ")[2].partition("%")[0]) / 100
     assert "lie far outside, such as" in note and "65535, and are left as they are" in note
     assert abs(told - share) < (0.01 if size is None else 0.1)
@@ -163,10 +168,8 @@ def test_an_area_at_the_depths_largest_value_is_not_in_the_range(tmp_path, fille
         if filled.endswith("zeros"):
             image[-2:] = 0
         cv2.imwrite(str(folder / f"{k}.png"), image)
-    source = Folder(path=str(folder), size=size).open()
-    low, high = source.value_range
+    low, high, note = opened(folder, size)
     assert (size is not None or low >= 2000) and high <= 2765
-    (note,) = (note for note in source.notes if note.startswith("16 bits"))
     assert "% of the pixels lie far outside, such as" in note and "65535" in note.partition(";")[2]
     for row in Renderer(plan("perlin", folder, "foreground=none")).rows(range(4)):
         assert (row.image[where] == 65535).all() and not row.mask[where].any()
