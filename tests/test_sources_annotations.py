@@ -56,6 +56,18 @@ TASKS = json.dumps(
 )
 
 
+def tagged(*tags):
+    """CVAT; tags: an image and what is said of it."""
+    images = "".join(f'<image name="{name}"><tag label="{tag}" source="manual"/></image>' for name, tag in tags)
+    return f"<annotations>{images}</annotations>"
+
+
+def chosen(*choices):
+    """Label Studio; choices: an image and what is said of it."""
+    results = [(name, {"type": "choices", "value": {"choices": list(kinds)}}) for name, *kinds in choices]
+    return json.dumps([{"data": {"image": name}, "annotations": [{"result": [own]}]} for name, own in results])
+
+
 def put(root, files, images=5):
     """Write images `0.png`, `1.png`, … into `root` and texts where they belong; return the folder's `Listed`."""
     write(root, {f"{k}.png": k for k in range(images)})
@@ -83,6 +95,10 @@ MARKING = {
     "COCO above": {"../marks.json": coco((1, "dent"), folder="images/photos/")},
     "CVAT": {"annotations.xml": CVAT},
     "Label Studio": {"tasks.json": TASKS},
+    "tags of CVAT": {"annotations.xml": tagged(("1.png", "defect"), ("0.png", "good"), ("0.png", "matte"))},
+    "choices of Label Studio": {"tasks.json": chosen(("0.png", "Good", "matte"), ("1.png", "Defect", "matte"))},
+    "a flag of Labelme": {"1.json": json.dumps({"flags": {"defect": True}, "shapes": [], "imagePath": "1.png"})},
+    "lable of GC10": {"../lable/1.xml": voc("dent")},
     "Severstal": {"../train.csv": runs("1.png,3,10 5 90 5", "1.png,4,200 3", "2.png,,")},
     "Severstal of 2019": {
         "train.csv": runs("1.png_3,10 5", "1.png_4,", "2.png_1,", header="ImageId_ClassId,EncodedPixels")
@@ -114,6 +130,10 @@ SILENT = {
     "classes called normal": {"0.json": labelme("good"), "1.xml": voc("OK"), "c.json": coco((2, "no_defect"))},
     "YOLO's class good": {"1.txt": BOX, "data.yaml": "names: [good, dent]\n"},
     "COCO of no image here": {"../c.json": coco((1, "dent"), folder="bad/"), "d.json": coco()},
+    "images called normal": {"a.xml": tagged(("0.png", "ok")), "c.json": chosen(("1.png", "no defect", "matte"))},
+    "other flags of Labelme": {
+        "1.json": json.dumps({"flags": {"seen": True, "ng": False}, "shapes": [], "imagePath": ""})
+    },
     "captions": {"captions.json": coco((1, "x"), caption="a part")},
     "other tables": {"train.csv": "ImageId,label\n1.png,1\n", "parts.csv": "name,price\n1.png,3\n"},
     "an example of a submission": {"sample_submission.csv": runs("1.png,1,1 1920")},
@@ -149,6 +169,8 @@ def test_a_file_of_figures_beside_an_image_is_told_of(tmp_path):
         ({"c.json": '{"images": [], "annotations": [{"image_id": 3}]}'}, "c.json: is no COCO file"),
         ({"c.json": '{"images": [{}], "annotations": {}}'}, "c.json: is no COCO file"),
         ({"t.json": '[{"data": {}, "annotations": [{"result": [{"type": "labels"}]}]}]'}, "t.json: holds no tasks"),
+        ({"t.json": chosen(("1.png", "x")).replace('"choices":', '"x":')}, "t.json: holds no tasks"),
+        ({"1.json": '{"imagePath": "1.png", "shapes": [], "flags": [3]}'}, "1.json: is no file of Labelme"),
         ({"train.csv": runs("1.png,1,2 3 4")}, "train.csv: is no table of run lengths .*line 2"),
         ({"train.csv": runs("1.png")}, "train.csv: is no table of run lengths .*line 2"),
     ],

@@ -17,9 +17,12 @@ EXTENSIONS = JPEGS | {".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
 MASK_NAMES = frozenset({"ground_truth", "groundtruth", "gt", "mask", "masks"})
 """Folders of masks."""
 PERHAPS_MASK_NAMES = frozenset(
-    {"label", "labels", "annotation", "annotations", "segmentation", "segmentations", "masks_perhaps"}
+    {"label", "labels", "lable", "annotation", "annotations", "segmentation", "segmentations", "masks_perhaps"}
 )
-"""Folders of masks, where their files are called like images elsewhere; they may also be what is on the images."""
+"""Folders of masks, where their files are called like images elsewhere; they may also be what is on the images.
+
+``lable`` is that of GC10-DET.
+"""
 _PERHAPS_WORDS = MASK_NAMES | PERHAPS_MASK_NAMES | {"seg", "segmentationclass", "segmentationobject"}
 """Words of such folders' names: ``masks_png``, ``binary masks``, ``SegmentationClass``."""
 PLAIN_NAMES = frozenset({"data", "images", "image", "img", "imgs", "rgb"})

@@ -16,6 +16,7 @@ from anomgen.errors import SourceError
 from anomgen.places import read_within, regular
 from anomgen.sources.mask_files import PairedMask
 from anomgen.sources.orientation import Drawn, Turn, drawn_at, turned
+from anomgen.sources.verdicts import says_normal
 
 MAX_BYTES = 1 << 28
 """Larger files are not read as annotations."""
@@ -82,6 +83,17 @@ class Mark(NamedTuple):
 
     called: str | None
     defect_type: str
+    doubt: str = ""
+    """Why nothing says whether this is a defect, "" where it is one."""
+
+
+def image_marks(labels: Sequence[tuple[str, str]]) -> list[Mark]:
+    """Return what labels of whole images mark: a picture, as a file calls it, and one of its labels each.
+
+    An image that one label calls normal is marked by those alone that words call anomalous.
+    """
+    normal = {called for called, label in labels if says_normal(label)}
+    return [Mark(called, label) for called, label in labels if says_normal(label) is False or called not in normal]
 
 
 def read_json(path: Path, most: int = MAX_BYTES) -> Any:

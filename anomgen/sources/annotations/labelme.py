@@ -11,6 +11,7 @@ import numpy as np
 
 from anomgen.errors import SourceError
 from anomgen.sources.annotations.base import Annotation, Mark, Pictures, Shape, filled
+from anomgen.sources.verdicts import says_normal
 
 _UNFIT = (KeyError, TypeError, ValueError)
 
@@ -37,9 +38,14 @@ def read_labelme(content: Mapping[str, Any], path: Path, pictures: Pictures) -> 
 
 
 def labelme_marks(content: Mapping[str, Any], path: Path) -> list[Mark]:
-    """Return what the shapes mark. Raises SourceError, which names the file, for what is damaged."""
+    """Return what the shapes mark, and flags that words call anomalous.
+
+    Raises SourceError, which names the file, for what is damaged.
+    """
     try:
-        return [Mark(None, str(shape["label"])) for shape in content["shapes"]]
+        flags = [str(flag) for flag, is_set in dict(content.get("flags") or {}).items() if is_set]
+        kinds = [str(shape["label"]) for shape in content["shapes"]]
+        return [Mark(None, kind) for kind in (*kinds, *(flag for flag in flags if says_normal(flag) is False))]
     except _UNFIT as error:
         raise _damaged(path, error) from error
 

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import numpy as np
 
 from anomgen.errors import SourceError
-from anomgen.sources.annotations.base import Annotation, Mark, Pictures, Shape, filled
+from anomgen.sources.annotations.base import Annotation, Mark, Pictures, Shape, filled, image_marks
 
 _UNFIT = (KeyError, TypeError, ValueError, AttributeError, IndexError)
 
@@ -41,21 +41,36 @@ def read_labelstudio(content: list[Any], path: Path, pictures: Pictures) -> list
 
 
 def labelstudio_marks(content: list[Any], path: Path) -> list[Mark]:
-    """Return what the tasks mark in any way. Raises SourceError, which names the file, for what is damaged."""
+    """Return what the tasks mark in any way, choices included.
+
+    Raises SourceError, which names the file, for what is damaged.
+    """
     try:
-        return [Mark(called, kind or "object") for called, kind, _ in _regions(content)]
+        regions = [Mark(called, kind or "object") for called, kind, _ in _regions(content)]
+        chosen = [
+            (_file(data), str(kind))
+            for data, result in _results(content)
+            if result.get("type") == "choices"
+            for kind in result["value"]["choices"]
+        ]
+        return regions + image_marks(chosen)
     except _UNFIT as error:
         raise _damaged(path, error) from error
 
 
 def _regions(content: list[Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
     """Yield the picture's path, the label and the region of each one."""
+    for data, region in _results(content):
+        if str(region.get("type", "")).endswith("labels"):
+            kind = (region["value"].get(region["type"]) or [""])[0]
+            yield _file(data), str(kind), region
+
+
+def _results(content: list[Any]) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """Yield the data of the task and each result of its annotations."""
     for task in content:
-        results = [result for own in task.get("annotations") or () for result in own.get("result") or ()]
-        for region in results:
-            if str(region.get("type", "")).endswith("labels"):
-                kind = (region["value"].get(region["type"]) or [""])[0]
-                yield _file(task["data"]), str(kind), region
+        for own in task.get("annotations") or ():
+            yield from ((task["data"], result) for result in own.get("result") or ())
 
 
 def _damaged(path: Path, error: Exception) -> SourceError:

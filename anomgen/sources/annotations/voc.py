@@ -6,13 +6,13 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from anomgen.errors import SourceError
-from anomgen.sources.annotations.base import Mark
+from anomgen.sources.annotations.base import Mark, image_marks
 
 _SHAPES = frozenset({"box", "cuboid", "ellipse", "mask", "points", "polygon", "polyline", "skeleton"})
 
 
 def xml_marks(text: str, path: Path) -> list[Mark] | None:
-    """Return what objects and shapes mark; None for XML of other kinds.
+    """Return what objects, shapes and tags of whole images mark; None for XML of other kinds.
 
     Raises SourceError, which names the file, for what is damaged, and for entities, which may stand for gigabytes.
     """
@@ -25,6 +25,11 @@ def xml_marks(text: str, path: Path) -> list[Mark] | None:
     if root.tag == "annotation":
         return [Mark(None, (own.findtext("name") or "").strip() or "object") for own in root.findall("object")]
     if root.tag == "annotations":
-        shapes = ((image.get("name", ""), own) for image in root.findall("image") for own in image)
-        return [Mark(name, own.get("label", "object")) for name, own in shapes if own.tag in _SHAPES]
+        found = [
+            (image.get("name", ""), own.get("label", "object"), own.tag)
+            for image in root.findall("image")
+            for own in image
+        ]
+        shapes = [Mark(name, kind) for name, kind, tag in found if tag in _SHAPES]
+        return shapes + image_marks([(name, kind) for name, kind, tag in found if tag == "tag"])
     return None
