@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from anomgen.licenses.cards import Card, doubt_in, tells
+from anomgen.licenses.languages import FURTHER, folded
 from anomgen.licenses.names import distinct, with_names
 from anomgen.licenses.rights import speaks_of_rights
 from anomgen.licenses.terms import FOR_SOFTWARE, OTHER
@@ -31,13 +32,13 @@ _LICENSE_FILE = re.compile(
 """Names of files that say under which terms what lies beside them is given, in small letters."""
 _TERMS = re.compile(
     r"(?!.*\.(?:png|jpe?g|jpe|jf?if|bmp|tiff?|webp|gif|svg|npy|npz|csv|tsv|jsonl?|parquet|xml|zip|gz|tar|7z)$)"
-    r"(?:.*(?:lizenz|bedingung|rechte|vertraulich|geheimhalt).*"
+    r"(?:.*(?:lizenz|bedingung|rechte|vertraulich|geheimhalt|voorwaard|villkor).*"
     r"|(?:.*[^a-z])?(?:terms|notices?|eula|conditions?|rights|copy(?:right|ing)|agreement|legal|disclaimer"
-    r"|licen[cs]e(?!s?[ ._-]?plate)|licen[czs](?:i?a|ing)|licença|nutzung|urheber|droits|derechos|condiciones|diritti"
-    r"|confidential|nda(?![a-z])|do[ _-]?not(?!hing)|permissions?|restrict|polic(?:y|ies)|contract(?!i)|vertrag"
-    r"|proprietary|secret).*)"
+    r"|licen[cs]e(?!s?[ ._-]?plate)|licen[czs](?:i?a|ing)|nutzung|urheber|droits|derechos|condiciones|diritti"
+    r"|condizioni|termos|condicoes|confidential|nda(?![a-z])|do[ _-]?not(?!hing)|permissions?|restrict"
+    rf"|polic(?:y|ies)|contract(?!i)|vertrag|proprietary|secret).*|.*(?:{FURTHER}).*)"
 )
-"""Names of other files that have a word on rights, in small letters; one that is not understood is a doubt."""
+"""Names of other files that have a word on rights, folded, in small letters; one that is not understood is a doubt."""
 _TEXT = re.compile(
     r"(?!(?:code[ _-]of[ _-]conduct|contributing|security|citation|requirements|pkg-info)\b)"
     r"(?:[^.]+|.*\.(?:txt|md|rst|markdown))"
@@ -211,7 +212,7 @@ class _Look:
 
 
 def _is_of(file: Path, *kinds: re.Pattern[str]) -> bool:
-    return any(kind.fullmatch(file.name.lower()) for kind in kinds)
+    return any(kind.fullmatch(folded(file.name).lower()) for kind in kinds)
 
 
 def _texts(there: list[Path], known: set[Path]) -> list[Path]:
@@ -239,11 +240,10 @@ def _taken_back(file: Path, agreed: Evidence, root: Path) -> Evidence | None:
     Only in a file whose name tells of rights every sentence counts.
     """
     license, text, place, title = agreed.license or "", text_of(file), _seen_from(root, file), _title(file, root)
-    name = file.name.lower()
     if not text.strip():
-        is_known = _TERMS.fullmatch(name) or _ABOUT.fullmatch(name)
+        is_known = _is_of(file, _TERMS, _ABOUT)
         return Evidence(None, place, f"cannot be read beside {agreed.file}") if is_known else None
-    if not _TERMS.fullmatch(name):
+    if not _is_of(file, _TERMS):
         doubt = doubt_in(text, license)
     elif _claim(text, place, title).license == license:
         return None

@@ -1,9 +1,11 @@
-"""Words on rights in pictures, in several languages: a sentence with one is understood, or it is a doubt."""
+"""Words on rights in pictures, in many languages: a sentence with one is understood, or it is a doubt."""
 
 from __future__ import annotations
 
 import html
 import re
+
+from anomgen.licenses.languages import FURTHER, folded
 
 _WORDS = r"""
 licen[cs]\w* \w*copyright\w* rights permissions? permitted permits? \w*disclosure ndas? confiden[ct]i\w* secret
@@ -17,6 +19,8 @@ verbot\w* weitergabe weitergegeben vertraulich\w* geheim\w* eigentum\w* kunden? 
 ausgeschlossen kommerziell\w* nutzung\w* lieferant\w* auftraggeber\w* freigabe
 droits interdi\w* propri[ée]t\w* appartien\w* consentement reproduction exception sauf accord divulg\w* partag\w*
 derechos permisos? permitid\w* propiedad pertenec\w* comercial\w* diritti vietat\w* permess\w*
+direitos proib\w* propriedade riservat[oaie]
+(?:não|non)\s(?:distribui|compartilh|condivid|pubblic|public|copi)\w*
 partners? members? consorti\w+ students? possession downloaded
 weiter(?:ge)?(?:reich|geb|leit)\w* forschung\w* verwendung\w* ausschlie(?:ß|ss)lich\w* firma (?:ver)?bleib(?:t|en)
 recherche restreinte?s? limitée?s? investigación uso
@@ -63,9 +67,12 @@ _PHRASES = (
     r"found .{0,40}\b(?:web|internet|online)|(?:fall|come)s? under",
     r"(?:see|refer to) .{1,60} for (?:the )?(?:images|pictures|photos|data)",
 )
-_RIGHTS = re.compile(rf"\b(?:{'|'.join((*_WORDS.split(), *_PHRASES))})\b|©|\(c\) ?(?:19|20)\d\d", re.IGNORECASE)
+_RIGHTS = re.compile(
+    folded(rf"\b(?:{'|'.join((*_WORDS.split(), *_PHRASES))})\b") + rf"|©|\(c\) ?(?:19|20)\d\d|{FURTHER}", re.IGNORECASE
+)
 
 
 def speaks_of_rights(sentence: str) -> bool:
-    """Return whether a sentence has a word on what may be done with something, or on whose it is."""
-    return _RIGHTS.search(re.sub(r"n['’]t\b", " not", " ".join(html.unescape(sentence).split()))) is not None
+    """Return whether a sentence has a word on what may be done with something, or on whose it is, or cannot be read."""
+    text = re.sub(r"(?<!\w)_+|_+(?!\w)", " ", folded(html.unescape(sentence)))
+    return _RIGHTS.search(re.sub(r"n['’]t\b", " not", " ".join(text.split()))) is not None

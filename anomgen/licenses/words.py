@@ -39,6 +39,11 @@ _HOW = (
 )
 _IS = r"(?:is|are|has been|have been)"
 _OF_DATA = rf"(?: (?:of|for) (?:(?:the|this|all) )?(?:files|{_DATA}))?"
+_CALLED = (
+    r"(?:licen[cs](?:e|es|ing)|lizenz|licencia|licenza|licença|licentie|licencja|licens|lisans|лицензия|许可证?|許可證?"
+    r"|ライセンス|라이[선센]스|الترخيص)"
+)
+"""What a licence is called."""
 _FILE = r"licen[cs]e(?:[.-]\w+)*(?: licen[cs]e(?:[.-]\w+)*)?"
 _FOR_MORE = r"(?: (?:for|with) (?:more |further |the |full )*(?:details|information|text|terms))?"
 _URL = (
@@ -71,8 +76,8 @@ _states = _forms(
     r"(?: (?:publié|distribué)e?s?)? sous (?:la )?licence §",
     rf"we (?:hereby )?(?:release|publish|provide|share|licen[cs]e|distribute|make) {_SUBJECT}"
     rf" (?:(?:publicly |freely )?available )?(?:under|with) {_LICENSE}",
-    rf"(?:(?:{_DATA}|spdx) ?-?)?(?:licen[cs](?:e|ing)|lizenz|licencia|rights)(?:-identifier|[ _]link|[ _]name)?"
-    rf"{_OF_DATA} ?[:=-]+ (?:{_HOW} )?{_LICENSE}",
+    rf"(?:(?:{_DATA}|spdx) ?-?)?(?:{_CALLED}|rights)(?:-identifier|[ _]link|[ _]name)?"
+    rf"{_OF_DATA} ?[:：=-]+ (?:{_HOW} )?{_LICENSE}",
 )
 """Sentences that give the data a licence."""
 _is_name = _forms(
@@ -147,7 +152,7 @@ _beside_a_text = _forms(
 )
 """What may stand beside the whole text of a licence, too."""
 _heads = _forms(
-    r"(?:(?:licen[cs](?:e|es|ing)|lizenz|legal code|copyright|information|info|notice|statement|terms|of|use|usage"
+    rf"(?:(?:{_CALLED}|legal code|copyright|information|info|notice|statement|terms|of|use|usage"
     rf"|and|&|the|attribution|citations?|cite|how|to|contact|readme|about|acknowledge?ments?|authors?|credits?|references?|bibtex"
     rf"|creative commons(?: corporation)?|for|{_DATA})(?: |:?$))+:?"
 )
