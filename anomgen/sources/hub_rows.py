@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from anomgen.sources.annotations.marked import without_marked
 from anomgen.sources.images import read_bytes
 from anomgen.sources.pairing import marked
 from anomgen.sources.tree import MASK_NAMES, left_out
-from anomgen.sources.verdicts import normal_names, says_normal
+from anomgen.sources.verdicts import are_flags, normal_labels, says_normal
 
 MASK_COLUMNS = MASK_NAMES | {"label_mask", "anomaly_mask"}
 BOX_COLUMNS = frozenset({"objects", "bbox", "bboxes", "boxes"})
@@ -75,7 +75,7 @@ class Labels(NamedTuple):
     @property
     def are_flags(self) -> bool:
         """Return whether the labels are 0 and 1, or true and false."""
-        return _are_flags({label for label in self.of if label})
+        return are_flags({label for label in self.of if label})
 
     @property
     def others(self) -> list[str]:
@@ -143,14 +143,10 @@ class Rows:
         return [_text(value, names) for value in self._dataset[column]]
 
     def told(self) -> Iterator[Labels]:
-        """Yield the columns whose labels tell normal rows from others, by name or as 0 and 1, the likeliest first.
-
-        1 is anomalous, unless the column's name says that it is normal, as ``is_good``. Where words call some labels
-        anomalous and no label normal, none is.
-        """
+        """Yield the columns of which `normal_labels` tells normal rows from others, the likeliest first."""
         for column in self.label_columns():
             labels = self.labels(column)
-            normal = _normal_of(column, set(labels) - {""})
+            normal = normal_labels(column, set(labels) - {""})
             if normal is not None:
                 yield Labels(column, labels, normal)
 
@@ -216,19 +212,6 @@ def _text(value: Any, names: Sequence[str] | None) -> str:
     if names:
         return str(names[value])
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def _are_flags(labels: Set[str]) -> bool:
-    return labels <= {"0", "1"} or {label.lower() for label in labels} <= {"false", "true"}
-
-
-def _normal_of(column: str, labels: Set[str]) -> frozenset[str] | None:
-    """Return which labels of a column are normal ones, None where they do not tell."""
-    if labels and _are_flags(labels):
-        normal = {"1", "true"} if says_normal(column) else {"0", "false"}
-        return frozenset(label for label in labels if label.lower() in normal)
-    found = frozenset(normal_names(sorted(labels)))
-    return found if found or any(says_normal(label) is False for label in labels) else None
 
 
 def _names_in(feature: Any) -> dict[str, Sequence[str]]:

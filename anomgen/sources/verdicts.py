@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from pathlib import PurePosixPath
 
 NORMAL_NAMES = frozenset({"good", "ok", "normal", "healthy", "intact", "undamaged"})
@@ -88,6 +88,24 @@ def normal_names(names: Iterable[str]) -> list[str]:
     said = [name for name in names if anomalous and says_normal(name)]
     silent = {tuple(_without_verdict(name)) for name in anomalous}
     return said or [name for name in names if says_normal(name) is None and tuple(_without_verdict(name)) in silent]
+
+
+def are_flags(labels: Set[str]) -> bool:
+    """Return whether labels are 0 and 1, or false and true."""
+    return labels <= {"0", "1"} or {label.lower() for label in labels} <= {"false", "true"}
+
+
+def normal_labels(column: str, labels: Set[str]) -> frozenset[str] | None:
+    """Return which labels of a column are normal ones, None where they do not tell.
+
+    Of flags 1 is anomalous, unless the column's name says that it is normal, as ``is_good``. Where words call some
+    labels anomalous and no label normal, none is.
+    """
+    if labels and are_flags(labels):
+        normal = {"1", "true"} if says_normal(column) else {"0", "false"}
+        return frozenset(label for label in labels if label.lower() in normal)
+    found = frozenset(normal_names(sorted(labels)))
+    return found if found or any(says_normal(label) is False for label in labels) else None
 
 
 def normal_folders(pictures: Sequence[str]) -> frozenset[str]:

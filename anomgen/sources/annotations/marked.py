@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -17,6 +17,8 @@ from anomgen.sources.annotations.coco import coco_marks, is_coco
 from anomgen.sources.annotations.labelme import is_labelme, labelme_marks
 from anomgen.sources.annotations.labelstudio import is_labelstudio, labelstudio_marks
 from anomgen.sources.annotations.runs import is_runs, run_marks
+from anomgen.sources.annotations.tables import is_table, table_marks
+from anomgen.sources.annotations.via import is_via, via_marks
 from anomgen.sources.annotations.voc import xml_marks
 from anomgen.sources.annotations.yolo import classes_of, yolo_marks
 from anomgen.sources.tree import (
@@ -40,7 +42,7 @@ _ENTRIES = 1000
 """Entries of a folder above the pictures' beyond which it is none of a data set."""
 _ALIKE = 64
 """Pictures of one stem among which the nearest is looked for."""
-_LISTING = (b'"images"', b'"annotations"', b'"categories"', b'"licenses"', b'"data"')
+_LISTING = (b'"images"', b'"annotations"', b'"categories"', b'"licenses"', b'"data"', b'"_via_', b'"regions"')
 """What stands at the beginning of a JSON file that annotates many pictures."""
 _SPLITS = re.compile(r"(?<![a-z])(?:train|val|test)")
 
@@ -85,7 +87,7 @@ def without_marked(
     kinds_of: the classes on each of them; where it is one on all images, that need not be a defect, they stay. by: what
     marks them, what: what messages call an image.
     """
-    kinds = Counter(kind for own in kinds_of.values() for kind in own)
+    kinds = Counter(kind for own in kinds_of.values() for kind in sorted(own))
     names = [name for name in images if name in kinds_of]
     if names and len(names) == len(images) and len(kinds) == 1 and says_normal(next(iter(kinds))) is None:
         note = (
@@ -128,17 +130,27 @@ class _Found:
             if marks is None or (name not in own and any(mark.called is None for mark in marks)):
                 continue
             self.read.add(shown)
-            for mark in dict.fromkeys(marks):
-                if says_normal(mark.defect_type) is True:
-                    continue
-                try:
-                    picture = own.get(name) if mark.called is None else level.named(mark.called, name)
-                except SourceError as error:
-                    self.damaged.setdefault(shown, str(error)[:_SAID])
-                    continue
-                if picture is not None:
-                    self.kinds[picture].add(mark.defect_type[:_SAID])
-                    self.marking.add(shown)
+            self._add(level, name, own.get(name), dict.fromkeys(marks))
+
+    def _add(self, level: _Level, name: str, own: str | None, marks: Iterable[Mark]) -> None:
+        """Add what a file marks. own: the picture that it is called like."""
+        shown, unsure, labels = level.shown(name), set[str](), set[str]()
+        for mark in marks:
+            if says_normal(mark.defect_type) is True or len(labels) > 1:
+                continue
+            try:
+                picture = own if mark.called is None else level.named(mark.called, name)
+            except SourceError as error:
+                self.damaged.setdefault(shown, str(error)[:_SAID])
+                continue
+            if picture is not None and mark.doubt:
+                unsure.add(picture)
+                labels.add(mark.defect_type)
+            elif picture is not None:
+                self.kinds[picture].add(mark.defect_type[:_SAID])
+                self.marking.add(shown)
+        if len(labels) > 1 or 0 < len(unsure) < level.count:  # not the same is said of all
+            self.damaged.setdefault(shown, next(mark.doubt for mark in marks if mark.doubt)[:_SAID])
 
 
 def _may_list(path: Path) -> bool:
@@ -148,7 +160,7 @@ def _may_list(path: Path) -> bool:
         return False
     first = beginning(path)
     if kind == ".csv":
-        return is_runs(first)
+        return is_runs(first) or is_table(first, path.name)
     return b"<annotations" in first if kind == ".xml" else any(key in first for key in _LISTING)
 
 
@@ -161,6 +173,8 @@ def _marks(path: Path, classes: Mapping[int, str]) -> list[Mark] | None:
             return labelme_marks(content, path)
         if is_coco(content):
             return coco_marks(content, path)
+        if is_via(content):
+            return via_marks(content, path)
         return labelstudio_marks(content, path) if is_labelstudio(content) else None
     if kind == ".txt":
         try:
@@ -169,7 +183,9 @@ def _marks(path: Path, classes: Mapping[int, str]) -> list[Mark] | None:
             return None
         return yolo_marks(text, classes, path.name)
     text = read_file(path, path.name, _BYTES[kind])
-    return run_marks(text, path) if kind == ".csv" else xml_marks(text, path)
+    if kind == ".xml":
+        return xml_marks(text, path)
+    return run_marks(text, path) if is_runs(text.partition("\n")[0].encode()) else table_marks(text, path)
 
 
 # --- which picture is meant -----------------------------------------------------------------------------------------
@@ -185,7 +201,7 @@ class _Level:
     def __init__(self, base: Path, images: Sequence[str], prefix: str, files: Sequence[str], beside: Sequence[Path]):
         self.base, self.files = base, [name for name in files if _suffix(name) in _BYTES]
         self._prefix, self._up, self._beside = prefix, prefix.count("/"), beside
-        self._images = [prefix + name for name in images]
+        self._images, self.count = [prefix + name for name in images], len(images)
 
     @cached_property
     def _by_stem(self) -> dict[str, list[str]]:
