@@ -108,7 +108,7 @@ leaves = st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.floats(
 words = st.from_regex(r"\A[-+]?(0[ox])?[0-9]{1,3}([._:e-][0-9_]{0,3}){0,3}\Z")
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(st.recursive(leaves | words, lambda inner: st.lists(inner) | st.dictionaries(texts | words, inner)))
 def test_what_is_written_is_read_back_by_readers_of_yaml_1_2_and_1_1(values):
     assert read_yaml(write_yaml(values)) == values
@@ -219,7 +219,7 @@ def test_json_is_read_as_it_is():
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        (f"a: &a {'x' * 9_000_000}\nb: [*a]\nc: [*a]", "stands for more"),
+        (f"a: &a {'x' * 600_000}\nb: [{', '.join(['*a'] * 18)}]", "stands for more"),
         ('"\\ud800"', "a text that is none"),
         ("!!set {a, b}", "the type set"),
         ("!!binary aGk=", "the type bytes"),

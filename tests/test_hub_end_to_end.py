@@ -185,6 +185,7 @@ def test_the_token_is_in_no_output_and_no_file(published, made, online):
         assert not any(TOKEN.encode() in data for files in repo.commits.values() for data in files.values())
 
 
+@pytest.mark.slow
 def test_a_pushed_latent_model_loads_from_the_hub_everywhere(online, tmp_path):
     pytest.importorskip("diffusers", reason="learned generators need the extra `diffusion`")
     from learned import tiny_sdas

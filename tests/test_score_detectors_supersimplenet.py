@@ -252,6 +252,7 @@ def test_it_learns_from_the_recipes_anomalies():
     assert told_apart(SuperSimpleNet(steps=40, batch_size=4, width=32)) > 0.8
 
 
+@pytest.mark.slow
 def test_noise_alone_tells_spots_it_has_never_seen():
     detector = SuperSimpleNet(steps=100, width=64, anomaly_ratio=0.0)
     detector.fit(Blobs(), np.random.default_rng(0))

@@ -91,6 +91,7 @@ def test_a_threshold_for_pixels_is_a_number_and_told_where_it_marks_whole_images
         assert inspector.inspect(np.zeros((32, 32, 3), np.uint8)).area == 1
 
 
+@pytest.mark.slow
 def test_what_was_trained_without_keep_is_trained_again_and_nothing_twice(data, here, tmp_path):
     plain = request(data, changes=CHANGES)
     assert run_score(plain, tmp_path, figures=False).summary.kept == 0
