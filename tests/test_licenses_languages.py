@@ -190,3 +190,47 @@ def test_a_file_of_another_name_need_not_be(tmp_path, name):
 def test_a_licence_may_be_called_as_in_other_languages(tmp_path, word):
     put(tmp_path, {"LICENSE": f"{word} CC BY 4.0", "a/README.md": f"## {word[:-1]}\n\nCC BY 4.0\n"})
     assert license_beside(tmp_path).license == license_beside(tmp_path / "a").license == "cc-by-4.0"
+
+
+ENCODED = [
+    ("shift_jis", "無断転載を禁じます。", "001.png: 表面に傷あり。背面から撮影。"),
+    ("euc_jp", "社外秘", "画像12はぼやけている。"),
+    ("gb18030", "版权所有。", "图12模糊,不用于训练。每个文件夹包含一种缺陷:划痕、凹陷、污渍。"),
+    ("big5", "未經授權不得轉載。", "拍攝時間為三月,共四百張。"),
+    ("euc_kr", "무단 전재 및 재배포 금지", "진동의 영향 없음. 재질은 스테인리스."),
+    ("cp1251", "Все права защищены.", "Снимок 12 нерезкий и не используется при обучении."),
+    ("cp1254", "Tüm hakları saklıdır.", "Kusurlar hakkında bilgi: sağ taraf daha parlak."),
+    ("cp1250", "Wszelkie prawa zastrzeżone.", "Własności materiału: stal nierdzewna."),
+    ("cp1252", "Tous droits réservés.", "Aufgenommen für Müller, Bild 12 unscharf."),
+    ("cp1256", "جميع الحقوق محفوظة.", "الصورة 12 غير واضحة."),
+    ("utf-16", "版权所有。", "图12模糊。"),
+]
+
+
+@pytest.mark.parametrize(("encoding", "rights", "caption"), ENCODED)
+def test_a_text_in_an_encoding_that_nothing_tells_is_read_in_each(tmp_path, encoding, rights, caption):
+    put(tmp_path, {"README.md": "---\nlicense: cc-by-4.0\n---\n", "notes.txt": rights.encode(encoding)})
+    assert license_beside(tmp_path).file == "notes.txt"
+    put(tmp_path, {"notes.txt": caption.encode(encoding)})
+    assert license_beside(tmp_path).license == "cc-by-4.0"
+
+
+def test_a_licence_in_another_encoding_is_understood(tmp_path):
+    for name in ("LICENSE", "README.md"):
+        put(tmp_path / name, {name: "© 2024 Müller\n\nThe images are licensed under CC BY 4.0.\n".encode("cp1252")})
+        assert license_beside(tmp_path / name).license == "cc-by-4.0"
+    put(tmp_path / "card", {"README.md": "---\nlicense: cc-by-4.0\npretty_name: Fräsen\n---\n".encode("cp1252")})
+    assert license_beside(tmp_path / "card").license == "cc-by-4.0"
+
+
+@pytest.mark.parametrize(
+    "text", ["版权所有,版权所有,版权所有\n".encode() * 2 + b"\xff", b"All rights reserved\0\1\xff"]
+)
+def test_a_damaged_place_makes_a_text_no_other_one(tmp_path, text):
+    put(tmp_path, {"README.md": "---\nlicense: cc-by-4.0\n---\n", "a.txt": text})
+    assert license_beside(tmp_path).words.startswith(("says '版权所有", "says 'All rights"))
+
+
+def test_bytes_are_read_in_no_encoding(tmp_path):
+    put(tmp_path, {"README.md": "---\nlicense: cc-by-4.0\n---\n", "weights": "© 版权所有\0".encode("gb18030")})
+    assert license_beside(tmp_path).license == "cc-by-4.0"

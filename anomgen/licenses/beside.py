@@ -49,6 +49,12 @@ _ABOUT = re.compile(r"readme[\w-]*(?:\.(?:txt|md|rst|markdown))?")
 _PICTURE = re.compile(r"(.+)\.(?:png|jpe?g|jpe|jf?if|bmp|tiff?|webp|gif)", re.IGNORECASE)
 MAX_TEXT_BYTES, MAX_TEXTS = 20_000, 20
 """Larger texts, and more in a folder, are data; so are those that are called as a picture is."""
+_ENCODINGS = ("cp1252", "cp1250", "cp1251", "cp1254", "cp1256", "gb18030", "big5", "shift_jis", "euc_jp", "euc_kr")
+"""What texts without a mark of their encoding are in, where not in UTF-8: whichever reads them may be right."""
+_NO_MARK = re.compile(r"(?<=[^\s(\[:])©|©(?![\sA-Z\d])")
+"""What is half a letter, read wrongly."""
+_DAMAGED = "\ufffd"
+"""What stands for bytes that an encoding does not have."""
 _README = re.compile(r"readme(?:\.dataset)?\.(?:txt|md)")
 _OF_KAGGLE = "dataset-metadata.json"
 _OF_ROBOFLOW = re.compile(
@@ -338,9 +344,21 @@ def text_of(file: Path) -> str:
         return ""
     if file.name == _OF_KAGGLE:
         return _of_kaggle(data)
+    return "\n".join(_lines(data))
+
+
+def _lines(data: bytes) -> list[str]:
+    """Return the lines of a text. What of it is not in UTF-8 follows, as it is in each of some encodings."""
     wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     text = data.decode("utf-16" if wide else "utf-8-sig", errors="replace")[:MAX_CHARACTERS]
-    return "\n".join(text.splitlines())
+    lines, damaged = text.splitlines(), text.count(_DAMAGED)
+    if wide or b"\0" in data or 20 * damaged <= sum(not letter.isascii() for letter in text):
+        return lines
+    readings = (data.decode(name, errors="replace")[:MAX_CHARACTERS] for name in _ENCODINGS)
+    kept = [line for line in lines if _DAMAGED not in line]
+    more = dict.fromkeys(line for each in readings for line in _NO_MARK.sub("", each).splitlines())
+    known = set(kept)
+    return [*kept, *(f"\n{line}" for line in more if line not in known and _DAMAGED not in line)]
 
 
 def _of_kaggle(data: bytes) -> str:

@@ -73,8 +73,10 @@ _BARE = str.maketrans("łŁı", "lLi")
 
 
 def folded(text: str) -> str:
-    """Return a text without accents, and without other forms of the same letters."""
-    bare = re.sub("[\u0300-\u036f]", "", unicodedata.normalize("NFKD", text.translate(_BARE)))
+    """Return a text without accents, other forms of the same letters, and what is not seen."""
+    bare = re.sub(
+        "[\u0300-\u036f\u00ad\u200b-\u200f\u2060\ufeff]", "", unicodedata.normalize("NFKD", text.translate(_BARE))
+    )
     return unicodedata.normalize("NFC", bare)
 
 
