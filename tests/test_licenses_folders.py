@@ -158,3 +158,35 @@ def test_what_lies_beside_the_images_that_links_lead_to_counts(tmp_path, files, 
         assert found.license == license
         assert license or found.file.startswith("theirs/") or "links to images of ../pool/" in found.notes[0], found
     assert license_beside(tmp_path / "set", pictures=iter(["mine/1.png"])).license == "cc-by-4.0"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "002.png is by Jane.",
+        "`002.png`, 003.png and 004.png were shot by Jane Doe.",
+        "Photos 3-7 are by Élise.",
+        "Images 1 and 2 by Jane",
+        "Some of the images are by Jane.",
+        "Other pictures were taken by John.",
+        "002.JPG stammt von Müller.",
+        "002.png est de Jane.",
+    ],
+)
+def test_that_single_images_are_by_somebody_takes_a_licence_back(tmp_path, text):
+    put(tmp_path, {"LICENSE": OPEN, "notes.txt": text})
+    assert license_beside(tmp_path).file == "notes.txt"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "All photos were taken by Jane Doe.",
+        "Image 12 was taken by Camera 3, image 3 by hand.",
+        "001.png is degraded by Gaussian noise, 002.png followed by 003.png.",
+        "Bild 3 von 12. 002.png ist von Hand beschriftet, 003.png ist von Linie 2.",
+    ],
+)
+def test_how_single_images_came_about_takes_none_back(tmp_path, text):
+    put(tmp_path, {"LICENSE": OPEN, "notes.txt": text})
+    assert license_beside(tmp_path).license == "cc-by-4.0"

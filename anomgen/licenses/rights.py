@@ -33,6 +33,16 @@ _DONE = (
 _USE = r"(?:research|academic|education\w*|teaching|scientific|private|personal|evaluation|internal|review)"
 _SOMEBODY = r"(?!(?-i:RGB|HSV|CAD|RAW|BMP|PNG|TIFF?|JPE?G|HDR|CT|[A-Z])\b)(?-i:[A-Z])\w*"
 """A name: a word with a capital that is no format or kind of image."""
+_ONE = (
+    r"(?:\.(?:png|jpe?g|bmp|tiff?|webp|gif)|(?:images?|pictures?|photo(?:graph)?s?|frames?|bild(?:er)?|fotos?) "
+    r"(?:no|nr)?[.#]? ?\d[\d -]*(?:(?:and|to|und|bis) \d+ )?"
+    r"|(?:some|other|most)(?: of)?(?: the)? (?:images?|pictures?|photo(?:graph)?s?|them))"
+)
+"""What tells one image, or some, from the others."""
+_IS_BY = (
+    r"(?:(?:(?:is|are|was|were|both|all|[-:]) )*(?:(?:taken|shot|drawn|created|contributed|provided|supplied|sent) )?by"
+    r"|(?:ist|sind|wurden?|stamm(?:t|en)) von|(?:est|sont) (?:prise?s? )?(?:par|de)|(?:es|son) (?:de|por))"
+)
 _PHRASES = (
     r"third[ -]part(?:y|ies)",
     r"(?:belongs? to|property of)(?!.{0,40}\b(?:class|categor|type|split|label|set|group|fold))",
@@ -55,6 +65,7 @@ _PHRASES = (
     r"ne pas|no (?:compartir|publicar|difundir)",
     r"usage (?:interne|priv\w+|acad\w+)|(?:la|toute|leur|de) diffusion|diffusion (?:restreinte|interdite)|s[oó]lo para",
     r"request form|sign(?:ed|ing)? (?:\w+ ){0,3}form|research use|only for|(?:the|a|my|our|this) course(?! of)",
+    rf"{_ONE}[^\w\s]{{0,3}} ?{_IS_BY} {_SOMEBODY}(?! ?\d)(?<!hand)",
     r"not know (?:who|whose)|competitors?|keep (?:\w+ ){0,3}(?:in[- ]house|private|internal)",
     r"not for (?:\w+ )?(?:publication|release|distribution|sharing)",
     rf"(?:taken|comes?|came|extracted|obtained|copied|derived|adapted|originat\w+) from (?:the )?{_SOMEBODY}",
