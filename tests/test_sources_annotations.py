@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from layouts import plain, write
 
 from anomgen.errors import UsageError
-from anomgen.sources.annotations import marked
+from anomgen.sources.annotations import level, marked
 from anomgen.sources.folder import Folder
 from anomgen.sources.labelled import listing, photos
 from anomgen.sources.layouts import MVTecAD
@@ -220,7 +220,7 @@ def test_what_is_read_is_bounded_and_told(tmp_path, monkeypatch, bound, value):
 def test_a_folder_of_very_many_things_above_is_no_data_set(tmp_path, monkeypatch):
     files = {"../train.csv": runs("1.png,1,3 4")}
     assert len(put(tmp_path / "photos", files)[0]) == 4
-    monkeypatch.setattr(marked, "_ENTRIES", 1)
+    monkeypatch.setattr(level, "_ENTRIES", 1)
     assert len(listed(tmp_path / "photos")[0]) == 5
 
 

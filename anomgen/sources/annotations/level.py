@@ -1,0 +1,184 @@
+"""Where files of annotations lie, in the folder of the pictures and above it, and which picture each means."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, lru_cache
+from itertools import islice
+from pathlib import Path, PurePosixPath
+
+from anomgen.errors import SourceError, UsageError
+from anomgen.sources.annotations.base import UPLOADED
+from anomgen.sources.annotations.yolo import classes_of
+from anomgen.sources.tree import MASK_NAMES, PERHAPS_MASK_NAMES, nearness, place_of, tree_of
+from anomgen.sources.verdicts import says_normal
+
+SUFFIXES = frozenset({".txt", ".xml", ".json", ".csv"})
+"""The kinds of files that may be annotations."""
+_ENTRIES = 1000
+"""Entries of a folder above the pictures' beyond which it is none of a data set."""
+_ALIKE = 64
+"""Pictures of one stem among which the nearest is looked for."""
+_SPLITS = re.compile(r"(?<![a-z])(?:train|val|test)")
+
+
+class Level:
+    """Images as seen from the folder `base`, their own or one above it, and the files there that may annotate them.
+
+    prefix: the path from `base` to the images' folder. beside: the other folders between the two. Images have the
+    prefix in what is private here, and not elsewhere.
+    """
+
+    def __init__(self, base: Path, images: Sequence[str], prefix: str, files: Sequence[str], beside: Sequence[Path]):
+        self.base, self.files = base, [name for name in files if _suffix(name) in SUFFIXES]
+        self._prefix, self._up, self._beside = prefix, prefix.count("/"), beside
+        self._images, self.count = [prefix + name for name in images], len(images)
+
+    @cached_property
+    def _by_stem(self) -> dict[str, list[str]]:
+        return _grouped(self._images, _stem)
+
+    @cached_property
+    def _by_file(self) -> dict[str, list[str]]:
+        return _grouped(self._images, lambda image: image.rpartition("/")[2])
+
+    @cached_property
+    def _holding(self) -> set[str]:
+        return set(map(_folder, self._images))
+
+    @cached_property
+    def _above(self) -> set[str]:
+        """The folders that hold images at any depth, each with a slash behind it."""
+        return {"".join(parts) for folder in self._holding for parts in _beginnings(folder)}
+
+    @cached_property
+    def classes(self) -> dict[int, str]:
+        """The names of YOLO's classes; none where no file says them."""
+        try:
+            return classes_of((self.base, *self.base.resolve().parents[:2]))
+        except SourceError:
+            return {}
+
+    def shown(self, name: str) -> str:
+        """Return what messages call a file: its path from the images' folder."""
+        return "../" * self._up + name
+
+    def own(self, name: str) -> str | None:
+        """Return the image that a file is called like, in its folder or one beside; None where that is not sure."""
+        if _suffix(name) == ".csv" or (self._up and not _folder(name)):
+            return None
+        alike = self._by_stem.get(_stem(name), [])
+        if _folder(name) in self._holding:
+            fits = [image for image in alike if _folder(image) == _folder(name)]
+        else:
+            fits = [image for image in alike if _place(image) == _place(name)]
+        if not fits and _folder(name) not in self._holding and self._up < 2 and len(alike) <= _ALIKE:
+            near = [(nearness(name, image), image) for image in alike if not _is_in_normal(image)]
+            fits = [image for how, image in near if how and how == max(near)[0] and not self._is_beside(image)]
+        return fits[0].removeprefix(self._prefix) if len(fits) == 1 else None
+
+    def named(self, called: str, by: str) -> str | None:
+        """Return the image that a file `by` calls so, None where there is none.
+
+        Raises SourceError where it may be another.
+        """
+        called = called.replace("\\", "/")
+        file, said = called.rpartition("/")[2], _place(called)[:-1]
+        alike = self._by_file.get(file) or self._by_file.get(UPLOADED.sub("", file, count=1), [])
+        if not alike and not _suffix(file):
+            alike = self._by_stem.get(file.casefold(), [])
+        below = f"{_folder(by)}/".lstrip("/")
+        if below in self._above:  # it speaks of these
+            alike = [image for image in alike if image.startswith(below)]
+        fits = [image for image in alike if _agree(said, _place(image)[:-1]) and not _is_of_other_split(by, image)]
+        hinted = [image for image in fits if _words(_stem(by)) & _words(_folder(image))]
+        if not fits:
+            return None
+        if len(hinted or fits) > 1 or not (hinted or said or not self._is_beside(fits[0])):
+            raise SourceError(f"{called} in {self.shown(by)} may be several pictures")
+        return (hinted or fits)[0].removeprefix(self._prefix)
+
+    def _is_beside(self, image: str) -> bool:
+        """Return whether another folder holds a picture of the same name, so that it may be meant."""
+        return any((folder / image.removeprefix(self._prefix)).exists() for folder in self._beside)
+
+
+def levels(root: Path, images: Sequence[str], others: Sequence[str]) -> Iterator[Level]:
+    """Yield the folder `root` of the pictures, and the two above it."""
+    yield Level(root, images, "", others, ())
+    place = root.resolve()
+    below, beside = place, list[Path]()
+    for base in place.parents[:2]:
+        try:
+            with os.scandir(base) as entries:
+                found = sorted(islice(entries, _ENTRIES + 1), key=lambda entry: os.fsencode(entry.name))
+            folders = [Path(entry.path) for entry in found if entry.is_dir() and entry.name != below.name]
+        except OSError:
+            return
+        if len(found) > _ENTRIES:
+            return
+        files = [entry.name for entry in found if not entry.name.startswith(".") and _suffix(entry.name) != ".txt"]
+        for folder in folders:
+            if folder.name.lower() in PERHAPS_MASK_NAMES:
+                files += _others(folder)
+            elif folder.name.lower() not in MASK_NAMES:
+                beside.append(folder)
+        yield Level(base, images, f"{place.relative_to(base).as_posix()}/", files, list(beside))
+        below = base
+
+
+def _others(folder: Path) -> list[str]:
+    try:
+        return tree_of(folder).below(folder.name).others
+    except UsageError:
+        return []
+
+
+_place = lru_cache(maxsize=1 << 16)(place_of)
+
+
+def _agree(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Return whether the shorter of two paths is the end of the longer."""
+    return all(a == b for a, b in zip(reversed(one), reversed(other), strict=False))
+
+
+def _is_of_other_split(by: str, image: str) -> bool:
+    """Return whether a file is called like a split, as instances_val.json, and an image's folders like another."""
+    one, other = (set(_SPLITS.findall(text)) for text in (_stem(by), _folder(image).lower()))
+    return bool(one and other and not one & other)
+
+
+def _is_in_normal(image: str) -> bool:
+    return any(says_normal(part) for part in PurePosixPath(image).parts[:-1])
+
+
+def _folder(name: str) -> str:
+    return name.rpartition("/")[0]
+
+
+def _grouped(names: Sequence[str], key: Callable[[str], str]) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        groups[key(name)].append(name)
+    return groups
+
+
+def _beginnings(folder: str) -> Iterator[list[str]]:
+    """Yield the parts of a folder's path and of those above it, each with a slash behind it."""
+    parts = [f"{part}/" for part in folder.split("/") if part]
+    return (parts[:count] for count in range(len(parts) + 1))
+
+
+def _stem(name: str) -> str:
+    return PurePosixPath(name).stem.casefold()
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"[a-z]+", text.lower()))
+
+
+def _suffix(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
