@@ -31,6 +31,11 @@ from anomgen.licenses.texts import TEXTS
         ("Attribution Non-Commercial 2.0", "cc-by-nc-2.0"),
         ("CC BY 4.0 or CC BY-NC 4.0", None),
         ("MIT License", None),
+        ("CC BY 5.0", None),
+        ("CC BY-SA-ND 4.0", None),
+        ("CC BY-ND-NC 4.0", "cc-by-nc-nd-4.0"),
+        ("https://creativecommons.org/licenses/by/3.0/igo/", None),
+        ("https://creativecommons.org/publicdomain/zero/2.0/", None),
     ],
 )
 def test_a_licence_is_read_from_text(text, license):
@@ -44,6 +49,11 @@ def test_a_licence_is_read_from_text(text, license):
         ("pretty_name: x\nlicense: 'MIT'  # see LICENSE\ntags: [a]", "mit"),
         ("license: [cc0-1.0]", "cc0-1.0"),
         ("license: cc-by-4.0\nlicense_link: https://creativecommons.org/licenses/by/4.0/", "cc-by-4.0"),
+        ("license: [ 'cc0-1.0' ]", "cc0-1.0"),
+        ("license: [mit", None),
+        ("license: mit]", None),
+        ("license: 'mit", None),
+        ("license: cc-by-5.0", None),
         ("license: CC BY 4.0", None),
         ("license: mit  # not decided", None),
         ("license: cc-by-4.0  # placeholder", None),
@@ -73,6 +83,12 @@ def test_the_metadata_of_a_readme_are_evidence_of_a_licence(tmp_path, front, lic
 def test_a_licence_that_the_hub_does_not_have_is_quoted(tmp_path):
     (tmp_path / "README.md").write_text("---\nlicense: unsplash\n---\nPhotos of bolts.\n")
     assert "README.md says license: unsplash, which is none that is known" in license_beside(tmp_path).notes[0]
+
+
+@pytest.mark.parametrize("stated", ["'MIT'", "CC-BY-4.0", "[mit]"])
+def test_metadata_are_quoted_as_they_are_written(tmp_path, stated):
+    (tmp_path / "README.md").write_text(f"---\nlicense: {stated}\n---\n")
+    assert license_beside(tmp_path).words == f"license: {stated}"
 
 
 def test_a_licence_of_its_own_is_not_known_by_the_name_of_other(tmp_path):

@@ -17,7 +17,7 @@ from anomgen.licenses.cards import Card, doubt_in, tells
 from anomgen.licenses.languages import FURTHER, folded
 from anomgen.licenses.names import distinct, with_names
 from anomgen.licenses.rights import speaks_of_rights
-from anomgen.licenses.terms import FOR_SOFTWARE, OTHER
+from anomgen.licenses.terms import FOR_SOFTWARE, OTHER, has_identifier
 from anomgen.licenses.texts import without_texts
 from anomgen.licenses.words import claims, understood, units
 
@@ -118,7 +118,7 @@ def _claim(text: str, file: str = "", title: str = "") -> Evidence:
     if doubts:
         return _doubted(file, license, doubts[0] if license else min(doubts, key=lambda each: not tells(each)))
     given = [*texts.values(), *filter(claims, said)]
-    if not given or not re.search(r"\d|mit", license):
+    if not (given and has_identifier(license) and re.search(r"\d|mit", license)):
         return Evidence(None, file, f"gives the images no licence that is known here{license and f' ({license})'}")
     return Evidence(license, file, _shortened(" ".join(given[0].split())))
 
@@ -302,7 +302,9 @@ def license_of_card(text: str, file: str = "README.md", title: str = "") -> Evid
     if card.license:
         doubt = card.doubt()
         return (
-            _doubted(file, card.license, doubt) if doubt else Evidence(card.license, file, f"license: {card.license}")
+            _doubted(file, card.license, doubt)
+            if doubt
+            else Evidence(card.license, file, _shortened(f"license: {card.stated}"))
         )
     if card.stated:
         return Evidence(None, file, f"says license: {_shortened(card.stated)}, which is none that is known here")

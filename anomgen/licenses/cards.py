@@ -14,7 +14,8 @@ from anomgen.licenses.words import understood, units
 
 _FRONT_MATTER = re.compile(r"\s*---[ \t]*\n(.*?)\n---[ \t]*(?:\n|$)", re.DOTALL)
 _LICENSE = re.compile(
-    r"""^license:[ \t]*(?:\n[ \t]*-[ \t]+|\[)?["']?([\w.+-]+)["']?\]?[ \t]*(?:\#[ \t]*(.*))?(?:\n(?![ \t]*-)|\Z)""",
+    r"""^license:[ \t]*(?:\n[ \t]*-[ \t]+|(\[)[ \t]*)?(["']?)([\w.+-]+)\2(?(1)[ \t]*\])"""
+    r"""[ \t]*(?:\#[ \t]*(.*))?(?:\n(?![ \t]*-)|\Z)""",
     re.MULTILINE,
 )
 """One name, on the line of the key or as the one entry of a list, and a remark."""
@@ -55,7 +56,7 @@ class Card(NamedTuple):
         """Return the parts of a card; license: None where there is none, several or none of the Hub's."""
         front = _FRONT_MATTER.match(text)
         found = _LICENSE.findall(front[1] + "\n") if front else []
-        license, remark = found[0] if len(found) == 1 else ("", "")
+        _, _, license, remark = found[0] if len(found) == 1 else [""] * 4
         stated = _STATED.search(front[1]) if front else None
         more = dict(_MORE.findall(front[1])) if front else {}
         written = " ".join(stated[1].split()) if stated else ""

@@ -13,7 +13,7 @@ _CC = re.compile(
     re.IGNORECASE,
 )
 _ADDRESS = re.compile(
-    r"(?:https?://)?(?:www\.)?creativecommons\.org/(?:licenses/(by(?:-nc)?(?:-sa|-nd)?)|publicdomain/(zero))/(\d\.\d)\S*",
+    r"(?:https?://)?(?:www\.)?creativecommons\.org/(?:licenses/(by(?:-nc)?(?:-sa|-nd)?)|publicdomain/(zero))/(\d\.\d(?:/igo)?)\S*",
     re.IGNORECASE,
 )
 _OTHERS = {
@@ -52,7 +52,8 @@ def with_names(sentence: str) -> tuple[str, frozenset[str]]:
     found: set[str] = set()
 
     def address(match: re.Match[str]) -> str:
-        found.add("cc0-1.0" if match[2] else f"cc-{match[1].lower()}-{match[3]}")
+        kind = "cc0" if match[2] else f"cc-{match[1].lower()}"
+        found.add(f"{kind}-{match[3].lower().replace('/', '-')}")
         return " § "
 
     def name(match: re.Match[str]) -> str:

@@ -48,7 +48,7 @@ LISTED = IDENTIFIERS | {
 MAX_LENGTH = 100
 """Characters of a licence's name."""
 
-_CC = re.compile(r"cc-(by(?:-nc)?(?:-sa|-nd)?)-(\d\.\d)")
+_CC = re.compile(r"cc-(by(?:-nc)?(?:-sa|-nd)?)-(1\.0|2\.[015]|3\.0|4\.0)")
 
 
 def normalised(license: str) -> str:
@@ -57,7 +57,7 @@ def normalised(license: str) -> str:
 
 
 def has_identifier(license: str) -> bool:
-    """Return whether that is an identifier of a licence, of Creative Commons in any version."""
+    """Return whether that is an identifier of a licence, of Creative Commons in any version that there is."""
     return license in IDENTIFIERS or _CC.fullmatch(license) is not None
 
 
