@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
@@ -23,7 +24,7 @@ from anomgen.sources.tree import (
     perhaps_annotated,
     tree_of,
 )
-from anomgen.sources.verdicts import NORMAL_NAMES, folders_beside, opposed, opposed_images, says_normal
+from anomgen.sources.verdicts import NORMAL_NAMES, are_codes, folders_beside, opposed, opposed_images, says_normal
 
 
 class NotAllNormal(UsageError):
@@ -45,7 +46,8 @@ class Folder(ScannedConfig):
         if not files.pictures:
             raise no_image(self.path, files)
         refuse_anomalous(files.pictures, self.path)
-        return listed_in(root, files, *folders_above(root.resolve()))
+        found = listed_in(root, files, *folders_above(root.resolve()))
+        return found._replace(notes=found.notes + tuple(_untold(files.pictures)))
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,17 @@ def refuse_anomalous(ids: list[str], path: str) -> None:
         files = {file.stem: file.name for name in ids if (file := PurePosixPath(name)).parent == folder}
         if told := opposed_images(sorted(files)):
             raise _not_all_normal(f"{path}/{folder} holds {files[told[1]]} beside {files[told[0]]}".replace("/. ", " "))
+
+
+def _untold(ids: list[str]) -> Iterator[str]:
+    """Yield notes on folders side by side whose names may be codes for normal and anomalous."""
+    for parent, children in sorted(folders_beside(ids).items()):
+        if are_codes(children):
+            names = " and ".join(f"{name}/" for name in sorted(children))
+            yield (
+                f"the images in {names}{f' of {parent}/' if parent else ''} were all taken for normal ones, as these "
+                "names say nothing; if one holds defects, give the folder of the other"
+            )
 
 
 def _not_all_normal(problem: str) -> NotAllNormal:

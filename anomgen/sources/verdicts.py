@@ -4,34 +4,92 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence, Set
+from functools import lru_cache
 from pathlib import PurePosixPath
 
 NORMAL_NAMES = frozenset({"good", "ok", "normal", "healthy", "intact", "undamaged"})
 _WORDS = re.compile(r"\w+")
 _NORMAL_WORDS = NORMAL_NAMES.union(
     _WORDS.findall(
-        """accepted acceptable bon bonne buena bueno buono conform conforme conforming gut io pass passed
-        合格 正常 良品"""
+        """accept accepted acceptable bon bonne buena bueno buono conform conforme conforming gut io makellos oks pass
+        passed годен 合格 正常 良品 양품 정상"""
     )
 )
 _ANOMALOUS_WORDS = frozenset(
     _WORDS.findall(
         """abnormal anomalies anomalous anomaly bad damaged def defect defective defects diseased fail failed fault
-        faulty flawed infected ko ng nok nonconforming reject rejected rejects scrap ungood unhealthy
-        ausschuss defekt fehlerhaft nio schlecht defaut défaut défauts mauvais defecto defectuoso malo difetto difettoso
-        scarto 不合格 不良 不良品 异常 異常 欠陥 缺陷"""
+        faults faulty flaw flawed flaws infected ko ng ngs nok reject rejected rejects scrap tumor tumour
+        ausschuss defekt fehler fehlerhaft nio schlecht defaut défaut défauts mauvais defecto defectuoso malo difetto
+        difettoso scarto брак 不良 异常 異常 欠陥 瑕疵 缺陷 불량"""
     )
 )
-_DENIALS = frozenset({"free", "no", "non", "not", "without", "ohne", "kein", "keine", "sans", "sin", "senza"})
-_OPPOSITES = (("negative", "positive"),)
-"""Words of which fields differ in which one is the normal one."""
+_DENIALS = frozenset(
+    _WORDS.findall("free no non not without ohne kein keine frei sans sin senza не без 不 无 無 未 非 비")
+)
+_WITHOUT = frozenset({"no", "without", "ohne", "kein", "keine", "sans", "senza"})
+"""Words before what normal images lack: ``no tumor``."""
+_OPPOSITES = (("negative", "positive"), ("neg", "pos"), ("benign", "malignant"), ("no", "yes"), ("false", "true"))
+"""Words of which folders are called in which one is the normal one."""
+_REPLACED = (
+    *(("without", "with"), ("ohne", "mit"), ("good", "bad"), ("gut", "schlecht"), ("buen", "mal"), ("fresh", "rotten")),
+    *(("clean", "dirty"), ("whole", "broken")),
+)
+"""What names may differ in, first that of normal images: ``goodwelding`` and ``badwelding``."""
+_BEFORE = ("no", "non", "not", "un", "nicht", "не", "不", "无", "無", "未", "非", "비")
+_BEFORE_LONG = ("im", "in", "ir", "mis")
+_AFTER = ("free", "less", "frei", "los")
+"""What makes a name that of the opposite; some only before many letters: ``side`` is not that of ``inside``."""
+_LONG, _SHORT = 7, 4
+_ENDINGS = ("", "s", "ed", "d", "y", "ful", "haft", "ive")
+"""What the opposite of ``flawless`` may have behind ``flaw``."""
+_FEATURES = tuple(
+    _WORDS.findall(
+        """annotat coat colo compress crop cut dye edit filter finish flash glaze know label light logo loss name open
+        paint polish print process seam sort treat us varnish wir woven wrap"""
+    )
+)
+"""How words begin of what products and photographs may have or lack: ``uncoated``, ``no_flash``."""
+_CONDITIONS = frozenset(_WORDS.findall("contrast exposure illumination light lighting mode resolution speed view zoom"))
+"""Words of how images were taken, of which ``normal`` says nothing else."""
+_PLACES = frozenset(
+    _WORDS.findall(
+        """batch cam camera data day image images img imgs left line lot part pictures photos right roll run session set
+        shift side station train week"""
+    )
+)
+"""Words of folders that say nothing of what images show."""
+_SURE_LENGTH = 6
+"""Letters from which on a word that calls images anomalous is no abbreviation, as ``def`` and ``ng`` may be."""
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
-def _words(name: str) -> set[str]:
+def _either(words: Iterable[str]) -> str:
+    return "|".join(sorted(words, key=len, reverse=True))
+
+
+_KNOWN = _either(_NORMAL_WORDS | _ANOMALOUS_WORDS)
+_GLUED = re.compile(rf"(?:{_either(_BEFORE)})({_KNOWN})|({_KNOWN})(?:{_either(_AFTER)})")
+_UNSPACED = re.compile(
+    rf"({_either(word for word in _NORMAL_WORDS | _ANOMALOUS_WORDS | _DENIALS if min(word) > chr(0x2E7F))})"
+)
+"""Words of languages that put no blanks between them: ``无瑕疵样本``."""
+
+
+def _parts(name: str) -> list[str]:
+    """Return the words of a name, in small letters, in their order; those glued to a denial behind ``not``."""
+    found = re.split(r"[\W\d_]+", _UNSPACED.sub(r"_\1_", _CAMEL.sub("_", name).lower()))
+    apart = ((_GLUED.fullmatch(word), word) for word in found if word)
+    return [part for glued, word in apart for part in (("not", glued[1] or glued[2]) if glued else (word,))]
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[\W\d_]+", "", name.lower())
+
+
+@lru_cache(maxsize=1 << 14)
+def _words(name: str) -> frozenset[str]:
     """Return the words of a name, in small letters, and what its letters spell (``n.i.O.``)."""
-    words = re.split(r"[\W\d_]+", _CAMEL.sub("_", name).lower())
-    return {*words, "".join(words)}
+    return frozenset({*_parts(name), *_parts(_letters(name)), _letters(name)})
 
 
 def says_normal(name: str) -> bool | None:
@@ -47,18 +105,73 @@ def says_normal(name: str) -> bool | None:
 def opposed(folders: Iterable[str]) -> tuple[str, str] | None:
     """Return two of some folders' names, the normal one first, that say that not all of them are of normal images.
 
-    None where none do. Of ``Negative`` and ``Positive`` either may be first.
+    None where none do. Of names that are each other's opposite (``woven``, ``nonwoven`` and other features of products
+    apart) either may be first.
     """
     names = list(folders)
     normal = normal_names(names)
     others = [name for name in names if name not in normal and not says_normal(name)]
     if normal and others:
         return normal[0], min(others, key=lambda name: says_normal(name) is not False)
-    for pair in _OPPOSITES:
-        found = [next((name for name in names if _words(name) - {""} == {word}), None) for word in pair]
-        if found[0] and found[1]:
-            return found[0], found[1]
+    return _opposites(names) or _one_sided(names)
+
+
+def _opposites(names: Sequence[str]) -> tuple[str, str] | None:
+    """Return two names, perhaps the normal one first, of which one is the opposite of the other."""
+    called = {_letters(name): name for name in names}
+    for one, other in _OPPOSITES:
+        if one in called and other in called:
+            return called[one], called[other]
+    for letters, name in called.items():
+        if letters.removeprefix("without").startswith(_FEATURES):
+            continue
+        changed = [letters.replace(one, other, 1) for one, other in _REPLACED if one in letters]
+        if found := next((other for other in changed if other in called), None):
+            return name, called[found]
+        before = _BEFORE + _BEFORE_LONG * (len(letters) >= _LONG)
+        denied = [word + letters for word in before if len(letters) >= _SHORT or not word.isascii()]
+        cut = [letters.removesuffix(word) for word in _AFTER if letters.endswith(word)]
+        if found := next((other for other in denied if other in called), None):
+            return called[found], name
+        if found := next((base + end for base in cut for end in _ENDINGS if base and base + end in called), None):
+            return name, called[found]
     return None
+
+
+def _one_sided(names: Sequence[str]) -> tuple[str, str] | None:
+    """Return a name that calls images normal, or anomalous, and one that does not, the normal one first."""
+    lacking = {name for name in names if _is_lack(name)}
+    silent = [name for name in names if says_normal(name) is None and name not in lacking]
+    anomalous = [name for name in names if says_normal(name) is False and _is_sure(name)]
+    if silent and anomalous:
+        return silent[0], anomalous[0]
+    normal = [name for name in names if name in lacking or (says_normal(name) and _is_sure(name))]
+    others = [name for name in silent if not set(_parts(name)) <= _PLACES and not _words(name) & _CONDITIONS]
+    return (normal[0], others[0]) if normal and others else None
+
+
+def _is_lack(name: str) -> bool:
+    """Return whether a name says what its images lack, as ``No_DR`` and ``no tumor`` do."""
+    first, *others = _parts(name) or [""]
+    return first in _WITHOUT and len(others) == 1 and len(others[0]) > 1 and not others[0].startswith(_FEATURES)
+
+
+def _is_sure(name: str) -> bool:
+    """Return whether words in a name hardly mean anything but a verdict, or are all of it."""
+    words = _words(name)
+    if words & _CONDITIONS:
+        return False
+    said = words & (_NORMAL_WORDS | _ANOMALOUS_WORDS)
+    is_whole = set(_parts(name)) <= _NORMAL_WORDS | _DENIALS or _letters(name) in _NORMAL_WORDS
+    is_long = any(word in NORMAL_NAMES or len(word) >= _SURE_LENGTH or not word.isascii() for word in said)
+    return is_whole or is_long or not words.isdisjoint(_DENIALS)
+
+
+def are_codes(folders: Set[str]) -> bool:
+    """Return whether two folders are called 0 and 1, perhaps behind ``class``, or by two capitals (``UD``, ``CD``)."""
+    plain = {re.sub(r"(?:class|label)[ _-]?", "", name.lower()) for name in folders}
+    capitals = all(re.fullmatch("[A-Z]{2}", name) for name in folders)
+    return len(folders) == 2 and (plain == {"0", "1"} or capitals)
 
 
 def opposed_images(stems: Iterable[str]) -> tuple[str, str] | None:
