@@ -9,7 +9,7 @@ from test_sources_tree import MASK, PICTURE
 
 from anomgen.errors import SourceError
 from anomgen.sources.folder import FileReader
-from anomgen.sources.labelled import defects_in, listing, photos
+from anomgen.sources.labelled import NORMAL, defects_in, listing, photos
 from anomgen.sources.pairing import abnormal_among, normal_among, paired
 from anomgen.sources.tree import tree_of
 
@@ -135,6 +135,44 @@ def test_a_number_of_a_mask_alone_says_not_of_which_image_it_is():
     assert paired(images, ["a_mask2.png"], "d", shared=True) == {}
     assert paired(images, ["a_mask.png"], "d", shared=True) == {image: ["a_mask.png"] for image in images}
     assert paired([f"a_{k}.png" for k in range(65)], ["a_mask.png"], "d", shared=True) == {}
+
+
+SEVERAL = [
+    ("{k}.png", "{k}_mask.png", "{k}_mask_1.png"),
+    ("{k}.png", "{k}_mask.png", "{k}_mask2.png"),
+    ("{k}.png", "{k}_GT.png", "{k}_GT_2.png"),
+    ("{k}.png", "{k}_mask.png", "{k}_crack.png"),
+    ("{k}.png", "{k}_mask_0.png", "{k}_mask_1.png"),
+    ("benign ({k}).png", "benign ({k})_mask.png", "benign ({k})_mask_1.png"),
+    ("images/{k}.png", "masks/{k}.png", "masks/{k}_1.png"),
+    ("images/{k}.png", "masks/{k}_mask.png", "masks/{k}_mask_1.png"),
+    ("{k}_im.png", "{k}_im_mask.png", "{k}_GT.png"),
+]
+
+
+@pytest.mark.parametrize("marking", [1, 2])
+@pytest.mark.parametrize("names", SEVERAL)
+def test_all_masks_of_an_image_count_whichever_marks_something(tmp_path, names, marking):
+    for k in range(6):
+        for place, name in enumerate(names):
+            pixels = PICTURE if place == 0 else MASK if place == marking and k < 2 else MASK * 0
+            write(tmp_path / name.format(k=k), pixels)
+    image, *masks = names
+    found = normal_among(tree_of(tmp_path).pictures, FileReader(tmp_path), "d")
+    assert found.images == [image.format(k=k) for k in range(2, 6)]
+    expected = {image.format(k=k): sorted(mask.format(k=k) for mask in masks) for k in range(2)}
+    assert {own.id: sorted(own.mask) for own in defects_in(str(tmp_path)).found} == expected
+    listed = [own for own in listing(str(tmp_path)).found if own.defect_type != NORMAL]
+    assert {own.id: sorted(own.mask) for own in listed} == expected
+
+
+def test_what_is_called_a_mask_of_the_object_is_none_beside_others():
+    masks = ["0_mask.png", "0_mask_1.png", "0_mask_roi.png", "0_object_mask.png"]
+    assert paired(["0.png"], masks, "d") == {"0.png": masks[:2]}
+    assert paired(["0.png"], ["0_roi.png"], "d") == {"0.png": ["0_roi.png"]}
+    assert paired(["object_0.png"], ["object_0_mask.png", "object_0_mask_1.png"], "d") == {
+        "object_0.png": ["object_0_mask.png", "object_0_mask_1.png"]
+    }
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from anomgen.errors import SourceError, tell
 from anomgen.sources.mask_files import read_defect_mask
 from anomgen.sources.sorting import sorted_pictures
 from anomgen.sources.tree import (
+    are_beside,
     bases,
     beginnings,
     folders_of,
@@ -30,6 +31,8 @@ _ADVICE = (
     "are given by --set foreground=FOLDER and --roi FOLDER"
 )
 
+_OF_OBJECT = re.compile(r"(?<![a-z])(?:roi|fg|foreground|objects?|regions?|alpha|matte)(?![a-z])")
+"""What says of a further mask of an image that it is none of a defect."""
 _VIEWS = 64
 """Images that one mask may be of, as the views of a part are."""
 
@@ -42,25 +45,32 @@ def paired(
     A mask's folders, without the one that says that it holds masks, are the last ones of the image's:
     ``test/crack/001.jpg`` has ``ground_truth/crack/001_mask.png``, ``bad/001.jpg`` has ``masks/001.png`` and
     ``test/logical/001.png`` has ``ground_truth/logical/001/000.png`` and the others there. Of the masks left, each
-    belongs to the image whose stem is most of its own: ``bad/b0.jpg`` has ``y/b0_0.png`` and ``y/b0_1.png``. What is
-    left after that goes to the image whose stem goes on from what the mask's has beside a word of masks, as ``b0_cam1``
-    does from ``b0_GT``, or to the only one that differs from it in zeros before numbers.
+    belongs to the image whose stem is most of its own: ``bad/b0.jpg`` has ``y/b0_0.png`` and ``y/b0_1.png``, and
+    ``001.jpg`` has ``001_mask_1.png`` beside ``001_mask.png``. What is left after that goes to the image whose stem
+    goes on from what the mask's has beside a word of masks, as ``b0_cam1`` does from ``b0_GT``, or to the only one that
+    differs from it in zeros before numbers.
 
     others: further images, of which no masks are wanted. shared: whether a mask belongs to all images that go on from
-    it, where there are several. Raises SourceError for masks that fit several images, or of which several fit one, in
-    two folders, too.
+    it, where there are several. Beside others one that is called as the object's is none. Raises SourceError for masks
+    that fit several images, or of which several fit one, in two folders, too.
     """
-    masks_of = _by_places(images, masks, path)
-    used = {mask for own in masks_of.values() for mask in own}
-    for image, own in _by_stems(images, [mask for mask in masks if mask not in used], path, others).items():
-        for first in masks_of.get(image, ())[:1]:
-            if elsewhere := [mask for mask in own if mask.rpartition("/")[0] != first.rpartition("/")[0]]:
-                raise _twice(path, first, elsewhere[0])
-        masks_of.setdefault(image, own)
-    used.update(mask for own in masks_of.values() for mask in own)
-    if left := [mask for mask in masks if mask not in used]:
-        alone = [image for image in images if image not in masks_of]
-        masks_of |= _by_beginnings(alone, left, path, others, shared)
+    stages: list[Callable[[Sequence[str]], dict[str, list[str]]]] = [
+        lambda left: _by_places(images, left, path),
+        lambda left: _by_stems(images, left, path, others),
+        lambda left: _by_beginnings(images, left, path, others, shared),
+    ]
+    masks_of: dict[str, list[str]] = {}
+    left: Sequence[str] = masks
+    for stage in stages:
+        for image, more in stage(left).items():
+            if not (own := masks_of.setdefault(image, [])):
+                own += more
+                continue
+            more = [mask for mask in more if not _OF_OBJECT.search(_beyond(mask, image))]
+            if elsewhere := [mask for mask in more if not are_beside(mask, own[0])]:
+                raise _twice(path, own[0], elsewhere[0])
+            own += more
+        left = without(masks_of, left)
     return masks_of
 
 
@@ -82,7 +92,7 @@ def _by_places(images: Sequence[str], masks: Sequence[str], path: str) -> dict[s
         for place in _ends(place_of(image)):
             single = exact.get(place) or ended.get(place)
             if single or place in in_folder:
-                masks_of[image] = [single] if single else in_folder[place]
+                masks_of[image] = [single] if single else list(in_folder[place])
                 break
         for mask in masks_of.get(image, ()):
             if mask in image_of:
@@ -114,6 +124,11 @@ def _by_stems(images: Sequence[str], masks: Sequence[str], path: str, others: Se
     return {image: own for image, own in masks_of.items() if image in wanted}
 
 
+def _beyond(mask: str, image: str) -> str:
+    """Return what a mask's stem has beyond an image's."""
+    return place_of(mask)[-1].removeprefix(place_of(image)[-1])
+
+
 def _nearest(mask: str, images: Sequence[str]) -> list[str]:
     """Return those of images of one stem whose folders fit a mask's best; none where none fits."""
     near = [nearness(mask, image) for image in images]
@@ -140,7 +155,7 @@ def _by_beginnings(
         if len(fitting) == 1 == claimed[fitting[0]]:
             masks_of[fitting[0]].append(mask)
     for own in masks_of.values():
-        if elsewhere := [mask for mask in own if mask.rpartition("/")[0] != own[0].rpartition("/")[0]]:
+        if elsewhere := [mask for mask in own if not are_beside(mask, own[0])]:
             raise _twice(path, own[0], elsewhere[0])
     return {image: own for image, own in masks_of.items() if image in wanted}
 

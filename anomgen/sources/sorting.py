@@ -15,6 +15,7 @@ from anomgen.sources.mask_files import Look, is_drawn, is_painted, look_of
 from anomgen.sources.tree import (
     MASK_NAMES,
     PERHAPS_MASK_NAMES,
+    are_beside,
     bases,
     folder_name,
     folders_of,
@@ -202,7 +203,7 @@ class _Sorting:
 
     def _refuse_empty(self, some: Sequence[str], looks: Sequence[Look]) -> None:
         """Refuse pictures in a folder of their own that show nothing at all: empty masks, or a broken camera's."""
-        aside = [name for name in some if not any(_beside(name, image) for image in self._claims[name].images)]
+        aside = [name for name in some if not any(are_beside(name, image) for image in self._claims[name].images)]
         if aside and all(look is Look.EMPTY for look in looks):
             raise self._unclear(aside[0])
 
@@ -300,10 +301,6 @@ def _stem(name: str) -> str:
 def _shape(text: str) -> str:
     """Return a text without its numbers, which are all that differs between names of a kind."""
     return re.sub(r"\w*\d\w*", "#", text.casefold())
-
-
-def _beside(name: str, other: str) -> bool:
-    return name.rpartition("/")[0] == other.rpartition("/")[0]
 
 
 def _is_flat(look: Look) -> bool:

@@ -52,7 +52,8 @@ _MADE_FOLDER = re.compile(
     r"(?:xyz|depth|disparity|heat[ _-]?map|overlay|saliency|point[ _-]?cloud|pred|prediction|visuali[sz]ation)s?"
 )
 """How a folder of such files beside that of the images is called."""
-_PARTING = re.compile(r"(?<=.)[ ._()-]+(?=.)")
+_PARTING = re.compile(r"(?<=.)(?:(?<=\))|(?!\)))[ ._()-]+(?=.)")
+"""What parts a stem; a bracket closes what is before it, as in ``benign (1)_mask_1``."""
 _GLUED = re.compile(
     r"(.+?)((?:masks?|gt|labels?|seg)\d*)|(masks?|gt|labels?|segmentations?|seg|ground[ _-]?truth)[ ._-]?(.+)"
 )
@@ -172,6 +173,11 @@ def _unlisted(folder: Path, error: OSError) -> UsageError:
 def folders_of(name: str) -> set[str]:
     """Return the names of the folders that a file is in, in small letters; of masks, perhaps, as the sets above do."""
     return {folder_name(part) for part in PurePosixPath(name).parts[:-1]}
+
+
+def are_beside(name: str, other: str) -> bool:
+    """Return whether two files lie in one folder."""
+    return name.rpartition("/")[0] == other.rpartition("/")[0]
 
 
 def folder_name(part: str) -> str:
