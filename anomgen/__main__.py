@@ -1,5 +1,6 @@
 """`anomgen` and `python -m anomgen`: the command line, which Ctrl-C ends in one line from its first import on."""
 
+import atexit
 import os
 import signal
 import sys
@@ -10,17 +11,24 @@ from typing import Any
 SECONDS = 0.002
 """Between two looks at whether a library is still being loaded."""
 STOPPING = b"stopping as soon as a library is loaded; Ctrl-C again stops at once\n"
+INTERRUPTED = b"error: interrupted\n"
+_is_done = False
+"""Whether nothing is left of the command but its end."""
 
 
 def main() -> None:
     """Run the command line and exit; see `anomgen.cli.main.main`."""
+    global _is_done
     _defer_interrupts()
     try:
-        from anomgen.cli import main as run
+        try:
+            from anomgen.cli import main as run
 
-        run()
+            run()
+        finally:
+            _is_done = True
     except KeyboardInterrupt:
-        print("error: interrupted", file=sys.stderr)
+        _say(INTERRUPTED)
         sys.exit(130)
     finally:
         _stop_deferring()
@@ -29,11 +37,13 @@ def main() -> None:
 def _defer_interrupts() -> None:
     """Let Ctrl-C wait while a library is being loaded: some swallow it then, and half of one is loaded.
 
-    A second one does not wait. Where interrupts are ignored (`nohup`) or somebody else's, they stay so.
+    A second one does not wait, nor does one when the command is done. Where interrupts are ignored (`nohup`) or
+    somebody else's, they stay so.
     """
+    global _is_done
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         return
-    waiting = False
+    waiting = _is_done = False
 
     def look_again() -> None:
         if hasattr(signal, "setitimer"):
@@ -42,11 +52,15 @@ def _defer_interrupts() -> None:
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         nonlocal waiting
+        if _is_done:
+            if number == signal.SIGINT:
+                _say(INTERRUPTED)
+                os._exit(130)
+            return
         is_second = waiting and number == signal.SIGINT
         if is_loading(frame) and not is_second and hasattr(signal, "setitimer"):
-            if not waiting and sys.stderr is not None:
-                with suppress(OSError):
-                    os.write(2, STOPPING)  # printing, which may be what was interrupted, cannot be entered twice
+            if not waiting:
+                _say(STOPPING)
             waiting = True
             look_again()
             return
@@ -64,6 +78,14 @@ def _defer_interrupts() -> None:
 
     sys.unraisablehook = ignored
     signal.signal(signal.SIGINT, interrupt)
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # the last: then Python takes its handlers away
+
+
+def _say(line: bytes) -> None:
+    """Write a line on standard error, not by printing, which may be what was interrupted and is not entered twice."""
+    if sys.stderr is not None:
+        with suppress(OSError):
+            os.write(2, line)
 
 
 def _stop_deferring() -> None:

@@ -136,3 +136,52 @@ def test_a_command_ends_so_where_something_swallows_it_or_makes_another_error_of
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (130, "")
     assert [line for line in done.stderr.splitlines() if "getting ready" not in line] == ["error: interrupted"]
+
+
+ENDING = """
+import os, signal, sys, threading
+signal.signal(signal.SIGINT, signal.default_int_handler)
+import anomgen.cli
+from anomgen.__main__ import main
+
+
+def interrupt(kill=os.kill, process=os.getpid()):
+    kill(process, 2)
+
+
+class Gone:
+    def __del__(self, interrupt=interrupt):
+        interrupt()
+
+
+def command():
+    print("done", flush=True)
+    {}
+
+
+anomgen.cli.main = command
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "said"),
+    [
+        ("import atexit; atexit.register(interrupt)", 130, "error: interrupted\n"),
+        ("sys.last_of_all = Gone()", 0, ""),
+        ("raise KeyboardInterrupt", 130, "error: interrupted\n"),
+    ],
+)
+def test_while_the_interpreter_shuts_down_it_kills_nothing_and_leaves_no_traceback(end, code, said):
+    """Law: it ends what is still waited for, and at the very end changes nothing."""
+    done = subprocess.run([sys.executable, "-c", ENDING.format(end)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "done\n", said)
+
+
+def test_it_ends_a_command_that_waits_for_a_thread():
+    code = ENDING.format("threading.Thread(target=__import__('time').sleep, args=(20,)).start()")
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.readline()
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=10)[1] == "error: interrupted\n" and process.returncode == 130
