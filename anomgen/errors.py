@@ -177,6 +177,8 @@ _NO_MEMORY = -4
 """OpenCV's `Error::StsNoMem`."""
 _TORCH_NO_MEMORY = re.compile(r"DefaultCPUAllocator|out of memory|can't start new thread")
 """Of a CPU, of an accelerator, and of Python where no thread gets its stack."""
+_LOADER_NO_MEMORY = re.compile(r"failed to map segment|: Cannot allocate memory")
+"""Of the system, where a library does not fit."""
 
 
 interrupted = False
@@ -209,10 +211,11 @@ def interruptible() -> Iterator[None]:
 
 
 def lacks_memory(error: Exception) -> bool:
-    """Return whether memory ran out, of which OpenCV and torch tell in their own ways."""
+    """Return whether memory ran out, of which OpenCV, torch and what loads a library tell in their own ways."""
     is_opencv = type(error).__module__ == "cv2" and getattr(error, "code", 0) == _NO_MEMORY
     is_torch = isinstance(error, RuntimeError) and bool(_TORCH_NO_MEMORY.search(str(error)))
-    return is_opencv or is_torch or isinstance(error, MemoryError)
+    is_loader = isinstance(error, ImportError) and bool(_LOADER_NO_MEMORY.search(str(error)))
+    return is_opencv or is_torch or is_loader or isinstance(error, MemoryError)
 
 
 def near_miss(name: str, known: Iterable[str], cutoff: float = 0.5) -> str:

@@ -188,6 +188,8 @@ def bare(tmp_path):
 def test_masks_are_proposed_by_difference_and_wait_for_approval(bare):
     with pytest.raises(UsageError, match="--masks, or normal images with --normal"):
         bank(bare / "defects", bare / "bank")
+    with pytest.raises(UsageError, match="--normal builtin: is no folder of images"):
+        bank(bare / "defects", bare / "bank", normal="builtin")
     made = bank(bare / "defects", bare / "bank", normal=bare / "good")
     assert made.proposed == ("0.png", "1.png", "2.png")
     for own in open_bank(bare / "bank").defects():

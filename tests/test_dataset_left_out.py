@@ -47,9 +47,10 @@ def test_a_row_that_is_not_there_and_all_rows_are_refused(made):
         leave_out(made, [24])
     with pytest.raises(UsageError, match="no row would be left"):
         leave_out(made, range(24))
-    (made.path / "left-out.json").write_text('{"rows": ["1"]}')
-    with pytest.raises(UsageError, match="damaged"):
-        Dataset(made.path)
+    for text in ('{"rows": ["1"]}', '{"a": 1}'):
+        (made.path / "left-out.json").write_text(text)
+        with pytest.raises(UsageError, match=r"damaged \(rows is no list of numbers\)"):
+            Dataset(made.path)
 
 
 @pytest.mark.parametrize("form", ["folder", "coco", "mvtec"])

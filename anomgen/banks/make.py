@@ -137,7 +137,8 @@ def _proposer(picked: Sequence[Candidate], normal: str | Path | None) -> tuple[P
     from anomgen.sources.detection import detect
 
     opened = build_source({**detect(str(normal)), "size": SIDE}).open()
-    assert isinstance(opened, ScannedSource)
+    if not isinstance(opened, ScannedSource):
+        raise UsageError(f"--normal {normal}: is no folder of images; give normal images of the same product")
     if not bare:
         return None, opened
     return Proposer([opened[k] for k in range(len(opened))]), opened

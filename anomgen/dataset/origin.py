@@ -154,13 +154,15 @@ def read_left_out(folder: Path) -> frozenset[int]:
     """Return the rows of the dataset in a folder that are thrown out. Raises Damaged where their list is none."""
     file = own_file(folder, LEFT_OUT)
     try:
-        rows = json_object(file)["rows"]
+        rows = json_object(file).get("rows")
     except FileNotFoundError:
         return frozenset()
-    except (ValueError, OSError, KeyError) as error:
+    except (ValueError, OSError) as error:
         raise Damaged(f"{file}: damaged ({error}); remove it, and throw the samples out again", "record") from error
     if not isinstance(rows, list) or not all(type(row) is int and row >= 0 for row in rows):
-        raise Damaged(f"{file}: damaged (rows are numbers); remove it, and throw the samples out again", "record")
+        raise Damaged(
+            f"{file}: damaged (rows is no list of numbers); remove it, and throw the samples out again", "record"
+        )
     return frozenset(rows)
 
 
