@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from made_dataset import write_dataset
 from real_data import defect, texture, tiny_data
+from small import digests
 from typer.testing import CliRunner
 
 from anomgen.banks.folder import DATA, Bank, Defect, is_bank, open_bank
@@ -238,6 +239,21 @@ def test_a_bank_that_is_killed_while_it_is_written_anew_is_the_new_one(few):
     (made / "bank.json").unlink()
     assert first not in [defect.item for defect in Bank(made).defects()]
     assert Bank(made).record == json.loads(after)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_bank_that_was_killed_while_its_data_were_written_is_made_again(few, overwrite):
+    """Law: what such a run leaves is not in the way, and goes; anything else beside it is refused."""
+    whole = digests(bank(few / "defects", few / "whole" / "bank", masks=few / "masks").path)
+    out = few / "bank"
+    put(out / "data" / "mine.png", np.zeros((4, 4), np.uint8))
+    for name in (".anomgen.lock", "data/.train-00000-of-00001.parquet.4711-68cee25a.tmp"):
+        (out / name).write_bytes(b"PAR1")
+    with pytest.raises(UsageError, match="holds other files and no bank"):
+        bank(few / "defects", out, masks=few / "masks", overwrite=overwrite)
+    (out / "data" / "mine.png").unlink()
+    bank(few / "defects", out, masks=few / "masks", overwrite=overwrite)
+    assert digests(out) == whole
 
 
 def test_damage_and_other_folders_are_told(few):

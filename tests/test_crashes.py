@@ -8,13 +8,16 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 
+import cv2
 import pytest
 from crashing import at_change, dies, run
 from hub_fixtures import write_dataset
 from made_dataset import made_rows
+from real_data import defect
 from small import digests
 from small import recipe as small_recipe
 
+from anomgen.banks.make import bank
 from anomgen.errors import AnomgenError, AnomgenWarning
 from anomgen.exporters.export import export
 from anomgen.making.make import make
@@ -102,6 +105,30 @@ def test_export_over_an_earlier_one(tmp_path, format):
         lambda around: export(tmp_path / "set", format, around / "out", overwrite=True), place, again, lambda p: p
     ):
         assert digests(around / "out") == whole and [path.name for path in around.iterdir()] == ["out"]
+        shutil.rmtree(around)
+
+
+@pytest.mark.parametrize("over", ["nothing", "another"])
+def test_bank(tmp_path, over):
+    for k in range(3):
+        for folder, picture in zip(("defects", "masks"), defect(200 + k, 48), strict=True):
+            (tmp_path / folder / "spot").mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(tmp_path / folder / "spot" / f"{k}.png"), picture)
+
+    def work(around, count=None):
+        bank(tmp_path / "defects", around / "bank", masks=tmp_path / "masks", count=count, overwrite=True)
+
+    def place(number):
+        around = tmp_path / str(number)
+        if over == "another":
+            shutil.copytree(tmp_path / "old", around)
+        return around
+
+    run(lambda: work(tmp_path / "whole"))
+    run(lambda: work(tmp_path / "old", count=2))
+    whole = digests(tmp_path / "whole")
+    for around in crashed_everywhere(work, place, work, lambda around: around):
+        assert digests(around) == whole
         shutil.rmtree(around)
 
 

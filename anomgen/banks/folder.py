@@ -20,7 +20,7 @@ from anomgen.dataset.columns import IMAGE, IMAGE_TYPE
 from anomgen.dataset.origin import Damaged
 from anomgen.dataset.png import decode_png, encode_png
 from anomgen.errors import UsageError
-from anomgen.files import file_digest, fingerprint_of, replacing
+from anomgen.files import file_digest, fingerprint_of, replacing, sweep
 from anomgen.places import file_in, home, read_within
 from anomgen.sources.hub import hub_folder
 
@@ -84,6 +84,7 @@ def write_bank(
     """Write data and record of a bank, one row group a defect; whole or not at all.
 
     The data hold the record, too: a run that is killed between the two leaves a bank, the earlier one or this one.
+    Nobody else may be at work in the folder: what killed runs have left of files goes.
 
     defects: consumed one by one. about: what else is recorded. notes: recorded when all are read. Raises what reading
     them raises, UsageError when there are none, AnomgenError when it cannot be written.
@@ -94,6 +95,7 @@ def write_bank(
     schema = pa.schema([(name, kinds.get(name, pa.string())) for name in known], metadata)
     entries: list[DefectRecord] = []
     data = out / DATA
+    sweep(out, data.parent)
     with replacing(data) as file, parquet.parquet_writer(file, schema, data, compression="none") as writer:
         for defect in defects:
             image, mask = encode_png(defect.image), encode_png(defect.mask)

@@ -16,7 +16,16 @@ from anomgen.banks.folder import DATA, WRITTEN, Bank, Defect, is_bank, write_ban
 from anomgen.banks.propose import SIDE, Proposer
 from anomgen.dataset.preview import foreground_sheet, write_sheet
 from anomgen.errors import Progress, SourceError, UsageError, silent
-from anomgen.files import Earlier, file_digest, holds_earlier, locked, refuse_inside, refuse_linked, remove_matching
+from anomgen.files import (
+    Earlier,
+    file_digest,
+    holds_earlier,
+    is_left_over,
+    locked,
+    refuse_inside,
+    refuse_linked,
+    remove_matching,
+)
 from anomgen.licenses import normalised, unfit, unlisted
 from anomgen.places import home, local
 from anomgen.sources.base import build_source
@@ -78,7 +87,7 @@ def bank(
         return _approved(Bank(place), None if out is None else local(out), without, license, yes, overwrite)
     out = local("bank" if out is None else out)
     refuse_inside(out, str(defects), None if masks is None else str(masks), None if normal is None else str(normal))
-    replaces = holds_earlier(out, "bank of anomgen", _earlier, leftovers=_empty(out), overwrite=overwrite)
+    replaces = _holds_bank(out, overwrite=overwrite)
     found = collected(str(defects), None if masks is None else str(masks))
     picked = chosen(_left(found.candidates, without), count)
     proposer, normals = _proposer(picked, normal)
@@ -96,14 +105,15 @@ def bank(
         return finished(write_bank(out, read, about, kinds, notes))
 
 
+def _holds_bank(out: Path, *, overwrite: bool) -> bool:
+    """Return whether an output folder holds a bank; what a run that failed or was killed has left in it is none."""
+    data = out / DATA.parent
+    begun = data.is_dir() and all(is_left_over(entry.name) for entry in data.iterdir())
+    return holds_earlier(out, "bank of anomgen", _earlier, leftovers=[data.name] * begun, overwrite=overwrite)
+
+
 def _earlier(out: Path) -> Earlier | None:
     return Earlier("a bank of defects", can_go_on=False) if is_bank(out) else None
-
-
-def _empty(out: Path) -> list[str]:
-    """Return the folder of the data, where a run that failed has left it empty."""
-    data = out / DATA.parent
-    return [data.name] if data.is_dir() and not any(data.iterdir()) else []
 
 
 def clear(out: Path) -> None:
@@ -206,7 +216,7 @@ def _approved(
         raise UsageError(f"{bank.path} is a bank; {told}approve with --yes, --without leaves bad ones out")
     out = bank.path if out is None else out
     if out.resolve() != bank.path.resolve():
-        holds_earlier(out, "bank of anomgen", _earlier, overwrite=overwrite)
+        _holds_bank(out, overwrite=overwrite)
     refuse_linked(out)
     _refuse_unknown(without, [entry.item for entry in bank.entries])
     kept = [replace(own, proposed=False) for own in bank.defects() if own.item not in set(without)]
@@ -226,8 +236,7 @@ def add_defect(out: Path, defect: Defect, license: str | None = None, instead_of
     holds anything but a bank, SourceError for a mask of nothing, or of more than half of the picture.
     """
     _refuse_mask(defect.mask, defect.item)
-    there = holds_earlier(out, "bank of anomgen", _earlier, leftovers=_empty(out), overwrite=True)
-    before = Bank(out) if there else None
+    before = Bank(out) if _holds_bank(out, overwrite=True) else None
     about = {"name": out.resolve().name, "license": None, "masks": "drawn"} if before is None else _about(before)
     if license:
         about["license"] = _named(license)
