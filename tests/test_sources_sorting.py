@@ -297,6 +297,39 @@ def test_folders_of_masks_whose_names_are_unlike_the_images_are_refused(tmp_path
         sort(tmp_path)
 
 
+@pytest.mark.parametrize("side", [64, 256])
+@pytest.mark.parametrize("colour", [(0, 0, 255), (0, 128, 128)])
+@pytest.mark.parametrize("name", ["targets/TGT_{k}.png", "TGT_{k}.png", "2. Groundtruths/1. MA/IMG_{k}_MA.png"])
+def test_coloured_masks_are_refused_though_some_mark_single_pixels(tmp_path, name, colour, side):
+    for k in range(8):
+        put(tmp_path, f"1. Originals/IMG_{k}.png" if name[0] == "2" else f"IMG_{k}.png")
+        mask = np.zeros((side, side, 3), np.uint8)
+        mask[(5, 9, 30), (7, 40, 60)] = colour
+        mask[10:20, 10:20] = colour if k != 3 else 0
+        write(tmp_path / name.format(k=k), mask)
+    with pytest.raises(SourceError, match=r"d: 8 of 16 images hold one colour"):
+        sort(tmp_path)
+
+
+def test_a_mask_of_many_colours_in_single_pixels_is_refused_among_painted_ones(tmp_path):
+    for k in range(8):
+        put(tmp_path, f"photos/IMG_{k}.png")
+        mask = np.dstack([CLASSES * 20, CLASSES * 5, CLASSES])
+        if k == 3:
+            mask = np.zeros_like(mask)
+            mask[np.arange(4, 64, 6), np.arange(4, 64, 6)] = np.arange(30).reshape(10, 3) * 8 + 5
+        write(tmp_path / f"targets/TGT_{k}.png", mask)
+    with pytest.raises(SourceError, match=r"d: 8 of 16 images hold one colour"):
+        sort(tmp_path)
+
+
+def test_a_few_photographs_of_bright_colours_on_black_are_images(tmp_path):
+    for k in range(8):
+        glow = np.dstack([blurred(3 + k), blurred(2) // 3, blurred(2) * 0])
+        write(tmp_path / f"a{k}.png", glow if k % 2 else PICTURE)
+    assert len(sort(tmp_path).images) == 8
+
+
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
 @pytest.mark.parametrize("how", [lambda scene: scene // 60, lambda scene: scene // 20, lambda scene: 255 - scene // 60])
 def test_dark_and_overexposed_photographs_beside_others_are_images(tmp_path, suffix, how):

@@ -27,7 +27,7 @@ _RINGING, _PEAKS = 32, 0.005
 _MOST_VALUES = 32
 """Different values in a channel of a mask; what a camera takes has more, or values side by side."""
 _MOST_DRAWN = 5
-"""Greys of a mask that nobody takes for a photograph, whatever it is called."""
+"""Values in a channel of a mask that nobody takes for a photograph, whatever it is called."""
 _MOST_COLOURS = 256
 """Different colours in a mask of classes or of instances; a photograph has more."""
 _FLAT, _ROUGH = 0.9, 0.6
@@ -197,16 +197,16 @@ def look_of(data: bytes) -> Look:
 
 
 def is_drawn(data: bytes) -> bool:
-    """Return whether a file that looks like a mask is flat and has 2 to 5 greys and no colour, as no camera's has.
+    """Return whether a file that looks like a mask is flat, of 2 to 5 greys or colours on black, as no camera's is.
 
     What is stored with losses is black and white: dark photographs are black alone.
     """
     pixels = _meant(_pixels(data, "").pixels)
     if _is_lossy(data):
         return _is_black_and_white(pixels)
-    if not 2 <= len(np.unique(pixels[..., 0])) <= _MOST_DRAWN:
-        return False
-    return bool((pixels == pixels[..., :1]).all()) and _flatness(pixels) >= _FLAT
+    is_few = 2 <= _values(pixels) <= _MOST_DRAWN and _flatness(pixels) >= _FLAT
+    is_grey, coloured = (pixels == pixels[..., :1]).all(), pixels.any(axis=2)
+    return bool(is_few and (is_grey or (coloured.mean() < 0.5 and np.ptp(pixels[coloured], axis=1).max() > _DARK)))
 
 
 def is_painted(data: bytes) -> bool:

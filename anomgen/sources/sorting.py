@@ -225,7 +225,7 @@ class _Sorting:
         if 0 < len(blank) < len(folders):
             raise self._drawn(folders[blank[0]], len(images))
         if any(map(self._are_photographs, sampled.values())):
-            painted = [key for key, some in sampled.items() if all(map(self._is_painted, some))]
+            painted = [key for key, some in sampled.items() if self._are_painted(some)]
             drawn = [name for key in painted for name in folders[key]]
             if len(drawn) > 1:
                 raise self._drawn(drawn, len(images))
@@ -259,9 +259,12 @@ class _Sorting:
         look = self._look(name)
         return look is Look.EMPTY or (look is Look.MASK and is_drawn(self._read(name)))
 
-    def _is_painted(self, name: str) -> bool:
-        look = self._look(name)
-        return look is Look.EMPTY or (look is Look.MASK and is_painted(self._read(name)))
+    def _are_painted(self, names: Sequence[str]) -> bool:
+        """Return whether all look like masks and most of those that are not of one colour are painted."""
+        shown = [name for name in names if self._look(name) is not Look.EMPTY]
+        if not all(self._look(name) is Look.MASK for name in shown):
+            return False
+        return not shown or 2 * sum(is_painted(self._read(name)) for name in shown) > len(shown)
 
     def _are_photographs(self, names: Sequence[str]) -> bool:
         return 2 * sum(self._look(name) is Look.PICTURE for name in names) > len(names)
