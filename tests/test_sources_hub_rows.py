@@ -48,6 +48,10 @@ LABELS = {
     "a name with words": ("has_defect", HALF, V("int8"), "0"),
     "a name of normal ones": ("is_good", [not one for one in HALF], V("bool"), "True"),
     "types of defects": ("defect_type", ["good" if not one else "crack" for one in HALF], V("string"), "good"),
+    "a condition": ("condition", ["good" if not one else "crack" for one in HALF], V("string"), "good"),
+    "a class's name": ("class_name", ["good" if not one else "crack" for one in HALF], V("string"), "good"),
+    "a label of its own name": ("gt_label", HALF, V("int64"), "0"),
+    "a target": ("target", HALF, V("int64"), "0"),
     "some without": ("label", [None if one else 0 for one in HALF[:4]] + [0, 1], V("int64"), "0"),
 }
 
@@ -82,10 +86,41 @@ def test_labels_of_any_kind_say_which_rows_are_normal(tmp_path, kind):
         ("label", [None] * COUNT, V("int64")),
         ("defects", [HALF] * COUNT, datasets.Sequence(V("int64"))),
         ("is_anomaly", [0] * COUNT, V("int64")),
+        ("weather", ["good", "rain"] * 3, V("string")),
+        ("lighting", ["normal", "dim"] * 3, V("string")),
+        ("caption", [f"a good tile {k}" for k in range(COUNT)], V("string")),
+        ("split", ["train", "test"] * 3, V("string")),
+        ("camera_type", ["wide", "narrow"] * 3, V("string")),
+        ("answer", ["yes", "no"] * 3, V("string")),
+        ("defect", [None] * COUNT, V("string")),
+        ("num_views", HALF, V("int64")),
+        ("right", [png(noise(k + COUNT)) for k in range(COUNT)], Image()),
+        ("label_image", [png(noise(k + COUNT)) for k in range(COUNT)], Image()),
     ],
 )
 def test_columns_that_tell_nothing_leave_all_rows(tmp_path, column, values, feature):
     assert rows_of(Hub(path=stored(tmp_path / "d", **{column: (values, feature)})).open()) == list(range(COUNT))
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "feature", "said"),
+    [
+        ("finding", ["OK", "NOK"] * 3, V("string"), "finding is also NOK"),
+        ("quality", ["pass", "fail"] * 3, V("string"), "quality is also fail"),
+        ("num_defects", [0, 2] * 3, V("int64"), "num_defects is also 2"),
+        ("is_defective", ["no", "yes"] * 3, V("string"), "is_defective is also yes"),
+    ],
+)
+def test_verdicts_count_whatever_their_column_is_called(tmp_path, column, values, feature, said):
+    with pytest.raises(UsageError, match=f"not all rows are normal images: {said}"):
+        Hub(path=stored(tmp_path / "d", **{column: (values, feature)})).open()
+
+
+@pytest.mark.parametrize("column", ["seg", "defect_mask", "annotation", "conditioning_image", "target", "label_image"])
+def test_any_column_of_flat_images_beside_photographs_is_one_of_masks(tmp_path, column):
+    masks = ([png(blob() if one else np.zeros_like(blob())) for one in HALF], Image())
+    source = Hub(path=stored(tmp_path / "d", **{column: masks})).open()
+    assert rows_of(source) == [0, 2, 4] and any(f"in column {column}, mark" in note for note in source.notes)
 
 
 @pytest.mark.parametrize(
@@ -141,6 +176,10 @@ KINDS = ClassLabel(names=["scratch", "good"])
 OBJECTS = {
     "boxes": ("bbox", [[BOX] if one else [] for one in HALF], [[V("float32")]]),
     "one box": ("bbox", [BOX if one else [] for one in HALF], [V("float32")]),
+    "runs": ("EncodedPixels", ["1 5 9 4" if one else None for one in HALF], V("string")),
+    "outlines": ("polygons", [[[1.0, 2, 9, 2, 9, 9]] if one else [] for one in HALF], [[V("float32")]]),
+    "texts where there are any": ("defect", ["scratch" if one else None for one in HALF], V("string")),
+    "lists of texts": ("defects", [["scratch"] if one else [] for one in HALF], [V("string")]),
     "none": ("boxes", [[BOX] if one else None for one in HALF], [[V("int32")]]),
     "lists by key": (
         "objects",
@@ -166,7 +205,7 @@ def test_rows_with_objects_are_left_out_unless_these_are_normal(tmp_path, kind):
     path = stored(tmp_path / "d", **{column: (values, feature)})
     source = Hub(path=path).open()
     assert rows_of(source) == [0, 2, 4]
-    name = "object" if column != "objects" else "scratch"
+    name = "scratch" if column in ("objects", "defect", "defects") else "object"
     told = f"left out 3 rows, which annotations mark ({name} on 3): train/000001, train/000003, train/000005"
     assert told in source.notes and any(f"column {column}" in note for note in source.notes)
     assert [one.defect_type == "normal" for one in listing(path).found] == [not one for one in HALF]

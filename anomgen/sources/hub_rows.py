@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,13 +13,25 @@ from anomgen.errors import SourceError, UsageError
 from anomgen.places import home, is_url
 from anomgen.sources.annotations.marked import without_marked
 from anomgen.sources.images import read_bytes
+from anomgen.sources.mask_files import Look, look_of
 from anomgen.sources.pairing import marked
 from anomgen.sources.tree import MASK_NAMES, left_out
-from anomgen.sources.verdicts import are_flags, normal_labels, says_normal
+from anomgen.sources.verdicts import NOTHING, are_flags, normal_labels, says_normal, words_of
 
 MASK_COLUMNS = MASK_NAMES | {"label_mask", "anomaly_mask"}
-BOX_COLUMNS = frozenset({"objects", "bbox", "bboxes", "boxes"})
+_LOOKED = 6
+"""Rows of a column of images that are opened to see whether it is one of masks."""
+_RUNS = frozenset({"rle", "encodedpixels"})
+_NO_RUNS = NOTHING | {"", "-1", "[]"}
+BOX_COLUMNS = _RUNS | {"objects", "bbox", "bboxes", "boxes", "annotations", "polygons", "segments", "defects"}
 _LABEL_COLUMNS = ("defect_type", "defect", "label", "class", "anomaly", "is_anomaly")
+_LABEL_WORDS = frozenset(
+    re.findall(
+        r"\w+", "category class condition diagnosis grade label labels quality result state status target type verdict"
+    )
+)
+"""Words of columns in which one word of normal images is enough; in others another must speak of anomalous ones."""
+_FLAG_WORDS = frozenset({"label", "labels", "target", "y"})
 _CLASS_KEYS = ("category", "categories", "label", "labels", "class", "classes", "name", "names")
 _BATCH = 256
 _MASK_ADVICE = (
@@ -105,15 +119,40 @@ class Rows:
 
     def image_columns(self) -> tuple[list[str], str | None]:
         """Return the columns of images, the likeliest first, and that of masks; None where there are no masks."""
+        images, masks = self._images_and_masks
+        return images, (masks[0] if masks else None)
+
+    @cached_property
+    def _images_and_masks(self) -> tuple[list[str], list[str]]:
         images = [name for name, feature in self.features.items() if isinstance(feature, self._library.Image)]
+        images.sort(key=lambda name: name != "image")
         masks = [name for name in images if name.lower() in MASK_COLUMNS]
         others = [name for name in images if name not in masks]
-        return sorted(others, key=lambda name: name != "image"), (masks[0] if masks else None)
+        drawn = [name for name in others[others[:1] == ["image"] :] if len(others) > 1 and self._is_flat(name)]
+        if len(drawn) < len(others):
+            masks += drawn
+        return [name for name in others if name not in masks], masks
+
+    def _is_flat(self, column: str) -> bool:
+        """Return whether some of a column's images, from all parts of it, look like masks, all of them."""
+        rows = [row for row, given in enumerate(self.given(column)) if given]
+        read = self.reader(column)
+        some = rows[:: max(1, len(rows) // _LOOKED)][:_LOOKED]
+        return bool(some) and all(look_of(read(row)) in (Look.MASK, Look.EMPTY) for row in some)
 
     @property
     def box_columns(self) -> list[str]:
-        """Return the columns of objects or of their boxes."""
-        return [name for name in self.features if name.lower() in BOX_COLUMNS]
+        """Return the columns of objects, of their boxes or outlines, of masks as runs, and of defects where any are."""
+        images = {name for own in self._images_and_masks for name in own}
+        return [name for name in self.features if name not in images and self._marks(name)]
+
+    def _marks(self, column: str) -> bool:
+        if not isinstance(self.features[column], self._library.Value | self._library.ClassLabel):
+            return _plain(column) in BOX_COLUMNS
+        if not self._is_text(column) or _plain(column) in _RUNS:
+            return _plain(column) in _RUNS
+        texts = self._dataset.unique(column) if says_normal(column) is False else [""]
+        return not all(texts) and any(texts) and not any(says_normal(text) for text in texts if text)
 
     def class_columns(self) -> list[str]:
         """Return the columns of class labels."""
@@ -131,11 +170,24 @@ class Rows:
         kinds = (self._library.Value, self._library.ClassLabel)
         known = {name.lower(): name for name, feature in self.features.items() if isinstance(feature, kinds)}
         named = [known[name] for name in _LABEL_COLUMNS if name in known]
-        flags = [name for name in known.values() if says_normal(name) is not None and self._is_whole(name)]
+        told = [name for name in known.values() if says_normal(name) is not None or words_of(name) & _FLAG_WORDS]
+        flags = [name for name in told if self._is_whole(name) or self._is_text(name)]
         return list(dict.fromkeys([*named, *self.class_columns(), *flags]))
 
     def _is_whole(self, column: str) -> bool:
         return str(self.features[column].dtype).startswith(("bool", "int", "uint"))
+
+    def _is_text(self, column: str) -> bool:
+        return str(getattr(self.features[column], "dtype", "")).endswith("string")
+
+    def _told_texts(self) -> Iterator[str]:
+        """Yield the columns of few texts of which some are words of normal images, and some of anomalous ones."""
+        for name in filter(self._is_text, self.features):
+            texts = {text for text in self._dataset.unique(name) if text}
+            if len(texts) <= max(2, len(self) // 2):
+                said = set(map(says_normal, texts))
+                if words_of(name) & _LABEL_WORDS or said >= {True, False}:
+                    yield name
 
     def labels(self, column: str) -> list[str]:
         """Return a column's values as text: class labels as their names, "" for none."""
@@ -144,7 +196,10 @@ class Rows:
 
     def told(self) -> Iterator[Labels]:
         """Yield the columns of which `normal_labels` tells normal rows from others, the likeliest first."""
-        for column in self.label_columns():
+        marking = self.box_columns
+        for column in dict.fromkeys([*self.label_columns(), *self._told_texts()]):
+            if column in marking:
+                continue
             labels = self.labels(column)
             normal = normal_labels(column, set(labels) - {""})
             if normal is not None:
@@ -184,7 +239,7 @@ class Rows:
         for row, cell in enumerate(cells):
             kinds = {kind for kind in _kinds(cell, names) if says_normal(kind) is not True} if row in wanted else None
             if kinds:
-                yield row, kinds
+                yield row, {"object"} if _plain(column) in _RUNS else kinds
 
 
 def refuse_anomalous_rows(rows: Rows) -> None:
@@ -204,6 +259,11 @@ def refuse_anomalous_rows(rows: Rows) -> None:
             f"`anomgen bank`; if they are normal, choose them with --set source.label_column={column} --set "
             f"source.label={labels.others[-1]}"
         )
+
+
+def _plain(column: str) -> str:
+    """Return the letters of a column's name, small ones."""
+    return "".join(filter(str.isalpha, column.lower()))
 
 
 def _text(value: Any, names: Sequence[str] | None) -> str:
@@ -228,10 +288,15 @@ def _kinds(cell: Any, names: Mapping[str, Sequence[str]]) -> Iterator[str]:
         lists = {key: value for key, value in cell.items() if isinstance(value, list)}
         count = max(map(len, lists.values()), default=0)
         cell = [{key: value[k] for key, value in lists.items() if k < len(value)} for k in range(count)]
+    if isinstance(cell, str):
+        cell = [cell] if cell.strip().lower() not in _NO_RUNS else []
     if not isinstance(cell, list):
         return
     if cell and all(isinstance(value, int | float) for value in cell):
         cell = [cell]
     for one in cell:
+        if isinstance(one, str):
+            yield one
+            continue
         known = [key for key in (*names, *_CLASS_KEYS) if isinstance(one, Mapping) and one.get(key) is not None]
         yield (_text(one[known[0]], names.get(known[0])) if known else "") or "object"

@@ -60,6 +60,10 @@ _PLACES = frozenset(
 """Words of folders that say nothing of what images show."""
 _SURE_LENGTH = 6
 """Letters from which on a word that calls images anomalous is no abbreviation, as ``def`` and ``ng`` may be."""
+NOTHING = frozenset({"none", "no", "nan", "null", "-", "0"})
+"""What a column of defects has where there is none."""
+_COUNTS = frozenset({"count", "n", "num", "number"})
+"""Words of columns that count: ``num_defects``."""
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
@@ -87,7 +91,7 @@ def _letters(name: str) -> str:
 
 
 @lru_cache(maxsize=1 << 14)
-def _words(name: str) -> frozenset[str]:
+def words_of(name: str) -> frozenset[str]:
     """Return the words of a name, in small letters, and what its letters spell (``n.i.O.``)."""
     return frozenset({*_parts(name), *_parts(_letters(name)), _letters(name)})
 
@@ -97,7 +101,7 @@ def says_normal(name: str) -> bool | None:
 
     ``0_normal``, ``ok_front``, ``NODefect`` and ``no defects`` do, ``1_defect``, ``def_front`` and ``NotOK`` do not.
     """
-    words = _words(name)
+    words = words_of(name)
     is_anomalous = bool(words & _ANOMALOUS_WORDS)
     return is_anomalous == bool(words & _DENIALS) if is_anomalous or words & _NORMAL_WORDS else None
 
@@ -146,7 +150,7 @@ def _one_sided(names: Sequence[str]) -> tuple[str, str] | None:
     if silent and anomalous:
         return silent[0], anomalous[0]
     normal = [name for name in names if name in lacking or (says_normal(name) and _is_sure(name))]
-    others = [name for name in silent if not set(_parts(name)) <= _PLACES and not _words(name) & _CONDITIONS]
+    others = [name for name in silent if not set(_parts(name)) <= _PLACES and not words_of(name) & _CONDITIONS]
     return (normal[0], others[0]) if normal and others else None
 
 
@@ -158,7 +162,7 @@ def _is_lack(name: str) -> bool:
 
 def _is_sure(name: str) -> bool:
     """Return whether words in a name hardly mean anything but a verdict, or are all of it."""
-    words = _words(name)
+    words = words_of(name)
     if words & _CONDITIONS:
         return False
     said = words & (_NORMAL_WORDS | _ANOMALOUS_WORDS)
@@ -204,19 +208,33 @@ def normal_names(names: Iterable[str]) -> list[str]:
 
 
 def are_flags(labels: Set[str]) -> bool:
-    """Return whether labels are 0 and 1, or false and true."""
-    return labels <= {"0", "1"} or {label.lower() for label in labels} <= {"false", "true"}
+    """Return whether labels are 0 and 1, false and true, or no and yes."""
+    plain = {label.lower() for label in labels}
+    return any(plain <= flags for flags in ({"0", "1"}, {"false", "true"}, {"no", "yes"}))
+
+
+def are_numbers(labels: Set[str]) -> bool:
+    """Return whether labels are numbers."""
+    try:
+        return bool([float(label) for label in labels])
+    except ValueError:
+        return False
 
 
 def normal_labels(column: str, labels: Set[str]) -> frozenset[str] | None:
     """Return which labels of a column are normal ones, None where they do not tell.
 
-    Of flags 1 is anomalous, unless the column's name says that it is normal, as ``is_good``. Where words call some
-    labels anomalous and no label normal, none is.
+    Of flags 1 is anomalous, unless the column's name says that it is normal, as ``is_good``. In a column of defects all
+    words but ``none`` and the like are, in one that counts them all numbers but 0. Where words call some labels
+    anomalous and no label normal, none is.
     """
     if labels and are_flags(labels):
-        normal = {"1", "true"} if says_normal(column) else {"0", "false"}
+        normal = {"1", "true", "yes"} if says_normal(column) else {"0", "false", "no"}
         return frozenset(label for label in labels if label.lower() in normal)
+    if labels and says_normal(column) is False and are_numbers(labels) and words_of(column) & _COUNTS:
+        return frozenset({"0"} & labels)
+    if labels and says_normal(column) is False and not are_numbers(labels):
+        return frozenset(label for label in labels if label.lower() in NOTHING or says_normal(label))
     found = frozenset(normal_names(sorted(labels)))
     return found if found or any(says_normal(label) is False for label in labels) else None
 

@@ -12,7 +12,7 @@ from anomgen.errors import SourceError, brief
 from anomgen.sources.annotations.base import Mark, image_marks
 from anomgen.sources.annotations.via import is_via_header, via_table_marks
 from anomgen.sources.tree import EXTENSIONS, listed
-from anomgen.sources.verdicts import are_flags, normal_labels, opposed, says_normal
+from anomgen.sources.verdicts import are_flags, are_numbers, normal_labels, opposed, says_normal
 
 _WORDS = re.compile(r"\w+")
 _IMAGES = _WORDS.findall(
@@ -23,8 +23,6 @@ _LABELS = _WORDS.findall(
     isanomaly target diagnosis choice verdict result judgement judgment status"""
 )
 """How columns of pictures and of labels are called, the likeliest first, in small letters and figures alone."""
-_NOTHING = frozenset({"none", "no", "nan", "null", "-", "0"})
-"""What a column of defects has where there is none."""
 _BOXES = (("xmin", "ymin", "xmax", "ymax"), ("x1", "y1", "x2", "y2"), ("bbox",))
 _NO_BOX = frozenset({"", "[]", "nan"})
 _RETINANET = ("path", "x1", "y1", "x2", "y2", "class")
@@ -106,7 +104,7 @@ def _labelled(table: _Table, images: Sequence[str], path: Path) -> list[Mark] | 
         rows = [(image, label) for image, label in zip(images, labels, strict=True) if label]
         if normal is not None:
             return [Mark(image, "anomaly" if flags else label) for image, label in rows if label not in normal]
-        is_open = flags or (_are_numbers(said) and len(said) <= _MOST_FIGURES) or opposed(said)
+        is_open = flags or (are_numbers(said) and len(said) <= _MOST_FIGURES) or opposed(said)
         if said and is_named and is_open and doubtful is None:
             doubt = (
                 f"{path.name}: its labels, {listed(sorted(said))}, do not say which of them is normal; write words "
@@ -118,19 +116,7 @@ def _labelled(table: _Table, images: Sequence[str], path: Path) -> list[Mark] | 
 
 def _normal_of(name: str, labels: set[str]) -> Set[str] | None:
     """Return the labels of a column that are normal ones; None where neither words in them nor its name tell."""
-    is_told = says_normal(name)
-    if are_flags(labels):
-        return None if is_told is None else normal_labels(name, labels)
-    if is_told is False and not _are_numbers(labels):
-        return {label for label in labels if label.lower() in _NOTHING or says_normal(label)}
-    return normal_labels(name, labels)
-
-
-def _are_numbers(labels: set[str]) -> bool:
-    try:
-        return bool([float(label) for label in labels])
-    except ValueError:
-        return False
+    return None if are_flags(labels) and says_normal(name) is None else normal_labels(name, labels)
 
 
 def _table(lines: Sequence[str]) -> _Table:
