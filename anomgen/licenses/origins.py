@@ -1,4 +1,7 @@
-"""Public data sets that are known by name, and their licences: a text that names one tells whose the images are."""
+"""What says that images come from elsewhere: from a public data set, or from where somebody else published them.
+
+A licence beside it may be that of somebody who had none to give.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +11,74 @@ from anomgen.licenses.names import plain
 
 _NAMES = {
     "cc-by-nc-sa-4.0": r"MVTec(?:['’]s)?[ _/-]{0,3}(?:(?:AD|LOCO|3D|D2S)(?![a-z])|anomaly|data ?set|images?)"
-    r"|Kolektor(?:SDD)?\w*",
-    "cc-by-4.0": r"(?-i:VisA)\b|visual anomaly (?:\(VisA\) )?data ?set\b",
-    "": r"(?:BTAD|beanTech|MPDD|Real[ _-]?IAD|DTD|DAGM|Severstal)\b|describable textures",
+    r"|Kolektor(?:SDD)?\w*|KSDD2?\b|ELPV",
+    "cc-by-4.0": r"(?-i:VisA)\b|visual anomaly (?:\(VisA\) )?data ?set\b|SDNET ?2018",
+    "": r"(?:BTAD|beanTech|MPDD|Real[ _-]?IAD|DTD|DAGM|Severstal|GC10|GoodsAD|Eyecandies|(?-i:WFDD|MIAD|3CAD)|InsPLAD"
+    r"|PVEL-AD|AITEX|DeepPCB|HRIPCB|PKU-Market-PCB|CODEBRIM|Crack ?(?:500|Forest|Tree)|DeepCrack|RDD ?20(?:18|19|20|22)"
+    r"|Brodatz|Kylberg|KTH-TIPS2?|Plant(?:Village|Doc)|(?-i:ISIC)|HAM ?10000|Kvasir|(?-i:BUSI)|BraTS|CheXpert"
+    r"|Chest ?X-?ray ?(?:8|14)|MIMIC-CXR|LIDC|LUNA16|COVIDx|Br35H|IDRiD|ImageNet|CIFAR-?10|(?:Fashion-?)?MNIST|LSUN"
+    r"|Open ?Images|MS[ -]?COCO|COCO ?20\d\d|Places ?365|LAION|Cityscapes|KITTI|Caltech-?(?:101|256)|Food-?101|CelebA"
+    r"|FFHQ|ADE20K|iNaturalist)(?![a-z])|X-?SDD\b|NEU[ _-](?:DET|CLS|SEG|surface|steel|metal|data)|describable textures"
+    r"|magnetic[ -]tiles?[ -](?:surface[ -])?defects?[ -]data|Pascal VOC ?20\d\d",
 }
 """Names by licence; "" for those whose terms are none of a known licence."""
+_ANY = "|".join(_NAMES.values())
 _APART = (
-    r"(?:compar\w+ (?:with|to)|(?:layout|format|structure|tree|style|code|loaders?|readers?|papers?|authors) (?:of|for)"
-    r"|(?:un)?like|similar to|evaluat\w+ on|(?:pre)?trained on|(?:lay|laid) out (?:as|like)|as in|as for|such as) "
-    r"(?:(?:that|those|the one) of )?(?:the )?"
+    r"(?:compar\w+ (?:with|to|on)|(?:layout|format|structure|tree|style|code|loaders?|readers?|papers?|authors)"
+    r" (?:is that )?(?:of|for)|(?:un)?like|similar to|\w+er than|different from|inspired by|as in|as for|such as"
+    r"|(?:evaluat|test|benchmark)\w* on|(?:pre)?-?trained on|(?:lay|laid) out (?:as|like)) "
+    rf"(?:(?:that|those|the one) of )?(?:the )?(?:(?:{_ANY})[\w-]*(?: and| or)? )*"
 )
-"""What leads to a name where it is not said that the images are its."""
+"""What leads to a name, or several, where it is not said that the images are its."""
+_NO_IMAGES = r"[\w-]*[ -](?:weights|pre-?train|features|statistics|backbone|normali[sz]|format|layout|structure|style)"
+"""What follows a name where it is not said, either."""
 _ORIGINS = tuple(
-    (license, re.compile(rf"({_APART})?(?<![\w.])(?:{names})", re.IGNORECASE)) for license, names in _NAMES.items()
+    (license, re.compile(rf"({_APART})?(?<![\w.])(?:{names})(?!{_NO_IMAGES})", re.IGNORECASE))
+    for license, names in _NAMES.items()
 )
 _CITATION = re.compile(r"\W*(?:citation:|@\w+\{|cite\b|\[\d+\])|.*\barxiv\b", re.IGNORECASE | re.DOTALL)
+
+SOMEBODY = (
+    r"(?!(?-i:RGB|HSV|CAD|RAW|BMP|PNG|TIFF?|JPE?G|HDR|CT|[A-Z])\b|\w+ (?:to|until|\d{1,2}|(?-i:[A-Z]))\b)"
+    r"(?-i:[A-Z])\w*"
+)
+"""A name: a word with a capital that is no format or kind of image; nor as in Line 3, or in Monday to Friday."""
+_IMAGES = r"(?:images?|pictures?|photo(?:graph)?s?)"
+_MANY = r"(?:public\w*|published|existing|open|several|various|multiple|other|another|different|larger|two|three)"
+_PLACE = (
+    r"(?:the web(?! ?(?:inspection|guid|is|mov|edge|width|of))|web[ -]?(?:sites?|pages?|shops?|stores?|search)"
+    r"|online (?:shops?|stores?|sources?|marketplaces?|catalogu?es?)|search engines?|image search|social media"
+    r"|google|bing|baidu|yandex|wiki\w*|kaggle|roboflow|zenodo|figshare|mendeley|github|hugging ?face|unsplash"
+    r"|pexels|pixabay|ebay|ikea|alibaba|aliexpress|tik ?tok|reddit|twitter|vimeo|bilibili|https?://"
+    r"|papers? by|papers(?! (?:machine|rolls?|sheets?))|the paper(?= ?(?:$|[.,;(\[]|of [A-Z]))|publications?"
+    r"|competitions?|(?<!defect )catalogu?es?(?! of (?:\w+ )?(?:defects|faults|errors))(?= (?:of|from|by)\b|\W*$)"
+    rf"|{_MANY} (?:\w+ ){{0,2}}(?:data ?sets?|databases?|benchmarks?|archives?|repositories))"
+)
+"""Where things are published."""
+_WAY = r"(?:(?!(?:and|our|my|own|annotat\w*|label\w*|upload\w*|publish\w*|export\w*|host\w*)\b)[\w'’-]+ ){0,6}?"
+"""Words on the way from a preposition to a place."""
+ELSEWHERE = (
+    r"(?:taken|com(?:e|es|ing)|came|stem(?:s|med)?|originat\w+|sourced|collected|gathered|harvested|obtained|found"
+    r"|retrieved|extracted|copied|derived|adapted|assembled|compiled|curated|aggregated|merged|combined|selected"
+    r"|sampled|cropped|mined|converted|grabbed|saved) (?:\w+ )?(?:from|of|with|via|using|through) "
+    rf"{_WAY}{_PLACE}",
+    rf"(?<!download )(?<!download the )(?<!download all )(?:{_IMAGES}|frames|screen ?shots?|textures|scans|data"
+    rf"|combination|mix(?:ture)?|compilation|subset|crops?|(?:copy|version) of .{{1,40}}) (?:from|of) {_WAY}{_PLACE}",
+    r"(?:taken|comes?|came|stem(?:s|med)?|extracted|obtained|copied|derived|adapted|originat\w+|sourced|retrieved"
+    rf"|compiled|harvested|assembled) from (?:the )?{SOMEBODY}",
+    r"(?:subset|excerpt|derivative|re-?release|copy|(?:modified|converted|resized|cleaned|cropped|reformatted|reduced"
+    rf"|re-?label+ed|re-?annotated|augmented) version) of (?:the )?{SOMEBODY}",
+    rf"(?:based|built) (?:up)?on (?:the )?(?:\w+['’]s? |{SOMEBODY} |their |his |her ){{1,4}}(?:\w+ )?"
+    rf"(?:{_IMAGES}|scans?|data ?sets?|database)",
+    rf"original (?:data ?sets?|data|{_IMAGES}|source) ?: ?(?!(?:own|our|my|me|us|self|\d+)\b)\w+",
+    r"original(?:ly)? (?:authors?|creators?|photographers?|publishers?|from|by|published|released|collected|uploaded)",
+    rf"{_IMAGES} (?:\w+ ){{0,2}}(?:provided|supplied|donated) by (?:the )?{SOMEBODY}",
+    r"found .{0,40}\b(?:web|internet|online)|(?<!no )internet(?! (?:connection|access|is|needed))",
+    r"(?<!be )patients?(?:['’]s?)?|stock (?:photo|image|footage)\w*",
+    r"stamm(?:t|en) aus (?:dem|der|einem|einer) (?:\w+ )?(?:paper|artikel|veröffentlichung|daten(?:satz|bank)|buch"
+    r"|katalog|netz)|heruntergeladen|téléchargée?s?|descargad[oa]s?",
+)
+"""How sentences say that what they speak of was published by others."""
 
 
 def of_others(sentence: str, license: str) -> bool:

@@ -6,6 +6,7 @@ import html
 import re
 
 from anomgen.licenses.languages import FURTHER, folded
+from anomgen.licenses.origins import ELSEWHERE, SOMEBODY
 
 _WORDS = r"""
 licen[cs]\w* \w*copyright\w* rights permissions? permitted permits? \w*disclosure ndas? confiden[ct]i\w* secret
@@ -31,8 +32,6 @@ _DONE = (
     r"|reproduced?|transferred|disclosed?|upload(?:ed)?|post(?:ed)?|released?)"
 )
 _USE = r"(?:research|academic|education\w*|teaching|scientific|private|personal|evaluation|internal|review)"
-_SOMEBODY = r"(?!(?-i:RGB|HSV|CAD|RAW|BMP|PNG|TIFF?|JPE?G|HDR|CT|[A-Z])\b)(?-i:[A-Z])\w*"
-"""A name: a word with a capital that is no format or kind of image."""
 _ONE = (
     r"(?:\.(?:png|jpe?g|bmp|tiff?|webp|gif)|(?:images?|pictures?|photo(?:graph)?s?|frames?|bild(?:er)?|fotos?) "
     r"(?:no|nr)?[.#]? ?\d[\d -]*(?:(?:and|to|und|bis) \d+ )?"
@@ -65,21 +64,17 @@ _PHRASES = (
     r"ne pas|no (?:compartir|publicar|difundir)",
     r"usage (?:interne|priv\w+|acad\w+)|(?:la|toute|leur|de) diffusion|diffusion (?:restreinte|interdite)|s[oó]lo para",
     r"request form|sign(?:ed|ing)? (?:\w+ ){0,3}form|research use|only for|(?:the|a|my|our|this) course(?! of)",
-    rf"{_ONE}[^\w\s]{{0,3}} ?{_IS_BY} {_SOMEBODY}(?! ?\d)(?<!hand)",
+    rf"{_ONE}[^\w\s]{{0,3}} ?{_IS_BY} {SOMEBODY}(?! ?\d)(?<!hand)",
     r"not know (?:who|whose)|competitors?|keep (?:\w+ ){0,3}(?:in[- ]house|private|internal)",
     r"not for (?:\w+ )?(?:publication|release|distribution|sharing)",
-    rf"(?:taken|comes?|came|extracted|obtained|copied|derived|adapted|originat\w+) from (?:the )?{_SOMEBODY}",
-    r"(?:subset|excerpt|derivative|re-?release|(?:modified|converted|resized) (?:copy|version)) of "
-    rf"(?:the )?{_SOMEBODY}",
-    rf"(?:based|built) (?:up)?on (?:the )?(?:\w+['’]s? |{_SOMEBODY} |their |his |her ){{1,4}}(?:\w+ )?"
-    r"(?:images?|pictures?|photo(?:graph)?s?|scans?|data ?sets?|database)",
-    r"original (?:data ?sets?|data|images?|pictures?|photos?|source) ?: ?\w+|itar|export[ -]controll?ed|dual[ -]use",
+    r"itar|export[ -]controll?ed|dual[ -]use",
     r"(?:hand|give|pass)(?:ed|ing)? (?:\w+ )?(?:on|out|away)(?= (?:to|or|without)|$|\W)",
-    r"found .{0,40}\b(?:web|internet|online)|(?:fall|come)s? under",
+    r"(?:fall|come)s? under",
     r"(?:see|refer to) .{1,60} for (?:the )?(?:images|pictures|photos|data)",
 )
 _RIGHTS = re.compile(
-    folded(rf"\b(?:{'|'.join((*_WORDS.split(), *_PHRASES))})\b") + rf"|©|\(c\) ?(?:19|20)\d\d|{FURTHER}", re.IGNORECASE
+    folded(rf"\b(?:{'|'.join((*_WORDS.split(), *_PHRASES, *ELSEWHERE))})\b") + rf"|©|\(c\) ?(?:19|20)\d\d|{FURTHER}",
+    re.IGNORECASE,
 )
 
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 
 from anomgen.licenses.names import agrees, plain, with_names
+from anomgen.licenses.origins import of_others
 from anomgen.licenses.rights import speaks_of_rights
 
 _KIND = r"(?: (?:international|unported|generic|deed))*(?: public)?(?: licen[cs]e)?"
@@ -203,7 +204,7 @@ def understood(sentence: str, license: str, *, by_text: bool = False, title: str
     name = re.sub(r"^(?:name|title|data ?set) ?: ?", "", text, flags=re.IGNORECASE)
     is_title = (_titles(name) and not _NO_TITLE.search(name)) or _letters(name) == _letters(title.split("/")[-1])
     is_somebody = _names_somebody(text) and not _CONDITION.search(text)
-    return bool(is_somebody or is_title) and not speaks_of_rights(text)
+    return bool(is_somebody or (is_title and not of_others(text, license))) and not speaks_of_rights(text)
 
 
 _EVERYDAY = frozenset(
