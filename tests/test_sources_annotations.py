@@ -87,9 +87,12 @@ MARKING = {
     "a polygon of YOLO": {"labels/1.txt": "3 .1 .1 .3 .1 .2 .4\n"},
     "labels beside": {"../labels/1.txt": BOX},
     "labels two folders above": {"../../labels/photos/1.txt": BOX},
+    "labels of all splits": {"../../labels/1.txt": BOX},
     "Labelme": {"1.json": labelme("dent", "dent")},
     "Pascal VOC": {"1.xml": voc("dent")},
     "Pascal VOC in its folder": {"../Annotations/1.xml": voc("dent")},
+    "Pascal VOC in a folder called so": {"../xml/1.xml": voc("dent")},
+    "YOLO in a folder called so": {"../annots/1.txt": BOX, "../bbox/1.txt": BOX},
     "COCO of Roboflow": {"_annotations.coco.json": coco((1, "dent"))},
     "COCO with masks": {"../annotations/instances_photos.json": coco((1, "dent"), segmentation=[[1, 1, 9, 1, 5, 9]])},
     "COCO above": {"../marks.json": coco((1, "dent"), folder="images/photos/")},
@@ -139,7 +142,7 @@ SILENT = {
     "an example of a submission": {"sample_submission.csv": runs("1.png,1,1 1920")},
     "a table that says the same of all": {"train.csv": runs(*(f"{k}.png,1,1 1920" for k in range(5)))},
     "another split": {"../instances_val.json": coco((1, "dent"))},
-    "labels of another folder": {"../labels/bad/1.txt": BOX, "../../labels/1.txt": BOX},
+    "labels of another folder": {"../labels/bad/1.txt": BOX},
 }
 
 

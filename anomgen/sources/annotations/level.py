@@ -1,11 +1,11 @@
-"""Where files of annotations lie, in the folder of the pictures and above it, and which picture each means."""
+"""Where annotations and masks lie, in the folder of the pictures and above it, and which picture a file means."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -13,11 +13,34 @@ from pathlib import Path, PurePosixPath
 from anomgen.errors import SourceError, UsageError
 from anomgen.sources.annotations.base import UPLOADED
 from anomgen.sources.annotations.yolo import classes_of
-from anomgen.sources.tree import MASK_NAMES, PERHAPS_MASK_NAMES, nearness, place_of, tree_of
+from anomgen.sources.images import read_bytes
+from anomgen.sources.mask_files import Look, look_of
+from anomgen.sources.pairing import paired
+from anomgen.sources.tree import (
+    EXTENSIONS,
+    MASK_NAMES,
+    PERHAPS_MASK_NAMES,
+    PLAIN_NAMES,
+    Tree,
+    folder_name,
+    nearness,
+    place_of,
+    tree_of,
+)
 from anomgen.sources.verdicts import says_normal
 
 SUFFIXES = frozenset({".txt", ".xml", ".json", ".csv"})
 """The kinds of files that may be annotations."""
+_NAMES = (
+    MASK_NAMES
+    | PERHAPS_MASK_NAMES
+    | {"ann", "anno", "annos", "annot", "annots", "bbox", "bboxes", "boxes", "json", "xml", "xmls"}
+)
+"""Folders of annotations or of masks above the pictures'."""
+_BY_A_WORD = "masks_perhaps"
+"""What `folder_name` calls one of which a word among others says so."""
+_OPENED = 16
+"""Pictures of a folder that are looked at to see whether masks are in it."""
 _ENTRIES = 1000
 """Entries of a folder above the pictures' beyond which it is none of a data set."""
 _ALIKE = 64
@@ -28,12 +51,20 @@ _SPLITS = re.compile(r"(?<![a-z])(?:train|val|test)")
 class Level:
     """Images as seen from the folder `base`, their own or one above it, and the files there that may annotate them.
 
-    prefix: the path from `base` to the images' folder. beside: the other folders between the two. Images have the
-    prefix in what is private here, and not elsewhere.
+    prefix: the path from `base` to the images' folder. beside: the other folders between the two. masks: the pictures
+    in folders of masks. Images have the prefix in what is private here, and not elsewhere.
     """
 
-    def __init__(self, base: Path, images: Sequence[str], prefix: str, files: Sequence[str], beside: Sequence[Path]):
-        self.base, self.files = base, [name for name in files if _suffix(name) in SUFFIXES]
+    def __init__(
+        self,
+        base: Path,
+        images: Sequence[str],
+        prefix: str,
+        files: Sequence[str],
+        beside: Sequence[Path] = (),
+        masks: Sequence[Sequence[str]] = (),
+    ):
+        self.base, self.files, self.masks = base, [name for name in files if _suffix(name) in SUFFIXES], masks
         self._prefix, self._up, self._beside = prefix, prefix.count("/"), beside
         self._images, self.count = [prefix + name for name in images], len(images)
 
@@ -75,7 +106,7 @@ class Level:
             fits = [image for image in alike if _folder(image) == _folder(name)]
         else:
             fits = [image for image in alike if _place(image) == _place(name)]
-        if not fits and _folder(name) not in self._holding and self._up < 2 and len(alike) <= _ALIKE:
+        if not fits and _folder(name) not in self._holding and len(alike) <= _ALIKE:
             near = [(nearness(name, image), image) for image in alike if not _is_in_normal(image)]
             fits = [image for how, image in near if how and how == max(near)[0] and not self._is_beside(image)]
         return fits[0].removeprefix(self._prefix) if len(fits) == 1 else None
@@ -93,7 +124,9 @@ class Level:
         below = f"{_folder(by)}/".lstrip("/")
         if below in self._above:  # it speaks of these
             alike = [image for image in alike if image.startswith(below)]
-        fits = [image for image in alike if _agree(said, _place(image)[:-1]) and not _is_of_other_split(by, image)]
+        fits = [
+            image for image in alike if _agree(said, _place(image)[:-1]) and not _is_of_other_split(_stem(by), image)
+        ]
         hinted = [image for image in fits if _words(_stem(by)) & _words(_folder(image))]
         if not fits:
             return None
@@ -101,14 +134,30 @@ class Level:
             raise SourceError(f"{called} in {self.shown(by)} may be several pictures")
         return (hinted or fits)[0].removeprefix(self._prefix)
 
+    def masked(self, masks: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
+        """Return the masks of each image that has any among these, as `paired` does, and images that may not be meant.
+
+        Raises SourceError as `paired` does.
+        """
+        near = [mask for mask in masks if not _is_of_other_split(_folder(mask), self._prefix)]
+        masks_of, doubtful = dict[str, list[str]](), list[str]()
+        for image, own in paired(self._images, near, self.shown(".").rstrip("/."), shared=True).items():
+            name = image.removeprefix(self._prefix)
+            if _telling_words(_folder(own[0])) & _telling_words(self._prefix) or not self._is_beside(image):
+                masks_of[name] = own
+            else:
+                doubtful.append(name)
+        return masks_of, doubtful
+
     def _is_beside(self, image: str) -> bool:
         """Return whether another folder holds a picture of the same name, so that it may be meant."""
-        return any((folder / image.removeprefix(self._prefix)).exists() for folder in self._beside)
+        ends = [image.split("/", depth)[depth] for depth in range(1, self._up + 1)]
+        return any((folder / end).exists() for folder in self._beside for end in ends)
 
 
 def levels(root: Path, images: Sequence[str], others: Sequence[str]) -> Iterator[Level]:
     """Yield the folder `root` of the pictures, and the two above it."""
-    yield Level(root, images, "", others, ())
+    yield Level(root, images, "", others)
     place = root.resolve()
     below, beside = place, list[Path]()
     for base in place.parents[:2]:
@@ -121,20 +170,55 @@ def levels(root: Path, images: Sequence[str], others: Sequence[str]) -> Iterator
         if len(found) > _ENTRIES:
             return
         files = [entry.name for entry in found if not entry.name.startswith(".") and _suffix(entry.name) != ".txt"]
+        masks = list[list[str]]()
         for folder in folders:
-            if folder.name.lower() in PERHAPS_MASK_NAMES:
-                files += _others(folder)
-            elif folder.name.lower() not in MASK_NAMES:
+            tree = _telling(folder, images if below == place else ())
+            if tree is None:
                 beside.append(folder)
-        yield Level(base, images, f"{place.relative_to(base).as_posix()}/", files, list(beside))
+            else:
+                files += tree.others
+                masks += [tree.pictures] if tree.pictures else []
+        yield Level(base, images, f"{place.relative_to(base).as_posix()}/", files, list(beside), masks)
         below = base
 
 
-def _others(folder: Path) -> list[str]:
+def _telling(folder: Path, images: Sequence[str]) -> Tree | None:
+    """Return what lies below a folder that may hold annotations or masks, as seen from above it; None for another.
+
+    Its name says so; where only a word of it does, no photographs lie there, as in a data set. Or it holds masks that
+    are called like some of the `images`.
+    """
+    name = folder_name(folder.name)
+    alike = (folder / PurePosixPath(image).with_suffix(kind) for image in _some(images) for kind in EXTENSIONS)
+    if name not in _NAMES and not _are_masks(file for file in alike if file.is_file()):
+        return None
     try:
-        return tree_of(folder).below(folder.name).others
+        tree = tree_of(folder).below(folder.name)
     except UsageError:
-        return []
+        return None
+    some = _some([*{_folder(picture): picture for picture in tree.pictures}.values()])
+    is_data_set = name == _BY_A_WORD and any(_look(folder.parent / picture) is Look.PICTURE for picture in some)
+    return None if is_data_set else tree
+
+
+def _are_masks(files: Iterable[Path]) -> bool:
+    looks = set[Look]()
+    for file in files:
+        looks.add(_look(file))
+        if not looks <= {Look.MASK, Look.EMPTY}:
+            return False
+    return Look.MASK in looks
+
+
+def _look(file: Path) -> Look:
+    try:
+        return look_of(read_bytes(file, file.name))
+    except SourceError:
+        return Look.PICTURE
+
+
+def _some(names: Sequence[str]) -> Sequence[str]:
+    return names[:: max(1, len(names) // _OPENED)][:_OPENED]
 
 
 _place = lru_cache(maxsize=1 << 16)(place_of)
@@ -146,8 +230,8 @@ def _agree(one: Sequence[str], other: Sequence[str]) -> bool:
 
 
 def _is_of_other_split(by: str, image: str) -> bool:
-    """Return whether a file is called like a split, as instances_val.json, and an image's folders like another."""
-    one, other = (set(_SPLITS.findall(text)) for text in (_stem(by), _folder(image).lower()))
+    """Return whether a file or folder is called like a split, as instances_val, and an image's folders like another."""
+    one, other = (set(_SPLITS.findall(text.lower())) for text in (by, _folder(image)))
     return bool(one and other and not one & other)
 
 
@@ -178,6 +262,10 @@ def _stem(name: str) -> str:
 
 def _words(text: str) -> set[str]:
     return set(re.findall(r"[a-z]+", text.lower()))
+
+
+def _telling_words(path: str) -> set[str]:
+    return set(re.findall(r"[^\W_]+", path.lower())) - PLAIN_NAMES - MASK_NAMES - PERHAPS_MASK_NAMES
 
 
 def _suffix(name: str) -> str:

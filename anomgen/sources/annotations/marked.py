@@ -14,6 +14,7 @@ from anomgen.sources.annotations.coco import coco_marks, is_coco
 from anomgen.sources.annotations.labelme import is_labelme, labelme_marks
 from anomgen.sources.annotations.labelstudio import is_labelstudio, labelstudio_marks
 from anomgen.sources.annotations.level import Level, levels
+from anomgen.sources.annotations.masks import masked_above
 from anomgen.sources.annotations.runs import is_runs, run_marks
 from anomgen.sources.annotations.tables import is_table, table_marks
 from anomgen.sources.annotations.via import is_via, via_marks
@@ -46,21 +47,25 @@ class Unmarked(NamedTuple):
 
 
 def unmarked(root: Path, images: Sequence[str], others: Sequence[str]) -> Unmarked:
-    """Return the images on which no file of annotations marks anything; classes called normal do not count.
+    """Return the images on which no file of annotations, and no mask in a folder above, marks anything.
 
     images, others: the images below `root` and the files of other kinds. A file counts that is Labelme's, Pascal
-    VOC's, YOLO's, COCO's, CVAT's, Label Studio's or a table of run lengths, and says which image it means. Where it
-    marks all images, with one class that need not be a defect, they stay, and this is said.
+    VOC's, YOLO's, COCO's, CVAT's, Label Studio's or a table of run lengths, and says which image it means; classes
+    called normal do not count. Where it marks all images, with one class that need not be a defect, they stay, and this
+    is said.
     """
     found = _Found()
-    for level in levels(root, images, others):
+    around = list(levels(root, images, others))
+    for level in around:
         found.look(level)
-    if not found.kinds:
-        return Unmarked(list(images), (), found.read, found.damaged, found.plain)
-    files = listed(sorted(found.marking))
-    left, notes = without_marked(images, found.kinds, files)
-    if len(left) < len(images):
-        notes += (f"annotations were read from {files}; if they mark no defects, move them elsewhere",)
+    left, notes = list(images), tuple[str, ...]()
+    if found.kinds:
+        files = listed(sorted(found.marking))
+        left, notes = without_marked(images, found.kinds, files)
+        if len(left) < len(images):
+            notes += (f"annotations were read from {files}; if they mark no defects, move them elsewhere",)
+    for masked in masked_above(around):
+        left, notes = [name for name in left if name not in masked.images], notes + masked.notes
     return Unmarked(left, notes, found.read, found.damaged, found.plain)
 
 
