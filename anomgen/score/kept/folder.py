@@ -6,6 +6,8 @@ import errno
 import hashlib
 import json
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,8 @@ TRAINING = "training.safetensors"
 """What an interrupted training is gone on with."""
 MAX_DESCRIPTION, MAX_WEIGHTS = 64 << 20, 4 << 30
 """Bytes; larger files are refused unread."""
+LARGE = 64 << 20
+"""Bytes of weights from which on they are read only where a detector of these settings has so many."""
 AGAIN = "copy the folder again, whole, or make it anew with `anomgen fit`"
 
 
@@ -128,10 +132,11 @@ def _what_it_is_instead(folder: Path) -> str:
 
 def _restore(detector: Detector, folder: Path, description: Description) -> None:
     """Let a detector learn the weights of a folder."""
-    from safetensors import SafetensorError
-
     path = folder / WEIGHTS
     try:
+        if LARGE < regular(path).stat().st_size <= MAX_WEIGHTS:
+            with _faults_of(path, detector):
+                _learn(detector.unfitted(), _mapped(path))
         data = _weights(path, description.weights)
     except FileNotFoundError:
         raise UsageError(f"{path}: the weights are missing; {AGAIN}") from None
@@ -139,20 +144,40 @@ def _restore(detector: Detector, folder: Path, description: Description) -> None
         raise UsageError(f"{path}: cannot be read ({error.strerror or error}); {AGAIN}") from None
     if data is None:
         raise UsageError(f"{path}: are not the weights that {DESCRIPTION} tells of: half-written or changed; {AGAIN}")
-    try:
+    with _faults_of(path, detector):
         arrays = _loaded(data)
-        detector.restore(arrays)
-        if surplus := sorted(arrays.keys() - detector.arrays().keys()):
-            raise ValueError(f"{len(surplus)} arrays have no place in it, the first is {surplus[0][:200]}")
+        _learn(detector, arrays)
         if damaged := [name for name, array in arrays.items() if not np.isfinite(array).all()]:
             raise ValueError(f"{damaged[0][:200]} holds values that are no finite numbers")
+
+
+def _learn(detector: Detector, arrays: Mapping[str, np.ndarray]) -> None:
+    detector.restore(arrays)
+    if surplus := sorted(arrays.keys() - detector.arrays().keys()):
+        raise ValueError(f"{len(surplus)} arrays have no place in it, the first is {surplus[0][:200]}")
+
+
+@contextmanager
+def _faults_of(path: Path, detector: Detector) -> Iterator[None]:
+    """Raise UsageError for whatever tells that weights are not those of a detector."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
     except UsageError as error:
-        raise UsageError(f"{folder}: {error}") from None
+        raise UsageError(f"{path.parent}: {error}") from None
     except (SafetensorError, ValueError, KeyError, IndexError, TypeError, RuntimeError, OverflowError) as error:
         if lacks_memory(error):
             raise
         told = f"{error} is missing" if isinstance(error, KeyError) else (str(error).splitlines() or [""])[0]
         raise UsageError(f"{path}: the weights do not fit detector {detector.kind} ({told}); {AGAIN}") from None
+
+
+def _mapped(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of a file; nothing of one is read or held before it is looked at."""
+    from safetensors.torch import load_file
+
+    return {name: tensor.numpy() for name, tensor in load_file(path).items()}
 
 
 def _weights(path: Path, sha256: str) -> bytes | None:
