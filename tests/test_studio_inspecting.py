@@ -1,5 +1,6 @@
 """Detectors and reports in the studio: what is said of an image is what `inspect` says, and a report is shut off."""
 
+import json
 import multiprocessing
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ pytest.importorskip("timm", reason="scoring is an extra")
 
 from real_data import defect, tiny_data
 from starlette.testclient import TestClient
+from studio_client import opened as client
 from studio_client import refused
 
 import anomgen
@@ -197,6 +199,43 @@ def test_recipes_are_compared_on_the_own_bank_and_photos(studio, photos, tmp_pat
     found = [image for image in images if image.defect_type == "dent"]
     masks = [decode_png((Path(started[0].data) / image.mask[0]).read_bytes())[..., 0] > 0 for image in found]
     assert [mask.sum() for mask in masks] == [one.mask.sum() for one in defects]
+
+
+def without(record, key):
+    return {name: value for name, value in record.items() if name != key}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda record: {**record, "defects": [{**own, "mask": 2**63} for own in record["defects"]]},
+        lambda record: {**record, "defect_types": ["dent"]},
+        lambda record: {**record, "notes": 5},
+        lambda record: without(record, "defect_types"),
+        lambda _: "{",
+    ],
+    ids=["mask", "types", "notes", "lacking", "half"],
+)
+def test_a_damaged_bank_and_detector_are_named_and_all_others_listed(photos, tmp_path, opened, damage):
+    """Law: one reader says what is damaged; whatever lists banks leaves such a one out."""
+    out = tmp_path / "out"
+    for name in ("good", "half"):
+        image, mask = defect(300, 96)
+        add_defect(out / name, Defect("a.png", "dent", np.ascontiguousarray(image), mask > 127, f"{0:032x}"))
+    record = out / "half" / "bank.json"
+    changed = damage(json.loads(record.read_text()))
+    record.write_text(changed if isinstance(changed, str) else json.dumps(changed))
+    (out / "blind").mkdir()
+    blind = out / "blind" / inspecting.DETECTOR
+    blind.write_text(json.dumps({**json.loads((opened / "eye" / inspecting.DETECTOR).read_text()), "recipe": "x"}))
+    with client(photos, out, opened) as studio:
+        told, banks = studio.get("/api/inspectors").json(), studio.get("/api/banks").json()
+        chosen = studio.post("/api/recipe", json={"base": "transplant", "changes": {}}).json()
+    (control,) = [c for section in chosen["sections"] for c in section["controls"] if c["key"] == "generator.bank"]
+    assert [detector["name"] for detector in told["detectors"]] == ["eye"]
+    assert [bank["name"] for bank in banks["banks"]] == ["good"] and control["options"] == [str(out / "good")]
+    assert [text.partition(": is damaged;")[0] for text in told["broken"]] == [str(record), str(blind)]
+    assert banks["broken"] == told["broken"][:1]
 
 
 def test_a_comparison_that_cannot_be_made_says_why(studio, photos):

@@ -8,18 +8,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from pydantic import ConfigDict, Field
 
 from anomgen.cards import Card
+from anomgen.config import Config, validated
 from anomgen.config.text import read_json
 from anomgen.dataset import parquet
 from anomgen.dataset.columns import IMAGE, IMAGE_TYPE
 from anomgen.dataset.origin import Damaged
 from anomgen.dataset.png import decode_png, encode_png
-from anomgen.errors import UsageError
+from anomgen.errors import RecipeError, UsageError
 from anomgen.files import file_digest, fingerprint_of, replacing, sweep
 from anomgen.places import file_in, home, read_within
 from anomgen.sources.hub import hub_folder
@@ -61,9 +63,35 @@ class DefectRecord(NamedTuple):
     mask: str
 
 
+class _Record(Config):
+    """What a bank's record says; read from what anybody may have written."""
+
+    model_config = ConfigDict(extra="ignore")  # what later versions add
+
+    anomgen_bank: Literal[1]
+    name: str
+    license: str | None
+    masks: Literal["drawn", "difference"]
+    notes: list[str]
+    defect_types: dict[str, int]
+    fingerprint: str
+    defects: Annotated[list[DefectRecord], Field(min_length=1)]
+
+
 def is_bank(folder: Path) -> bool:
-    """Return whether a folder holds a bank."""
-    return _record_of(folder) is not None
+    """Return whether a folder holds a bank, be it damaged."""
+    return any(_records_of(folder))
+
+
+def banks_in(folder: Path) -> tuple[list[Bank], list[str]]:
+    """Return the banks that lie in a folder, by name, and what is said of each that is damaged."""
+    banks, damaged = [], []
+    for place in filter(is_bank, sorted(folder.glob("[!.]*"))):
+        try:
+            banks.append(Bank(place))
+        except UsageError as error:
+            damaged.append(str(error))
+    return banks, damaged
 
 
 def features(defect_types: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -133,17 +161,16 @@ class Bank:
     """A folder that `anomgen bank` wrote. Raises UsageError when it is none, or damaged."""
 
     def __init__(self, folder: Path):
-        record = _record_of(folder)
-        if record is None:
+        beside, inside = _records_of(folder)
+        if not beside and not inside:
             raise UsageError(f"{folder}: is no bank of defects; `anomgen bank DEFECTS -o BANK` makes one")
-        self.path, self.record = folder, record
-        try:
-            self.entries = tuple(DefectRecord(**entry) for entry in record["defects"])
-            damaged = not self.entries or record["fingerprint"] != _fingerprint(self.entries)
-        except (KeyError, TypeError):
-            damaged = True
-        if damaged:
-            raise UsageError(f"{folder / RECORD}: is damaged; make the bank again, or take it from a copy")
+        record = (inside if beside is None else beside) or {}
+        entries = _entries_of(record)
+        if entries and inside and inside.get("fingerprint") != record["fingerprint"]:
+            record, entries = inside, _entries_of(inside)
+        if not entries:
+            raise UsageError(f"{folder / RECORD}: is damaged; {_AGAIN}")
+        self.path, self.record, self.entries = folder, record, entries
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -238,26 +265,31 @@ def _fingerprint(entries: Sequence[DefectRecord]) -> str:
     return fingerprint_of([list(entry) for entry in entries])
 
 
-def _record_of(folder: Path) -> dict[str, Any] | None:
-    """Return a bank's record, that in its data where the file of it is missing or of an earlier bank."""
+def _records_of(folder: Path) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Return the record beside a bank's data, and that in them: None where there is none, empty where it is damaged.
+
+    That in the data counts where there is none beside them, or that of an earlier bank.
+    """
     beside = inside = None
-    with suppress(OSError, ValueError):
+    with suppress(OSError):
         beside = _checked(read_within(file_in(folder, RECORD), MAX_RECORD))
     with suppress(OSError, ValueError, pa.ArrowException, KeyError, TypeError):
         inside = _checked(parquet.metadata_of(file_in(folder, DATA)).metadata[_INSIDE.encode()])
-    if beside is None or inside is None:
-        return beside or inside
-    return inside if _is_of_another(beside, inside) else beside
+    return beside, inside
 
 
-def _is_of_another(beside: Mapping[str, Any], inside: Mapping[str, Any]) -> bool:
-    """Return whether a record is whole, but of other defects."""
-    with suppress(KeyError, TypeError):
-        entries = [DefectRecord(**entry) for entry in beside["defects"]]
-        return bool(beside["fingerprint"] == _fingerprint(entries) != inside["fingerprint"])
-    return False
+def _checked(data: bytes) -> dict[str, Any]:
+    with suppress(ValueError):
+        record = read_json(data)
+        if isinstance(record, dict) and record.get("anomgen_bank") == 1:
+            return record
+    return {}
 
 
-def _checked(data: bytes) -> dict[str, Any] | None:
-    record = read_json(data)
-    return record if isinstance(record, dict) and record.get("anomgen_bank") == 1 else None
+def _entries_of(record: Mapping[str, Any]) -> tuple[DefectRecord, ...]:
+    """Return the defects of a record; none where it is damaged."""
+    try:
+        known: _Record = validated(_Record, record)
+    except RecipeError:
+        return ()
+    return tuple(known.defects) if known.fingerprint == _fingerprint(known.defects) else ()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -109,7 +107,7 @@ class Drawing:
 
     async def banks(self, _: Request) -> Response:
         """Say which banks there are."""
-        return JSONResponse(await run_in_threadpool(self._banks))
+        return JSONResponse(await run_in_threadpool(self.marking.banks))
 
     async def bank_picture(self, request: Request) -> Response:
         """Return a thumbnail of a defect in a bank."""
@@ -118,10 +116,7 @@ class Drawing:
 
     async def _changed(self) -> Response:
         await self.desk.drawn(None, self.session.forget)
-        return JSONResponse(await run_in_threadpool(self._banks))
-
-    def _banks(self) -> dict[str, Any]:
-        return {"banks": self.marking.banks()}
+        return JSONResponse(await run_in_threadpool(self.marking.banks))
 
 
 def _outline(mask: np.ndarray | None) -> str | None:

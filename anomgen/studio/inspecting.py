@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from anomgen.banks.folder import is_bank
+from anomgen.banks.folder import banks_in, is_bank
 from anomgen.errors import UsageError
 from anomgen.files import file_digest, json_object, refuse_taken
 from anomgen.making.recipe import bundled_recipes
@@ -21,11 +21,13 @@ from anomgen.sources.tree import MASK_NAMES, folders_in
 from anomgen.sources.verdicts import normal_names
 from anomgen.studio.looking import Asked, Looked, Looking
 from anomgen.studio.questions import Desk, asked_of, field, name_of, png
-from anomgen.studio.real import banks_in, laid_out
+from anomgen.studio.real import laid_out
 from anomgen.studio.runs import Fit, Runs, Score
 
 OTHERS = ("real", "none", "boxes")
 """What can be compared beside recipes."""
+FEWEST = 8
+"""Real defects of a bank below which a comparison on it says nothing."""
 DETECTOR, REPORT, RESULTS = "anomgen_model.json", "report.html", "results.json"
 MAX_REPORT = 64 << 20
 KEPT_BYTES = 64 << 20
@@ -109,36 +111,42 @@ class Inspecting:
     # --- what there is ----------------------------------------------------------------------------------------------
 
     def _found(self) -> dict[str, Any]:
-        detectors = [about for folder in self._folders(DETECTOR) if (about := _about(folder))]
-        reports = [{"name": folder.name} for folder in self._folders(REPORT) if (folder / RESULTS).is_file()]
-        runs = [run for run in self.runs.all() if run["kind"] != "dataset"]
+        banks, broken = banks_in(self.session.out)
+        detectors = []
+        for folder in self._folders(DETECTOR):
+            try:
+                detectors += _about(folder)
+            except UsageError as error:
+                broken.append(str(error))
+        enough = [str(bank.path) for bank in banks if len(bank) >= FEWEST and self.session.photos is not None]
+        real = self._real()
         return {
             "detectors": detectors,
-            "reports": reports,
-            "runs": runs,
-            "data": self._data(),
+            "reports": [{"name": folder.name} for folder in self._folders(REPORT) if (folder / RESULTS).is_file()],
+            "broken": broken,
+            "runs": [run for run in self.runs.all() if run["kind"] != "dataset"],
+            "data": [*real, *enough],
             "choices": [*self.session.saved(), *(name for name in OTHERS if name != "boxes"), *bundled_recipes()],
-            "opening": self._opening(),
+            "opening": self._opening(real),
         }
 
-    def _data(self) -> list[str]:
-        """Return the opened folders that look like data sets with real defects, and those in them; then own banks."""
+    def _real(self) -> list[str]:
+        """Return the opened folders that look like data sets with real defects, and those in them."""
         found = (folder for root in self.session.folders for folder in (root, *_inside(root)))
-        real = dict.fromkeys(str(folder) for folder in found if _holds_defects(folder))
-        return [*real, *map(str, banks_in(self.session.out) if self.session.photos is not None else ())]
+        return list(dict.fromkeys(str(folder) for folder in found if _holds_defects(folder)))
 
-    def _opening(self) -> str:
-        """Return the command that opens a data set, too: that of which the photos are a part, where it is known."""
+    def _opening(self, real: list[str]) -> str:
+        """Return the command that opens a data set, too: that of which the photos are a part, where it is not open."""
         photos = [] if self.session.photos is None else [self.session.photos]
         words = ["anomgen", "studio", *photos, "-o", str(self.session.out), "--open"]
-        return shlex.join([*words, self._closed() or "FOLDER"])
+        return shlex.join([*words, self._closed(real) or "FOLDER"])
 
-    def _closed(self) -> str | None:
+    def _closed(self, real: list[str]) -> str | None:
         """Return the data set that the photos are a part of, where it was not opened."""
         folder = None if self.session.photos is None else home(self.session.photos).resolve()
         if folder is None or folder.parent.name != "train" or not _holds_defects(folder.parent.parent):
             return None
-        return None if str(folder.parent.parent) in self._data() else str(folder.parent.parent)
+        return None if str(folder.parent.parent) in real else str(folder.parent.parent)
 
     def _folders(self, mark: str) -> list[Path]:
         """Return the folders that hold a file of that name: those that were opened, and those in them; newest first."""
@@ -173,13 +181,14 @@ def _holds_defects(folder: Path) -> bool:
     return folder.name not in ("train", "test") and 0 < len(normal_names(sorted(images))) < len(images)
 
 
-def _about(folder: Path) -> dict[str, Any] | None:
+def _about(folder: Path) -> list[dict[str, Any]]:
+    """Return what is said of a detector; nothing of another model. Raises UsageError where it is damaged."""
     try:
         record = json_object(folder / DETECTOR)
         if record.get("kind") != "detector":
-            return None
+            return []
         kind, rule = record["detector"]["kind"], record["threshold"]["rule"]
         entry = (record.get("recipe") or {}).get("generator", {}).get("kind", record["entry"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return {"name": folder.name, "about": f"{kind}, trained on {entry}", "rule": str(rule)}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise UsageError(f"{folder / DETECTOR}: is damaged; take it from a copy, or train the detector again") from None
+    return [{"name": folder.name, "about": f"{kind}, trained on {entry}", "rule": str(rule)}]

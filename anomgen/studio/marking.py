@@ -8,10 +8,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from anomgen.banks.folder import Bank, Defect, is_bank
+from anomgen.banks.folder import Bank, Defect, banks_in, is_bank
 from anomgen.banks.make import Banked, add_defect, bank
 from anomgen.dataset.pictures import at_most, displayable, scale_of
-from anomgen.errors import SourceError, UsageError
+from anomgen.errors import UsageError
 from anomgen.sources.images import read_image
 from anomgen.studio.pictures import Pictures
 from anomgen.studio.session import FILE_NAME
@@ -67,11 +67,11 @@ class Marking:
         self.pictures.set_mark(key, painted, banked=True)
         return banked
 
-    def banks(self) -> list[dict[str, Any]]:
-        """Return name, path, and what is in it, of each bank in the output folder, the newest first."""
-        found = [folder for folder in self.out.glob("*") if folder.is_dir() and is_bank(folder)]
-        found.sort(key=lambda folder: -folder.stat().st_mtime)
-        return [about for folder in found if (about := _about(folder))]
+    def banks(self) -> dict[str, Any]:
+        """Return what each bank in the output folder is, the newest first, and what is said of each broken one."""
+        banks, broken = banks_in(self.out)
+        banks.sort(key=lambda bank: -bank.path.stat().st_mtime)
+        return {"banks": list(map(_about, banks)), "broken": broken}
 
     def thumbnail(self, bank_name: str, number: int, side: int) -> np.ndarray:
         """Return a defect of a bank with its surroundings and its outline, (h, w, 3) uint8."""
@@ -99,9 +99,7 @@ def with_banks(sections: list[dict[str, Any]], out: Path) -> list[dict[str, Any]
     """Return the controls of a recipe; where it takes a bank, those in the output folder are what is chosen from."""
     for control in (control for section in sections for control in section["controls"]):
         if control["key"].rpartition(".")[2] == "bank" and control["type"] == "text":
-            paths = {
-                str(folder): folder.name for folder in sorted(out.glob("*")) if folder.is_dir() and is_bank(folder)
-            }
+            paths = {str(bank.path): bank.path.name for bank in banks_in(out)[0]}
             if control["value"] is not None:
                 paths.setdefault(control["value"], control["value"])
             control.update(type="choice", options=list(paths), names=paths)
@@ -118,16 +116,11 @@ def _twin(folder: Path, defect: Defect) -> Defect | None:
     return next((other for other in others if np.array_equal(other.mask, defect.mask)), None)
 
 
-def _about(folder: Path) -> dict[str, Any] | None:
-    try:
-        opened = Bank(folder)
-    except (UsageError, SourceError):
-        return None
-    defects = [{"item": own.item, "defect_type": own.defect_type, "picture": own.digest} for own in opened.entries]
+def _about(bank: Bank) -> dict[str, Any]:
     return {
-        "name": folder.name,
-        "path": str(folder),
-        "stamp": opened.fingerprint,
-        "types": opened.record["defect_types"],
-        "defects": defects,
+        "name": bank.path.name,
+        "path": str(bank.path),
+        "stamp": bank.fingerprint,
+        "types": bank.record["defect_types"],
+        "defects": [{"item": e.item, "defect_type": e.defect_type, "picture": e.digest} for e in bank.entries],
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from anomgen.banks.folder import Bank, is_bank
+from anomgen.banks.folder import Bank
 from anomgen.dataset.png import encode_png
 from anomgen.errors import UsageError
 from anomgen.files import fingerprint_of, refuse_linked
@@ -15,15 +15,7 @@ from anomgen.sources.folder import FileReader
 from anomgen.sources.scan import Listed, ScannedConfig
 
 FOLDER = ".studio/real"
-FEWEST = 8
-"""Real defects below which a comparison says nothing."""
 MOST_PHOTOS = 1000
-
-
-def banks_in(out: Path) -> list[Path]:
-    """Return the banks of an output folder that hold enough defects to compare recipes on."""
-    found = (folder for folder in sorted(out.glob("[!.]*")) if folder.is_dir() and is_bank(folder))
-    return [folder for folder in found if len(Bank(folder).entries) >= FEWEST]
 
 
 def laid_out(bank: Path, photos: str, out: Path) -> Path:

@@ -6,11 +6,12 @@ import { state } from "./state.js";
 import { drawOutline, percent, readable } from "./tiles.js";
 import { free, itemOf, time as duration } from "./datasets.js";
 
-let detectors, reports, stage, empty, results, current = "", known = [], taken = [], data = [], choices = [], opening = "", timer = 0, seen = "";
+let detectors, reports, broken, stage, empty, results, current = "", known = [], taken = [], data = [], choices = [], opening = "", timer = 0, seen = "";
 
 export function build(section) {
   detectors = h("ul", { class: "made" });
   reports = h("ul", { class: "made" });
+  broken = h("div");
   results = h("div", { class: "inspections", "aria-live": "polite" });
   const file = h("input", { type: "file", accept: "image/*,.tif,.tiff,.bmp", multiple: true, class: "hidden", "aria-label": "Images to inspect",
     onchange: () => { look([...file.files]); file.value = ""; } });
@@ -21,7 +22,7 @@ export function build(section) {
     h("h2", {}, "Inspectors"), h("p", { class: "help" }, "A detector that has learnt from your good photos and the recipe's anomalies on them."), detectors,
     h("button", { class: "wide", onclick: train }, "Train one with this recipe"),
     h("h2", { class: "later" }, "Reports"), h("p", { class: "help" }, "Which recipe helps to find real defects: detectors are trained on each and tested on real ones."), reports,
-    h("button", { class: "wide", onclick: compare }, "Compare recipes on real data")), stage, file);
+    h("button", { class: "wide", onclick: compare }, "Compare recipes on real data"), broken), stage, file);
   for (const name of ["dragover", "dragenter"]) stage.addEventListener(name, (event) => { event.preventDefault(); stage.classList.add("over"); });
   for (const name of ["dragleave", "drop"]) stage.addEventListener(name, (event) => { event.preventDefault(); stage.classList.remove("over"); });
   stage.addEventListener("drop", (event) => look([...event.dataTransfer.files]));
@@ -63,6 +64,7 @@ function list(told) {
   const written = items("report", told.reports.map((report) => ({ ...report, about: "open ↗" })))
     .map((item) => itemOf(item, { ...options, current: "", opens: (name) => window.open(`/report/${encodeURIComponent(name)}`, "_blank", "noopener") }));
   reports.replaceChildren(...(written.length ? written : none("None yet.")));
+  broken.replaceChildren(...told.broken.map((text) => h("p", { class: "problem" }, text)));
   paint();
 }
 

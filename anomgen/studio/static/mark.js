@@ -12,7 +12,7 @@ import { percent } from "./tiles.js";
 const KEPT = "anomgen-studio-marking";
 const LARGE = 0.03;  // of the picture: more is rarely the defect alone
 let easel, box, strip, empty, stage, kind, kinds, bankName, list, tolerance, title, putButton, marked, toLook;
-let pictures = [], current = null, seed = null, flooding = null, banks = [];
+let pictures = [], current = null, seed = null, flooding = null, banks = [], broken = [];
 
 export function build(section, look) {
   toLook = look;
@@ -51,7 +51,7 @@ export async function open() {
   try {
     const told = await get("/api/pictures");
     for (const one of told.pictures) if (!pictures.some((other) => other.id === one.id)) pictures.push(one);
-    banks = (await get("/api/banks")).banks;
+    ({ banks, broken } = await get("/api/banks"));
   } catch (error) {
     say(error.message, true);
   }
@@ -187,14 +187,15 @@ async function putIn() {
 function paintBank() {
   const own = banks.find((bank) => bank.name === bankName.value.trim());
   kinds.replaceChildren(...Object.keys(own?.types ?? {}).map((name) => h("option", { value: name })));
-  if (!own) { list.replaceChildren(h("p", { class: "help" }, "A few marked defects are enough to begin with; ten or more are better.")); return; }
+  const damaged = broken.map((text) => h("p", { class: "problem" }, text));
+  if (!own) { list.replaceChildren(h("p", { class: "help" }, "A few marked defects are enough to begin with; ten or more are better."), ...damaged); return; }
   list.replaceChildren(
     h("h2", {}, own.name, h("span", { class: "range" }, ` · ${own.defects.length} ${own.defects.length === 1 ? "defect" : "defects"}`)),
     h("div", { class: "defects" }, own.defects.map((defect, k) => h("figure", {},
       h("img", { src: `/bank/${encodeURIComponent(own.name)}/${k}.png?at=${own.stamp}`, alt: `${defect.defect_type} on ${defect.item}`, loading: "lazy" }),
       h("figcaption", {}, defect.defect_type.replaceAll("_", " ")),
       own.defects.length > 1 && h("button", { class: "remove", "aria-label": `take ${defect.defect_type} on ${defect.item} out`, title: "Take it out", onclick: () => remove(own, defect) }, "×")))),
-    h("button", { class: "wide", onclick: () => use(own) }, "Put them on my photos"));
+    h("button", { class: "wide", onclick: () => use(own) }, "Put them on my photos"), ...damaged);
 }
 
 async function remove(own, defect) {
