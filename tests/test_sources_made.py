@@ -6,6 +6,7 @@ from growth import grows_like_its_square
 from test_sources_sorting import MASK, encoded, sort
 from test_sources_tree import put
 
+from anomgen.sources.labelled import defects_in
 from anomgen.sources.sorting import sorted_pictures
 
 
@@ -49,6 +50,20 @@ def test_what_is_called_as_made_from_an_image_but_has_a_mask_is_one(tmp_path):
     put(tmp_path, "a1.png", "a1_defect.png", "a1_defect_mask.png!")
     found = sort(tmp_path)
     assert (found.images, found.notes) == (["a1.png", "a1_defect.png"], ())
+
+
+def test_masks_of_classes_count_beside_those_of_single_objects(tmp_path):
+    """Pascal VOC and CVAT have both, of the same marks."""
+    folders = ("SegmentationClass", "SegmentationObject")
+    put(tmp_path, "JPEGImages/1.jpg", *(f"{folder}/1.png!" for folder in folders))
+    put(tmp_path, "JPEGImages/9.jpg", "SegmentationObject/9.png!")
+    found = sort(tmp_path)
+    assert found.masks == {"SegmentationClass/1.png", "SegmentationObject/9.png"}
+    assert found.notes == (
+        "left out 1 file, masks of single objects beside those of classes: SegmentationObject/1.png",
+    )
+    marked = {own.id: own.mask for own in defects_in(str(tmp_path)).found}
+    assert marked == {f"JPEGImages/{k}.jpg": [f"{folder}/{k}.png"] for k, folder in zip((1, 9), folders, strict=True)}
 
 
 @pytest.mark.parametrize("folders", [("normals", "defects"), ("boxes", "bottles"), ("depth", "depths"), ("a/xyz", "b")])

@@ -56,9 +56,10 @@ def sorted_pictures(pictures: Sequence[str], read: Callable[[str], bytes], path:
     A mask lies in a folder of masks, or is called like an image, beside it or in another folder, perhaps with an
     ending (``_mask``, ``_GT``, ``_0``) or a beginning, and looks like one. Only what is called so is opened, and of
     many that are called alike a few, which show whether the others must be. What is called as made from another image
-    (``_overlay``, ``_depth``, ``xyz`` beside ``rgb``) is neither, unless it has a mask of its own. Of what is left, a
-    sample of each folder is opened. Raises SourceError, which calls the folder `path`, where neither names nor contents
-    tell, and where drawn files are among photographs, or in a folder beside one of these.
+    (``_overlay``, ``_depth``, ``xyz`` beside ``rgb``) is neither, unless it has its own mask, nor is a mask of single
+    objects beside that of their classes. Of what is left, a sample of each folder is opened. Raises SourceError, which
+    calls the folder `path`, where neither names nor contents tell, and where drawn files are among photographs, or in a
+    folder beside one of these.
     """
     sorting = _Sorting(pictures, read, path)
     masks = sorting.masks()
@@ -68,8 +69,17 @@ def sorted_pictures(pictures: Sequence[str], read: Callable[[str], bytes], path:
     apart = masks | made
     images = [name for name in pictures if name not in apart]
     sorting.refuse_drawn(images)
+    objects = _objects(masks)
     notes = _taken(sorted(called_masks - made - masked)) + left_out(sorted(made), _MADE)
-    return Sorted(images, masks, notes + sorting.all_drawn(images))
+    notes += left_out(sorted(objects), "masks of single objects beside those of classes")
+    return Sorted(images, masks - objects, notes + sorting.all_drawn(images))
+
+
+def _objects(masks: set[str]) -> set[str]:
+    """Return those masks of Pascal VOC's ``SegmentationObject`` that mark what others in ``SegmentationClass`` do."""
+    known = {name.casefold() for name in masks}
+    classes = {name: re.sub(r"(?<=segmentation)object(?=/)", "class", name.casefold()) for name in masks}
+    return {name for name, other in classes.items() if other != name.casefold() and other in known}
 
 
 def _told(names: Sequence[str], one: str, several: str, advice: str = "") -> tuple[str, ...]:
