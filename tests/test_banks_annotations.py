@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from real_data import texture
 
+from anomgen.banks.collect import collected
 from anomgen.banks.folder import open_bank
 from anomgen.banks.make import bank
 from anomgen.errors import AnomgenError
@@ -161,3 +162,38 @@ def test_a_category_that_a_coco_file_does_not_name_is_told(folder):
         coco(folder, INSIDE, **given)
         bank(folder, folder.parent / "bank", overwrite=True)
         assert open_bank(folder.parent / "bank").defect_types == ("defect",)
+
+
+VOC = "<annotation><object><name>dent</name><bndbox><xmin>1</xmin></bndbox></object></annotation>"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"Annotations/1.xml": VOC},
+        {"images/1.xml": VOC},
+        {"images/labels.csv": "filename,label\n0.png,good\n1.png,dent\n2.png,good\n"},
+        {"annotations.xml": '<annotations><image name="1.png"><tag label="defect"/></image></annotations>'},
+    ],
+)
+def test_what_annotations_without_masks_mark_are_the_only_defects(folder, files):
+    for name, text in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    found = collected(str(folder))
+    assert [own.name for own in found.candidates] == ["images/1.png"]
+    assert found.notes == (
+        "left out 2 files, on which annotations, which mark others, mark nothing: images/0.png, images/2.png",
+    )
+
+
+def test_a_folder_that_a_word_calls_normal_holds_no_defects(folder):
+    """Law: of annotations of all defects alone, or of none, nothing is left out."""
+    (folder / "Apple___healthy").mkdir()
+    (folder / "images" / "1.png").rename(folder / "Apple___healthy" / "1.png")
+    for marked in ((), (0, 2)):
+        for k in marked:
+            (folder / "images" / f"{k}.xml").write_text(VOC)
+        found = collected(str(folder))
+        assert [own.name for own in found.candidates] == ["images/0.png", "images/2.png"]
+        assert found.notes == ("left out 1 file, normal images: Apple___healthy/1.png",)

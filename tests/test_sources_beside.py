@@ -78,6 +78,8 @@ def test_other_folders_beside_change_nothing(tmp_path, folder):
     write(tmp_path / folder, {f"{k}.png": smooth(10 + k) for k in range(6)})
     found, notes = listed(tmp_path / "images")
     assert len(found) == 6 and "masks" not in notes
+    put(tmp_path, f"{folder}_with_masks/{{}}.jpg", f"{folder}_with_masks/{{}}_mask.png")
+    assert len(listed(tmp_path / "images")[0]) == 6
 
 
 def test_masks_of_images_of_the_same_names_beside_are_theirs(tmp_path):

@@ -37,7 +37,7 @@ from anomgen.sources.tree import (
     not_read,
     tree_of,
 )
-from anomgen.sources.verdicts import NORMAL_NAMES, normal_folders
+from anomgen.sources.verdicts import NORMAL_NAMES, normal_folders, says_normal
 
 NORMAL = "normal"
 """The defect type of a normal image."""
@@ -161,7 +161,7 @@ def _files(path: str, *, alone: bool = False) -> Listing:
     table = visa_training(root, images) if (root / "Data" / "Images").is_dir() else None
     training = {name for name in images if folders_of(name) & _TRAIN} if table is None else set(table)
     is_split = table is not None or any(folders_of(name) & (_TRAIN | _TEST) for name in images)
-    good = normal_folders(images)
+    good = normal_folders(images) or (_said_normal(images) if alone else frozenset())
     types, told = ({}, ()) if good else _types_by_masks(images, masks, read, path, need_all=not is_split)
     by_masks = bool(types)
     types = types or {
@@ -173,7 +173,7 @@ def _files(path: str, *, alone: bool = False) -> Listing:
     noted = _noted_types(root)
     types |= {name: noted[name] for name in anomalous if noted.get(name)}
     normal = [name for name in images if types[name] == NORMAL]
-    by_files = unmarked(place, normal, files.others)
+    by_files = unmarked(place, images if alone else normal, files.others)
     if normal and not by_files.images and not alone:
         raise UsageError(f"{path}: no image is normal: {'; '.join(by_files.notes)}")
     masks_of = paired(anomalous, sorted(mask for mask in masks if not folders_of(mask) & good), path, normal)
@@ -187,7 +187,9 @@ def _files(path: str, *, alone: bool = False) -> Listing:
     if not by_masks and not alone:
         beside = [mask for mask in without(others, left) if folders_of(mask) & good]
         refuse_strays(normal, others, beside, read, path)
-    gone = doubtful | (set(normal) - set(by_files.images))
+    bare = sorted(set(by_files.images).intersection(anomalous)) if alone and not masks_of else []
+    silent = bare if len(bare) < len(anomalous) else []
+    gone = doubtful | (set(normal) - set(by_files.images)) | set(silent)
     found = tuple(
         LabelledImage(name, types[name], name in training and types[name] == NORMAL, name, masks_of.get(name))
         for name in images
@@ -200,11 +202,17 @@ def _files(path: str, *, alone: bool = False) -> Listing:
         *left_out(unlabelled, "whose labels are not public"),
         *left_out(sorted(doubtful), "in a folder of normal images, but whose masks mark an anomaly"),
         *left_out(left, "masks of no anomalous image"),
-        *by_files.notes,
+        *(left_out(normal, "normal images") if alone else by_files.notes),
+        *left_out(silent, "on which annotations, which mark others, mark nothing"),
         *not_read(files, {*evidence.read, *by_files.read}),
         *evidence.notes,
     )
     return Listing(place.name, found, read, is_split, evidence.license, place, notes)
+
+
+def _said_normal(images: Sequence[str]) -> frozenset[str]:
+    """Return the names, in small letters, of folders that words call normal, whatever lies beside them."""
+    return frozenset(part.lower() for name in images for part in PurePosixPath(name).parts[:-1] if says_normal(part))
 
 
 def _types_by_masks(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
 from itertools import islice
 from pathlib import Path, PurePosixPath
+from random import Random
 
 from anomgen.errors import SourceError, UsageError
 from anomgen.sources.annotations.base import UPLOADED
@@ -196,7 +197,8 @@ def _telling(folder: Path, images: Sequence[str]) -> Tree | None:
         tree = tree_of(folder).below(folder.name)
     except UsageError:
         return None
-    some = _some([*{_folder(picture): picture for picture in tree.pictures}.values()])
+    one_each = {_folder(picture): picture for picture in tree.pictures}.values()
+    some = {*_some([*one_each]), *Random(0).sample(tree.pictures, min(len(tree.pictures), _OPENED))}
     is_data_set = name == _BY_A_WORD and any(_look(folder.parent / picture) is Look.PICTURE for picture in some)
     return None if is_data_set else tree
 
