@@ -68,6 +68,15 @@ def chosen(*choices):
     return json.dumps([{"data": {"image": name}, "annotations": [{"result": [own]}]} for name, own in results])
 
 
+def least(*tasks):
+    """JSON-MIN of Label Studio."""
+    return json.dumps([{"id": 1, "annotator": 1, "created_at": "2024-01-01", **task} for task in tasks])
+
+
+def supervisely(*kinds, tags=()):
+    return json.dumps({"size": {}, "tags": list(tags), "objects": [{"classTitle": kind} for kind in kinds]})
+
+
 def put(root, files, images=5):
     """Write images `0.png`, `1.png`, … into `root` and texts where they belong; return the folder's `Listed`."""
     write(root, {f"{k}.png": k for k in range(images)})
@@ -98,6 +107,15 @@ MARKING = {
     "COCO above": {"../marks.json": coco((1, "dent"), folder="images/photos/")},
     "CVAT": {"annotations.xml": CVAT},
     "Label Studio": {"tasks.json": TASKS},
+    "regions of JSON-MIN": {"min.json": least({"image": "1.png", "label": [{"x": 1, "rectanglelabels": ["dent"]}]})},
+    "choices of JSON-MIN": {
+        "min.json": least(
+            {"image": "0.png", "verdict": "Good", "by": "matte"}, {"image": "1.png", "verdict": {"choices": ["Defect"]}}
+        )
+    },
+    "Supervisely": {"../ann/1.png.json": supervisely("dent")},
+    "Supervisely beside": {"1.png.json": supervisely("dent")},
+    "a tag of Supervisely": {"1.png.json": supervisely(tags=[{"name": "defect"}, {"name": "matte"}])},
     "tags of CVAT": {"annotations.xml": tagged(("1.png", "defect"), ("0.png", "good"), ("0.png", "matte"))},
     "choices of Label Studio": {"tasks.json": chosen(("0.png", "Good", "matte"), ("1.png", "Defect", "matte"))},
     "a flag of Labelme": {"1.json": json.dumps({"flags": {"defect": True}, "shapes": [], "imagePath": "1.png"})},
@@ -172,6 +190,8 @@ def test_a_file_of_figures_beside_an_image_is_told_of(tmp_path):
         ({"c.json": '{"images": [], "annotations": [{"image_id": 3}]}'}, "c.json: is no COCO file"),
         ({"c.json": '{"images": [{}], "annotations": {}}'}, "c.json: is no COCO file"),
         ({"t.json": '[{"data": {}, "annotations": [{"result": [{"type": "labels"}]}]}]'}, "t.json: holds no tasks"),
+        ({"1.png.json": '{"size": {}, "tags": [], "objects": [3]}'}, "1.png.json: is no file of Supervisely"),
+        ({"t.json": least({"image": "1.png", "label": [3]})}, "t.json: holds no tasks"),
         ({"t.json": chosen(("1.png", "x")).replace('"choices":', '"x":')}, "t.json: holds no tasks"),
         ({"1.json": '{"imagePath": "1.png", "shapes": [], "flags": [3]}'}, "1.json: is no file of Labelme"),
         ({"train.csv": runs("1.png,1,2 3 4")}, "train.csv: is no table of run lengths .*line 2"),

@@ -68,6 +68,24 @@ MARKING = {
     "labels of Kaggle": {"../train.csv": table("image_id,label", "0,normal", "1,defective")},
     "a spreadsheet of Europe": {"parts.csv": table("\ufeffBild;Filename;Result", "a;0.png;i.O.", "b;1.png;n.i.O.")},
     "tabs": {"parts.csv": table("Image Name\tClass", "0.png\tgut", "1.png\tAusschuss")},
+    "tabs in a file of them": {"parts.tsv": table("image\tlabel", "0.png\tgood", "1.png\tdent")},
+    "a table of the Hub": {"metadata.csv": table("file_name,label", "0.png,good", "1.png,defect")},
+    "JSON lines of the Hub": {
+        "metadata.jsonl": table(
+            '{"file_name": "0.png", "label": "good"}', "", '{"file_name": "1.png", "label": "defect", "text": null}'
+        )
+    },
+    "objects in JSON lines": {
+        "metadata.jsonl": table(
+            '{"file_name": "0.png", "objects": {"bbox": [], "categories": []}}',
+            '{"file_name": "1.png", "objects": {"bbox": [[1, 2, 3, 4]], "categories": [0]}}',
+        )
+    },
+    "flags in JSON lines": {
+        "metadata.jsonl": table(
+            *(f'{{"file_name": "{k}.png", "is_good": {"false" if k == 1 else "true"}}}' for k in range(5))
+        )
+    },
     "no header": {"labels.csv": table("0.png,ok", "1.png,ng")},
     "blanks": {"../labels.csv": table("photos/0.png  normal mono", "photos/1.png  defective mono")},
     "a column of defects": {"log.csv": table("file,defect_type", "0.png,none", "1.png,scratch", "2.png,")},
@@ -99,6 +117,10 @@ OTHER = {
     "an empty table": {"empty.csv": "", "meta.csv": "\n"},
     "a table without rows": {"c.csv": BOXES, "d.csv": "filename,label", "e.csv": VIA, "_classes.csv": "filename, dent"},
     "a header that is none": {"c.csv": '"filename\nlabel",x\n1.png,bad\n'},
+    "captions in JSON lines": {"metadata.jsonl": table('{"file_name": "1.png", "text": "a bad part"}')},
+    "other JSON lines": {"log.jsonl": "[1]\n{", "x.jsonl": "3\n", "e.jsonl": "", "f.tsv": "a\tb\n"},
+    "sources": {"../SOURCES.tsv": table("photos/0.png\tx/Defects/0.png", "photos/1.png\tx/test/good/1.png")},
+    "masks": {"m.csv": table("image,target", "0.png,bad/0.png", "1.png,good/1.png")},
     "short rows": {"c.csv": table("label,file,xmin,ymin,xmax,ymax", "dent,1.png", "dent", "")},
     "other JSON": {"site.json": '{"regions": [{"name": "north"}], "_via_img_metadata": []}'},
     "VIA without regions": {"via.json": json.dumps(via(("1.png", {"caption": "a part", "public_domain": "no"})))},
@@ -138,6 +160,7 @@ def test_labels_that_do_not_say_which_is_normal_are_told_of(tmp_path, files):
         ({"via.csv": table(VIA, "1.png,9,{")}, "via.csv: holds no regions of VIA (KeyError"),
         ({"via.csv": table(VIA, "1.png,9,{,1,0,{},{}")}, "via.csv: holds no regions of VIA (ValueError: no JSON"),
         ({"v.json": '{"a": {"filename": "1.png", "regions": 3}}'}, "v.json: holds no regions of VIA (TypeError"),
+        ({"m.jsonl": '{"file_name": "1.png", "label": "bad"}\n{'}, "m.jsonl: is no table (ValueError: no JSON"),
         ({"c.csv": table("filename,label", f"1.png,{'x' * 200_000}")}, "c.csv: is no table (Error: field larger"),
     ],
 )

@@ -31,7 +31,7 @@ PLAIN_NAMES = frozenset({"data", "images", "image", "img", "imgs", "rgb"})
 _THUMBNAILS = "@eaDir"
 """The folder in which Synology's NAS draws thumbnails of the pictures beside it."""
 _NAMED = 5
-_ANNOTATING = frozenset({".json", ".xml", ".csv", ".txt"})
+_ANNOTATING = frozenset({".json", ".jsonl", ".xml", ".csv", ".tsv", ".txt"})
 _ANNOTATED = re.compile(r"annot|label|coco|defect|anomal|ground.?truth|(?:^|_)gt(?:_|$)", re.IGNORECASE)
 """How files are called that may say what is on images."""
 _SURE = re.compile(r"(.+)[ ._-]\(?(?:masks?|gt|ground[ _-]?truth)\)?|(?:masks?|gt|ground[ _-]?truth)[ ._-](.+)")

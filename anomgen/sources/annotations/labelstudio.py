@@ -15,14 +15,21 @@ import numpy as np
 
 from anomgen.errors import SourceError
 from anomgen.sources.annotations.base import Annotation, Mark, Pictures, Shape, filled, image_marks
+from anomgen.sources.verdicts import says_normal
 
+_OWN = frozenset({"image", "created_at", "updated_at"})
+"""Texts in a task of JSON-MIN that are no choices."""
 _UNFIT = (KeyError, TypeError, ValueError, AttributeError, IndexError)
 
 
 def is_labelstudio(content: Any) -> bool:
-    """Return whether the contents of a JSON file are of this kind."""
+    """Return whether the contents of a JSON file are of this kind: tasks, or what JSON-MIN leaves of them."""
     first = content[0] if isinstance(content, list) and content else None
-    return isinstance(first, Mapping) and isinstance(first.get("data"), Mapping)
+    return isinstance(first, Mapping) and (isinstance(first.get("data"), Mapping) or _is_least(first))
+
+
+def _is_least(task: Mapping[str, Any]) -> bool:
+    return "data" not in task and "annotator" in task and bool(_file(task))
 
 
 def read_labelstudio(content: list[Any], path: Path, pictures: Pictures) -> list[Annotation]:
@@ -69,8 +76,22 @@ def _regions(content: list[Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]
 def _results(content: list[Any]) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
     """Yield the data of the task and each result of its annotations."""
     for task in content:
+        if _is_least(task):
+            yield from ((task, result) for result in _least(task))
         for own in task.get("annotations") or ():
             yield from ((task["data"], result) for result in own.get("result") or ())
+
+
+def _least(task: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the results of a task of JSON-MIN, whose keys are those of its fields: regions, a choice or several."""
+    for key, value in task.items():
+        if isinstance(value, list):
+            for region in value:
+                kind = next((own for own in region if own.endswith("labels")), "")
+                yield {**region, "type": kind, "value": region}
+        elif key not in _OWN and isinstance(value, str | Mapping):
+            chosen = [value] if isinstance(value, str) else value.get("choices", ())
+            yield {"type": "choices", "value": {"choices": [one for one in chosen if says_normal(one) is not None]}}
 
 
 def _damaged(path: Path, error: Exception) -> SourceError:

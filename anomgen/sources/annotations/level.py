@@ -30,7 +30,7 @@ from anomgen.sources.tree import (
 )
 from anomgen.sources.verdicts import says_normal
 
-SUFFIXES = frozenset({".txt", ".xml", ".json", ".csv"})
+SUFFIXES = frozenset({".txt", ".xml", ".json", ".jsonl", ".csv", ".tsv"})
 """The kinds of files that may be annotations."""
 _NAMES = (
     MASK_NAMES
@@ -100,7 +100,7 @@ class Level:
 
     def own(self, name: str) -> str | None:
         """Return the image that a file is called like, in its folder or one beside; None where that is not sure."""
-        if _suffix(name) == ".csv" or (self._up and not _folder(name)):
+        if _suffix(name) in (".csv", ".tsv", ".jsonl") or (self._up and not _folder(name)):
             return None
         alike = self._by_stem.get(_stem(name), [])
         if _folder(name) in self._holding:
@@ -259,7 +259,10 @@ def _beginnings(folder: str) -> Iterator[list[str]]:
 
 
 def _stem(name: str) -> str:
-    return PurePosixPath(name).stem.casefold()
+    """Return what a file is called, small letters, without its extension, or both, as of ``x.png.json``."""
+    stem = PurePosixPath(name).stem.casefold()
+    is_both = _suffix(name) == ".json" and PurePosixPath(stem).suffix in EXTENSIONS
+    return PurePosixPath(stem).stem if is_both else stem
 
 
 def _words(text: str) -> set[str]:

@@ -16,6 +16,7 @@ from anomgen.sources.annotations.labelstudio import is_labelstudio, labelstudio_
 from anomgen.sources.annotations.level import Level, levels
 from anomgen.sources.annotations.masks import masked_above
 from anomgen.sources.annotations.runs import is_runs, run_marks
+from anomgen.sources.annotations.supervisely import is_supervisely, supervisely_marks
 from anomgen.sources.annotations.tables import is_table, table_marks
 from anomgen.sources.annotations.via import is_via, via_marks
 from anomgen.sources.annotations.voc import xml_marks
@@ -23,13 +24,17 @@ from anomgen.sources.annotations.yolo import yolo_marks
 from anomgen.sources.tree import left_out, listed
 from anomgen.sources.verdicts import says_normal
 
-_BYTES = {".txt": 1 << 22, ".xml": 1 << 24, ".json": 1 << 25, ".csv": 1 << 25}
+_TABLES = frozenset({".csv", ".tsv", ".jsonl"})
+_BYTES = {".txt": 1 << 22, ".xml": 1 << 24, ".json": 1 << 25, **dict.fromkeys(_TABLES, 1 << 25)}
 """The kinds of files that are read, and the bytes of the largest."""
 _SAID = 200
 """Characters of a class, and of what is wrong with a file, that are told."""
 _LISTS = 64
 """Files of annotations of many pictures, in one folder, beyond which none is read."""
-_LISTING = (b'"images"', b'"annotations"', b'"categories"', b'"licenses"', b'"data"', b'"_via_', b'"regions"')
+_LISTING = (
+    *(b'"images"', b'"annotations"', b'"categories"', b'"licenses"', b'"data"', b'"_via_', b'"regions"'),
+    *(b'"annotator"', b'"original_width"'),
+)
 """What stands at the beginning of a JSON file that annotates many pictures."""
 
 
@@ -50,7 +55,7 @@ def unmarked(root: Path, images: Sequence[str], others: Sequence[str]) -> Unmark
     """Return the images on which no file of annotations, and no mask in a folder above, marks anything.
 
     images, others: the images below `root` and the files of other kinds. A file counts that is Labelme's, Pascal
-    VOC's, YOLO's, COCO's, CVAT's, Label Studio's or a table of run lengths, and says which image it means; classes
+    VOC's, YOLO's, COCO's, CVAT's, Label Studio's, Supervisely's or a table, and says which image it means; classes
     called normal do not count. Where it marks all images, with one class that need not be a defect, they stay, and this
     is said.
     """
@@ -146,10 +151,10 @@ class _Found:
 def _may_list(path: Path) -> bool:
     """Return whether a file, by its beginning, may annotate many pictures."""
     kind = path.suffix.lower()
-    if kind not in (".json", ".xml", ".csv"):
+    if kind not in (".json", ".xml", *_TABLES):
         return False
     first = beginning(path)
-    if kind == ".csv":
+    if kind in _TABLES:
         return is_runs(first) or is_table(first, path.name)
     return b"<annotations" in first if kind == ".xml" else any(key in first for key in _LISTING)
 
@@ -165,6 +170,8 @@ def _marks(path: Path, classes: Mapping[int, str]) -> list[Mark] | None:
             return coco_marks(content, path)
         if is_via(content):
             return via_marks(content, path)
+        if is_supervisely(content):
+            return supervisely_marks(content, path)
         return labelstudio_marks(content, path) if is_labelstudio(content) else None
     if kind == ".txt":
         try:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from anomgen.config.text import read_json
 from anomgen.errors import SourceError, brief
 from anomgen.sources.annotations.base import Mark, image_marks
 from anomgen.sources.annotations.via import is_via_header, via_table_marks
@@ -59,7 +60,10 @@ class _Table(NamedTuple):
 
 def is_table(beginning: bytes, name: str) -> bool:
     """Return whether a file `name` that begins so is a table that may say what is on pictures."""
-    table = _table(beginning.decode("utf-8-sig", "replace").splitlines()[:1])
+    try:
+        table = _table(beginning.decode("utf-8-sig", "replace").splitlines()[:1], name)
+    except ValueError:
+        return False
     said = name == _ONE_HOT or is_via_header(table.plain) or bool(table.boxes() or table.labels())
     return said and bool(table.places(_IMAGES))
 
@@ -71,8 +75,8 @@ def table_marks(text: str, path: Path) -> list[Mark] | None:
     tells nothing. Raises SourceError, which names the file, for what is damaged.
     """
     try:
-        table = _table(text.splitlines(keepends=True))
-    except csv.Error as error:
+        table = _table(text.splitlines(keepends=True), path.name)
+    except (csv.Error, ValueError) as error:
         raise SourceError(f"{path.name}: is no table ({brief(error)})") from error
     place = next(iter(table.places(_IMAGES)), None)
     images = [] if place is None else table.column(place)
@@ -99,6 +103,8 @@ def _labelled(table: _Table, images: Sequence[str], path: Path) -> list[Mark] | 
     for place in table.labels():
         labels = table.column(place)
         said = set(labels) - {""}
+        if any(map(_is_picture, said)):
+            continue  # a list of where pictures come from, or of masks
         is_named, flags = table.plain[place] in _LABELS, are_flags(said)
         normal = _normal_of(table.header[place], said) if is_named or flags else None
         rows = [(image, label) for image, label in zip(images, labels, strict=True) if label]
@@ -119,11 +125,14 @@ def _normal_of(name: str, labels: set[str]) -> Set[str] | None:
     return None if are_flags(labels) and says_normal(name) is None else normal_labels(name, labels)
 
 
-def _table(lines: Sequence[str]) -> _Table:
+def _table(lines: Sequence[str], name: str) -> _Table:
     """Return a table, its columns parted by what its first line has most of, or by blanks behind a picture's name.
 
-    One without a header begins with a picture; its columns are those of Keras-RetinaNet, or a label follows.
+    One without a header begins with a picture; its columns are those of Keras-RetinaNet, or a label follows. Of a file
+    `name` of JSON lines each is a row. Raises ValueError where one is none.
     """
+    if name.endswith(".jsonl"):
+        return _of_json(lines)
     first = lines[0] if lines else ""
     delimiter = max(",;\t", key=first.count)
     if _is_picture(*first.split()[:1]):
@@ -138,8 +147,25 @@ def _table(lines: Sequence[str]) -> _Table:
         header = _RETINANET if has_box else ("path", "label")
     else:
         rows = rows[1:]
-    plain = ["".join(filter(str.isalnum, name.lower())) for name in header]
-    return _Table(header, plain, [row for row in rows if row])
+    return _Table(header, [_plain(name) for name in header], [row for row in rows if row])
+
+
+def _of_json(lines: Sequence[str]) -> _Table:
+    """Return a table of which each line is an object in JSON; what is in an object in it counts as its own."""
+    rows = [read_json(line) for line in lines if line.strip()]
+    if not all(isinstance(row, Mapping) for row in rows):
+        raise ValueError("a line is no object")
+    flat = [
+        {**row, **{key: own for part in row.values() if isinstance(part, Mapping) for key, own in part.items()}}
+        for row in rows
+    ]
+    header = list(dict.fromkeys(key for row in flat for key in row))
+    cells = [["" if row.get(key) is None else str(row[key]) for key in header] for row in flat]
+    return _Table(header, [_plain(name) for name in header], cells)
+
+
+def _plain(name: str) -> str:
+    return "".join(filter(str.isalnum, name.lower()))
 
 
 def _is_picture(text: str = "") -> bool:
