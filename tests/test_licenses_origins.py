@@ -102,6 +102,12 @@ def test_a_sentence_on_how_images_came_about_takes_no_licence_back(tmp_path, sen
     assert license_beside(tmp_path).license == "cc0-1.0"
 
 
+def test_a_licence_file_in_the_folder_of_a_data_set_cannot_give_it_another_licence(tmp_path):
+    for license, known in {"CC BY-NC-SA 4.0": "cc-by-nc-sa-4.0", "CC0 1.0": None}.items():
+        put(tmp_path / "mvtec_ad", {"LICENSE": f"The MVTec AD dataset is licensed under {license}."})
+        assert license_beside(tmp_path / "mvtec_ad").license == known
+
+
 @pytest.mark.parametrize(
     ("title", "license"), [("Bolts Dataset", "mit"), ("MVTec AD Dataset", None), ("NEU surface defect database", None)]
 )

@@ -1,5 +1,7 @@
 """What Zenodo, Roboflow, Kaggle and readmes of repositories write of a licence."""
 
+import json
+
 import pytest
 
 from anomgen.licenses import license_beside
@@ -17,6 +19,14 @@ KAGGLE = '{{"id": "me/bolts", "licenses": [{}], "description": "{}"}}'
         ("README.dataset.txt", ROBOFLOW.format("undefined"), None),
         ("README.dataset.txt", ROBOFLOW.format("Private"), None),
         ("README.dataset.txt", ROBOFLOW.format("CC BY 4.0").replace("Bolts", "Confidential bolts"), None),
+        ("README.dataset.txt", ROBOFLOW.format("CC BY 4.0").replace("Bolts", "MVTec AD bottle"), None),
+        ("README.dataset.txt", ROBOFLOW.format("CC BY 4.0").replace("me/bolts", "me/mvtecad"), None),
+        ("README.dataset.txt", ROBOFLOW.format("CC BY 4.0").replace("a Roboflow user", "our customer"), None),
+        (
+            "README.dataset.txt",
+            ROBOFLOW.format("CC BY-NC-SA 4.0").replace("Bolts", "MVTec AD bottle"),
+            "cc-by-nc-sa-4.0",
+        ),
         ("README.dataset.txt", ROBOFLOW.format("CC BY 4.0\nNight images excepted"), None),
         ("dataset-metadata.json", KAGGLE.format('{"name": "CC-BY-SA-4.0"}', "Photos."), "cc-by-sa-4.0"),
         ("dataset-metadata.json", KAGGLE.format('{"name": "CC0-1.0"}', "They belong to ACME."), None),
@@ -43,7 +53,32 @@ def test_what_publishers_write_of_a_licence_is_read_and_no_more(tmp_path, file, 
     assert (found.license, found.file) == (license, file)
 
 
-@pytest.mark.parametrize("text", ["", "[" * 100_000, "[1]", '{"licenses": 3}', '{"licenses": [{"title": 1}]}', "\x00"])
+@pytest.mark.parametrize(
+    ("more", "license"),
+    [
+        ({"title": "Bolts", "id": "me/bolts", "keywords": ["image", "manufacturing"], "isPrivate": True}, "cc0-1.0"),
+        ({"subtitle": "Own photographs", "userSpecifiedSources": "Photographed by me."}, "cc0-1.0"),
+        ({"resources": [{"path": "0.png", "description": "a bolt from above"}]}, "cc0-1.0"),
+        ({"title": "MVTec AD"}, None),
+        ({"id": "me/mvtec-ad"}, None),
+        ({"subtitle": "Non-commercial use only"}, None),
+        ({"keywords": ["image", "non-commercial"]}, None),
+        ({"userSpecifiedSources": "MVTec AD"}, None),
+        ({"userSpecifiedSources": "https://example.org/bolts"}, None),
+        ({"resources": [{"path": "0.png", "description": "belongs to ACME"}]}, None),
+    ],
+)
+def test_all_that_the_metadata_of_kaggle_say_may_take_a_licence_back(tmp_path, more, license):
+    for folder in ("bolts", "mvtec-ad"):
+        (tmp_path / folder).mkdir()
+        stated = {"licenses": [{"name": "CC0-1.0"}], **more}
+        (tmp_path / folder / "dataset-metadata.json").write_text(json.dumps(stated))
+        assert license_beside(tmp_path / folder).license == license
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[" * 100_000, "[1]", '{"licenses": 3}', '{"licenses": [{"title": 1}]}', '{"licenses": [3]}', "\x00"]
+)
 def test_damaged_metadata_say_nothing_of_a_licence(tmp_path, text):
     (tmp_path / "dataset-metadata.json").write_text(text)
     assert license_beside(tmp_path).license is None

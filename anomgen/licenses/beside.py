@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import codecs
 import html
-import json
 import os
 import re
 from collections.abc import Iterable
@@ -16,15 +14,11 @@ from typing import NamedTuple
 from anomgen.licenses.cards import Card, doubt_in, tells
 from anomgen.licenses.languages import FURTHER, folded
 from anomgen.licenses.names import distinct, with_names
-from anomgen.licenses.rights import speaks_of_rights
+from anomgen.licenses.reading import OF_KAGGLE, text_of
 from anomgen.licenses.terms import FOR_SOFTWARE, OTHER, has_identifier
 from anomgen.licenses.texts import without_texts
 from anomgen.licenses.words import claims, understood, units
 
-MAX_CHARACTERS = 100_000
-"""How much of a licence file is read."""
-
-_NO_TEXTS = (".pdf", ".html", ".htm", ".rtf", ".doc", ".docx", ".odt")
 _LICENSE_FILE = re.compile(
     r"(?:licen[cs]e|lizenz|copying)(?:[ ._-](?:data(?:[ _-]?set)?|images?|pictures?|photos?|cc[ ._-]?(?:by|0).*))?"
     r"(?:\.(?:txt|md|rst|pdf|html?|rtf|docx?|odt))?"
@@ -49,18 +43,11 @@ _ABOUT = re.compile(r"readme[\w-]*(?:\.(?:txt|md|rst|markdown))?")
 _PICTURE = re.compile(r"(.+)\.(?:png|jpe?g|jpe|jf?if|bmp|tiff?|webp|gif)", re.IGNORECASE)
 MAX_TEXT_BYTES, MAX_TEXTS = 20_000, 20
 """Larger texts, and more in a folder, are data; so are those that are called as a picture is."""
-_ENCODINGS = ("cp1252", "cp1250", "cp1251", "cp1254", "cp1256", "gb18030", "big5", "shift_jis", "euc_jp", "euc_kr")
-"""What texts without a mark of their encoding are in, where not in UTF-8: whichever reads them may be right."""
-_NO_MARK = re.compile(r"(?<=[^\s(\[:])©|©(?![\sA-Z\d])")
-"""What is half a letter, read wrongly."""
-_DAMAGED = "\ufffd"
-"""What stands for bytes that an encoding does not have."""
 _README = re.compile(r"readme(?:\.dataset)?\.(?:txt|md)")
-_OF_KAGGLE = "dataset-metadata.json"
 _OF_ROBOFLOW = re.compile(
-    r"\s*# (.+) > .+\n+https://(?:universe|app)\.roboflow\.com/\S+\s+Provided by (.+)\n+License: (.+)\s*"
+    r"\s*# (.+) > .+\n+(https://(?:universe|app)\.roboflow\.com/\S+)\s+Provided by (.+)\n+License: (.+)\s*"
 )
-"""All of what Roboflow's exports say of a data set in README.dataset.txt: its name, who gave it, its licence."""
+"""All of what Roboflow's exports say of a data set in README.dataset.txt: name, address, who gave it, licence."""
 _SECTION = re.compile(
     r"^#{1,4} *(?:licen[cs](?:e|ing)|lizenz):? *#* *\n((?:(?!#).*\n|#(?![# ]).*\n)*)", re.IGNORECASE | re.MULTILINE
 )
@@ -106,8 +93,8 @@ def _claim(text: str, file: str = "", title: str = "") -> Evidence:
     title: what the data may be called; see `understood`.
     """
     exported = _OF_ROBOFLOW.fullmatch(text)
-    if exported and not any(map(speaks_of_rights, exported.groups()[:2])):
-        text = f"License: {exported[3]}"
+    if exported and not doubt_in("\n\n".join(exported.groups()[:3]), _name_in(exported[4])):
+        text = f"License: {exported[4]}"
     beside, texts = without_texts(html.unescape(text))
     said = units(beside, lambda line: understood(line, _name_in(line), by_text=bool(texts), title=title))
     names = distinct(set(texts).union(*(with_names(sentence)[1] for sentence in said)))
@@ -324,7 +311,7 @@ def _of_images(evidence: Evidence, code: str | None) -> Evidence:
 
 
 def _tells(name: str) -> bool:
-    return name == _OF_KAGGLE or any(kind.fullmatch(name) for kind in (_README, _LICENSE_FILE))
+    return name == OF_KAGGLE or any(kind.fullmatch(name) for kind in (_README, _LICENSE_FILE))
 
 
 def _agreed(found: list[Evidence]) -> Evidence:
@@ -333,45 +320,6 @@ def _agreed(found: list[Evidence]) -> Evidence:
     if None in by_license or len(by_license) == 1:
         return by_license.get(None, found[0])
     return Evidence(None, " and ".join(sorted(each.file for each in by_license.values())), "do not say the same")
-
-
-def text_of(file: Path) -> str:
-    """Return the beginning of a text file; nothing of one that cannot be read or is no text."""
-    if file.suffix.lower() in _NO_TEXTS:
-        return ""
-    try:
-        with file.open("rb") as opened:
-            data = opened.read(2 * MAX_CHARACTERS)
-    except OSError:
-        return ""
-    if file.name == _OF_KAGGLE:
-        return _of_kaggle(data)
-    return "\n".join(_lines(data))
-
-
-def _lines(data: bytes) -> list[str]:
-    """Return the lines of a text. What of it is not in UTF-8 follows, as it is in each of some encodings."""
-    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    text = data.decode("utf-16" if wide else "utf-8-sig", errors="replace")[:MAX_CHARACTERS]
-    lines, damaged = text.splitlines(), text.count(_DAMAGED)
-    if wide or b"\0" in data or 20 * damaged <= sum(not letter.isascii() for letter in text):
-        return lines
-    readings = (data.decode(name, errors="replace")[:MAX_CHARACTERS] for name in _ENCODINGS)
-    kept = [line for line in lines if _DAMAGED not in line]
-    more = dict.fromkeys(line for each in readings for line in _NO_MARK.sub("", each).splitlines())
-    known = set(kept)
-    return [*kept, *(f"\n{line}" for line in more if line not in known and _DAMAGED not in line)]
-
-
-def _of_kaggle(data: bytes) -> str:
-    """Return what Kaggle's metadata say of the licence as a sentence, nothing where they say none or are damaged."""
-    try:
-        stated = json.loads(data)
-        names = ", ".join(str(entry["name"]) for entry in stated["licenses"])
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return ""
-    doubt = doubt_in(str(stated.get("description") or ""), names.lower())
-    return "\n\n".join(filter(None, (names and f"License: {names}", doubt)))
 
 
 def _seen_from(folder: Path, file: Path) -> str:

@@ -45,6 +45,8 @@ SOMEBODY = (
 """A name: a word with a capital that is no format or kind of image; nor as in Line 3, or in Monday to Friday."""
 _IMAGES = r"(?:images?|pictures?|photo(?:graph)?s?)"
 _MANY = r"(?:public\w*|published|existing|open|several|various|multiple|other|another|different|larger|two|three)"
+_OURS = r"(?:own|our|my|me|us|we|self|i|the authors?|photos?|photographed|taken|shot|captured|recorded|created|\d+)\b"
+"""How those begin who made something themselves."""
 _PLACE = (
     r"(?:the web(?! ?(?:inspection|guid|is|mov|edge|width|of))|web[ -]?(?:sites?|pages?|shops?|stores?|search)"
     r"|online (?:shops?|stores?|sources?|marketplaces?|catalogu?es?)|search engines?|image search|social media"
@@ -70,7 +72,7 @@ ELSEWHERE = (
     rf"|re-?label+ed|re-?annotated|augmented) version) of (?:the )?{SOMEBODY}",
     rf"(?:based|built) (?:up)?on (?:the )?(?:\w+['’]s? |{SOMEBODY} |their |his |her ){{1,4}}(?:\w+ )?"
     rf"(?:{_IMAGES}|scans?|data ?sets?|database)",
-    rf"original (?:data ?sets?|data|{_IMAGES}|source) ?: ?(?!(?:own|our|my|me|us|self|\d+)\b)\w+",
+    rf"original (?:data ?sets?|data|{_IMAGES}|source) ?: ?(?!{_OURS})\w+",
     r"original(?:ly)? (?:authors?|creators?|photographers?|publishers?|from|by|published|released|collected|uploaded)",
     rf"{_IMAGES} (?:\w+ ){{0,2}}(?:provided|supplied|donated) by (?:the )?{SOMEBODY}",
     r"found .{0,40}\b(?:web|internet|online)|(?<!no )internet(?! (?:connection|access|is|needed))",

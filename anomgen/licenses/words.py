@@ -194,7 +194,7 @@ def understood(sentence: str, license: str, *, by_text: bool = False, title: str
     if not re.search(r"\w|§", text) or _is_name(text) or _heads(text) or _changes_nothing(text):
         return True
     if stated := _states(text):
-        return _is_called(stated, title)
+        return _is_called(stated, title) and not of_others(text, license)
     if any(deed(text) and needs(license) for deed, needs in _deeds.items()) or (by_text and _beside_a_text(text)):
         return _is_called(_beside_a_text(text), title)
     if _owners(text):
