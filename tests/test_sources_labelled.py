@@ -1,6 +1,7 @@
 """What a labelled data set holds, as its authors laid it out: normal images, defect types, masks, what is left out."""
 
 import pytest
+from layouts import mvtec, plain, visa
 from test_sources_tree import put
 
 from anomgen.errors import AnomgenError
@@ -134,3 +135,31 @@ def test_a_normal_image_whose_mask_marks_an_anomaly_is_left_out_and_named(tmp_pa
     types, masks, notes = said(tmp_path)
     assert (types, masks) == ({"normal": 2, "bad": 3}, 3)
     assert "in a folder of normal images, but whose masks mark an anomaly: good/1.png" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("good/coco.json", '{"images": ['),
+        ("annotations.xml", "<annotations><image"),
+        ("good/1.txt", "0.5 17 300\n"),
+        ("labels.csv", "filename,label\n1.png,7\n2.png,3\n"),
+    ],
+)
+def test_files_that_may_mark_normal_images_and_are_not_read_are_told_of(tmp_path, name, text):
+    plain(tmp_path)
+    (tmp_path / name).write_text(text)
+    found = listing(str(tmp_path))
+    assert len(found.found) == 13 and f"1 file, not read, may say which images are anomalous: {name}" in str(
+        found.notes
+    )
+
+
+def test_what_a_layout_brings_itself_is_not_told_of(tmp_path):
+    folder = visa(tmp_path)
+    rows = [f"candle/Data/Images/Anomaly/{i:03d}.JPG,chunk of wax missing,x" for i in range(3)]
+    (folder / "image_anno.csv").write_text("\n".join(["image,label,mask", *rows]))
+    mvtec(tmp_path / "loco")
+    (tmp_path / "loco" / "defects_config.json").write_text('[{"defect_name": "crack", "pixel_value": 255}]')
+    (tmp_path / "loco" / "ground_truth" / "crack" / "000.xml").write_text("<annotation>")
+    assert "may say" not in str([listing(str(place)).notes for place in (folder, tmp_path / "loco")])

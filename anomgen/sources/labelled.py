@@ -29,12 +29,14 @@ from anomgen.sources.sorting import sorted_pictures
 from anomgen.sources.tree import (
     MASK_NAMES,
     PLAIN_NAMES,
+    Tree,
     folders_of,
     image_files,
     left_out,
     listed,
     no_image,
     not_read,
+    perhaps_annotated,
     tree_of,
 )
 from anomgen.sources.verdicts import NORMAL_NAMES, normal_folders, says_normal
@@ -196,6 +198,9 @@ def _files(path: str, *, alone: bool = False) -> Listing:
         if name not in gone
     )
     evidence = license_beside(place, place.parent, pictures=images)
+    near, known = {PurePosixPath(name).parent for name in normal}, by_files.read | by_files.plain
+    beside = [name for name in files.others if name not in known and PurePosixPath(name).parent in near]
+    unread = perhaps_annotated(Tree(normal, beside, []), by_files.damaged)
     notes = (
         *taken,
         *told,
@@ -205,6 +210,7 @@ def _files(path: str, *, alone: bool = False) -> Listing:
         *(left_out(normal, "normal images") if alone else by_files.notes),
         *left_out(silent, "on which annotations, which mark others, mark nothing"),
         *not_read(files, {*evidence.read, *by_files.read}),
+        *(() if alone else unread),
         *evidence.notes,
     )
     return Listing(place.name, found, read, is_split, evidence.license, place, notes)
