@@ -298,14 +298,14 @@ def test_folders_of_masks_whose_names_are_unlike_the_images_are_refused(tmp_path
 
 
 @pytest.mark.parametrize("side", [64, 256])
-@pytest.mark.parametrize("colour", [(0, 0, 255), (0, 128, 128)])
+@pytest.mark.parametrize(("colour", "ground"), [((0, 0, 255), 0), ((0, 128, 128), 0), ((0, 0, 255), 255)])
 @pytest.mark.parametrize("name", ["targets/TGT_{k}.png", "TGT_{k}.png", "2. Groundtruths/1. MA/IMG_{k}_MA.png"])
-def test_coloured_masks_are_refused_though_some_mark_single_pixels(tmp_path, name, colour, side):
+def test_coloured_masks_are_refused_though_some_mark_single_pixels(tmp_path, name, colour, ground, side):
     for k in range(8):
         put(tmp_path, f"1. Originals/IMG_{k}.png" if name[0] == "2" else f"IMG_{k}.png")
-        mask = np.zeros((side, side, 3), np.uint8)
+        mask = np.full((side, side, 3), ground, np.uint8)
         mask[(5, 9, 30), (7, 40, 60)] = colour
-        mask[10:20, 10:20] = colour if k != 3 else 0
+        mask[10:20, 10:20] = colour if k != 3 else ground
         write(tmp_path / name.format(k=k), mask)
     with pytest.raises(SourceError, match=r"d: 8 of 16 images hold one colour"):
         sort(tmp_path)

@@ -197,16 +197,16 @@ def look_of(data: bytes) -> Look:
 
 
 def is_drawn(data: bytes) -> bool:
-    """Return whether a file that looks like a mask is flat, of 2 to 5 greys or colours on black, as no camera's is.
+    """Return whether a file that looks like a mask is flat, of 2 to 5 greys, some colours or both, as no camera's is.
 
     What is stored with losses is black and white: dark photographs are black alone.
     """
     pixels = _meant(_pixels(data, "").pixels)
     if _is_lossy(data):
         return _is_black_and_white(pixels)
-    is_few = 2 <= _values(pixels) <= _MOST_DRAWN and _flatness(pixels) >= _FLAT
-    is_grey, coloured = (pixels == pixels[..., :1]).all(), pixels.any(axis=2)
-    return bool(is_few and (is_grey or (coloured.mean() < 0.5 and np.ptp(pixels[coloured], axis=1).max() > _DARK)))
+    few, coloured = 2 <= _values(pixels) <= _MOST_DRAWN, (pixels != pixels[..., :1]).any(axis=2)
+    is_clear = not coloured.any() or (coloured.mean() < 0.5 and np.ptp(pixels[coloured], axis=1).max() > _DARK)
+    return bool(few and is_clear and _flatness(pixels) >= _FLAT)
 
 
 def is_painted(data: bytes) -> bool:
