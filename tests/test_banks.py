@@ -362,6 +362,18 @@ def test_what_is_no_mark_and_what_is_no_bank_is_refused(tmp_path):
         add_defect(tmp_path / "other", own)
 
 
+def test_no_bank_with_a_damaged_picture_is_published(hub, few):
+    from anomgen.hub import push
+
+    made = bank(few / "defects", few / "scratches", masks=few / "masks", license="cc-by-4.0").path
+    stored = (made / DATA).read_bytes()
+    at = stored.index(b"IDAT") + 8
+    (made / DATA).write_bytes(stored[:at] + bytes([stored[at] ^ 1]) + stored[at + 1 :])
+    with pytest.raises(UsageError, match=r"row 0 is not what bank.json says"):
+        push(made, "me/defects", dry_run=True)
+    assert not hub.repos
+
+
 def test_no_bank_of_proposals_is_published(hub, bare):
     from anomgen.hub import push
 

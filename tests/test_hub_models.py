@@ -1,6 +1,8 @@
 """Publishing trained models: what is needed to use one, and nothing else."""
 
 import json
+import shutil
+from functools import partial
 
 import pytest
 import yaml
@@ -8,9 +10,11 @@ from typer.testing import CliRunner
 
 from anomgen.cli import app
 from anomgen.errors import UsageError
-from anomgen.hub import push
+from anomgen.hub import push as push_checked
 from anomgen.hub.upload import PIPELINE
 
+push = partial(push_checked, check=False)
+"""The models of most tests here are made up."""
 CARD = """---
 license: cc-by-4.0
 tags:
@@ -82,13 +86,13 @@ def test_what_is_needed_to_use_it_is_pushed_and_nothing_else(hub, model):
 @pytest.mark.parametrize("kind", ["sdas", "cyclegan"])
 def test_what_comes_next_is_the_recipe_that_draws_with_the_model(hub, model, kind):
     (model / "training.json").write_text(json.dumps({**RECORD, "kind": kind}))
-    done = CliRunner().invoke(app, ["push", str(model), f"me/{kind}"])
+    done = CliRunner().invoke(app, ["push", str(model), f"me/{kind}", "--no-check"])
     assert done.stdout.splitlines()[-1] == f"next: anomgen show {kind} --set generator.model=me/{kind}"
 
 
 def test_what_comes_next_of_a_classifier_is_the_model_that_it_guides(hub, model):
     (model / "training.json").write_text(json.dumps({**RECORD, "kind": "classifier"}))
-    done = CliRunner().invoke(app, ["push", str(model), "me/guide"])
+    done = CliRunner().invoke(app, ["push", str(model), "me/guide", "--no-check"])
     words = "anomgen show sdas --set generator.model=MODEL --set generator.classifier=me/guide"
     assert done.stdout.splitlines()[-1] == f"next: {words}"
 
@@ -170,7 +174,7 @@ def test_a_trained_model_is_used_from_the_hub(hub, tmp_path):
     from anomgen.models.sdas.model import load_sdas
 
     folder = tiny_sdas(tmp_path / "trained")
-    pushed = push(folder, "me/brick")
+    pushed = push_checked(folder, "me/brick")
     assert pushed.license == "cc0-1.0" and not any("checkpoint" in file or "log" in file for file in pushed.files)
     there, here = load_sdas("me/brick"), load_sdas(str(folder))
     assert there.fingerprint == here.fingerprint
@@ -187,8 +191,55 @@ def test_a_trained_cycle_gan_is_used_from_the_hub(hub, tmp_path):
     pictures(tmp_path / "good", 10)
     pictures(tmp_path / "bad", 10, change=disc)
     folder = tiny_cyclegan(tmp_path / "trained", tmp_path)
-    push(folder, "me/gan", license="cc-by-4.0")
+    push_checked(folder, "me/gan", license="cc-by-4.0")
     assert model_fingerprint("me/gan") == model_fingerprint(folder)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with a class-conditional `sdas`, its `classifier` and a `cyclegan`."""
+    pytest.importorskip("diffusers")
+    from learned import disc, pictures, tiny_cyclegan, tiny_guided
+
+    folder = tmp_path_factory.mktemp("trained")
+    pictures(folder / "good", 10)
+    pictures(folder / "bad", 10, change=disc)
+    for path, name in zip(tiny_guided(folder), ("sdas", "classifier"), strict=True):
+        path.rename(folder / name)
+    tiny_cyclegan(folder / "cyclegan", folder)
+    return folder
+
+
+UNET, TRANSFORM = "unet/diffusion_pytorch_model.safetensors", "transform/diffusion_pytorch_model.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("kind", "file", "value"),
+    [
+        ("sdas", UNET, float("nan")),
+        ("sdas", TRANSFORM, float("nan")),
+        ("sdas", "unet/config.json", None),
+        ("cyclegan", "generators/normal_to_abnormal.safetensors", float("nan")),
+        ("cyclegan", "generators/abnormal_to_normal.safetensors", float("inf")),
+        ("classifier", "classifier.safetensors", float("inf")),
+    ],
+)
+def test_what_no_reader_takes_is_not_published(hub, trained, tmp_path, kind, file, value):
+    """Law: a model is read as what uses it reads it, before anything is said or sent; in a dry run, too."""
+    from safetensors.torch import load_file, save_file
+
+    model = tmp_path / "model"
+    shutil.copytree(trained / kind, model)
+    assert push_checked(model, "me/model", license="cc-by-4.0", dry_run=True).new
+    if value is None:
+        text = (model / file).read_text()
+        (model / file).write_text(text.replace('"UpBlock2D"', '"~/x"'))
+    else:
+        save_file({name: array.fill_(value) for name, array in load_file(model / file).items()}, model / file)
+    for dry_run in (True, False):
+        with pytest.raises(UsageError, match=r"no finite numbers|up_block_types.*'~/x'|filters do not belong together"):
+            push_checked(model, "me/model", license="cc-by-4.0", dry_run=dry_run)
+    assert not hub.repos
 
 
 def test_only_our_own_code_is_published(hub, model):

@@ -13,9 +13,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
+from anomgen.banks.folder import Bank
 from anomgen.cards import Card
 from anomgen.dataset.left_out import without_left_out
 from anomgen.dataset.origin import LEFT_OUT, is_ours
@@ -36,6 +38,7 @@ from anomgen.hub.upload import (
     upload_of,
 )
 from anomgen.licenses import normalised
+from anomgen.models.device import require_diffusion
 from anomgen.places import is_url, temporary_folder
 
 Answer = TypeVar("Answer")
@@ -43,6 +46,14 @@ Answer = TypeVar("Answer")
 BATCHES = 50
 """Into how many parts an upload is divided at most; each part that has arrived is safe."""
 MIN_BATCH_FILES = 8
+
+READERS = {
+    "sdas": ("anomgen.models.sdas.model", "load_sdas"),
+    "cyclegan": ("anomgen.models.cyclegan.model", "load_translators"),
+    "classifier": ("anomgen.models.classifier.model", "load_classifier"),
+    "detector": ("anomgen.score.kept.folder", "load_detector"),
+}
+"""What reads a kind of model wherever it is used: module and function."""
 
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -100,7 +111,7 @@ def push(
     """Push the dataset or the model in a folder to the Hub; the options are those of `anomgen push`.
 
     config: name of a dataset's configuration, by default its recipe's. license: by default that of the source images.
-    dry_run: send nothing; without a network, too. check: as `anomgen check` does, or that a detector can be read.
+    dry_run: send nothing; without a network, too. check: as `anomgen check` does, or that a bank or model can be read.
     overwrite: replace another dataset or model of the same name. adopt: add to a repository that anomgen did not make.
     progress: told how many rows are checked and how many megabytes sent. api: an `HfApi`, by default one that finds
     endpoint and token as the library does. wait: sleeps between two tries.
@@ -241,15 +252,19 @@ def _check_options(options: PushOptions) -> None:
 
 
 def _check_content(upload: Upload, progress: Progress) -> tuple[str, ...]:
-    """Verify a dataset as `anomgen check` does, and that a detector can be read; return notes on what was not seen.
+    """Verify a dataset as `anomgen check` does, and read a bank or a model as what uses it does.
 
-    Raises AnomgenError when something does not hold.
+    Returns notes on what was not seen. Raises AnomgenError when something does not hold.
     """
     from anomgen.making.check import check_dataset
     from anomgen.making.replay import pool_of
 
+    if upload.kind == "model":
+        return _check_model(upload.folder)
     if upload.dataset is None:
-        return _check_detector(upload.folder) if upload.kind == "model" else ()
+        for _ in Bank(upload.folder).defects():
+            pass
+        return ()
     pool, missing = pool_of(upload.dataset)
     report = check_dataset(upload.dataset, pool, progress=noted(progress, "rows checked"))
     if not report.ok:
@@ -262,17 +277,20 @@ def _check_content(upload: Upload, progress: Progress) -> tuple[str, ...]:
     return (f"checked without the source images, which are not at hand; {again}",) if missing else ()
 
 
-def _check_detector(folder: Path) -> tuple[str, ...]:
-    """Read a detector, where a folder holds one; return a note where what reads it is not installed."""
-    if model_kind(folder) != "detector":
+def _check_model(folder: Path) -> tuple[str, ...]:
+    """Read a model; return a note where what reads it is not installed."""
+    kind = model_kind(folder)
+    if kind not in READERS:
         return ()
     try:
-        require("score", "a trained detector", "torch", "safetensors", "timm")
+        if kind == "detector":
+            require("score", "a trained detector", "torch", "safetensors", "timm")
+        else:
+            require_diffusion()
     except MissingExtra as error:
         return (f"pushed without a look at its weights: {error}",)
-    from anomgen.score.kept.folder import load_detector
-
-    load_detector(folder)
+    module, reader = READERS[kind]
+    getattr(import_module(module), reader)(str(folder))
     return ()
 
 

@@ -99,6 +99,12 @@ def _form(array: Any) -> str:
     return f"{str(array.dtype).removeprefix('torch.')} {tuple(array.shape)}"
 
 
+def require_finite_weights(weights: Mapping[str, torch.Tensor]) -> None:
+    """Raise ValueError for weights of which any is NaN or infinite; it names the first."""
+    if wrong := next((name for name, weight in weights.items() if not weight.isfinite().all()), None):
+        raise ValueError(f"{wrong[:200]} holds values that are no finite numbers")
+
+
 def load_network(path: Path, build: Callable[[], Network]) -> Network:
     """Return a network that is built as described, with the weights of a file, on the device that models draw on.
 
@@ -115,6 +121,7 @@ def load_network(path: Path, build: Callable[[], Network]) -> Network:
         network = network.to_empty(device="cpu")
         weights = load_file(path)
         require_fitting(network.state_dict(), weights)
+        require_finite_weights(weights)
         network.load_state_dict(weights)
     except FileNotFoundError:
         raise UsageError(f"{path}: the weights are missing; copy the model folder again, whole") from None

@@ -39,6 +39,11 @@ def model_folder(name: str | Path, maker: str, files: Sequence[str]) -> Path:
     return hub_folder(name, [*files, *_TERMS], "model folder", f"{maker} …")
 
 
+def stamps(folder: Path, files: Sequence[str]) -> tuple[int, ...]:
+    """Return when each file of a model was changed, in nanoseconds; files: as for `model_folder`."""
+    return tuple(file.stat().st_mtime_ns for pattern in files for file in sorted(folder.glob(pattern)))
+
+
 def drawing_device() -> str:
     """Return where models draw: on the accelerator that torch sees, otherwise on the CPU."""
     import torch

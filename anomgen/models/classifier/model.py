@@ -17,7 +17,7 @@ from anomgen.models.classifier.network import NoisyClassifier
 from anomgen.models.described import DESCRIPTION, load_network, read_description, save_described
 from anomgen.models.sdas.model import SDASModel, Steering
 from anomgen.models.sdas.settings import NetworkSettings
-from anomgen.models.use import model_folder
+from anomgen.models.use import model_folder, stamps
 from anomgen.sources.base import Side
 from anomgen.sources.scan import files_fingerprint
 
@@ -122,12 +122,11 @@ def load_classifier(name: str) -> Classifier:
     Raises UsageError when it is missing, unfinished, damaged, or another model.
     """
     folder = model_folder(name, MAKER, FILES)
-    file = folder / DESCRIPTION
-    return _load(name, folder, file.stat().st_mtime_ns if file.is_file() else 0)
+    return _load(name, folder, stamps(folder, FILES))
 
 
 @lru_cache(maxsize=2)
-def _load(name: str, folder: Path, changed: int) -> Classifier:  # noqa: ARG001 - one trained anew is read anew
+def _load(name: str, folder: Path, stamps: tuple[int, ...]) -> Classifier:  # noqa: ARG001 - what is changed is read anew
     description = read_description(folder, ClassifierDescription)
     return Classifier(name, load_network(folder / WEIGHTS, description.network), description)
 

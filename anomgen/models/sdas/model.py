@@ -15,12 +15,12 @@ from safetensors import safe_open
 
 from anomgen.errors import RecipeError, UsageError
 from anomgen.files import file_digest, fingerprint_of, json_object
-from anomgen.models.described import DESCRIPTION, kind_of
+from anomgen.models.described import DESCRIPTION, kind_of, require_finite_weights
 from anomgen.models.folder import recorded_data, require_finished
 from anomgen.models.images import scaled
 from anomgen.models.sdas.network import require_bounded
 from anomgen.models.sdas.pipeline import TRANSFORM, PatchTransform, SDASPipeline
-from anomgen.models.use import drawing_device, model_folder, threads_for
+from anomgen.models.use import drawing_device, model_folder, stamps, threads_for
 from anomgen.places import holds_file
 from anomgen.sources.scan import files_fingerprint
 
@@ -174,11 +174,11 @@ def load_sdas(name: str) -> SDASModel:
         if (folder / DESCRIPTION).is_file():
             raise UsageError(f"{name}: is a model of kind {kind_of(folder)!r}; here a diffusion model is needed")
         raise UsageError(f"{name}: no model: there is no model_index.json in it; `anomgen train sdas` makes one")
-    return _load(name, folder, index.stat().st_mtime_ns)
+    return _load(name, folder, stamps(folder, FILES))
 
 
 @lru_cache(maxsize=2)
-def _load(name: str, folder: Path, changed: int) -> SDASModel:  # noqa: ARG001 - a model trained anew is read anew
+def _load(name: str, folder: Path, stamps: tuple[int, ...]) -> SDASModel:  # noqa: ARG001 - what is changed is read anew
     _require_ddpm(name, folder)
     try:
         require_bounded(folder)
@@ -188,6 +188,7 @@ def _load(name: str, folder: Path, changed: int) -> SDASModel:  # noqa: ARG001 -
         if without := told["missing_keys"]:  # diffusers would draw them at random
             raise ValueError(f"{len(without)} weights are missing, the first is {sorted(without)[0]}")
         _require_none_left("U-Net", told["unexpected_keys"])
+        require_finite_weights(unet.state_dict())
         scheduler = DDPMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
         transform = PatchTransform.load(folder / TRANSFORM) if holds_file(folder / TRANSFORM) else None
         if transform is not None:
