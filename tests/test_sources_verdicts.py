@@ -5,6 +5,7 @@ from test_sources_folder import write
 
 from anomgen.errors import UsageError
 from anomgen.sources.folder import Folder
+from anomgen.sources.labelled import listing
 from anomgen.sources.verdicts import opposed
 
 OPPOSED = """
@@ -51,6 +52,7 @@ freight|eight nylon|lon
         (["无瑕疵样本/a.png", "瑕疵样本/b.png"], "holds 瑕疵样本/ beside 无瑕疵样本/"),
         (["正常品/a.png", "擦花/b.png"], "holds 擦花/ beside 正常品/"),
         (["양품/a.png", "불량/b.png"], "holds 불량/ beside 양품/"),
+        (["a.png", "defects/b.png"], "holds defects/ beside pictures"),
         (["OKs/a.png", "NGs/b.png"], "holds NGs/ beside OKs/"),
         (["a/good_1.png", "a/bad_1.png"], r"a holds bad_1\.png beside good_1\.png"),
         (["0.bmp", "1.bmp", "1_NOK.bmp"], r" holds 1_NOK\.bmp beside 1\.bmp"),
@@ -74,6 +76,13 @@ def test_a_name_and_its_opposite_or_a_verdict_on_one_side_are_refused(names):
 @pytest.mark.parametrize("names", HONEST.split())
 def test_honest_names_are_not_opposed(names):
     assert opposed(names.split("|")) is None
+
+
+def test_a_data_set_whose_folder_says_outright_that_it_is_normal_needs_no_opposite(tmp_path):
+    for name in ("no_defect", "blowhole", "fray"):
+        write(tmp_path / name / "a.png")
+    found = {image.id: image.defect_type for image in listing(str(tmp_path)).found}
+    assert found == {"no_defect/a.png": "normal", "blowhole/a.png": "blowhole", "fray/a.png": "fray"}
 
 
 @pytest.mark.parametrize("names", ["0|1", "class_0|class_1", "CD|UD"])

@@ -24,7 +24,15 @@ from anomgen.sources.tree import (
     perhaps_annotated,
     tree_of,
 )
-from anomgen.sources.verdicts import NORMAL_NAMES, are_codes, folders_beside, opposed, opposed_images, says_normal
+from anomgen.sources.verdicts import (
+    NORMAL_NAMES,
+    are_codes,
+    folders_beside,
+    opposed,
+    opposed_images,
+    says_anomalous,
+    says_normal,
+)
 
 
 class NotAllNormal(UsageError):
@@ -116,6 +124,7 @@ def missing_hint(folder: Path) -> str:
 
 def refuse_anomalous(ids: list[str], path: str) -> None:
     """Raise NotAllNormal when the names of folders, or of images, say that not all of the images are normal ones."""
+    holding = {name.rpartition("/")[0] for name in ids}
     for parent, children in sorted(folders_beside(ids).items()):
         names = {folder_name(child): child for child in sorted(children)}
         where = f"{path}/{parent}".rstrip("/")
@@ -127,6 +136,8 @@ def refuse_anomalous(ids: list[str], path: str) -> None:
             problem = f"{where} holds test images ({names[tests[0]]}/)"
         elif told := opposed(sorted(children)):
             problem = f"{where} holds {told[1]}/ beside {told[0]}/"
+        elif parent in holding and (told_so := sorted(filter(says_anomalous, children))):
+            problem = f"{where} holds {told_so[0]}/ beside pictures"
         else:
             continue
         raise _not_all_normal(problem)

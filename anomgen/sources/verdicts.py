@@ -113,7 +113,7 @@ def opposed(folders: Iterable[str]) -> tuple[str, str] | None:
     apart) either may be first.
     """
     names = list(folders)
-    normal = normal_names(names)
+    normal = _called_normal(names)
     others = [name for name in names if name not in normal and not says_normal(name)]
     if normal and others:
         return normal[0], min(others, key=lambda name: says_normal(name) is not False)
@@ -146,7 +146,7 @@ def _one_sided(names: Sequence[str]) -> tuple[str, str] | None:
     """Return a name that calls images normal, or anomalous, and one that does not, the normal one first."""
     lacking = {name for name in names if _is_lack(name)}
     silent = [name for name in names if says_normal(name) is None and name not in lacking]
-    anomalous = [name for name in names if says_normal(name) is False and _is_sure(name)]
+    anomalous = list(filter(says_anomalous, names))
     if silent and anomalous:
         return silent[0], anomalous[0]
     normal = [name for name in names if name in lacking or (says_normal(name) and _is_sure(name))]
@@ -160,15 +160,15 @@ def _is_lack(name: str) -> bool:
     return first in _WITHOUT and len(others) == 1 and len(others[0]) > 1 and not others[0].startswith(_FEATURES)
 
 
-def _is_sure(name: str) -> bool:
-    """Return whether words in a name hardly mean anything but a verdict, or are all of it."""
+def _is_sure(name: str, alone: bool = True) -> bool:
+    """Return whether words in a name hardly mean anything but a verdict, or, if `alone` is enough, are all of it."""
     words = words_of(name)
     if words & _CONDITIONS:
         return False
     said = words & (_NORMAL_WORDS | _ANOMALOUS_WORDS)
     is_whole = set(_parts(name)) <= _NORMAL_WORDS | _DENIALS or _letters(name) in _NORMAL_WORDS
     is_long = any(word in NORMAL_NAMES or len(word) >= _SURE_LENGTH or not word.isascii() for word in said)
-    return is_whole or is_long or not words.isdisjoint(_DENIALS)
+    return (alone and is_whole) or is_long or not words.isdisjoint(_DENIALS)
 
 
 def are_codes(folders: Set[str]) -> bool:
@@ -191,14 +191,23 @@ def opposed_images(stems: Iterable[str]) -> tuple[str, str] | None:
     return (normal[0], anomalous[0]) if normal and anomalous and None not in said.values() else None
 
 
+def says_anomalous(folder: str) -> bool:
+    """Return whether a folder's name says outright that its images are anomalous, as ``defects`` does."""
+    return says_normal(folder) is False and _is_sure(folder)
+
+
 def normal_names(names: Iterable[str]) -> list[str]:
     """Return those of some names, of folders side by side or of labels, that are of normal images, in their order.
 
     They are ``good``, ``ok`` and ``normal``; where none is called so, and a word of another calls that one anomalous,
     those that a word calls normal (``ok_front`` beside ``def_front``), or the one that is called as the other but for
-    that word (``Class1`` beside ``Class1_def``).
+    that word (``Class1`` beside ``Class1_def``); else those that say so outright (``no_defect`` beside ``blowhole``).
     """
     names = list(names)
+    return _called_normal(names) or [name for name in names if says_normal(name) and _is_sure(name, alone=False)]
+
+
+def _called_normal(names: Sequence[str]) -> list[str]:
     if plain := [name for name in names if name.lower() in NORMAL_NAMES]:
         return plain
     anomalous = [name for name in names if says_normal(name) is False]
