@@ -26,7 +26,7 @@ _ANY = "|".join(_NAMES.values())
 _APART = (
     r"(?:compar\w+ (?:with|to|on)|(?:layout|format|structure|tree|style|code|loaders?|readers?|papers?|authors)"
     r" (?:is that )?(?:of|for)|(?:un)?like|similar to|\w+er than|different from|inspired by|as in|as for|such as"
-    r"|(?:evaluat|test|benchmark)\w* on|(?:pre)?-?trained on|(?:lay|laid) out (?:as|like)) "
+    r"|(?:evaluat|test|benchmark)\w* on|(?:pre)?-?trained (?:on|with)|(?:lay|laid) out (?:as|like)) "
     rf"(?:(?:that|those|the one) of )?(?:the )?(?:(?:{_ANY})[\w-]*(?: and| or)? )*"
 )
 """What leads to a name, or several, where it is not said that the images are its."""
@@ -75,7 +75,7 @@ ELSEWHERE = (
     rf"original (?:data ?sets?|data|{_IMAGES}|source) ?: ?(?!{_OURS})\w+",
     r"original(?:ly)? (?:authors?|creators?|photographers?|publishers?|from|by|published|released|collected|uploaded)",
     rf"{_IMAGES} (?:\w+ ){{0,2}}(?:provided|supplied|donated) by (?:the )?{SOMEBODY}",
-    r"found .{0,40}\b(?:web|internet|online)|(?<!no )internet(?! (?:connection|access|is|needed))",
+    r"found .{0,40}\b(?:web|internet|online)|(?<!no )internet(?! (?:connection|access|is|needed|explorer|of things))",
     r"(?<!be )patients?(?:['’]s?)?|stock (?:photo|image|footage)\w*",
     r"stamm(?:t|en) aus (?:dem|der|einem|einer) (?:\w+ )?(?:paper|artikel|veröffentlichung|daten(?:satz|bank)|buch"
     r"|katalog|netz)|heruntergeladen|téléchargée?s?|descargad[oa]s?",
