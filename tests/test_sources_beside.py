@@ -115,3 +115,12 @@ def test_a_folder_of_very_many_things_above_is_not_looked_at(tmp_path, monkeypat
     put(tmp_path, "images/{}.jpg", "masks/{}.png")
     monkeypatch.setattr(level, "_ENTRIES", 1)
     assert len(listed(tmp_path / "images")[0]) == 6
+
+
+def test_beside_many_folders_names_alone_tell_of_masks(tmp_path):
+    for k in range(20):
+        (tmp_path / f"part {k}").mkdir()
+    put(tmp_path, "images/{}.jpg", "lab/{}.png")
+    assert len(listed(tmp_path / "images")[0]) == 6
+    (tmp_path / "lab").rename(tmp_path / "masks")
+    assert len(listed(tmp_path / "images")[0]) == 4

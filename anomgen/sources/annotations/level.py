@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from functools import cached_property, lru_cache
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -41,7 +41,9 @@ _NAMES = (
 _BY_A_WORD = "masks_perhaps"
 """What `folder_name` calls one of which a word among others says so."""
 _OPENED = 16
-"""Pictures of a folder that are looked at to see whether masks are in it."""
+"""Pictures of a folder that are looked at to see whether masks are in it, and folders that are looked into for that."""
+_GLANCED = 64
+"""Files of a folder among which those are looked for."""
 _ENTRIES = 1000
 """Entries of a folder above the pictures' beyond which it is none of a data set."""
 _ALIKE = 64
@@ -160,7 +162,7 @@ def levels(root: Path, images: Sequence[str], others: Sequence[str]) -> Iterator
     """Yield the folder `root` of the pictures, and the two above it."""
     yield Level(root, images, "", others)
     place = root.resolve()
-    below, beside = place, list[Path]()
+    below, beside, stems = place, list[Path](), set(map(_stem, images))
     for base in place.parents[:2]:
         try:
             with os.scandir(base) as entries:
@@ -173,7 +175,7 @@ def levels(root: Path, images: Sequence[str], others: Sequence[str]) -> Iterator
         files = [entry.name for entry in found if not entry.name.startswith(".") and _suffix(entry.name) != ".txt"]
         masks = list[list[str]]()
         for folder in folders:
-            tree = _telling(folder, images if below == place else ())
+            tree = _telling(folder, stems if below == place and len(folders) <= _OPENED else set())
             if tree is None:
                 beside.append(folder)
             else:
@@ -183,15 +185,14 @@ def levels(root: Path, images: Sequence[str], others: Sequence[str]) -> Iterator
         below = base
 
 
-def _telling(folder: Path, images: Sequence[str]) -> Tree | None:
+def _telling(folder: Path, stems: Set[str]) -> Tree | None:
     """Return what lies below a folder that may hold annotations or masks, as seen from above it; None for another.
 
     Its name says so; where only a word of it does, no photographs lie there, as in a data set. Or it holds masks that
-    are called like some of the `images`.
+    have the `stems` of images.
     """
     name = folder_name(folder.name)
-    alike = (folder / PurePosixPath(image).with_suffix(kind) for image in _some(images) for kind in EXTENSIONS)
-    if name not in _NAMES and not _are_masks(file for file in alike if file.is_file()):
+    if name not in _NAMES and not (stems and _holds_masks(folder, stems)):
         return None
     try:
         tree = tree_of(folder).below(folder.name)
@@ -203,10 +204,16 @@ def _telling(folder: Path, images: Sequence[str]) -> Tree | None:
     return None if is_data_set else tree
 
 
-def _are_masks(files: Iterable[Path]) -> bool:
+def _holds_masks(folder: Path, stems: Set[str]) -> bool:
+    """Return whether the pictures of these stems among the first files of a folder look like masks."""
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in islice(entries, _GLANCED)]
+    except OSError:
+        return False
     looks = set[Look]()
-    for file in files:
-        looks.add(_look(file))
+    for name in [name for name in names if _suffix(name) in EXTENSIONS and _stem(name) in stems][:_OPENED]:
+        looks.add(_look(folder / name))
         if not looks <= {Look.MASK, Look.EMPTY}:
             return False
     return Look.MASK in looks
