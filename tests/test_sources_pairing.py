@@ -134,6 +134,9 @@ def test_a_number_of_a_mask_alone_says_not_of_which_image_it_is():
     images = [f"a_{k}.png" for k in range(4)]
     assert paired(images, ["a_mask2.png"], "d", shared=True) == {}
     assert paired(images, ["a_mask.png"], "d", shared=True) == {image: ["a_mask.png"] for image in images}
+    masks = ["left_front_mask.png", "left_rear_mask.png"]
+    assert paired(["left_rear.png"], masks, "d") == {"left_rear.png": masks[1:]}
+    assert paired(["b1.png"], ["b1_2_mask.png", "b1_mask.png"], "d", ["b1_2.png"]) == {"b1.png": ["b1_mask.png"]}
     assert paired([f"a_{k}.png" for k in range(65)], ["a_mask.png"], "d", shared=True) == {}
 
 
@@ -147,6 +150,7 @@ SEVERAL = [
     ("images/{k}.png", "masks/{k}.png", "masks/{k}_1.png"),
     ("images/{k}.png", "masks/{k}_mask.png", "masks/{k}_mask_1.png"),
     ("{k}_im.png", "{k}_im_mask.png", "{k}_GT.png"),
+    ("{k}_image_0.png", "{k}_mask.png", "{k}_dents_mask.png"),
 ]
 
 

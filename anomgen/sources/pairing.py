@@ -48,7 +48,7 @@ def paired(
     belongs to the image whose stem is most of its own: ``bad/b0.jpg`` has ``y/b0_0.png`` and ``y/b0_1.png``, and
     ``001.jpg`` has ``001_mask_1.png`` beside ``001_mask.png``. What is left after that goes to the image whose stem
     goes on from what the mask's has beside a word of masks, as ``b0_cam1`` does from ``b0_GT``, or to the only one that
-    differs from it in zeros before numbers.
+    differs from it in zeros before numbers; ``b0_dent_mask`` goes to the images of ``b0_mask``.
 
     others: further images, of which no masks are wanted. shared: whether a mask belongs to all images that go on from
     it, where there are several. Beside others one that is called as the object's is none. Raises SourceError for masks
@@ -58,6 +58,7 @@ def paired(
         lambda left: _by_places(images, left, path),
         lambda left: _by_stems(images, left, path, others),
         lambda left: _by_beginnings(images, left, path, others, shared),
+        lambda left: _by_masks(masks_of, left, (*images, *others)),
     ]
     masks_of: dict[str, list[str]] = {}
     left: Sequence[str] = masks
@@ -158,6 +159,26 @@ def _by_beginnings(
         if elsewhere := [mask for mask in own if not are_beside(mask, own[0])]:
             raise _twice(path, own[0], elsewhere[0])
     return {image: own for image, own in masks_of.items() if image in wanted}
+
+
+def _by_masks(
+    masks_of: Mapping[str, Sequence[str]], masks: Sequence[str], images: Sequence[str]
+) -> dict[str, list[str]]:
+    """Return the masks, called like none of the images, that go on from what masks of some have beside their word."""
+    images_of: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for image, own in masks_of.items():
+        for mask in own:
+            for base, _ in mask_bases(mask):
+                images_of[base, mask.rpartition("/")[0]].append(image)
+    stems = {place_of(image)[-1] for image in images}
+    found: dict[str, list[str]] = defaultdict(list)
+    for mask in masks:
+        begun = [base for base, _ in bases(place_of(mask)[-1])]
+        if stems.isdisjoint(begun):
+            known = (images_of.get((base, mask.rpartition("/")[0]), ()) for base in begun)
+            for image in dict.fromkeys(next(filter(None, known), ())):
+                found[image].append(mask)
+    return found
 
 
 def _going_on(
