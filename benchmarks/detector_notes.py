@@ -53,7 +53,7 @@ from anomgen.score.cell import generator_loader
 from anomgen.score.data import RealData, load
 from anomgen.score.detectors import cutpaste, cyclegan, draem, none, nsa, realnet, unet
 from anomgen.score.detectors.base import Batch, Detector, Training, build_detector
-from anomgen.score.detectors.networks import tensor
+from anomgen.score.detectors.networks import targets, tensor
 from anomgen.score.metrics import Curve, image_metrics, pixel_metrics, reduce_maps
 
 RECIPES = {"none": "boxes", "autoencoder": "boxes", "cutpaste": "cutpaste", "nsa": "nsa", "cyclegan": "nsa"}
@@ -75,9 +75,9 @@ class Bench:
     steps: int | None = None
     """Of each training; None: the detector's own."""
 
-    def loader(self) -> Training:
-        """Return what is trained on."""
-        recipe = load_recipe(RECIPES.get(self.kind, "perlin"), source=self.path, size=SIDE)
+    def loader(self, *overrides: str) -> Training:
+        """Return what is trained on; overrides: of the recipe."""
+        recipe = load_recipe(RECIPES.get(self.kind, "perlin"), source=self.path, size=SIDE, overrides=[*overrides])
         return generator_loader(Plan.of(recipe, source=self.data.train), self.data, self.seed)
 
     def fitted(self, detector: Detector, train: Any = None) -> Detector:
@@ -155,6 +155,17 @@ def shown(change: Callable[[Batch, np.random.Generator], Batch]) -> Case:
     def case(bench: Bench) -> Judged:
         train = Shown(bench.loader(), change)
         return bench.judged(bench.mapped(bench.fitted(build_detector({"kind": bench.kind}), train)))
+
+    return case
+
+
+def of_intensities(most: float) -> Case:
+    """Return a training on labels of intensity, scaled to be `most` at most."""
+
+    def case(bench: Bench) -> Judged:
+        train = bench.loader("generator.label=intensity")
+        with patch.object(nsa, "targets", lambda *given: most * targets(*given)):
+            return bench.judged(bench.mapped(bench.fitted(build_detector({"kind": bench.kind}), train)))
 
     return case
 
@@ -301,6 +312,8 @@ NOTES: dict[str, dict[str, Case]] = {
         "turned and moved": shown(turned_and_moved),
         "mirrored and moved": shown(mirrored_and_moved),
         "one channel": swapped(nsa, "EncoderDecoder", OneChannel),
+        "labels of intensity": of_intensities(1),
+        "the same, up to 255": of_intensities(255),
     },
     "realnet": {
         "best on the test": lambda bench: (bench.own, bench.own._best[1])[1],
