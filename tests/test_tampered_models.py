@@ -220,6 +220,7 @@ FAULTS = [
         changed(SCHEDULE, trained_betas=[2] * 9),
         "9 problems, the first is .*.trained_betas.0: must",
     ),
+    ("sdas", another(SCHEDULE, "loop"), f"{SCHEDULE}: cannot be read"),
     *(
         ("sdas", another(file, kind), f"{file}: cannot be read .is a {told}, not a file")
         for file in ("model_index.json", "unet/config.json", SCHEDULE, TRANSFORM)

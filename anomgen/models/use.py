@@ -41,7 +41,8 @@ def model_folder(name: str | Path, maker: str, files: Sequence[str]) -> Path:
 
 def stamps(folder: Path, files: Sequence[str]) -> tuple[int, ...]:
     """Return when each file of a model was changed, in nanoseconds; files: as for `model_folder`."""
-    return tuple(file.stat().st_mtime_ns for pattern in files for file in sorted(folder.glob(pattern)))
+    found = (file for pattern in files for file in sorted(folder.glob(pattern)))
+    return tuple(file.stat().st_mtime_ns for file in found if file.is_file())
 
 
 def drawing_device() -> str:
