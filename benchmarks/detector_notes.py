@@ -53,7 +53,7 @@ from anomgen.score.cell import generator_loader
 from anomgen.score.data import RealData, load
 from anomgen.score.detectors import cutpaste, cyclegan, draem, none, nsa, realnet, unet
 from anomgen.score.detectors.base import Batch, Detector, Training, build_detector
-from anomgen.score.detectors.networks import targets, tensor
+from anomgen.score.detectors.networks import tensor
 from anomgen.score.metrics import Curve, image_metrics, pixel_metrics, reduce_maps
 
 RECIPES = {"none": "boxes", "autoencoder": "boxes", "cutpaste": "cutpaste", "nsa": "nsa", "cyclegan": "nsa"}
@@ -160,11 +160,11 @@ def shown(change: Callable[[Batch, np.random.Generator], Batch]) -> Case:
 
 
 def of_intensities(most: float) -> Case:
-    """Return a training on labels of intensity, scaled to be `most` at most."""
+    """Return a training on labels of intensity, `most` for one of 1."""
 
     def case(bench: Bench) -> Judged:
         train = bench.loader("generator.label=intensity")
-        with patch.object(nsa, "targets", lambda *given: most * targets(*given)):
+        with patch.object(nsa, "LEVELS", most):
             return bench.judged(bench.mapped(bench.fitted(build_detector({"kind": bench.kind}), train)))
 
     return case
@@ -312,8 +312,8 @@ NOTES: dict[str, dict[str, Case]] = {
         "turned and moved": shown(turned_and_moved),
         "mirrored and moved": shown(mirrored_and_moved),
         "one channel": swapped(nsa, "EncoderDecoder", OneChannel),
-        "labels of intensity": of_intensities(1),
-        "the same, up to 255": of_intensities(255),
+        "labels of intensity": of_intensities(nsa.LEVELS),
+        "the same, up to 1": of_intensities(1),
     },
     "realnet": {
         "best on the test": lambda bench: (bench.own, bench.own._best[1])[1],

@@ -96,3 +96,14 @@ def test_the_label_decides_the_loss(label, squared):
     detector.fit(train, np.random.default_rng(0))
     assert detector._squared == squared
     assert detector.anomaly_maps(train.test().images).min() >= 0
+
+
+def test_squared_errors_are_of_grey_levels_and_maps_are_shares(monkeypatch):
+    """Law: as the authors', whose labels of intensity go up to 255; of shares far less is learnt."""
+    shown = []
+    squares = torch.nn.functional.mse_loss
+    monkeypatch.setattr(torch.nn.functional, "mse_loss", lambda *both: shown.append(both[1].max()) or squares(*both))
+    train = Graded()
+    maps = fitted(train, loss="mse").anomaly_maps(train.test().images)
+    assert max(shown) == 255 * max(float(batch.soft_masks.max()) for batch in train.batches(4, 8))
+    assert 0.05 < maps[train.test().masks].mean() < 0.4

@@ -36,6 +36,8 @@ LAST_RATE = 1e-6
 """Learning rate that the cosine ends at."""
 SQUARED = "squared"
 """Name of the array that says which loss was taken."""
+LEVELS = 255
+"""Grey levels of a label of 1, where errors are squared: with shares up to 1 far less is learnt."""
 STRIDE = 32
 """Of the encoder's last features."""
 
@@ -50,9 +52,7 @@ class NSAEncoderDecoder(NetworkDetector):
     of the default as many as the recipe says, half. For X-rays, their network has one input channel for values as
     they are; here grey images are three equal channels, normalised as ImageNet's. Their image score is the mean of
     the map; here one rule turns every detector's maps into scores. They train 320 to 560 epochs of 200 to 390
-    images, a different number for each category; the paper preset has the steps of 320 epochs of 256 images. Their
-    labels of intensity are grey levels up to 255, ours are shares up to 1: on mvtec_bottle, at the default, pixel AP
-    is .06 instead of .23 and .20 on two seeds (`benchmarks/detector_notes.py`).
+    images, a different number for each category; the paper preset has the steps of 320 epochs of 256 images.
     """
 
     kind: ClassVar[str] = "nsa"
@@ -69,8 +69,8 @@ class NSAEncoderDecoder(NetworkDetector):
     width: Annotated[int, Field(ge=4, multiple_of=4)] = 32
     """Channels of the encoder's first stage; 64 is ResNet-18."""
     loss: Literal["auto", "bce", "mse"] = "auto"
-    """`bce`: sigmoid and binary cross-entropy. `mse`: ReLU and squared error. `auto`, as the authors: `mse` for
-    intensity labels, here in [0, 1], `bce` for the others."""
+    """`bce`: sigmoid and binary cross-entropy. `mse`: ReLU and squared error of labels in grey levels, up to 255.
+    `auto`, as the authors: `mse` for intensity labels, `bce` for the others."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     """Of Adam; falls on half a cosine."""
 
@@ -87,11 +87,13 @@ class NSAEncoderDecoder(NetworkDetector):
             def loss(batch: Batch, where: torch.device) -> torch.Tensor:
                 outputs, wanted = network(tensor(batch.images, where)), targets(batch.soft_masks, where)
                 if squared:
-                    return F.mse_loss(outputs.relu(), wanted)
+                    return F.mse_loss(outputs.relu(), LEVELS * wanted)
                 return F.binary_cross_entropy_with_logits(outputs, wanted)
 
             batches = partial(batches_from, train, self, anomaly_ratio=self.anomaly_ratio)
             trained(network, self, train, loss, optimiser, schedule, batches)
+        if squared:
+            network.scale(1 / LEVELS)
         self._network = network
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -141,6 +143,11 @@ class EncoderDecoder(nn.Module):
                 nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
+
+    def scale(self, factor: float) -> None:
+        """Multiply what is returned by a factor."""
+        for values in self.end.parameters():
+            values.data *= factor
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the values before the last activation."""
