@@ -114,7 +114,7 @@ def test_an_output_folder_that_goes_is_empty_and_made_anew(photos, tmp_path):
         studio.post("/api/save", json={"id": told["id"], "name": "mine"})
         shutil.rmtree(out)
         assert studio.get("/api/made").json() == {"runs": [], "datasets": []}
-        assert studio.get("/api/banks").json() == {"banks": []}
+        assert studio.get("/api/banks").json() == {"banks": [], "broken": []}
         assert studio.get("/api/dataset/d").status_code == 400
         assert studio.post("/api/save", json={"id": told["id"], "name": "mine"}).status_code == 200
         assert (out / "mine.yaml").is_file()
