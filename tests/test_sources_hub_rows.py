@@ -63,7 +63,9 @@ def test_labels_of_any_kind_say_which_rows_are_normal(tmp_path, kind):
     normal = [row for row, value in enumerate(values) if value is not None and bool(value) == (label == "True")]
     if feature.dtype == "string":
         normal = [row for row, value in enumerate(values) if value == label]
-    says = rf"not all rows are normal images: {column} is also .*label_column={column} --set source\.label={label}$"
+    says = (
+        rf"not all rows are normal images: {column} is also .*label_column={column} --set source\.label={label}; if all"
+    )
     with pytest.raises(UsageError, match=says):
         Hub(path=path).open()
     chosen = [f"source.label_column={column}", f"source.label={label}"]
@@ -87,6 +89,11 @@ def test_labels_of_any_kind_say_which_rows_are_normal(tmp_path, kind):
         ("defects", [HALF] * COUNT, datasets.Sequence(V("int64"))),
         ("is_anomaly", [0] * COUNT, V("int64")),
         ("weather", ["good", "rain"] * 3, V("string")),
+        ("caption", ["a good bottle", "a bad photo"] * 3, V("string")),
+        ("material", ["normal steel", "scrap metal"] * 3, V("string")),
+        ("tags", [["good"], ["bad"]] * 3, [V("string")]),
+        ("segments", [["retail"], ["b2b"]] * 3, [V("string")]),
+        ("y", HALF, V("int64")),
         ("lighting", ["normal", "dim"] * 3, V("string")),
         ("caption", [f"a good tile {k}" for k in range(COUNT)], V("string")),
         ("split", ["train", "test"] * 3, V("string")),
@@ -165,10 +172,38 @@ def test_rows_whose_masks_mark_something_are_left_out_and_counted(tmp_path, empt
 
 def test_masks_of_something_else_are_refused_or_leave_nothing(tmp_path):
     inverted = [png(255 - blob()) if one else None for one in HALF]
-    with pytest.raises(SourceError, match=r"d: column mask: 3 of 3 masks .*\n.*train/000001: .*(?s:.*)remove it, or"):
+    with pytest.raises(SourceError, match=r"d: column mask: 3 of 3 masks .*\n.*train/000001: .*(?s:.*)\[mask\]'$"):
         Hub(path=stored(tmp_path / "d", mask=(inverted, Image()))).open()
     with pytest.raises(UsageError, match=r"no row is a normal image: left out 6 rows, whose masks"):
         Hub(path=stored(tmp_path / "all", mask=([png(blob())] * COUNT, Image()))).open()
+
+
+@pytest.mark.parametrize("column", ["fg", "object_mask", "roi", "icon"])
+def test_masks_of_the_object_in_a_column_of_a_silent_name_leave_all_rows(tmp_path, column):
+    assert len(Hub(path=stored(tmp_path / "d", **{column: ([png(blob())] * COUNT, Image())})).open()) == COUNT
+
+
+OF_SOMETHING_ELSE = {
+    "labels": ("condition", ["good" if not one else "like new" for one in HALF], V("string")),
+    "masks": ("mask", [png(blob()) if one else None for one in HALF], Image()),
+    "boxes": ("bbox", [[[1.0, 2, 10, 10]] if one else [] for one in HALF], [[V("float32")]]),
+}
+
+
+@pytest.mark.parametrize("kind", OF_SOMETHING_ELSE)
+def test_columns_that_are_said_to_tell_nothing_are_not_heeded(tmp_path, kind):
+    """Law: whatever refuses rows or leaves them out says how it is not heeded."""
+    column, values, feature = OF_SOMETHING_ELSE[kind]
+    path = stored(tmp_path / "d", **{column: (values, feature)})
+    recipe = load_recipe("perlin", source=path, size=64, count=4, overrides=[f"source.ignored_columns=[{column}]"])
+    assert rows_of(Plan.of(recipe).source) == list(range(COUNT))
+    try:
+        said = " ".join(Hub(path=path).open().notes)
+    except UsageError as error:
+        said = str(error)
+    assert f"--set 'source.ignored_columns=[{column}]'" in said
+    with pytest.raises(UsageError, match=r"source\.ignored_columns: no column 'x'"):
+        Hub(path=path, ignored_columns=("x",)).open()
 
 
 BOX = [1.0, 2.0, 10.0, 10.0]

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar
 from urllib.parse import unquote
 
 import yaml
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from anomgen.config.text import MAX_CARD, decoded, front_matter, read_yaml
 from anomgen.errors import AnomgenError, SourceError, UsageError, near_miss, require
@@ -85,6 +85,8 @@ class Hub(ScannedConfig):
     """Default the only column of class labels. Without it and `label`, rows that labels call anomalous are refused."""
     label: Label | None = None
     """Only the rows with this label; of numbers and booleans as in 0 or False."""
+    ignored_columns: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Columns that do not say whether a row is normal: labels, masks or boxes of something else."""
 
     def listed(self) -> Listed:
         """Load the dataset and find the rows.
@@ -95,7 +97,7 @@ class Hub(ScannedConfig):
         path, split = self.path_and_split()
         with datasets_library() as datasets:
             dataset = load_split(datasets, self, path, split)
-            rows = Rows(datasets, dataset, self.path, split, roots_of(datasets, path))
+            rows = Rows(datasets, self._heeded(dataset), self.path, split, roots_of(datasets, path))
             column = _image_column(rows, self)
             chosen, notes = self.chosen(rows, column)
             reader = rows.reader(column)
@@ -116,6 +118,14 @@ class Hub(ScannedConfig):
         if chosen and not kept:
             raise UsageError(f"{self.path}: no row is a normal image: {'; '.join(notes)}")
         return kept, notes
+
+    def _heeded(self, dataset: Any) -> Any:
+        """Return a dataset without the columns to ignore. Raises UsageError for one that is not there."""
+        known = dataset.column_names
+        unknown = next((name for name in self.ignored_columns if name not in known), None)
+        if unknown is not None:
+            raise UsageError(f"{self.path}: source.ignored_columns: {_no_such('column', unknown, known)}")
+        return dataset.remove_columns(list(self.ignored_columns))
 
     def path_and_split(self) -> tuple[str, str]:
         """Return the id or folder, and the split that is meant."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,9 +15,9 @@ from anomgen.places import home, is_url
 from anomgen.sources.annotations.marked import without_marked
 from anomgen.sources.images import read_bytes
 from anomgen.sources.mask_files import Look, look_of
-from anomgen.sources.pairing import marked
+from anomgen.sources.pairing import is_of_object, marked
 from anomgen.sources.tree import MASK_NAMES, left_out
-from anomgen.sources.verdicts import NOTHING, are_flags, normal_labels, says_normal, words_of
+from anomgen.sources.verdicts import NOTHING, are_flags, is_verdict, normal_labels, says_normal, words_of
 
 MASK_COLUMNS = MASK_NAMES | {"label_mask", "anomaly_mask"}
 _LOOKED = 6
@@ -31,13 +32,11 @@ _LABEL_WORDS = frozenset(
     )
 )
 """Words of columns in which one word of normal images is enough; in others another must speak of anomalous ones."""
-_FLAG_WORDS = frozenset({"label", "labels", "target", "y"})
+_FLAG_WORDS = frozenset({"label", "labels", "target"})
 _CLASS_KEYS = ("category", "categories", "label", "labels", "class", "classes", "name", "names")
 _BATCH = 256
-_MASK_ADVICE = (
-    "Invert masks that are inverted. Where the column holds something else, such as masks of the object, remove it, or "
-    "give it another name"
-)
+_IGNORE = "--set 'source.ignored_columns=[{}]'"
+_MASK_ADVICE = "Invert masks that are inverted. Where the column holds something else, such as masks of the object: "
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,8 @@ class Rows:
         images.sort(key=lambda name: name != "image")
         masks = [name for name in images if name.lower() in MASK_COLUMNS]
         others = [name for name in images if name not in masks]
-        drawn = [name for name in others[others[:1] == ["image"] :] if len(others) > 1 and self._is_flat(name)]
+        perhaps = [name for name in others[others[:1] == ["image"] :] if len(others) > 1 and not is_of_object(name)]
+        drawn = [name for name in perhaps if self._is_flat(name)]
         if len(drawn) < len(others):
             masks += drawn
         return [name for name in others if name not in masks], masks
@@ -147,8 +147,9 @@ class Rows:
         return [name for name in self.features if name not in images and self._marks(name)]
 
     def _marks(self, column: str) -> bool:
-        if not isinstance(self.features[column], self._library.Value | self._library.ClassLabel):
-            return _plain(column) in BOX_COLUMNS
+        feature = self.features[column]
+        if not isinstance(feature, self._library.Value | self._library.ClassLabel):
+            return _plain(column) in (_RUNS | {"defects"} if _is_of_texts(feature) else BOX_COLUMNS)
         if not self._is_text(column) or _plain(column) in _RUNS:
             return _plain(column) in _RUNS
         texts = self._dataset.unique(column) if says_normal(column) is False else [""]
@@ -181,12 +182,12 @@ class Rows:
         return str(getattr(self.features[column], "dtype", "")).endswith("string")
 
     def _told_texts(self) -> Iterator[str]:
-        """Yield the columns of few texts of which some are words of normal images, and some of anomalous ones."""
+        """Yield the columns of few texts that are called like labels, or of which all are verdicts, of both kinds."""
         for name in filter(self._is_text, self.features):
             texts = {text for text in self._dataset.unique(name) if text}
             if len(texts) <= max(2, len(self) // 2):
-                said = set(map(says_normal, texts))
-                if words_of(name) & _LABEL_WORDS or said >= {True, False}:
+                is_told = all(map(is_verdict, texts)) and set(map(says_normal, texts)) == {True, False}
+                if words_of(name) & _LABEL_WORDS or is_told:
                     yield name
 
     def labels(self, column: str) -> list[str]:
@@ -216,7 +217,8 @@ class Rows:
             kinds = {self.id(row): own for row, own in self._objects(column, kept)}
             left, told = without_marked([self.id(row) for row in kept], kinds, f"column {column}", what="row")
             if len(left) < len(kept):
-                told += (f"annotations were read from column {column}; if they mark no defects, remove it",)
+                say = _IGNORE.format(column)
+                told += (f"annotations were read from column {column}; if they mark no defects: {say}",)
             staying = set(left)
             kept, notes = [row for row in kept if self.id(row) in staying], notes + told
         return kept, notes
@@ -226,10 +228,19 @@ class Rows:
         given = self.given(mask)
         row_of = {self.id(row): row for row in rows if given[row]}
         read, where = self.reader(mask), f"{self.path}: column {mask}"
-        gone = marked({name: [name] for name in row_of}, lambda name: read(row_of[name]), where, advice=_MASK_ADVICE)
+        ignore = _IGNORE.format(mask)
+        masks_of = {name: [name] for name in row_of}
+        gone = marked(masks_of, lambda name: read(row_of[name]), where, advice=_MASK_ADVICE + ignore)
         names = [name for name in row_of if name in gone]
+        if len(names) == len(rows) and mask.lower() not in MASK_COLUMNS:
+            note = (
+                f"column {mask} marks something on all rows, which is taken for what they normally show; if it is a "
+                "defect they are no normal images: give them to `anomgen bank`"
+            )
+            return list(rows), (note,)
         kept = [row for row in rows if self.id(row) not in gone]
-        return kept, left_out(names, f"whose masks, in column {mask}, mark an anomaly", "row")
+        read_from = (f"masks were read from column {mask}; if they mark no defects: {ignore}",) * bool(names)
+        return kept, left_out(names, f"whose masks, in column {mask}, mark an anomaly", "row") + read_from
 
     def _objects(self, column: str, rows: Sequence[int]) -> Iterator[tuple[int, set[str]]]:
         """Yield the rows that have objects, and the classes of these; "object" for those without."""
@@ -249,16 +260,24 @@ def refuse_anomalous_rows(rows: Rows) -> None:
             continue
         column, others = labels.column, ", ".join(label or "nothing" for label in labels.others[:5])
         normal = sorted(labels.normal & set(labels.of))
+        chosen = shlex.quote(f"source.label={normal[0] if normal else labels.others[-1]}")
+        choose = f"--set source.label_column={column} --set {chosen}"
+        ignore = f"if all are normal, {_IGNORE.format(column)}"
         if normal:
             raise UsageError(
                 f"{rows.path}: not all rows are normal images: {column} is also {others}. Choose the normal ones with "
-                f"--set source.label_column={column} --set source.label={normal[0]}"
+                f"{choose}; {ignore}"
             )
         raise UsageError(
             f"{rows.path}: no row is said to be a normal image: {column} is {others}. Give images of defects to "
-            f"`anomgen bank`; if they are normal, choose them with --set source.label_column={column} --set "
-            f"source.label={labels.others[-1]}"
+            f"`anomgen bank`; {ignore}, or choose the normal ones with {choose}"
         )
+
+
+def _is_of_texts(feature: Any) -> bool:
+    """Return whether a column holds lists of texts."""
+    inner = feature[0] if isinstance(feature, list) and feature else getattr(feature, "feature", None)
+    return str(getattr(inner, "dtype", "")).endswith("string")
 
 
 def _plain(column: str) -> str:

@@ -31,7 +31,9 @@ _ADVICE = (
     "are given by --set foreground=FOLDER and --roi FOLDER"
 )
 
-_OF_OBJECT = re.compile(r"(?<![a-z])(?:roi|fg|foreground|objects?|regions?|alpha|matte)(?![a-z])")
+_OF_OBJECT = re.compile(
+    r"(?<![a-z])(?:roi|fg|foreground|objects?|regions?|alpha|matte|outline|silhouette|cutout|shape)s?(?![a-z])"
+)
 """What says of a further mask of an image that it is none of a defect."""
 _VIEWS = 64
 """Images that one mask may be of, as the views of a part are."""
@@ -67,7 +69,7 @@ def paired(
             if not (own := masks_of.setdefault(image, [])):
                 own += more
                 continue
-            more = [mask for mask in more if not _OF_OBJECT.search(_beyond(mask, image))]
+            more = [mask for mask in more if not is_of_object(_beyond(mask, image))]
             if elsewhere := [mask for mask in more if not are_beside(mask, own[0])]:
                 raise _twice(path, own[0], elsewhere[0])
             own += more
@@ -123,6 +125,11 @@ def _by_stems(images: Sequence[str], masks: Sequence[str], path: str, others: Se
                 masks_of[fitting[0]].append(mask)
                 break
     return {image: own for image, own in masks_of.items() if image in wanted}
+
+
+def is_of_object(name: str) -> bool:
+    """Return whether a word of a name says that masks called so are of the object or of a region, not of defects."""
+    return _OF_OBJECT.search(name.lower()) is not None
 
 
 def _beyond(mask: str, image: str) -> str:

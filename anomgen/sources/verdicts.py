@@ -106,6 +106,12 @@ def says_normal(name: str) -> bool | None:
     return is_anomalous == bool(words & _DENIALS) if is_anomalous or words & _NORMAL_WORDS else None
 
 
+def is_verdict(name: str) -> bool:
+    """Return whether a name is a verdict and nothing else, as ``OK`` and ``not good`` are and ``good view`` is not."""
+    known = _NORMAL_WORDS | _ANOMALOUS_WORDS | _DENIALS
+    return says_normal(name) is not None and (set(_parts(name)) <= known or _letters(name) in known)
+
+
 def opposed(folders: Iterable[str]) -> tuple[str, str] | None:
     """Return two of some folders' names, the normal one first, that say that not all of them are of normal images.
 
