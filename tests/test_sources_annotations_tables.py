@@ -89,6 +89,12 @@ MARKING = {
     "no header": {"labels.csv": table("0.png,ok", "1.png,ng")},
     "blanks": {"../labels.csv": table("photos/0.png  normal mono", "photos/1.png  defective mono")},
     "a column of defects": {"log.csv": table("file,defect_type", "0.png,none", "1.png,scratch", "2.png,")},
+    **{
+        f"{none} for no defect": {"log.csv": table("file,defect", f"0.png,{none}", "1.png,dent")}
+        for none in ("n/a", "NA", "keine", "ohne Befund", "nil")
+    },
+    "a status": {"log.csv": table("file,status", "0.png,ok", "1.png,nok")},
+    "a status of the bad": {"log.csv": table("file,status", "1.png,nok")},
     "flags of a telling column": {"log.csv": table("file,label,is_good", "0.png,a,1", "1.png,b,0", "2.png,b,")},
     "true and false": {"log.csv": table("file,gain,defective", "0.png,1,False", "1.png,0,True")},
     "a label behind a silent one": {"log.csv": table("file,class,verdict", "0.png,bolt,pass", "1.png,nut,fail")},
@@ -107,6 +113,7 @@ OTHER = {
     "a camera's settings": {"meta.csv": table("filename,exposure,flash", "0.png,3,0", "1.png,4,1")},
     "an inventory": {"parts.csv": table("image,category,price", "0.png,bolt,3", "1.png,nut,4")},
     "what a camera counts": {"c.csv": table("file,bad_pixels,ok_share", "0.png,3,.2", "1.png,14,.8")},
+    "a machine": {"c.csv": table("file,fail_safe,passPort", "0.png,0,1", "1.png,1,0")},
     "all are good": {"c.csv": table("file,label", *(f"{k}.png,good" for k in range(5)))},
     "one figure for all": {"c.csv": table("file,label", *(f"{k}.png,0" for k in range(5)))},
     "a score": {"c.csv": table("file,anomaly", *(f"{k % 5}.png,.{k}7" for k in range(12)))},
@@ -138,6 +145,11 @@ DOUBTFUL = {
     "Kaggle": {"../train.csv": table("id_code,diagnosis", *(f"{k},{k % 2}" for k in range(5)))},
     "some of the images": {"train.csv": table("image,label", "1.png,1")},
     "booleans": {"c.csv": table("image,target", "0.png,True", "1.png,false")},
+    **{
+        name: {"c.csv": table(f"image,{name}", "0.png,0", "1.png,1")}
+        for name in ("bad_pixels", "focus_ok", "normal_x", "accepted_terms", "is_good_seller")
+    },
+    "a shop": {"shop.csv": table("file,status", "0.png,OK", "1.png,sold out")},
     "positive and negative": {"c.csv": table("image,result", "0.png,Negative", "1.png,Positive")},
 }
 
@@ -148,7 +160,7 @@ def test_labels_that_do_not_say_which_is_normal_are_told_of(tmp_path, files):
     file = next(iter(files))
     assert len(images) == 5
     assert (
-        f"1 file, not read, may say which images are anomalous: {file} ({file.removeprefix('../')}: its labels, "
+        f"1 file, not read, may say which images are anomalous: {file} ({file.removeprefix('../')}: its labels in "
         in notes
     )
     assert "do not say which of them is normal; write words instead, such as good and defect). Take these" in notes

@@ -10,11 +10,11 @@ from anomgen.sources.verdicts import opposed
 
 OPPOSED = """
 nondefective|defective nodefects|defects uncracked|cracked noncrack|crack fehlerfrei|fehlerhaft flawless|flawed
-ripe|unripe perfect|imperfect complete|incomplete aligned|misaligned 未破损|破损 良|不良 정상|비정상 rust|norust
-notumor|glioma No_DR|Severe without_cracks|cracks Uninfected|Parasitized Apple___healthy|Apple___scab yes|no
-normal-cecum|polyps freshapples|rottenapples Fresh_Apple|Rotten_Apple Gutteile|Schlechtteile goodPCB|missingPCB
-no_defect|blowhole background|defects perfect-rail|defective-rail gut|Kratzer iO|Kratzer good_001|crack_001
-benign|malignant
+unbroken|broken perfect|imperfect complete|incomplete aligned|misaligned 未破损|破损 良|不良 정상|비정상 rust|norust
+notumor|glioma rustfree|rust ohne_Riss|mit_Riss without_cracks|cracks Uninfected|Parasitized yes|no
+Apple___healthy|Apple___scab normal-cecum|polyps freshapples|rottenapples Fresh_Apple|Rotten_Apple
+Gutteile|Schlechtteile goodPCB|missingPCB no_defect|blowhole background|defects perfect-rail|defective-rail
+gut|Kratzer iO|Kratzer good_001|crack_001 benign|malignant
 """
 HONEST = """
 cam1|cam2 no_defects|cam1 no_defects|batch_2 no_defects|2024-05-02 ok_front|ok_side normal_light|dim_light
@@ -23,7 +23,9 @@ wired|wireless with_logo|without_logo labeled|unlabeled inside|side inboard|boar
 unit|it No_1|No_2 abc|def|ghi ko|en|ja Bad_Homburg|Kassel io_board|cpu_board pass1|pass2 goods|faces
 Goodyear|Michelin stainless|copper sugar-free|classic smooth|rough gold|golden los_malos|los_otros free|busy
 morning|evening seamed|seamless bottle|cable leather|wood front|back A|B 1|2 M6|M8 nova|va shoe|boot new|old
-freight|eight nylon|lon
+freight|eight nylon|lon salted|unsalted sugar-free|sugar bleifrei|Blei stainless|stain no_lid|lid No_Entry|Yield
+beschichtet|unbeschichtet 不透明|透明 无糖|糖 ripe|unripe fail-safe_valve|band-pass_filter FailSafe|BandPass
+passport|pass_word No_DR|Severe
 """
 
 
@@ -94,6 +96,14 @@ def test_folders_called_by_codes_are_taken_and_noted(tmp_path, names):
     assert any(note.startswith(said) for note in notes)
     write(tmp_path / "more" / "b.png")
     assert not any("say nothing" in note for note in Folder(path=str(tmp_path)).open().notes)
+
+
+@pytest.mark.parametrize("names", ["ripe|unripe", "lid|no lid", "No_DR|Severe", "mit Etikett|ohne Etikett", "无糖|糖"])
+def test_features_and_their_opposites_are_taken_and_noted(tmp_path, names):
+    for name in (*names.split("|"), "more"):
+        write(tmp_path / name / "a.png")
+    notes = Folder(path=str(tmp_path)).open().notes
+    assert any("were all taken for normal ones" in note and names.replace("|", "/ and ") in note for note in notes)
 
 
 def test_folders_and_images_of_any_other_name_are_taken(tmp_path):

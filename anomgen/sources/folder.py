@@ -26,12 +26,12 @@ from anomgen.sources.tree import (
 )
 from anomgen.sources.verdicts import (
     NORMAL_NAMES,
-    are_codes,
     folders_beside,
     opposed,
     opposed_images,
     says_anomalous,
     says_normal,
+    untold,
 )
 
 
@@ -149,13 +149,13 @@ def refuse_anomalous(ids: list[str], path: str) -> None:
 
 
 def _untold(ids: list[str]) -> Iterator[str]:
-    """Yield notes on folders side by side whose names may be codes for normal and anomalous."""
+    """Yield notes on folders side by side whose names may mean normal and anomalous."""
     for parent, children in sorted(folders_beside(ids).items()):
-        if are_codes(children):
-            names = " and ".join(f"{name}/" for name in sorted(children))
+        if told := untold(children):
+            names = " and ".join(f"{name}/" for name in sorted(told))
             yield (
-                f"the images in {names}{f' of {parent}/' if parent else ''} were all taken for normal ones, as these "
-                "names say nothing; if one holds defects, give the folder of the other"
+                f"the images in {names}{f' of {parent}/' if parent else ''} were all taken for normal ones, as "
+                "these names say nothing of defects; if one holds defects, give the folder of the other"
             )
 
 

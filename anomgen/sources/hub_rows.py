@@ -27,9 +27,7 @@ _NO_RUNS = NOTHING | {"", "-1", "[]"}
 BOX_COLUMNS = _RUNS | {"objects", "bbox", "bboxes", "boxes", "annotations", "polygons", "segments", "defects"}
 _LABEL_COLUMNS = ("defect_type", "defect", "label", "class", "anomaly", "is_anomaly")
 _LABEL_WORDS = frozenset(
-    re.findall(
-        r"\w+", "category class condition diagnosis grade label labels quality result state status target type verdict"
-    )
+    re.findall(r"\w+", "category class condition diagnosis grade label labels quality result state target type verdict")
 )
 """Words of columns in which one word of normal images is enough; in others another must speak of anomalous ones."""
 _FLAG_WORDS = frozenset({"label", "labels", "target"})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from functools import lru_cache
 from pathlib import PurePosixPath
 
@@ -31,10 +31,12 @@ _WITHOUT = frozenset({"no", "without", "ohne", "kein", "keine", "sans", "senza"}
 _OPPOSITES = (("negative", "positive"), ("neg", "pos"), ("benign", "malignant"), ("no", "yes"), ("false", "true"))
 """Words of which folders are called in which one is the normal one."""
 _REPLACED = (
-    *(("without", "with"), ("ohne", "mit"), ("good", "bad"), ("gut", "schlecht"), ("buen", "mal"), ("fresh", "rotten")),
-    *(("clean", "dirty"), ("whole", "broken")),
+    *(("good", "bad"), ("gut", "schlecht"), ("buen", "mal"), ("fresh", "rotten"), ("clean", "dirty")),
+    ("whole", "broken"),
 )
 """What names may differ in, first that of normal images: ``goodwelding`` and ``badwelding``."""
+_HAD = (("without", "with"), ("ohne", "mit"))
+"""What they may differ in before what images have or lack."""
 _BEFORE = ("no", "non", "not", "un", "nicht", "не", "不", "无", "無", "未", "非", "비")
 _BEFORE_LONG = ("im", "in", "ir", "mis")
 _AFTER = ("free", "less", "frei", "los")
@@ -42,13 +44,13 @@ _AFTER = ("free", "less", "frei", "los")
 _LONG, _SHORT = 7, 4
 _ENDINGS = ("", "s", "ed", "d", "y", "ful", "haft", "ive")
 """What the opposite of ``flawless`` may have behind ``flaw``."""
-_FEATURES = tuple(
-    _WORDS.findall(
-        """annotat coat colo compress crop cut dye edit filter finish flash glaze know label light logo loss name open
-        paint polish print process seam sort treat us varnish wir woven wrap"""
-    )
+_DEFECT_BEGINNINGS = _WORDS.findall(
+    """abnormal anomal blemish broke burn cancer contamin corro crack damag defect deform diseas fault fehler flaw hole
+    imperfect incomplete infect kratz leak lesion misalign parasit polyp riss rust scratch tumo worn 瑕 缺陷 破 裂 划"""
 )
-"""How words begin of what products and photographs may have or lack: ``uncoated``, ``no_flash``."""
+_DEFECT_WORDS = {"dent", "dented", "dents", "stain", "stained", "stains"} | _ANOMALOUS_WORDS
+_DEFECT = re.compile(rf"(?:{'|'.join(_DEFECT_BEGINNINGS)}).*|{'|'.join(_DEFECT_WORDS)}")
+"""What is no feature of products, so that its opposite says that images are normal: not ``salted``, but ``cracked``."""
 _CONDITIONS = frozenset(_WORDS.findall("contrast exposure illumination light lighting mode resolution speed view zoom"))
 """Words of how images were taken, of which ``normal`` says nothing else."""
 _PLACES = frozenset(
@@ -60,10 +62,12 @@ _PLACES = frozenset(
 """Words of folders that say nothing of what images show."""
 _SURE_LENGTH = 6
 """Letters from which on a word that calls images anomalous is no abbreviation, as ``def`` and ``ng`` may be."""
-NOTHING = frozenset({"none", "no", "nan", "null", "-", "0"})
-"""What a column of defects has where there is none."""
+NOTHING = frozenset({"none", "no", "nan", "null", "nil", "na", "keine", "ohnebefund", "-", "0"})
+"""What a column of defects has where there is none, some by its letters alone (``n/a``)."""
 _COUNTS = frozenset({"count", "n", "num", "number"})
 """Words of columns that count: ``num_defects``."""
+_ABOUT = frozenset(_WORDS.findall("any class detected flag found has image is item label part present sample type"))
+"""Words beside a verdict in the name of a column whose flags are that verdict: ``has_defect``, not ``bad_pixels``."""
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
@@ -73,6 +77,10 @@ def _either(words: Iterable[str]) -> str:
 
 _KNOWN = _either(_NORMAL_WORDS | _ANOMALOUS_WORDS)
 _GLUED = re.compile(rf"(?:{_either(_BEFORE)})({_KNOWN})|({_KNOWN})(?:{_either(_AFTER)})")
+_NO_VERDICT = re.compile(
+    r"(?<![^\W_])(?:fail[\W_]*safe|(?:low|high|band|by|all)[\W_]*pass|pass[\W_]*(?:port|word|age))(?![^\W_])"
+)
+"""What is no verdict though a word in it may be one: ``fail-safe``, ``band-pass``."""
 _UNSPACED = re.compile(
     rf"({_either(word for word in _NORMAL_WORDS | _ANOMALOUS_WORDS | _DENIALS if min(word) > chr(0x2E7F))})"
 )
@@ -81,7 +89,8 @@ _UNSPACED = re.compile(
 
 def _parts(name: str) -> list[str]:
     """Return the words of a name, in small letters, in their order; those glued to a denial behind ``not``."""
-    found = re.split(r"[\W\d_]+", _UNSPACED.sub(r"_\1_", _CAMEL.sub("_", name).lower()))
+    plain = _NO_VERDICT.sub("_", _CAMEL.sub("_", name).lower())
+    found = re.split(r"[\W\d_]+", _UNSPACED.sub(r"_\1_", plain))
     apart = ((_GLUED.fullmatch(word), word) for word in found if word)
     return [part for glued, word in apart for part in (("not", glued[1] or glued[2]) if glued else (word,))]
 
@@ -115,42 +124,39 @@ def is_verdict(name: str) -> bool:
 def opposed(folders: Iterable[str]) -> tuple[str, str] | None:
     """Return two of some folders' names, the normal one first, that say that not all of them are of normal images.
 
-    None where none do. Of names that are each other's opposite (``woven``, ``nonwoven`` and other features of products
-    apart) either may be first.
+    None where none do. Of names that are each other's opposite, where one is a word for a defect (``cracked``), either
+    may be first.
     """
     names = list(folders)
     normal = _called_normal(names)
     others = [name for name in names if name not in normal and not says_normal(name)]
     if normal and others:
         return normal[0], min(others, key=lambda name: says_normal(name) is not False)
-    return _opposites(names) or _one_sided(names)
+    told = ((one, other) for one, other, is_told in _opposites(names) if is_told)
+    return next(told, None) or _one_sided(names)
 
 
-def _opposites(names: Sequence[str]) -> tuple[str, str] | None:
-    """Return two names, perhaps the normal one first, of which one is the opposite of the other."""
+def _opposites(names: Iterable[str]) -> Iterator[tuple[str, str, bool]]:
+    """Yield two names that are opposites, perhaps the normal one first, and whether they differ in a defect."""
     called = {_letters(name): name for name in names}
     for one, other in _OPPOSITES:
         if one in called and other in called:
-            return called[one], called[other]
+            yield called[one], called[other], True
     for letters, name in called.items():
-        if letters.removeprefix("without").startswith(_FEATURES):
-            continue
-        changed = [letters.replace(one, other, 1) for one, other in _REPLACED if one in letters]
-        if found := next((other for other in changed if other in called), None):
-            return name, called[found]
-        before = _BEFORE + _BEFORE_LONG * (len(letters) >= _LONG)
-        denied = [word + letters for word in before if len(letters) >= _SHORT or not word.isascii()]
-        cut = [letters.removesuffix(word) for word in _AFTER if letters.endswith(word)]
-        if found := next((other for other in denied if other in called), None):
-            return called[found], name
-        if found := next((base + end for base in cut for end in _ENDINGS if base and base + end in called), None):
-            return name, called[found]
-    return None
+        for one, other in _REPLACED + _HAD:
+            if one in letters and (changed := letters.replace(one, other, 1)) in called:
+                yield name, called[changed], (one, other) in _REPLACED or _is_defect(letters.partition(one)[2])
+        for word in _BEFORE + _BEFORE_LONG * (len(letters) >= _LONG):
+            if (denied := word + letters) in called and (len(letters) >= _SHORT or not word.isascii()):
+                yield called[denied], name, _is_defect(letters) or _is_defect(denied)
+        for base in [letters.removesuffix(word) for word in _AFTER if letters.endswith(word)]:
+            if found := next((base + end for end in _ENDINGS if base and base + end in called), None):
+                yield name, called[found], _is_defect(letters)
 
 
 def _one_sided(names: Sequence[str]) -> tuple[str, str] | None:
     """Return a name that calls images normal, or anomalous, and one that does not, the normal one first."""
-    lacking = {name for name in names if _is_lack(name)}
+    lacking = {name for name in names if _is_defect(_lacked(name) or "")}
     silent = [name for name in names if says_normal(name) is None and name not in lacking]
     anomalous = list(filter(says_anomalous, names))
     if silent and anomalous:
@@ -160,10 +166,14 @@ def _one_sided(names: Sequence[str]) -> tuple[str, str] | None:
     return (normal[0], others[0]) if normal and others else None
 
 
-def _is_lack(name: str) -> bool:
-    """Return whether a name says what its images lack, as ``No_DR`` and ``no tumor`` do."""
+def _lacked(name: str) -> str | None:
+    """Return what a name says that its images lack, as ``No_DR`` and ``no tumor`` do; None for others."""
     first, *others = _parts(name) or [""]
-    return first in _WITHOUT and len(others) == 1 and len(others[0]) > 1 and not others[0].startswith(_FEATURES)
+    return others[0] if first in _WITHOUT and len(others) == 1 and len(others[0]) > 1 else None
+
+
+def _is_defect(letters: str) -> bool:
+    return bool(_DEFECT.fullmatch(letters))
 
 
 def _is_sure(name: str, alone: bool = True) -> bool:
@@ -177,11 +187,21 @@ def _is_sure(name: str, alone: bool = True) -> bool:
     return (alone and is_whole) or is_long or not words.isdisjoint(_DENIALS)
 
 
-def are_codes(folders: Set[str]) -> bool:
-    """Return whether two folders are called 0 and 1, perhaps behind ``class``, or by two capitals (``UD``, ``CD``)."""
-    plain = {re.sub(r"(?:class|label)[ _-]?", "", name.lower()) for name in folders}
-    capitals = all(re.fullmatch("[A-Z]{2}", name) for name in folders)
-    return len(folders) == 2 and (plain == {"0", "1"} or capitals)
+def untold(folders: Iterable[str]) -> tuple[str, str] | None:
+    """Return two of some folders' names that may be normal and anomalous images though no word says so; None for none.
+
+    They are 0 and 1, perhaps behind ``class``, or two capitals each (``UD``, ``CD``), where there are no others;
+    opposites (``ripe``, ``unripe``); or what images lack and another (``No_DR``, ``Severe``).
+    """
+    names = sorted(folders)
+    plain = {re.sub(r"(?:class|label)[ _-]?", "", name.lower()) for name in names}
+    capitals = all(re.fullmatch("[A-Z]{2}", name) for name in names)
+    if len(names) == 2 and (plain == {"0", "1"} or capitals):
+        return names[0], names[1]
+    lacking = [name for name in names if _lacked(name) and says_normal(name) is None]
+    others = [name for name in names if name not in lacking and says_normal(name) is None]
+    opposites = next(((one, other) for one, other, _ in _opposites(names)), None)
+    return opposites or ((lacking[0], others[0]) if lacking and others else None)
 
 
 def opposed_images(stems: Iterable[str]) -> tuple[str, str] | None:
@@ -239,19 +259,26 @@ def are_numbers(labels: Set[str]) -> bool:
 def normal_labels(column: str, labels: Set[str]) -> frozenset[str] | None:
     """Return which labels of a column are normal ones, None where they do not tell.
 
-    Of flags 1 is anomalous, unless the column's name says that it is normal, as ``is_good``. In a column of defects all
-    words but ``none`` and the like are, in one that counts them all numbers but 0. Where words call some labels
-    anomalous and no label normal, none is.
+    Of flags 1 is anomalous, unless the column's name says that it is normal, as ``is_good``; those of one whose name
+    says more than a verdict, as ``bad_pixels`` and ``focus_ok``, do not tell. In a column of defects all words but
+    ``none`` and the like are, in one that counts them all numbers but 0. Where words call some labels anomalous and no
+    label normal, none is. A status tells where words of both kinds stand in it, or all call images anomalous.
     """
     if labels and are_flags(labels):
+        about = _NORMAL_WORDS | _ANOMALOUS_WORDS | _DENIALS | _ABOUT
+        if says_normal(column) is not None and not (words_of(column) & _COUNTS or set(_parts(column)) <= about):
+            return None
         normal = {"1", "true", "yes"} if says_normal(column) else {"0", "false", "no"}
         return frozenset(label for label in labels if label.lower() in normal)
     if labels and says_normal(column) is False and are_numbers(labels) and words_of(column) & _COUNTS:
         return frozenset({"0"} & labels)
     if labels and says_normal(column) is False and not are_numbers(labels):
-        return frozenset(label for label in labels if label.lower() in NOTHING or says_normal(label))
+        return frozenset(label for label in labels if {label.lower(), _letters(label)} & NOTHING or says_normal(label))
+    said = set(map(says_normal, labels))
+    if "status" in words_of(column) and said != {False} and not said >= {True, False}:
+        return None
     found = frozenset(normal_names(sorted(labels)))
-    return found if found or any(says_normal(label) is False for label in labels) else None
+    return found if found or False in said else None
 
 
 def normal_folders(pictures: Sequence[str]) -> frozenset[str]:

@@ -105,16 +105,16 @@ def _labelled(table: _Table, images: Sequence[str], path: Path) -> list[Mark] | 
         said = set(labels) - {""}
         if any(map(_is_picture, said)):
             continue  # a list of where pictures come from, or of masks
-        is_named, flags = table.plain[place] in _LABELS, are_flags(said)
+        is_named, flags = table.plain[place] in _LABELS, bool(said) and are_flags(said)
         normal = _normal_of(table.header[place], said) if is_named or flags else None
         rows = [(image, label) for image, label in zip(images, labels, strict=True) if label]
         if normal is not None:
             return [Mark(image, "anomaly" if flags else label) for image, label in rows if label not in normal]
         is_open = flags or (are_numbers(said) and len(said) <= _MOST_FIGURES) or opposed(said)
-        if said and is_named and is_open and doubtful is None:
+        if said and (is_named or flags) and is_open and doubtful is None:
             doubt = (
-                f"{path.name}: its labels, {listed(sorted(said))}, do not say which of them is normal; write words "
-                "instead, such as good and defect"
+                f"{path.name}: its labels in {table.header[place]}, {listed(sorted(said))}, do not say which of "
+                "them is normal; write words instead, such as good and defect"
             )
             doubtful = [Mark(image, label, doubt) for image, label in rows]
     return doubtful
