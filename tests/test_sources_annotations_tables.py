@@ -109,6 +109,13 @@ def test_an_image_that_a_table_or_via_calls_anomalous_is_left_out(tmp_path, file
     assert f"annotations were read from {next(iter(files))}" in notes and "may say" not in notes
 
 
+def test_classes_in_json_lines_are_told_one_by_one(tmp_path):
+    said = ('{"bbox": [[1, 2, 3, 4], [5, 6, 7, 8]], "category": ["cap", "dent"]}', '{"bbox": [], "category": []}')
+    rows = (f'{{"file_name": "{k}.png", "objects": {said[k != 1]}}}' for k in range(5))
+    notes = put(tmp_path / "photos", {"metadata.jsonl": table(*rows)})[1]
+    assert "which annotations mark (cap on 1, dent on 1): 1.png |" in notes
+
+
 OTHER = {
     "a camera's settings": {"meta.csv": table("filename,exposure,flash", "0.png,3,0", "1.png,4,1")},
     "an inventory": {"parts.csv": table("image,category,price", "0.png,bolt,3", "1.png,nut,4")},

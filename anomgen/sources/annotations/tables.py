@@ -26,6 +26,8 @@ _LABELS = _WORDS.findall(
 """How columns of pictures and of labels are called, the likeliest first, in small letters and figures alone."""
 _BOXES = (("xmin", "ymin", "xmax", "ymax"), ("x1", "y1", "x2", "y2"), ("bbox",))
 _NO_BOX = frozenset({"", "[]", "nan"})
+_AND = ", "
+"""What parts the classes of several boxes."""
 _RETINANET = ("path", "x1", "y1", "x2", "y2", "class")
 _ONE_HOT = "_classes.csv"
 """What Roboflow calls a table with a column for each class."""
@@ -91,9 +93,14 @@ def table_marks(text: str, path: Path) -> list[Mark] | None:
         )
     if boxes := table.boxes():
         named = table.places(_LABELS)
-        kinds = table.column(named[0]) if named else [""] * len(images)
-        rows = zip(images, kinds, *map(table.column, boxes), strict=True)
-        return [Mark(image, kind or "object") for image, kind, *corners in rows if not _NO_BOX.intersection(corners)]
+        kinds_of = table.column(named[0]) if named else [""] * len(images)
+        rows = zip(images, kinds_of, *map(table.column, boxes), strict=True)
+        return [
+            Mark(image, kind or "object")
+            for image, kinds, *corners in rows
+            if not _NO_BOX.intersection(corners)
+            for kind in kinds.split(_AND)
+        ]
     return _labelled(table, images, path)
 
 
@@ -160,8 +167,14 @@ def _of_json(lines: Sequence[str]) -> _Table:
         for row in rows
     ]
     header = list(dict.fromkeys(key for row in flat for key in row))
-    cells = [["" if row.get(key) is None else str(row[key]) for key in header] for row in flat]
+    cells = [[_cell(row.get(key)) for key in header] for row in flat]
     return _Table(header, [_plain(name) for name in header], cells)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, list) and value and all(isinstance(part, str) for part in value):
+        return _AND.join(value)
+    return "" if value is None else str(value)
 
 
 def _plain(name: str) -> str:
