@@ -71,6 +71,35 @@ def test_masks_that_mark_all_images_may_be_of_the_object(tmp_path):
         listed(tmp_path / "photos")
 
 
+MOST = dict.fromkeys(range(5), blob())
+
+
+@pytest.mark.parametrize(
+    ("folder", "count", "note"),
+    [
+        ("outlines", 6, ""),
+        ("cutout shapes", 6, ""),
+        ("fg_masks", 6, ""),
+        ("object_masks", 6, ""),
+        ("foreground", 6, ""),
+        ("ROI", 6, ""),
+        ("zzz", 6, "masks in ../zzz mark something on 5 of 6 images, which is taken for"),
+        ("labels", 6, "masks in ../labels mark something on 5 of 6 images"),
+        ("masks", 1, "(rename it to foreground if they are of the object)"),
+        ("gt", 1, "whose masks in ../gt mark"),
+        ("object_ground_truth", 1, "whose masks in ../object_ground_truth mark"),
+        ("defect_regions", 1, "whose masks in ../defect_regions mark"),
+    ],
+)
+def test_masks_of_the_object_that_lack_one_image_cost_no_other(tmp_path, folder, count, note):
+    """They are known by the name of the folder; else by that they mark more than half, unless it is called masks."""
+    put(tmp_path, "images/{}.png", f"{folder}/{{}}.png", MOST)
+    found, notes = listed(tmp_path / "images")
+    assert len(found) == count and note in notes and ("mark" in notes) == bool(note)
+    put(tmp_path, "images/{}.png", "masks/{}.png", MIXED if count == 6 else MOST)
+    assert len(listed(tmp_path / "images")[0]) == (4 if count == 6 else 1)
+
+
 @pytest.mark.parametrize("folder", ["bad", "masks_of_screws", "val", "thumbs"])
 def test_other_folders_beside_change_nothing(tmp_path, folder):
     """Law: a data set with photographs of its own says nothing of the images beside it, whatever it is called."""

@@ -16,7 +16,7 @@ from anomgen.sources.annotations.base import UPLOADED
 from anomgen.sources.annotations.yolo import classes_of
 from anomgen.sources.images import read_bytes
 from anomgen.sources.mask_files import Look, look_of
-from anomgen.sources.pairing import paired
+from anomgen.sources.pairing import is_of_object, paired
 from anomgen.sources.tree import (
     EXTENSIONS,
     MASK_NAMES,
@@ -40,6 +40,8 @@ _NAMES = (
 """Folders of annotations or of masks above the pictures'."""
 _BY_A_WORD = "masks_perhaps"
 """What `folder_name` calls one of which a word among others says so."""
+_TRUTH = re.compile(r"(?<![a-z])(?:gt|ground[ _-]?truth)", re.IGNORECASE)
+"""How a folder is called that cannot be one of masks of the object."""
 _OPENED = 16
 """Pictures of a folder that are looked at to see whether masks are in it, and folders that are looked into for that."""
 _GLANCED = 64
@@ -55,7 +57,8 @@ class Level:
     """Images as seen from the folder `base`, their own or one above it, and the files there that may annotate them.
 
     prefix: the path from `base` to the images' folder. beside: the other folders between the two. masks: the pictures
-    in folders of masks. Images have the prefix in what is private here, and not elsewhere.
+    in folders of masks, but for those that are called as the object's. Images have the prefix in what is private here,
+    and not elsewhere.
     """
 
     def __init__(
@@ -180,7 +183,8 @@ def levels(root: Path, images: Sequence[str], others: Sequence[str]) -> Iterator
                 beside.append(folder)
             else:
                 files += tree.others
-                masks += [tree.pictures] if tree.pictures else []
+                if tree.pictures and (is_of_defects(folder.name) or not is_of_object(folder.name)):
+                    masks.append(tree.pictures)
         yield Level(base, images, f"{place.relative_to(base).as_posix()}/", files, list(beside), masks)
         below = base
 
@@ -202,6 +206,11 @@ def _telling(folder: Path, stems: Set[str]) -> Tree | None:
     some = {*_some([*one_each]), *Random(0).sample(tree.pictures, min(len(tree.pictures), _OPENED))}
     is_data_set = name == _BY_A_WORD and any(_look(folder.parent / picture) is Look.PICTURE for picture in some)
     return None if is_data_set else tree
+
+
+def is_of_defects(folder: str) -> bool:
+    """Return whether a folder of masks is called a ground truth, or as defects are, so that none is of the object."""
+    return _TRUTH.search(folder) is not None or says_normal(folder) is False
 
 
 def _holds_masks(folder: Path, stems: Set[str]) -> bool:

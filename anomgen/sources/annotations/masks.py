@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from anomgen.errors import SourceError, tell
-from anomgen.sources.annotations.level import Level
+from anomgen.sources.annotations.level import Level, is_of_defects
 from anomgen.sources.images import read_bytes
 from anomgen.sources.mask_files import read_defect_mask
 from anomgen.sources.tree import MASK_NAMES, folder_name, left_out
-
-_TRUTH = re.compile(r"(?<![a-z])(?:gt|ground[ _-]?truth)", re.IGNORECASE)
-"""How a folder is called that cannot be one of masks of the object."""
 
 
 class Masked(NamedTuple):
@@ -26,8 +22,9 @@ class Masked(NamedTuple):
 def masked_above(levels: Sequence[Level]) -> Iterator[Masked]:
     """Yield what the masks say of each folder of masks that lies above the images'.
 
-    Where they mark all images, these stay, as masks of the object may lie there, too, unless the folder is called a
-    ground truth; a note says so.
+    Where they mark all images, these stay, as masks of the object may lie there, too, and where they mark more than
+    half of them, if the folder is called otherwise than `MASK_NAMES`; a note says so. Those of a folder that is called
+    a ground truth, or as defects are, are none of the object.
     """
     for level in levels:
         for masks in level.masks:
@@ -51,13 +48,17 @@ def _masked(level: Level, masks: Sequence[str]) -> Masked:
                     found.add(image)
             except SourceError as error:
                 problems[image] = str(error)
-    if found and len(found | problems.keys()) == level.count and not _TRUTH.search(folder):
+    is_all = len(found | problems.keys()) == level.count
+    if found and (is_all or (not is_sure and len(found) * 2 > level.count)) and not is_of_defects(folder):
+        how_many = f"{'all' if is_all else len(found)} of {level.count}"
         note = (
-            f"masks in {where} mark something on all of {level.count} images, which is taken for what they normally "
-            "show; if it is a defect they are no normal images: give them to `anomgen bank`"
+            f"masks in {where} mark something on {how_many} images, which is taken for what they normally show; "
+            "if it is a defect they are no normal images: give them to `anomgen bank`"
         )
         return Masked(set(), (note,))
-    notes = left_out(sorted(found), f"whose masks in {where} mark an anomaly (rename it if they mark something else)")
+    notes = left_out(
+        sorted(found), f"whose masks in {where} mark an anomaly (rename it to foreground if they are of the object)"
+    )
     problems = {image: why for image, why in problems.items() if image not in found}
     if problems and (found or is_sure):
         image, why = next(iter(problems.items()))
