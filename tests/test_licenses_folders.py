@@ -71,7 +71,9 @@ def test_what_a_text_of_any_name_says_of_rights_takes_a_licence_back(tmp_path, n
         assert license_beside(root, root.parent, pictures=["train/good/0.png"]).license == "cc-by-nc-4.0"
 
 
-@pytest.mark.parametrize("name", ["CONFIDENTIAL", "NDA.txt", "do-not-distribute", "Vertraulich.txt"])
+@pytest.mark.parametrize(
+    "name", ["CONFIDENTIAL", "NDA.txt", "do-not-distribute", "Vertraulich.txt", "Rechte.txt", "Bildrechte.txt"]
+)
 def test_a_name_that_tells_of_rights_counts_without_words(tmp_path, name):
     put(tmp_path, {"LICENSE": OPEN, name: ""})
     assert license_beside(tmp_path).notes == (
@@ -117,6 +119,8 @@ No image augmentation techniques were applied.
         ("train.txt", "good/0.png\ngood/1.png"),
         ("0.txt", "restricted"),
         ("0.png.txt", "restricted"),
+        ("rechte_seite.txt", "Lampe 3"),
+        ("Rechteck.txt", "Lampe 3"),
         ("do_not_touch_1.txt", "0 .5 .5 .1 .1"),
         ("do_nothing.txt", "0 .5"),
         ("long.txt", SECRET * 1000),

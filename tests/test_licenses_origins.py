@@ -23,6 +23,17 @@ This set was originally published by Doe et al.
 The images originate from a catalogue of ACME.
 The images were provided by ACME Steel.
 Contains patient images.
+Scans of 30 patients.
+Images from patients with lesions.
+Chest X-rays, one patient per folder.
+The patient's skin from above.
+Normalised images of ImageNet.
+The same images as CIFAR-10.
+For the images see GC10-DET.
+图片来自 ImageNet。
+Taken from Google.
+Stock photos of screws.
+Images from the catalogue of ACME.
 The photos are stock photos.
 Bilder aus dem Internet.
 Die Bilder stammen aus der Datenbank von Doe.
@@ -78,6 +89,23 @@ Download the images from Zenodo.
 More images can be found on GitHub.
 See the publication for how the images were obtained.
 Please be patient, the download is large; no internet is needed later.
+No patients or persons are visible.
+Patients are not shown.
+No images of patients, no patient data.
+Patient monitors on our assembly line.
+Photos of patient care beds at our plant.
+Patient operators placed each bottle by hand.
+Images of dental implants before delivery to patients.
+ISIC code 2592.
+ISIC Rev. 4 class 2592
+Normalise by ImageNet mean and std.
+Mean and std of ImageNet were used.
+Same format as CIFAR-10.
+For a data set with defects see GC10-DET.
+权重来自 ImageNet。
+Taken with Google Camera.
+Stock photos of our own studio.
+Each folder holds 20 images of one product from the catalogue of our company.
 Aufgenommen mit einer Basler-Kamera, auf das Teil zugeschnitten.
 Die Bilder stammen aus der laufenden Fertigung.
 Photos prises par nous-mêmes avec un téléphone.

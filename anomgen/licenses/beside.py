@@ -26,7 +26,8 @@ _LICENSE_FILE = re.compile(
 """Names of files that say under which terms what lies beside them is given, in small letters."""
 _TERMS = re.compile(
     r"(?!.*\.(?:png|jpe?g|jpe|jf?if|bmp|tiff?|webp|gif|svg|npy|npz|csv|tsv|jsonl?|parquet|xml|zip|gz|tar|7z)$)"
-    r"(?:.*(?:lizenz|bedingung|rechte|vertraulich|geheimhalt|voorwaard|villkor).*"
+    r"(?:.*(?:lizenz|bedingung|(?:bild|foto|ungs|urheber|tums|marken)rechte|vertraulich|geheimhalt|voorwaard|villkor).*"
+    r"|(?:.*[^a-z])?rechte(?:\.\w+|(?:inhaber|hinweis|[ _-](?:an|bei|der)(?![a-z])).*)?"
     r"|(?:.*[^a-z])?(?:terms|notices?|eula|conditions?|rights|copy(?:right|ing)|agreement|legal|disclaimer"
     r"|licen[cs]e(?!s?[ ._-]?plate)|licen[czs](?:i?a|ing)|nutzung|urheber|droits|derechos|condiciones|diritti"
     r"|condizioni|termos|condicoes|confidential|nda(?![a-z])|do[ _-]?not(?!hing)|permissions?|restrict"

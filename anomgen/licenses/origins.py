@@ -15,7 +15,8 @@ _NAMES = {
     "cc-by-4.0": r"(?-i:VisA)\b|visual anomaly (?:\(VisA\) )?data ?set\b|SDNET ?2018",
     "": r"(?:BTAD|beanTech|MPDD|Real[ _-]?IAD|DTD|DAGM|Severstal|GC10|GoodsAD|Eyecandies|(?-i:WFDD|MIAD|3CAD)|InsPLAD"
     r"|PVEL-AD|AITEX|DeepPCB|HRIPCB|PKU-Market-PCB|CODEBRIM|Crack ?(?:500|Forest|Tree)|DeepCrack|RDD ?20(?:18|19|20|22)"
-    r"|Brodatz|Kylberg|KTH-TIPS2?|Plant(?:Village|Doc)|(?-i:ISIC)|HAM ?10000|Kvasir|(?-i:BUSI)|BraTS|CheXpert"
+    r"|Brodatz|Kylberg|KTH-TIPS2?|Plant(?:Village|Doc)|(?-i:ISIC)(?! (?:code|rev)\b| class \d)"
+    r"|HAM ?10000|Kvasir|(?-i:BUSI)|BraTS|CheXpert"
     r"|Chest ?X-?ray ?(?:8|14)|MIMIC-CXR|LIDC|LUNA16|COVIDx|Br35H|IDRiD|ImageNet|CIFAR-?10|(?:Fashion-?)?MNIST|LSUN"
     r"|Open ?Images|MS[ -]?COCO|COCO ?20\d\d|Places ?365|LAION|Cityscapes|KITTI|Caltech-?(?:101|256)|Food-?101|CelebA"
     r"|FFHQ|ADE20K|iNaturalist)(?![a-z])|X-?SDD\b|NEU[ _-](?:DET|CLS|SEG|surface|steel|metal|data)|describable textures"
@@ -24,13 +25,16 @@ _NAMES = {
 """Names by licence; "" for those whose terms are none of a known licence."""
 _ANY = "|".join(_NAMES.values())
 _APART = (
-    r"(?:compar\w+ (?:with|to|on)|(?:layout|format|structure|tree|style|code|loaders?|readers?|papers?|authors)"
-    r" (?:is that )?(?:of|for)|(?:un)?like|similar to|\w+er than|different from|inspired by|as in|as for|such as"
-    r"|(?:evaluat|test|benchmark)\w* on|(?:pre)?-?trained (?:on|with)|(?:lay|laid) out (?:as|like)) "
+    r"(?:compar\w+ (?:with|to|on)|(?:layout|format|structure|tree|style|code|loaders?|readers?|papers?|authors"
+    r"|means?|std) (?:is that )?(?:of|for)|(?:format|layout|structure) as|[权權]重[来來]自"
+    r"|for an?(?:other)? data ?set (?:\w+ ){0,4}see|(?:un)?like|similar to|\w+er than|different from|inspired by|as in"
+    r"|as for|such as|(?:evaluat|test|benchmark)\w* on|(?:pre)?-?trained (?:on|with)|(?:lay|laid) out (?:as|like)) "
     rf"(?:(?:that|those|the one) of )?(?:the )?(?:(?:{_ANY})[\w-]*(?: and| or)? )*"
 )
 """What leads to a name, or several, where it is not said that the images are its."""
-_NO_IMAGES = r"[\w-]*[ -](?:weights|pre-?train|features|statistics|backbone|normali[sz]|format|layout|structure|style)"
+_NO_IMAGES = (
+    r"[\w-]*[ -](?:weights|pre-?train|features|statistics|means?\b|backbone|normali[sz]|format|layout|structure|style)"
+)
 """What follows a name where it is not said, either."""
 _ORIGINS = tuple(
     (license, re.compile(rf"({_APART})?(?<![\w.])(?:{names})(?!{_NO_IMAGES})", re.IGNORECASE))
@@ -50,15 +54,22 @@ _OURS = r"(?:own|our|my|me|us|we|self|i|the authors?|photos?|photographed|taken|
 _PLACE = (
     r"(?:the web(?! ?(?:inspection|guid|is|mov|edge|width|of))|web[ -]?(?:sites?|pages?|shops?|stores?|search)"
     r"|online (?:shops?|stores?|sources?|marketplaces?|catalogu?es?)|search engines?|image search|social media"
-    r"|google|bing|baidu|yandex|wiki\w*|kaggle|roboflow|zenodo|figshare|mendeley|github|hugging ?face|unsplash"
-    r"|pexels|pixabay|ebay|ikea|alibaba|aliexpress|tik ?tok|reddit|twitter|vimeo|bilibili|https?://"
-    r"|papers? by|papers(?! (?:machine|rolls?|sheets?))|the paper(?= ?(?:$|[.,;(\[]|of [A-Z]))|publications?"
-    r"|competitions?|(?<!defect )catalogu?es?(?! of (?:\w+ )?(?:defects|faults|errors))(?= (?:of|from|by)\b|\W*$)"
+    r"|google(?! (?:camera|pixel)\b)|bing|baidu|yandex|wiki\w*|kaggle|roboflow|zenodo|figshare|mendeley|github"
+    r"|hugging ?face|unsplash|pexels|pixabay|ebay|ikea|alibaba|aliexpress|tik ?tok|reddit|twitter|vimeo|bilibili"
+    r"|https?://|papers? by|papers(?! (?:machine|rolls?|sheets?))|the paper(?= ?(?:$|[.,;(\[]|of [A-Z]))"
+    r"|publications?|competitions?|(?<!defect )catalogu?es?(?! of (?:(?:\w+ )?(?:defects|faults|errors)|our\b))"
+    r"(?= (?:of|from|by)\b|\W*$)"
     rf"|{_MANY} (?:\w+ ){{0,2}}(?:data ?sets?|databases?|benchmarks?|archives?|repositories))"
 )
 """Where things are published."""
 _WAY = r"(?:(?!(?:and|our|my|own|annotat\w*|label\w*|upload\w*|publish\w*|export\w*|host\w*)\b)[\w'’-]+ ){0,6}?"
 """Words on the way from a preposition to a place."""
+_NONE = r"(?<!no )(?<!not )(?<!without )"
+_OF_BODIES = (
+    rf"(?:{_IMAGES}|scans?|data|x-?rays?|radiographs?|mris?|cts?|ultrasounds?|slides?|records?|cohorts?|cases?|studies"
+    r"|samples?|volumes?|faces?|ids?)"
+)
+"""What is made or known of patients."""
 ELSEWHERE = (
     r"(?:taken|com(?:e|es|ing)|came|stem(?:s|med)?|originat\w+|sourced|collected|gathered|harvested|obtained|found"
     r"|retrieved|extracted|copied|derived|adapted|assembled|compiled|curated|aggregated|merged|combined|selected"
@@ -76,7 +87,11 @@ ELSEWHERE = (
     r"original(?:ly)? (?:authors?|creators?|photographers?|publishers?|from|by|published|released|collected|uploaded)",
     rf"{_IMAGES} (?:\w+ ){{0,2}}(?:provided|supplied|donated) by (?:the )?{SOMEBODY}",
     r"found .{0,40}\b(?:web|internet|online)|(?<!no )internet(?! (?:connection|access|is|needed|explorer|of things))",
-    r"(?<!be )patients?(?:['’]s?)?|stock (?:photo|image|footage)\w*",
+    rf"{_NONE}\w+ (?:of|from) (?:[\w'’-]+ ){{0,3}}patients|{_NONE}patients?(?:['’]s?)? (?:\w+ )?{_OF_BODIES}",
+    rf"{_NONE}(?:contain|includ|show|depict|(?:one|each|every|per|by|a|the|\d+)\b)\w* (?:\w+ )?"
+    r"(?:patients|patient(?! (?!(?:and|or|per|in|with|has|is|was)\b)\w))",
+    r"patients (?:with|who|at|from|were (?!not))|patients?(?=['’])|patient-(?:level|wise)",
+    r"stock (?:photo|image|footage)\w*(?! of (?:our|my) own)",
     r"stamm(?:t|en) aus (?:dem|der|einem|einer) (?:\w+ )?(?:paper|artikel|veröffentlichung|daten(?:satz|bank)|buch"
     r"|katalog|netz)|heruntergeladen|téléchargée?s?|descargad[oa]s?",
 )
