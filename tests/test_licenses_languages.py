@@ -217,8 +217,14 @@ def test_a_text_in_an_encoding_that_nothing_tells_is_read_in_each(tmp_path, enco
 
 def test_a_licence_in_another_encoding_is_understood(tmp_path):
     for name in ("LICENSE", "README.md"):
-        put(tmp_path / name, {name: "© 2024 Müller\n\nThe images are licensed under CC BY 4.0.\n".encode("cp1252")})
-        assert license_beside(tmp_path / name).license == "cc-by-4.0"
+        for owner in ("© 2024 Müller", "Copyright 2024 Jörg Müller", "Author: Éloïse Lefèvre"):
+            text = f"{owner}\n\nThe images are licensed under CC BY 4.0.\n"
+            put(tmp_path / name, {name: text.encode("cp1252")})
+            assert license_beside(tmp_path / name).license == "cc-by-4.0"
+    put(tmp_path / "other", {"LICENSE": "CC BY 4.0\n\nCopyright 2024. ВСЕ ПРАВА ЗАЩИЩЕНЫ\n".encode("cp1251")})
+    assert license_beside(tmp_path / "other").license is None
+    put(tmp_path / "other", {"LICENSE": "CC BY 4.0\n\nJörg Müller fragen\n".encode("cp1252")})
+    assert "'Jörg Müller fragen'" in license_beside(tmp_path / "other").words
     put(tmp_path / "card", {"README.md": "---\nlicense: cc-by-4.0\npretty_name: Fräsen\n---\n".encode("cp1252")})
     assert license_beside(tmp_path / "card").license == "cc-by-4.0"
 

@@ -10,17 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from anomgen.licenses.cards import doubt_in
+from anomgen.licenses.rights import speaks_of_rights
 
 MAX_CHARACTERS = 100_000
 """How much of a licence file is read."""
 
 _NO_TEXTS = (".pdf", ".html", ".htm", ".rtf", ".doc", ".docx", ".odt")
 _ENCODINGS = ("cp1252", "cp1250", "cp1251", "cp1254", "cp1256", "gb18030", "big5", "shift_jis", "euc_jp", "euc_kr")
-"""What texts without a mark of their encoding are in, where not in UTF-8: whichever reads them may be right."""
+"""What texts without a mark of their encoding are in, where not in UTF-8: the first that reads them, or another one."""
 _NO_MARK = re.compile(r"(?<=[^\s(\[:])©|©(?![\sA-Z\d])")
 """What is half a letter, read wrongly."""
+_ASCII = re.compile(r"(?<!\S)[!-~]+(?!\S)")
+"""Words that are the same in all encodings."""
 _DAMAGED = "\ufffd"
 """What stands for bytes that an encoding does not have."""
+_TOPIC = re.compile(r"(?:.* > )?internet")
+"""A keyword of Kaggle's for what data are about."""
 OF_KAGGLE = "dataset-metadata.json"
 """What the metadata of Kaggle are called."""
 
@@ -40,17 +45,24 @@ def text_of(file: Path) -> str:
 
 
 def _lines(data: bytes) -> list[str]:
-    """Return the lines of a text. What of it is not in UTF-8 follows, as it is in each of some encodings."""
+    """Return the lines of a text. What of it is not in UTF-8 follows, as `_readings` has it."""
     wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     text = data.decode("utf-16" if wide else "utf-8-sig", errors="replace")[:MAX_CHARACTERS]
     lines, damaged = text.splitlines(), text.count(_DAMAGED)
     if wide or b"\0" in data or 20 * damaged <= sum(not letter.isascii() for letter in text):
         return lines
-    readings = (data.decode(name, errors="replace")[:MAX_CHARACTERS] for name in _ENCODINGS)
     kept = [line for line in lines if _DAMAGED not in line]
-    more = dict.fromkeys(line for each in readings for line in _NO_MARK.sub("", each).splitlines())
+    more = dict.fromkeys(reading for line in dict.fromkeys(data.splitlines()) for reading in _readings(line))
     known = set(kept)
-    return [*kept, *(f"\n{line}" for line in more if line not in known and _DAMAGED not in line)]
+    return [*kept, *(f"\n{line}" for line in more if line not in known)]
+
+
+def _readings(line: bytes) -> list[str]:
+    """Return a line in the first of some encodings that has it whole, and in others where it tells more of rights."""
+    texts = dict.fromkeys(_NO_MARK.sub("", line.decode(name, errors="replace")) for name in _ENCODINGS)
+    whole = [text for text in texts if _DAMAGED not in text]
+    is_new = not any(map(speaks_of_rights, whole[:1]))
+    return [*whole[:1], *(text for text in whole[1:] if speaks_of_rights(text if is_new else _ASCII.sub(" ", text)))]
 
 
 def _of_kaggle(data: bytes) -> str:
@@ -75,5 +87,5 @@ def _texts_in(stated: Any, before: str = "") -> Iterator[str]:
     elif isinstance(stated, list):
         for value in stated:
             yield from _texts_in(value, before)
-    elif isinstance(stated, str):
+    elif isinstance(stated, str) and (before or not _TOPIC.fullmatch(stated)):
         yield before + stated
