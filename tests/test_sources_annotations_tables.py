@@ -188,6 +188,11 @@ def test_a_damaged_table_is_told_of(tmp_path, files, told):
     assert len(images) == 5 and f"may say which images are anomalous: {next(iter(files))} ({told}" in notes
 
 
+def test_the_note_on_a_table_names_its_column(tmp_path):
+    notes = put(tmp_path / "photos", MARKING["a label behind a silent one"])[1]
+    assert "annotations were read from log.csv (column verdict); if they mark no defects" in notes
+
+
 def test_a_table_in_another_encoding_is_told_of(tmp_path):
     write(tmp_path, {"0.png": 0, "1.png": 1})
     (tmp_path / "c.csv").write_bytes("filename,label\n0.png,défaut\n".encode("cp1252"))

@@ -85,6 +85,8 @@ class Mark(NamedTuple):
     defect_type: str
     doubt: str = ""
     """Why nothing says whether this is a defect, "" where it is one."""
+    column: str = ""
+    """The column of a table that says so."""
 
 
 def image_marks(labels: Sequence[tuple[str, str]]) -> list[Mark]:

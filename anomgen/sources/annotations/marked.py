@@ -96,7 +96,7 @@ def without_marked(
 
 
 class _Found:
-    """What files of annotations say, by and by. kinds: the classes on an image; marking: the files that say them."""
+    """What files of annotations say, by and by. kinds: the classes on an image; marking: these files."""
 
     def __init__(self) -> None:
         self.kinds: dict[str, set[str]] = defaultdict(set)
@@ -143,7 +143,7 @@ class _Found:
                 labels.add(mark.defect_type)
             elif picture is not None:
                 self.kinds[picture].add(mark.defect_type[:_SAID])
-                self.marking.add(shown)
+                self.marking.add(f"{shown} (column {mark.column})" if mark.column else shown)
         if len(labels) > 1 or 0 < len(unsure) < level.count:  # not the same is said of all
             self.damaged.setdefault(shown, next(mark.doubt for mark in marks if mark.doubt)[:_SAID])
 

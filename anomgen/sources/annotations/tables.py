@@ -116,7 +116,9 @@ def _labelled(table: _Table, images: Sequence[str], path: Path) -> list[Mark] | 
         normal = _normal_of(table.header[place], said) if is_named or flags else None
         rows = [(image, label) for image, label in zip(images, labels, strict=True) if label]
         if normal is not None:
-            return [Mark(image, "anomaly" if flags else label) for image, label in rows if label not in normal]
+            column = table.header[place]
+            marked = [(image, "anomaly" if flags else label) for image, label in rows if label not in normal]
+            return [Mark(image, kind, column=column) for image, kind in marked]
         is_open = flags or (are_numbers(said) and len(said) <= _MOST_FIGURES) or opposed(said)
         if said and (is_named or flags) and is_open and doubtful is None:
             doubt = (
