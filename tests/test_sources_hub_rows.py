@@ -46,6 +46,7 @@ LABELS = {
     "floats": ("label", [float(one) for one in HALF], V("float32"), "0"),
     "classes by number": ("fault", HALF, ClassLabel(names=["0", "1"]), "0"),
     "a name with words": ("has_defect", HALF, V("int8"), "0"),
+    "a name that ends so": ("surface_defect", HALF, V("int8"), "0"),
     "a name of normal ones": ("is_good", [not one for one in HALF], V("bool"), "True"),
     "types of defects": ("defect_type", ["good" if not one else "crack" for one in HALF], V("string"), "good"),
     "a condition": ("condition", ["good" if not one else "crack" for one in HALF], V("string"), "good"),

@@ -64,6 +64,8 @@ _SURE_LENGTH = 6
 """Letters from which on a word that calls images anomalous is no abbreviation, as ``def`` and ``ng`` may be."""
 NOTHING = frozenset({"none", "no", "nan", "null", "nil", "na", "keine", "ohnebefund", "-", "0"})
 """What a column of defects has where there is none, some by its letters alone (``n/a``)."""
+_ENDS = frozenset({"abnormal", "anomalous", "anomaly", "defect", "defective"})
+"""Words that flags are, too, at the end of a longer name: ``surface_defect``."""
 _COUNTS = frozenset({"count", "n", "num", "number"})
 """Words of columns that count: ``num_defects``."""
 _ABOUT = frozenset(_WORDS.findall("any class detected flag found has image is item label part present sample type"))
@@ -265,8 +267,9 @@ def normal_labels(column: str, labels: Set[str]) -> frozenset[str] | None:
     label normal, none is. A status tells where words of both kinds stand in it, or all call images anomalous.
     """
     if labels and are_flags(labels):
-        about = _NORMAL_WORDS | _ANOMALOUS_WORDS | _DENIALS | _ABOUT
-        if says_normal(column) is not None and not (words_of(column) & _COUNTS or set(_parts(column)) <= about):
+        about, words = _NORMAL_WORDS | _ANOMALOUS_WORDS | _DENIALS | _ABOUT, _parts(column)
+        is_one = set(words) <= about or not _ENDS.isdisjoint(words[-1:]) or not _COUNTS.isdisjoint(words)
+        if says_normal(column) is not None and not is_one:
             return None
         normal = {"1", "true", "yes"} if says_normal(column) else {"0", "false", "no"}
         return frozenset(label for label in labels if label.lower() in normal)
