@@ -41,6 +41,7 @@ def weights(folder):
 # --- training -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_it_learns_to_paint_what_the_abnormal_images_have(tmp_path):
     """Normal: grey noise. Abnormal: a dark disc in the middle. After a few steps the middle becomes darker."""
     pictures(tmp_path / "good", 16)

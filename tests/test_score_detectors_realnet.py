@@ -167,6 +167,7 @@ def test_sides_that_are_no_multiples_of_32_are_fine(shape):
     assert np.isfinite(maps).all() and maps.min() >= 0 and maps.max() <= 1
 
 
+@pytest.mark.slow
 def test_it_learns():
     train = MadeTraining((64, 64, 3))
     detector = RealNet(strides=(4, 8), selected=(16, 24), ranked=8, steps=60, selection_batches=2)

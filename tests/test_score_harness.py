@@ -352,6 +352,7 @@ def test_a_trained_model_draws_beforehand_and_the_estimate_knows(data, here, tmp
 
 
 @MODEL_HAS_SEEN
+@pytest.mark.slow
 def test_a_model_that_draws_nothing_gives_rows_that_say_so(data, here, tmp_path):
     pytest.importorskip("diffusers", reason="training models is an extra")
     tiny_sdas(tmp_path / "model", folder=data / "train" / "good")

@@ -80,6 +80,7 @@ def test_the_command_writes_the_file_once(kept, tmp_path):
     assert "is a detector; it is exported to onnx" in str(CliRunner().invoke(app, words).exception)
 
 
+@pytest.mark.slow
 def test_the_public_function_does_what_the_command_does(kept, tmp_path):
     done = anomgen.export(kept("unet"), "onnx", tmp_path / "x.onnx")
     assert done.path.stat().st_size == done.bytes and done.difference <= 1e-4 and str(done.path) in done.load

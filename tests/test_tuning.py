@@ -114,6 +114,7 @@ def test_tune_writes_a_recipe_that_follows_the_defects_and_says_why(product, tmp
     assert {recipe.sample(k).defect_type for k in range(12)} >= {"normal", *transplants.defect_types}
 
 
+@pytest.mark.slow
 def test_tuning_from_a_bank_uses_it_and_gives_the_same_twice(product, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     anomgen.bank(product / "bad", "bank", masks=product / "masks")
