@@ -51,9 +51,10 @@ def _masked(level: Level, masks: Sequence[str]) -> Masked:
     is_all = len(found | problems.keys()) == level.count
     if found and (is_all or (not is_sure and len(found) * 2 > level.count)) and not is_of_defects(folder):
         how_many = f"{'all' if is_all else len(found)} of {level.count}"
+        advice = "give them to `anomgen bank`" if is_all else "rename it to ground_truth"
         note = (
             f"masks in {where} mark something on {how_many} images, which is taken for what they normally show; "
-            "if it is a defect they are no normal images: give them to `anomgen bank`"
+            f"if it is a defect they are no normal images: {advice}"
         )
         return Masked(set(), (note,))
     notes = left_out(
